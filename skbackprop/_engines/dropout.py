@@ -1,0 +1,69 @@
+"""Dropout masks from a counter-based hash, so that every engine and every shard draws the same ones.
+
+A mask depends on (seed, step, layer, row, column) alone. All numbers are 32 bits wide and held in int64; the
+multipliers stay below 2^31, so products fit and any array library can compute them. Inverted dropout
+(Srivastava et al., 2014): what is kept is multiplied by 1 / (1 - p), and prediction needs no correction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import scipy.sparse as sp
+
+from skbackprop._nn.network import Network
+
+BITS32 = 0xFFFFFFFF
+COLUMN = 0x2545F491  # odd, so that columns stay distinct
+
+
+def mix(x: Any) -> Any:
+    """Scramble 32-bit numbers, Python ints or int64 arrays (a "low bias" integer hash, two rounds)."""
+    x = x ^ (x >> 16)
+    x = (x * 0x21F0AAAD) & BITS32
+    x = x ^ (x >> 15)
+    x = (x * 0x735A2D97) & BITS32
+    return x ^ (x >> 15)
+
+
+def mask(network: Network, layer: int, step: int, rows: Any, columns: Any, xp: Any, dtype: Any):
+    """Factors 0 or 1 / (1 - p) for broadcastable int64 arrays of row and column numbers."""
+    p = network.dropout[layer]
+    key = mix((mix((mix(network.seed) + step) & BITS32) + layer) & BITS32)
+    bits = mix(mix((rows + key) & BITS32) ^ ((columns * COLUMN) & BITS32))
+    return xp.astype(bits >= round(p * 2.0**32), dtype) * (1.0 / (1.0 - p))
+
+
+def droppers(
+    xp: Any, network: Network, step: int | None, row_offset: int, X: Any, like: Any
+) -> list[Callable[[Any], Any]]:
+    """For each layer 0..H-1 a function that multiplies its output by the mask of this step.
+
+    `like` tells dtype and device. Without a step (prediction, validation) nothing is dropped.
+    """
+
+    def keep(x):
+        return x
+
+    def arange(n):
+        return xp.arange(n, dtype=xp.int64, device=like.device)
+
+    def dense(layer):
+        shape = (X.shape[0], network.sizes[layer])
+        rows, columns = arange(shape[0])[:, None] + row_offset, arange(shape[1])[None, :]
+        factors = mask(network, layer, step, rows, columns, xp, like.dtype)
+        return lambda x: x * factors
+
+    def stored(x):  # a sparse input: zeros stay zeros, only what is stored needs a mask
+        coordinates = x.tocoo()
+        rows, columns = (c.astype(xp.int64) for c in (coordinates.row, coordinates.col))
+        factors = mask(network, 0, step, rows + row_offset, columns, xp, like.dtype)
+        return sp.csr_array((coordinates.data * factors, (rows, columns)), shape=x.shape)
+
+    def dropper(layer):
+        if step is None or network.dropout[layer] == 0.0:
+            return keep
+        return stored if layer == 0 and sp.issparse(X) else dense(layer)
+
+    return [dropper(layer) for layer in range(network.n_layers)]

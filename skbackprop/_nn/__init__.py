@@ -1,0 +1,1 @@
+"""Vocabulary: what a network is, and the tables of its components."""

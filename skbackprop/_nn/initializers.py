@@ -1,0 +1,62 @@
+"""Initializers: (rng, n_in, n_out) -> W, float64. Biases start at zero."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from skbackprop._nn.activations import ACTIVATIONS
+from skbackprop._nn.network import Network
+
+
+def _uniform(rng, n_in, n_out, variance):
+    bound = math.sqrt(3.0 * variance)
+    return rng.uniform(-bound, bound, (n_in, n_out))
+
+
+def _normal(rng, n_in, n_out, variance):
+    return math.sqrt(variance) * rng.standard_normal((n_in, n_out))
+
+
+def orthogonal(rng, n_in, n_out):
+    """Orthonormal rows or columns, whichever are fewer (Saxe, McClelland and Ganguli, 2014)."""
+    Q, R = np.linalg.qr(rng.standard_normal((max(n_in, n_out), min(n_in, n_out))))
+    Q = Q * np.sign(np.diag(R))  # makes the distribution uniform
+    return Q if n_in >= n_out else Q.T
+
+
+INITIALIZERS: dict[str, Callable[[Any, int, int], Any]] = {
+    # Glorot and Bengio (2010)
+    "glorot_uniform": lambda rng, i, o: _uniform(rng, i, o, 2.0 / (i + o)),
+    "glorot_normal": lambda rng, i, o: _normal(rng, i, o, 2.0 / (i + o)),
+    # He et al. (2015)
+    "he_uniform": lambda rng, i, o: _uniform(rng, i, o, 2.0 / i),
+    "he_normal": lambda rng, i, o: _normal(rng, i, o, 2.0 / i),
+    # LeCun et al., Efficient BackProp (1998)
+    "lecun_normal": lambda rng, i, o: _normal(rng, i, o, 1.0 / i),
+    "orthogonal": orthogonal,
+}
+
+
+def initialize(network: Network, initializer: str, rng: Any) -> tuple[list[Any], list[Any]]:
+    """Draw W[1..H] and b[1..H] (slot 0 empty) in float64.
+
+    "auto" takes each hidden layer's initializer from its activation and starts the output layer at zero,
+    so that training starts from the prediction of the biases alone.
+    """
+    W: list[Any] = [None]
+    b: list[Any] = [None]
+    for h, (_, n_in, n_out) in enumerate(network.layers):
+        is_output = h == len(network.activations)
+        if initializer != "auto":
+            W.append(INITIALIZERS[initializer](rng, n_in, n_out))
+        elif is_output:
+            W.append(np.zeros((n_in, n_out)))
+        else:
+            name = ACTIVATIONS[network.activations[h]].initializer
+            W.append(INITIALIZERS[name](rng, n_in, n_out))
+        b.append(np.zeros(n_out))
+    return W, b

@@ -1,0 +1,92 @@
+"""Optimizers: init and update, one entry each, as the papers write them.
+
+``update(xp, g, state, theta, rate, t, opt)`` returns the new theta and the new state. g is the gradient of
+the objective, t = 1, 2, ... the number of the step, rate its learning rate. Nothing is written in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """Which rule, and its constants."""
+
+    name: str = "adam"
+    momentum: float = 0.9
+    nesterov: bool = True
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    max_grad_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An entry: the names of the vectors that it remembers, and its update."""
+
+    slots: tuple[str, ...]
+    update: Callable[..., tuple[Any, dict[str, Any]]]
+    uses: tuple[str, ...] = ()  # the Optimizer's constants that act here
+
+    def init(self, xp: Any, theta: Any) -> dict[str, Any]:
+        """Fresh memory: zeros."""
+        return {slot: xp.zeros_like(theta) for slot in self.slots}
+
+
+def sgd(xp, g, state, theta, rate, t, opt):
+    """Momentum (Polyak, 1964), Nesterov's in the form of Sutskever et al. (2013); the rate stays outside."""
+    velocity = opt.momentum * state["velocity"] - g
+    step = opt.momentum * velocity - g if opt.nesterov else velocity
+    return theta + rate * step, {"velocity": velocity}
+
+
+def adam(xp, g, state, theta, rate, t, opt):
+    """Algorithm 1 of Kingma and Ba (2015)."""
+    m = opt.beta_1 * state["m"] + (1.0 - opt.beta_1) * g
+    v = opt.beta_2 * state["v"] + (1.0 - opt.beta_2) * g * g
+    m_hat = m / (1.0 - opt.beta_1**t)
+    v_hat = v / (1.0 - opt.beta_2**t)
+    return theta - rate * m_hat / (xp.sqrt(v_hat) + opt.epsilon), {"m": m, "v": v}
+
+
+def nadam(xp, g, state, theta, rate, t, opt):
+    """Dozat (2016), with his momentum schedule mu_t = beta_1 (1 - 0.96^(0.004 t) / 2)."""
+    mu, mu_next = (opt.beta_1 * (1.0 - 0.5 * 0.96 ** (0.004 * s)) for s in (t, t + 1))
+    product = state["mu_product"] * mu
+    m = opt.beta_1 * state["m"] + (1.0 - opt.beta_1) * g
+    v = opt.beta_2 * state["v"] + (1.0 - opt.beta_2) * g * g
+    v_hat = v / (1.0 - opt.beta_2**t)
+    m_hat = mu_next / (1.0 - product * mu_next) * m + (1.0 - mu) / (1.0 - product) * g
+    step = rate * m_hat / (xp.sqrt(v_hat) + opt.epsilon)
+    return theta - step, {"m": m, "v": v, "mu_product": product}
+
+
+class _NadamRule(Rule):
+    def init(self, xp, theta):
+        return {**super().init(xp, theta), "mu_product": 1.0}
+
+
+def rmsprop(xp, g, state, theta, rate, t, opt):
+    """Tieleman and Hinton (2012); the decay of the mean square is beta_2."""
+    v = opt.beta_2 * state["v"] + (1.0 - opt.beta_2) * g * g
+    return theta - rate * g / (xp.sqrt(v) + opt.epsilon), {"v": v}
+
+
+def lion(xp, g, state, theta, rate, t, opt):
+    """Chen et al., Symbolic Discovery of Optimization Algorithms (2023)."""
+    step = xp.sign(opt.beta_1 * state["m"] + (1.0 - opt.beta_1) * g)
+    return theta - rate * step, {"m": opt.beta_2 * state["m"] + (1.0 - opt.beta_2) * g}
+
+
+OPTIMIZERS: dict[str, Rule] = {
+    "adam": Rule(("m", "v"), adam, uses=("beta_1", "beta_2", "epsilon")),
+    "nadam": _NadamRule(("m", "v"), nadam, uses=("beta_1", "beta_2", "epsilon")),
+    "rmsprop": Rule(("v",), rmsprop, uses=("beta_2", "epsilon")),
+    "sgd": Rule(("velocity",), sgd, uses=("momentum", "nesterovs_momentum")),
+    "lion": Rule(("m",), lion, uses=("beta_1", "beta_2")),
+}
