@@ -94,9 +94,7 @@ class ReferenceEngine:
         if opt.weight_decay > 0.0:  # decoupled (Loshchilov and Hutter, AdamW, 2019)
             theta = theta - rate * opt.weight_decay * self.is_weight * theta
         self.step += 1
-        self.theta, self.state = self.rule.update(
-            xp, gradient, self.state, theta, rate, self.step, opt
-        )
+        self.theta, self.state = self.rule.update(xp, gradient, self.state, theta, rate, self.step, opt)
 
     def train_steps(self, X, Y, weights, order, rates, first_step: int):
         """Walk through the rows of `order`, a minibatch a step, until they or the time slice end."""

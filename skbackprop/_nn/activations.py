@@ -119,17 +119,13 @@ def _erf(xp, x):
 
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(lambda xp, v: v, lambda xp, v, a, g: g, initializer="glorot_uniform"),
-    "logistic": Activation(
-        logistic, lambda xp, v, a, g: g * a * (1.0 - a), initializer="glorot_uniform"
-    ),
+    "logistic": Activation(logistic, lambda xp, v, a, g: g * a * (1.0 - a), initializer="glorot_uniform"),
     "tanh": Activation(
         lambda xp, v: xp.tanh(v),
         lambda xp, v, a, g: g * (1.0 - a * a),
         initializer="glorot_uniform",
     ),
-    "relu": Activation(
-        relu, lambda xp, v, a, g: xp.where(v > 0, g, xp.zeros_like(g)), has_kink=True
-    ),
+    "relu": Activation(relu, lambda xp, v, a, g: xp.where(v > 0, g, xp.zeros_like(g)), has_kink=True),
     "leaky_relu": Activation(
         lambda xp, v: xp.where(v > 0, v, LEAKY_SLOPE * v),
         lambda xp, v, a, g: xp.where(v > 0, g, LEAKY_SLOPE * g),

@@ -238,9 +238,7 @@ def _quantile_constant(y, w, args):
 
 
 LOSSES: dict[str, Loss] = {
-    "cross_entropy": Loss(
-        "classification", "softmax", cross_entropy, cross_entropy_delta, _log_frequencies
-    ),
+    "cross_entropy": Loss("classification", "softmax", cross_entropy, cross_entropy_delta, _log_frequencies),
     "brier": Loss("classification", "softmax", *_brier(LINKS["softmax"]), _log_frequencies),
     "focal": Loss("classification", "softmax", focal, focal_delta, _log_frequencies),
     "binary_cross_entropy": Loss(
@@ -268,9 +266,7 @@ LOSSES: dict[str, Loss] = {
         lambda y, w, args: _weighted_quantiles(y, w, 0.5),
         scaling="standardize",
     ),
-    "huber": Loss(
-        "regression", "identity", huber, huber_delta, _huber_center, scaling="standardize"
-    ),
+    "huber": Loss("regression", "identity", huber, huber_delta, _huber_center, scaling="standardize"),
     "quantile": Loss(
         "regression",
         "identity",

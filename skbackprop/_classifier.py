@@ -1,0 +1,278 @@
+"""MLPSoftmaxClassifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+
+from skbackprop._documentation import document
+from skbackprop._estimator import BaseMLP, _Sample
+from skbackprop._fit.batches import Rows
+from skbackprop._fit.targets import (
+    Labels,
+    apply_class_factors,
+    class_counts,
+    class_factors,
+    smooth,
+)
+from skbackprop._fit.training import Progress
+from skbackprop._fit.validation import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS
+from skbackprop._nn.losses import LossArgs, log_softmax
+from skbackprop._nn.activations import softplus
+
+
+@document
+class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
+    """Multi-layer perceptron for classification, with a softmax output and the cross-entropy loss.
+
+    For one label per row the output layer has one unit per class, also for two classes, joined by softmax;
+    for multilabel targets (an indicator matrix of 0 and 1) each label has a logistic unit of its own. Training
+    minimises
+
+        J(W, b) = (sum_i w_i loss_i + alpha/2 sum_h ||W[h]||^2) / sum_i w_i
+
+    over the whole training set, whatever the batch size.
+
+    Parameters
+    ----------
+    {before_loss}
+    loss : {{'cross_entropy', 'brier', 'focal'}}, default='cross_entropy'
+        Loss of one row, a being the predicted probabilities: 'cross_entropy' -sum y ln a; 'brier' sum (a - y)^2
+        [1]_; 'focal' -(1 - a_t)^gamma ln a_t for the true class t, which turns attention to hard rows [2]_.
+    focal_gamma : float, default=2.0
+        Exponent of the focal loss, >= 0; 0 is cross-entropy.
+    {shared}
+    label_smoothing : float, default=0.0
+        Share of each target, in [0, 1), that is moved to the uniform distribution [3]_. It acts in the
+        training loss only.
+    class_weight : dict, 'balanced', list or None, default=None
+        Factors of the sample weights by class. 'balanced' gives each class the same total weight; classes missing
+        from a dict have factor 1. For multilabel targets a list of these, one per label; a row's weight is
+        multiplied by the factors of all its labels.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; for multilabel targets the column numbers.
+    {attributes}
+
+    See Also
+    --------
+    MLPRegressor : The same for numbers.
+    sklearn.neural_network.MLPClassifier : scikit-learn's own.
+
+    References
+    ----------
+    .. [1] Brier, "Verification of forecasts expressed in terms of probability", 1950.
+    .. [2] Lin et al., "Focal loss for dense object detection", 2017.
+    .. [3] Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skbackprop import MLPSoftmaxClassifier
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> model = make_pipeline(
+    ...     StandardScaler(), MLPSoftmaxClassifier(learning_rate="cosine", max_iter=20, random_state=0)
+    ... )
+    >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
+    True
+    >>> model.predict_proba(X_test[:2]).shape
+    (2, 10)
+    """
+
+    _parameter_constraints = {**SHARED_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        loss="cross_entropy",
+        focal_gamma=2.0,
+        solver="adam",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        batch_size="auto",
+        max_iter=200,
+        max_fun=15000,
+        shuffle=True,
+        random_state=None,
+        alpha=0.0001,
+        weight_decay=0.0,
+        dropout=0.0,
+        max_grad_norm=None,
+        initializer="auto",
+        momentum=0.9,
+        nesterovs_momentum=True,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        scoring=None,
+        warm_start=False,
+        verbose=False,
+        dtype="auto",
+        engine="auto",
+        label_smoothing=0.0,
+        class_weight=None,
+    ):
+        vars(self).update({name: value for name, value in locals().items() if name != "self"})
+
+    def partial_fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        classes=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+    ):
+        """Train one epoch on X and y, going on from where the last call stopped.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that any call will bring. Without it the first call's are taken to be all.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best
+            weights are restored, and later calls return at once with a warning.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        return self._partial_fit(X, y, sample_weight, classes, X_val, y_val, sample_weight_val)
+
+    def predict(self, X):
+        """Predict the label of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            The most probable class; for multilabel targets the labels more probable than 1/2.
+        """
+        return self._labels.decode(self._output(X, link=False))
+
+    def predict_proba(self, X):
+        """Probability of each class, in the order of `classes_`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            Rows sum to 1; for multilabel targets each column is the probability of its label.
+        """
+        return self._output(X, link=True)
+
+    def predict_log_proba(self, X):
+        """Logarithm of `predict_proba`, from the logits and therefore finite.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+            Natural logarithms.
+        """
+        v = self._output(X, link=False)
+        return -softplus(np, -v) if self._labels.multilabel else log_softmax(np, v)
+
+    def decision_function(self, X):
+        """Logits, the weighted sums of the output layer.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        v : ndarray of shape (n_samples,) or (n_samples, n_classes)
+            For two classes the one column v_1 - v_0, positive where the second class is more probable.
+        """
+        v = self._output(X, link=False)
+        return v[:, 1] - v[:, 0] if v.shape[1] == 2 and not self._labels.multilabel else v
+
+    # ----------------------------------------------------------------- what BaseMLP asks for ----
+
+    def _learn_targets(self, sample: _Sample, classes: Any, first: bool) -> None:
+        found = Labels.of(sample.y)
+        if first:
+            self._labels = found
+            if classes is not None and not found.multilabel:
+                self._labels = Labels(np.unique(classes))
+            self.classes_ = self._labels.classes
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes={classes!r} differs from the classes of the first call, {self.classes_.tolist()}."
+            )
+        elif found.multilabel != self._labels.multilabel:
+            raise ValueError("y must be of the kind of the first call: one label per row, or multilabel.")
+        self._labels.encode(sample.y, np.float32)  # raises for labels that are unknown
+
+    def _strata(self, y: Any) -> Any:
+        return self._labels.codes(y)
+
+    def _encode(self, sample: _Sample, dtype: Any) -> Any:
+        return self._labels.encode(sample.y, dtype)
+
+    def _training_rows(self, sample: _Sample, dtype: Any, progress: Progress) -> Rows:
+        Y, weights = self._encode(sample, dtype), sample.weights
+        if self.class_weight is not None:
+            progress.class_counts = progress.class_counts + class_counts(Y, weights)
+            factors = class_factors(self.class_weight, self._labels, progress.class_counts, len(Y))
+            weights = apply_class_factors(factors, Y, weights)
+        if weights is not None:
+            if not weights.any():
+                raise ValueError(
+                    "sample_weight and class_weight together leave no row with a positive weight."
+                )
+            weights = weights.astype(dtype)
+        Y = smooth(Y, self.label_smoothing, self._labels.multilabel)
+        return Rows(sample.X.astype(dtype, copy=False), Y, weights)
+
+    def _loss_name(self) -> str:
+        return f"binary_{self.loss}" if self._labels.multilabel else self.loss
+
+    def _loss_args(self) -> LossArgs:
+        return LossArgs(focal_gamma=self.focal_gamma)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "coefs_")

@@ -1,0 +1,114 @@
+"""The documentation of what both estimators share, written once and put into each docstring."""
+
+from __future__ import annotations
+
+BEFORE_LOSS = """\
+hidden_layer_sizes : tuple of int or int, default=(100,)
+    Width of each hidden layer; () is a linear model.
+activation : str or list of str, default='relu'
+    Of the hidden layers, one name for all or one each: 'identity', 'logistic', 'tanh', 'relu', 'leaky_relu'
+    (slope 0.01), 'elu', 'selu', 'gelu' (exact), 'silu', 'mish', 'softplus', 'softmax'."""
+
+SHARED = """\
+solver : {'adam', 'nadam', 'rmsprop', 'sgd', 'lion', 'lbfgs'}, default='adam'
+    How J is minimised: by minibatch steps, or by 'lbfgs' on the full batch, in float64, which suits small data.
+learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', 'warmup_cosine', 'onecycle', 'coslog4'}, \
+default='constant'
+    Factor of `learning_rate_init` over the steps of any minibatch solver. 'invscaling': (step + 1)^-power_t.
+    'adaptive': divided by 5 each time the patience of `n_iter_no_change` epochs runs out, until it is
+    negligible. The other four plan for exactly `max_iter` epochs and end near 0.
+learning_rate_init : float, default=0.001
+    The learning rate, > 0. 'lion' wants about a third of Adam's.
+power_t : float, default=0.5
+    Exponent of 'invscaling'.
+batch_size : int or 'auto', default='auto'
+    Rows per step; 'auto' is min(200, n_samples).
+max_iter : int, default=200
+    Epochs, or iterations of L-BFGS.
+max_fun : int, default=15000
+    Most evaluations of J by L-BFGS.
+shuffle : bool, default=True
+    Visit the rows in a new random order each epoch.
+random_state : int, RandomState instance or None, default=None
+    Seeds initial weights, validation split, order of rows and dropout.
+alpha : float, default=0.0001
+    Strength of the squared penalty on weights (never on biases). Unlike in scikit-learn it does not depend on
+    the batch size: scikit-learn's minibatch solvers divide their penalty by the rows of a batch, not of the
+    training set, so the same strength is ``alpha * n_samples / batch_size`` here.
+weight_decay : float, default=0.0
+    Decoupled decay: each step first multiplies the weights by 1 - rate * weight_decay (AdamW).
+dropout : float or sequence of floats, default=0.0
+    Share in [0, 1) of each hidden layer's outputs that a training step sets to zero; one per hidden layer, or
+    one more in front for the inputs.
+max_grad_norm : float or None, default=None
+    Longest gradient of J that a step may see; longer ones are shortened to it.
+initializer : str, default='auto'
+    Of the weights: 'glorot_uniform', 'glorot_normal', 'he_uniform', 'he_normal', 'lecun_normal', 'orthogonal';
+    'auto' chooses by activation and starts the output layer at zero. Biases start at zero, but for log
+    links at the logarithm of the mean target.
+momentum : float, default=0.9
+    Of 'sgd', in [0, 1].
+nesterovs_momentum : bool, default=True
+    Look ahead, in Nesterov's way ('sgd').
+beta_1, beta_2 : float, default=0.9, 0.999
+    Decay of the moments, in [0, 1): 'adam', 'nadam', 'lion'; beta_2 also of 'rmsprop'.
+epsilon : float, default=1e-8
+    Added to the root of the second moment, after the bias correction.
+early_stopping : bool, default=False
+    Stop when the validation score has not improved by `tol` for `n_iter_no_change` epochs, and restore the
+    best epoch's weights. The validation rows are `X_val` if given, else split off the training rows.
+validation_fraction : float, default=0.1
+    Share of the rows that is split off, stratified by class.
+n_iter_no_change : int or inf, default=10
+    Patience: training ends after exactly so many epochs without improvement, of the validation score
+    when stopping early, else of the training loss.
+tol : float, default=1e-4
+    Least improvement, as a fraction of the loss of the best constant prediction (absolute for loss='gaussian'
+    and with `scoring`). For L-BFGS the largest gradient component at which it stops.
+scoring : str, callable or None, default=None
+    What early stopping maximises: any scorer of scikit-learn; None is the negative validation loss.
+warm_start : bool, default=False
+    Start from the weights (and target scale) of the last fit. All else starts anew.
+verbose : bool or int, default=False
+    Print a line per epoch.
+dtype : {'auto', 'float32', 'float64'}, default='auto'
+    Of the computation; 'auto' keeps float32 and float64 inputs as they are and takes float64 for others.
+engine : {'auto', 'reference'}, default='auto'
+    What computes: 'reference' is the textbook engine in array operations."""
+
+ATTRIBUTES = """\
+coefs_, intercepts_ : list of ndarray
+    Weights (n_in, n_out) and biases (n_out,) of each layer. They are what prediction reads: change them and
+    the predictions change.
+loss_curve_ : list of float
+    Mean training loss of each epoch, without the penalty, as measured before each step.
+loss_, best_loss_ : float
+    Its last and its smallest value.
+validation_loss_curve_, validation_scores_ : list of float or None
+    Loss and score on the validation rows after each epoch.
+best_iter_ : int
+    Epoch, counted from 1, with the best validation score if there is a validation set, else with the
+    smallest loss; the latest of equals.
+n_iter_ : int
+    Epochs trained.
+t_ : int
+    Rows visited.
+n_layers_ : int
+    Number of layers, input and output included.
+n_outputs_ : int
+    Number of output units.
+out_activation_ : str
+    Link from the output units to the prediction.
+n_features_in_ : int
+    Number of features.
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Their names, if X had string column names."""
+
+
+def document(cls: type) -> type:
+    """Fill the shared parts into the docstring of an estimator."""
+    if cls.__doc__ is not None:  # python -OO has none
+        parts = {"before_loss": BEFORE_LOSS, "shared": SHARED, "attributes": ATTRIBUTES}
+        indented = {name: text.replace("\n", "\n    ") for name, text in parts.items()}
+        cls.__doc__ = cls.__doc__.format(**indented)
+    return cls

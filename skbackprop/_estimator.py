@@ -1,0 +1,370 @@
+"""What both estimators share: fit and partial_fit as readable sequences, and prediction."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.metrics import get_scorer
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skbackprop._engines import choose_engine
+from skbackprop._fit import validation
+from skbackprop._fit.batches import Rows, resolve_batch_size, validation_split
+from skbackprop._fit.lbfgs import minimize_lbfgs
+from skbackprop._fit.stopping import Best, Monitor, Patience
+from skbackprop._fit.targets import constant_loss, mean_loss
+from skbackprop._fit.training import Diverged, Outcome, Plan, Progress, train
+from skbackprop._nn.initializers import initialize
+from skbackprop._nn.losses import LOSSES, LossArgs
+from skbackprop._nn.network import Network, Objective, Parameters, flatten
+from skbackprop._nn.optimizers import Optimizer
+from skbackprop._nn.schedules import SCHEDULES
+
+FLOATS = {"auto": (np.float64, np.float32), "float32": np.float32, "float64": np.float64}
+
+
+def _has_minibatches(estimator):
+    if estimator.solver == "lbfgs":
+        raise AttributeError("partial_fit needs a minibatch solver, but solver='lbfgs'.")
+    return True
+
+
+@dataclass
+class _Sample:
+    """Checked rows as the user gave them: y in the user's labels or units, raw weights."""
+
+    X: Any
+    y: Any
+    weights: Any
+
+    def __getitem__(self, rows: Any) -> _Sample:
+        weights = None if self.weights is None else self.weights[rows]
+        return _Sample(self.X[rows], self.y[rows], weights)
+
+
+class BaseMLP(BaseEstimator, ABC):
+    """The multi-layer perceptron behind the classifier and the regressor."""
+
+    # ------------------------------------------------------------------- left to the heirs ----
+
+    @abstractmethod
+    def _learn_targets(self, sample: _Sample, classes: Any, first: bool) -> None:
+        """Learn what is needed to encode y, or check that y fits what was learned before."""
+
+    @abstractmethod
+    def _encode(self, sample: _Sample, dtype: Any) -> Any:
+        """Y of the engine, for training and validation alike."""
+
+    @abstractmethod
+    def _training_rows(self, sample: _Sample, dtype: Any, progress: Progress) -> Rows:
+        """Rows to train on, with everything that acts in training only."""
+
+    @abstractmethod
+    def _loss_name(self) -> str:
+        """Key of LOSSES."""
+
+    @abstractmethod
+    def _loss_args(self) -> LossArgs:
+        """Parameters of the loss."""
+
+    def _strata(self, y: Any) -> Any:
+        """Class numbers by which the validation split is stratified, or None."""
+        return None
+
+    # --------------------------------------------------------------------------------- fit ----
+
+    @validation.fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit the model to X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training inputs. Put a StandardScaler in front: networks learn badly from raw units.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights. A weight of 2 means the same as the row given twice.
+        X_val, y_val : array-like, default=None
+            A validation set of your own. It is evaluated after each epoch, and decides when to stop and which
+            epoch's weights to keep if ``early_stopping=True``.
+        sample_weight_val : array-like, default=None
+            Weights of the validation rows.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        DivergenceError
+            If the loss or the weights cease to be finite. As with any other error, an earlier fit of this
+            estimator stays as it was.
+        """
+        trial = copy.copy(self)  # whatever fails below, self stays as it was
+        warm = self.warm_start and hasattr(self, "coefs_")
+        sample = trial._read(X, y, sample_weight, reset=not warm)
+        progress = Progress(rng=check_random_state(self.random_state))
+        trial._learn_targets(sample, None, first=not warm)
+        held_out = trial._read_validation(X_val, y_val, sample_weight_val)
+        if held_out is None and self.early_stopping:
+            strata = trial._strata(sample.y)
+            train_rows, validation_rows = validation_split(
+                progress.rng, len(sample.y), self.validation_fraction, sample.weights, strata
+            )
+            sample, held_out = sample[train_rows], sample[validation_rows]
+        trial._train(sample, held_out, progress, warm=warm, max_iter=self.max_iter)
+        progress.forget_run()
+        return self._commit(trial)
+
+    @available_if(_has_minibatches)
+    @validation.fit_context(prefer_skip_nested_validation=True)
+    def _partial_fit(self, X, y, sample_weight, classes, X_val, y_val, sample_weight_val) -> BaseMLP:
+        """Train one epoch on X and y, going on from where the last call stopped."""
+        trial = copy.copy(self)
+        first = not hasattr(self, "coefs_")
+        progress = Progress(check_random_state(self.random_state)) if first else self._progress
+        if progress.exhausted:
+            validation.warn_exhausted()
+            return self
+        progress = copy.deepcopy(progress)
+        sample = trial._read(X, y, sample_weight, reset=first)
+        trial._learn_targets(sample, classes, first=first)
+        held_out = trial._read_validation(X_val, y_val, sample_weight_val)
+        trial._train(sample, held_out, progress, warm=not first, max_iter=1, partial=True)
+        return self._commit(trial)
+
+    def _commit(self, trial: BaseMLP) -> BaseMLP:
+        """Take over what the trial learned; pass an interrupt on now that nothing is lost."""
+        interrupt = vars(trial).pop("_interrupt")
+        self.__dict__ = trial.__dict__
+        if interrupt is not None:
+            raise interrupt
+        return self
+
+    def _read(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> _Sample:
+        X, y = validation.check_rows(self, X, y, reset=reset, dtypes=FLOATS[self.dtype])
+        return _Sample(X, y, validation.check_weights(sample_weight, X))
+
+    def _read_validation(self, X_val: Any, y_val: Any, weights: Any) -> _Sample | None:
+        if X_val is None and y_val is None and weights is None:
+            return None
+        if X_val is None or y_val is None:
+            raise ValueError("A validation set needs both X_val and y_val.")
+        X, y = validation.check_rows(self, X_val, y_val, reset=False, dtypes=FLOATS[self.dtype])
+        return _Sample(X, y, validation.check_weights(weights, X, "sample_weight_val"))
+
+    def _train(
+        self,
+        sample: _Sample,
+        held_out: _Sample | None,
+        progress: Progress,
+        *,
+        warm: bool,
+        max_iter: int,
+        partial: bool = False,
+    ) -> None:
+        """From checked rows to fitted attributes."""
+        validation.warn_without_effect(
+            self,
+            validation.parameters_in_effect(self, has_validation=held_out is not None, partial=partial),
+        )
+        # L-BFGS's line search compares losses that differ by less than float32 can tell
+        dtype = np.dtype(np.float64) if self.solver == "lbfgs" else sample.X.dtype
+        result_dtype = sample.X.dtype
+        rows = self._training_rows(sample, dtype, progress)
+        if not warm:
+            self._start(sample.X.shape[1], rows, progress.rng)
+        theta = self._theta().astype(dtype)
+        monitor = self._monitor(held_out, rows, progress, dtype)
+        try:
+            with np.errstate(all="ignore"):  # the epoch loop looks for itself
+                if self.solver == "lbfgs":
+                    outcome = self._run_lbfgs(rows, theta, monitor)
+                else:
+                    outcome = self._run_minibatches(rows, theta, monitor, progress, max_iter)
+        except Diverged as error:
+            self._finish(Outcome(error.theta), monitor, progress, result_dtype)
+            del self._interrupt
+            raise validation.divergence(error.epoch, error.rate, sample.X, self) from None
+        if monitor.early_stopping and monitor.best.theta is not None:
+            progress.exhausted = partial and outcome.converged
+            if not partial or progress.exhausted:
+                outcome.theta = monitor.best.theta
+        self._finish(outcome, monitor, progress, result_dtype)
+        if not (partial or outcome.converged or outcome.interrupt):
+            self._warn_not_converged(outcome, monitor)
+
+    def _start(self, n_features: int, rows: Rows, rng: Any) -> None:
+        """Describe the network and draw its weights."""
+        hidden = validation.hidden_sizes(self.hidden_layer_sizes)
+        self._network = Network(
+            sizes=(n_features, *hidden, self._n_network_outputs(rows.Y.shape[1])),
+            activations=validation.activation_names(self.activation, len(hidden)),
+            loss=self._loss_name(),
+            loss_args=self._loss_args(),
+            dropout=validation.dropout_rates(self.dropout, len(hidden)),
+            seed=int(rng.randint(2**31)),
+        )
+        W, b = initialize(self._network, self.initializer, rng)
+        loss = LOSSES[self._network.loss]
+        if loss.link == "exp":  # start at the link of the mean
+            b[-1] = loss.constant(rows.Y.astype(float), rows.weights, self._network.loss_args)
+        self._take_parameters(flatten(np, W, b))
+
+    def _n_network_outputs(self, n_targets: int) -> int:
+        return n_targets * LOSSES[self._loss_name()].outputs_per_target(self._loss_args())
+
+    def _engine(self) -> Any:
+        optimizer = Optimizer(
+            name="sgd" if self.solver == "lbfgs" else self.solver,
+            momentum=self.momentum,
+            nesterov=self.nesterovs_momentum,
+            beta_1=self.beta_1,
+            beta_2=self.beta_2,
+            epsilon=self.epsilon,
+            weight_decay=self.weight_decay,
+            max_grad_norm=self.max_grad_norm,
+        )
+        return choose_engine(self._network, optimizer, self.engine)
+
+    def _monitor(self, held_out: Any, rows: Rows, progress: Progress, dtype: Any) -> Monitor:
+        network = self._network
+        unit = constant_loss(network.loss, rows.Y, rows.weights, network.loss_args)
+        if not LOSSES[network.loss].relative_tol or unit <= 0.0:
+            unit = 1.0  # the loss has no zero to measure from, or the best constant is perfect
+        stops_early = self.early_stopping and held_out is not None
+        by_scorer = stops_early and self.scoring is not None
+        if progress.patience is None:
+            progress.patience = Patience(self.n_iter_no_change, self.tol * (1.0 if by_scorer else unit))
+            progress.best = Best()
+        return Monitor(
+            progress.history,
+            progress.patience,
+            progress.best,
+            None if held_out is None else self._validator(held_out, dtype),
+            stops_early,
+            self.verbose,
+        )
+
+    def _validator(self, held_out: _Sample, dtype: Any):
+        """Make the function theta -> validation loss, score."""
+        network, scoring = self._network, self.scoring
+        engine = self._engine()
+        Y, X = self._encode(held_out, dtype), held_out.X.astype(dtype, copy=False)
+        scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
+        candidate = copy.copy(self)
+        vars(candidate).pop("feature_names_in_", None)  # X below has lost its names
+        weights = {} if held_out.weights is None else {"sample_weight": held_out.weights}
+
+        def validate(theta):
+            engine.load(theta)
+            v = engine.predict(X, link=False)
+            loss = mean_loss(LOSSES[network.loss], v, Y, held_out.weights, network.loss_args)
+            if scorer is None:
+                return loss, -loss
+            candidate._take_parameters(theta)
+            return loss, float(scorer(candidate, held_out.X, held_out.y, **weights))
+
+        return validate
+
+    def _run_minibatches(
+        self, rows: Rows, theta: Any, monitor: Monitor, progress: Progress, max_iter: int
+    ) -> Outcome:
+        progress.n_rows += rows.n
+        progress.weight_sum += rows.weight_sum
+        objective = Objective.over(
+            progress.n_rows,
+            progress.weight_sum,
+            self.alpha,
+            resolve_batch_size(self.batch_size, rows.n),
+        )
+        progress.total_steps = progress.total_steps or self.max_iter * objective.n_steps(rows.n)
+        plan = Plan(
+            max_iter,
+            self.learning_rate_init,
+            self.learning_rate,
+            self.power_t,
+            progress.total_steps,
+            self.shuffle,
+            progress.plateau_factor,
+            progress.steps,
+        )
+        engine = self._engine()
+        engine.load(theta, progress.state, objective)
+        before = len(monitor.history.loss_curve)
+        outcome = train(engine, rows, objective, plan, monitor, progress.rng)
+        progress.state, progress.steps = outcome.state, outcome.steps
+        progress.plateau_factor = plan.plateau_factor
+        progress.rows_visited += rows.n * (len(monitor.history.loss_curve) - before)
+        return outcome
+
+    def _run_lbfgs(self, rows: Rows, theta: Any, monitor: Monitor) -> Outcome:
+        options = {"maxiter": self.max_iter, "maxfun": self.max_fun, "gtol": self.tol}
+        engine = self._engine()
+        return minimize_lbfgs(engine, rows, theta, monitor, alpha=self.alpha, options=options)
+
+    def _warn_not_converged(self, outcome: Outcome, monitor: Monitor) -> None:
+        losses = monitor.history.loss_curve
+        if self.solver == "lbfgs":
+            validation.warn_lbfgs(outcome.message, len(losses))
+        elif not SCHEDULES[self.learning_rate].horizon:  # else max_iter was the plan
+            validation.warn_not_converged(self.max_iter, "epochs", losses, monitor.patience.margin)
+
+    def _finish(self, outcome: Outcome, monitor: Monitor, progress: Progress, dtype: Any) -> None:
+        """Set the fitted attributes."""
+        network, history = self._network, monitor.history
+        self._take_parameters(np.asarray(outcome.theta).astype(dtype))
+        self._progress, self._interrupt = progress, outcome.interrupt
+        self.loss_curve_ = history.loss_curve
+        self.validation_loss_curve_ = history.validation_loss_curve or None
+        self.validation_scores_ = history.validation_scores or None
+        self.n_iter_ = len(history.loss_curve)
+        self.loss_ = history.loss_curve[-1] if history.loss_curve else np.nan
+        self.best_loss_ = min(history.loss_curve, default=np.nan)
+        self.best_iter_ = monitor.best.epoch
+        self.t_ = progress.rows_visited
+        self.n_layers_ = network.n_layers + 1
+        self.n_outputs_ = network.sizes[-1]
+        self.out_activation_ = LOSSES[network.loss].link
+
+    # ----------------------------------------------------------------------------- predict ----
+
+    def _take_parameters(self, theta: Any) -> None:
+        P = Parameters(np, self._network, theta)
+        self.coefs_, self.intercepts_ = P.W[1:], P.b[1:]
+
+    def _theta(self) -> Any:
+        """The flat vector of coefs_ and intercepts_, which are the truth, also after the user changed them."""
+        shapes = [np.shape(W) for W in self.coefs_], [np.shape(b) for b in self.intercepts_]
+        sizes = self._network.sizes
+        expected = list(zip(sizes[:-1], sizes[1:], strict=True)), [(n,) for n in sizes[1:]]
+        if shapes != expected:
+            raise ValueError(
+                f"coefs_ and intercepts_ must have the shapes {expected[0]} and {expected[1]}, got "
+                f"{shapes[0]} and {shapes[1]}."
+            )
+        return flatten(np, [None, *map(np.asarray, self.coefs_)], [None, *map(np.asarray, self.intercepts_)])
+
+    def _output(self, X: Any, link: bool) -> Any:
+        """Output of the network for the user's X: the prediction, or v[H] without its link."""
+        check_is_fitted(self)
+        theta = self._theta()
+        X = validation.check_rows(self, X, reset=False, dtypes=theta.dtype)
+        engine = self._engine()
+        engine.load(theta)
+        with np.errstate(over="ignore"):
+            return engine.predict(X, link=link)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

@@ -1,0 +1,1 @@
+"""Fitting: from the user's arrays to trained parameters."""

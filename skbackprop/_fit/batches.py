@@ -1,0 +1,86 @@
+"""Rows: what a training set is to an engine, its order in an epoch, and the validation split."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+AUTO_BATCH_SIZE = 200
+BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
+
+
+@dataclass
+class Rows:
+    """Inputs, encoded targets and raw weights (None: all 1) of a set of rows."""
+
+    X: Any
+    Y: Any
+    weights: Any = None
+
+    @property
+    def n(self) -> int:
+        """Number of rows, those of weight zero included."""
+        return self.Y.shape[0]
+
+    @property
+    def weight_sum(self) -> float:
+        """Sum of the raw weights."""
+        return float(self.n) if self.weights is None else float(np.sum(self.weights, dtype=float))
+
+    def blocks(self) -> Iterator[Rows]:
+        """Cut into blocks that together are the whole, in order (D7)."""
+        for start in range(0, self.n, BLOCK_ROWS):
+            cut = slice(start, start + BLOCK_ROWS)
+            yield Rows(self.X[cut], self.Y[cut], None if self.weights is None else self.weights[cut])
+
+
+def resolve_batch_size(batch_size: Any, n_rows: int) -> int:
+    """Read batch_size; more rows than there are is one full batch, with a word about it."""
+    if batch_size == "auto":
+        return min(AUTO_BATCH_SIZE, n_rows)
+    if batch_size > n_rows:
+        warnings.warn(
+            f"batch_size={batch_size} is larger than the {n_rows} training rows: every step takes all of them.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return min(int(batch_size), n_rows)
+
+
+def epoch_order(rng: Any, n_rows: int, shuffle: bool) -> Any:
+    """Row numbers in the order in which an epoch visits them."""
+    return rng.permutation(n_rows) if shuffle else np.arange(n_rows)
+
+
+def validation_split(rng: Any, n_rows: int, fraction: float, weights: Any, codes: Any):
+    """Row numbers for training and for validation.
+
+    Validation rows have positive weight; with class codes (single labels) they are stratified. A class's
+    last row, and so a class with one row, stays in training. At least one row goes to validation.
+    """
+    eligible = np.arange(n_rows) if weights is None else np.flatnonzero(weights > 0)
+    strata = np.zeros(len(eligible), dtype=int) if codes is None else codes[eligible]
+    _, strata, sizes = np.unique(strata, return_inverse=True, return_counts=True)
+    most = sizes - 1  # one row of each stratum stays
+    n_validation = min(max(1, round(fraction * len(eligible))), int(most.sum()))
+    if n_validation == 0:
+        raise ValueError(
+            f"early_stopping=True needs a row to validate on, but none of the {n_rows} rows can be spared: "
+            "with a single row of positive weight per class all of them are needed for training. "
+            "Give more rows, or pass X_val and y_val, or set early_stopping=False."
+        )
+    share = np.minimum(n_validation * sizes / sizes.sum(), most)
+    take = np.floor(share).astype(int)
+    while take.sum() < n_validation:  # largest remainders first
+        gap = np.where(take < most, share - take, -np.inf)
+        take[np.argmax(gap)] += 1
+    shuffled = rng.permutation(len(eligible))
+    chosen = np.concatenate(
+        [shuffled[strata[shuffled] == stratum][:count] for stratum, count in enumerate(take)]
+    )
+    validation = np.sort(eligible[chosen])
+    return np.setdiff1d(np.arange(n_rows), validation, assume_unique=True), validation

@@ -1,0 +1,70 @@
+"""The full batch: the objective J with its gradient, and L-BFGS on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from skbackprop._fit.batches import Rows
+from skbackprop._fit.stopping import Monitor
+from skbackprop._fit.training import Diverged, Outcome
+from skbackprop._nn.network import Network, Parameters, flatten
+
+
+def objective_and_gradient(engine: Any, rows: Rows, alpha: float, theta: Any) -> tuple[float, Any]:
+    """J(theta) = (sum_i w_i loss_i + alpha/2 sum_h |W[h]|^2) / sum_i w_i, and its gradient.
+
+    The only place where the penalty is added to the engine's sums, and where they are divided.
+    """
+    engine.load(theta)
+    loss, gradient, weight_sum = 0.0, np.zeros_like(theta), 0.0
+    for block in rows.blocks():
+        shard_loss, shard_gradient, shard_weight = engine.loss_and_gradient(block.X, block.Y, block.weights)
+        loss, gradient = loss + float(shard_loss), gradient + shard_gradient  # D7
+        weight_sum += float(shard_weight)
+    value, derivative = penalty(engine.network, alpha, theta)
+    return (loss + value) / weight_sum, (gradient + derivative) / weight_sum
+
+
+def penalty(network: Network, alpha: float, theta: Any) -> tuple[float, Any]:
+    """alpha/2 sum_h |W[h]|^2 and its gradient; biases are free."""
+    P = Parameters(np, network, theta)
+    value = 0.5 * alpha * sum(float(np.vdot(W, W)) for W in P.W[1:])
+    return value, alpha * flatten(np, P.W, [None, *(np.zeros_like(b) for b in P.b[1:])])
+
+
+def minimize_lbfgs(
+    engine: Any, rows: Rows, theta: Any, monitor: Monitor, *, alpha: float, options: dict[str, Any]
+) -> Outcome:
+    """Minimise J by SciPy's L-BFGS-B (Zhu et al., 1997); an iteration counts as an epoch."""
+    weight_sum = rows.weight_sum
+    outcome = Outcome(theta)
+    stopped = False
+
+    def fun(theta):
+        return objective_and_gradient(engine, rows, alpha, theta)
+
+    def callback(intermediate_result):
+        nonlocal stopped
+        outcome.theta = np.array(intermediate_result.x)
+        data_term = intermediate_result.fun - penalty(engine.network, alpha, outcome.theta)[0] / weight_sum
+        stopped = monitor.ends_with(data_term, outcome.theta) and monitor.early_stopping
+        if stopped:
+            raise StopIteration
+
+    if not np.isfinite(fun(theta)[0]):
+        raise Diverged(1, None, theta)
+    try:
+        result = minimize(fun, theta, jac=True, method="L-BFGS-B", callback=callback, options=options)
+    except KeyboardInterrupt as interrupt:
+        outcome.interrupt = interrupt
+        return outcome
+    if not (np.isfinite(result.fun) and np.isfinite(result.x).all()):
+        raise Diverged(len(monitor.history.loss_curve) + 1, None, outcome.theta)
+    outcome.theta, outcome.message = np.array(result.x), str(result.message)
+    outcome.converged = stopped or result.status == 0
+    if not monitor.history.loss_curve:  # the start was a minimum already
+        monitor.ends_with(result.fun - penalty(engine.network, alpha, result.x)[0] / weight_sum, result.x)
+    return outcome

@@ -1,0 +1,93 @@
+"""Stopping: what is recorded after an epoch, when patience ends, and which weights are the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class History:
+    """One entry per epoch; losses are weighted means of the data term, without the penalty."""
+
+    loss_curve: list[float] = field(default_factory=list)
+    validation_loss_curve: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+
+    def copy(self) -> History:
+        """Copy the lists, so that a failing call leaves the old ones alone."""
+        return History(*(list(curve) for curve in vars(self).values()))
+
+
+@dataclass
+class Patience:
+    """Counts epochs without improvement by more than `margin`."""
+
+    n_iter_no_change: float
+    margin: float
+    best: float = -np.inf
+    waited: int = 0
+
+    def ends_with(self, score: float) -> bool:
+        """Take an epoch's score, higher is better; True when patience has run out."""
+        if score > self.best + self.margin:
+            self.best, self.waited = score, 0
+        else:
+            self.waited += 1
+        return self.waited >= self.n_iter_no_change
+
+
+@dataclass
+class Best:
+    """The best epoch so far; of equal ones the latest. The parameters are a copy."""
+
+    score: float = -np.inf
+    epoch: int = 0
+    theta: Any = None
+
+    def offer(self, score: float, epoch: int, theta: Any, keep: bool) -> None:
+        """Remember this epoch if none was better, its parameters too if they will be restored."""
+        if score >= self.score:
+            self.score, self.epoch = score, epoch
+            self.theta = np.array(theta, copy=True) if keep else None
+
+
+@dataclass
+class Monitor:
+    """Judges each epoch: by its validation score when stopping early, else by its training loss."""
+
+    history: History
+    patience: Patience
+    best: Best
+    validate: Callable[[Any], tuple[float, float]] | None = None  # theta -> loss, score
+    early_stopping: bool = False
+    verbose: int = 0
+    started: float = field(default_factory=time.perf_counter)
+
+    def ends_with(self, loss: float, theta: Any, rate: float | None = None) -> bool:
+        """Record an epoch; True when patience has run out."""
+        history, score = self.history, -loss
+        history.loss_curve.append(loss)
+        if self.validate is not None:
+            validation_loss, validation_score = self.validate(theta)
+            history.validation_loss_curve.append(validation_loss)
+            history.validation_scores.append(validation_score)
+            score = validation_score
+        epoch = len(history.loss_curve)
+        self.best.offer(score, epoch, theta, keep=self.early_stopping)
+        if self.verbose:
+            self._print(epoch, rate)
+        return self.patience.ends_with(score if self.early_stopping else -loss)
+
+    def _print(self, epoch: int, rate: float | None) -> None:
+        parts = [f"epoch {epoch:5d}", f"loss {self.history.loss_curve[-1]:.6f}"]
+        if self.validate is not None:
+            parts += [f"val loss {self.history.validation_loss_curve[-1]:.6f}"]
+            parts += [f"val score {self.history.validation_scores[-1]:+.6f}"]
+        if rate is not None:
+            parts += [f"rate {rate:.2e}"]
+        print("  ".join([*parts, f"{time.perf_counter() - self.started:8.2f} s"]), flush=True)

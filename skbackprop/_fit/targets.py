@@ -1,0 +1,211 @@
+"""Targets: from y to the engine's Y, from weights to one vector, and from outputs back to predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
+
+from skbackprop._nn.losses import LOSSES, Loss, LossArgs
+
+
+@dataclass
+class Labels:
+    """How class labels and one-hot rows correspond."""
+
+    classes: Any
+    multilabel: bool = False
+
+    @classmethod
+    def of(cls, y: Any) -> Labels:
+        """Learn the classes from y."""
+        check_classification_targets(y)
+        if type_of_target(y).startswith("multilabel"):
+            return cls(np.arange(y.shape[1]), multilabel=True)
+        if type_of_target(y) == "multiclass-multioutput":
+            raise ValueError(
+                "y has several columns with more than two values each: this classifier learns one label per "
+                "row, or a multilabel indicator of 0s and 1s. Wrap it in "
+                "sklearn.multioutput.MultiOutputClassifier to learn each column on its own."
+            )
+        return cls(np.unique(column_or_1d(y)))
+
+    def codes(self, y: Any) -> Any:
+        """Class number of each row; None for multilabel targets."""
+        if self.multilabel:
+            return None
+        y = column_or_1d(y, warn=True)
+        codes = np.searchsorted(self.classes, y)
+        known = np.minimum(codes, len(self.classes) - 1)
+        unseen = np.unique(y[self.classes[known] != y])
+        if len(unseen):
+            raise ValueError(
+                f"y holds the labels {unseen.tolist()}, which are not among the known classes "
+                f"{self.classes.tolist()}. Name every class in the first call (partial_fit: `classes`)."
+            )
+        return codes
+
+    def encode(self, y: Any, dtype: Any) -> Any:
+        """One-hot rows (D9), or the 0/1 indicator of multilabel targets."""
+        if self.multilabel:
+            y = y.toarray() if sp.issparse(y) else np.asarray(y)
+            if y.ndim != 2 or y.shape[1] != len(self.classes):
+                raise ValueError(
+                    f"y must be a multilabel indicator with {len(self.classes)} columns, got shape {y.shape}."
+                )
+            return y.astype(dtype)
+        codes = self.codes(y)
+        Y = np.zeros((len(codes), len(self.classes)), dtype=dtype)
+        Y[np.arange(len(codes)), codes] = 1.0
+        return Y
+
+    def decode(self, output: Any) -> Any:
+        """Labels of the largest output; for multilabel those with logit above 0 (probability > 1/2)."""
+        if self.multilabel:
+            return (output > 0).astype(int)
+        return self.classes[np.argmax(output, axis=1)]
+
+
+def smooth(Y: Any, amount: float, multilabel: bool) -> Any:
+    """Move the share `amount` of each target to the uniform distribution (Szegedy et al., 2016)."""
+    if amount == 0.0:
+        return Y
+    uniform = 0.5 if multilabel else 1.0 / Y.shape[1]
+    return ((1.0 - amount) * Y + amount * uniform).astype(Y.dtype)
+
+
+def class_counts(Y: Any, weights: Any) -> Any:
+    """Weighted number of rows in each class, or with each label."""
+    w = np.ones(len(Y)) if weights is None else weights
+    return w @ Y.astype(np.float64)
+
+
+def class_factors(class_weight: Any, labels: Labels, counts: Any, total: float) -> Any:
+    """Factor of each class (K,), or of each label's zeros and ones (2, K).
+
+    "balanced" is total / (number of classes with weight * the class's weight); a class without weight gets 0.
+    """
+    if labels.multilabel:
+        return _multilabel_factors(class_weight, counts, total)
+    if isinstance(class_weight, str):
+        return _balance(counts)
+    if not isinstance(class_weight, dict):
+        raise ValueError(
+            f"class_weight must be 'balanced', a dict of classes or None for single labels; got {class_weight!r}."
+        )
+    return np.asarray([_factor(class_weight, c) for c in _known(class_weight, labels.classes)])
+
+
+def _balance(counts: Any) -> Any:
+    present = counts > 0
+    factors = np.zeros(len(counts))
+    factors[present] = counts.sum() / (present.sum() * counts[present])
+    return factors
+
+
+def _known(class_weight: dict, classes: Any) -> list[Any]:
+    known = classes.tolist()
+    unknown = [label for label in class_weight if label not in known]
+    if unknown:
+        raise ValueError(f"class_weight names the labels {unknown}, which are not among the classes {known}.")
+    return known
+
+
+def _factor(class_weight: dict, label: Any) -> float:
+    factor = float(class_weight.get(label, 1.0))
+    if not (np.isfinite(factor) and factor >= 0):
+        raise ValueError(f"class_weight[{label!r}] must be a finite number >= 0, got {factor}.")
+    return factor
+
+
+def _multilabel_factors(class_weight: Any, on: Any, total: float) -> Any:
+    n_labels = len(on)
+    if isinstance(class_weight, (str, dict)):
+        class_weight = [class_weight] * n_labels
+    if len(class_weight) != n_labels:
+        raise ValueError(f"class_weight must hold one entry per label ({n_labels}), got {len(class_weight)}.")
+    columns = [
+        _balance(np.asarray([total - ones, ones]))
+        if isinstance(entry, str)
+        else [_factor(entry, c) for c in _known(entry, np.arange(2))]
+        for entry, ones in zip(class_weight, on, strict=True)
+    ]
+    return np.asarray(columns).T
+
+
+def apply_class_factors(factors: Any, Y: Any, weights: Any) -> Any:
+    """Multiply weights by the factor of each row's class.
+
+    A row of multilabel targets has one weight, as every row does: the product of its labels' factors.
+    """
+    if factors.ndim == 2:
+        rows = np.prod(np.where(Y > 0, factors[1], factors[0]), axis=1)
+    else:
+        rows = factors[np.argmax(Y, axis=1)]
+    return rows if weights is None else weights * rows
+
+
+@dataclass
+class Scaler:
+    """y = shift + scale * (what the network learns), per target; float64."""
+
+    shift: Any
+    scale: Any
+
+    @classmethod
+    def learn(cls, y: Any, weights: Any, loss: Loss, enabled: bool) -> Scaler:
+        """Weighted mean and standard deviation, or the mean alone, as the loss asks."""
+        n_targets = y.shape[1]
+        shift, scale = np.zeros(n_targets), np.ones(n_targets)
+        if enabled:
+            with np.errstate(over="ignore", invalid="ignore"):
+                mean = np.average(y, axis=0, weights=weights)
+                variance = np.average((y - mean) ** 2, axis=0, weights=weights)
+            shift, scale = (shift, mean) if loss.scaling == "mean" else (mean, np.sqrt(variance))
+        if not (np.isfinite(shift).all() and np.isfinite(scale).all()):
+            raise ValueError(
+                f"The targets are too large to be scaled (up to {np.abs(y).max():.3g}): their variance overflows. "
+                "Divide them by a constant, or set scale_target=False."
+            )
+        # a constant target leaves nothing but rounding to scale by
+        constant = scale <= 10 * np.finfo(float).eps * np.maximum(np.abs(y).max(axis=0), 1e-300)
+        return cls(shift, np.where(constant, 1.0, scale))
+
+    def encode(self, y: Any, dtype: Any) -> Any:
+        """Targets of the scaled problem; scaled in float64, then cast."""
+        return np.ascontiguousarray(((y - self.shift) / self.scale).astype(dtype))
+
+    def decode(self, output: Any, loss_name: str) -> tuple[Any, Any]:
+        """Prediction in the user's units and, for gaussian, its standard deviation.
+
+        Several quantiles come as (rows, targets, quantiles), sorted so that they never cross
+        (Chernozhukov, Fernandez-Val and Galichon, 2010).
+        """
+        n_targets, dtype = len(self.shift), output.dtype
+        if loss_name == "gaussian":
+            m, s = output[:, :n_targets], output[:, n_targets:]
+            std = np.exp(0.5 * s) * self.scale
+            return (self.shift + self.scale * m).astype(dtype), std.astype(dtype)
+        if loss_name == "quantile":
+            output = np.sort(output.reshape(len(output), n_targets, -1), axis=2)
+            y = self.shift[:, None] + self.scale[:, None] * output
+            return y.astype(dtype), None
+        return (self.shift + self.scale * output).astype(dtype), None
+
+
+def constant_loss(loss_name: str, Y: Any, weights: Any, args: LossArgs) -> float:
+    """Weighted mean loss of the best constant prediction: L0, the yardstick of `tol`."""
+    loss = LOSSES[loss_name]
+    Y = Y.astype(np.float64)
+    w = np.ones(len(Y)) if weights is None else weights.astype(np.float64)
+    v = loss.constant(Y, w, args)
+    return mean_loss(loss, np.broadcast_to(v, (len(Y), len(v))), Y, w, args)
+
+
+def mean_loss(loss: Loss, v: Any, Y: Any, weights: Any, args: LossArgs) -> float:
+    """Weighted mean of the loss of raw outputs v."""
+    return float(np.average(loss.value(np, v, Y, args), weights=weights))

@@ -1,0 +1,136 @@
+"""The epoch loop: engine -> history -> stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from skbackprop._fit.batches import Rows, epoch_order
+from skbackprop._fit.stopping import Best, History, Monitor, Patience
+from skbackprop._nn.network import Objective
+from skbackprop._nn.schedules import SCHEDULES
+
+PLATEAU_DIVISOR = 5.0  # of learning_rate="adaptive"
+SMALLEST_RATE = 1e-6  # below which "adaptive" gives up
+
+
+@dataclass
+class Plan:
+    """How long and how fast to train."""
+
+    max_iter: int
+    rate: float
+    schedule: str
+    power_t: float
+    total_steps: int  # the horizon of the schedule
+    shuffle: bool
+    plateau_factor: float = 1.0
+    first_step: int = 0
+
+    def rates(self, steps: Any) -> Any:
+        """Learning rate of each step."""
+        factor = SCHEDULES[self.schedule].factor(steps, self.total_steps, self.power_t)
+        return self.rate * self.plateau_factor * np.asarray(factor, dtype=np.float64)
+
+    def goes_on_after_plateau(self) -> bool:
+        """Divide the rate, if the schedule does that and the rate is not yet negligible."""
+        if not SCHEDULES[self.schedule].plateau:
+            return False
+        if self.rate * self.plateau_factor <= SMALLEST_RATE:
+            return False
+        self.plateau_factor /= PLATEAU_DIVISOR
+        return True
+
+
+@dataclass
+class Progress:
+    """What a later partial_fit needs of all training so far."""
+
+    rng: Any
+    history: History = field(default_factory=History)
+    patience: Patience | None = None  # None: starts with the next call
+    best: Best = field(default_factory=Best)
+    exhausted: bool = False  # has early stopping ended the stream?
+    n_rows: int = 0  # of the training set: everything seen so far
+    weight_sum: float = 0.0
+    class_counts: Any = 0.0  # weighted
+    rows_visited: int = 0  # t_
+    steps: int = 0
+    total_steps: int = 0  # horizon of the schedule, set by the first call
+    plateau_factor: float = 1.0
+    state: dict | None = None  # the optimizer's memory
+
+    def forget_run(self) -> None:
+        """Drop what only partial_fit's next call could use: a later call starts these anew."""
+        self.patience, self.best, self.state = None, Best(), None
+        self.steps, self.total_steps, self.plateau_factor = 0, 0, 1.0
+
+
+@dataclass
+class Outcome:
+    """What training leaves behind."""
+
+    theta: Any
+    converged: bool = False
+    message: str = ""
+    interrupt: BaseException | None = None
+    state: dict | None = None  # the optimizer's memory
+    steps: int = 0
+
+
+class Diverged(Exception):
+    """Training left the finite numbers in `epoch`; `theta` was the last finite model."""
+
+    def __init__(self, epoch: int, rate: float | None, theta: Any):
+        super().__init__(epoch)
+        self.epoch, self.rate, self.theta = epoch, rate, theta
+
+
+def train(engine: Any, rows: Rows, objective: Objective, plan: Plan, monitor: Monitor, rng: Any) -> Outcome:
+    """Train up to max_iter epochs; the engine is loaded, and keeps the last parameters.
+
+    Ctrl-C ends training as patience does, with the interrupt noted in the outcome.
+    """
+    step, n_steps = plan.first_step, objective.n_steps(rows.n)
+    finite, _ = engine.dump()
+    outcome = Outcome(finite)
+    try:
+        for _ in range(plan.max_iter):
+            rates = plan.rates(np.arange(step, step + n_steps))
+            order = epoch_order(rng, rows.n, plan.shuffle)
+            loss = run_epoch(engine, rows, order, rates, step, objective.batch_size)
+            step += n_steps
+            theta, _ = engine.dump()
+            if not (np.isfinite(loss) and np.isfinite(np.sum(theta))):
+                raise Diverged(len(monitor.history.loss_curve) + 1, float(rates.max()), finite)
+            finite = theta
+            if monitor.ends_with(loss, theta, rates[-1]):
+                if not plan.goes_on_after_plateau():
+                    outcome.converged = True
+                    break
+                monitor.patience.waited = 0
+    except KeyboardInterrupt as interrupt:
+        outcome.interrupt = interrupt
+    outcome.theta, outcome.state = engine.dump()
+    outcome.steps = step
+    return outcome
+
+
+def run_epoch(engine: Any, rows: Rows, order: Any, rates: Any, first_step: int, batch_size: int) -> float:
+    """Visit all rows once, a slice of steps at a time; weighted mean loss on the way."""
+    done, sums = 0, []
+    while done < len(rates):
+        slice_sums, steps = engine.train_steps(
+            rows.X, rows.Y, rows.weights, order[done * batch_size :], rates[done:], first_step + done
+        )
+        sums.append(slice_sums)
+        done += steps
+    return _ratio(sums)
+
+
+def _ratio(sums: Iterable[tuple[Any, Any]]) -> float:
+    loss_sum, weight_sum = (float(sum(column)) for column in zip(*sums, strict=True))
+    return loss_sum / weight_sum

@@ -1,0 +1,301 @@
+"""Parameter constraints, data checks, and the texts of errors and warnings.
+
+The only file that imports private names of scikit-learn.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import _fit_context as fit_context
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import validate_parameter_constraints as check_constraints
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from skbackprop._nn.activations import ACTIVATIONS
+from skbackprop._nn.initializers import INITIALIZERS
+from skbackprop._nn.losses import LOSSES, losses_for
+from skbackprop._nn.optimizers import OPTIMIZERS
+from skbackprop._nn.schedules import SCHEDULES
+
+__all__ = ["check_constraints", "fit_context"]
+
+
+UNSCALED = 1e3  # a feature beyond this was probably never scaled
+
+
+class DivergenceError(ValueError):
+    """Training left the finite numbers.
+
+    Attributes
+    ----------
+    estimator : estimator
+        A copy of the estimator with the last finite model, ready to predict.
+    """
+
+    def __init__(self, message: str, estimator: Any = None):
+        super().__init__(message)
+        self.estimator = estimator
+
+
+class _TableNames(StrOptions):
+    """One of a table's names, read when the parameter is checked, so that a new entry counts at once."""
+
+    def __init__(self, names: Callable[[], Iterable[str]]):
+        self._names = names
+        self.deprecated: set[str] = set()
+        self.type = str
+
+    @property
+    def options(self):  # type: ignore[override]
+        return list(self._names())
+
+    def is_satisfied_by(self, val):
+        return isinstance(val, str) and val in self.options
+
+
+def _real(low, high=None, closed="left"):
+    return Interval(Real, low, high, closed=closed)
+
+
+def _integer(low):
+    return Interval(Integral, low, None, closed="left")
+
+
+SHARED_CONSTRAINTS: dict[str, list[Any]] = {
+    "hidden_layer_sizes": ["array-like", _integer(1)],
+    "activation": [_TableNames(lambda: ACTIVATIONS), list, tuple],
+    "solver": [_TableNames(lambda: [*OPTIMIZERS, "lbfgs"])],
+    "learning_rate": [_TableNames(lambda: SCHEDULES)],
+    "learning_rate_init": [_real(0, closed="neither")],
+    "power_t": [_real(0)],
+    "batch_size": [StrOptions({"auto"}), _integer(1)],
+    "max_iter": [_integer(1)],
+    "max_fun": [_integer(1)],
+    "shuffle": ["boolean"],
+    "random_state": ["random_state"],
+    "alpha": [_real(0)],
+    "weight_decay": [_real(0)],
+    "dropout": [_real(0, 1), "array-like"],
+    "max_grad_norm": [_real(0, closed="neither"), None],
+    "initializer": [_TableNames(lambda: ["auto", *INITIALIZERS])],
+    "momentum": [_real(0, 1, closed="both")],
+    "nesterovs_momentum": ["boolean"],
+    "beta_1": [_real(0, 1)],
+    "beta_2": [_real(0, 1)],
+    "epsilon": [_real(0, closed="neither")],
+    "early_stopping": ["boolean"],
+    "validation_fraction": [_real(0, 1, closed="neither")],
+    "n_iter_no_change": [_integer(1), Options(Real, {np.inf})],
+    "tol": [_real(0)],
+    "scoring": [str, callable, None],
+    "warm_start": ["boolean"],
+    "verbose": ["verbose"],
+    "dtype": [StrOptions({"auto", "float32", "float64"})],
+    "engine": [StrOptions({"auto", "reference", "compiled"})],
+}
+CLASSIFIER_CONSTRAINTS: dict[str, list[Any]] = {
+    "loss": [_TableNames(lambda: losses_for("classification"))],
+    "focal_gamma": [_real(0)],
+    "label_smoothing": [_real(0, 1)],
+    "class_weight": [StrOptions({"balanced"}), dict, list, None],
+}
+REGRESSOR_CONSTRAINTS: dict[str, list[Any]] = {
+    "loss": [_TableNames(lambda: losses_for("regression"))],
+    "huber_delta": [_real(0, closed="neither")],
+    "quantile": [_real(0, 1, closed="neither"), "array-like"],
+    "scale_target": ["boolean"],
+}
+
+
+# ---------------------------------------------------------------------- parameters, resolved ----
+
+
+def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
+    """Read hidden_layer_sizes: a tuple of ints >= 1, an int, or () for a linear model."""
+    sizes = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object)).ravel().tolist()
+    if not all(isinstance(s, Integral) and not isinstance(s, bool) and s >= 1 for s in sizes):
+        raise ValueError(
+            f"hidden_layer_sizes must be integers >= 1, got {hidden_layer_sizes!r}. Give the width of each "
+            "hidden layer, for example (100, 50), or () for a model without hidden layers."
+        )
+    return tuple(int(s) for s in sizes)
+
+
+def activation_names(activation: Any, n_hidden: int) -> tuple[str, ...]:
+    """Read activation: one name for all hidden layers, or one name each."""
+    if isinstance(activation, str):
+        return (activation,) * n_hidden
+    unknown = [name for name in activation if name not in ACTIVATIONS]
+    if unknown or len(activation) != n_hidden:
+        raise ValueError(
+            f"activation must be one name or one name per hidden layer ({n_hidden} here), each among "
+            f"{sorted(ACTIVATIONS)}; got {activation!r}."
+        )
+    return tuple(activation)
+
+
+def dropout_rates(dropout: Any, n_hidden: int) -> tuple[float, ...]:
+    """Read dropout: rates of the input and of each hidden layer."""
+    if isinstance(dropout, Real):
+        return (0.0,) + (float(dropout),) * n_hidden
+    rates = tuple(float(p) for p in dropout)
+    if len(rates) not in (n_hidden, n_hidden + 1) or not all(0.0 <= p < 1.0 for p in rates):
+        raise ValueError(
+            f"dropout must be one rate, or one per hidden layer ({n_hidden} here), or these with the input's "
+            f"rate in front ({n_hidden + 1}), each in [0, 1); got {dropout!r}."
+        )
+    return rates if len(rates) == n_hidden + 1 else (0.0, *rates)
+
+
+def quantiles(quantile: Any) -> tuple[float, ...]:
+    """Read quantile: a number or several, strictly between 0 and 1."""
+    values = tuple(float(q) for q in np.atleast_1d(quantile))
+    if not values or not all(0.0 < q < 1.0 for q in values):
+        raise ValueError(
+            f"quantile must be one number or several, each strictly between 0 and 1; got {quantile!r}."
+        )
+    return values
+
+
+# -------------------------------------------------------------------------------------- data ----
+
+
+def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool, dtypes: Any, y_numeric: bool = False):
+    """Check X, and y if given, with scikit-learn's own errors; sparse X becomes CSR."""
+    options: dict[str, Any] = dict(accept_sparse="csr", dtype=dtypes, order="C")
+    if y is None:
+        return validate_data(estimator, X, reset=reset, **options)
+    return validate_data(estimator, X, y, reset=reset, multi_output=True, y_numeric=y_numeric, **options)
+
+
+def check_weights(sample_weight: Any, X: Any, name: str = "sample_weight") -> Any:
+    """One non-negative float64 weight per row, not all zero; None stays None."""
+    if sample_weight is None:
+        return None
+    w = _check_sample_weight(sample_weight, X, dtype=np.float64, copy=True)
+    if (w < 0).any():
+        raise ValueError(f"Negative values in data passed to `{name}`. Weights must be >= 0.")
+    if not w.any():
+        raise ValueError(
+            f"All of {name} is zero, so there is nothing to learn from: give at least one row a positive weight."
+        )
+    return w
+
+
+def warn_without_effect(estimator: Any, effective: dict[str, bool]) -> None:
+    """Warn once about parameters that were changed from their default but do nothing here."""
+    defaults = inspect.signature(type(estimator).__init__).parameters
+    idle = [
+        f"{name}={value!r}"
+        for name, acts in effective.items()
+        if not acts and not _same(value := getattr(estimator, name), defaults[name].default)
+    ]
+    if idle:
+        warnings.warn(
+            f"{', '.join(idle)} has no effect with solver={estimator.solver!r} and these data and "
+            "parameters; leave it at its default to silence this warning.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _same(value: Any, default: Any) -> bool:
+    return type(value) is type(default) and bool(np.all(value == default))
+
+
+def parameters_in_effect(estimator: Any, *, has_validation: bool, partial: bool) -> dict[str, bool]:
+    """Which of the parameters that can be idle act in this fit."""
+    minibatch = estimator.solver != "lbfgs"
+    uses = OPTIMIZERS[estimator.solver].uses if minibatch else ()
+    always = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")
+    effect = {name: name in uses for name in always}
+    effect |= dict.fromkeys(
+        ("learning_rate", "learning_rate_init", "batch_size", "shuffle", "weight_decay", "dropout"),
+        minibatch,
+    )
+    effect["max_grad_norm"] = minibatch
+    effect["power_t"] = minibatch and estimator.learning_rate == "invscaling"
+    effect["max_fun"] = not minibatch
+    effect["scoring"] = has_validation
+    effect["early_stopping"] = has_validation
+    effect["validation_fraction"] = has_validation and not partial
+    for name, losses in (
+        ("focal_gamma", ("focal",)),
+        ("huber_delta", ("huber",)),
+        ("quantile", ("quantile",)),
+    ):
+        if hasattr(estimator, name):
+            effect[name] = estimator.loss in losses
+    return effect
+
+
+def check_domain(loss_name: str, y: Any) -> None:
+    """Raise if the loss is not defined at some target."""
+    loss = LOSSES[loss_name]
+    if loss.lower is None:
+        return
+    relation, bound = loss.lower
+    legal = y >= bound if relation == ">=" else y > bound
+    if not legal.all():
+        raise ValueError(
+            f"loss={loss_name!r} needs y {relation} {bound:g}, but the smallest target is {y.min():g}. "
+            "Shift or clean the targets, or choose another loss."
+        )
+
+
+# ------------------------------------------------------------------------------------- texts ----
+
+
+def warn_not_converged(max_iter: int, unit: str, losses: list[float], margin: float) -> None:
+    """Say how far from converged training was, and which knob to turn."""
+    fall = losses[-2] - losses[-1] if len(losses) > 1 else np.nan
+    warnings.warn(
+        f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one still lowered the "
+        f"loss by {fall:.3g} to {losses[-1]:.4g}, where less than {margin:.3g} counts as no improvement. Raise max_iter "
+        "or learning_rate_init, raise tol, or stop early on purpose with early_stopping=True.",
+        ConvergenceWarning,
+        stacklevel=4,
+    )
+
+
+def warn_lbfgs(message: str, n_iter: int) -> None:
+    """Pass on why SciPy's L-BFGS-B gave up."""
+    warnings.warn(
+        f"L-BFGS stopped after {n_iter} iterations before it converged: {message}. Raise max_iter or max_fun, "
+        "scale the features, or raise tol.",
+        ConvergenceWarning,
+        stacklevel=4,
+    )
+
+
+def divergence(epoch: int, rate: float | None, X: Any, estimator: Any) -> DivergenceError:
+    """Name the epoch, the rate and the likely cause; the estimator holds the last finite model."""
+    largest = float(abs(X).max())
+    cause = (
+        f"the features reach {largest:.3g}: put a StandardScaler in front, as in make_pipeline(StandardScaler(), ...)"
+        if largest > UNSCALED
+        else "the learning rate is too high: lower learning_rate_init or set max_grad_norm=1.0"
+    )
+    pace = "" if rate is None else f" at learning rate {rate:.3g}"
+    return DivergenceError(
+        f"Training diverged in epoch {epoch}{pace}: the loss or the weights are no longer finite. Likely cause: "
+        f"{cause}. The last finite model is in this error's `estimator` attribute.",
+        estimator,
+    )
+
+
+def warn_exhausted() -> None:
+    """Say that partial_fit does nothing any more."""
+    warnings.warn(
+        "Early stopping has ended this model's training: its best weights are restored and this call of "
+        "partial_fit changed nothing. Call fit, or partial_fit on a clone, to train anew.",
+        UserWarning,
+        stacklevel=4,
+    )

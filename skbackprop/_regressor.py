@@ -1,0 +1,256 @@
+"""MLPRegressor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import d2_pinball_score
+
+from skbackprop._documentation import document
+from skbackprop._estimator import BaseMLP, _Sample
+from skbackprop._fit.batches import Rows
+from skbackprop._fit.targets import Scaler
+from skbackprop._fit.training import Progress
+from skbackprop._fit.validation import (
+    REGRESSOR_CONSTRAINTS,
+    SHARED_CONSTRAINTS,
+    check_domain,
+    quantiles,
+)
+from skbackprop._nn.losses import LOSSES, LossArgs
+
+
+@document
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """Multi-layer perceptron for regression, with one or several targets and a loss of your choice.
+
+    Training minimises
+
+        J(W, b) = (sum_i w_i loss_i + alpha/2 sum_h ||W[h]||^2) / sum_i w_i
+
+    over the whole training set, whatever the batch size. Targets are scaled inside (`scale_target`), so that
+    learning rates and penalties mean the same for targets in metres and in millimetres; predictions come back
+    in the units of y. With several targets each is scaled by itself and all count equally.
+
+    Parameters
+    ----------
+    {before_loss}
+    loss : {{'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson', 'gamma', 'gaussian'}}, \
+default='squared_error'
+        Loss of one row, summed over the targets. 'huber': squares up to `huber_delta`, absolute beyond [1]_.
+        'quantile': the pinball loss of `quantile` [2]_. 'poisson' and 'gamma': half the deviance, with a log link;
+        y >= 0 and y > 0. 'gaussian': the network also learns a standard deviation for each row [3]_; see
+        `predict`.
+    huber_delta : float, default=1.35
+        Where huber turns from square to absolute, in units of the scaled target (its standard deviation).
+    quantile : float or list of floats, default=0.5
+        Which quantiles loss='quantile' learns, each in (0, 1).
+    {shared}
+    scale_target : bool, default=True
+        Train on (y - mean) / std, weighted and per target; for poisson and gamma on y / mean.
+
+    Attributes
+    ----------
+    target_shift_, target_scale_ : ndarray of shape (n_targets,)
+        y = target_shift_ + target_scale_ * (scaled target). `coefs_` and the losses belong to the scaled target.
+    {attributes}
+
+    See Also
+    --------
+    MLPSoftmaxClassifier : The same for labels.
+    sklearn.neural_network.MLPRegressor : scikit-learn's own.
+
+    References
+    ----------
+    .. [1] Huber, "Robust estimation of a location parameter", 1964.
+    .. [2] Koenker and Bassett, "Regression quantiles", 1978.
+    .. [3] Nix and Weigend, "Estimating the mean and variance of the target probability distribution", 1994.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skbackprop import MLPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = make_pipeline(
+    ...     StandardScaler(), MLPRegressor(learning_rate="cosine", max_iter=20, random_state=0)
+    ... )
+    >>> model.fit(X, y).score(X, y) > 0.4
+    True
+    """
+
+    _parameter_constraints = {**SHARED_CONSTRAINTS, **REGRESSOR_CONSTRAINTS}
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        loss="squared_error",
+        huber_delta=1.35,
+        quantile=0.5,
+        solver="adam",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        batch_size="auto",
+        max_iter=200,
+        max_fun=15000,
+        shuffle=True,
+        random_state=None,
+        alpha=0.0001,
+        weight_decay=0.0,
+        dropout=0.0,
+        max_grad_norm=None,
+        initializer="auto",
+        momentum=0.9,
+        nesterovs_momentum=True,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        scoring=None,
+        warm_start=False,
+        verbose=False,
+        dtype="auto",
+        engine="auto",
+        scale_target=True,
+    ):
+        vars(self).update({name: value for name, value in locals().items() if name != "self"})
+
+    def partial_fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Train one epoch on X and y, going on from where the last call stopped.
+
+        The target's scale is learned from the first call.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights.
+        X_val, y_val, sample_weight_val : array-like, default=None
+            A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best
+            weights are restored, and later calls return at once with a warning.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+        """
+        return self._partial_fit(X, y, sample_weight, None, X_val, y_val, sample_weight_val)
+
+    def predict(self, X, return_std=False):
+        """Predict the target of each row, in the units of y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        return_std : bool, default=False
+            With loss='gaussian', also return the standard deviation of each prediction.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predictions, 1-D if y was. With several quantiles a last axis is added for them; they never cross.
+        std : ndarray of the shape of y
+            Only with ``return_std=True``.
+
+        Raises
+        ------
+        ValueError
+            If a standard deviation is asked for but the loss has none.
+        """
+        output = self._output(X, link=True)
+        loss = self._network.loss
+        if return_std and loss != "gaussian":
+            raise ValueError(f"return_std=True needs loss='gaussian'; this model has loss={loss!r}.")
+        y, std = Scaler(self.target_shift_, self.target_scale_).decode(output, loss)
+        return (self._shape(y), self._shape(std)) if return_std else self._shape(y)
+
+    def score(self, X, y, sample_weight=None):
+        """R^2 of the predictions; for quantiles 1 - pinball loss / that of the best constant.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            True targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            1 is perfect. For several quantiles the mean over them.
+        """
+        if not hasattr(self, "_network") or self._network.loss != "quantile":
+            return super().score(X, y, sample_weight)
+        levels = self._network.loss_args.quantiles
+        prediction = self.predict(X).reshape(len(y), len(self.target_shift_), len(levels))
+        y = np.reshape(y, (len(y), -1))
+        scores = [
+            d2_pinball_score(y, prediction[:, :, k], alpha=q, sample_weight=sample_weight)
+            for k, q in enumerate(levels)
+        ]
+        return float(np.mean(scores))
+
+    def _shape(self, y: Any) -> Any:
+        """Drop the axes that the user's y and quantile did not have."""
+        if self._network.loss == "quantile" and self._quantile_is_scalar:
+            y = y[:, :, 0]
+        return y[:, 0] if self._y_is_1d else y
+
+    # ----------------------------------------------------------------- what BaseMLP asks for ----
+
+    def _learn_targets(self, sample: _Sample, classes: Any, first: bool) -> None:
+        y = np.asarray(sample.y)
+        if y.dtype.kind not in "biuf":
+            raise ValueError(f"y must be numbers, got dtype {y.dtype}. Labels are for MLPSoftmaxClassifier.")
+        if first:
+            self._y_is_1d = y.ndim == 1
+            self._quantile_is_scalar = np.ndim(self.quantile) == 0
+            vars(self).pop("target_shift_", None)
+        y = self._columns(y)
+        check_domain(self.loss, y)
+        if not first and y.shape[1] != len(self.target_shift_):
+            raise ValueError(
+                f"y has {y.shape[1]} targets, but the model was started with {len(self.target_shift_)}."
+            )
+
+    def _columns(self, y: Any) -> Any:
+        y = np.asarray(y, dtype=np.float64)
+        return y[:, None] if y.ndim == 1 else y
+
+    def _encode(self, sample: _Sample, dtype: Any) -> Any:
+        return Scaler(self.target_shift_, self.target_scale_).encode(self._columns(sample.y), dtype)
+
+    def _training_rows(self, sample: _Sample, dtype: Any, progress: Progress) -> Rows:
+        if not hasattr(self, "target_shift_"):
+            scaler = Scaler.learn(
+                self._columns(sample.y), sample.weights, LOSSES[self.loss], self.scale_target
+            )
+            self.target_shift_, self.target_scale_ = scaler.shift, scaler.scale
+        weights = None if sample.weights is None else sample.weights.astype(dtype)
+        return Rows(sample.X.astype(dtype, copy=False), self._encode(sample, dtype), weights)
+
+    def _loss_name(self) -> str:
+        return self.loss
+
+    def _loss_args(self) -> LossArgs:
+        return LossArgs(huber_delta=self.huber_delta, quantiles=quantiles(self.quantile))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
