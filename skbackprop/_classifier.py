@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils.metaestimators import available_if
 
 from skbackprop._documentation import document
-from skbackprop._estimator import BaseMLP, _Sample
+from skbackprop._estimator import BaseMLP, Sample, has_minibatches
 from skbackprop._fit.batches import Rows
 from skbackprop._fit.targets import (
     Labels,
@@ -129,6 +130,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     ):
         vars(self).update({name: value for name, value in locals().items() if name != "self"})
 
+    @available_if(has_minibatches)
     def partial_fit(
         self,
         X,
@@ -176,7 +178,8 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
             The most probable class; for multilabel targets the labels more probable than 1/2.
         """
-        return self._labels.decode(self._output(X, link=False))
+        v = self._output(X, link=False)
+        return self._labels.decode(v)
 
     def predict_proba(self, X):
         """Probability of each class, in the order of `classes_`.
@@ -189,9 +192,12 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         p : ndarray of shape (n_samples, n_classes)
-            Rows sum to 1; for multilabel targets each column is the probability of its label.
+            Rows sum to 1; for multilabel targets each column is the probability of its label. Where rounding would
+            give an exact 0 (or, for a label, an exact 1) the nearest number inside (0, 1) stands.
         """
-        return self._output(X, link=True)
+        p = self._output(X, link=True)
+        limits = np.finfo(p.dtype)
+        return np.clip(p, limits.tiny, 1.0 - limits.epsneg if self._labels.multilabel else None)
 
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`, from the logits and therefore finite.
@@ -227,7 +233,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
 
     # ----------------------------------------------------------------- what BaseMLP asks for ----
 
-    def _learn_targets(self, sample: _Sample, classes: Any, first: bool) -> None:
+    def _learn_targets(self, sample: Sample, classes: Any, first: bool) -> None:
         found = Labels.of(sample.y)
         if first:
             self._labels = found
@@ -245,10 +251,10 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     def _strata(self, y: Any) -> Any:
         return self._labels.codes(y)
 
-    def _encode(self, sample: _Sample, dtype: Any) -> Any:
+    def _encode(self, sample: Sample, dtype: Any) -> Any:
         return self._labels.encode(sample.y, dtype)
 
-    def _training_rows(self, sample: _Sample, dtype: Any, progress: Progress) -> Rows:
+    def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
         Y, weights = self._encode(sample, dtype), sample.weights
         if self.class_weight is not None:
             progress.class_counts = progress.class_counts + class_counts(Y, weights)

@@ -11,7 +11,6 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.metrics import get_scorer
 from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._engines import choose_engine
@@ -30,23 +29,24 @@ from skbackprop._nn.schedules import SCHEDULES
 FLOATS = {"auto": (np.float64, np.float32), "float32": np.float32, "float64": np.float64}
 
 
-def _has_minibatches(estimator):
+def has_minibatches(estimator):
+    """Tell whether partial_fit exists."""
     if estimator.solver == "lbfgs":
         raise AttributeError("partial_fit needs a minibatch solver, but solver='lbfgs'.")
     return True
 
 
 @dataclass
-class _Sample:
+class Sample:
     """Checked rows as the user gave them: y in the user's labels or units, raw weights."""
 
     X: Any
     y: Any
     weights: Any
 
-    def __getitem__(self, rows: Any) -> _Sample:
+    def __getitem__(self, rows: Any) -> Sample:
         weights = None if self.weights is None else self.weights[rows]
-        return _Sample(self.X[rows], self.y[rows], weights)
+        return Sample(self.X[rows], self.y[rows], weights)
 
 
 class BaseMLP(BaseEstimator, ABC):
@@ -55,15 +55,15 @@ class BaseMLP(BaseEstimator, ABC):
     # ------------------------------------------------------------------- left to the heirs ----
 
     @abstractmethod
-    def _learn_targets(self, sample: _Sample, classes: Any, first: bool) -> None:
+    def _learn_targets(self, sample: Sample, classes: Any, first: bool) -> None:
         """Learn what is needed to encode y, or check that y fits what was learned before."""
 
     @abstractmethod
-    def _encode(self, sample: _Sample, dtype: Any) -> Any:
+    def _encode(self, sample: Sample, dtype: Any) -> Any:
         """Y of the engine, for training and validation alike."""
 
     @abstractmethod
-    def _training_rows(self, sample: _Sample, dtype: Any, progress: Progress) -> Rows:
+    def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
         """Rows to train on, with everything that acts in training only."""
 
     @abstractmethod
@@ -125,7 +125,6 @@ class BaseMLP(BaseEstimator, ABC):
         progress.forget_run()
         return self._commit(trial)
 
-    @available_if(_has_minibatches)
     @validation.fit_context(prefer_skip_nested_validation=True)
     def _partial_fit(self, X, y, sample_weight, classes, X_val, y_val, sample_weight_val) -> BaseMLP:
         """Train one epoch on X and y, going on from where the last call stopped."""
@@ -150,22 +149,22 @@ class BaseMLP(BaseEstimator, ABC):
             raise interrupt
         return self
 
-    def _read(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> _Sample:
+    def _read(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Sample:
         X, y = validation.check_rows(self, X, y, reset=reset, dtypes=FLOATS[self.dtype])
-        return _Sample(X, y, validation.check_weights(sample_weight, X))
+        return Sample(X, y, validation.check_weights(sample_weight, X))
 
-    def _read_validation(self, X_val: Any, y_val: Any, weights: Any) -> _Sample | None:
+    def _read_validation(self, X_val: Any, y_val: Any, weights: Any) -> Sample | None:
         if X_val is None and y_val is None and weights is None:
             return None
         if X_val is None or y_val is None:
             raise ValueError("A validation set needs both X_val and y_val.")
         X, y = validation.check_rows(self, X_val, y_val, reset=False, dtypes=FLOATS[self.dtype])
-        return _Sample(X, y, validation.check_weights(weights, X, "sample_weight_val"))
+        return Sample(X, y, validation.check_weights(weights, X, "sample_weight_val"))
 
     def _train(
         self,
-        sample: _Sample,
-        held_out: _Sample | None,
+        sample: Sample,
+        held_out: Sample | None,
         progress: Progress,
         *,
         warm: bool,
@@ -255,7 +254,7 @@ class BaseMLP(BaseEstimator, ABC):
             self.verbose,
         )
 
-    def _validator(self, held_out: _Sample, dtype: Any):
+    def _validator(self, held_out: Sample, dtype: Any):
         """Make the function theta -> validation loss, score."""
         network, scoring = self._network, self.scoring
         engine = self._engine()

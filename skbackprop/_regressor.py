@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import d2_pinball_score
+from sklearn.utils.metaestimators import available_if
 
 from skbackprop._documentation import document
-from skbackprop._estimator import BaseMLP, _Sample
+from skbackprop._estimator import BaseMLP, Sample, has_minibatches
 from skbackprop._fit.batches import Rows
 from skbackprop._fit.targets import Scaler
 from skbackprop._fit.training import Progress
@@ -124,6 +125,7 @@ default='squared_error'
     ):
         vars(self).update({name: value for name, value in locals().items() if name != "self"})
 
+    @available_if(has_minibatches)
     def partial_fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train one epoch on X and y, going on from where the last call stopped.
 
@@ -162,6 +164,7 @@ default='squared_error'
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Predictions, 1-D if y was. With several quantiles a last axis is added for them; they never cross.
+            They are float64 unless X and the model are float32: large targets need the digits.
         std : ndarray of the shape of y
             Only with ``return_std=True``.
 
@@ -174,7 +177,10 @@ default='squared_error'
         loss = self._network.loss
         if return_std and loss != "gaussian":
             raise ValueError(f"return_std=True needs loss='gaussian'; this model has loss={loss!r}.")
-        y, std = Scaler(self.target_shift_, self.target_scale_).decode(output, loss)
+        is_single = output.dtype == np.float32 and getattr(X, "dtype", None) == np.float32
+        y, std = Scaler(self.target_shift_, self.target_scale_).decode(
+            output, loss, np.float32 if is_single else np.float64
+        )
         return (self._shape(y), self._shape(std)) if return_std else self._shape(y)
 
     def score(self, X, y, sample_weight=None):
@@ -213,10 +219,8 @@ default='squared_error'
 
     # ----------------------------------------------------------------- what BaseMLP asks for ----
 
-    def _learn_targets(self, sample: _Sample, classes: Any, first: bool) -> None:
+    def _learn_targets(self, sample: Sample, classes: Any, first: bool) -> None:
         y = np.asarray(sample.y)
-        if y.dtype.kind not in "biuf":
-            raise ValueError(f"y must be numbers, got dtype {y.dtype}. Labels are for MLPSoftmaxClassifier.")
         if first:
             self._y_is_1d = y.ndim == 1
             self._quantile_is_scalar = np.ndim(self.quantile) == 0
@@ -229,13 +233,18 @@ default='squared_error'
             )
 
     def _columns(self, y: Any) -> Any:
-        y = np.asarray(y, dtype=np.float64)
+        try:
+            y = np.asarray(y, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(
+                "Unknown label type: y must be numbers. For labels there is MLPSoftmaxClassifier."
+            ) from None
         return y[:, None] if y.ndim == 1 else y
 
-    def _encode(self, sample: _Sample, dtype: Any) -> Any:
+    def _encode(self, sample: Sample, dtype: Any) -> Any:
         return Scaler(self.target_shift_, self.target_scale_).encode(self._columns(sample.y), dtype)
 
-    def _training_rows(self, sample: _Sample, dtype: Any, progress: Progress) -> Rows:
+    def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
         if not hasattr(self, "target_shift_"):
             scaler = Scaler.learn(
                 self._columns(sample.y), sample.weights, LOSSES[self.loss], self.scale_target

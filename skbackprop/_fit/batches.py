@@ -69,7 +69,7 @@ def validation_split(rng: Any, n_rows: int, fraction: float, weights: Any, codes
     n_validation = min(max(1, round(fraction * len(eligible))), int(most.sum()))
     if n_validation == 0:
         raise ValueError(
-            f"early_stopping=True needs a row to validate on, but none of the {n_rows} rows can be spared: "
+            f"early_stopping=True needs a row to validate on, but none can be spared of n_samples={n_rows}: "
             "with a single row of positive weight per class all of them are needed for training. "
             "Give more rows, or pass X_val and y_val, or set early_stopping=False."
         )

@@ -50,6 +50,7 @@ class _TableNames(StrOptions):
     def __init__(self, names: Callable[[], Iterable[str]]):
         self._names = names
         self.deprecated: set[str] = set()
+        self.hidden = False
         self.type = str
 
     @property
@@ -167,12 +168,15 @@ def quantiles(quantile: Any) -> tuple[float, ...]:
 # -------------------------------------------------------------------------------------- data ----
 
 
-def check_rows(estimator: Any, X: Any, y: Any = None, *, reset: bool, dtypes: Any, y_numeric: bool = False):
-    """Check X, and y if given, with scikit-learn's own errors; sparse X becomes CSR."""
-    options: dict[str, Any] = dict(accept_sparse="csr", dtype=dtypes, order="C")
-    if y is None:
-        return validate_data(estimator, X, reset=reset, **options)
-    return validate_data(estimator, X, y, reset=reset, multi_output=True, y_numeric=y_numeric, **options)
+def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool, dtypes: Any) -> Any:
+    """Check X, and y if it is given, with scikit-learn's own errors; sparse X becomes CSR."""
+    if not (isinstance(y, str) and y == "no_validation"):
+        y_options: dict[str, Any] = {"multi_output": True}
+    else:
+        y_options = {}
+    return validate_data(
+        estimator, X, y, reset=reset, accept_sparse="csr", dtype=dtypes, order="C", **y_options
+    )
 
 
 def check_weights(sample_weight: Any, X: Any, name: str = "sample_weight") -> Any:
