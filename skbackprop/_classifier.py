@@ -192,12 +192,18 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         p : ndarray of shape (n_samples, n_classes)
-            Rows sum to 1; for multilabel targets each column is the probability of its label. Where rounding would
-            give an exact 0 (or, for a label, an exact 1) the nearest number inside (0, 1) stands.
+            Rows sum to 1; for multilabel targets each column is the probability of its label. No entry is an exact
+            0 (nor, for a label, an exact 1): probabilities too small for normal numbers keep the order of their
+            logarithms, so that rankings survive.
         """
         p = self._output(X, link=True)
         limits = np.finfo(p.dtype)
-        return np.clip(p, limits.tiny, 1.0 - limits.epsneg if self._labels.multilabel else None)
+        if self._labels.multilabel:
+            p = np.minimum(p, 1.0 - limits.epsneg)
+        if (p < limits.tiny).any():
+            below = np.maximum(np.log(limits.tiny) - self.predict_log_proba(X), 0.0)
+            p = np.where(p < limits.tiny, limits.tiny / (1.0 + below), p)
+        return p
 
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`, from the logits and therefore finite.
