@@ -20,8 +20,8 @@ from skbackprop._fit.targets import (
 )
 from skbackprop._fit.training import Progress
 from skbackprop._fit.validation import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS
-from skbackprop._nn.losses import LossArgs, log_softmax
 from skbackprop._nn.activations import softplus
+from skbackprop._nn.losses import LossArgs, log_softmax
 
 
 @document

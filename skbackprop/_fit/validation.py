@@ -12,8 +12,8 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.base import _fit_context as fit_context
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils._param_validation import validate_parameter_constraints as check_constraints
 from sklearn.utils.validation import _check_sample_weight, validate_data

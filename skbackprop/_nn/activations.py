@@ -60,7 +60,7 @@ def _negative(xp, v):
 
 
 def elu(xp, v):
-    """v above 0, e^v - 1 below (Clevert, Unterthiner and Hochreiter, 2016)."""
+    """V above 0, e^v - 1 below (Clevert, Unterthiner and Hochreiter, 2016)."""
     return xp.where(v > 0, v, xp.expm1(_negative(xp, v)))
 
 
@@ -92,7 +92,7 @@ def silu_vjp(xp, v, a, g):
 
 
 def mish(xp, v):
-    """v tanh(softplus(v)) (Misra, 2019)."""
+    """V tanh(softplus(v)) (Misra, 2019)."""
     return v * xp.tanh(softplus(xp, v))
 
 

@@ -149,13 +149,13 @@ def huber_delta(xp, v, y, args):
 
 
 def _residuals(xp, v, y, args):
-    """r = y - a as (rows, targets, quantiles), and the quantiles as an array."""
+    """R = y - a as (rows, targets, quantiles), and the quantiles as an array."""
     q = xp.asarray(args.quantiles, dtype=v.dtype, device=v.device)
     return y[:, :, None] - xp.reshape(v, (y.shape[0], y.shape[1], -1)), q
 
 
 def quantile(xp, v, y, args):
-    """sum max(q r, (q - 1) r) over targets and quantiles (Koenker and Bassett, 1978)."""
+    """Sum max(q r, (q - 1) r) over targets and quantiles (Koenker and Bassett, 1978)."""
     r, q = _residuals(xp, v, y, args)
     return xp.sum(xp.maximum(q * r, (q - 1.0) * r), axis=(1, 2))
 
