@@ -1,0 +1,37 @@
+"""What all tests share."""
+
+import os
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes, load_digits
+from sklearn.preprocessing import StandardScaler
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Real images, standardised, and their digits."""
+    X, y = load_digits(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+@pytest.fixture(scope="session")
+def diabetes():
+    """Real patients, standardised, and the progression of their disease."""
+    X, y = load_diabetes(return_X_y=True)
+    return StandardScaler().fit_transform(X), y
+
+
+@pytest.fixture
+def rng():
+    """Seeded numbers."""
+    return np.random.default_rng(0)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Where every optional package is installed, a skip for a missing one is a failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if os.environ.get("SKBACKPROP_NO_SKIPS") and report.skipped and "could not import" in str(report.longrepr):
+        report.outcome = "failed"
