@@ -13,17 +13,20 @@ from skbackprop._fit.training import Diverged, Outcome
 from skbackprop._nn.network import Network, Parameters, flatten
 
 
-def objective_and_gradient(engine: Any, rows: Rows, alpha: float, theta: Any) -> tuple[float, Any]:
+def objective_and_gradient(
+    engine: Any, rows: Rows, alpha: float, theta: Any, step: int | None = None
+) -> tuple[float, Any]:
     """J(theta) = (sum_i w_i loss_i + alpha/2 sum_h |W[h]|^2) / sum_i w_i, and its gradient.
 
-    The only place where the penalty is added to the engine's sums, and where they are divided.
+    The only place where the penalty is added to the engine's sums, and where they are divided. With a step
+    the dropout masks of that step are applied.
     """
     engine.load(theta)
-    loss, gradient, weight_sum = 0.0, np.zeros_like(theta), 0.0
+    loss, gradient, weight_sum, offset = 0.0, np.zeros_like(theta), 0.0, 0
     for block in rows.blocks():
-        shard_loss, shard_gradient, shard_weight = engine.loss_and_gradient(block.X, block.Y, block.weights)
-        loss, gradient = loss + float(shard_loss), gradient + shard_gradient  # D7
-        weight_sum += float(shard_weight)
+        shard = engine.loss_and_gradient(block.X, block.Y, block.weights, step, offset)
+        loss, gradient = loss + float(shard[0]), gradient + shard[1]  # D7
+        weight_sum, offset = weight_sum + float(shard[2]), offset + block.n
     value, derivative = penalty(engine.network, alpha, theta)
     return (loss + value) / weight_sum, (gradient + derivative) / weight_sum
 
