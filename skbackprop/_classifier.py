@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin
@@ -88,7 +88,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     (2, 10)
     """
 
-    _parameter_constraints = {**SHARED_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
+    _parameter_constraints: ClassVar[dict] = {**SHARED_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         label_smoothing=0.0,
         class_weight=None,
     ):
-        vars(self).update({name: value for name, value in locals().items() if name != "self"})
+        self.__dict__.update({name: value for name, value in locals().items() if name != "self"})
 
     @available_if(has_minibatches)
     def partial_fit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -143,7 +144,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _commit(self, trial: BaseMLP) -> BaseMLP:
         """Take over what the trial learned; pass an interrupt on now that nothing is lost."""
-        interrupt = vars(trial).pop("_interrupt")
+        interrupt = trial.__dict__.pop("_interrupt")
         self.__dict__ = trial.__dict__
         if interrupt is not None:
             raise interrupt
@@ -261,7 +262,7 @@ class BaseMLP(BaseEstimator, ABC):
         Y, X = self._encode(held_out, dtype), held_out.X.astype(dtype, copy=False)
         scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
         candidate = copy.copy(self)
-        vars(candidate).pop("feature_names_in_", None)  # X below has lost its names
+        candidate.__dict__.pop("feature_names_in_", None)  # X below has lost its names
         weights = {} if held_out.weights is None else {"sample_weight": held_out.weights}
 
         def validate(theta):
@@ -345,7 +346,7 @@ class BaseMLP(BaseEstimator, ABC):
         """The flat vector of coefs_ and intercepts_, which are the truth, also after the user changed them."""
         shapes = [np.shape(W) for W in self.coefs_], [np.shape(b) for b in self.intercepts_]
         sizes = self._network.sizes
-        expected = list(zip(sizes[:-1], sizes[1:], strict=True)), [(n,) for n in sizes[1:]]
+        expected = list(pairwise(sizes)), [(n,) for n in sizes[1:]]
         if shapes != expected:
             raise ValueError(
                 f"coefs_ and intercepts_ must have the shapes {expected[0]} and {expected[1]}, got "
@@ -354,10 +355,15 @@ class BaseMLP(BaseEstimator, ABC):
         return flatten(np, [None, *map(np.asarray, self.coefs_)], [None, *map(np.asarray, self.intercepts_)])
 
     def _output(self, X: Any, link: bool) -> Any:
-        """Output of the network for the user's X: the prediction, or v[H] without its link."""
+        """Output of the network for the user's X: the prediction, or v[H] without its link.
+
+        Computed in the wider of the dtypes of X and of the weights, as NumPy would.
+        """
         check_is_fitted(self)
         theta = self._theta()
-        X = validation.check_rows(self, X, reset=False, dtypes=theta.dtype)
+        wide = theta.dtype == np.float64
+        X = validation.check_rows(self, X, reset=False, dtypes=np.float64 if wide else FLOATS["auto"])
+        theta = theta.astype(X.dtype, copy=False)
         engine = self._engine()
         engine.load(theta)
         with np.errstate(over="ignore"):

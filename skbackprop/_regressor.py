@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -83,7 +83,7 @@ default='squared_error'
     True
     """
 
-    _parameter_constraints = {**SHARED_CONSTRAINTS, **REGRESSOR_CONSTRAINTS}
+    _parameter_constraints: ClassVar[dict] = {**SHARED_CONSTRAINTS, **REGRESSOR_CONSTRAINTS}
 
     def __init__(
         self,
@@ -123,7 +123,7 @@ default='squared_error'
         engine="auto",
         scale_target=True,
     ):
-        vars(self).update({name: value for name, value in locals().items() if name != "self"})
+        self.__dict__.update({name: value for name, value in locals().items() if name != "self"})
 
     @available_if(has_minibatches)
     def partial_fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
@@ -164,7 +164,7 @@ default='squared_error'
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Predictions, 1-D if y was. With several quantiles a last axis is added for them; they never cross.
-            They are float64 unless X and the model are float32: large targets need the digits.
+            They are float64 unless X and the model are float32.
         std : ndarray of the shape of y
             Only with ``return_std=True``.
 
@@ -177,10 +177,7 @@ default='squared_error'
         loss = self._network.loss
         if return_std and loss != "gaussian":
             raise ValueError(f"return_std=True needs loss='gaussian'; this model has loss={loss!r}.")
-        is_single = output.dtype == np.float32 and getattr(X, "dtype", None) == np.float32
-        y, std = Scaler(self.target_shift_, self.target_scale_).decode(
-            output, loss, np.float32 if is_single else np.float64
-        )
+        y, std = Scaler(self.target_shift_, self.target_scale_).decode(output, loss)
         return (self._shape(y), self._shape(std)) if return_std else self._shape(y)
 
     def score(self, X, y, sample_weight=None):
@@ -224,7 +221,7 @@ default='squared_error'
         if first:
             self._y_is_1d = y.ndim == 1
             self._quantile_is_scalar = np.ndim(self.quantile) == 0
-            vars(self).pop("target_shift_", None)
+            self.__dict__.pop("target_shift_", None)
         y = self._columns(y)
         check_domain(self.loss, y)
         if not first and y.shape[1] != len(self.target_shift_):

@@ -27,7 +27,7 @@ def mix(x: Any) -> Any:
     return x ^ (x >> 15)
 
 
-def mask(network: Network, layer: int, step: int, rows: Any, columns: Any, xp: Any, dtype: Any):
+def mask(network: Network, layer: int, step: Any, rows: Any, columns: Any, xp: Any, dtype: Any):
     """Factors 0 or 1 / (1 - p) for broadcastable int64 arrays of row and column numbers."""
     p = network.dropout[layer]
     key = mix((mix((mix(network.seed) + step) & BITS32) + layer) & BITS32)

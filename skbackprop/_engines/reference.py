@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from skbackprop._engines.dropout import droppers
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOSSES, apply_link
-from skbackprop._nn.network import Network, Objective, Parameters, flatten
+from skbackprop._nn.network import Network, Parameters, flatten
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 
 SLICE_SECONDS = 0.05  # of work between two chances to interrupt
@@ -56,8 +56,8 @@ class ReferenceEngine:
         self.network, self.optimizer, self.xp = network, optimizer, xp
         self.loss, self.rule = LOSSES[network.loss], OPTIMIZERS[optimizer.name]
 
-    def load(self, theta, state: dict | None = None, objective: Objective | None = None) -> None:
-        """Take parameters, the optimizer's memory (None: fresh) and what a step must know of J."""
+    def load(self, theta, state: dict | None = None, objective: Any = None) -> None:
+        """Take parameters, the optimizer's memory (None: fresh) and the Objective that a step follows."""
         xp = self.xp
         self.theta, self.step = theta, 0
         self.state = self.rule.init(xp, theta) if state is None else state

@@ -179,13 +179,14 @@ class Scaler:
         """Targets of the scaled problem; scaled in float64, then cast."""
         return np.ascontiguousarray(((y - self.shift) / self.scale).astype(dtype))
 
-    def decode(self, output: Any, loss_name: str, dtype: Any) -> tuple[Any, Any]:
+    def decode(self, output: Any, loss_name: str) -> tuple[Any, Any]:
         """Prediction in the user's units and, for gaussian, its standard deviation.
 
         Several quantiles come as (rows, targets, quantiles), sorted so that they never cross
         (Chernozhukov, Fernandez-Val and Galichon, 2010).
         """
-        n_targets, output = len(self.shift), output.astype(np.float64)
+        n_targets, dtype = len(self.shift), output.dtype
+        output = output.astype(np.float64)  # targets can be large, and need the digits
         if loss_name == "gaussian":
             m, s = output[:, :n_targets], output[:, n_targets:]
             std = np.exp(0.5 * s) * self.scale

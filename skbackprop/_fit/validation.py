@@ -54,7 +54,7 @@ class _TableNames(StrOptions):
         self.type = str
 
     @property
-    def options(self):  # type: ignore[override]
+    def options(self):
         return list(self._names())
 
     def is_satisfied_by(self, val):
@@ -120,8 +120,8 @@ REGRESSOR_CONSTRAINTS: dict[str, list[Any]] = {
 
 def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
     """Read hidden_layer_sizes: a tuple of ints >= 1, an int, or () for a linear model."""
-    sizes = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object)).ravel().tolist()
-    if not all(isinstance(s, Integral) and not isinstance(s, bool) and s >= 1 for s in sizes):
+    sizes: list[Any] = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object)).ravel().tolist()
+    if not all(isinstance(s, (int, np.integer)) and not isinstance(s, bool) and s >= 1 for s in sizes):
         raise ValueError(
             f"hidden_layer_sizes must be integers >= 1, got {hidden_layer_sizes!r}. Give the width of each "
             "hidden layer, for example (100, 50), or () for a model without hidden layers."
@@ -262,7 +262,7 @@ def warn_not_converged(max_iter: int, unit: str, losses: list[float], margin: fl
     fall = losses[-2] - losses[-1] if len(losses) > 1 else np.nan
     warnings.warn(
         f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one still lowered the "
-        f"loss by {fall:.3g} to {losses[-1]:.4g}, where less than {margin:.3g} counts as no improvement. Raise max_iter "
+        f"loss by {fall:.3g} to {losses[-1]:.4g}; less than {margin:.3g} counts as no improvement. Raise max_iter "
         "or learning_rate_init, raise tol, or stop early on purpose with early_stopping=True.",
         ConvergenceWarning,
         stacklevel=4,
@@ -283,14 +283,14 @@ def divergence(epoch: int, rate: float | None, X: Any, estimator: Any) -> Diverg
     """Name the epoch, the rate and the likely cause; the estimator holds the last finite model."""
     largest = float(abs(X).max())
     cause = (
-        f"the features reach {largest:.3g}: put a StandardScaler in front, as in make_pipeline(StandardScaler(), ...)"
+        f"the features reach {largest:.3g}: put a StandardScaler in front (make_pipeline(StandardScaler(), ...))"
         if largest > UNSCALED
         else "the learning rate is too high: lower learning_rate_init or set max_grad_norm=1.0"
     )
     pace = "" if rate is None else f" at learning rate {rate:.3g}"
     return DivergenceError(
-        f"Training diverged in epoch {epoch}{pace}: the loss or the weights are no longer finite. Likely cause: "
-        f"{cause}. The last finite model is in this error's `estimator` attribute.",
+        f"Training diverged in epoch {epoch}{pace}: loss or weights are no longer finite. Likely cause: "
+        f"{cause}. Its `estimator` attribute holds the last finite model.",
         estimator,
     )
 

@@ -78,7 +78,7 @@ def binary_cross_entropy(xp, v, y, args):
     return xp.sum(y * softplus(xp, -v) + (1.0 - y) * softplus(xp, v), axis=1)
 
 
-def _brier(link):
+def _brier(link: Activation) -> tuple[Any, Any]:
     """Sum of (a - y)^2 (Brier, 1950); its delta goes through the link's Jacobian (D8)."""
 
     def value(xp, v, y, args):
@@ -211,7 +211,7 @@ def _weighted_quantiles(y, w, q):
     """Smallest value of each column below or at which the share q of the weight lies."""
     order = np.argsort(y, axis=0, kind="stable")
     below = np.cumsum(w[order], axis=0)
-    rows = [np.searchsorted(column, q * column[-1]) for column in below.T]
+    rows = np.asarray([np.searchsorted(column, q * column[-1]) for column in below.T])
     rows = np.minimum(rows, len(y) - 1)
     return np.take_along_axis(y, np.take_along_axis(order, rows[None, :], axis=0), axis=0)[0]
 

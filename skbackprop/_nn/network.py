@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from skbackprop._nn.losses import LossArgs
@@ -33,7 +34,7 @@ class Network:
     def layers(self) -> tuple[tuple[int, int, int], ...]:
         """For each layer: where its block of the flat vector starts, its n_in and its n_out."""
         blocks, start = [], 0
-        for n_in, n_out in zip(self.sizes[:-1], self.sizes[1:], strict=True):
+        for n_in, n_out in pairwise(self.sizes):
             blocks.append((start, n_in, n_out))
             start += (n_in + 1) * n_out
         return tuple(blocks)
