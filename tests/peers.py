@@ -43,6 +43,7 @@ def to_sklearn(ours):
 def to_torch(ours):
     """Module, loss function and optimizer of torch with the same parameters; float64."""
     import torch
+
     layers = []
     activations = {
         "relu": torch.nn.ReLU,
@@ -104,6 +105,7 @@ def trajectory(estimator, X, y):
 def torch_trajectory(module, loss, optimizer, X, y, batch_size, max_iter):
     """Loss of each epoch of the plain training loop, rows in their order."""
     import torch
+
     X, y, curve = torch.tensor(X), torch.tensor(y), []
     for _ in range(max_iter):
         total = 0.0

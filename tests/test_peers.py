@@ -1,5 +1,7 @@
 """The same weights and data give the same training as in scikit-learn and torch."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -14,7 +16,7 @@ FIXED = {"max_iter": 20, "n_iter_no_change": np.inf, "shuffle": False, "alpha": 
 
 
 def weights(rng, *sizes):
-    shapes = list(zip(sizes[:-1], sizes[1:], strict=True))
+    shapes = list(pairwise(sizes))
     return [rng.normal(0, 0.3, s) for s in shapes], [rng.normal(0, 0.1, s[1]) for s in shapes]
 
 
@@ -79,6 +81,7 @@ def test_classifier_trajectory_equals_torchs(params, digits, rng):
     if ours.weight_decay:  # torch decays biases too: give its optimizer two groups
         module, loss, _ = to_torch(ours)
         import torch
+
         groups = [
             {"params": [p for p in module.parameters() if p.ndim == n], "weight_decay": decay}
             for n, decay in ((2, ours.weight_decay), (1, 0.0))
