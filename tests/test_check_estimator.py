@@ -24,12 +24,13 @@ VARIANTS = [
     MLPRegressor(solver="lion", learning_rate_init=0.0003),
     MLPSoftmaxClassifier(early_stopping=True),
     MLPRegressor(early_stopping=True),
-    # Trained in float32, weighted and repeated rows differ by float32's rounding, far more than the 1e-7 that
-    # scikit-learn's check asks for. Lion's steps are signs, and L-BFGS computes in float64: there both agree.
+    # L-BFGS computes in float64, Lion's steps are signs: weighted and repeated rows agree to 1e-7 ...
     MLPSoftmaxClassifier(dtype="float32", solver="lion", learning_rate_init=0.0003),
-    MLPRegressor(dtype="float32", solver="lion", learning_rate_init=0.0003),
     MLPSoftmaxClassifier(dtype="float32", solver="lbfgs", max_iter=20),
     MLPRegressor(dtype="float32", solver="lbfgs", max_iter=20),
+    # ... which sums of float32 numbers in different orders cannot (test_estimator.py has them agree to 1e-3)
+    MLPSoftmaxClassifier(dtype="float32"),
+    MLPRegressor(dtype="float32"),
     MLPSoftmaxClassifier(class_weight="balanced"),
     MLPSoftmaxClassifier(dropout=0.1),
     MLPRegressor(dropout=0.1),
@@ -40,15 +41,19 @@ VARIANTS = [
     MLPSoftmaxClassifier((20, 10), ["tanh", "softmax"], learning_rate_init=0.01),
 ]
 BY_NATURE = "repeated rows are split and masked differently from weighted ones"
+ROUNDING = "float32 sums of weighted and of repeated rows differ by more than the check's 1e-7"
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # the checks fit tiny, odd data
 
 
 def expected_failures(estimator):
-    if not (estimator.early_stopping or estimator.dropout):
+    if estimator.early_stopping or estimator.dropout:
+        reason = BY_NATURE
+    elif estimator.dtype == "float32" and estimator.solver == "adam":
+        reason = ROUNDING
+    else:
         return {}
-    kinds = ("dense", "sparse")
-    return {f"check_sample_weight_equivalence_on_{kind}_data": BY_NATURE for kind in kinds}
+    return {f"check_sample_weight_equivalence_on_{kind}_data": reason for kind in ("dense", "sparse")}
 
 
 @parametrize_with_checks(DEFAULT)
