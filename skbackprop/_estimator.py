@@ -364,7 +364,7 @@ class BaseMLP(BaseEstimator, ABC):
         wide = theta.dtype == np.float64
         X = validation.check_rows(self, X, reset=False, dtypes=np.float64 if wide else FLOATS["auto"])
         theta = theta.astype(X.dtype, copy=False)
-        engine = self._engine()
+        engine = choose_engine(self._network, Optimizer(), self.engine)
         engine.load(theta)
         with np.errstate(over="ignore"):
             return engine.predict(X, link=link)

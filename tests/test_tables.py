@@ -53,10 +53,8 @@ def test_activation_keeps_nan(name):
 @pytest.mark.parametrize("name", LOSSES)
 def test_loss_and_delta_are_finite_far_out(name):
     loss, args = LOSSES[name], LossArgs(quantiles=(0.3, 0.8))
-    if loss.link == "exp" or name == "gaussian":
-        scale = 100.0  # e^v overflows beyond, as it must
-    else:
-        scale = 1e4
+    # e^v overflows further out, as it must
+    scale = 100.0 if loss.link == "exp" or name == "gaussian" else 1e4
     v = scale * np.array([[1.0, -1.0] * loss.outputs_per_target(args)])
     y = np.array([[0.0, 1.0]]) if loss.task != "regression" else np.array([[1.0, 2.0]])
     with np.errstate(over="raise", invalid="raise", divide="raise"):

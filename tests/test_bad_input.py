@@ -1,0 +1,260 @@
+"""Bad input: a clear error or a documented result, and the model fitted before stays as it was."""
+
+import copy
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_allclose
+
+from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
+
+PLANNED = {"learning_rate": "cosine", "max_iter": 3, "random_state": 0}
+
+
+@pytest.fixture
+def data(rng):
+    return rng.normal(size=(20, 3)), np.arange(20) % 2
+
+
+def spoiled(X, value):
+    X = X.copy()
+    X[3, 1] = value
+    return X
+
+
+FAILING_FITS = {
+    "NaN in X": (lambda X, y: (spoiled(X, np.nan), y), "contains NaN"),
+    "inf in X": (lambda X, y: (spoiled(X, np.inf), y), "contains infinity"),
+    "NaN in sparse X": (lambda X, y: (sp.csr_array(spoiled(X, np.nan)), y), "contains NaN"),
+    "no rows": (lambda X, y: (X[:0], y[:0]), "0 sample"),
+    "no columns": (lambda X, y: (X[:, :0], y), "0 feature"),
+    "1-D X": (lambda X, y: (X[:, 0], y), "Expected 2D array"),
+    "3-D X": (lambda X, y: (X[:, :, None], y), "dim 3"),
+    "other lengths": (lambda X, y: (X[:5], y), "inconsistent numbers of samples"),
+    "no y": (lambda X, y: (X, None), "requires y to be passed"),
+    "words in X": (lambda X, y: (np.full(X.shape, "a"), y), "could not convert|dtype='numeric'"),
+    "complex X": (lambda X, y: (X + 1j, y), "Complex data not supported"),
+    "negative weights": (lambda X, y: (X, y, np.where(y, -1.0, 1.0)), "Negative values"),
+    "weights all zero": (
+        lambda X, y: (X, y, np.zeros(20)),
+        "nothing to learn from|at least one non-zero number",
+    ),
+    "weights too few": (lambda X, y: (X, y, np.ones(7)), "sample_weight.shape"),
+    "NaN weights": (lambda X, y: (X, y, np.full(20, np.nan)), "contains NaN"),
+}
+FAILING_LABELS = {
+    "NaN in y": (lambda X, y: (X, np.where(y, np.nan, 1.0)), "contains NaN"),
+    "continuous y": (lambda X, y: (X, y + 0.5 * X[:, 0]), "Unknown label type"),
+}
+FAILING_TARGETS = {
+    "NaN in y": (lambda X, y: (X, np.where(y, np.nan, 1.0)), "contains NaN"),
+    "inf in y": (lambda X, y: (X, np.where(y, np.inf, 1.0)), "contains infinity"),
+    "words in y": (lambda X, y: (X, np.where(y, "a", "b")), "could not convert|must be numbers"),
+    "too large y": (lambda X, y: (X, np.where(y, 1e300, -1e300)), "too large to be scaled"),
+}
+CASES = [
+    *(pytest.param(cls, *case, id=f"{cls.__name__}-{name}")
+      for cls in (MLPSoftmaxClassifier, MLPRegressor) for name, case in FAILING_FITS.items()),
+    *(pytest.param(MLPSoftmaxClassifier, *case, id=f"classifier-{name}") for name, case in FAILING_LABELS.items()),
+    *(pytest.param(MLPRegressor, *case, id=f"regressor-{name}") for name, case in FAILING_TARGETS.items()),
+]  # fmt: skip
+
+
+def state(model):
+    return copy.deepcopy(model.__dict__)
+
+
+def assert_unchanged(model, before):
+    assert model.__dict__.keys() == before.keys()
+    for name, value in before.items():
+        if name in ("coefs_", "intercepts_"):
+            assert all(np.array_equal(a, b) for a, b in zip(value, model.__dict__[name], strict=True))
+        elif name not in ("_progress", "_labels"):
+            assert np.array_equal(np.asarray(value, object), np.asarray(model.__dict__[name], object))
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+@pytest.mark.parametrize(("cls", "spoil", "message"), CASES)
+def test_a_failing_call_names_the_cause_and_changes_nothing(cls, spoil, message, method, data):
+    if method == "partial_fit" and message == "too large to be scaled":
+        pytest.skip("partial_fit keeps the first scaler")
+    X, y = data
+    model = cls(**PLANNED).fit(X, y)
+    before, prediction = state(model), model.predict(X)
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(*spoil(X, y))
+    assert_unchanged(model, before)
+    assert np.array_equal(model.predict(X), prediction)
+
+
+WRONG_PARAMETERS = [
+    ({"activation": "step"}, "'activation' parameter.*'relu'"),
+    ({"activation": ["relu", "relu"]}, r"one name per hidden layer \(1 here\)"),
+    ({"activation": ["step"]}, "one name per hidden layer"),
+    ({"hidden_layer_sizes": (10, 0)}, r"integers >= 1, got \(10, 0\)"),
+    ({"hidden_layer_sizes": (10, 2.5)}, "integers >= 1"),
+    ({"hidden_layer_sizes": 0}, "'hidden_layer_sizes' parameter"),
+    ({"solver": "adamw"}, "'solver' parameter.*'adam'"),
+    ({"learning_rate": "step"}, "'learning_rate' parameter.*'cosine'"),
+    ({"learning_rate_init": 0.0}, "'learning_rate_init' parameter"),
+    ({"batch_size": 0}, "'batch_size' parameter"),
+    ({"max_iter": 0}, "'max_iter' parameter"),
+    ({"alpha": -1.0}, "'alpha' parameter"),
+    ({"dropout": 1.0}, "'dropout' parameter"),
+    ({"dropout": [0.1, 0.2, 0.3]}, "one per hidden layer"),
+    ({"dropout": [1.5]}, r"each in \[0, 1\)"),
+    ({"initializer": "zeros"}, "'initializer' parameter.*'he_uniform'"),
+    ({"validation_fraction": 1.0}, "'validation_fraction' parameter"),
+    ({"n_iter_no_change": 0}, "'n_iter_no_change' parameter"),
+    ({"dtype": "float16"}, "'dtype' parameter"),
+    ({"loss": "hinge"}, "'loss' parameter"),
+    ({"max_grad_norm": 0.0}, "'max_grad_norm' parameter"),
+    ({"beta_1": 1.0}, "'beta_1' parameter"),
+]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"), WRONG_PARAMETERS, ids=lambda x: str(x) if isinstance(x, dict) else ""
+)
+def test_wrong_parameters(params, message, data):
+    X, y = data
+    model = MLPSoftmaxClassifier(**PLANNED).fit(X, y)
+    before = state(model)
+    with pytest.raises(ValueError, match=message):
+        model.set_params(**params).fit(X, y)
+    fitted = {name: value for name, value in before.items() if name.endswith("_") or name.startswith("_")}
+    for name in fitted:
+        assert name in model.__dict__
+    assert np.isfinite(model.predict_proba(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"quantile": [0.5, 1.0], "loss": "quantile"}, "strictly between 0 and 1"),
+        ({"quantile": 0.0, "loss": "quantile"}, "'quantile' parameter"),
+        ({"huber_delta": 0.0}, "'huber_delta' parameter"),
+    ],
+)
+def test_wrong_parameters_of_the_regressor(params, message, data):
+    with pytest.raises(ValueError, match=message):
+        MLPRegressor(**params).fit(*data)
+
+
+@pytest.mark.parametrize(("loss", "bound"), [("poisson", ">= 0"), ("gamma", "> 0")])
+def test_targets_outside_the_domain_of_the_loss(loss, bound, data):
+    X, y = data
+    with pytest.raises(ValueError, match=f"needs y {bound}, but the smallest target is -1"):
+        MLPRegressor(loss=loss).fit(X, y - 1.0)
+    if loss == "gamma":
+        with pytest.raises(ValueError, match="smallest target is 0"):
+            MLPRegressor(loss=loss).fit(X, y)
+    else:
+        assert (MLPRegressor(loss=loss, **PLANNED).fit(X, y).predict(X) > 0).all()
+
+
+def test_unseen_classes_in_partial_fit(data):
+    X, y = data
+    model = MLPSoftmaxClassifier(random_state=0).partial_fit(X, y, classes=[0, 1, 2])
+    assert model.predict_proba(X).shape == (20, 3)
+    before = model.predict_proba(X)
+    with pytest.raises(ValueError, match=r"labels \[5\].*known classes \[0, 1, 2\].*`classes`"):
+        model.partial_fit(X, np.where(y, 5, 0))
+    with pytest.raises(ValueError, match="differs from the classes of the first call"):
+        model.partial_fit(X, y, classes=[0, 1])
+    with pytest.raises(ValueError, match="kind of the first call"):
+        model.partial_fit(X, np.eye(2, dtype=int)[y])
+    assert np.array_equal(model.predict_proba(X), before)
+
+
+def test_other_width_in_predict_and_partial_fit(data):
+    X, y = data
+    model = MLPRegressor(**PLANNED).fit(X, y)
+    for call in (lambda: model.predict(X[:, :2]), lambda: model.partial_fit(X[:, :2], y)):
+        with pytest.raises(ValueError, match="X has 2 features, but MLPRegressor is expecting 3"):
+            call()
+    with pytest.raises(ValueError, match="2 targets, but the model was started with 1"):
+        model.partial_fit(X, np.stack([y, y], axis=1))
+
+
+def test_not_fitted(data):
+    with pytest.raises(ValueError, match="not fitted yet"):
+        MLPSoftmaxClassifier().predict(data[0])
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_one_row(solver, data):
+    X = data[0][:1]
+    model = MLPRegressor(solver=solver).fit(X, [3.0])
+    assert_allclose(model.predict(X), 3.0)
+    assert_allclose(model.predict(X + 1.0), 3.0, atol=0.1)  # nothing says otherwise
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_one_class_is_certain(solver, data):
+    X = data[0]
+    model = MLPSoftmaxClassifier(solver=solver).fit(X, ["only"] * 20)
+    assert model.predict(X).tolist() == ["only"] * 20
+    assert_allclose(model.predict_proba(X), 1.0)
+
+
+def test_constant_features_and_constant_targets(data):
+    X, y = data
+    X = np.hstack([X, np.ones((20, 2)), np.zeros((20, 1))])
+    assert MLPSoftmaxClassifier(solver="lbfgs").fit(X, y).score(X, y) == 1.0
+    model = MLPRegressor().fit(X, np.full(20, 7.0))
+    assert_allclose(model.predict(X), 7.0)
+    assert model.target_scale_.tolist() == [1.0]
+
+
+def test_huge_features_do_not_harm_adam(data):
+    """Its second moment overflows to infinity, so the weights of that feature rest; all others learn."""
+    X, y = data
+    model = MLPSoftmaxClassifier((5,), **PLANNED).fit(spoiled(X, 1e300), y)
+    assert all(np.isfinite(W).all() for W in model.coefs_)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+def test_huge_features_diverge_with_advice(solver, data):
+    X, y = data
+    model = MLPSoftmaxClassifier(**PLANNED).fit(X, y)
+    before = model.predict_proba(X)
+    model.set_params(
+        solver=solver, max_iter=20, activation="identity", hidden_layer_sizes=(5, 5), learning_rate="constant"
+    )
+    with pytest.raises(DivergenceError, match="StandardScaler") as caught:
+        model.fit(spoiled(X, 1e300), y)
+    assert np.array_equal(model.predict_proba(X), before)
+    assert np.isfinite(caught.value.estimator.coefs_[0]).all()
+
+
+def test_validation_set_needs_both_parts(data):
+    X, y = data
+    with pytest.raises(ValueError, match="both X_val and y_val"):
+        MLPRegressor().fit(X, y, X_val=X)
+    with pytest.raises(ValueError, match="3 features"):
+        MLPRegressor().fit(X, y, X_val=X[:, :2], y_val=y)
+    with pytest.raises(ValueError, match="sample_weight_val"):
+        MLPRegressor().fit(X, y, X_val=X, y_val=y, sample_weight_val=-np.ones(20))
+
+
+def test_early_stopping_with_nothing_to_spare():
+    with pytest.raises(ValueError, match="none can be spared"):
+        MLPSoftmaxClassifier(early_stopping=True).fit([[0.0], [1.0]], [0, 1])
+
+
+def test_coefs_of_other_shapes(data):
+    X, y = data
+    model = MLPRegressor((4,), **PLANNED).fit(X, y)
+    model.coefs_ = model.coefs_[:1]
+    with pytest.raises(ValueError, match="coefs_ and intercepts_ must have the shapes"):
+        model.predict(X)
+
+
+def test_partial_fit_does_not_exist_for_lbfgs(data):
+    model = MLPRegressor(solver="lbfgs")
+    assert not hasattr(model, "partial_fit")
+    with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as caught:
+        model.partial_fit(*data)
+    assert "needs a minibatch solver" in str(caught.value.__cause__)

@@ -1,0 +1,76 @@
+"""Batches, orders and the validation split."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from skbackprop._fit.batches import BLOCK_ROWS, Rows, epoch_order, resolve_batch_size, validation_split
+
+
+def test_batch_size():
+    assert resolve_batch_size("auto", 1000) == 200
+    assert resolve_batch_size("auto", 50) == 50
+    assert resolve_batch_size(32, 50) == 32
+    with pytest.warns(UserWarning, match="larger than the 50 training rows"):
+        assert resolve_batch_size(64, 50) == 50
+
+
+def test_order_visits_each_row_once():
+    assert_array_equal(epoch_order(np.random.RandomState(0), 5, shuffle=False), range(5))
+    shuffled = epoch_order(np.random.RandomState(0), 100, shuffle=True)
+    assert_array_equal(np.sort(shuffled), range(100))
+    assert (shuffled != np.arange(100)).any()
+
+
+def test_blocks_are_the_whole(rng):
+    n = 2 * BLOCK_ROWS + 3
+    rows = Rows(np.arange(n)[:, None], np.arange(n), rng.random(n))
+    blocks = list(rows.blocks())
+    assert [b.n for b in blocks] == [BLOCK_ROWS, BLOCK_ROWS, 3]
+    assert_array_equal(np.concatenate([b.Y for b in blocks]), rows.Y)
+    assert sum(b.weight_sum for b in blocks) == pytest.approx(rows.weight_sum)
+    assert Rows(rows.X, rows.Y).weight_sum == n
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    codes=st.lists(st.integers(0, 4), min_size=2, max_size=80),
+    fraction=st.floats(0.01, 0.99),
+    data=st.data(),
+)
+def test_split_is_a_stratified_partition(codes, fraction, data):
+    codes = np.asarray(codes)
+    n = len(codes)
+    weighted = data.draw(st.booleans())
+    weights = (
+        np.asarray(data.draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=n, max_size=n)))
+        if weighted
+        else None
+    )
+    eligible = codes if weights is None else codes[weights > 0]
+    sizes = np.bincount(eligible, minlength=5)
+    spare = int(np.maximum(sizes - 1, 0).sum())
+    rng = np.random.RandomState(0)
+    if spare == 0:
+        with pytest.raises(ValueError, match="needs a row to validate on"):
+            validation_split(rng, n, fraction, weights, codes)
+        return
+    train, validation = validation_split(rng, n, fraction, weights, codes)
+    assert_array_equal(np.sort(np.concatenate([train, validation])), np.arange(n))
+    assert len(validation) == min(max(1, round(fraction * len(eligible))), spare)
+    if weights is not None:
+        assert (weights[validation] > 0).all()
+    taken = np.bincount(codes[validation], minlength=5)
+    assert (taken[sizes > 0] < sizes[sizes > 0]).all()  # each class keeps a row to train on
+    exact = len(validation) * sizes / sizes.sum()
+    if (exact <= np.maximum(sizes - 1, 0)).all():
+        assert (np.abs(taken - exact) < 1).all()
+
+
+def test_split_of_a_regression_is_random_and_as_large_as_asked():
+    train, validation = validation_split(np.random.RandomState(0), 100, 0.25, None, None)
+    assert (len(train), len(validation)) == (75, 25)
+    other = validation_split(np.random.RandomState(1), 100, 0.25, None, None)[1]
+    assert set(validation) != set(other)

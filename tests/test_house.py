@@ -1,0 +1,129 @@
+"""The order of the house: which floor imports which, and how large a room may grow."""
+
+import ast
+import importlib
+import pathlib
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import skbackprop
+from skbackprop import MLPSoftmaxClassifier
+from skbackprop._nn.activations import ACTIVATIONS, Activation
+from skbackprop.inspection import check_gradients
+
+ROOT = pathlib.Path(skbackprop.__file__).parent
+ROOMS = sorted(path for path in ROOT.rglob("*.py") if "kernels" not in path.parts)
+FLOORS = {"_nn": 0, "_engines": 1, "_fit": 2}  # all else is the face, on top
+GRANTED = {  # rooms above 300 lines, and why
+    "_estimator.py": "fit and partial_fit are one sequence that is read from top to bottom",
+    "_classifier.py": "mostly documentation of the parameters",
+    "_regressor.py": "mostly documentation of the parameters",
+    "losses.py": "a table: its length is that of the list of losses",
+    "validation.py": "all constraints and all texts of errors, by design in one place",
+}
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path):
+    """Pairs of (module, name) that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node.module or "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+
+
+def floor(parts):
+    return FLOORS.get(parts[0], 3) if parts else 3
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=name_of)
+def test_imports_go_down_only(path):
+    own = floor(path.relative_to(ROOT).parts)
+    for module, name in imports(path):
+        if module.split(".")[0] != "skbackprop":
+            continue
+        target = floor([*module.split(".")[1:], name])
+        assert target <= own, f"{name_of(path)} imports {module}.{name} from a floor above"
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=name_of)
+def test_private_names_of_scikit_learn_stay_in_one_room(path):
+    if name_of(path) == "_fit/validation.py":
+        return
+    private = [
+        f"{module}.{name}"
+        for module, name in imports(path)
+        if module.startswith("sklearn") and any(part.startswith("_") for part in [*module.split("."), name])
+    ]
+    assert private == []
+
+
+@pytest.mark.parametrize("path", ROOMS, ids=name_of)
+def test_rooms_stay_small(path):
+    lines = len(path.read_text().splitlines())
+    limit = 150 if name_of(path) == "_engines/reference.py" else 300
+    assert lines <= limit or path.name in GRANTED
+
+
+def test_no_circles():
+    """Each room can be imported first."""
+    for path in ROOMS:
+        module = ".".join(["skbackprop", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(
+            ".__init__"
+        )
+        importlib.import_module(module)
+
+
+def test_the_reference_engine_knows_the_equations():
+    text = (ROOT / "_engines/reference.py").read_text() + (ROOT / "_nn/losses.py").read_text()
+    text += (ROOT / "_nn/activations.py").read_text()
+    for equation in range(1, 12):
+        assert f"D{equation}" in text
+
+
+def test_one_new_entry_is_accepted_trained_checked_and_gone(digits, monkeypatch):
+    """Adding an activation touches one table, and nothing else."""
+    X, y = digits[0][:300], digits[1][:300]
+    squareplus = Activation(
+        phi=lambda xp, v: 0.5 * (v + xp.sqrt(v * v + 4.0)),
+        vjp=lambda xp, v, a, g: 0.5 * g * (1.0 + v / xp.sqrt(v * v + 4.0)),
+    )
+    model = MLPSoftmaxClassifier(
+        (30,), "squareplus", learning_rate_init=0.01, learning_rate="cosine", max_iter=20
+    )
+    with monkeypatch.context() as patch:
+        patch.setitem(ACTIVATIONS, "squareplus", squareplus)
+        assert check_gradients(model, X[:20], y[:20], max_parameters=100) < 1e-6
+        assert model.fit(X, y).score(X, y) > 0.95
+    with pytest.raises(ValueError, match="'activation' parameter"):
+        model.fit(X, y)
+
+
+def test_a_pickle_loads_in_a_fresh_process(digits, tmp_path):
+    X, y = digits[0][:200], digits[1][:200]
+    model = MLPSoftmaxClassifier((10,), ["gelu"], learning_rate="cosine", max_iter=5, random_state=0).fit(
+        X, y
+    )
+    (tmp_path / "model.pickle").write_bytes(pickle.dumps(model))
+    np.save(tmp_path / "X.npy", X)
+    code = (
+        "import pickle, sys, numpy as np, pathlib; at = pathlib.Path(sys.argv[1]);"
+        "model = pickle.loads((at / 'model.pickle').read_bytes());"
+        "np.save(at / 'p.npy', model.predict_proba(np.load(at / 'X.npy')))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=tmp_path)
+    assert np.array_equal(np.load(tmp_path / "p.npy"), model.predict_proba(X))
+
+
+def test_public_names_are_documented():
+    for name in skbackprop.__all__:
+        if name != "__version__":
+            assert getattr(skbackprop, name).__doc__.strip()
