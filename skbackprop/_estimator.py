@@ -181,8 +181,10 @@ class BaseMLP(BaseEstimator, ABC):
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else sample.X.dtype
         result_dtype = sample.X.dtype
         rows = self._training_rows(sample, dtype, progress)
-        if not warm:
-            self._start(sample.X.shape[1], rows, progress.rng)
+        if warm:
+            self._go_on(rows)
+        else:
+            self._start(rows, progress.rng)
         theta = self._theta().astype(dtype)
         monitor = self._monitor(held_out, rows, progress, dtype)
         try:
@@ -203,25 +205,34 @@ class BaseMLP(BaseEstimator, ABC):
         if not (partial or outcome.converged or outcome.interrupt):
             self._warn_not_converged(outcome, monitor)
 
-    def _start(self, n_features: int, rows: Rows, rng: Any) -> None:
-        """Describe the network and draw its weights."""
+    def _describe(self, n_features: int, n_targets: int, seed: int) -> Network:
+        """Make the network that the parameters ask for."""
         hidden = validation.hidden_sizes(self.hidden_layer_sizes)
-        self._network = Network(
-            sizes=(n_features, *hidden, self._n_network_outputs(rows.Y.shape[1])),
+        name, args = self._loss_name(), self._loss_args()
+        return Network(
+            sizes=(n_features, *hidden, n_targets * LOSSES[name].outputs_per_target(args)),
             activations=validation.activation_names(self.activation, len(hidden)),
-            loss=self._loss_name(),
-            loss_args=self._loss_args(),
+            loss=name,
+            loss_args=args,
             dropout=validation.dropout_rates(self.dropout, len(hidden)),
-            seed=int(rng.randint(2**31)),
+            seed=seed,
         )
-        W, b = initialize(self._network, self.initializer, rng)
-        loss = LOSSES[self._network.loss]
+
+    def _start(self, rows: Rows, rng: Any) -> None:
+        """Describe the network and draw its weights."""
+        network = self._describe(rows.X.shape[1], rows.Y.shape[1], seed=int(rng.randint(2**31)))
+        W, b = initialize(network, self.initializer, rng)
+        loss = LOSSES[network.loss]
         if loss.link == "exp":  # start at the link of the mean
-            b[-1] = loss.constant(rows.Y.astype(float), rows.weights, self._network.loss_args)
+            b[-1] = loss.constant(rows.Y.astype(float), rows.weights, network.loss_args)
+        self._network = network
         self._take_parameters(flatten(np, W, b))
 
-    def _n_network_outputs(self, n_targets: int) -> int:
-        return n_targets * LOSSES[self._loss_name()].outputs_per_target(self._loss_args())
+    def _go_on(self, rows: Rows) -> None:
+        """Keep the weights, under what the parameters say now."""
+        network = self._describe(rows.X.shape[1], rows.Y.shape[1], seed=self._network.seed)
+        validation.check_same_shape(self._network, network)
+        self._network = network
 
     def _engine(self) -> Any:
         optimizer = Optimizer(

@@ -85,7 +85,7 @@ def _at(estimator: Any, X: Any, y: Any, sample_weight: Any, rng: Any) -> tuple[A
     trial._learn_targets(sample, None, first=first)
     rows = trial._training_rows(sample, np.dtype(np.float64), Progress(rng))
     if first:
-        trial._start(sample.X.shape[1], rows, rng)
+        trial._start(rows, rng)
     theta = trial._theta().astype(np.float64)
     return trial._engine(), rows, theta + 0.1 * rng.standard_normal(len(theta)) if first else theta
 

@@ -71,12 +71,11 @@ class Monitor:
     def ends_with(self, loss: float, theta: Any, rate: float | None = None) -> bool:
         """Record an epoch; True when patience has run out."""
         history, score = self.history, -loss
-        history.loss_curve.append(loss)
-        if self.validate is not None:
-            validation_loss, validation_score = self.validate(theta)
+        if self.validate is not None:  # first, for an interrupt in it must leave the curves of equal length
+            validation_loss, score = self.validate(theta)
             history.validation_loss_curve.append(validation_loss)
-            history.validation_scores.append(validation_score)
-            score = validation_score
+            history.validation_scores.append(score)
+        history.loss_curve.append(loss)
         epoch = len(history.loss_curve)
         self.best.offer(score, epoch, theta, keep=self.early_stopping)
         if self.verbose:

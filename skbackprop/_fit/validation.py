@@ -21,6 +21,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.initializers import INITIALIZERS
 from skbackprop._nn.losses import LOSSES, losses_for
+from skbackprop._nn.network import Network
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
 
@@ -163,6 +164,23 @@ def quantiles(quantile: Any) -> tuple[float, ...]:
             f"quantile must be one number or several, each strictly between 0 and 1; got {quantile!r}."
         )
     return values
+
+
+def check_same_shape(fitted: Network, asked: Network) -> None:
+    """Raise unless the weights of the fitted network serve the one now asked for."""
+    old, new = LOSSES[fitted.loss], LOSSES[asked.loss]
+    if fitted.sizes != asked.sizes:
+        raise ValueError(
+            f"The weights kept (warm_start=True or partial_fit) have layers of the sizes {fitted.sizes}, but "
+            f"hidden_layer_sizes and the data now ask for {asked.sizes}. Go on with the same "
+            "hidden_layer_sizes and kind of loss, or start anew with fit and warm_start=False."
+        )
+    if (old.link, old.scaling) != (new.link, new.scaling):
+        raise ValueError(
+            f"The weights kept (warm_start=True or partial_fit) were trained with loss={fitted.loss!r}, whose "
+            f"outputs mean something else than those of loss={asked.loss!r}. Start anew with fit and "
+            "warm_start=False."
+        )
 
 
 # -------------------------------------------------------------------------------------- data ----

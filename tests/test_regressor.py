@@ -1,0 +1,139 @@
+"""MLPRegressor: losses, scaling, quantiles, standard deviations, scores."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.metrics import d2_pinball_score, mean_pinball_loss, r2_score
+
+from skbackprop import MLPRegressor
+
+PLANNED = {"learning_rate": "cosine", "random_state": 0, "learning_rate_init": 0.01}
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """y = 3 x + noise whose spread grows with x."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 2, (1500, 1))
+    return X, 3.0 * X[:, 0] + (0.2 + X[:, 0]) * rng.normal(size=1500)
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "gaussian"])
+def test_losses_for_any_target(loss, diabetes):
+    X, y = diabetes
+    model = MLPRegressor((20,), loss=loss, alpha=3.0, max_iter=40, **PLANNED).fit(X[:350], y[:350])
+    assert model.score(X[350:], y[350:]) > 0.45
+
+
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+def test_losses_for_positive_targets_and_their_units(loss, rng):
+    X = rng.normal(size=(800, 3))
+    mu = 5000.0 * np.exp(0.5 * X[:, 0] - 0.3 * X[:, 1])
+    y = rng.poisson(mu).astype(float) if loss == "poisson" else rng.gamma(4.0, mu / 4.0)
+    model = MLPRegressor((20,), loss=loss, max_iter=60, **PLANNED).fit(X, y)
+    assert r2_score(mu, model.predict(X)) > 0.95
+    assert (model.predict(X) > 0).all()
+    assert_allclose(model.target_scale_, y.mean())
+    assert_allclose(model.target_shift_, 0.0)
+
+
+def test_poisson_starts_at_the_mean(rng):
+    X, y = rng.normal(size=(50, 2)), rng.poisson(7.0, 50).astype(float)
+    w = rng.random(50)
+    model = MLPRegressor((4,), loss="poisson", max_iter=1, **{**PLANNED, "learning_rate_init": 1e-12}).fit(
+        X, y, w
+    )
+    assert_allclose(model.predict(X), np.average(y, weights=w), rtol=1e-8)
+
+
+def test_several_outputs_keep_their_units(rng):
+    X = rng.normal(size=(400, 3))
+    y = np.stack([1e-3 * X[:, 0], 1e3 + 1e4 * X[:, 1]], axis=1)
+    model = MLPRegressor((30,), max_iter=60, **PLANNED).fit(X, y)
+    assert model.predict(X).shape == (400, 2)
+    assert (r2_score(y, model.predict(X), multioutput="raw_values") > 0.98).all()
+    assert model.fit(X, y[:, :1]).predict(X).shape == (400, 1)  # 2-D stays 2-D
+    assert model.fit(X, y[:, 0]).predict(X).shape == (400,)
+
+
+def test_quantiles_cover_their_share(noisy):
+    X, y = noisy
+    levels = [0.1, 0.5, 0.9]
+    model = MLPRegressor((30,), loss="quantile", quantile=levels, max_iter=60, **PLANNED).fit(X, y)
+    predicted = model.predict(X)
+    assert predicted.shape == (1500, 3)
+    assert_allclose((y[:, None] <= predicted).mean(axis=0), levels, atol=0.03)
+    assert (np.diff(predicted, axis=1) >= 0).all()
+    width = predicted[:, 2] - predicted[:, 0]
+    assert width[X[:, 0] > 1.5].mean() > 2 * width[X[:, 0] < 0.5].mean()
+    scores = [d2_pinball_score(y, predicted[:, k], alpha=q) for k, q in enumerate(levels)]
+    assert_allclose(model.score(X, y), np.mean(scores))
+
+
+def test_one_quantile_is_one_column_and_its_score_is_relative_to_the_best_constant(noisy):
+    X, y = noisy
+    w = np.linspace(0, 1, len(y))
+    model = MLPRegressor((30,), loss="quantile", quantile=0.8, max_iter=20, **PLANNED).fit(X, y)
+    assert model.predict(X).shape == y.shape
+    ratio = mean_pinball_loss(y, model.predict(X), alpha=0.8) / mean_pinball_loss(
+        y, np.full(len(y), np.quantile(y, 0.8)), alpha=0.8
+    )
+    assert_allclose(model.score(X, y), 1.0 - ratio, rtol=1e-6)
+    assert model.score(X, y, w) != model.score(X, y)
+
+
+def test_quantiles_of_several_outputs(noisy):
+    X, y = noisy
+    Y = np.stack([y, -10.0 * y], axis=1)
+    model = MLPRegressor((30,), loss="quantile", quantile=(0.25, 0.75), max_iter=30, **PLANNED).fit(X, Y)
+    predicted = model.predict(X)
+    assert predicted.shape == (1500, 2, 2)
+    covered = (Y[:, :, None] <= predicted).mean(axis=0)
+    assert_allclose(covered, [[0.25, 0.75]] * 2, atol=0.06)
+    assert 0 < model.score(X, Y) < 1
+
+
+def test_gaussian_learns_the_spread(noisy):
+    X, y = noisy
+    model = MLPRegressor((30,), loss="gaussian", max_iter=60, **PLANNED).fit(X, y)
+    mean, std = model.predict(X, return_std=True)
+    assert_array_equal(mean, model.predict(X))
+    assert np.corrcoef(std, 0.2 + X[:, 0])[0, 1] > 0.95
+    assert 0.9 < np.std((y - mean) / std) < 1.1
+    assert_allclose(np.abs(mean - 3 * X[:, 0]).mean(), 0.0, atol=0.15)
+
+
+def test_return_std_needs_gaussian(noisy):
+    model = MLPRegressor((4,), max_iter=2, **PLANNED).fit(*noisy)
+    with pytest.raises(ValueError, match=r"needs loss='gaussian'.*'squared_error'"):
+        model.predict(noisy[0], return_std=True)
+
+
+def test_huber_and_absolute_error_resist_outliers(rng):
+    X = rng.normal(size=(300, 1))
+    y = 2.0 * X[:, 0]
+    spoiled = y.copy()
+    spoiled[::10] += 100.0
+    errors = {}
+    for loss in ("squared_error", "huber", "absolute_error"):
+        model = MLPRegressor((), loss=loss, huber_delta=0.1, max_iter=200, solver="lbfgs", random_state=0) if (
+            loss == "huber"
+        ) else MLPRegressor((), loss=loss, max_iter=300, **PLANNED)  # fmt: skip
+        errors[loss] = np.abs(model.fit(X, spoiled).predict(X) - y).mean()
+    assert errors["huber"] < 0.5 * errors["squared_error"]
+    assert errors["absolute_error"] < 0.2 * errors["squared_error"]
+
+
+def test_scale_target_off_trains_on_raw_units(diabetes):
+    X, y = diabetes
+    model = MLPRegressor((20,), scale_target=False, max_iter=3, **PLANNED).fit(X, y)
+    assert (model.target_shift_[0], model.target_scale_[0]) == (0.0, 1.0)
+    assert model.loss_curve_[0] > 1000
+
+
+def test_scaling_uses_the_weights(diabetes):
+    X, y = diabetes
+    w = (np.arange(len(y)) < 100).astype(float)
+    model = MLPRegressor(max_iter=2, **PLANNED).fit(X, y, w)
+    assert_allclose(model.target_shift_, y[:100].mean())
+    assert_allclose(model.target_scale_, y[:100].std())
