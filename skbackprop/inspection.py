@@ -72,7 +72,7 @@ def check_gradients(estimator, X, y, sample_weight=None, *, max_parameters=1000,
     if len(theta) > max_parameters:
         components = rng.choice(len(theta), max_parameters, replace=False)
     floor = FLOOR * np.abs(gradient).max()
-    return max(_error(J, theta, i, gradient[i], floor) for i in components.tolist())
+    return float(max(_error(J, theta, i, gradient[i], floor) for i in components.tolist()))
 
 
 def _at(estimator: Any, X: Any, y: Any, sample_weight: Any, rng: Any) -> tuple[Any, Any, Any]:
