@@ -101,7 +101,7 @@ out_activation_ : str
     Link from the output units to the prediction.
 n_features_in_ : int
     Number of features.
-feature_names_in_ : ndarray of shape (n_features_in_,)
+feature_names_in_ : ndarray of shape (n_features,)
     Their names, if X had string column names."""
 
 

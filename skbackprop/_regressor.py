@@ -55,7 +55,7 @@ default='squared_error'
     Attributes
     ----------
     target_shift_, target_scale_ : ndarray of shape (n_targets,)
-        y = target_shift_ + target_scale_ * (scaled target). `coefs_` and the losses belong to the scaled target.
+        y = ``target_shift_ + target_scale_ * (scaled target)``. `coefs_` and the losses belong to the scaled target.
     {attributes}
 
     See Also

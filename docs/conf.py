@@ -1,0 +1,95 @@
+"""The documentation's settings; the tables of components are written from the package's own tables."""
+
+import inspect
+import pathlib
+
+import skbackprop
+from skbackprop._nn.activations import ACTIVATIONS
+from skbackprop._nn.initializers import INITIALIZERS
+from skbackprop._nn.losses import LOSSES
+from skbackprop._nn.optimizers import OPTIMIZERS
+from skbackprop._nn.schedules import SCHEDULES
+
+project = "skbackprop"
+copyright = "the skbackprop developers"
+version = release = skbackprop.__version__
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc"]
+exclude_patterns = ["_build"]
+html_theme = "pydata_sphinx_theme"
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+html_sidebars = {"changelog": []}
+numpydoc_show_class_members = False
+autodoc_member_order = "bysource"
+autosummary_generate = True
+autodoc_default_options = {
+    "members": True,
+    "inherited-members": "BaseEstimator",
+    "exclude-members": "set_fit_request, set_partial_fit_request, set_predict_request, set_score_request, "
+    "get_metadata_routing, args, add_note, with_traceback",
+}
+# inherited docstrings refer to labels of scikit-learn's own documentation
+suppress_warnings = ["ref.ref", "ref.term"]
+
+
+def first_line(function):
+    """What an entry says of itself, if it has a docstring of its own."""
+    text = inspect.getdoc(function) or ""
+    return "" if function.__name__ == "<lambda>" else text.split("\n")[0].replace("|", "\\|")
+
+
+def table(title, columns, rows):
+    lines = [title, "-" * len(title), "", ".. list-table::", "   :header-rows: 1", ""]
+    for row in [columns, *rows]:
+        lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
+    return "\n".join([*lines, ""])
+
+
+def write_tables(path):
+    parts = [
+        "Components\n==========\n\nEvery name that the parameters accept, read from the tables of the package.\n",
+        table(
+            "Activations",
+            ["``activation``", "what it is", "initializer of the layer below (auto)"],
+            [[f"``{k}``", first_line(e.phi) or " ", e.initializer] for k, e in ACTIVATIONS.items()],
+        ),
+        table(
+            "Losses",
+            ["``loss``", "task", "link", "value"],
+            [
+                [f"``{k.removeprefix('binary_')}``", e.task, e.link, first_line(e.value) or " "]
+                for k, e in LOSSES.items()
+            ],
+        ),
+        table(
+            "Solvers",
+            ["``solver``", "what it is"],
+            [
+                *([f"``{k}``", first_line(e.update)] for k, e in OPTIMIZERS.items()),
+                ["``lbfgs``", "SciPy's L-BFGS-B on the full batch (Zhu et al., 1997)."],
+            ],
+        ),
+        table(
+            "Schedules",
+            ["``learning_rate``", "factor", "plans for ``max_iter`` epochs"],
+            [
+                [
+                    f"``{k}``",
+                    "Divided by 5 at each plateau." if e.plateau else first_line(e.factor),
+                    "yes" if e.horizon else "no",
+                ]
+                for k, e in SCHEDULES.items()
+            ],
+        ),
+        table(
+            "Initializers",
+            ["``initializer``", "what it is"],
+            [["``auto``", "chosen by the activation; the output layer starts at zero"]]
+            + [[f"``{k}``", k.replace("_", ", ")] for k in INITIALIZERS],
+        ),
+    ]
+    text = "\n\n".join(parts)
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+write_tables(pathlib.Path(__file__).parent / "components.rst")
