@@ -15,9 +15,10 @@ copyright = "the skbackprop developers"
 version = release = skbackprop.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc"]
 exclude_patterns = ["_build"]
+html_title = project
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
-html_sidebars = {"changelog": []}
+html_sidebars = {page: [] for page in ("user_guide", "components", "derivation", "extend", "changelog")}
 numpydoc_show_class_members = False
 autodoc_member_order = "bysource"
 autosummary_generate = True

@@ -38,6 +38,16 @@ def softplus(xp, v):
     return xp.logaddexp(v, xp.zeros_like(v))
 
 
+def identity(xp, v):
+    """Leaves v as it is."""
+    return v
+
+
+def tanh(xp, v):
+    """Hyperbolic tangent."""
+    return xp.tanh(v)
+
+
 def softmax(xp, v):
     """e^{v_i} / sum_k e^{v_k}, row by row (D8)."""
     e = xp.exp(v - xp.max(v, axis=1, keepdims=True))
@@ -54,13 +64,18 @@ def relu(xp, v):
     return xp.maximum(v, xp.zeros_like(v))
 
 
+def leaky_relu(xp, v):
+    """Identity above 0, 0.01 v below (Maas, Hannun and Ng, 2013)."""
+    return xp.where(v > 0, v, LEAKY_SLOPE * v)
+
+
 def _negative(xp, v):
     """min(v, 0), so that exp of the branch not taken cannot overflow."""
     return xp.minimum(v, xp.zeros_like(v))
 
 
 def elu(xp, v):
-    """V above 0, e^v - 1 below (Clevert, Unterthiner and Hochreiter, 2016)."""
+    """Identity above 0, e^v - 1 below (Clevert, Unterthiner and Hochreiter, 2016)."""
     return xp.where(v > 0, v, xp.expm1(_negative(xp, v)))
 
 
@@ -79,10 +94,20 @@ def normal_cdf(xp, v):
     return 0.5 * (1.0 + _erf(xp, v / math.sqrt(2.0)))
 
 
+def gelu(xp, v):
+    """Product v Phi(v), exact (Hendrycks and Gimpel, 2016)."""
+    return v * normal_cdf(xp, v)
+
+
 def gelu_vjp(xp, v, a, g):
     """(v Phi(v))' = Phi(v) + v pdf(v)."""
     pdf = xp.exp(-0.5 * v * v) / math.sqrt(2.0 * math.pi)
     return g * (normal_cdf(xp, v) + v * pdf)
+
+
+def silu(xp, v):
+    """Product v logistic(v) (Elfwing, Uchibe and Doya, 2018)."""
+    return v * logistic(xp, v)
 
 
 def silu_vjp(xp, v, a, g):
@@ -92,7 +117,7 @@ def silu_vjp(xp, v, a, g):
 
 
 def mish(xp, v):
-    """V tanh(softplus(v)) (Misra, 2019)."""
+    """Product v tanh(softplus(v)) (Misra, 2019)."""
     return v * xp.tanh(softplus(xp, v))
 
 
@@ -118,25 +143,17 @@ def _erf(xp, x):
 
 
 ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation(lambda xp, v: v, lambda xp, v, a, g: g, initializer="glorot_uniform"),
+    "identity": Activation(identity, lambda xp, v, a, g: g, initializer="glorot_uniform"),
     "logistic": Activation(logistic, lambda xp, v, a, g: g * a * (1.0 - a), initializer="glorot_uniform"),
-    "tanh": Activation(
-        lambda xp, v: xp.tanh(v),
-        lambda xp, v, a, g: g * (1.0 - a * a),
-        initializer="glorot_uniform",
-    ),
+    "tanh": Activation(tanh, lambda xp, v, a, g: g * (1.0 - a * a), initializer="glorot_uniform"),
     "relu": Activation(relu, lambda xp, v, a, g: xp.where(v > 0, g, xp.zeros_like(g)), has_kink=True),
     "leaky_relu": Activation(
-        lambda xp, v: xp.where(v > 0, v, LEAKY_SLOPE * v),
-        lambda xp, v, a, g: xp.where(v > 0, g, LEAKY_SLOPE * g),
-        has_kink=True,
+        leaky_relu, lambda xp, v, a, g: xp.where(v > 0, g, LEAKY_SLOPE * g), has_kink=True
     ),
     "elu": Activation(elu, lambda xp, v, a, g: xp.where(v > 0, g, g * (a + 1.0))),
     "selu": Activation(selu, selu_vjp, initializer="lecun_normal", has_kink=True),
-    # Hendrycks and Gimpel, Gaussian Error Linear Units (2016), exact form
-    "gelu": Activation(lambda xp, v: v * normal_cdf(xp, v), gelu_vjp),
-    # Elfwing, Uchibe and Doya (2018)
-    "silu": Activation(lambda xp, v: v * logistic(xp, v), silu_vjp),
+    "gelu": Activation(gelu, gelu_vjp),
+    "silu": Activation(silu, silu_vjp),
     "mish": Activation(mish, mish_vjp),
     "softplus": Activation(softplus, lambda xp, v, a, g: g * logistic(xp, v)),
     "softmax": Activation(softmax, softmax_vjp, initializer="glorot_uniform"),

@@ -82,6 +82,7 @@ def _brier(link: Activation) -> tuple[Any, Any]:
     """Sum of (a - y)^2 (Brier, 1950); its delta goes through the link's Jacobian (D8)."""
 
     def value(xp, v, y, args):
+        """Sum of (a - y)^2 (Brier, 1950)."""
         return xp.sum((link.phi(xp, v) - y) ** 2, axis=1)
 
     def delta(xp, v, y, args):
