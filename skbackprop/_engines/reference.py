@@ -103,7 +103,8 @@ class ReferenceEngine:
         loss_sum = weight_sum = 0.0
         until = time.perf_counter() + SLICE_SECONDS
         for done, rate in enumerate(rates, start=1):
-            rows = order[(done - 1) * objective.batch_size : done * objective.batch_size]
+            stop = min(done * objective.batch_size, order.shape[0])
+            rows = order[(done - 1) * objective.batch_size : stop]
             w = None if weights is None else xp.take(weights, rows)
             loss, gradient, total = self.loss_and_gradient(
                 take(X, rows), xp.take(Y, rows, axis=0), w, step=self.step
@@ -122,6 +123,7 @@ class ReferenceEngine:
         P, keep = Parameters(xp, network, self.theta), [lambda x: x] * network.n_layers
         blocks = []
         for start in range(0, X.shape[0], PREDICT_ROWS):
-            v = forward(xp, network, P, X[start : start + PREDICT_ROWS], keep)[1][-1]
+            block = X[start : min(start + PREDICT_ROWS, X.shape[0])]
+            v = forward(xp, network, P, block, keep)[1][-1]
             blocks.append(apply_link(xp, self.loss, v) if link else v)
         return xp.concat(blocks, axis=0)

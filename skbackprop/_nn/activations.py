@@ -25,7 +25,6 @@ class Activation:
     phi: Callable[[Any, Any], Any]
     vjp: Callable[[Any, Any, Any, Any], Any]
     initializer: str = "he_uniform"  # what initializer="auto" gives the layer below it
-    has_kink: bool = False  # at v = 0, where a numerical derivative means nothing
 
 
 def logistic(xp, v):
@@ -146,12 +145,10 @@ ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(identity, lambda xp, v, a, g: g, initializer="glorot_uniform"),
     "logistic": Activation(logistic, lambda xp, v, a, g: g * a * (1.0 - a), initializer="glorot_uniform"),
     "tanh": Activation(tanh, lambda xp, v, a, g: g * (1.0 - a * a), initializer="glorot_uniform"),
-    "relu": Activation(relu, lambda xp, v, a, g: xp.where(v > 0, g, xp.zeros_like(g)), has_kink=True),
-    "leaky_relu": Activation(
-        leaky_relu, lambda xp, v, a, g: xp.where(v > 0, g, LEAKY_SLOPE * g), has_kink=True
-    ),
+    "relu": Activation(relu, lambda xp, v, a, g: xp.where(v > 0, g, xp.zeros_like(g))),
+    "leaky_relu": Activation(leaky_relu, lambda xp, v, a, g: xp.where(v > 0, g, LEAKY_SLOPE * g)),
     "elu": Activation(elu, lambda xp, v, a, g: xp.where(v > 0, g, g * (a + 1.0))),
-    "selu": Activation(selu, selu_vjp, initializer="lecun_normal", has_kink=True),
+    "selu": Activation(selu, selu_vjp, initializer="lecun_normal"),
     "gelu": Activation(gelu, gelu_vjp),
     "silu": Activation(silu, silu_vjp),
     "mish": Activation(mish, mish_vjp),
