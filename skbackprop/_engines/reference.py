@@ -123,7 +123,7 @@ class ReferenceEngine:
         P, keep = Parameters(xp, network, self.theta), [lambda x: x] * network.n_layers
         blocks = []
         for start in range(0, X.shape[0], PREDICT_ROWS):
-            block = X[start : min(start + PREDICT_ROWS, X.shape[0])]
+            block = X[start : min(start + PREDICT_ROWS, X.shape[0]), :]
             v = forward(xp, network, P, block, keep)[1][-1]
             blocks.append(apply_link(xp, self.loss, v) if link else v)
         return xp.concat(blocks, axis=0)
