@@ -80,7 +80,7 @@ def test_neighbouring_rows_and_columns_are_unrelated():
 
 
 def test_sparse_and_dense_inputs_are_dropped_alike(rng):
-    X = sp.random_array((20, 6), density=0.5, rng=rng, format="csr")
+    X = sp.csr_array(sp.random(20, 6, density=0.5, random_state=0))
     network = Network((6, 4, 3), ("tanh",), loss="cross_entropy", dropout=(0.4, 0.3), seed=3)
     engine = ReferenceEngine(network, Optimizer())
     engine.load(rng.normal(size=network.n_parameters))

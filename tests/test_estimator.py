@@ -195,8 +195,8 @@ def test_integer_weights_equal_repeated_rows(cls, solver, digits):
 @pytest.mark.parametrize("make", [sp.csr_array, sp.csc_array, sp.coo_matrix, sp.csr_matrix])
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_sparse_input_trains_as_dense(make, solver, rng):
-    X = sp.random_array((120, 15), density=0.3, rng=rng).toarray()
+def test_sparse_input_trains_as_dense(make, solver):
+    X = sp.random(120, 15, density=0.3, random_state=0).toarray()
     y = (X.sum(axis=1) > np.median(X.sum(axis=1))).astype(int)
     params = {
         "solver": solver,
@@ -210,8 +210,8 @@ def test_sparse_input_trains_as_dense(make, solver, rng):
     assert_allclose(sparse.predict_proba(X), dense.predict_proba(X), rtol=1e-6)
 
 
-def test_wide_sparse_text_is_never_made_dense(rng):
-    X = sp.random_array((300, 200_000), density=1e-4, rng=rng, format="csr", dtype=np.float32)
+def test_wide_sparse_text_is_never_made_dense():
+    X = sp.csr_array(sp.random(300, 200_000, density=1e-4, random_state=0, dtype=np.float32))
     y = np.arange(300) % 2
     model = planned(MLPSoftmaxClassifier, hidden_layer_sizes=(3,), max_iter=2).fit(X, y)
     assert model.predict(X).shape == (300,)

@@ -22,8 +22,12 @@ class Network:
     activations: tuple[str, ...] = ()  # one per hidden layer
     loss: str = "squared_error"  # owns the link of the output layer
     loss_args: LossArgs = field(default_factory=LossArgs)
-    dropout: tuple[float, ...] = (0.0,)  # of the input, then of each hidden layer
+    dropout: tuple[float, ...] = ()  # of the input, then of each hidden layer; (): none
     seed: int = 0  # of the dropout masks
+
+    def __post_init__(self):
+        if not self.dropout:
+            object.__setattr__(self, "dropout", (0.0,) * self.n_layers)
 
     @property
     def n_layers(self) -> int:

@@ -1,0 +1,109 @@
+"""The epoch loop, the full-batch objective, and when training stops."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from skbackprop._engines.reference import ReferenceEngine
+from skbackprop._fit import batches
+from skbackprop._fit.batches import Rows
+from skbackprop._fit.lbfgs import objective_and_gradient, penalty
+from skbackprop._fit.stopping import Best, History, Monitor, Patience
+from skbackprop._fit.training import Diverged, Plan, run_epoch, train
+from skbackprop._nn.network import Network, Objective, Parameters
+from skbackprop._nn.optimizers import Optimizer
+
+
+@pytest.fixture
+def setting(rng):
+    """Engine, rows and parameters of a small weighted classification."""
+    network = Network((3, 5, 2), ("tanh",), loss="cross_entropy")
+    rows = Rows(rng.normal(size=(23, 3)), np.eye(2)[rng.integers(0, 2, 23)], rng.random(23))
+    return ReferenceEngine(network, Optimizer("sgd")), rows, rng.normal(size=network.n_parameters)
+
+
+def test_objective_adds_the_penalty_once_however_many_blocks(setting, monkeypatch):
+    engine, rows, theta = setting
+    whole = objective_and_gradient(engine, rows, 0.7, theta)
+    monkeypatch.setattr(batches, "BLOCK_ROWS", 4)
+    assert len(list(rows.blocks())) == 6
+    blocks = objective_and_gradient(engine, rows, 0.7, theta)
+    assert_allclose(blocks[0], whole[0], rtol=1e-12)
+    assert_allclose(blocks[1], whole[1], rtol=1e-12, atol=1e-14)
+    squares = sum((W**2).sum() for W in Parameters(np, engine.network, theta).W[1:])
+    bare = objective_and_gradient(engine, rows, 0.0, theta)
+    assert_allclose(whole[0] - bare[0], 0.5 * 0.7 * squares / rows.weights.sum(), rtol=1e-10)
+    assert_allclose(penalty(engine.network, 0.7, theta)[0], 0.35 * squares)
+
+
+def test_an_epoch_of_full_batch_steps_follows_the_gradient_of_the_objective(setting):
+    engine, rows, theta = setting
+    gradient = objective_and_gradient(engine, rows, 0.7, theta)[1]
+    engine = ReferenceEngine(engine.network, Optimizer("sgd", momentum=0.0, nesterov=False))
+    engine.load(theta, objective=Objective.over(rows.n, rows.weight_sum, 0.7, rows.n))
+    run_epoch(engine, rows, np.arange(rows.n), np.array([0.01]), 0, rows.n)
+    assert_allclose(engine.dump()[0], theta - 0.01 * gradient, rtol=1e-12)
+
+
+def test_minibatch_gradients_average_to_that_of_the_objective(setting):
+    """Over all batches of an epoch (equal sizes), each estimate of J is right on average."""
+    engine, rows, theta = setting
+    rows = Rows(rows.X[:20], rows.Y[:20], rows.weights[:20])
+    gradient = objective_and_gradient(engine, rows, 0.7, theta)[1]
+    moves = []
+    for start in range(0, 20, 5):
+        engine = ReferenceEngine(engine.network, Optimizer("sgd", momentum=0.0, nesterov=False))
+        engine.load(theta, objective=Objective.over(rows.n, rows.weight_sum, 0.7, 5))
+        engine.train_steps(rows.X, rows.Y, rows.weights, np.arange(start, start + 5), [1.0], 0)
+        moves.append(theta - engine.dump()[0])
+    assert_allclose(np.mean(moves, axis=0), gradient, rtol=1e-10)
+
+
+def test_an_epoch_in_slices_is_an_epoch(setting, monkeypatch):
+    engine, rows, theta = setting
+    results = []
+    for seconds in (10.0, 0.0):
+        monkeypatch.setattr("skbackprop._engines.reference.SLICE_SECONDS", seconds)
+        engine.load(theta, objective=Objective.over(rows.n, rows.weight_sum, 0.1, 4))
+        loss = run_epoch(engine, rows, np.arange(rows.n), np.full(6, 0.1), 0, 4)
+        results.append((loss, engine.dump()[0]))
+    assert results[0][0] == results[1][0]
+    assert np.array_equal(results[0][1], results[1][1])
+
+
+def test_divergence_carries_the_weights_of_the_epoch_before(setting):
+    engine, rows, theta = setting
+    objective = Objective.over(rows.n, rows.weight_sum, 0.0, 5)
+    plan = Plan(50, np.inf, "constant", 0.5, 100, True)
+    monitor = Monitor(History(), Patience(10, 0.0), Best())
+    engine.load(theta, objective=objective)
+    with np.errstate(all="ignore"), pytest.raises(Diverged) as caught:
+        train(engine, rows, objective, plan, monitor, np.random.RandomState(0))
+    assert caught.value.epoch == len(monitor.history.loss_curve) + 1
+    assert np.isfinite(caught.value.theta).all()
+
+
+def test_patience():
+    patience = Patience(2, margin=0.1)
+    assert [patience.ends_with(s) for s in (1.0, 1.05, 1.2, 1.25, 1.3)] == [False, False, False, False, True]
+    assert not Patience(np.inf, 0.0).ends_with(-1.0)
+
+
+def test_the_best_is_a_copy_and_ties_go_to_the_latest():
+    best, theta = Best(), np.array([1.0])
+    best.offer(0.5, 1, theta, keep=True)
+    theta[0] = 2.0
+    assert best.theta[0] == 1.0
+    best.offer(0.5, 2, theta, keep=True)
+    assert (best.epoch, best.theta[0]) == (2, 2.0)
+    best.offer(0.4, 3, theta, keep=True)
+    assert best.epoch == 2
+
+
+def test_plan_of_rates():
+    plan = Plan(10, 0.1, "invscaling", 0.5, 100, True, first_step=3)
+    assert_allclose(plan.rates(np.array([0, 3])), [0.1, 0.05])
+    assert not plan.goes_on_after_plateau()
+    plan = Plan(10, 1.0, "adaptive", 0.5, 100, True)
+    assert plan.goes_on_after_plateau()
+    assert_allclose(plan.rates(np.array([0])), 0.2)
