@@ -45,6 +45,18 @@ def test_an_epoch_of_full_batch_steps_follows_the_gradient_of_the_objective(sett
     assert_allclose(engine.dump()[0], theta - 0.01 * gradient, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("limit", "length"), [(0.01, 0.01), (1e6, None)])
+def test_long_gradients_are_shortened_and_short_ones_left_alone(setting, limit, length):
+    engine, rows, theta = setting
+    gradient = objective_and_gradient(engine, rows, 0.0, theta)[1]
+    optimizer = Optimizer("sgd", momentum=0.0, nesterov=False, max_grad_norm=limit)
+    engine = ReferenceEngine(engine.network, optimizer)
+    engine.load(theta)
+    engine.apply_gradient(gradient, 1.0)
+    expected = gradient if length is None else gradient * length / np.linalg.norm(gradient)
+    assert_allclose(theta - engine.dump()[0], expected, rtol=1e-10)
+
+
 def test_minibatch_gradients_average_to_that_of_the_objective(setting):
     """Over all batches of an epoch (equal sizes), each estimate of J is right on average."""
     engine, rows, theta = setting

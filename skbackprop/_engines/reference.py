@@ -89,7 +89,8 @@ class ReferenceEngine:
         xp, opt = self.xp, self.optimizer
         if opt.max_grad_norm is not None:
             norm = xp.sqrt(xp.sum(gradient * gradient))
-            gradient = gradient * (opt.max_grad_norm / xp.clip(norm, min=opt.max_grad_norm))
+            limit = xp.full_like(norm, opt.max_grad_norm)
+            gradient = gradient * (limit / xp.maximum(norm, limit))
         theta = self.theta
         if opt.weight_decay > 0.0:  # decoupled (Loshchilov and Hutter, AdamW, 2019)
             theta = theta - rate * opt.weight_decay * self.is_weight * theta
