@@ -23,6 +23,12 @@ def xp(request):
     return pytest.importorskip(request.param)
 
 
+@pytest.fixture(autouse=True)
+def no_slices(monkeypatch):
+    """A first call can take long: let it make all its steps."""
+    monkeypatch.setattr("skbackprop._engines.reference.SLICE_SECONDS", 1e9)
+
+
 def problem(loss, rng, n=11):
     args = LossArgs(quantiles=(0.3, 0.8))
     X = rng.normal(size=(n, 4))
