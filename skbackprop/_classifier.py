@@ -125,6 +125,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         verbose=False,
         dtype="auto",
         engine="auto",
+        n_threads=None,
         label_smoothing=0.0,
         class_weight=None,
     ):

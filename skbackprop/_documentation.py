@@ -73,8 +73,12 @@ verbose : bool or int, default=False
     Print a line per epoch.
 dtype : {'auto', 'float32', 'float64'}, default='auto'
     Of the computation; 'auto' keeps float32 and float64 inputs as they are and takes float64 for others.
-engine : {'auto', 'reference'}, default='auto'
-    What computes: 'reference' is the textbook engine in array operations."""
+engine : {'auto', 'compiled', 'reference'}, default='auto'
+    What computes: 'compiled', kernels in C, or 'reference', the textbook in array operations; 'auto' takes the
+    kernels wherever there is one for every component. Both see the same weights, orders and masks.
+n_threads : int or None, default=None
+    Threads of the compiled engine; None honours OMP_NUM_THREADS and otherwise takes the CPUs of this process. Small
+    batches use one whatever this says. Results have the same bits for any number."""
 
 ATTRIBUTES = """\
 coefs_, intercepts_ : list of ndarray

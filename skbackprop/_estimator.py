@@ -245,7 +245,7 @@ class BaseMLP(BaseEstimator, ABC):
             weight_decay=self.weight_decay,
             max_grad_norm=self.max_grad_norm,
         )
-        return choose_engine(self._network, optimizer, self.engine)
+        return choose_engine(self._network, optimizer, self.engine, n_threads=self.n_threads)
 
     def _monitor(self, held_out: Any, rows: Rows, progress: Progress, dtype: Any) -> Monitor:
         network = self._network
@@ -375,7 +375,7 @@ class BaseMLP(BaseEstimator, ABC):
         wide = theta.dtype == np.float64
         X = validation.check_rows(self, X, reset=False, dtypes=np.float64 if wide else FLOATS["auto"])
         theta = theta.astype(X.dtype, copy=False)
-        engine = choose_engine(self._network, Optimizer(), self.engine)
+        engine = choose_engine(self._network, Optimizer(), self.engine, n_threads=self.n_threads)
         engine.load(theta)
         with np.errstate(over="ignore"):
             return engine.predict(X, link=link)

@@ -121,6 +121,7 @@ default='squared_error'
         verbose=False,
         dtype="auto",
         engine="auto",
+        n_threads=None,
         scale_target=True,
     ):
         self.__dict__.update({name: value for name, value in locals().items() if name != "self"})

@@ -13,7 +13,7 @@ from skbackprop._fit.training import Progress
 
 __all__ = ["check_gradients"]
 
-STEPS = (1e-4, 1e-5, 1e-6)  # of the differences, the later ones where the earlier met a kink
+STEPS = (1e-3, 1e-4, 1e-5, 1e-6)  # of the differences, the later ones where the earlier met a kink
 FLOOR = 1e-4  # share of the largest component below which a component is rounding
 
 

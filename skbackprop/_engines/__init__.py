@@ -6,15 +6,24 @@ from typing import Any
 
 import numpy as np
 
+from skbackprop._engines.compiled import CompiledEngine, without_kernel
 from skbackprop._engines.reference import ReferenceEngine
 from skbackprop._nn.network import Network
 from skbackprop._nn.optimizers import Optimizer
 
 
 def choose_engine(
-    network: Network, optimizer: Optimizer, engine: str = "auto", xp: Any = np
-) -> ReferenceEngine:
-    """Make the engine for this network on arrays of namespace xp."""
-    if engine == "compiled":
-        raise ValueError("engine='compiled' is not part of this build; use engine='auto'.")
-    return ReferenceEngine(network, optimizer, xp)
+    network: Network,
+    optimizer: Optimizer,
+    engine: str = "auto",
+    xp: Any = np,
+    n_threads: int | None = None,
+) -> ReferenceEngine | CompiledEngine:
+    """Make the engine for this network on arrays of namespace xp: compiled where it can be."""
+    missing = without_kernel(network, optimizer)
+    if engine == "compiled" and (missing or xp is not np):
+        reason = f"{missing} has no kernel" if missing else f"it takes NumPy arrays only, not {xp.__name__}'s"
+        raise ValueError(f"engine='compiled' cannot be had: {reason}. Use engine='auto' or 'reference'.")
+    if engine == "reference" or missing or xp is not np:
+        return ReferenceEngine(network, optimizer, xp)
+    return CompiledEngine(network, optimizer, n_threads)

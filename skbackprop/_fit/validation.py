@@ -101,6 +101,7 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
     "verbose": ["verbose"],
     "dtype": [StrOptions({"auto", "float32", "float64"})],
     "engine": [StrOptions({"auto", "reference", "compiled"})],
+    "n_threads": [_integer(1), None],
 }
 CLASSIFIER_CONSTRAINTS: dict[str, list[Any]] = {
     "loss": [_TableNames(lambda: losses_for("classification"))],

@@ -1,0 +1,212 @@
+"""The compiled engine: the contract of the engines on kernels in C, for NumPy arrays and CSR matrices.
+
+A time slice of an epoch is one call that touches no Python object. Formulas are those of the reference engine,
+which stays the oracle; a test holds the two together. Results have the same bits for any number of threads,
+and a row's prediction does not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from functools import cache
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from skbackprop._engines.threads import resolve_threads
+from skbackprop._nn.losses import LOSSES
+from skbackprop._nn.network import Network
+from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
+
+try:
+    _cpu: Any = importlib.import_module("skbackprop._engines._cpu")
+except ImportError as error:
+    raise ImportError(
+        "skbackprop's kernels are not built. You may be importing from a source checkout: install it first "
+        "(pip install .), and run Python from another folder; or install it editable, see CONTRIBUTING.md."
+    ) from error
+
+SLICE_SECONDS = 0.05  # of work between two chances to interrupt
+BLOCK_ROWS = 512  # rows whose activations a gradient or a prediction holds at a time
+
+
+def _codes(names: str) -> dict[str, int]:
+    """Number names as the enumerations of kernels.h do."""
+    return {name: code for code, name in enumerate(names.split())}
+
+
+ACTIVATION_CODES = _codes(
+    "identity logistic tanh relu leaky_relu elu selu gelu silu mish softplus softmax",
+)
+LOSS_CODES = _codes(
+    "cross_entropy brier focal binary_cross_entropy binary_brier binary_focal squared_error absolute_error "
+    "huber quantile poisson gamma gaussian"
+)
+OPTIMIZER_CODES = _codes("sgd adam nadam rmsprop lion")
+
+
+@cache
+def level() -> str:
+    """Best level of instructions that this CPU has, or the one that SKBACKPROP_CPU forces."""
+    forced = os.environ.get("SKBACKPROP_CPU")
+    if forced is None:
+        return _cpu.levels()[0]
+    if forced not in _cpu.levels():
+        raise ImportError(
+            f"SKBACKPROP_CPU={forced!r} cannot be had: this build holds {_cpu.built_levels()}, and this CPU runs "
+            f"{_cpu.levels()}."
+        )
+    return forced
+
+
+def without_kernel(network: Network, optimizer: Optimizer) -> list[str]:
+    """Components that only the reference engine can compute."""
+    names = [name for name in network.activations if name not in ACTIVATION_CODES]
+    names += [network.loss] if network.loss not in LOSS_CODES else []
+    names += [optimizer.name] if optimizer.name not in OPTIMIZER_CODES else []
+    return names
+
+
+class CompiledEngine:
+    """The engine contract; see `ReferenceEngine`."""
+
+    def __init__(self, network: Network, optimizer: Optimizer, n_threads: int | None = None):
+        self.network, self.optimizer, self.n_threads = network, optimizer, n_threads
+        self.rule = OPTIMIZERS[optimizer.name]
+        self.net: Any = None
+        self.dtype: Any = None
+
+    # ------------------------------------------------------------------------------- state ----
+
+    def load(self, theta, state: dict | None = None, objective: Any = None) -> None:
+        """Take parameters, the optimizer's memory (None: fresh) and the Objective that a step follows."""
+        theta = np.ascontiguousarray(theta)
+        self.objective, self.step = objective, 0
+        self._theta, self._state = theta, state
+        if self.net is not None and theta.dtype == self.dtype and self._fits(objective):
+            self._fill()
+        else:
+            self.net, self.dtype = None, theta.dtype
+
+    def _fits(self, objective: Any) -> bool:
+        return objective is None or self.net.max_rows >= objective.batch_size
+
+    def _need(self, rows: int) -> Any:
+        """Make the network in the kernels' memory, with room for so many rows at a time."""
+        if self.net is None:
+            if self.objective is not None:
+                rows = self.objective.batch_size
+            self.net = self._create(max(1, rows))
+            self._fill()
+        return self.net
+
+    def _create(self, rows: int) -> Any:
+        network, opt = self.network, self.optimizer
+        return _cpu.CpuNet(
+            level(),
+            8 * self.dtype.itemsize,
+            rows,
+            network.sizes,
+            [ACTIVATION_CODES[name] for name in network.activations],
+            network.dropout,
+            network.seed,
+            LOSS_CODES[network.loss],
+            network.sizes[-1] // LOSSES[network.loss].outputs_per_target(network.loss_args),
+            network.loss_args.focal_gamma,
+            network.loss_args.huber_delta,
+            network.loss_args.quantiles,
+            OPTIMIZER_CODES[opt.name],
+            opt.nesterov,
+            opt.momentum,
+            opt.beta_1,
+            opt.beta_2,
+            opt.epsilon,
+            opt.weight_decay,
+            opt.max_grad_norm or 0.0,
+        )
+
+    def _fill(self) -> None:
+        net, state = self.net, self._state
+        net.set(-1, self._theta)
+        if self.objective is not None or state is not None:
+            state = self.rule.init(np, self._theta) if state is None else state
+            for slot, name in enumerate(self.rule.slots):
+                net.set(slot, np.ascontiguousarray(state[name], dtype=self.dtype))
+            net.mu_product = state.get("mu_product", 1.0)
+
+    def dump(self) -> tuple[Any, dict]:
+        """Give parameters and optimizer memory back, as copies."""
+        if self.net is None:
+            state = self.rule.init(np, self._theta) if self._state is None else dict(self._state)
+            return self._theta.copy(), state
+        state = {name: self._copy(slot) for slot, name in enumerate(self.rule.slots)}
+        if "mu_product" in self.rule.init(np, np.zeros(1)):
+            state["mu_product"] = self.net.mu_product
+        return self._copy(-1), state
+
+    def _copy(self, slot: int) -> Any:
+        flat = np.empty(self.network.n_parameters, dtype=self.dtype)
+        self.net.get(slot, flat)
+        return flat
+
+    # -------------------------------------------------------------------------- arithmetic ----
+
+    def loss_and_gradient(self, X, Y, weights, step: int | None = None, row_offset: int = 0):
+        """Sum of w * loss, its gradient, sum of w: sums, so that shards add up (D7)."""
+        net = self._need(min(X.shape[0], BLOCK_ROWS))
+        net.set_threads(resolve_threads(self.n_threads))
+        gradient = np.empty(self.network.n_parameters, dtype=self.dtype)
+        loss, total = net.gradient(
+            self._rows(X),
+            np.ascontiguousarray(Y, dtype=self.dtype),
+            None if weights is None else np.ascontiguousarray(weights, dtype=self.dtype),
+            -1 if step is None else step,
+            row_offset,
+            gradient,
+        )
+        return loss, gradient, total
+
+    def apply_gradient(self, gradient, rate: float) -> None:
+        """Make one step of the optimizer."""
+        self.step += 1
+        self._need(1).apply(np.ascontiguousarray(gradient, dtype=self.dtype), rate, self.step)
+
+    def train_steps(self, X, Y, weights, order, rates, first_step: int):
+        """Walk through the rows of `order`, a minibatch a step, until they or the time slice end."""
+        objective = self.objective
+        net = self._need(objective.batch_size)
+        net.set_threads(resolve_threads(self.n_threads))
+        sums, done = net.train(
+            self._rows(X),
+            np.ascontiguousarray(Y, dtype=self.dtype),
+            None if weights is None else np.ascontiguousarray(weights, dtype=self.dtype),
+            np.ascontiguousarray(order, dtype=np.int64),
+            np.ascontiguousarray(rates, dtype=np.float64),
+            objective.batch_size,
+            objective.mean_weight,
+            objective.penalty,
+            first_step,
+            SLICE_SECONDS,
+        )
+        self.step = first_step + done
+        return sums, done
+
+    def predict(self, X, link: bool = True):
+        """Output of the network for the rows of X: link(v[H]), or v[H] itself."""
+        net = self._need(min(X.shape[0], BLOCK_ROWS))
+        net.set_threads(resolve_threads(self.n_threads))
+        out = np.empty((X.shape[0], self.network.sizes[-1]), dtype=self.dtype)
+        net.predict(self._rows(X), out, link)
+        return out
+
+    def _rows(self, X: Any) -> Any:
+        """X as the kernels take it: a contiguous matrix, or the three arrays of CSR."""
+        if not sp.issparse(X):
+            return np.ascontiguousarray(X, dtype=self.dtype)
+        X = X.tocsr()
+        wide = X.indices.dtype == np.int64 or X.indptr.dtype == np.int64
+        kind = np.int64 if wide else np.int32
+        data = np.ascontiguousarray(X.data, dtype=self.dtype)
+        return data, X.indices.astype(kind, copy=False), X.indptr.astype(kind, copy=False), wide

@@ -1,0 +1,87 @@
+/* C = init + A B, by tiles of MR rows and up to 3 vectors that stay in registers. Needs real.h.
+
+   A is read through two strides, so that A and A^T are the same code. B and C have rows of whole vectors. Every
+   element is one chain of multiply-adds over k in ascending order, whatever the tile, so its bits do not
+   depend on where in the matrix it stands, on blocking, or on threads. */
+
+#if VECTOR_BYTES == 64
+enum { MR = 8, NVM = 3 }; /* 24 accumulators, 3 of B, 1 of A: of 32 registers */
+#elif VECTOR_BYTES == 32
+enum { MR = 6, NVM = 2 }; /* 12 + 2 + 1 of 16 */
+#else
+enum { MR = 4, NVM = 2 };
+#endif
+
+typedef void Tile(long k, const real *A, long rsa, long csa, const real *B, long ldb, real *C, long ldc,
+                  const real *init, long ldi);
+
+/* Not inlined into their callers: in one large body GCC spills the accumulators. */
+#define TILE(M, NV)                                                                                              \
+  NOINLINE void tile_##M##_##NV(long k, const real *restrict A, long rsa, long csa, const real *restrict B,      \
+                                long ldb, real *C, long ldc, const real *init, long ldi) {                      \
+    vec c[M][NV];                                                                                                \
+    for (int i = 0; i < M; i++)                                                                                  \
+      for (int j = 0; j < NV; j++) c[i][j] = load(init + i * ldi + VW * j);                                      \
+    for (long p = 0; p < k; p++) {                                                                               \
+      vec b[NV];                                                                                                 \
+      for (int j = 0; j < NV; j++) b[j] = load(B + p * ldb + VW * j);                                            \
+      _Pragma("GCC unroll 8") for (int i = 0; i < M; i++) {                                                      \
+        vec a = all(A[i * rsa + p * csa]);                                                                       \
+        for (int j = 0; j < NV; j++) c[i][j] += a * b[j];                                                        \
+      }                                                                                                          \
+    }                                                                                                            \
+    for (int i = 0; i < M; i++)                                                                                  \
+      for (int j = 0; j < NV; j++) store(C + i * ldc + VW * j, c[i][j]);                                         \
+  }
+#define TILES(M) TILE(M, 1) TILE(M, 2) TILE(M, 3)
+TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
+#define ROW(M) {0, tile_##M##_1, tile_##M##_2, tile_##M##_3}
+static Tile *const TILE_OF[9][4] = {{0}, ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6), ROW(7), ROW(8)};
+
+enum { KC = 1024 }; /* rows of B that stay in the second-level cache beside a block of A */
+
+/* What happens to a finished part of C while it is in the cache: rows from i, columns from j. */
+typedef void Epilogue(void *context, long i, long rows, long j, long columns);
+
+typedef struct {
+  long m, n, k; /* n: whole vectors */
+  const real *A;
+  long rsa, csa;
+  const real *B;
+  long ldb;
+  real *C;
+  long ldc;
+  const real *init; /* NULL: zero */
+  long ldi;         /* 0: the same row for all, as for biases */
+  Epilogue *epilogue;
+  void *context;
+} Gemm;
+
+static const real ZEROS[3 * VECTOR_BYTES / sizeof(real)];
+
+/* The part of C with rows i0..i1 and columns j0..j1. */
+static void gemm_block(const Gemm *g, long i0, long i1, long j0, long j1) {
+  long k0 = 0;
+  do {
+    long kb = MIN(g->k - k0, KC);
+    int last = k0 + kb >= g->k;
+    for (long j = j0; j < j1;) {
+      long nv = MIN((j1 - j) / VW, NVM);
+      for (long i = i0; i < i1; i += MR) {
+        long rows = MIN(i1 - i, MR);
+        real *C = g->C + i * g->ldc + j;
+        const real *init = C;
+        long ldi = g->ldc;
+        if (k0 == 0) {
+          init = g->init ? g->init + i * g->ldi + j : ZEROS;
+          ldi = g->init ? g->ldi : 0;
+        }
+        TILE_OF[rows][nv](kb, g->A + i * g->rsa + k0 * g->csa, g->rsa, g->csa, g->B + k0 * g->ldb + j, g->ldb, C,
+                          g->ldc, init, ldi);
+        if (last && g->epilogue) g->epilogue(g->context, i, rows, j, nv * VW);
+      }
+      j += nv * VW;
+    }
+    k0 += kb;
+  } while (k0 < g->k);
+}

@@ -1,0 +1,62 @@
+/* The interface between the kernels, compiled once per CPU level and dtype, and everything else. */
+#ifndef SKB_KERNELS_H
+#define SKB_KERNELS_H
+#include <stdint.h>
+
+enum { ACT_IDENTITY, ACT_LOGISTIC, ACT_TANH, ACT_RELU, ACT_LEAKY_RELU, ACT_ELU, ACT_SELU, ACT_GELU, ACT_SILU,
+       ACT_MISH, ACT_SOFTPLUS, ACT_SOFTMAX };
+enum { LOSS_CROSS_ENTROPY, LOSS_BRIER, LOSS_FOCAL, LOSS_BINARY_CROSS_ENTROPY, LOSS_BINARY_BRIER,
+       LOSS_BINARY_FOCAL, LOSS_SQUARED_ERROR, LOSS_ABSOLUTE_ERROR, LOSS_HUBER, LOSS_QUANTILE, LOSS_POISSON,
+       LOSS_GAMMA, LOSS_GAUSSIAN };
+enum { OPT_SGD, OPT_ADAM, OPT_NADAM, OPT_RMSPROP, OPT_LION };
+enum { MAX_SLOTS = 2 };
+
+/* What a network and its optimizer are, in numbers; layers h = 1..H as in the derivation. */
+typedef struct {
+  long H;
+  const long *sizes;      /* H + 1 */
+  const int *activations; /* H - 1 */
+  const double *dropout;  /* H: of the input, then of each hidden layer */
+  uint32_t seed;
+  int loss;
+  long n_targets;
+  double focal_gamma, huber_delta;
+  const double *quantiles;
+  long n_quantiles;
+  int optimizer, nesterov;
+  double momentum, beta_1, beta_2, epsilon, weight_decay, max_grad_norm; /* max_grad_norm 0: no limit */
+} Spec;
+
+/* Rows of inputs, dense or CSR (then data, indices and indptr are set), with targets and weights. */
+typedef struct {
+  const void *X;
+  long n_rows, row_stride;
+  const void *data, *indices, *indptr;
+  int wide_indices; /* int64 instead of int32 */
+  const void *Y, *weights;
+} RowsIn;
+
+typedef struct Net Net;
+
+typedef struct {
+  const char *level;
+  int vector_bytes;
+  Net *(*create)(const Spec *spec, long max_rows);
+  void (*destroy)(Net *net);
+  /* slot -1: parameters; 0..: the optimizer's memory. Flat vectors are unpadded, [b; W] layer by layer. */
+  void (*set)(Net *net, int slot, const void *flat);
+  void (*get)(const Net *net, int slot, void *flat);
+  /* Sums of w * loss and of w; the gradient goes to flat. step < 0: no dropout. */
+  void (*gradient)(Net *net, const RowsIn *rows, long step, long row_offset, void *flat, double sums[2]);
+  void (*apply)(Net *net, const void *flat, double rate, long t);
+  long (*train)(Net *net, const RowsIn *rows, const int64_t *order, long n_order, const double *rates, long n_rates,
+                long batch_size, double mean_weight, double penalty, long first_step, double seconds, double sums[2]);
+  void (*predict)(Net *net, const RowsIn *rows, void *out, int link);
+  void (*set_extra)(Net *net, double mu_product);
+  double (*get_extra)(const Net *net);
+  void (*set_threads)(Net *net, int n_threads);
+} Kernels;
+
+const Kernels *skb_kernels(const char *level, int bits); /* NULL: not built */
+int skb_supported(const char *level);
+#endif

@@ -1,0 +1,142 @@
+/* Losses: value of a row, and delta = dE/dv in place of v. Needs real.h, elementwise.h. */
+
+typedef struct {
+  int loss;
+  long n_targets, n_outputs;
+  real focal_gamma, huber_delta;
+  const double *quantiles;
+  long n_quantiles;
+} Loss;
+
+INLINE real softplus1(real v) { return (v > 0 ? v : 0) + r_log1p(r_exp(-(v < 0 ? -v : v))); }
+
+INLINE real logistic1(real v) {
+  real e = r_exp(-(v < 0 ? -v : v));
+  return (v < 0 ? e : 1) / (e + 1);
+}
+
+/* -(1 - p)^gamma ln p; slope: its derivative by ln p. */
+INLINE real focal1(real log_p, real gamma, real *slope) {
+  if (log_p > -REAL_TINY) log_p = -REAL_TINY; /* 0 would meet 0^(gamma - 1) */
+  real p = r_exp(log_p), q = -r_expm1(log_p), power = r_pow(q, gamma);
+  *slope = gamma * p * r_pow(q, gamma - 1) * log_p - power;
+  return -power * log_p;
+}
+
+/* One class per row: v -> softmax(v) first. */
+static real softmax_loss_row(const Loss *L, real *v, const real *y) {
+  long n = L->n_outputs, width = padded(n);
+  real value = 0;
+  if (L->loss == LOSS_CROSS_ENTROPY) {
+    for (long j = 0; j < n; j++) /* sum of y (lse - v): -sum y v now, lse below (sum y = 1) */
+      if (y[j] != 0) value -= y[j] * v[j];
+    real lse = softmax_row(v, n), total = 0;
+    for (long j = 0; j < n; j++) {
+      total += y[j];
+      v[j] -= y[j];
+    }
+    return value + lse * total;
+  }
+  if (L->loss == LOSS_BRIER) {
+    softmax_row(v, n);
+    real weighted = 0;
+    for (long j = 0; j < n; j++) {
+      real r = v[j] - y[j];
+      value += r * r;
+      weighted += 2 * r * v[j];
+    }
+    for (long j = 0; j < n; j++) v[j] = v[j] * (2 * (v[j] - y[j]) - weighted);
+    return value;
+  }
+  real slopes[width], total = 0; /* focal */
+  memcpy(slopes, v, (size_t)n * sizeof(real));
+  real lse = softmax_row(v, n);
+  for (long j = 0; j < n; j++) {
+    real slope;
+    value += y[j] * focal1(slopes[j] - lse, L->focal_gamma, &slope);
+    slopes[j] = y[j] * slope;
+    total += slopes[j];
+  }
+  for (long j = 0; j < n; j++) v[j] = slopes[j] - v[j] * total;
+  return value;
+}
+
+/* Labels and targets one by one. */
+INLINE real output_loss(const Loss *L, real *v, real y) {
+  real a = *v, r = a - y, slope_on, slope_off, on, off;
+  switch (L->loss) {
+  case LOSS_BINARY_CROSS_ENTROPY:
+    *v = logistic1(a) - y;
+    return y * softplus1(-a) + (1 - y) * softplus1(a);
+  case LOSS_BINARY_BRIER: {
+    real p = logistic1(a);
+    *v = 2 * (p - y) * p * (1 - p);
+    return (p - y) * (p - y);
+  }
+  case LOSS_BINARY_FOCAL:
+    on = focal1(-softplus1(-a), L->focal_gamma, &slope_on);
+    off = focal1(-softplus1(a), L->focal_gamma, &slope_off);
+    *v = y * slope_on * logistic1(-a) - (1 - y) * slope_off * logistic1(a);
+    return y * on + (1 - y) * off;
+  case LOSS_SQUARED_ERROR: *v = r; return R(0.5) * r * r;
+  case LOSS_ABSOLUTE_ERROR:
+    *v = r > 0 ? 1 : r < 0 ? -1 : r;
+    return r < 0 ? -r : r;
+  case LOSS_HUBER: {
+    real d = L->huber_delta, size = r < 0 ? -r : r;
+    *v = r > d ? d : r < -d ? -d : r;
+    return size <= d ? R(0.5) * r * r : d * (size - R(0.5) * d);
+  }
+  case LOSS_POISSON: {
+    real mu = r_exp(a);
+    *v = mu - y;
+    return (y > 0 ? y * r_log(y) : 0) - y * a - y + mu;
+  }
+  case LOSS_GAMMA: {
+    real ratio = y * r_exp(-a);
+    *v = 1 - ratio;
+    return a - r_log(y) + ratio - 1;
+  }
+  default: return 0;
+  }
+}
+
+static real quantile_loss_row(const Loss *L, real *v, const real *y) {
+  real value = 0;
+  for (long t = 0; t < L->n_targets; t++)
+    for (long k = 0; k < L->n_quantiles; k++, v++) {
+      real q = (real)L->quantiles[k], r = y[t] - *v;
+      value += r > 0 ? q * r : (q - 1) * r;
+      *v = r > 0 ? -q : r < 0 ? 1 - q : 0 * r;
+    }
+  return value;
+}
+
+static real gaussian_loss_row(const Loss *L, real *m, const real *y) {
+  real value = 0, *s = m + L->n_targets;
+  for (long t = 0; t < L->n_targets; t++) {
+    real precision = r_exp(-s[t]), r = y[t] - m[t];
+    value += R(0.5) * (R(1.8378770664093453) + s[t] + r * r * precision);
+    m[t] = -r * precision;
+    s[t] = R(0.5) * (1 - r * r * precision);
+  }
+  return value;
+}
+
+static real loss_row(const Loss *L, real *v, const real *y) {
+  if (L->loss <= LOSS_FOCAL) return softmax_loss_row(L, v, y);
+  if (L->loss == LOSS_QUANTILE) return quantile_loss_row(L, v, y);
+  if (L->loss == LOSS_GAUSSIAN) return gaussian_loss_row(L, v, y);
+  real value = 0;
+  for (long j = 0; j < L->n_targets; j++) value += output_loss(L, v + j, y[j]);
+  return value;
+}
+
+/* From the last layer's sums to predictions, in place over a padded row. */
+static void link_row(const Loss *L, real *v) {
+  if (L->loss <= LOSS_FOCAL) softmax_row(v, L->n_outputs);
+  else if (L->loss <= LOSS_BINARY_FOCAL)
+    for (long j = 0; j < padded(L->n_outputs); j += VW) store(v + j, vlogistic(load(v + j)));
+  else if (L->loss == LOSS_POISSON || L->loss == LOSS_GAMMA)
+    for (long j = 0; j < padded(L->n_outputs); j += VW) store(v + j, vexp(load(v + j)));
+}

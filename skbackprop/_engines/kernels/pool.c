@@ -1,0 +1,149 @@
+#include "pool.h"
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
+enum { MAX_HELPERS = 63, SPINS = 4000 };
+
+/* One word says it all, so that a claim made late fails: generation (24 bits), tasks (20), next task (20). */
+static atomic_ullong ticket;
+static atomic_long done;
+static Task *task_;
+static void *context_;
+static unsigned long long generation;
+
+static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER, sleep_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+static pthread_t helpers[MAX_HELPERS];
+static atomic_int n_helpers, n_active; /* started; wanted by the job that runs now */
+static atomic_int stopping;
+
+#define NEXT(t) ((t)&0xfffff)
+#define TASKS(t) (((t) >> 20) & 0xfffff)
+
+static void pause_cpu(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+unsigned long flush_denormals(void) {
+#if defined(__x86_64__)
+  unsigned int mode = _mm_getcsr();
+  _mm_setcsr(mode | 0x8040); /* FTZ and DAZ */
+  return mode;
+#elif defined(__aarch64__)
+  unsigned long mode;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+  __asm__ volatile("msr fpcr, %0" ::"r"(mode | (1ul << 24)));
+  return mode;
+#else
+  return 0;
+#endif
+}
+
+void restore_mode(unsigned long mode) {
+#if defined(__x86_64__)
+  _mm_setcsr((unsigned int)mode);
+#elif defined(__aarch64__)
+  __asm__ volatile("msr fpcr, %0" ::"r"(mode));
+#else
+  (void)mode;
+#endif
+}
+
+/* Claim one task and do it; 0 if there is none. */
+static int help(void) {
+  unsigned long long t = atomic_load_explicit(&ticket, memory_order_acquire);
+  while (NEXT(t) < TASKS(t)) {
+    if (atomic_compare_exchange_weak_explicit(&ticket, &t, t + 1, memory_order_acq_rel, memory_order_acquire)) {
+      /* the job cannot end before this task does, so what it points to is alive */
+      task_(context_, (long)NEXT(t));
+      atomic_fetch_add_explicit(&done, 1, memory_order_release);
+      return 1;
+    }
+  }
+  return 0;
+}
+
+static void *helper(void *number) {
+  int self = (int)(intptr_t)number;
+  flush_denormals();
+  while (!atomic_load(&stopping)) {
+    for (int spin = 0; spin < SPINS && self < atomic_load_explicit(&n_active, memory_order_relaxed); spin++) {
+      if (help()) spin = 0;
+      else pause_cpu();
+    }
+    pthread_mutex_lock(&sleep_lock);
+    while (self >= atomic_load(&n_active) && !atomic_load(&stopping)) pthread_cond_wait(&wake, &sleep_lock);
+    pthread_mutex_unlock(&sleep_lock);
+    sched_yield(); /* others may need the core more */
+  }
+  return NULL;
+}
+
+static void forget_helpers(void) { /* threads do not survive a fork */
+  atomic_store(&n_helpers, 0);
+  atomic_store(&n_active, 0);
+  pthread_mutex_init(&owner, NULL);
+  pthread_mutex_init(&sleep_lock, NULL);
+  pthread_cond_init(&wake, NULL);
+}
+
+int pool_enter(int n_threads) {
+  static atomic_int registered;
+  if (n_threads <= 1 || pthread_mutex_trylock(&owner) != 0) return 1;
+  if (!atomic_exchange(&registered, 1)) pthread_atfork(NULL, NULL, forget_helpers);
+  int wanted = n_threads - 1 < MAX_HELPERS ? n_threads - 1 : MAX_HELPERS;
+  for (int i = atomic_load(&n_helpers); i < wanted; i++) {
+    if (pthread_create(&helpers[i], NULL, helper, (void *)(intptr_t)i) != 0) break;
+    atomic_store(&n_helpers, i + 1);
+  }
+  int active = wanted < atomic_load(&n_helpers) ? wanted : atomic_load(&n_helpers);
+  pthread_mutex_lock(&sleep_lock);
+  atomic_store(&n_active, active);
+  pthread_cond_broadcast(&wake);
+  pthread_mutex_unlock(&sleep_lock);
+  if (active == 0) pthread_mutex_unlock(&owner);
+  return active + 1;
+}
+
+void pool_leave(int n_threads) {
+  if (n_threads <= 1) return;
+  atomic_store(&n_active, 0);
+  pthread_mutex_unlock(&owner);
+}
+
+void pool_run(int n_threads, long n_tasks, Task *task, void *context) {
+  if (n_threads <= 1 || n_tasks <= 1) {
+    for (long i = 0; i < n_tasks; i++) task(context, i);
+    return;
+  }
+  task_ = task;
+  context_ = context;
+  atomic_store_explicit(&done, 0, memory_order_relaxed);
+  generation = (generation + 1) & 0xffffff;
+  atomic_store_explicit(&ticket, generation << 40 | (unsigned long long)n_tasks << 20, memory_order_release);
+  while (help()) {}
+  /* what remains is in the hands of threads that are at it */
+  for (int spin = 0; atomic_load_explicit(&done, memory_order_acquire) < n_tasks; spin++) {
+    if (spin < SPINS) pause_cpu();
+    else sched_yield();
+  }
+}
+
+void pool_stop(void) {
+  atomic_store(&stopping, 1);
+  pthread_mutex_lock(&sleep_lock);
+  pthread_cond_broadcast(&wake);
+  pthread_mutex_unlock(&sleep_lock);
+  for (int i = 0; i < atomic_load(&n_helpers); i++) pthread_join(helpers[i], NULL);
+  forget_helpers();
+  atomic_store(&stopping, 0);
+}

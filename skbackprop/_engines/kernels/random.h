@@ -1,0 +1,30 @@
+/* Dropout masks: the counter-based hash of (seed, step, layer, row, column) that every engine computes. Needs real.h. */
+
+INLINE uint32_t mix(uint32_t x) {
+  x ^= x >> 16;
+  x *= 0x21f0aaadu;
+  x ^= x >> 15;
+  x *= 0x735a2d97u;
+  return x ^ (x >> 15);
+}
+
+typedef struct {
+  uint32_t key;
+  uint64_t threshold; /* dropped: bits below it; 2^32 if p is nearly 1 */
+  real factor;        /* 1 / (1 - p) */
+} Dropper;
+
+INLINE Dropper dropper(double p, uint32_t seed, long layer, long step) {
+  return (Dropper){mix(mix(mix(seed) + (uint32_t)step) + (uint32_t)layer), (uint64_t)rint(p * 4294967296.0), (real)(1.0 / (1.0 - p))};
+}
+
+INLINE uint32_t row_key(Dropper d, long row) { return mix((uint32_t)row + d.key); }
+
+INLINE real keep_factor(Dropper d, uint32_t row, long column) {
+  return mix(row ^ ((uint32_t)column * 0x2545f491u)) >= d.threshold ? d.factor : 0;
+}
+
+static void mask_row(Dropper d, long row, long columns, real *mask) {
+  uint32_t key = row_key(d, row);
+  for (long j = 0; j < columns; j++) mask[j] = keep_factor(d, key, j);
+}

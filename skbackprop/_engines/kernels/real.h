@@ -1,0 +1,69 @@
+/* One source for float and double and for every vector width. */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef VECTOR_BYTES
+#define VECTOR_BYTES 16
+#endif
+#if REAL_BITS == 32
+typedef float real;
+typedef int32_t integer;
+#define EXPONENT_BIAS 127
+#define MANTISSA_BITS 23
+#define MAGIC 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits */
+#define REAL_TINY 1.17549435e-38f
+#define r_exp expf
+#define r_log logf
+#define r_expm1 expm1f
+#define r_log1p log1pf
+#define r_pow powf
+#define r_erf erff
+#define r_sqrt sqrtf
+#else
+typedef double real;
+typedef int64_t integer;
+#define EXPONENT_BIAS 1023
+#define MANTISSA_BITS 52
+#define MAGIC 6755399441055744.0
+#define REAL_TINY 2.2250738585072014e-308
+#define r_exp exp
+#define r_log log
+#define r_expm1 expm1
+#define r_log1p log1p
+#define r_pow pow
+#define r_erf erf
+#define r_sqrt sqrt
+#endif
+
+#define R(x) ((real)(x))
+#define VW ((long)(VECTOR_BYTES / sizeof(real)))
+typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+typedef integer ivec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+#define NOINLINE static __attribute__((noinline))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+INLINE vec load(const real *p) { return *(const vec *)p; }
+INLINE void store(real *p, vec x) { *(vec *)p = x; }
+INLINE vec all(real x) { return (vec){0} + x; }
+INLINE vec pick(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+INLINE vec vabs(vec x) { return pick(x < 0, -x, x); }
+
+INLINE long padded(long n) { return (n + VW - 1) / VW * VW; }
+
+/* Rows that lie a power of two apart fall into the same few cache sets: widen those by one vector. */
+INLINE long row_stride(long n) {
+  long width = padded(n);
+  return width * (long)sizeof(real) % 1024 == 0 ? width + VW : width;
+}
+
+/* Sum of the lanes, always in the same order. */
+INLINE real lanes_sum(vec x) {
+  real s = 0;
+  for (long i = 0; i < VW; i++) s += x[i];
+  return s;
+}

@@ -1,0 +1,359 @@
+"""The compiled engine against the reference engine, its oracle: one gradient and one step from the same state."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from joblib import Parallel, delayed
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._engines import _cpu, choose_engine
+from skbackprop._engines.compiled import ACTIVATION_CODES, LOSS_CODES, OPTIMIZER_CODES, CompiledEngine
+from skbackprop._engines.reference import ReferenceEngine
+from skbackprop._nn.activations import ACTIVATIONS, Activation
+from skbackprop._nn.losses import LOSSES, LossArgs
+from skbackprop._nn.network import Network, Objective
+from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
+
+# Rounding of sums of up to a hundred terms in another order, relative to the largest number of the result.
+TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-5}
+
+
+def agree(ours, theirs, factor=1.0):
+    ours, theirs = np.asarray(ours), np.asarray(theirs)
+    scale = max(np.abs(theirs).max(initial=0.0), 1e-30)
+    assert_allclose(ours, theirs, rtol=0, atol=factor * TOLERANCE[theirs.dtype] * scale)
+
+
+def problem(rng, loss, sizes, activations, dropout, n, dtype, weighted, sparse, targets=3):
+    args = LossArgs(quantiles=(0.3, 0.8))
+    task = LOSSES[loss].task
+    Y = {
+        "classification": np.eye(targets)[rng.integers(0, targets, n)],
+        "multilabel": rng.integers(0, 2, (n, targets)).astype(float),
+        "regression": np.abs(rng.normal(size=(n, targets))) + 0.1,
+    }[task]
+    if task == "classification" and n > 3:
+        Y[:2] = rng.dirichlet(np.ones(targets), 2)  # smoothed targets too
+    outputs = targets * LOSSES[loss].outputs_per_target(args)
+    network = Network((sizes[0], *sizes[1:], outputs), activations, loss, args, dropout, seed=77)
+    X = rng.normal(size=(n, sizes[0])).astype(dtype)
+    if sparse:
+        X = sp.csr_array(X * (rng.random(X.shape) < 0.4))
+    w = rng.choice([0.0, 0.5, 2.0], n).astype(dtype) if weighted else None
+    if weighted:
+        w[0] = 1.0
+    theta = (0.5 * rng.normal(size=network.n_parameters)).astype(dtype)
+    return network, X, Y.astype(dtype), w, theta
+
+
+def both(network, optimizer):
+    return CompiledEngine(network, optimizer, n_threads=1), ReferenceEngine(network, optimizer)
+
+
+def compare_gradient(network, X, Y, w, theta, step, factor=1.0):
+    results = []
+    for engine in both(network, Optimizer()):
+        engine.load(theta)
+        results.append(engine.loss_and_gradient(X, Y, w, step=step, row_offset=3))
+    for ours, theirs in zip(*results, strict=True):
+        agree(ours, np.asarray(theirs).astype(theta.dtype), factor)
+
+
+def compare_steps(network, optimizer, X, Y, w, theta, batch_size, n_steps=3, factor=1.0):
+    order = np.random.default_rng(1).permutation(X.shape[0])
+    rates = np.array([0.1, 0.05, 0.02])[:n_steps]
+    objective = Objective(batch_size, 0.8, 0.05)
+    done, results = 0, []
+    for engine in both(network, optimizer):
+        engine.load(theta, objective=objective)
+        sums = np.zeros(2)
+        done = 0
+        while done < n_steps:
+            part, steps = engine.train_steps(X, Y, w, order[done * batch_size :], rates[done:], 4 + done)
+            sums += np.asarray(part, dtype=float)
+            done += steps
+        new_theta, state = engine.dump()
+        results.append((sums.astype(theta.dtype), new_theta, *(state[s] for s in engine.rule.slots)))
+    for ours, theirs in zip(*results, strict=True):
+        agree(ours, theirs, factor)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("activation", ACTIVATION_CODES)
+@pytest.mark.parametrize("loss", LOSS_CODES)
+def test_gradient_of_every_activation_and_loss(loss, activation, dtype, rng):
+    for sparse in (False, True):
+        case = problem(rng, loss, (7, 17, 5), (activation, "tanh"), (0.0,) * 3, 13, dtype, True, sparse)
+        compare_gradient(*case, step=None, factor=10)  # losses with an exponential enlarge rounding
+        case = problem(
+            rng, loss, (7, 17, 5), (activation, activation), (0.2, 0.3, 0.5), 13, dtype, False, sparse
+        )
+        compare_gradient(*case, step=5, factor=10)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("clip", [None, 0.01, 1e6])
+@pytest.mark.parametrize("nesterov", [True, False])
+@pytest.mark.parametrize("solver", OPTIMIZER_CODES)
+def test_steps_of_every_optimizer(solver, nesterov, clip, dtype, rng):
+    optimizer = Optimizer(solver, nesterov=nesterov, max_grad_norm=clip, weight_decay=0.3)
+    for sparse in (False, True):
+        case = problem(rng, "cross_entropy", (7, 9), ("silu",), (0.1, 0.4), 37, dtype, True, sparse)
+        if solver == "lion":  # a sign of rounding is a step of its own: compare where it cannot flip
+            network, X, Y, w, theta = case
+            compare_lion(network, optimizer, X, Y, w, theta)
+        else:
+            # dividing by the root of a small second moment enlarges rounding
+            compare_steps(case[0], optimizer, *case[1:], batch_size=16, factor=300)
+
+
+def compare_lion(network, optimizer, X, Y, w, theta):
+    results = []
+    for engine in both(network, optimizer):
+        engine.load(theta, objective=Objective(16, 0.8, 0.05))
+        engine.train_steps(X, Y, w, np.arange(16), np.array([0.01]), 0)
+        results.append(engine.dump())
+    gradient = results[1][1]["m"]  # (1 - beta_2) g after one step
+    clear = np.abs(gradient) > 1e-4 * np.abs(gradient).max()
+    assert clear.mean() > 0.5
+    agree(results[0][0][clear], results[1][0][clear])
+    agree(results[0][1]["m"], gradient, 10)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    loss=st.sampled_from(sorted(LOSS_CODES)),
+    widths=st.lists(st.sampled_from([1, 7, 17, 33, 100]), min_size=0, max_size=3),
+    activation=st.sampled_from(sorted(ACTIVATION_CODES)),
+    n=st.sampled_from([1, 2, 7, 16, 17, 65]),
+    n_in=st.sampled_from([1, 7, 17, 100]),
+    targets=st.sampled_from([1, 2, 10, 17, 40]),
+    batch=st.sampled_from([1, 3, 8, 100]),
+    dtype=st.sampled_from([np.float64, np.float32]),
+    weighted=st.booleans(),
+    sparse=st.booleans(),
+    p=st.sampled_from([0.0, 0.4]),
+    seed=st.integers(0, 10**6),
+)
+def test_odd_shapes(loss, widths, activation, n, n_in, targets, batch, dtype, weighted, sparse, p, seed):
+    rng = np.random.default_rng(seed)
+    dropout = (p,) * (len(widths) + 1)
+    case = problem(
+        rng, loss, (n_in, *widths), (activation,) * len(widths), dropout, n, dtype, weighted, sparse, targets
+    )
+    network, X, Y, w, theta = case
+    theta = theta / np.sqrt(max(network.sizes)).astype(dtype)  # sums of order one
+    compare_gradient(network, X, Y, w, theta, step=None, factor=30)
+    compare_gradient(network, X, Y, w, theta, step=2, factor=30)
+    n_steps = min(3, -(-n // batch))
+    sgd = Optimizer("sgd", momentum=0.5)
+    compare_steps(network, sgd, X, Y, w, theta, batch, n_steps, factor=100)
+    predictions = []
+    for engine in both(network, sgd):
+        engine.load(theta)
+        predictions.append((engine.predict(X), engine.predict(X, link=False)))
+    for ours, theirs in zip(*predictions, strict=True):
+        agree(ours, theirs, 30)
+
+
+def test_a_whole_trajectory_of_a_smooth_network(digits):
+    X, y = digits[0][:400], digits[1][:400]
+    params = {"hidden_layer_sizes": (30, 20), "activation": "tanh", "learning_rate": "cosine", "max_iter": 20,
+              "random_state": 0, "dropout": 0.1, "class_weight": "balanced", "batch_size": 64}  # fmt: skip
+    curves = [
+        MLPSoftmaxClassifier(engine=e, **params).fit(X, y).loss_curve_ for e in ("compiled", "reference")
+    ]
+    assert_allclose(curves[0], curves[1], rtol=1e-8)
+
+
+def test_engines_take_over_each_others_state(rng):
+    for solver in OPTIMIZERS:
+        network, X, Y, w, theta = problem(
+            rng, "cross_entropy", (7, 9), ("tanh",), (0.0, 0.0), 37, np.float64, True, False
+        )
+        engines = both(network, Optimizer(solver))
+        results = []
+        for first, second in (engines, engines[::-1], (engines[1], engines[1])):
+            now, state = theta, None
+            for k, engine in enumerate((first, second)):
+                engine.load(now, state, Objective(37, 1.0, 0.01))
+                engine.train_steps(X, Y, w, np.arange(37), np.array([0.01]), k)
+                now, state = engine.dump()
+            results.append(now)
+        agree(results[0], results[2], 1e4)
+        agree(results[1], results[2], 1e4)
+
+
+# ------------------------------------------------------------------------------------- bits ----
+
+
+def wide_case(rng, dtype=np.float32):
+    return problem(
+        rng, "cross_entropy", (300, 257, 130), ("relu", "gelu"), (0.2, 0.1, 0.0), 500, dtype, True, False, 10
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_same_bits_for_any_number_of_threads(dtype, rng):
+    network, X, Y, w, theta = wide_case(rng, dtype)
+    results = []
+    for n_threads in (1, 2, 3):
+        engine = CompiledEngine(network, Optimizer(), n_threads)
+        engine.load(theta, objective=Objective(128, 1.0, 0.01))
+        done = 0
+        order = np.arange(500)
+        while done < 4:
+            done += engine.train_steps(X, Y, w, order[done * 128 :], np.full(4 - done, 0.01), done)[1]
+        results.append((engine.dump()[0], engine.predict(X)))
+    for theta_, p in results[1:]:
+        assert_array_equal(theta_, results[0][0])
+        assert_array_equal(p, results[0][1])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_a_rows_prediction_does_not_depend_on_its_neighbours(dtype, sparse, rng):
+    network, X, _, _, theta = wide_case(rng, dtype)
+    X = sp.csr_array(X * (rng.random(X.shape) < 0.3)) if sparse else X
+    whole = CompiledEngine(network, Optimizer(), 2)
+    whole.load(theta)
+    together = whole.predict(X)
+    for rows in (slice(0, 1), slice(3, 4), slice(5, 12), slice(499, 500), slice(100, 355)):
+        alone = CompiledEngine(network, Optimizer(), 1)
+        alone.load(theta)
+        assert_array_equal(alone.predict(X[rows]), together[rows])
+
+
+def test_predict_accepts_more_rows_than_before(rng):
+    network, X, _, _, theta = wide_case(rng)
+    engine = CompiledEngine(network, Optimizer())
+    engine.load(theta)
+    one = engine.predict(X[:1])
+    assert_array_equal(engine.predict(X)[:1], one)
+
+
+# ------------------------------------------------------------------------ safety of the caller ----
+
+
+def test_nan_and_infinity_go_through_as_in_the_reference(rng):
+    for value in (np.nan, np.inf):
+        for name in ACTIVATION_CODES:
+            network, X, Y, w, theta = problem(
+                rng, "cross_entropy", (5, 6), (name,), (0.0, 0.0), 9, np.float64, False, False
+            )
+            X[4, 2] = value
+            outputs = []
+            for engine in both(network, Optimizer()):
+                engine.load(theta)
+                with np.errstate(all="ignore"):
+                    outputs.append((engine.predict(X), engine.loss_and_gradient(X, Y, w)[1]))
+            for ours, theirs in zip(*outputs, strict=True):
+                assert_array_equal(np.isnan(ours), np.isnan(theirs), err_msg=f"{name} {value}")
+
+
+def test_the_callers_input_is_not_written_and_may_be_a_read_only_map(rng, tmp_path):
+    X = rng.normal(size=(100, 8)).astype(np.float32)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    y = np.arange(100) % 2
+    params = {"learning_rate": "cosine", "max_iter": 3, "random_state": 0, "dropout": [0.3, 0.3]}
+    one = MLPSoftmaxClassifier(**params).fit(mapped, y)
+    two = MLPSoftmaxClassifier(**params).fit(X.copy(), y)
+    assert_array_equal(one.predict_proba(mapped), two.predict_proba(X))
+    assert_array_equal(mapped, X)
+
+
+def test_the_floating_point_mode_is_restored(digits):
+    tiny = np.array([1e-310])
+    MLPSoftmaxClassifier(learning_rate="cosine", max_iter=2).fit(*digits).predict(digits[0])
+    assert tiny[0] * 0.5 > 0.0
+
+
+def test_dumps_are_copies(rng):
+    network, X, Y, w, theta = wide_case(rng)
+    engine = CompiledEngine(network, Optimizer())
+    engine.load(theta, objective=Objective(500, 1.0, 0.0))
+    before, state = engine.dump()
+    m = state["m"].copy()
+    engine.train_steps(X, Y, w, np.arange(500), np.array([0.1]), 0)
+    assert_array_equal(before, theta)
+    assert_array_equal(state["m"], m)
+
+
+# ------------------------------------------------------------------------------ the choice of it ----
+
+
+def test_auto_is_compiled_for_everything_in_the_tables():
+    assert set(ACTIVATION_CODES) == set(ACTIVATIONS)
+    assert set(LOSS_CODES) == set(LOSSES)
+    assert set(OPTIMIZER_CODES) == set(OPTIMIZERS)
+    assert isinstance(choose_engine(Network((3, 2)), Optimizer()), CompiledEngine)
+
+
+def test_a_component_without_kernel_runs_on_the_reference_engine(digits, monkeypatch):
+    monkeypatch.setitem(
+        ACTIVATIONS, "square", Activation(lambda xp, v: v * v, lambda xp, v, a, g: 2.0 * v * g)
+    )
+    network = Network((3, 4, 2), ("square",))
+    assert isinstance(choose_engine(network, Optimizer()), ReferenceEngine)
+    with pytest.raises(ValueError, match=r"\['square'\] has no kernel"):
+        choose_engine(network, Optimizer(), "compiled")
+    with pytest.raises(ValueError, match="has no kernel"):
+        MLPSoftmaxClassifier(activation="square", engine="compiled").fit(*digits)
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+LEVEL_CHECK = """
+import numpy as np
+from sklearn.datasets import load_digits
+from skbackprop import MLPSoftmaxClassifier
+from skbackprop._engines.compiled import level
+X, y = load_digits(return_X_y=True)
+losses = [MLPSoftmaxClassifier((30,), "tanh", learning_rate="cosine", max_iter=4, random_state=0, engine=e, dtype=d)
+          .fit(X / 16.0, y).loss_ for e in ("compiled", "reference") for d in ("float32", "float64")]
+assert abs(losses[0] - losses[2]) < 1e-4 and abs(losses[1] - losses[3]) < 1e-10, losses
+print(level())
+"""
+
+
+@pytest.mark.parametrize("level", ["v4", "v3", "baseline"])
+def test_every_level_of_the_cpu(level):
+    result = run_python(LEVEL_CHECK, SKBACKPROP_CPU=level)
+    if level in _cpu.levels():
+        assert result.stdout.strip() == level, result.stderr
+    else:
+        assert "cannot be had" in result.stderr
+
+
+def test_an_unknown_level_is_refused():
+    result = run_python("from skbackprop._engines.compiled import level; level()", SKBACKPROP_CPU="v9")
+    assert "SKBACKPROP_CPU='v9' cannot be had" in result.stderr
+
+
+@pytest.mark.parametrize("cls", [MLPSoftmaxClassifier, MLPRegressor])
+def test_many_python_threads_and_processes_at_once(cls, digits):
+    X, y = digits[0][:300], digits[1][:300]
+
+    params = {"learning_rate": "cosine", "max_iter": 5, "n_threads": 2, "batch_size": 300}
+    models = [cls((200, 200), random_state=seed, **params) for seed in range(4)]
+    alone = [clone(model).fit(X, y).loss_ for model in models]
+    for backend in ("threading", "loky", "multiprocessing"):
+        fitted = Parallel(2, backend=backend)(delayed(clone(model).fit)(X, y) for model in models)
+        assert [model.loss_ for model in fitted] == alone
