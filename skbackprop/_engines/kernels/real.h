@@ -49,7 +49,8 @@ typedef integer ivec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(re
 
 INLINE vec load(const real *p) { return *(const vec *)p; }
 INLINE void store(real *p, vec x) { *(vec *)p = x; }
-INLINE vec all(real x) { return (vec){0} + x; }
+/* x - 0 is x, for -0 and NaN too, so this is a broadcast; 0 + x would be an addition. */
+INLINE vec all(real x) { return x - (vec){0}; }
 INLINE vec pick(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 INLINE vec vabs(vec x) { return pick(x < 0, -x, x); }
 
