@@ -15,6 +15,8 @@ enum { MR = 4, NVM = 2 };
 typedef void Tile(long k, const real *A, long rsa, long csa, const real *B, long ldb, real *C, long ldc,
                   const real *init, long ldi);
 
+enum { AHEAD = 24 }; /* rows of B to ask for in advance: their stride is too long for the hardware to guess */
+
 /* Not inlined into their callers: in one large body GCC spills the accumulators. */
 #define TILE(M, NV)                                                                                              \
   NOINLINE void tile_##M##_##NV(long k, const real *restrict A, long rsa, long csa, const real *restrict B,      \
@@ -25,6 +27,7 @@ typedef void Tile(long k, const real *A, long rsa, long csa, const real *B, long
     for (long p = 0; p < k; p++) {                                                                               \
       vec b[NV];                                                                                                 \
       for (int j = 0; j < NV; j++) b[j] = load(B + p * ldb + VW * j);                                            \
+      for (int j = 0; j < NV; j++) __builtin_prefetch(B + (p + AHEAD) * ldb + VW * j);                           \
       _Pragma("GCC unroll 8") for (int i = 0; i < M; i++) {                                                      \
         vec a = all(A[i * rsa + p * csa]);                                                                       \
         for (int j = 0; j < NV; j++) c[i][j] += a * b[j];                                                        \
@@ -38,7 +41,12 @@ TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
 #define ROW(M) {0, tile_##M##_1, tile_##M##_2, tile_##M##_3}
 static Tile *const TILE_OF[9][4] = {{0}, ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6), ROW(7), ROW(8)};
 
-enum { KC = 1024 }; /* rows of B that stay in the second-level cache beside a block of A */
+enum {
+  KC = 1024,             /* rows of B that stay in the second-level cache beside a block of A */
+  PACKED_ROWS = 64 / MR * MR, /* of A^T, copied together at a time */
+  PACK_DEPTH = 64        /* below so many terms the columns of A stay in the first-level cache anyway */
+};
+#define SCRATCH_REALS ((long)PACKED_ROWS * KC)
 
 /* What happens to a finished part of C while it is in the cache: rows from i, columns from j. */
 typedef void Epilogue(void *context, long i, long rows, long j, long columns);
@@ -59,28 +67,51 @@ typedef struct {
 
 static const real ZEROS[3 * VECTOR_BYTES / sizeof(real)];
 
-/* The part of C with rows i0..i1 and columns j0..j1. */
-static void gemm_block(const Gemm *g, long i0, long i1, long j0, long j1) {
+/* Columns i0.. of A^T, k0.. of its rows, as panels of MR contiguous numbers. */
+static void pack(const Gemm *g, long i0, long i1, long k0, long kb, real *to) {
+  for (long i = i0; i < i1; i += MR) {
+    long rows = MIN(i1 - i, MR);
+    const real *from = g->A + i + k0 * g->csa;
+    for (long p = 0; p < kb; p++, from += g->csa, to += MR)
+      if (rows == MR) memcpy(to, from, sizeof(real) * MR);
+      else memcpy(to, from, sizeof(real) * (size_t)rows);
+  }
+}
+
+/* The part of C with rows i0..i1 and columns j0..j1, k0..k0 + kb of the sums; A through any strides. */
+static void gemm_part(const Gemm *g, const real *A, long tile_step, long rsa, long csa, long i0, long i1, long j0,
+                      long j1, long k0, long kb) {
+  int last = k0 + kb >= g->k;
+  for (long j = j0; j < j1;) {
+    long left = (j1 - j) / VW, nv = left == NVM + 1 ? 2 : MIN(left, NVM); /* 3 + 1 is slower than 2 + 2 */
+    const real *a = A;
+    for (long i = i0; i < i1; i += MR, a += tile_step) {
+      long rows = MIN(i1 - i, MR);
+      real *C = g->C + i * g->ldc + j;
+      const real *init = C;
+      long ldi = g->ldc;
+      if (k0 == 0) {
+        init = g->init ? g->init + i * g->ldi + j : ZEROS;
+        ldi = g->init ? g->ldi : 0;
+      }
+      TILE_OF[rows][nv](kb, a, rsa, csa, g->B + k0 * g->ldb + j, g->ldb, C, g->ldc, init, ldi);
+      if (last && g->epilogue) g->epilogue(g->context, i, rows, j, nv * VW);
+    }
+    j += nv * VW;
+  }
+}
+
+/* The part of C with rows i0..i1 and columns j0..j1. scratch: SCRATCH_REALS numbers of this thread's own. */
+static void gemm_block(const Gemm *g, long i0, long i1, long j0, long j1, real *scratch) {
+  int packs = g->rsa == 1 && g->csa != 1 && j1 - j0 > NVM * VW && g->k >= PACK_DEPTH;
   long k0 = 0;
   do {
     long kb = MIN(g->k - k0, KC);
-    int last = k0 + kb >= g->k;
-    for (long j = j0; j < j1;) {
-      long nv = MIN((j1 - j) / VW, NVM);
-      for (long i = i0; i < i1; i += MR) {
-        long rows = MIN(i1 - i, MR);
-        real *C = g->C + i * g->ldc + j;
-        const real *init = C;
-        long ldi = g->ldc;
-        if (k0 == 0) {
-          init = g->init ? g->init + i * g->ldi + j : ZEROS;
-          ldi = g->init ? g->ldi : 0;
-        }
-        TILE_OF[rows][nv](kb, g->A + i * g->rsa + k0 * g->csa, g->rsa, g->csa, g->B + k0 * g->ldb + j, g->ldb, C,
-                          g->ldc, init, ldi);
-        if (last && g->epilogue) g->epilogue(g->context, i, rows, j, nv * VW);
-      }
-      j += nv * VW;
+    if (!packs) gemm_part(g, g->A + i0 * g->rsa + k0 * g->csa, MR * g->rsa, g->rsa, g->csa, i0, i1, j0, j1, k0, kb);
+    for (long i = i0; packs && i < i1; i += PACKED_ROWS) {
+      long stop = MIN(i + PACKED_ROWS, i1);
+      pack(g, i, stop, k0, kb, scratch);
+      gemm_part(g, scratch, MR * kb, 1, MR, i, stop, j0, j1, k0, kb);
     }
     k0 += kb;
   } while (k0 < g->k);

@@ -32,10 +32,10 @@ struct Net {
   Loss loss;
   Spec spec;
   double *quantiles;
-  real *theta, *gradient, *slots[MAX_SLOTS], *row_losses;
+  real *theta, *gradient, *slots[MAX_SLOTS], *row_losses, *scratch;
   char *touched; /* rows of W[1] that sparse inputs of a batch meet */
   double mu_product;
-  int n_threads, team;
+  int n_threads, limit, team; /* most ever asked for, allowed now, at work now */
 };
 
 /* ------------------------------------------------------------------------------------------ memory ---- */
@@ -57,7 +57,7 @@ static void destroy(Net *net) {
     if (l->q != l->a) free(l->q);
     free(l->a), free(l->d), free(l->mask), free(l->delta), free(l->WT);
   }
-  free(net->layers), free(net->quantiles), free(net->theta), free(net->gradient), free(net->row_losses);
+  free(net->layers), free(net->quantiles), free(net->theta), free(net->gradient), free(net->row_losses), free(net->scratch);
   free(net->touched);
   for (int s = 0; s < MAX_SLOTS; s++) free(net->slots[s]);
   free(net);
@@ -86,7 +86,7 @@ static Net *create(const Spec *spec, long max_rows) {
   net->H = spec->H;
   net->max_rows = max_rows;
   net->spec = *spec;
-  net->n_threads = net->team = 1;
+  net->n_threads = net->limit = net->team = 1;
   net->mu_product = 1;
   net->layers = calloc((size_t)spec->H + 1, sizeof(Layer));
   net->quantiles = malloc(sizeof(double) * (size_t)(spec->n_quantiles + 1));
@@ -122,9 +122,10 @@ static Net *create(const Spec *spec, long max_rows) {
 /* What only training needs, and what only dense inputs need, on first use; 0: out of memory. */
 static int need_training(Net *net) {
   if (!net->gradient) net->gradient = reals(net->n_padded);
+  if (!net->scratch) net->scratch = reals(SCRATCH_REALS * net->n_threads);
   for (int s = 0; s < n_slots(net->spec.optimizer); s++)
     if (!net->slots[s]) net->slots[s] = reals(net->n_padded);
-  return net->gradient && net->slots[0] && (net->slots[1] || n_slots(net->spec.optimizer) == 1);
+  return net->gradient && net->scratch && net->slots[0] && (net->slots[1] || n_slots(net->spec.optimizer) == 1);
 }
 
 static int need_input(Net *net, const RowsIn *rows) {
@@ -167,21 +168,23 @@ static real *weights(const Net *net, long h) { return bias(net, h) + net->layers
 /* --------------------------------------------------------------------------------- products of matrices ---- */
 
 typedef struct {
+  const Net *net;
   Gemm gemm;
   long row_chunk, column_chunk, row_chunks;
 } Product;
 
-static void product_task(void *context, long index) {
+static void product_task(void *context, long index, int worker) {
   const Product *p = context;
   long i = index % p->row_chunks * p->row_chunk, j = index / p->row_chunks * p->column_chunk;
-  gemm_block(&p->gemm, i, MIN(i + p->row_chunk, p->gemm.m), j, MIN(j + p->column_chunk, p->gemm.n));
+  gemm_block(&p->gemm, i, MIN(i + p->row_chunk, p->gemm.m), j, MIN(j + p->column_chunk, p->gemm.n),
+             p->net->scratch + worker * SCRATCH_REALS);
 }
 
 enum { CACHE_BYTES = 512 * 1024 }; /* of the second-level cache, for a block of A */
 
 /* Blocks of rows of A that stay in the cache while all of B passes; smaller ones where threads share the work. */
 static void multiply(const Net *net, Gemm gemm) {
-  Product p = {gemm, 0, gemm.n, 0};
+  Product p = {net, gemm, 0, gemm.n, 0};
   long depth = MIN(gemm.k, KC) * (long)sizeof(real);
   p.row_chunk = MAX(CACHE_BYTES / MAX(depth, 1) / MR, 4) * MR;
   if (net->team > 1) {
@@ -257,7 +260,8 @@ typedef struct {
 enum { GATHER_ROWS = 16 };
 
 /* Copy dense rows together, or, for sparse ones, do the first layer's sums: v = b + sum_j x_j W[j]. */
-static void gather_task(void *context, long index) {
+static void gather_task(void *context, long index, int worker) {
+  (void)worker;
   const BatchTask *task = context;
   Net *net = task->net;
   const Batch *b = task->batch;
@@ -289,7 +293,8 @@ static void gather_task(void *context, long index) {
   }
 }
 
-static void mask_task(void *context, long index) {
+static void mask_task(void *context, long index, int worker) {
+  (void)worker;
   const BatchTask *task = context;
   Net *net = task->net;
   const Batch *b = task->batch;
@@ -299,7 +304,8 @@ static void mask_task(void *context, long index) {
     mask_row(dropper(l->dropout, net->spec.seed, h, b->step), i + b->row_offset, l->n_out, l->mask + i * l->ld);
 }
 
-static void softmax_rows(void *context, long index) {
+static void softmax_rows(void *context, long index, int worker) {
+  (void)worker;
   const Context *c = context;
   const Layer *l = c->layer;
   long last = MIN((index + 1) * GATHER_ROWS, c->rows);
@@ -339,7 +345,8 @@ typedef struct {
 } LossTask;
 
 /* Value of each row and delta[H], in place of v[H]. */
-static void loss_task(void *context, long index) {
+static void loss_task(void *context, long index, int worker) {
+  (void)worker;
   const LossTask *task = context;
   const Batch *b = task->batch;
   Layer *last = &task->net->layers[task->net->H];
@@ -355,7 +362,8 @@ static void loss_task(void *context, long index) {
 
 enum { TRANSPOSE_ROWS = 16 };
 
-static void transpose_task(void *context, long index) {
+static void transpose_task(void *context, long index, int worker) {
+  (void)worker;
   const Context *c = context;
   const Layer *l = c->layer;
   const real *W = weights(c->net, l - c->net->layers);
@@ -364,7 +372,8 @@ static void transpose_task(void *context, long index) {
     for (long i = i0; i < i1; i++) l->WT[j * l->ldt + i] = W[i * l->ldw + j];
 }
 
-static void softmax_vjp_rows(void *context, long index) {
+static void softmax_vjp_rows(void *context, long index, int worker) {
+  (void)worker;
   const Context *c = context;
   const Layer *l = c->layer;
   for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, c->rows); i++)
@@ -401,7 +410,7 @@ static void update_stretch(const GradientTask *t, long start, long n, int is_wei
 }
 
 /* dE/dW[h] = a[h-1]^T delta[h] (D4, D7) for a chunk of rows of W, and the step while it is in the cache. Task 0: the biases. */
-static void gradient_task(void *context, long index) {
+static void gradient_task(void *context, long index, int worker) {
   const GradientTask *t = context;
   Net *net = t->net;
   const Layer *l = &net->layers[t->h];
@@ -417,7 +426,7 @@ static void gradient_task(void *context, long index) {
     return;
   }
   long i0 = (index - 1) * t->chunk, i1 = MIN(i0 + t->chunk, l->n_in);
-  if (!t->sparse) gemm_block(&t->gemm, i0, i1, 0, t->gemm.n);
+  if (!t->sparse) gemm_block(&t->gemm, i0, i1, 0, t->gemm.n, net->scratch + worker * SCRATCH_REALS);
   if (t->update) update_stretch(t, l->start + (i0 + 1) * l->ldw, (i1 - i0) * l->ldw, 1);
 }
 
@@ -497,7 +506,7 @@ enum { WORTH_A_THREAD = 3000000 };
 static void enter(Net *net, long rows) {
   long work = 0;
   for (long h = 1; h <= net->H; h++) work += net->layers[h].n_in * net->layers[h].n_out;
-  net->team = (double)work * (double)rows < WORTH_A_THREAD ? 1 : pool_enter(net->n_threads);
+  net->team = (double)work * (double)rows < WORTH_A_THREAD ? 1 : pool_enter(net->limit);
 }
 
 static void leave(Net *net) {
@@ -623,7 +632,14 @@ static void predict(Net *net, const RowsIn *rows, void *out, int link) {
 
 static void set_extra(Net *net, double mu_product) { net->mu_product = mu_product; }
 static double get_extra(const Net *net) { return net->mu_product; }
-static void set_threads(Net *net, int n_threads) { net->n_threads = n_threads; }
+static void set_threads(Net *net, int n_threads) {
+  if (n_threads > net->n_threads) { /* needs more scratch */
+    free(net->scratch);
+    net->scratch = NULL;
+  }
+  net->n_threads = MAX(net->n_threads, n_threads);
+  net->limit = n_threads;
+}
 
 const Kernels TABLE = {LEVEL, VECTOR_BYTES, create, destroy, set, get, gradient, apply, train, predict, set_extra, get_extra,
                        set_threads};

@@ -59,12 +59,12 @@ void restore_mode(unsigned long mode) {
 }
 
 /* Claim one task and do it; 0 if there is none. */
-static int help(void) {
+static int help(int worker) {
   unsigned long long t = atomic_load_explicit(&ticket, memory_order_acquire);
   while (NEXT(t) < TASKS(t)) {
     if (atomic_compare_exchange_weak_explicit(&ticket, &t, t + 1, memory_order_acq_rel, memory_order_acquire)) {
       /* the job cannot end before this task does, so what it points to is alive */
-      task_(context_, (long)NEXT(t));
+      task_(context_, (long)NEXT(t), worker);
       atomic_fetch_add_explicit(&done, 1, memory_order_release);
       return 1;
     }
@@ -77,7 +77,7 @@ static void *helper(void *number) {
   flush_denormals();
   while (!atomic_load(&stopping)) {
     for (int spin = 0; spin < SPINS && self < atomic_load_explicit(&n_active, memory_order_relaxed); spin++) {
-      if (help()) spin = 0;
+      if (help(self + 1)) spin = 0;
       else pause_cpu();
     }
     pthread_mutex_lock(&sleep_lock);
@@ -122,7 +122,7 @@ void pool_leave(int n_threads) {
 
 void pool_run(int n_threads, long n_tasks, Task *task, void *context) {
   if (n_threads <= 1 || n_tasks <= 1) {
-    for (long i = 0; i < n_tasks; i++) task(context, i);
+    for (long i = 0; i < n_tasks; i++) task(context, i, 0);
     return;
   }
   task_ = task;
@@ -130,7 +130,7 @@ void pool_run(int n_threads, long n_tasks, Task *task, void *context) {
   atomic_store_explicit(&done, 0, memory_order_relaxed);
   generation = (generation + 1) & 0xffffff;
   atomic_store_explicit(&ticket, generation << 40 | (unsigned long long)n_tasks << 20, memory_order_release);
-  while (help()) {}
+  while (help(0)) {}
   /* what remains is in the hands of threads that are at it */
   for (int spin = 0; atomic_load_explicit(&done, memory_order_acquire) < n_tasks; spin++) {
     if (spin < SPINS) pause_cpu();

@@ -2,7 +2,7 @@
    helps; nobody ever waits for a thread that has not claimed a task. */
 #ifndef SKB_POOL_H
 #define SKB_POOL_H
-typedef void Task(void *context, long index);
+typedef void Task(void *context, long index, int worker); /* worker: 0 for the caller, else a helper's number */
 int pool_enter(int n_threads); /* at the start of a long job: how many threads there are for it, 1 if others use them */
 void pool_leave(int n_threads);
 void pool_run(int n_threads, long n_tasks, Task *task, void *context);
