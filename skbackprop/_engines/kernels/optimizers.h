@@ -1,8 +1,29 @@
 /* The optimizers' updates, each one pass over a stretch of the flat vectors. Needs real.h. */
+#if VECTOR_BYTES == 64
+#include <immintrin.h>
+#endif
 
 INLINE vec vroot(vec x) {
   for (long i = 0; i < VW; i++) x[i] = r_sqrt(x[i]);
   return x;
+}
+
+/* d / (sqrt(v) + epsilon), v >= 0. The divider takes 40 cycles for what two corrected estimates do in 10. */
+INLINE vec scaled(vec d, vec v, vec epsilon) {
+#if REAL_BITS == 32 && VECTOR_BYTES == 64
+  vec safe = pick(v < 1e-37f, all(1e-37f), v);
+  vec r = (vec)_mm512_rsqrt14_ps((__m512)safe);
+  r = r * (1.5f - 0.5f * safe * r * r);
+  vec root = v * r + epsilon;
+  vec inverse = (vec)_mm512_rcp14_ps((__m512)root);
+  inverse = inverse * (2 - root * inverse);
+  /* an infinite moment means no step, and a root below the estimate's range is divided by as it is */
+  __mmask16 usual = _mm512_movepi32_mask((__m512i)((root < 1e37f) & (root > 1e-37f)));
+  if (__builtin_expect(usual != 0xffff, 0)) return d / (vroot(v) + epsilon);
+  return d * inverse;
+#else
+  return d / (vroot(v) + epsilon);
+#endif
 }
 
 typedef struct {
@@ -40,20 +61,20 @@ static void update(const Update *u, long n, real *restrict theta, const real *re
     LOOP({
       MOMENT(m, u->beta_1, d)
       MOMENT(v, u->beta_2, d *d)
-      w -= u->rate * (m_i * u->correct_m) / (vroot(v_i * u->correct_v) + u->epsilon);
+      w -= u->rate * scaled(m_i * u->correct_m, v_i * u->correct_v, all(u->epsilon));
     })
     break;
   case OPT_NADAM:
     LOOP({
       MOMENT(m, u->beta_1, d)
       MOMENT(v, u->beta_2, d *d)
-      w -= u->rate * (u->nadam_m * m_i + u->nadam_g * d) / (vroot(v_i * u->correct_v) + u->epsilon);
+      w -= u->rate * scaled(u->nadam_m * m_i + u->nadam_g * d, v_i * u->correct_v, all(u->epsilon));
     })
     break;
   case OPT_RMSPROP: /* its one memory is slot 0 */
     LOOP({
       MOMENT(m, u->beta_2, d *d)
-      w -= u->rate * d / (vroot(m_i) + u->epsilon);
+      w -= u->rate * scaled(d, m_i, all(u->epsilon));
     })
     break;
   case OPT_LION:
