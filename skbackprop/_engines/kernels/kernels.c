@@ -11,6 +11,9 @@
 #include "optimizers.h"
 #include "random.h"
 #include <time.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 typedef struct {
   long n_in, n_out;
@@ -27,7 +30,7 @@ typedef struct {
 } Layer;
 
 struct Net {
-  long H, max_rows, n_parameters, n_padded;
+  long H, max_rows, n_parameters, n_padded, scratch_size;
   Layer *layers; /* 1..H; 0 is the input: its q, a, ld and dropout */
   Loss loss;
   Spec spec;
@@ -40,10 +43,17 @@ struct Net {
 
 /* ------------------------------------------------------------------------------------------ memory ---- */
 
+enum { HUGE_PAGE = 2 * 1024 * 1024 };
+
+/* Zeros. Large ones on large pages, for rows far apart cost one look-up of an address each. */
 static real *reals(long n) {
   real *p = NULL;
-  size_t size = ((size_t)n * sizeof(real) + 127) / 64 * 64;
-  if (posix_memalign((void **)&p, 64, size)) return NULL;
+  size_t size = (size_t)n * sizeof(real) + 64, unit = size < HUGE_PAGE / 2 ? 64 : HUGE_PAGE;
+  size = (size + unit - 1) / unit * unit;
+  if (posix_memalign((void **)&p, unit, size)) return NULL;
+#ifdef MADV_HUGEPAGE
+  if (unit == HUGE_PAGE) madvise(p, size, MADV_HUGEPAGE);
+#endif
   memset(p, 0, size);
   return p;
 }
@@ -102,6 +112,7 @@ static Net *create(const Spec *spec, long max_rows) {
       l->ldw = row_stride(l->n_out);
       l->ldt = row_stride(l->n_in);
       l->start = net->n_padded;
+      net->scratch_size = MAX(net->scratch_size, SCRATCH_REALS + PACKED_ROWS * l->ldw);
       net->n_padded += (l->n_in + 1) * l->ldw;
       net->n_parameters += (l->n_in + 1) * l->n_out;
     }
@@ -122,7 +133,7 @@ static Net *create(const Spec *spec, long max_rows) {
 /* What only training needs, and what only dense inputs need, on first use; 0: out of memory. */
 static int need_training(Net *net) {
   if (!net->gradient) net->gradient = reals(net->n_padded);
-  if (!net->scratch) net->scratch = reals(SCRATCH_REALS * net->n_threads);
+  if (!net->scratch) net->scratch = reals(net->scratch_size * net->n_threads);
   for (int s = 0; s < n_slots(net->spec.optimizer); s++)
     if (!net->slots[s]) net->slots[s] = reals(net->n_padded);
   return net->gradient && net->scratch && net->slots[0] && (net->slots[1] || n_slots(net->spec.optimizer) == 1);
@@ -177,7 +188,7 @@ static void product_task(void *context, long index, int worker) {
   const Product *p = context;
   long i = index % p->row_chunks * p->row_chunk, j = index / p->row_chunks * p->column_chunk;
   gemm_block(&p->gemm, i, MIN(i + p->row_chunk, p->gemm.m), j, MIN(j + p->column_chunk, p->gemm.n),
-             p->net->scratch + worker * SCRATCH_REALS);
+             p->net->scratch + worker * p->net->scratch_size);
 }
 
 enum { CACHE_BYTES = 512 * 1024 }; /* of the second-level cache, for a block of A */
@@ -403,9 +414,9 @@ typedef struct {
   long chunk;
 } GradientTask;
 
-static void update_stretch(const GradientTask *t, long start, long n, int is_weight) {
+static void update_stretch(const GradientTask *t, long start, long n, const real *g, int is_weight) {
   Net *net = t->net;
-  update(t->update, n, net->theta + start, net->gradient + start, net->slots[0] + start,
+  update(t->update, n, net->theta + start, g, net->slots[0] + start,
          net->slots[1] ? net->slots[1] + start : NULL, is_weight ? t->penalty : 0, is_weight ? t->update->decay : 1);
 }
 
@@ -422,12 +433,20 @@ static void gradient_task(void *context, long index, int worker) {
       for (long i = 0; i < t->batch->n; i++) sum += load(t->delta + i * l->ld + j);
       store(g + j, sum);
     }
-    if (t->update) update_stretch(t, l->start, l->ldw, 0);
+    if (t->update) update_stretch(t, l->start, l->ldw, g, 0);
     return;
   }
-  long i0 = (index - 1) * t->chunk, i1 = MIN(i0 + t->chunk, l->n_in);
-  if (!t->sparse) gemm_block(&t->gemm, i0, i1, 0, t->gemm.n, net->scratch + worker * SCRATCH_REALS);
-  if (t->update) update_stretch(t, l->start + (i0 + 1) * l->ldw, (i1 - i0) * l->ldw, 1);
+  long i0 = (index - 1) * t->chunk, i1 = MIN(i0 + t->chunk, l->n_in), start = (i0 + 1) * l->ldw;
+  real *scratch = net->scratch + worker * net->scratch_size, *g = net->gradient + l->start + start;
+  Gemm gemm = t->gemm;
+  if (t->update && !t->sparse) { /* nobody reads this gradient again: keep it out of the memory */
+    g = scratch + SCRATCH_REALS;
+    gemm.C = g - i0 * l->ldw;
+  }
+  if (!t->sparse) gemm_block(&gemm, i0, i1, 0, gemm.n, scratch);
+  if (t->update && !t->sparse && l->ldw > gemm.n) /* what others left there must not move the padding */
+    for (long i = i0; i < i1; i++) store(gemm.C + i * l->ldw + gemm.n, all(0));
+  if (t->update) update_stretch(t, l->start + start, (i1 - i0) * l->ldw, g, 1);
 }
 
 /* Sparse rows add x_j delta to the rows of W that they meet. */
@@ -461,8 +480,7 @@ static void gradient_of_layer(Net *net, long h, const Batch *batch, const real *
   const real *a = h == 1 || drops ? below->a : below->q;
   t.gemm = (Gemm){l->n_in, padded(l->n_out), batch->n, a, 1, below->ld, delta, l->ld, g, l->ldw,
                   accumulate ? g : NULL, l->ldw, NULL, NULL};
-  long bytes = MAX(MIN(batch->n, KC), 8 * padded(l->n_out)) * (long)sizeof(real); /* of A or of the update, per row */
-  t.chunk = MAX(CACHE_BYTES / bytes / MR, 1) * MR;
+  t.chunk = PACKED_ROWS;
   if (net->team > 1) t.chunk = MIN(t.chunk, MAX(l->n_in / (4 * net->team) / MR, 1) * MR);
   if (t.sparse) sparse_gradient(&t);
   pool_run(net->team, 1 + (l->n_in + t.chunk - 1) / t.chunk, gradient_task, &t);
@@ -557,8 +575,8 @@ static void clip_and_update(Net *net, const Update *u, real penalty) {
   for (long h = 1; h <= net->H; h++) {
     const Layer *l = &net->layers[h];
     GradientTask t = {.net = net, .update = u, .penalty = penalty};
-    update_stretch(&t, l->start, l->ldw, 0);
-    update_stretch(&t, l->start + l->ldw, l->n_in * l->ldw, 1);
+    update_stretch(&t, l->start, l->ldw, net->gradient + l->start, 0);
+    update_stretch(&t, l->start + l->ldw, l->n_in * l->ldw, net->gradient + l->start + l->ldw, 1);
   }
 }
 
