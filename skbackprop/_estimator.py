@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,6 +29,10 @@ from skbackprop._nn.optimizers import Optimizer
 from skbackprop._nn.schedules import SCHEDULES
 
 FLOATS = {"auto": (np.float64, np.float32), "float32": np.float32, "float64": np.float64}
+
+
+def _are_same(some: list[Any], others: list[Any]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def has_minibatches(estimator):
@@ -350,11 +355,14 @@ class BaseMLP(BaseEstimator, ABC):
     # ----------------------------------------------------------------------------- predict ----
 
     def _take_parameters(self, theta: Any) -> None:
-        P = Parameters(np, self._network, theta)
+        self._parameters = P = Parameters(np, self._network, theta)
         self.coefs_, self.intercepts_ = P.W[1:], P.b[1:]
 
     def _theta(self) -> Any:
         """The flat vector of coefs_ and intercepts_, which are the truth, also after the user changed them."""
+        P = self.__dict__.get("_parameters")
+        if P is not None and _are_same(self.coefs_, P.W[1:]) and _are_same(self.intercepts_, P.b[1:]):
+            return P.theta  # they are its views
         shapes = [np.shape(W) for W in self.coefs_], [np.shape(b) for b in self.intercepts_]
         sizes = self._network.sizes
         expected = list(pairwise(sizes)), [(n,) for n in sizes[1:]]
@@ -370,15 +378,28 @@ class BaseMLP(BaseEstimator, ABC):
 
         Computed in the wider of the dtypes of X and of the weights, as NumPy would.
         """
-        check_is_fitted(self)
+        if "coefs_" not in self.__dict__:
+            check_is_fitted(self)
         theta = self._theta()
         wide = theta.dtype == np.float64
-        X = validation.check_rows(self, X, reset=False, dtypes=np.float64 if wide else FLOATS["auto"])
-        theta = theta.astype(X.dtype, copy=False)
-        engine = choose_engine(self._network, Optimizer(), self.engine, n_threads=self.n_threads)
-        engine.load(theta)
+        if not validation.is_plain(self, X):
+            X = validation.check_rows(self, X, reset=False, dtypes=np.float64 if wide else FLOATS["auto"])
+        dtype = np.float64 if wide else X.dtype
+        # out of the estimator while it works, for another thread may predict at the same time
+        asked = self._network, self.engine, self.n_threads
+        made, engine = self.__dict__.pop("_predictor", (None, None))
+        if made is None or any(a is not b for a, b in zip(made, asked, strict=True)):
+            engine = choose_engine(self._network, Optimizer(), self.engine, n_threads=self.n_threads)
+        engine.load(theta.astype(dtype, copy=False))
         with np.errstate(over="ignore"):
-            return engine.predict(X, link=link)
+            output = engine.predict(X.astype(dtype, copy=False), link=link)
+        self._predictor = asked, engine
+        return output
+
+    def __getstate__(self):
+        """Leave out what is made anew when it is missing: pickles and copies share no memory with this one."""
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in ("_parameters", "_predictor")}
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

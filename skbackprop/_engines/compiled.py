@@ -29,6 +29,7 @@ except ImportError as error:
     ) from error
 
 SLICE_SECONDS = 0.05  # of work between two chances to interrupt
+FEW_ROWS = 4  # up to which a prediction is done before the kernels' own copy of the parameters is made
 BLOCK_ROWS = 512  # rows whose activations a gradient or a prediction holds at a time
 
 
@@ -77,28 +78,24 @@ class CompiledEngine:
         self.rule = OPTIMIZERS[optimizer.name]
         self.net: Any = None
         self.dtype: Any = None
+        self._is_filled = False
 
     # ------------------------------------------------------------------------------- state ----
 
     def load(self, theta, state: dict | None = None, objective: Any = None) -> None:
         """Take parameters, the optimizer's memory (None: fresh) and the Objective that a step follows."""
-        theta = np.ascontiguousarray(theta)
-        self.objective, self.step = objective, 0
-        self._theta, self._state = theta, state
-        if self.net is not None and theta.dtype == self.dtype and self._fits(objective):
-            self._fill()
-        else:
-            self.net, self.dtype = None, theta.dtype
+        self._theta, self._state, self.objective, self.step = np.ascontiguousarray(theta), state, objective, 0
+        self._is_filled = False
+        if self.net is None or self.dtype != self._theta.dtype:
+            self.net, self.dtype = None, self._theta.dtype
 
-    def _fits(self, objective: Any) -> bool:
-        return objective is None or self.net.max_rows >= objective.batch_size
-
-    def _need(self, rows: int) -> Any:
-        """Make the network in the kernels' memory, with room for so many rows at a time."""
-        if self.net is None:
-            if self.objective is not None:
-                rows = self.objective.batch_size
-            self.net = self._create(max(1, rows))
+    def _need(self, rows: int, filled: bool = True) -> Any:
+        """The network in the kernels' memory, with room for so many rows at a time; its numbers in place."""
+        if self.net is None or self.net.max_rows < rows:
+            if self._is_filled:
+                self._theta, self._state = self.dump()
+            self.net, self._is_filled = self._create(max(1, rows)), False
+        if filled and not self._is_filled:
             self._fill()
         return self.net
 
@@ -130,6 +127,7 @@ class CompiledEngine:
     def _fill(self) -> None:
         net, state = self.net, self._state
         net.set(-1, self._theta)
+        self._is_filled = True
         if self.objective is not None or state is not None:
             state = self.rule.init(np, self._theta) if state is None else state
             for slot, name in enumerate(self.rule.slots):
@@ -138,7 +136,7 @@ class CompiledEngine:
 
     def dump(self) -> tuple[Any, dict]:
         """Give parameters and optimizer memory back, as copies."""
-        if self.net is None:
+        if not self._is_filled:
             state = self.rule.init(np, self._theta) if self._state is None else dict(self._state)
             return self._theta.copy(), state
         state = {name: self._copy(slot) for slot, name in enumerate(self.rule.slots)}
@@ -195,9 +193,12 @@ class CompiledEngine:
 
     def predict(self, X, link: bool = True):
         """Output of the network for the rows of X: link(v[H]), or v[H] itself."""
+        out = np.empty((X.shape[0], self.network.sizes[-1]), dtype=self.dtype)
+        if X.shape[0] <= FEW_ROWS and not self._is_filled and not sp.issparse(X):
+            self._need(FEW_ROWS, filled=False).predict_few(self._rows(X), self._theta, out, link)
+            return out
         net = self._need(min(X.shape[0], BLOCK_ROWS))
         net.set_threads(resolve_threads(self.n_threads))
-        out = np.empty((X.shape[0], self.network.sizes[-1]), dtype=self.dtype)
         net.predict(self._rows(X), out, link)
         return out
 

@@ -28,6 +28,7 @@ from skbackprop._nn.schedules import SCHEDULES
 __all__ = ["check_constraints", "fit_context"]
 
 
+PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
 UNSCALED = 1e3  # a feature beyond this was probably never scaled
 
 
@@ -196,6 +197,16 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool,
     return validate_data(
         estimator, X, y, reset=reset, accept_sparse="csr", dtype=dtypes, order="C", **y_options
     )
+
+
+def is_plain(estimator: Any, X: Any) -> bool:
+    """Tell whether X passes all checks of prediction: the common case, told quickly."""
+    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in PLAIN or not X.flags.c_contiguous:
+        return False
+    if X.shape[1] != estimator.n_features_in_ or not X.shape[0] or hasattr(estimator, "feature_names_in_"):
+        return False
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(X.sum()))  # infinite also where only the sum overflows: then all is checked
 
 
 def check_weights(sample_weight: Any, X: Any, name: str = "sample_weight") -> Any:

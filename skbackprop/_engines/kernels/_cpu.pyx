@@ -43,6 +43,7 @@ cdef extern from "kernels.h" nogil:
         long (*train)(Net *, const RowsIn *, const int64_t *, long, const double *, long, long, double, double, long,
                       double, double *) noexcept nogil
         void (*predict)(Net *, const RowsIn *, void *, int) noexcept nogil
+        void (*predict_few)(Net *, const RowsIn *, const void *, void *, int) noexcept nogil
         void (*set_extra)(Net *, double) noexcept nogil
         double (*get_extra)(const Net *) noexcept nogil
         void (*set_threads)(Net *, int) noexcept nogil
@@ -202,3 +203,11 @@ cdef class CpuNet:
         cdef void *p = address(out, True)
         with nogil:
             self.kernels.predict(self.net, &rows, p, link)
+
+    def predict_few(self, X, flat, out, bint link):
+        """The same for up to max_rows rows, straight from a flat vector."""
+        cdef RowsIn rows = self.rows(X, None, None)
+        cdef const void *theta = address(flat)
+        cdef void *p = address(out, True)
+        with nogil:
+            self.kernels.predict_few(self.net, &rows, theta, p, link)

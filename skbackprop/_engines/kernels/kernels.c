@@ -648,6 +648,38 @@ static void predict(Net *net, const RowsIn *rows, void *out, int link) {
   restore_mode(mode);
 }
 
+/* v = b + a W with rows of W as they come, one row of `a` at a time: for so few rows W is read once either way. */
+static void row_times_matrix(const real *a, const real *block, long n_in, long n_out, real *v) {
+  memcpy(v, block, (size_t)n_out * sizeof(real));
+  for (long p = 0; p < n_in; p++) {
+    const real *W = block + (p + 1) * n_out;
+    long j = 0;
+    for (; j + VW <= n_out; j += VW) store(v + j, load(v + j) + a[p] * load(W + j));
+    for (; j < n_out; j++) v[j] += a[p] * W[j];
+  }
+}
+
+static void predict_few(Net *net, const RowsIn *rows, const void *flat, void *out, int link) {
+  unsigned long mode = flush_denormals();
+  const Layer *last = &net->layers[net->H];
+  const real *block = flat;
+  for (long h = 1; h <= net->H; h++) {
+    Layer *l = &net->layers[h], *below = &net->layers[h - 1];
+    for (long i = 0; i < rows->n_rows; i++) {
+      const real *a = h == 1 ? (const real *)rows->X + i * rows->row_stride : below->q + i * below->ld;
+      real *v = l->q + i * l->ld;
+      row_times_matrix(a, block, l->n_in, l->n_out, v);
+      if (l->act == ACT_SOFTMAX) softmax_row(v, l->n_out);
+      else if (l->act >= 0) apply_phi(l->act, v, NULL, l->ld, 1, padded(l->n_out));
+      else if (link) link_row(&net->loss, v);
+    }
+    block += (l->n_in + 1) * l->n_out;
+  }
+  for (long i = 0; i < rows->n_rows; i++)
+    memcpy((real *)out + i * last->n_out, last->q + i * last->ld, (size_t)last->n_out * sizeof(real));
+  restore_mode(mode);
+}
+
 static void set_extra(Net *net, double mu_product) { net->mu_product = mu_product; }
 static double get_extra(const Net *net) { return net->mu_product; }
 static void set_threads(Net *net, int n_threads) {
@@ -659,5 +691,5 @@ static void set_threads(Net *net, int n_threads) {
   net->limit = n_threads;
 }
 
-const Kernels TABLE = {LEVEL, VECTOR_BYTES, create, destroy, set, get, gradient, apply, train, predict, set_extra, get_extra,
+const Kernels TABLE = {LEVEL, VECTOR_BYTES, create, destroy, set, get, gradient, apply, train, predict, predict_few, set_extra, get_extra,
                        set_threads};
