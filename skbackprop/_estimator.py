@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import operator
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -29,6 +31,24 @@ from skbackprop._nn.optimizers import Optimizer
 from skbackprop._nn.schedules import SCHEDULES
 
 FLOATS = {"auto": (np.float64, np.float32), "float32": np.float32, "float64": np.float64}
+
+
+class Serving:
+    """What prediction keeps between calls: the parameters behind coefs_ and intercepts_, and idle engines."""
+
+    def __init__(self, parameters: Parameters | None = None):
+        self.parameters = parameters
+        self._idle: list[tuple[tuple, Any]] = []
+
+    @contextmanager
+    def engine(self, *wanted: Any) -> Iterator[Any]:
+        """Lend an engine for network, engine and n_threads: to one at a time, as threads may predict at once."""
+        made, engine = self._idle.pop() if self._idle else ((), None)
+        if made != wanted:
+            network, name, n_threads = wanted
+            engine = choose_engine(network, Optimizer(), name, n_threads=n_threads)
+        yield engine
+        self._idle.append((wanted, engine))
 
 
 def _are_same(some: list[Any], others: list[Any]) -> bool:
@@ -355,12 +375,13 @@ class BaseMLP(BaseEstimator, ABC):
     # ----------------------------------------------------------------------------- predict ----
 
     def _take_parameters(self, theta: Any) -> None:
-        self._parameters = P = Parameters(np, self._network, theta)
+        P = Parameters(np, self._network, theta)
         self.coefs_, self.intercepts_ = P.W[1:], P.b[1:]
+        self._serving = Serving(P)
 
     def _theta(self) -> Any:
         """The flat vector of coefs_ and intercepts_, which are the truth, also after the user changed them."""
-        P = self.__dict__.get("_parameters")
+        P = self._serving.parameters
         if P is not None and _are_same(self.coefs_, P.W[1:]) and _are_same(self.intercepts_, P.b[1:]):
             return P.theta  # they are its views
         shapes = [np.shape(W) for W in self.coefs_], [np.shape(b) for b in self.intercepts_]
@@ -385,21 +406,21 @@ class BaseMLP(BaseEstimator, ABC):
         if not validation.is_plain(self, X):
             X = validation.check_rows(self, X, reset=False, dtypes=np.float64 if wide else FLOATS["auto"])
         dtype = np.float64 if wide else X.dtype
-        # out of the estimator while it works, for another thread may predict at the same time
-        asked = self._network, self.engine, self.n_threads
-        made, engine = self.__dict__.pop("_predictor", (None, None))
-        if made is None or any(a is not b for a, b in zip(made, asked, strict=True)):
-            engine = choose_engine(self._network, Optimizer(), self.engine, n_threads=self.n_threads)
-        engine.load(theta.astype(dtype, copy=False))
-        with np.errstate(over="ignore"):
-            output = engine.predict(X.astype(dtype, copy=False), link=link)
-        self._predictor = asked, engine
-        return output
+        with self._serving.engine(self._network, self.engine, self.n_threads) as engine:
+            engine.load(theta.astype(dtype, copy=False))
+            with np.errstate(over="ignore"):
+                return engine.predict(X.astype(dtype, copy=False), link=link)
 
     def __getstate__(self):
-        """Leave out what is made anew when it is missing: pickles and copies share no memory with this one."""
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name not in ("_parameters", "_predictor")}
+        """Leave out what the copy makes anew, in memory of its own."""
+        return {name: value for name, value in super().__getstate__().items() if name != "_serving"}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._serving = Serving()
+        if "coefs_" in state:
+            with suppress(ValueError):  # of other shapes, set by the user: prediction will say so
+                self._take_parameters(self._theta())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

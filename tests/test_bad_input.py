@@ -62,11 +62,11 @@ CASES = [
 
 
 def state(model):
-    return copy.deepcopy(model.__dict__)
+    return copy.deepcopy(model.__getstate__())
 
 
 def assert_unchanged(model, before):
-    assert model.__dict__.keys() == before.keys()
+    assert model.__getstate__().keys() == before.keys()
     for name, value in before.items():
         if name in ("coefs_", "intercepts_"):
             assert all(np.array_equal(a, b) for a, b in zip(value, model.__dict__[name], strict=True))

@@ -245,6 +245,55 @@ def test_coefs_are_what_predict_reads(diabetes):
     assert_allclose(model.predict(X), model.target_shift_[0] + 2.0 * model.target_scale_[0])
 
 
+@pytest.mark.parametrize("rows", [1, 300])
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_every_change_of_coefs_takes_effect_between_predictions(engine, rows, digits):
+    X, y = digits[0][:rows], digits[1][:300]
+    model = planned(MLPSoftmaxClassifier, engine=engine).fit(digits[0][:300], y)
+    first = model.decision_function(X)
+    model.intercepts_[-1][3] += 1.0  # in place
+    expected = first + np.eye(10)[3]
+    assert_allclose(model.decision_function(X), expected, rtol=1e-10, atol=1e-12)
+    model.intercepts_[-1] = model.intercepts_[-1] - np.eye(10)[3]  # another array
+    assert_allclose(model.decision_function(X), first, rtol=1e-10, atol=1e-12)
+    model.coefs_ = [2.0 * W for W in model.coefs_]  # another list
+    assert not np.allclose(model.decision_function(X), first)
+    copied = copy.deepcopy(model)
+    assert_array_equal(copied.decision_function(X), model.decision_function(X))
+    copied.coefs_[0][:] = 0.0
+    assert not np.array_equal(copied.decision_function(X), model.decision_function(X))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_quick_way_of_prediction_refuses_what_the_careful_one_does(dtype, digits):
+    X, y = digits[0][:100].astype(dtype), digits[1][:100]
+    model = planned(MLPSoftmaxClassifier).fit(X, y)
+    for value, message in ((np.nan, "contains NaN"), (np.inf, "contains infinity")):
+        spoiled = X[:1].copy()
+        spoiled[0, 5] = value
+        with pytest.raises(ValueError, match=message):
+            model.predict(spoiled)
+    with pytest.raises(ValueError, match="expecting 64 features"):
+        model.predict(X[:1, :60].copy())
+    with pytest.raises(ValueError, match="0 sample"):
+        model.predict(X[:0])
+    huge = np.full((1, 64), np.finfo(dtype).max / 2, dtype=dtype)  # finite, but its sum is not
+    assert model.predict(huge).shape == (1,)
+    strided = np.asfortranarray(X)
+    assert_array_equal(model.predict(strided), model.predict(X))
+    assert_allclose(model.predict_proba(X[:1])[0], model.predict_proba(X)[0], rtol=0)
+    assert_allclose(model.predict_proba(X[:1].tolist())[0], model.predict_proba(X)[0], rtol=1e-4)
+
+
+def test_threads_may_predict_with_one_model_at_once(digits):
+    from joblib import Parallel, delayed
+
+    model = planned(MLPSoftmaxClassifier, hidden_layer_sizes=(300,)).fit(*digits)
+    expected = model.predict_proba(digits[0])
+    found = Parallel(4, backend="threading")(delayed(model.predict_proba)(digits[0]) for _ in range(20))
+    assert all(np.array_equal(p, expected) for p in found)
+
+
 # ------------------------------------------------------------- tools of scikit-learn, scripts ----
 
 
