@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 
+import joblib
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joblib import Parallel, delayed
@@ -14,8 +16,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
-from skbackprop._engines import _cpu, choose_engine
-from skbackprop._engines.compiled import ACTIVATION_CODES, LOSS_CODES, OPTIMIZER_CODES, CompiledEngine
+from skbackprop._engines import choose_engine
+from skbackprop._engines.compiled import (
+    ACTIVATION_CODES,
+    LOSS_CODES,
+    OPTIMIZER_CODES,
+    CompiledEngine,
+    _cpu,
+)
 from skbackprop._engines.reference import ReferenceEngine
 from skbackprop._nn.activations import ACTIVATIONS, Activation
 from skbackprop._nn.losses import LOSSES, LossArgs
@@ -357,3 +365,66 @@ def test_many_python_threads_and_processes_at_once(cls, digits):
     for backend in ("threading", "loky", "multiprocessing"):
         fitted = Parallel(2, backend=backend)(delayed(clone(model).fit)(X, y) for model in models)
         assert [model.loss_ for model in fitted] == alone
+
+
+# ---------------------------------------------------------------------------------------- threads ----
+
+
+def test_threadpoolctl_knows_and_limits_the_kernels():
+    found = [lib for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "skbackprop"]
+    assert len(found) == 1
+    before = _cpu.get_num_threads()
+    with threadpoolctl.threadpool_limits(1):
+        assert _cpu.get_num_threads() == 1
+    assert _cpu.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("variable", "expected"), [("1", 1), ("2,1", 2), ("1000", None), ("junk", None)])
+def test_omp_num_threads_is_honoured(variable, expected):
+    cpus = len(os.sched_getaffinity(0))
+    code = "from skbackprop._engines.compiled import _cpu; print(_cpu.get_num_threads())"
+    found = int(run_python(code, OMP_NUM_THREADS=variable).stdout)
+    assert found == (cpus if expected is None else min(expected, cpus))
+
+
+def test_joblibs_inner_limit_reaches_the_workers():
+    with joblib.parallel_config("loky", n_jobs=2, inner_max_num_threads=1):
+        assert joblib.Parallel()(joblib.delayed(_cpu.get_num_threads)() for _ in range(2)) == [1, 1]
+
+
+def test_more_threads_than_anyone_has(digits):
+    models = [
+        MLPSoftmaxClassifier((300,), learning_rate="cosine", max_iter=2, n_threads=n, random_state=0).fit(
+            *digits
+        )
+        for n in (1, 10_000)
+    ]
+    assert_array_equal(models[0].coefs_[0], models[1].coefs_[0])
+
+
+CTRL_C = """
+import os, signal, sys, threading, time
+import numpy as np
+from skbackprop import MLPRegressor
+rng = np.random.default_rng(0)
+X, y = rng.normal(size=(200_000, 50)), rng.normal(size=200_000)
+model = MLPRegressor((200,), max_iter=1, learning_rate="cosine").fit(X[:100], y[:100])
+before = model.coefs_[0].copy()
+sent = []
+def interrupt():
+    sent.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Timer(1.0, interrupt).start()
+try:
+    model.set_params(max_iter=100, n_threads=int(sys.argv[1]) if len(sys.argv) > 1 else 1).fit(X, y)
+except KeyboardInterrupt:
+    print(time.perf_counter() - sent[0], np.isfinite(model.predict(X[:5])).all(), (model.coefs_[0] != before).any())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill cannot interrupt a process itself there")
+def test_ctrl_c_inside_a_long_epoch_is_noticed_at_once_and_loses_nothing():
+    seconds, finite, trained = run_python(CTRL_C).stdout.split()
+    # a slice lasts 0.05 s; half a second allows for a busy machine (without slices an epoch takes several)
+    assert float(seconds) < 0.5
+    assert (finite, trained) == ("True", "True")

@@ -7,7 +7,6 @@ and a row's prediction does not depend on its neighbours.
 
 from __future__ import annotations
 
-import importlib
 import os
 from functools import cache
 from typing import Any
@@ -15,13 +14,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skbackprop._engines.threads import resolve_threads
+from skbackprop._engines.threads import load_kernels, resolve_threads
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Network
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 
 try:
-    _cpu: Any = importlib.import_module("skbackprop._engines._cpu")
+    _cpu: Any = load_kernels()
 except ImportError as error:
     raise ImportError(
         "skbackprop's kernels are not built. You may be importing from a source checkout: install it first "
@@ -154,7 +153,7 @@ class CompiledEngine:
     def loss_and_gradient(self, X, Y, weights, step: int | None = None, row_offset: int = 0):
         """Sum of w * loss, its gradient, sum of w: sums, so that shards add up (D7)."""
         net = self._need(min(X.shape[0], BLOCK_ROWS))
-        net.set_threads(resolve_threads(self.n_threads))
+        net.set_threads(resolve_threads(_cpu, self.n_threads))
         gradient = np.empty(self.network.n_parameters, dtype=self.dtype)
         loss, total = net.gradient(
             self._rows(X),
@@ -175,7 +174,7 @@ class CompiledEngine:
         """Walk through the rows of `order`, a minibatch a step, until they or the time slice end."""
         objective = self.objective
         net = self._need(objective.batch_size)
-        net.set_threads(resolve_threads(self.n_threads))
+        net.set_threads(resolve_threads(_cpu, self.n_threads))
         sums, done = net.train(
             self._rows(X),
             np.ascontiguousarray(Y, dtype=self.dtype),
@@ -198,7 +197,7 @@ class CompiledEngine:
             self._need(FEW_ROWS, filled=False).predict_few(self._rows(X), self._theta, out, link)
             return out
         net = self._need(min(X.shape[0], BLOCK_ROWS))
-        net.set_threads(resolve_threads(self.n_threads))
+        net.set_threads(resolve_threads(_cpu, self.n_threads))
         net.predict(self._rows(X), out, link)
         return out
 

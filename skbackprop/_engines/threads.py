@@ -1,14 +1,54 @@
-"""How many threads the kernels may use."""
+"""How many threads the kernels may use: by default, by OMP_NUM_THREADS, and by threadpoolctl.
+
+Linear algebra, OpenMP and these kernels should share one limit. joblib sets OMP_NUM_THREADS in its workers,
+and `threadpoolctl.threadpool_limits` reaches every library that it knows, this one too.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
+from typing import Any
+
+import threadpoolctl
 
 
-def resolve_threads(n_threads: int | None) -> int:
-    """Read n_threads; None honours OMP_NUM_THREADS, joblib's inner limit, and the CPUs this process may use."""
-    if n_threads is not None:
-        return int(n_threads)
-    limit = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+def default_threads() -> int:
+    """OMP_NUM_THREADS, but no more than the CPUs that this process may use."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(int(limit), cpus)) if limit.isdigit() else cpus
+    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return max(1, min(int(wanted), cpus)) if wanted.isdigit() else cpus
+
+
+class KernelThreads(threadpoolctl.LibController):
+    """What threadpoolctl calls to read and to limit the threads of the kernels."""
+
+    user_api = "skbackprop"
+    internal_api = "skbackprop"
+    filename_prefixes = ("_cpu",)
+    check_symbols = ("skb_get_num_threads", "skb_set_num_threads")
+
+    def get_num_threads(self) -> int:
+        """Most threads where n_threads=None."""
+        return self.dynlib.skb_get_num_threads()
+
+    def set_num_threads(self, num_threads: int) -> None:
+        """Limit them."""
+        self.dynlib.skb_set_num_threads(num_threads)
+
+    def get_version(self) -> None:
+        """The package's version says it."""
+
+
+def resolve_threads(cpu: Any, n_threads: int | None) -> int:
+    """Read n_threads; None means the limit that holds now."""
+    return cpu.get_num_threads() if n_threads is None else int(n_threads)
+
+
+def load_kernels() -> Any:
+    """Import the extension module, with its limit of threads set and known to threadpoolctl."""
+    cpu = importlib.import_module("skbackprop._engines._cpu")
+    cpu.set_num_threads(default_threads())
+    if hasattr(threadpoolctl, "register"):  # from version 3.2 on
+        threadpoolctl.register(KernelThreads)
+    return cpu

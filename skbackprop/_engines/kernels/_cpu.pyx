@@ -51,6 +51,21 @@ cdef extern from "kernels.h" nogil:
     int skb_supported(const char *level)
 
 
+cdef extern from "pool.h" nogil:
+    int skb_get_num_threads()
+    void skb_set_num_threads(int n)
+
+
+def get_num_threads():
+    """Threads to use where n_threads is None."""
+    return skb_get_num_threads()
+
+
+def set_num_threads(int n):
+    """Limit them."""
+    skb_set_num_threads(n)
+
+
 def levels():
     """Levels that are in this build and that this CPU can run, best first."""
     found = []

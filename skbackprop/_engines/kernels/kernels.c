@@ -683,6 +683,7 @@ static void predict_few(Net *net, const RowsIn *rows, const void *flat, void *ou
 static void set_extra(Net *net, double mu_product) { net->mu_product = mu_product; }
 static double get_extra(const Net *net) { return net->mu_product; }
 static void set_threads(Net *net, int n_threads) {
+  n_threads = MIN(n_threads, MAX_THREADS);
   if (n_threads > net->n_threads) { /* needs more scratch */
     free(net->scratch);
     net->scratch = NULL;

@@ -7,7 +7,7 @@
 #include <immintrin.h>
 #endif
 
-enum { MAX_HELPERS = 63, SPINS = 4000 };
+enum { MAX_HELPERS = MAX_THREADS - 1, SPINS = 4000 };
 
 /* One word says it all, so that a claim made late fails: generation (24 bits), tasks (20), next task (20). */
 static atomic_ullong ticket;
@@ -21,6 +21,11 @@ static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static pthread_t helpers[MAX_HELPERS];
 static atomic_int n_helpers, n_active; /* started; wanted by the job that runs now */
 static atomic_int stopping;
+
+static atomic_int limit = 1;
+
+int skb_get_num_threads(void) { return atomic_load(&limit); }
+void skb_set_num_threads(int n) { atomic_store(&limit, n < 1 ? 1 : n); }
 
 #define NEXT(t) ((t)&0xfffff)
 #define TASKS(t) (((t) >> 20) & 0xfffff)
