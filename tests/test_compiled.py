@@ -320,7 +320,7 @@ def test_a_component_without_kernel_runs_on_the_reference_engine(digits, monkeyp
 
 def run_python(code, **environment):
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-P", "-c", code],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

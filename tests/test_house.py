@@ -4,6 +4,7 @@ import ast
 import importlib
 import pathlib
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -25,6 +26,10 @@ GRANTED = {  # rooms above 300 lines, and why
     "losses.py": "a table: its length is that of the list of losses",
     "validation.py": "all constraints and all texts of errors, by design in one place",
 }
+
+
+# sys.path without the hooks of an editable installation, which -S leaves out
+PATHS = f"import sys; sys.path[:] = [''] + {[p for p in sys.path if p]!r};"
 
 
 def name_of(path):
@@ -119,7 +124,7 @@ def test_a_pickle_loads_in_a_fresh_process(digits, tmp_path):
         "model = pickle.loads((at / 'model.pickle').read_bytes());"
         "np.save(at / 'p.npy', model.predict_proba(np.load(at / 'X.npy')))"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=tmp_path)
+    subprocess.run([sys.executable, "-P", "-c", code, str(tmp_path)], check=True, cwd=tmp_path)
     assert np.array_equal(np.load(tmp_path / "p.npy"), model.predict_proba(X))
 
 
@@ -127,3 +132,23 @@ def test_public_names_are_documented():
     for name in skbackprop.__all__:
         if name != "__version__":
             assert getattr(skbackprop, name).__doc__.strip()
+
+
+def test_an_unbuilt_checkout_says_what_to_do(tmp_path):
+    shutil.copytree(
+        ROOT, tmp_path / "skbackprop", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    )
+    result = subprocess.run(
+        [sys.executable, "-S", "-c", PATHS + "import skbackprop"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "kernels are not built" in result.stderr
+    assert "pip install ." in result.stderr
+
+
+def test_show_config(capsys):
+    skbackprop.show_config()
+    lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["version"] == skbackprop.__version__
+    assert lines["CPU level"] in lines["levels of this build"].split(", ")
+    assert int(lines["threads"]) >= 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,28 @@ def level() -> str:
             f"{_cpu.levels()}."
         )
     return forced
+
+
+def show_config() -> None:
+    """Print the version, the CPU level of the kernels, their threads, and the versions below.
+
+    Examples
+    --------
+    >>> import skbackprop
+    >>> skbackprop.show_config()  # doctest: +ELLIPSIS
+    version: ...
+    CPU level: ...
+    """
+    facts = {
+        "version": metadata.version("skbackprop"),
+        "CPU level": level(),
+        "levels of this build": ", ".join(_cpu.built_levels()),
+        "threads": _cpu.get_num_threads(),
+        "compiler": _cpu.compiler(),
+        **{name: metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")},
+    }
+    for name, value in facts.items():
+        print(f"{name}: {value}")
 
 
 def without_kernel(network: Network, optimizer: Optimizer) -> list[str]:

@@ -66,6 +66,22 @@ def set_num_threads(int n):
     skb_set_num_threads(n)
 
 
+cdef extern from *:
+    """
+    #if defined(__VERSION__)
+    #define SKB_COMPILER __VERSION__
+    #else
+    #define SKB_COMPILER "unknown"
+    #endif
+    """
+    const char *SKB_COMPILER
+
+
+def compiler():
+    """Version of the C compiler that built the kernels."""
+    return SKB_COMPILER.decode()
+
+
 def levels():
     """Levels that are in this build and that this CPU can run, best first."""
     found = []
