@@ -47,6 +47,7 @@ cdef extern from "kernels.h" nogil:
         void (*set_extra)(Net *, double) noexcept nogil
         double (*get_extra)(const Net *) noexcept nogil
         void (*set_threads)(Net *, int) noexcept nogil
+        double (*fma_rate)() noexcept nogil
     const Kernels *skb_kernels(const char *level, int bits)
     int skb_supported(const char *level)
 
@@ -94,6 +95,11 @@ def levels():
 def built_levels():
     """Levels that are in this build."""
     return [level.decode() for level in (b"v4", b"v3", b"baseline") if skb_kernels(level, 32) != NULL]
+
+
+def fma_rate(str level, int bits):
+    """Floating-point operations a second of one core that does nothing but multiply-adds: the peak of benchmarks."""
+    return skb_kernels(level.encode(), bits).fma_rate()
 
 
 cdef void *address(object array, bint writable=False) except? NULL:

@@ -193,23 +193,15 @@ static real softmax_row(real *v, long n) {
     vec x = load(v + j);
     top = pick(x > top, x, top);
   }
-  real largest = top[0];
-  for (long i = 1; i < VW; i++) largest = top[i] > largest ? top[i] : largest;
+  real largest = lanes_max(top);
   vec sums = all(0);
   for (long j = 0; j < width; j += VW) {
     vec e = vexp(load(v + j) - largest);
     store(v + j, e);
     sums += e;
   }
-  real sum = 0;
-  for (long j = n; j < width; j++) v[j] = 0;
-  if (n == width) sum = lanes_sum(sums);
-  else { /* the padding's e^-inf is 0, or NaN where the row is not finite */
-    sums = all(0);
-    for (long j = 0; j < width; j += VW) sums += load(v + j);
-    sum = lanes_sum(sums);
-  }
-  real scale = 1 / sum;
+  for (long j = n; j < width; j++) v[j] = 0; /* e^-inf was 0 in the sum, or NaN where the row is not finite */
+  real sum = lanes_sum(sums), scale = 1 / sum;
   for (long j = 0; j < width; j += VW) store(v + j, load(v + j) * scale);
   return largest + r_log(sum);
 }

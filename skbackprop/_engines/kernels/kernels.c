@@ -420,6 +420,18 @@ static void update_stretch(const GradientTask *t, long start, long n, const real
          net->slots[1] ? net->slots[1] + start : NULL, is_weight ? t->penalty : 0, is_weight ? t->update->decay : 1);
 }
 
+/* The same for rows i0..i1 of W[1] under sparse inputs: those that the batch did not meet have no data gradient. */
+static void update_sparse(const GradientTask *t, long i0, long i1) {
+  const Layer *l = &t->net->layers[1];
+  const char *touched = t->net->touched;
+  for (long i = i0, stop; i < i1; i = stop) {
+    for (stop = i + 1; stop < i1 && touched[stop] == touched[i]; stop++) {}
+    long start = l->start + (i + 1) * l->ldw, n = (stop - i) * l->ldw;
+    if (touched[i]) update_stretch(t, start, n, t->net->gradient + start, 1);
+    else update_stretch(t, start, n, NULL, 1);
+  }
+}
+
 /* dE/dW[h] = a[h-1]^T delta[h] (D4, D7) for a chunk of rows of W, and the step while it is in the cache. Task 0: the biases. */
 static void gradient_task(void *context, long index, int worker) {
   const GradientTask *t = context;
@@ -446,7 +458,8 @@ static void gradient_task(void *context, long index, int worker) {
   if (!t->sparse) gemm_block(&gemm, i0, i1, 0, gemm.n, scratch);
   if (t->update && !t->sparse && l->ldw > gemm.n) /* what others left there must not move the padding */
     for (long i = i0; i < i1; i++) store(gemm.C + i * l->ldw + gemm.n, all(0));
-  if (t->update) update_stretch(t, l->start + start, (i1 - i0) * l->ldw, g, 1);
+  if (t->update && t->sparse) update_sparse(t, i0, i1);
+  else if (t->update) update_stretch(t, l->start + start, (i1 - i0) * l->ldw, g, 1);
 }
 
 /* Sparse rows add x_j delta to the rows of W that they meet. */
@@ -459,13 +472,18 @@ static void sparse_gradient(const GradientTask *t) {
   real *g = net->gradient + l->start + l->ldw;
   const real *data = b->in->data;
   long width = padded(l->n_out);
-  if (!t->accumulate) memset(g, 0, (size_t)(l->n_in * l->ldw) * sizeof(real));
+  if (!t->accumulate) {
+    if (!t->update) memset(g, 0, (size_t)(l->n_in * l->ldw) * sizeof(real));
+    memset(net->touched, 0, (size_t)l->n_in);
+  }
   for (long i = 0; i < b->n; i++) {
     long row = row_number(b, i);
     uint32_t key = row_key(d, i + b->row_offset);
     for (long e = pointer_at(b->in, row); e < pointer_at(b->in, row + 1); e++) {
       long column = index_at(b->in, e);
       real x = drops ? data[e] * keep_factor(d, key, column) : data[e];
+      if (t->update && !net->touched[column]) memset(g + column * l->ldw, 0, (size_t)l->ldw * sizeof(real));
+      net->touched[column] = 1;
       for (long j = 0; j < width; j += VW)
         store(g + column * l->ldw + j, load(g + column * l->ldw + j) + x * load(t->delta + i * l->ld + j));
     }
@@ -692,5 +710,22 @@ static void set_threads(Net *net, int n_threads) {
   net->limit = n_threads;
 }
 
+NOINLINE double fma_rate(void) {
+  vec c[12], a = all(R(1.0000001)), b = all(R(1e-9));
+  double best = 0;
+  for (int i = 0; i < 12; i++) c[i] = all((real)i);
+  for (int trial = 0; trial < 5; trial++) {
+    const long n = 4000000;
+    double start = now();
+    for (long k = 0; k < n; k++) {
+      _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++) c[i] = c[i] * a + b;
+    }
+    best = fmax(best, 12.0 * 2 * (double)VW * (double)n / (now() - start));
+  }
+  vec total = all(0);
+  for (int i = 0; i < 12; i++) total += c[i];
+  return lanes_sum(total) == -1 ? 0 : best; /* uses the sums, so that they are computed */
+}
+
 const Kernels TABLE = {LEVEL, VECTOR_BYTES, create, destroy, set, get, gradient, apply, train, predict, predict_few, set_extra, get_extra,
-                       set_threads};
+                       set_threads, fma_rate};

@@ -57,6 +57,7 @@ typedef struct {
   void (*set_extra)(Net *net, double mu_product);
   double (*get_extra)(const Net *net);
   void (*set_threads)(Net *net, int n_threads);
+  double (*fma_rate)(void); /* floating-point operations a second of one core that does nothing but multiply-adds */
 } Kernels;
 
 const Kernels *skb_kernels(const char *level, int bits); /* NULL: not built */

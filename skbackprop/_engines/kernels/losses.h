@@ -27,15 +27,17 @@ INLINE real focal1(real log_p, real gamma, real *slope) {
 static real softmax_loss_row(const Loss *L, real *v, const real *y) {
   long n = L->n_outputs, width = padded(n);
   real value = 0;
-  if (L->loss == LOSS_CROSS_ENTROPY) {
-    for (long j = 0; j < n; j++) /* sum of y (lse - v): -sum y v now, lse below (sum y = 1) */
-      if (y[j] != 0) value -= y[j] * v[j];
-    real lse = softmax_row(v, n), total = 0;
-    for (long j = 0; j < n; j++) {
-      total += y[j];
-      v[j] -= y[j];
+  if (L->loss == LOSS_CROSS_ENTROPY) { /* sum of y (lse - v) */
+    real t[width];
+    for (long j = 0; j < width; j++) t[j] = j < n ? y[j] : 0;
+    vec products = all(0), totals = all(0);
+    for (long j = 0; j < width; j += VW) {
+      products += load(t + j) * load(v + j);
+      totals += load(t + j);
     }
-    return value + lse * total;
+    real lse = softmax_row(v, n);
+    for (long j = 0; j < width; j += VW) store(v + j, load(v + j) - load(t + j));
+    return lse * lanes_sum(totals) - lanes_sum(products);
   }
   if (L->loss == LOSS_BRIER) {
     softmax_row(v, n);

@@ -34,12 +34,12 @@ typedef struct {
   real nadam_m, nadam_g;  /* Dozat's factors of the moment and of the gradient */
 } Update;
 
-/* theta += ..., with g the data gradient, `penalty` times theta added to it. Padding stays zero: g is zero there. */
+/* theta += ..., with g the data gradient (NULL: zero), `penalty` times theta added to it. Padding stays zero. */
 static void update(const Update *u, long n, real *restrict theta, const real *restrict g, real *restrict m,
                    real *restrict v, real penalty, real decay) {
 #define LOOP(BODY)                                                                                               \
   for (long i = 0; i < n; i += VW) {                                                                             \
-    vec w = load(theta + i), d = load(g + i) + penalty * w;                                                      \
+    vec w = load(theta + i), d = g ? load(g + i) + penalty * w : penalty * w;                                                      \
     w = w * decay;                                                                                               \
     BODY store(theta + i, w);                                                                                    \
   }

@@ -64,7 +64,17 @@ INLINE long row_stride(long n) {
 
 /* Sum of the lanes, always in the same order. */
 INLINE real lanes_sum(vec x) {
-  real s = 0;
-  for (long i = 0; i < VW; i++) s += x[i];
-  return s;
+  real t[VECTOR_BYTES / sizeof(real)];
+  store(t, x);
+  for (long half = VW / 2; half > 0; half /= 2)
+    for (long i = 0; i < half; i++) t[i] += t[i + half];
+  return t[0];
+}
+
+INLINE real lanes_max(vec x) {
+  real t[VECTOR_BYTES / sizeof(real)];
+  store(t, x);
+  for (long half = VW / 2; half > 0; half /= 2)
+    for (long i = 0; i < half; i++) t[i] = t[i] > t[i + half] ? t[i] : t[i + half];
+  return t[0];
 }
