@@ -282,6 +282,7 @@ static void gather_task(void *context, long index, int worker) {
   Dropper d = dropper(input->dropout, net->spec.seed, 0, b->step);
   for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, b->n); i++) {
     long row = row_number(b, i);
+    if (in->Y) __builtin_prefetch((const real *)in->Y + row * net->loss.n_targets); /* for loss_task */
     if (!in->data) {
       real *to = input->a + i * input->ld;
       memcpy(to, (const real *)in->X + row * in->row_stride, (size_t)input->n_out * sizeof(real));
