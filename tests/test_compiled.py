@@ -285,6 +285,26 @@ def test_the_floating_point_mode_is_restored(digits):
     assert tiny[0] * 0.5 > 0.0
 
 
+def test_t15_moments_of_features_that_are_zero_do_not_become_denormal(rng):
+    """They decay by 0.9 a step below 1e-38, where arithmetic is many times slower: there they are zero."""
+    network, X, Y, _, theta = problem(
+        rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 8, np.float32, False, False
+    )
+    engine = CompiledEngine(network, Optimizer())
+    engine.load(theta, objective=Objective(8, 1.0, 0.0))
+    engine.train_steps(X, Y, None, np.arange(8), np.array([1e-3]), 0)
+    X[:] = 0.0  # from now on no gradient reaches W[1]
+    done = 1
+    while done < 2000:
+        rates = np.full(2000 - done, 1e-3)
+        done += engine.train_steps(X, Y, None, np.tile(np.arange(8), len(rates)), rates, done)[1]
+    state = engine.dump()[1]
+    tiny = np.finfo(np.float32).tiny
+    for moment in state.values():
+        assert not ((moment != 0) & (np.abs(moment) < tiny)).any()
+    assert (state["m"] == 0).any()
+
+
 def test_dumps_are_copies(rng):
     network, X, Y, w, theta = wide_case(rng)
     engine = CompiledEngine(network, Optimizer())

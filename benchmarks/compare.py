@@ -1,0 +1,365 @@
+"""Side by side with scikit-learn, torch and, where it is installed, XLA; and with the machine's own peak.
+
+    python benchmarks/compare.py [--quick] [--threads 1] [--works W1 W2] [--data DIR] [--out FOLDER]
+
+All contestants run in turn in this one process, several times over; the table shows medians and the ratios of
+medians, above 1 where skbackprop is faster. "peak" is the share of a fit's useful operations in what one core
+does in a loop of multiply-adds alone, measured in the same run, times the threads.
+
+W1-W3 want the 60,000 images of Fashion-MNIST (--data: the folder of its four idx.gz files) and otherwise
+take random numbers of the same shape.
+"""
+
+import argparse
+import gzip
+import itertools
+import json
+import os
+import pathlib
+import platform
+import statistics
+import sys
+import time
+import warnings
+
+import numpy as np
+import scipy.sparse as sp
+import threadpoolctl
+from sklearn.datasets import load_digits, make_classification
+from sklearn.neural_network import MLPClassifier
+
+import skbackprop
+from skbackprop import MLPSoftmaxClassifier
+from skbackprop._engines.compiled import _cpu, level
+
+FOREVER = 10**6  # epochs of patience: every contestant makes all of its epochs
+
+
+# -------------------------------------------------------------------------------------- data ----
+
+
+def images(folder, n, dtype=np.float32):
+    rng = np.random.default_rng(0)
+    if folder is None:
+        return rng.random((n, 784), dtype=np.float32).astype(dtype), rng.integers(0, 10, n)
+    read = [
+        gzip.decompress((folder / f"train-{k}-ubyte.gz").read_bytes()) for k in ("images-idx3", "labels-idx1")
+    ]
+    X = np.frombuffer(read[0], np.uint8, offset=16).reshape(-1, 784)[:n]
+    return X.astype(dtype) / dtype(255), np.frombuffer(read[1], np.uint8, offset=8)[:n].astype(int)
+
+
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return (X / 16).astype(np.float32), y
+
+
+def noise(n, width):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, width)).astype(np.float32), rng.integers(0, 10, n)
+
+
+def texts(n, width=50_000, stored=100):
+    rng = np.random.default_rng(0)
+    columns = np.sort(rng.integers(0, width, (n, stored)), axis=1).ravel()
+    X = sp.csr_matrix(
+        (rng.random(n * stored, dtype=np.float32), columns, np.arange(0, n * stored + 1, stored)), (n, width)
+    )
+    X.sum_duplicates()
+    return X, rng.integers(0, 5, n)
+
+
+# ------------------------------------------------------------------------------- contestants ----
+
+
+def ours(X, y, hidden, threads, **params):
+    model = MLPSoftmaxClassifier(
+        hidden, random_state=0, n_iter_no_change=FOREVER, n_threads=threads, **params
+    )
+    return lambda: model.fit(X, y)
+
+
+def scikit_learn(X, y, hidden, threads, **params):
+    return lambda: MLPClassifier(hidden, random_state=0, n_iter_no_change=FOREVER, **params).fit(X, y)
+
+
+def torch_eager(X, y, hidden, threads, batch_size, max_iter, **params):
+    import torch
+
+    torch.set_num_threads(threads)
+    X, y = torch.tensor(X), torch.tensor(y)
+    kind = X.dtype
+
+    def fit():
+        sizes = [X.shape[1], *hidden, int(y.max()) + 1]
+        layers = []
+        for a, b in itertools.pairwise(sizes):
+            layers += [torch.nn.Linear(a, b, dtype=kind), torch.nn.ReLU()]
+        module = torch.nn.Sequential(*layers[:-1])
+        optimizer, loss = torch.optim.Adam(module.parameters(), fused=True), torch.nn.CrossEntropyLoss()
+        for _ in range(max_iter):
+            order = torch.randperm(len(X))
+            for start in range(0, len(X), batch_size):
+                rows = order[start : start + batch_size]
+                optimizer.zero_grad()
+                loss(module(X[rows]), y[rows]).backward()
+                optimizer.step()
+
+    return fit
+
+
+def xla(X, y, hidden, threads, batch_size, max_iter, **params):
+    """The whole epoch in one jax.jit; compilation is not counted."""
+    import jax
+    import jax.numpy as jnp
+
+    sizes = [X.shape[1], *hidden, int(y.max()) + 1]
+    X, Y = jnp.asarray(X), jnp.asarray(np.eye(sizes[-1], dtype=X.dtype)[y])
+    n_steps = len(X) // batch_size
+
+    def loss(parameters, x, t):
+        for W, b in parameters[:-1]:
+            x = jax.nn.relu(x @ W + b)
+        W, b = parameters[-1]
+        return -jnp.mean(jnp.sum(t * jax.nn.log_softmax(x @ W + b), axis=1))
+
+    @jax.jit
+    def epoch(parameters, m, v, step, order):
+        def one(carry, rows):
+            parameters, m, v, t = carry
+            g = jax.grad(loss)(parameters, X[rows], Y[rows])
+            m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
+            v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
+            t, scale = t + 1.0, jnp.sqrt(1 - 0.999 ** (t + 1)) / (1 - 0.9 ** (t + 1))
+            parameters = jax.tree.map(
+                lambda p, m, v: p - 0.001 * scale * m / (jnp.sqrt(v) + 1e-8), parameters, m, v
+            )
+            return (parameters, m, v, t), None
+
+        return jax.lax.scan(one, (parameters, m, v, step), order)[0]
+
+    def fit():
+        rng = np.random.default_rng(0)
+        parameters = [
+            (jnp.asarray(rng.normal(0, 0.05, (a, b)), X.dtype), jnp.zeros(b, X.dtype))
+            for a, b in itertools.pairwise(sizes)
+        ]
+        m = jax.tree.map(jnp.zeros_like, parameters)
+        state = parameters, m, m, jnp.asarray(0.0, X.dtype)
+        for _ in range(max_iter):
+            order = rng.permutation(len(X))[: n_steps * batch_size].reshape(n_steps, batch_size)
+            state = epoch(*state, order)
+        jax.block_until_ready(state)
+
+    fit()
+    return fit
+
+
+CONTESTANTS = {"skbackprop": ours, "scikit-learn": scikit_learn, "torch": torch_eager, "XLA": xla}
+NEEDS = {"torch": "torch", "XLA": "jax"}
+
+
+# ------------------------------------------------------------------------------------- works ----
+
+
+def fits(arguments):
+    """Name: (what it is, data, hidden layers, other parameters, contestants)."""
+    n, quick = (6_000, 5) if arguments.quick else (60_000, 1)
+    everybody, two = list(CONTESTANTS), ["skbackprop", "scikit-learn"]
+    return {
+        "W1": ("images, (100,), batch 200", lambda: images(arguments.data, n), (100,), (200, 2), everybody),
+        "W2": ("images, (100,), batch 32", lambda: images(arguments.data, n), (100,), (32, 1), everybody),
+        "W3": (
+            "images, (512, 512), batch 128",
+            lambda: images(arguments.data, n),
+            (512, 512),
+            (128, 1),
+            everybody,
+        ),
+        "W4": ("digits, (100,), batch 200", digits, (100,), (200, 50 // quick), everybody),
+        "W5": ("digits, (100,), batch 32", digits, (100,), (32, 20 // quick), everybody),
+        "W6": ("digits, (64, 64), batch 32", digits, (64, 64), (32, 20 // quick), everybody),
+        "W7": (
+            "(1024, 1024), batch 1024",
+            lambda: noise(8192 // quick, 1024),
+            (1024, 1024),
+            (1024, 1),
+            everybody,
+        ),
+        "W8": (
+            "W1 in float64",
+            lambda: images(arguments.data, n, np.float64),
+            (100,),
+            (200, 2),
+            ["skbackprop", "scikit-learn", "torch"],
+        ),
+        "W9": ("sparse, 50,000 columns", lambda: texts(n // 3), (100,), (200, 1), two),
+    }
+
+
+def prepared_fit(work, names, threads):
+    _, data, hidden, (batch_size, max_iter), allowed = work
+    X, y = data()
+    params = {"batch_size": batch_size, "max_iter": max_iter}
+    runs = {name: CONTESTANTS[name](X, y, hidden, threads, **params) for name in names if name in allowed}
+    sizes = [X.shape[1], *hidden, len(np.unique(y))]
+    products = [a * b for a, b in itertools.pairwise(sizes)]
+    # forward and gradient for every layer, backward for all but the first
+    flops = 0 if sp.issparse(X) else 2.0 * X.shape[0] * max_iter * (3 * sum(products) - products[0])
+    return runs, flops, X.dtype
+
+
+def others(arguments):
+    """Works that are not plain fits: name: (what it is, function of the threads giving the runs)."""
+
+    def models(threads):
+        X, y = images(arguments.data, 60_000 // (10 if arguments.quick else 1))
+        params = {"hidden_layer_sizes": (100,), "max_iter": 1, "batch_size": 200}
+        return (
+            X,
+            MLPSoftmaxClassifier(**params, n_threads=threads).fit(X, y),
+            MLPClassifier(**params).fit(X, y),
+        )
+
+    def predict(threads):
+        X, a, b = models(threads)
+        return {"skbackprop": lambda: a.predict_proba(X), "scikit-learn": lambda: b.predict_proba(X)}
+
+    def predict_one(threads):
+        X, a, b = models(threads)
+        row = X[:1].copy()
+        many = range(500)
+        return {
+            "skbackprop": lambda: [a.predict_proba(row) for _ in many],
+            "scikit-learn": lambda: [b.predict_proba(row) for _ in many],
+        }
+
+    def lbfgs(threads):
+        X, y = digits()
+        params = {"hidden_layer_sizes": (100,), "solver": "lbfgs", "max_iter": 50, "tol": 1e-12}
+        return {
+            "skbackprop": lambda: MLPSoftmaxClassifier(**params, dtype="float64", n_threads=threads).fit(
+                X, y
+            ),
+            "scikit-learn": lambda: MLPClassifier(**params).fit(X.astype(np.float64), y),
+        }
+
+    def early(threads):
+        X, y = make_classification(10_000, 30, n_informative=15, n_classes=4, random_state=0)
+        X = X.astype(np.float32)
+        params = {"early_stopping": True, "random_state": 0, "max_iter": 300}
+        return {
+            "skbackprop": lambda: MLPSoftmaxClassifier(**params, n_threads=threads).fit(X, y),
+            "scikit-learn": lambda: MLPClassifier(**params).fit(X, y),
+        }
+
+    return {
+        "W10": ("predict_proba, all images", predict),
+        "W11": ("predict_proba, one image, 500 times", predict_one),
+        "W12": ("L-BFGS, digits", lbfgs),
+        "W13": ("10,000 x 30, early stopping to the end", early),
+    }
+
+
+def measure(runs, repeats):
+    """Median seconds of each, in turn."""
+    seconds = {name: [] for name in runs}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def installed(name):
+    try:
+        __import__(NEEDS.get(name, "sklearn"))
+    except ImportError:
+        return False
+    return True
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="smaller works, three repeats")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int)
+    parser.add_argument("--works", nargs="+")
+    parser.add_argument("--data", type=pathlib.Path)
+    parser.add_argument("--out", type=pathlib.Path, help="folder for compare.json and compare.md")
+    arguments = parser.parse_args()
+    repeats = arguments.repeats or (3 if arguments.quick else 5)
+    # XLA reads its flags when it starts
+    flags = f"--xla_cpu_multi_thread_eigen={str(arguments.threads > 1).lower()}"
+    os.environ.setdefault("XLA_FLAGS", f"{flags} intra_op_parallelism_threads={arguments.threads}")
+    warnings.simplefilter("ignore")
+    names = [name for name in CONTESTANTS if installed(name)]
+    results = []
+    with threadpoolctl.threadpool_limits(arguments.threads):
+        peak = {bits: arguments.threads * _cpu.fma_rate(level(), bits) for bits in (32, 64)}
+        works = {**fits(arguments), **others(arguments)}
+        for name in arguments.works or works:
+            work = works[name]
+            flops, bits = 0, 32
+            if len(work) == 2:
+                runs = work[1](arguments.threads)
+            else:
+                runs, flops, dtype = prepared_fit(work, names, arguments.threads)
+                bits = 8 * dtype.itemsize
+            seconds = measure(runs, repeats)
+            mine = seconds["skbackprop"]
+            results.append(
+                {
+                    "work": name,
+                    "what": work[0],
+                    "seconds": seconds,
+                    "ratios": {k: v / mine for k, v in seconds.items() if k != "skbackprop"},
+                    "peak": flops / mine / peak[bits] if flops else None,
+                }
+            )
+            print(row(results[-1], names), flush=True)
+    report(results, names, arguments, peak)
+
+
+def row(result, names):
+    cells = [result["work"], result["what"], f"{result['seconds']['skbackprop']:.4g} s"]
+    cells += [
+        f"{result['ratios'][k]:.2f}" if k in result["ratios"] else "" for k in names if k != "skbackprop"
+    ]
+    return "| " + " | ".join([*cells, "" if result["peak"] is None else f"{result['peak']:.2f}"]) + " |"
+
+
+def report(results, names, arguments, peak):
+    peers = [name for name in names if name != "skbackprop"]
+    head = ["", "work", "skbackprop", *(f"{name} / skbackprop" for name in peers), "peak"]
+    means = []
+    for name in peers:
+        ratios = [r["ratios"][name] for r in results if r["work"] in ("W1", "W2", "W3", "W4", "W5", "W6")]
+        means.append(f"{statistics.geometric_mean(ratios):.2f}" if ratios else "")
+    facts = (
+        f"{platform.processor() or platform.machine()}, level {level()}, {arguments.threads} thread(s), "
+        f"peak {peak[32] / 1e9:.0f} (float32) and {peak[64] / 1e9:.0f} (float64) GFLOP/s; "
+        f"skbackprop {skbackprop.__version__}, Python {sys.version.split()[0]}"
+    )
+    lines = [
+        facts,
+        "",
+        "| " + " | ".join(head) + " |",
+        "|" + "---|" * len(head),
+        *(row(r, names) for r in results),
+    ]
+    lines += ["| | geometric mean of W1-W6 | | " + " | ".join([*means, ""]) + " |"]
+    print("\n" + "\n".join(lines))
+    if arguments.out is not None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "compare.md").write_text("\n".join(lines) + "\n")
+        (arguments.out / "compare.json").write_text(
+            json.dumps({"facts": facts, "results": results}, indent=1)
+        )
+
+
+if __name__ == "__main__":
+    main()
