@@ -1,6 +1,9 @@
-/* Vector versions of the elementary functions, and the activations. Needs real.h.
+/* Vector versions of the elementary functions, and the activations.
 
    NaN goes through every one of them: comparisons with NaN are false, and the branch they choose keeps it. */
+#pragma once
+#include "kernels.h"
+#include "real.h"
 
 #define HORNER(p, c) (p) = (p)*r + R(c)
 

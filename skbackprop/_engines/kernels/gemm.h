@@ -1,8 +1,10 @@
-/* C = init + A B, by tiles of MR rows and up to 3 vectors that stay in registers. Needs real.h.
+/* C = init + A B, by tiles of MR rows and up to 3 vectors that stay in registers.
 
    A is read through two strides, so that A and A^T are the same code. B and C have rows of whole vectors. Every
    element is one chain of multiply-adds over k in ascending order, whatever the tile, so its bits do not
    depend on where in the matrix it stands, on blocking, or on threads. */
+#pragma once
+#include "real.h"
 
 #if VECTOR_BYTES == 64
 enum { MR = 8, NVM = 3 }; /* 24 accumulators, 3 of B, 1 of A: of 32 registers */

@@ -1,4 +1,6 @@
-/* Losses: value of a row, and delta = dE/dv in place of v. Needs real.h, elementwise.h. */
+/* Losses: value of a row, and delta = dE/dv in place of v. */
+#pragma once
+#include "elementwise.h"
 
 typedef struct {
   int loss;

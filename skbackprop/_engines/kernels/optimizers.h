@@ -1,4 +1,7 @@
-/* The optimizers' updates, each one pass over a stretch of the flat vectors. Needs real.h. */
+/* The optimizers' updates, each one pass over a stretch of the flat vectors. */
+#pragma once
+#include "kernels.h"
+#include "real.h"
 #if VECTOR_BYTES == 64
 #include <immintrin.h>
 #endif
@@ -17,8 +20,9 @@ INLINE vec scaled(vec d, vec v, vec epsilon) {
   vec root = v * r + epsilon;
   vec inverse = (vec)_mm512_rcp14_ps((__m512)root);
   inverse = inverse * (2 - root * inverse);
-  /* an infinite moment means no step, and a root below the estimate's range is divided by as it is */
-  __mmask16 usual = _mm512_movepi32_mask((__m512i)((root < 1e37f) & (root > 1e-37f)));
+  /* what is beyond the range of the estimates (an infinite moment, say) is divided as it is */
+  ivec inside = (root < 1e37f) & (root > 1e-37f) & ((v >= 1e-37f) | (v == 0));
+  __mmask16 usual = _mm512_movepi32_mask((__m512i)inside);
   if (__builtin_expect(usual != 0xffff, 0)) return d / (vroot(v) + epsilon);
   return d * inverse;
 #else
@@ -39,7 +43,7 @@ static void update(const Update *u, long n, real *restrict theta, const real *re
                    real *restrict v, real penalty, real decay) {
 #define LOOP(BODY)                                                                                               \
   for (long i = 0; i < n; i += VW) {                                                                             \
-    vec w = load(theta + i), d = g ? load(g + i) + penalty * w : penalty * w;                                                      \
+    vec w = load(theta + i), d = g ? load(g + i) + penalty * w : penalty * w;                                    \
     w = w * decay;                                                                                               \
     BODY store(theta + i, w);                                                                                    \
   }

@@ -7,7 +7,7 @@
 #include <immintrin.h>
 #endif
 
-enum { MAX_HELPERS = MAX_THREADS - 1, SPINS = 4000 };
+enum { MAX_HELPERS = MAX_THREADS - 1, SPINS = 4000, MAX_TASKS = 0xfffff };
 
 /* One word says it all, so that a claim made late fails: generation (24 bits), tasks (20), next task (20). */
 static atomic_ullong ticket;
@@ -20,15 +20,14 @@ static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER, sleep_lock = PTHREAD_M
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static pthread_t helpers[MAX_HELPERS];
 static atomic_int n_helpers, n_active; /* started; wanted by the job that runs now */
-static atomic_int stopping;
 
 static atomic_int limit = 1;
 
 int skb_get_num_threads(void) { return atomic_load(&limit); }
 void skb_set_num_threads(int n) { atomic_store(&limit, n < 1 ? 1 : n); }
 
-#define NEXT(t) ((t)&0xfffff)
-#define TASKS(t) (((t) >> 20) & 0xfffff)
+#define NEXT(t) ((t) & MAX_TASKS)
+#define TASKS(t) (((t) >> 20) & MAX_TASKS)
 
 static void pause_cpu(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -80,17 +79,16 @@ static int help(int worker) {
 static void *helper(void *number) {
   int self = (int)(intptr_t)number;
   flush_denormals();
-  while (!atomic_load(&stopping)) {
+  for (;;) {
     for (int spin = 0; spin < SPINS && self < atomic_load_explicit(&n_active, memory_order_relaxed); spin++) {
       if (help(self + 1)) spin = 0;
       else pause_cpu();
     }
     pthread_mutex_lock(&sleep_lock);
-    while (self >= atomic_load(&n_active) && !atomic_load(&stopping)) pthread_cond_wait(&wake, &sleep_lock);
+    while (self >= atomic_load(&n_active)) pthread_cond_wait(&wake, &sleep_lock);
     pthread_mutex_unlock(&sleep_lock);
     sched_yield(); /* others may need the core more */
   }
-  return NULL;
 }
 
 static void forget_helpers(void) { /* threads do not survive a fork */
@@ -126,7 +124,7 @@ void pool_leave(int n_threads) {
 }
 
 void pool_run(int n_threads, long n_tasks, Task *task, void *context) {
-  if (n_threads <= 1 || n_tasks <= 1) {
+  if (n_threads <= 1 || n_tasks <= 1 || n_tasks > MAX_TASKS) {
     for (long i = 0; i < n_tasks; i++) task(context, i, 0);
     return;
   }
@@ -141,14 +139,4 @@ void pool_run(int n_threads, long n_tasks, Task *task, void *context) {
     if (spin < SPINS) pause_cpu();
     else sched_yield();
   }
-}
-
-void pool_stop(void) {
-  atomic_store(&stopping, 1);
-  pthread_mutex_lock(&sleep_lock);
-  pthread_cond_broadcast(&wake);
-  pthread_mutex_unlock(&sleep_lock);
-  for (int i = 0; i < atomic_load(&n_helpers); i++) pthread_join(helpers[i], NULL);
-  forget_helpers();
-  atomic_store(&stopping, 0);
 }

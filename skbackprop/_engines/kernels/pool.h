@@ -7,7 +7,6 @@ typedef void Task(void *context, long index, int worker); /* worker: 0 for the c
 int pool_enter(int n_threads); /* at the start of a long job: how many threads there are for it, 1 if others use them */
 void pool_leave(int n_threads);
 void pool_run(int n_threads, long n_tasks, Task *task, void *context);
-void pool_stop(void);
 /* The limit that holds where no number of threads was asked for; threadpoolctl finds these two by their names. */
 __attribute__((visibility("default"))) int skb_get_num_threads(void);
 __attribute__((visibility("default"))) void skb_set_num_threads(int n);

@@ -1,4 +1,6 @@
-/* Dropout masks: the counter-based hash of (seed, step, layer, row, column) that every engine computes. Needs real.h. */
+/* Dropout masks: the counter-based hash of (seed, step, layer, row, column) that every engine computes. */
+#pragma once
+#include "real.h"
 
 INLINE uint32_t mix(uint32_t x) {
   x ^= x >> 16;

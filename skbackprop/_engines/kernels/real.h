@@ -1,4 +1,5 @@
 /* One source for float and double and for every vector width. */
+#pragma once
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>

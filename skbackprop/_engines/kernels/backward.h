@@ -1,0 +1,183 @@
+/* Backpropagation: delta[h], the gradients, and the optimizer's step behind them (D4-D8). */
+#pragma once
+#include "forward.h"
+#include "optimizers.h"
+
+typedef struct {
+  Net *net;
+  const Batch *batch;
+  real scale; /* of delta, beside the row's weight */
+} LossTask;
+
+/* Value of each row and delta[H], in place of v[H]. */
+static void loss_task(void *context, long index, int worker) {
+  (void)worker;
+  const LossTask *task = context;
+  const Batch *b = task->batch;
+  Layer *last = &task->net->layers[task->net->H];
+  long n_targets = task->net->loss.n_targets, width = padded(last->n_out);
+  for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, b->n); i++) {
+    long row = row_number(b, i);
+    real *v = last->q + i * last->ld, w = b->in->weights ? ((const real *)b->in->weights)[row] : 1;
+    task->net->row_losses[i] = w * loss_row(&task->net->loss, v, (const real *)b->in->Y + row * n_targets);
+    for (long j = last->n_out; j < width; j++) v[j] = 0;
+    for (long j = 0; j < width; j += VW) store(v + j, load(v + j) * (w * task->scale));
+  }
+}
+
+enum { TRANSPOSE_ROWS = 16 };
+
+static void transpose_task(void *context, long index, int worker) {
+  (void)worker;
+  const Context *c = context;
+  const Layer *l = c->layer;
+  const real *W = weights(c->net, l - c->net->layers);
+  long i0 = index * TRANSPOSE_ROWS, i1 = MIN(i0 + TRANSPOSE_ROWS, l->n_in);
+  for (long j = 0; j < l->n_out; j++)
+    for (long i = i0; i < i1; i++) l->WT[j * l->ldt + i] = W[i * l->ldw + j];
+}
+
+static void softmax_vjp_rows(void *context, long index, int worker) {
+  (void)worker;
+  const Context *c = context;
+  const Layer *l = c->layer;
+  for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, c->rows); i++)
+    softmax_row_vjp(l->delta + i * l->ld, l->q + i * l->ld, l->n_out);
+}
+
+/* delta[h-1] = phi'(v[h-1]) * (delta[h] W[h]^T) (D6; D8 for softmax). */
+static void pass_down(Net *net, long h, long n, const real *delta, int drops) {
+  Layer *l = &net->layers[h], *below = &net->layers[h - 1];
+  Context up = {net, l, n, drops, 1}, c = {net, below, n, drops, 1};
+  pool_run(net->team, (l->n_in + TRANSPOSE_ROWS - 1) / TRANSPOSE_ROWS, transpose_task, &up);
+  Gemm gemm = {n, padded(l->n_in), l->n_out, delta, l->ld, 1, l->WT, l->ldt, below->delta, below->ld, NULL, 0,
+               finish_backward, &c};
+  multiply(net, gemm);
+  if (below->act == ACT_SOFTMAX) pool_run(net->team, (n + GATHER_ROWS - 1) / GATHER_ROWS, softmax_vjp_rows, &c);
+}
+
+typedef struct {
+  Net *net;
+  long h;
+  const Batch *batch;
+  const real *delta;
+  int accumulate, sparse;
+  const Update *update; /* NULL: the gradient alone */
+  real penalty;
+  Gemm gemm;
+  long chunk;
+} GradientTask;
+
+static void update_stretch(const GradientTask *t, long start, long n, const real *g, int is_weight) {
+  Net *net = t->net;
+  update(t->update, n, net->theta + start, g, net->slots[0] + start,
+         net->slots[1] ? net->slots[1] + start : NULL, is_weight ? t->penalty : 0, is_weight ? t->update->decay : 1);
+}
+
+/* The same for rows i0..i1 of W[1] under sparse inputs: those that the batch did not meet have no data gradient. */
+static void update_sparse(const GradientTask *t, long i0, long i1) {
+  const Layer *l = &t->net->layers[1];
+  const char *touched = t->net->touched;
+  for (long i = i0, stop; i < i1; i = stop) {
+    for (stop = i + 1; stop < i1 && touched[stop] == touched[i]; stop++) {}
+    long start = l->start + (i + 1) * l->ldw, n = (stop - i) * l->ldw;
+    if (touched[i]) update_stretch(t, start, n, t->net->gradient + start, 1);
+    else update_stretch(t, start, n, NULL, 1);
+  }
+}
+
+/* dE/dW[h] = a[h-1]^T delta[h] (D4, D7) for a chunk of rows of W, and the step while it is in the cache. Task 0: the biases. */
+static void gradient_task(void *context, long index, int worker) {
+  const GradientTask *t = context;
+  Net *net = t->net;
+  const Layer *l = &net->layers[t->h];
+  if (index == 0) {
+    real *g = net->gradient + l->start;
+    if (!t->accumulate) memset(g, 0, (size_t)l->ldw * sizeof(real));
+    for (long j = 0; j < padded(l->n_out); j += VW) {
+      vec sum = load(g + j);
+      for (long i = 0; i < t->batch->n; i++) sum += load(t->delta + i * l->ld + j);
+      store(g + j, sum);
+    }
+    if (t->update) update_stretch(t, l->start, l->ldw, g, 0);
+    return;
+  }
+  long i0 = (index - 1) * t->chunk, i1 = MIN(i0 + t->chunk, l->n_in), start = (i0 + 1) * l->ldw;
+  real *scratch = net->scratch + worker * net->scratch_size, *g = net->gradient + l->start + start;
+  Gemm gemm = t->gemm;
+  if (t->update && !t->sparse) { /* nobody reads this gradient again: keep it out of the memory */
+    g = scratch + SCRATCH_REALS;
+    gemm.C = g - i0 * l->ldw;
+  }
+  if (!t->sparse) gemm_block(&gemm, i0, i1, 0, gemm.n, scratch);
+  if (t->update && !t->sparse && l->ldw > gemm.n) /* what others left there must not move the padding */
+    for (long i = i0; i < i1; i++) store(gemm.C + i * l->ldw + gemm.n, all(0));
+  if (t->update && t->sparse) update_sparse(t, i0, i1);
+  else if (t->update) update_stretch(t, l->start + start, (i1 - i0) * l->ldw, g, 1);
+}
+
+/* Sparse rows add x_j delta to the rows of W that they meet. */
+static void sparse_gradient(const GradientTask *t) {
+  Net *net = t->net;
+  const Batch *b = t->batch;
+  const Layer *l = &net->layers[1], *input = &net->layers[0];
+  int drops = b->step >= 0 && input->dropout > 0;
+  Dropper d = dropper(input->dropout, net->spec.seed, 0, b->step);
+  real *g = net->gradient + l->start + l->ldw;
+  const real *data = b->in->data;
+  long width = padded(l->n_out);
+  if (!t->accumulate) {
+    if (!t->update) memset(g, 0, (size_t)(l->n_in * l->ldw) * sizeof(real));
+    memset(net->touched, 0, (size_t)l->n_in);
+  }
+  for (long i = 0; i < b->n; i++) {
+    long row = row_number(b, i);
+    uint32_t key = row_key(d, i + b->row_offset);
+    for (long e = pointer_at(b->in, row); e < pointer_at(b->in, row + 1); e++) {
+      long column = index_at(b->in, e);
+      real x = drops ? data[e] * keep_factor(d, key, column) : data[e];
+      if (t->update && !net->touched[column]) memset(g + column * l->ldw, 0, (size_t)l->ldw * sizeof(real));
+      net->touched[column] = 1;
+      for (long j = 0; j < width; j += VW)
+        store(g + column * l->ldw + j, load(g + column * l->ldw + j) + x * load(t->delta + i * l->ld + j));
+    }
+  }
+}
+
+static void gradient_of_layer(Net *net, long h, const Batch *batch, const real *delta, int accumulate, int drops,
+                              const Update *u, real penalty) {
+  const Layer *l = &net->layers[h], *below = &net->layers[h - 1];
+  real *g = net->gradient + l->start + l->ldw;
+  GradientTask t = {net, h, batch, delta, accumulate, h == 1 && batch->in->data, u, penalty, {0}, 0};
+  const real *a = h == 1 || drops ? below->a : below->q;
+  t.gemm = (Gemm){l->n_in, padded(l->n_out), batch->n, a, 1, below->ld, delta, l->ld, g, l->ldw,
+                  accumulate ? g : NULL, l->ldw, NULL, NULL};
+  t.chunk = PACKED_ROWS;
+  if (net->team > 1) t.chunk = MIN(t.chunk, MAX(l->n_in / (4 * net->team) / MR, 1) * MR);
+  if (t.sparse) sparse_gradient(&t);
+  pool_run(net->team, 1 + (l->n_in + t.chunk - 1) / t.chunk, gradient_task, &t);
+}
+
+/* One batch forward and back: sums of w * loss and w; the gradient in net->gradient, or (u given) the step made. */
+static void propagate(Net *net, const Batch *batch, real scale, int accumulate, const Update *u, real penalty,
+                      double sums[2]) {
+  int drops = batch->step >= 0, masks = 0;
+  BatchTask task = {net, batch};
+  for (long h = 1; drops && h < net->H; h++) masks |= net->layers[h].dropout > 0;
+  pool_run(net->team, (batch->n + GATHER_ROWS - 1) / GATHER_ROWS, gather_task, &task);
+  if (masks) pool_run(net->team, (batch->n + GATHER_ROWS - 1) / GATHER_ROWS, mask_task, &task);
+  forward(net, batch, net->layers[0].a, net->layers[0].ld, 1);
+  LossTask loss = {net, batch, scale};
+  pool_run(net->team, (batch->n + GATHER_ROWS - 1) / GATHER_ROWS, loss_task, &loss);
+  for (long i = 0; i < batch->n; i++) {
+    const real *w = batch->in->weights;
+    sums[0] += net->row_losses[i];
+    sums[1] += w ? w[row_number(batch, i)] : 1;
+  }
+  const real *delta = net->layers[net->H].q;
+  for (long h = net->H; h >= 1; h--) {
+    if (h > 1) pass_down(net, h, batch->n, delta, drops);
+    gradient_of_layer(net, h, batch, delta, accumulate, drops, u, penalty);
+    delta = net->layers[h - 1].delta;
+  }
+}

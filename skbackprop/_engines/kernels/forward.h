@@ -1,0 +1,177 @@
+/* Forward propagation: a[h] = phi(a[h-1] W[h] + b[h]) (D1-D3), over tasks that threads can share. */
+#pragma once
+#include "gemm.h"
+#include "net.h"
+#include "pool.h"
+#include "random.h"
+
+typedef struct {
+  const Net *net;
+  Gemm gemm;
+  long row_chunk, column_chunk, row_chunks;
+} Product;
+
+static void product_task(void *context, long index, int worker) {
+  const Product *p = context;
+  long i = index % p->row_chunks * p->row_chunk, j = index / p->row_chunks * p->column_chunk;
+  gemm_block(&p->gemm, i, MIN(i + p->row_chunk, p->gemm.m), j, MIN(j + p->column_chunk, p->gemm.n),
+             p->net->scratch ? p->net->scratch + worker * p->net->scratch_size : NULL);
+}
+
+enum { CACHE_BYTES = 512 * 1024 }; /* of the second-level cache, for a block of A */
+
+/* Blocks of rows of A that stay in the cache while all of B passes; smaller ones where threads share the work. */
+static void multiply(const Net *net, Gemm gemm) {
+  Product p = {net, gemm, 0, gemm.n, 0};
+  long depth = MIN(gemm.k, KC) * (long)sizeof(real);
+  p.row_chunk = MAX(CACHE_BYTES / MAX(depth, 1) / MR, 4) * MR;
+  if (net->team > 1) {
+    long parts = 4l * net->team, tiles = (gemm.m + MR - 1) / MR;
+    if (tiles >= parts) p.row_chunk = MIN(p.row_chunk, (tiles / parts) * MR);
+    else {
+      p.row_chunk = MIN(p.row_chunk, MR * MAX(tiles / 2, 1));
+      p.column_chunk = NVM * VW * MAX(gemm.n / (NVM * VW) / 4, 1);
+    }
+  }
+  p.row_chunk = MIN(p.row_chunk, gemm.m);
+  p.row_chunks = (gemm.m + p.row_chunk - 1) / p.row_chunk;
+  pool_run(net->team, p.row_chunks * ((gemm.n + p.column_chunk - 1) / p.column_chunk), product_task, &p);
+}
+
+typedef struct {
+  const Net *net;
+  const Layer *layer;
+  long rows;
+  int drops, keeps; /* dropout acts; phi' is kept for the way back */
+} Context;
+
+static void finish_forward(void *context, long i, long rows, long j, long columns) {
+  const Context *c = context;
+  const Layer *l = c->layer;
+  long at = i * l->ld + j;
+  apply_phi(l->act, l->q + at, l->d && c->keeps ? l->d + at : NULL, l->ld, rows, columns);
+  if (c->drops && l->dropout > 0)
+    for (long r = 0; r < rows; r++)
+      for (long k = 0; k < columns; k += VW) {
+        long e = at + r * l->ld + k;
+        store(l->a + e, load(l->q + e) * load(l->mask + e));
+      }
+}
+
+static void finish_backward(void *context, long i, long rows, long j, long columns) {
+  const Context *c = context;
+  const Layer *l = c->layer;
+  long at = i * l->ld + j;
+  if (c->drops && l->dropout > 0)
+    for (long r = 0; r < rows; r++)
+      for (long k = 0; k < columns; k += VW) {
+        long e = at + r * l->ld + k;
+        store(l->delta + e, load(l->delta + e) * load(l->mask + e));
+      }
+  if (l->act != ACT_SOFTMAX) apply_vjp(l->act, l->delta + at, (l->d ? l->d : l->q) + at, l->ld, rows, columns);
+}
+
+
+INLINE long index_at(const RowsIn *rows, long e) {
+  return rows->wide_indices ? (long)((const int64_t *)rows->indices)[e] : ((const int32_t *)rows->indices)[e];
+}
+
+INLINE long pointer_at(const RowsIn *rows, long i) {
+  return rows->wide_indices ? (long)((const int64_t *)rows->indptr)[i] : ((const int32_t *)rows->indptr)[i];
+}
+
+/* The rows of a batch: numbers in `order`, or consecutive from `first`. */
+typedef struct {
+  const RowsIn *in;
+  const int64_t *order;
+  long first, n, step, row_offset; /* step < 0: no dropout */
+} Batch;
+
+INLINE long row_number(const Batch *b, long i) { return b->order ? (long)b->order[i] : b->first + i; }
+
+typedef struct {
+  Net *net;
+  const Batch *batch;
+} BatchTask;
+
+enum { GATHER_ROWS = 16 };
+
+/* Copy dense rows together, or, for sparse ones, do the first layer's sums: v = b + sum_j x_j W[j]. */
+static void gather_task(void *context, long index, int worker) {
+  (void)worker;
+  const BatchTask *task = context;
+  Net *net = task->net;
+  const Batch *b = task->batch;
+  const RowsIn *in = b->in;
+  Layer *input = &net->layers[0], *first = &net->layers[1];
+  int drops = b->step >= 0 && input->dropout > 0;
+  Dropper d = dropper(input->dropout, net->spec.seed, 0, b->step);
+  for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, b->n); i++) {
+    long row = row_number(b, i);
+    if (in->Y) __builtin_prefetch((const real *)in->Y + row * net->loss.n_targets); /* for loss_task */
+    if (!in->data) {
+      real *to = input->a + i * input->ld;
+      memcpy(to, (const real *)in->X + row * in->row_stride, (size_t)input->n_out * sizeof(real));
+      if (drops) {
+        mask_row(d, i + b->row_offset, input->n_out, input->mask + i * input->ld);
+        for (long j = 0; j < input->n_out; j++) to[j] *= input->mask[i * input->ld + j];
+      }
+      continue;
+    }
+    real *v = first->q + i * first->ld;
+    const real *W = weights(net, 1), *data = in->data;
+    long width = padded(first->n_out);
+    uint32_t key = row_key(d, i + b->row_offset);
+    memcpy(v, bias(net, 1), (size_t)width * sizeof(real));
+    for (long e = pointer_at(in, row); e < pointer_at(in, row + 1); e++) {
+      long column = index_at(in, e);
+      real x = drops ? data[e] * keep_factor(d, key, column) : data[e];
+      for (long j = 0; j < width; j += VW) store(v + j, load(v + j) + x * load(W + column * first->ldw + j));
+    }
+  }
+}
+
+static void mask_task(void *context, long index, int worker) {
+  (void)worker;
+  const BatchTask *task = context;
+  Net *net = task->net;
+  const Batch *b = task->batch;
+  for (long h = 1; h < net->H; h++) {
+    Layer *l = &net->layers[h];
+    Dropper d = dropper(l->dropout, net->spec.seed, h, b->step);
+    for (long i = index * GATHER_ROWS; l->dropout > 0 && i < MIN((index + 1) * GATHER_ROWS, b->n); i++)
+      mask_row(d, i + b->row_offset, l->n_out, l->mask + i * l->ld);
+  }
+}
+
+static void softmax_rows(void *context, long index, int worker) {
+  (void)worker;
+  const Context *c = context;
+  const Layer *l = c->layer;
+  long last = MIN((index + 1) * GATHER_ROWS, c->rows);
+  for (long i = index * GATHER_ROWS; i < last; i++) softmax_row(l->q + i * l->ld, l->n_out);
+  if (c->drops && l->dropout > 0)
+    for (long i = index * GATHER_ROWS; i < last; i++)
+      for (long j = 0; j < padded(l->n_out); j += VW)
+        store(l->a + i * l->ld + j, load(l->q + i * l->ld + j) * load(l->mask + i * l->ld + j));
+}
+
+/* v[h] = a[h-1] W[h] + b[h] (D1), a[h] = phi(v[h]) (D2, D3); of the last layer v only. A: rows of a[0], if not gathered. */
+static void forward(Net *net, const Batch *batch, const real *A, long lda, int keeps) {
+  long n = batch->n;
+  int drops = batch->step >= 0;
+  for (long h = 1; h <= net->H; h++) {
+    Layer *l = &net->layers[h], *below = &net->layers[h - 1];
+    Context c = {net, l, n, drops, keeps};
+    int elementwise = l->act >= 0 && l->act != ACT_SOFTMAX;
+    if (h == 1 && batch->in->data) {
+      if (elementwise) finish_forward(&c, 0, n, 0, padded(l->n_out));
+    } else {
+      const real *a = h == 1 ? A : drops ? below->a : below->q;
+      Gemm gemm = {n, padded(l->n_out), l->n_in, a, h == 1 ? lda : below->ld, 1, weights(net, h), l->ldw,
+                   l->q, l->ld, bias(net, h), 0, elementwise ? finish_forward : NULL, &c};
+      multiply(net, gemm);
+    }
+    if (l->act == ACT_SOFTMAX) pool_run(net->team, (n + GATHER_ROWS - 1) / GATHER_ROWS, softmax_rows, &c);
+  }
+}
