@@ -86,7 +86,8 @@ static void update_sparse(const GradientTask *t, long i0, long i1) {
   }
 }
 
-/* dE/dW[h] = a[h-1]^T delta[h] (D4, D7) for a chunk of rows of W, and the step while it is in the cache. Task 0: the biases. */
+/* dE/dW[h] = a[h-1]^T delta[h] (D4, D7) for a chunk of rows of W, and the step while it is in the cache.
+   Task 0: the biases. */
 static void gradient_task(void *context, long index, int worker) {
   const GradientTask *t = context;
   Net *net = t->net;

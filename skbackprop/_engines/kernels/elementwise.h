@@ -187,8 +187,9 @@ static void apply_vjp(int act, real *g, const real *q, long ld, long rows, long 
 #undef CASE
 }
 
-/* Softmax of n numbers in a padded row, in place; returns ln sum e^v. Padding becomes 0. */
-static real softmax_row(real *v, long n) {
+/* Softmax of n numbers in a padded row, in place. Gives their largest and ln sum e^(v - largest): their logarithms are
+   v - largest - log_sum, exact also where a probability is nearly 1. Padding becomes 0. */
+static real softmax_row(real *v, long n, real *log_sum) {
   long width = padded(n);
   for (long j = n; j < width; j++) v[j] = -(real)INFINITY;
   vec top = load(v);
@@ -206,7 +207,8 @@ static real softmax_row(real *v, long n) {
   for (long j = n; j < width; j++) v[j] = 0; /* e^-inf was 0 in the sum, or NaN where the row is not finite */
   real sum = lanes_sum(sums), scale = 1 / sum;
   for (long j = 0; j < width; j += VW) store(v + j, load(v + j) * scale);
-  return largest + r_log(sum);
+  if (log_sum) *log_sum = r_log(sum);
+  return largest;
 }
 
 /* delta = a (g - sum_k g_k a_k), in place of g. */

@@ -149,14 +149,15 @@ static void softmax_rows(void *context, long index, int worker) {
   const Context *c = context;
   const Layer *l = c->layer;
   long last = MIN((index + 1) * GATHER_ROWS, c->rows);
-  for (long i = index * GATHER_ROWS; i < last; i++) softmax_row(l->q + i * l->ld, l->n_out);
+  for (long i = index * GATHER_ROWS; i < last; i++) softmax_row(l->q + i * l->ld, l->n_out, NULL);
   if (c->drops && l->dropout > 0)
     for (long i = index * GATHER_ROWS; i < last; i++)
       for (long j = 0; j < padded(l->n_out); j += VW)
         store(l->a + i * l->ld + j, load(l->q + i * l->ld + j) * load(l->mask + i * l->ld + j));
 }
 
-/* v[h] = a[h-1] W[h] + b[h] (D1), a[h] = phi(v[h]) (D2, D3); of the last layer v only. A: rows of a[0], if not gathered. */
+/* v[h] = a[h-1] W[h] + b[h] (D1), a[h] = phi(v[h]) (D2, D3); of the last layer v only.
+   A: rows of a[0], if not gathered. */
 static void forward(Net *net, const Batch *batch, const real *A, long lda, int keeps) {
   long n = batch->n;
   int drops = batch->step >= 0;

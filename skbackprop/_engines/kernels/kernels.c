@@ -163,7 +163,7 @@ static void predict_few(Net *net, const RowsIn *rows, const void *flat, void *ou
       const real *a = h == 1 ? (const real *)rows->X + i * rows->row_stride : below->q + i * below->ld;
       real *v = l->q + i * l->ld;
       row_times_matrix(a, block, l->n_in, l->n_out, v);
-      if (l->act == ACT_SOFTMAX) softmax_row(v, l->n_out);
+      if (l->act == ACT_SOFTMAX) softmax_row(v, l->n_out, NULL);
       else if (l->act >= 0) apply_phi(l->act, v, NULL, l->ld, 1, padded(l->n_out));
       else if (link) link_row(&net->loss, v);
     }

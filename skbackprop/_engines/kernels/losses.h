@@ -29,20 +29,20 @@ INLINE real focal1(real log_p, real gamma, real *slope) {
 static real softmax_loss_row(const Loss *L, real *v, const real *y) {
   long n = L->n_outputs, width = padded(n);
   real value = 0;
-  if (L->loss == LOSS_CROSS_ENTROPY) { /* sum of y (lse - v) */
-    real t[width];
+  if (L->loss == LOSS_CROSS_ENTROPY) {
+    real t[width], z[width], log_sum;
     for (long j = 0; j < width; j++) t[j] = j < n ? y[j] : 0;
-    vec products = all(0), totals = all(0);
+    for (long j = 0; j < width; j += VW) store(z + j, load(v + j));
+    real largest = softmax_row(v, n, &log_sum);
+    vec values = all(0);
     for (long j = 0; j < width; j += VW) {
-      products += load(t + j) * load(v + j);
-      totals += load(t + j);
+      values += load(t + j) * (log_sum - (load(z + j) - largest));
+      store(v + j, load(v + j) - load(t + j));
     }
-    real lse = softmax_row(v, n);
-    for (long j = 0; j < width; j += VW) store(v + j, load(v + j) - load(t + j));
-    return lse * lanes_sum(totals) - lanes_sum(products);
+    return lanes_sum(values);
   }
   if (L->loss == LOSS_BRIER) {
-    softmax_row(v, n);
+    softmax_row(v, n, NULL);
     real weighted = 0;
     for (long j = 0; j < n; j++) {
       real r = v[j] - y[j];
@@ -54,10 +54,10 @@ static real softmax_loss_row(const Loss *L, real *v, const real *y) {
   }
   real slopes[width], total = 0; /* focal */
   memcpy(slopes, v, (size_t)n * sizeof(real));
-  real lse = softmax_row(v, n);
+  real log_sum, largest = softmax_row(v, n, &log_sum);
   for (long j = 0; j < n; j++) {
     real slope;
-    value += y[j] * focal1(slopes[j] - lse, L->focal_gamma, &slope);
+    value += y[j] * focal1(slopes[j] - largest - log_sum, L->focal_gamma, &slope);
     slopes[j] = y[j] * slope;
     total += slopes[j];
   }
@@ -138,7 +138,7 @@ static real loss_row(const Loss *L, real *v, const real *y) {
 
 /* From the last layer's sums to predictions, in place over a padded row. */
 static void link_row(const Loss *L, real *v) {
-  if (L->loss <= LOSS_FOCAL) softmax_row(v, L->n_outputs);
+  if (L->loss <= LOSS_FOCAL) softmax_row(v, L->n_outputs, NULL);
   else if (L->loss <= LOSS_BINARY_FOCAL)
     for (long j = 0; j < padded(L->n_outputs); j += VW) store(v + j, vlogistic(load(v + j)));
   else if (L->loss == LOSS_POISSON || L->loss == LOSS_GAMMA)

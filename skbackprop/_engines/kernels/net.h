@@ -57,7 +57,8 @@ static void destroy(Net *net) {
     if (l->q != l->a) free(l->q);
     free(l->a), free(l->d), free(l->mask), free(l->delta), free(l->WT);
   }
-  free(net->layers), free(net->quantiles), free(net->theta), free(net->gradient), free(net->row_losses), free(net->scratch);
+  free(net->layers), free(net->quantiles), free(net->theta), free(net->gradient), free(net->row_losses);
+  free(net->scratch);
   free(net->touched);
   for (int s = 0; s < MAX_SLOTS; s++) free(net->slots[s]);
   free(net);

@@ -76,7 +76,7 @@ static int help(int worker) {
   return 0;
 }
 
-static void *helper(void *number) {
+static void *helper(void *number) { /* for as long as the process lives */
   int self = (int)(intptr_t)number;
   flush_denormals();
   for (;;) {
@@ -89,6 +89,7 @@ static void *helper(void *number) {
     pthread_mutex_unlock(&sleep_lock);
     sched_yield(); /* others may need the core more */
   }
+  return NULL;
 }
 
 static void forget_helpers(void) { /* threads do not survive a fork */

@@ -17,7 +17,8 @@ typedef struct {
 } Dropper;
 
 INLINE Dropper dropper(double p, uint32_t seed, long layer, long step) {
-  return (Dropper){mix(mix(mix(seed) + (uint32_t)step) + (uint32_t)layer), (uint64_t)rint(p * 4294967296.0), (real)(1.0 / (1.0 - p))};
+  return (Dropper){mix(mix(mix(seed) + (uint32_t)step) + (uint32_t)layer), 
+                   (uint64_t)rint(p * 4294967296.0), (real)(1.0 / (1.0 - p))};
 }
 
 INLINE uint32_t row_key(Dropper d, long row) { return mix((uint32_t)row + d.key); }
