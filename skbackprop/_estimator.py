@@ -141,13 +141,14 @@ class BaseMLP(BaseEstimator, ABC):
         progress = Progress(rng=check_random_state(self.random_state))
         trial._learn_targets(sample, None, first=not warm)
         held_out = trial._read_validation(X_val, y_val, sample_weight_val)
-        if held_out is None and self.early_stopping:
+        splits = held_out is None and self.early_stopping
+        if splits:
             strata = trial._strata(sample.y)
             train_rows, validation_rows = validation_split(
                 progress.rng, len(sample.y), self.validation_fraction, sample.weights, strata
             )
             sample, held_out = sample[train_rows], sample[validation_rows]
-        trial._train(sample, held_out, progress, warm=warm, max_iter=self.max_iter)
+        trial._train(sample, held_out, progress, warm=warm, max_iter=self.max_iter, splits=splits)
         progress.forget_run()
         return self._commit(trial)
 
@@ -196,11 +197,12 @@ class BaseMLP(BaseEstimator, ABC):
         warm: bool,
         max_iter: int,
         partial: bool = False,
+        splits: bool = False,
     ) -> None:
         """From checked rows to fitted attributes."""
         validation.warn_without_effect(
             self,
-            validation.parameters_in_effect(self, has_validation=held_out is not None, partial=partial),
+            validation.parameters_in_effect(self, has_validation=held_out is not None, splits=splits),
         )
         # L-BFGS's line search compares losses that differ by less than float32 can tell
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else sample.X.dtype

@@ -244,7 +244,7 @@ def _same(value: Any, default: Any) -> bool:
     return type(value) is type(default) and bool(np.all(value == default))
 
 
-def parameters_in_effect(estimator: Any, *, has_validation: bool, partial: bool) -> dict[str, bool]:
+def parameters_in_effect(estimator: Any, *, has_validation: bool, splits: bool) -> dict[str, bool]:
     """Which of the parameters that can be idle act in this fit."""
     minibatch = estimator.solver != "lbfgs"
     uses = OPTIMIZERS[estimator.solver].uses if minibatch else ()
@@ -257,9 +257,10 @@ def parameters_in_effect(estimator: Any, *, has_validation: bool, partial: bool)
     effect["max_grad_norm"] = minibatch
     effect["power_t"] = minibatch and estimator.learning_rate == "invscaling"
     effect["max_fun"] = not minibatch
+    effect["n_iter_no_change"] = minibatch or estimator.early_stopping
     effect["scoring"] = has_validation
     effect["early_stopping"] = has_validation
-    effect["validation_fraction"] = has_validation and not partial
+    effect["validation_fraction"] = splits
     for name, losses in (
         ("focal_gamma", ("focal",)),
         ("huber_delta", ("huber",)),

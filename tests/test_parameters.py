@@ -1,0 +1,123 @@
+"""No parameter is silent: under every solver each one changes the model, or a warning says that it does not."""
+
+import inspect
+import warnings
+
+import numpy as np
+import pytest
+
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+
+SOLVERS = ["adam", "nadam", "rmsprop", "sgd", "lion", "lbfgs"]
+SECOND = {
+    "hidden_layer_sizes": (5,),
+    "activation": "tanh",
+    "focal_gamma": 1.0,
+    "huber_delta": 0.1,
+    "quantile": 0.2,
+    "learning_rate": "cosine",
+    "learning_rate_init": 0.01,
+    "power_t": 0.9,
+    "batch_size": 7,
+    "max_iter": 2,
+    "max_fun": 2,
+    "shuffle": False,
+    "random_state": 5,
+    "alpha": 50.0,
+    "weight_decay": 0.5,
+    "dropout": 0.5,
+    "max_grad_norm": 1e-3,
+    "initializer": "orthogonal",
+    "momentum": 0.2,
+    "nesterovs_momentum": False,
+    "beta_1": 0.5,
+    "beta_2": 0.5,
+    "epsilon": 0.1,
+    "early_stopping": True,
+    "validation_fraction": 0.4,
+    "n_iter_no_change": 1,
+    "tol": 0.5,
+    "scoring": lambda model, X, y: -float(len(model.coefs_)),
+    "warm_start": True,
+    "dtype": "float32",
+    "label_smoothing": 0.3,
+    "class_weight": {0: 5.0},
+    "scale_target": False,
+}
+# Both engines and any number of threads give the same result by design, and verbose prints (tests of their own).
+SAME_RESULT = {"engine", "n_threads", "verbose"}
+# These act only together with another parameter: with it they must change the model.
+TOGETHER = {
+    "focal_gamma": {"loss": "focal"},
+    "huber_delta": {"loss": "huber"},
+    "quantile": {"loss": "quantile"},
+    "power_t": {"learning_rate": "invscaling"},
+    "validation_fraction": {"early_stopping": True},
+    "scoring": {"early_stopping": True, "n_iter_no_change": 1},
+    "n_iter_no_change": {"tol": 0.5},
+    "tol": {"n_iter_no_change": 1},
+}
+
+
+def names(cls):
+    found = [n for n in inspect.signature(cls.__init__).parameters if n != "self"]
+    return [n for n in found if n not in SAME_RESULT | {"solver", "loss"}]
+
+
+CASES = [(cls, name) for cls in (MLPSoftmaxClassifier, MLPRegressor) for name in names(cls)]
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 4))
+    return X, (X[:, 0] + 0.3 * rng.normal(size=80) > 0).astype(int)
+
+
+def fit(cls, data, **params):
+    """The fitted model, and the texts of the warnings that name parameters without effect."""
+    params = {"max_iter": 6, "random_state": 0, "batch_size": 20, "hidden_layer_sizes": (8,), **params}
+    if params.get("solver") == "lbfgs" and params["batch_size"] == 20:
+        del params["batch_size"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = cls(**params).fit(*data)
+        if model.warm_start:
+            model.fit(*data)
+    return model, [str(w.message) for w in caught if "no effect" in str(w.message)]
+
+
+def same(one, two):
+    return (
+        len(one.coefs_) == len(two.coefs_)
+        and all(a.shape == b.shape for a, b in zip(one.coefs_, two.coefs_, strict=True))
+        and all(np.array_equal(a, b) for a, b in zip(one.coefs_, two.coefs_, strict=True))
+        and np.array_equal(one.predict(np.eye(4)), two.predict(np.eye(4)))
+    )
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(("cls", "name"), CASES, ids=lambda x: x if isinstance(x, str) else x.__name__)
+def test_every_parameter_acts_or_is_named(cls, name, solver, data):
+    base = {"solver": solver, **TOGETHER.get(name, {})}
+    if name in ("learning_rate_init", "power_t") and solver == "lbfgs":
+        base.pop("learning_rate", None)
+    plain, _ = fit(cls, data, **base)
+    changed, silent = fit(cls, data, **base, **{name: SECOND[name]})
+    named = any(f"{name}=" in text for text in silent)
+    assert same(plain, changed) == named
+
+
+@pytest.mark.parametrize("name", list(TOGETHER))
+def test_what_acts_only_with_another_parameter_is_named_without_it(name, data):
+    for cls in (MLPSoftmaxClassifier, MLPRegressor):
+        if name in names(cls) and name not in ("n_iter_no_change", "tol"):  # other values of these would act
+            _, silent = fit(cls, data, **{name: SECOND[name]})
+            assert any(f"{name}=" in text for text in silent)
+
+
+def test_validation_fraction_is_idle_beside_a_validation_set(data):
+    with pytest.warns(UserWarning, match="validation_fraction=0.4 has no effect"):
+        MLPRegressor(early_stopping=True, validation_fraction=0.4, max_iter=2, learning_rate="cosine").fit(
+            *data, X_val=data[0], y_val=data[1]
+        )
