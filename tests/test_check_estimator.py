@@ -26,12 +26,13 @@ VARIANTS = [
     MLPRegressor(solver="lion", learning_rate_init=0.0003),
     MLPSoftmaxClassifier(early_stopping=True),
     MLPRegressor(early_stopping=True),
+    # alpha keeps float32 probabilities from rounding to 1, whose logarithm check_classifiers_train compares.
     # L-BFGS computes in float64, Lion's steps are signs: weighted and repeated rows agree to 1e-7 ...
-    MLPSoftmaxClassifier(dtype="float32", solver="lion", learning_rate_init=0.0003),
-    MLPSoftmaxClassifier(dtype="float32", solver="lbfgs", max_iter=20),
+    MLPSoftmaxClassifier(dtype="float32", solver="lion", learning_rate_init=0.0003, alpha=10.0),
+    MLPSoftmaxClassifier(dtype="float32", solver="lbfgs", max_iter=20, alpha=10.0),
     MLPRegressor(dtype="float32", solver="lbfgs", max_iter=20),
     # ... which sums of float32 numbers in different orders cannot (test_estimator.py has them agree to 1e-3)
-    MLPSoftmaxClassifier(dtype="float32"),
+    MLPSoftmaxClassifier(dtype="float32", alpha=10.0),
     MLPRegressor(dtype="float32"),
     MLPSoftmaxClassifier(class_weight="balanced"),
     MLPSoftmaxClassifier(dropout=0.1),
