@@ -139,6 +139,7 @@ class BaseMLP(BaseEstimator, ABC):
         warm = self.warm_start and hasattr(self, "coefs_")
         sample = trial._read(X, y, sample_weight, reset=not warm)
         progress = Progress(rng=check_random_state(self.random_state))
+        validation.warn_unscaled(sample.X)
         trial._learn_targets(sample, None, first=not warm)
         held_out = trial._read_validation(X_val, y_val, sample_weight_val)
         splits = held_out is None and self.early_stopping

@@ -208,6 +208,7 @@ def test_constant_features_and_constant_targets(data):
     assert model.target_scale_.tolist() == [1.0]
 
 
+@pytest.mark.filterwarnings("ignore:Features differ in scale")
 def test_huge_features_do_not_harm_adam(data):
     """Its second moment overflows to infinity, so the weights of that feature rest; all others learn."""
     X, y = data
@@ -215,6 +216,7 @@ def test_huge_features_do_not_harm_adam(data):
     assert all(np.isfinite(W).all() for W in model.coefs_)
 
 
+@pytest.mark.filterwarnings("ignore:Features differ in scale")
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
 def test_huge_features_diverge_with_advice(solver, data):
     X, y = data

@@ -36,7 +36,7 @@ TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-5}
 
 def agree(ours, theirs, factor=1.0):
     ours, theirs = np.asarray(ours), np.asarray(theirs)
-    scale = max(np.abs(theirs).max(initial=0.0), 1e-30)
+    scale = max(np.abs(theirs).max(initial=0.0), 1.0)  # terms of order one may cancel to less
     assert_allclose(ours, theirs, rtol=0, atol=factor * TOLERANCE[theirs.dtype] * scale)
 
 
@@ -75,9 +75,9 @@ def compare_gradient(network, X, Y, w, theta, step, factor=1.0):
         agree(ours, np.asarray(theirs).astype(theta.dtype), factor)
 
 
-def compare_steps(network, optimizer, X, Y, w, theta, batch_size, n_steps=3, factor=1.0):
+def compare_steps(network, optimizer, X, Y, w, theta, batch_size, n_steps=3, factor=1.0, rate=0.1):
     order = np.random.default_rng(1).permutation(X.shape[0])
-    rates = np.array([0.1, 0.05, 0.02])[:n_steps]
+    rates = rate * np.array([1.0, 0.5, 0.2])[:n_steps]
     objective = Objective(batch_size, 0.8, 0.05)
     done, results = 0, []
     for engine in both(network, optimizer):
@@ -136,7 +136,7 @@ def compare_lion(network, optimizer, X, Y, w, theta):
     agree(results[0][1]["m"], gradient, 10)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)  # a gate must not depend on the day
 @given(
     loss=st.sampled_from(sorted(LOSS_CODES)),
     widths=st.lists(st.sampled_from([1, 7, 17, 33, 100]), min_size=0, max_size=3),
@@ -163,7 +163,9 @@ def test_odd_shapes(loss, widths, activation, n, n_in, targets, batch, dtype, we
     compare_gradient(network, X, Y, w, theta, step=2, factor=30)
     n_steps = min(3, -(-n // batch))
     sgd = Optimizer("sgd", momentum=0.5)
-    compare_steps(network, sgd, X, Y, w, theta, batch, n_steps, factor=100)
+    # steps that overshoot grow exponentially under a log link, and rounding with them
+    rate = 1e-3 if loss in ("poisson", "gamma", "gaussian") else 0.1
+    compare_steps(network, sgd, X, Y, w, theta, batch, n_steps, factor=100, rate=rate)
     predictions = []
     for engine in both(network, sgd):
         engine.load(theta)

@@ -522,6 +522,20 @@ def test_parameters_without_effect_are_named_in_one_warning(diabetes):
         planned(MLPRegressor, scoring="r2").fit(*diabetes)
 
 
+def test_features_of_very_different_scales_bring_one_warning(rng):
+    X, y = rng.normal(size=(3000, 4)), rng.normal(size=3000)
+    X[:, 3] = 0.0  # an empty column is no small one
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        planned(MLPRegressor).fit(X * [1.0, 1.0, 50.0, 1.0], y)
+        planned(MLPRegressor).fit(sp.csr_array(X * [1.0, 1.0, 1e4, 1.0]), y)
+    with pytest.warns(
+        UserWarning, match=r"column 2 spreads over .*e\+04, column \d over .*StandardScaler"
+    ) as caught:
+        planned(MLPRegressor).fit(X * [1.0, 1.0, 1e4, 1.0], y)
+    assert len(caught) == 1
+
+
 def test_verbose_prints_a_line_per_epoch(digits, capsys):
     planned(MLPSoftmaxClassifier, verbose=1, early_stopping=True, max_iter=3).fit(*digits)
     lines = capsys.readouterr().out.splitlines()

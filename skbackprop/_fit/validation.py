@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import _fit_context as fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -29,7 +30,8 @@ __all__ = ["check_constraints", "fit_context"]
 
 
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
-UNSCALED = 1e3  # a feature beyond this was probably never scaled
+UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
+SCALE_ROWS = 1000
 
 
 class DivergenceError(ValueError):
@@ -308,6 +310,29 @@ def warn_lbfgs(message: str, n_iter: int) -> None:
         ConvergenceWarning,
         stacklevel=4,
     )
+
+
+def warn_unscaled(X: Any) -> None:
+    """Say so if two features differ by more than UNSCALED in range and in standard deviation.
+
+    A sample of the rows tells. Either measure alone would blame features that are rarely different from zero;
+    sparse inputs, full of these, are not judged.
+    """
+    if sp.issparse(X):
+        return
+    some = X[:: max(1, X.shape[0] // SCALE_ROWS)].astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        std, span = some.std(axis=0), np.ptp(some, axis=0)
+    varies = span > 1e-6 * np.abs(some).max(axis=0)
+    small, large = np.argmin(np.where(varies, std, np.inf)), np.argmax(std)
+    if varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
+        warnings.warn(
+            f"Features differ in scale: column {large} spreads over {span[large]:.3g}, column {small} over "
+            f"{span[small]:.3g}. Networks learn badly from such inputs; put a StandardScaler in front: "
+            "make_pipeline(StandardScaler(), ...).",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def divergence(epoch: int, rate: float | None, X: Any, estimator: Any) -> DivergenceError:
