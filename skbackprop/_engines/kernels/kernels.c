@@ -13,7 +13,7 @@ static double now(void) {
 }
 
 /* Multiply-adds of a batch below which waking a second thread costs more than it brings. */
-enum { WORTH_A_THREAD = 3000000 };
+enum { WORTH_A_THREAD = 6000000 };
 
 static void enter(Net *net, long rows) {
   long work = 0;
