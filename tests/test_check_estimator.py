@@ -31,7 +31,8 @@ VARIANTS = [
     MLPSoftmaxClassifier(early_stopping=True),
     MLPRegressor(early_stopping=True),
     # alpha keeps float32 probabilities from rounding to 1, whose logarithm check_classifiers_train compares.
-    # L-BFGS computes in float64, Lion's steps are signs: weighted and repeated rows agree to 1e-7 (Adam: test_float32_sums).
+    # L-BFGS computes in float64, Lion's steps are signs: weighted and repeated rows agree to 1e-7. For Adam see
+    # test_float32_sums.
     MLPSoftmaxClassifier(dtype="float32", solver="lion", learning_rate_init=0.0003, alpha=10.0),
     MLPSoftmaxClassifier(dtype="float32", solver="lbfgs", max_iter=20, alpha=10.0),
     MLPRegressor(dtype="float32", solver="lbfgs", max_iter=20),
