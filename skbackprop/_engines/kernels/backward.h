@@ -19,9 +19,11 @@ static void loss_task(void *context, long index, int worker) {
   for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, b->n); i++) {
     long row = row_number(b, i);
     real *v = last->q + i * last->ld, w = b->in->weights ? ((const real *)b->in->weights)[row] : 1;
-    task->net->row_losses[i] = w * loss_row(&task->net->loss, v, (const real *)b->in->Y + row * n_targets);
-    for (long j = last->n_out; j < width; j++) v[j] = 0;
-    for (long j = 0; j < width; j += VW) store(v + j, load(v + j) * (w * task->scale));
+    task->net->row_losses[i] = w * loss_row(&task->net->loss, v, task->net->targets + i * padded(n_targets));
+    for (long j = 0; j < width; j += VW) {
+      vec delta = load(v + j) * (w * task->scale);
+      store(v + j, (vec)((ivec)delta & first_lanes(last->n_out - j)));
+    }
   }
 }
 

@@ -191,20 +191,18 @@ static void apply_vjp(int act, real *g, const real *q, long ld, long rows, long 
    v - largest - log_sum, exact also where a probability is nearly 1. Padding becomes 0. */
 static real softmax_row(real *v, long n, real *log_sum) {
   long width = padded(n);
-  for (long j = n; j < width; j++) v[j] = -(real)INFINITY;
-  vec top = load(v);
-  for (long j = VW; j < width; j += VW) {
+  vec top = all(-(real)INFINITY);
+  for (long j = 0; j < width; j += VW) {
     vec x = load(v + j);
-    top = pick(x > top, x, top);
+    top = pick((x > top) & first_lanes(n - j), x, top);
   }
   real largest = lanes_max(top);
   vec sums = all(0);
   for (long j = 0; j < width; j += VW) {
-    vec e = vexp(load(v + j) - largest);
+    vec e = (vec)((ivec)vexp(load(v + j) - largest) & first_lanes(n - j));
     store(v + j, e);
     sums += e;
   }
-  for (long j = n; j < width; j++) v[j] = 0; /* e^-inf was 0 in the sum, or NaN where the row is not finite */
   real sum = lanes_sum(sums), scale = 1 / sum;
   for (long j = 0; j < width; j += VW) store(v + j, load(v + j) * scale);
   if (log_sum) *log_sum = r_log(sum);

@@ -1,4 +1,4 @@
-/* Losses: value of a row, and delta = dE/dv in place of v. */
+/* Losses: value of a row, and delta = dE/dv in place of v. The row's targets y are padded with zeros. */
 #pragma once
 #include "elementwise.h"
 
@@ -30,14 +30,13 @@ static real softmax_loss_row(const Loss *L, real *v, const real *y) {
   long n = L->n_outputs, width = padded(n);
   real value = 0;
   if (L->loss == LOSS_CROSS_ENTROPY) {
-    real t[width], z[width], log_sum;
-    for (long j = 0; j < width; j++) t[j] = j < n ? y[j] : 0;
+    real z[width], log_sum;
     for (long j = 0; j < width; j += VW) store(z + j, load(v + j));
     real largest = softmax_row(v, n, &log_sum);
     vec values = all(0);
     for (long j = 0; j < width; j += VW) {
-      values += load(t + j) * (log_sum - (load(z + j) - largest));
-      store(v + j, load(v + j) - load(t + j));
+      values += load(y + j) * (log_sum - (load(z + j) - largest));
+      store(v + j, load(v + j) - load(y + j));
     }
     return lanes_sum(values);
   }

@@ -27,7 +27,7 @@ struct Net {
   Loss loss;
   Spec spec;
   double *quantiles;
-  real *theta, *gradient, *slots[MAX_SLOTS], *row_losses, *scratch;
+  real *theta, *gradient, *slots[MAX_SLOTS], *targets, *row_losses, *scratch;
   char *touched; /* rows of W[1] that sparse inputs of a batch meet */
   double mu_product;
   int n_threads, limit, team; /* most ever asked for, allowed now, at work now */
@@ -57,9 +57,8 @@ static void destroy(Net *net) {
     if (l->q != l->a) free(l->q);
     free(l->a), free(l->d), free(l->mask), free(l->delta), free(l->WT);
   }
-  free(net->layers), free(net->quantiles), free(net->theta), free(net->gradient), free(net->row_losses);
-  free(net->scratch);
-  free(net->touched);
+  free(net->layers), free(net->quantiles), free(net->theta), free(net->gradient), free(net->targets);
+  free(net->row_losses), free(net->scratch), free(net->touched);
   for (int s = 0; s < MAX_SLOTS; s++) free(net->slots[s]);
   free(net);
 }
@@ -124,10 +123,12 @@ static Net *create(const Spec *spec, long max_rows) {
 /* What only training needs, and what only dense inputs need, on first use; 0: out of memory. */
 static int need_training(Net *net) {
   if (!net->gradient) net->gradient = reals(net->n_padded);
+  if (!net->targets) net->targets = reals(net->max_rows * padded(net->loss.n_targets));
   if (!net->scratch) net->scratch = reals(net->scratch_size * net->n_threads);
   for (int s = 0; s < n_slots(net->spec.optimizer); s++)
     if (!net->slots[s]) net->slots[s] = reals(net->n_padded);
-  return net->gradient && net->scratch && net->slots[0] && (net->slots[1] || n_slots(net->spec.optimizer) == 1);
+  return net->gradient && net->targets && net->scratch && net->slots[0] &&
+         (net->slots[1] || n_slots(net->spec.optimizer) == 1);
 }
 
 static int need_input(Net *net, const RowsIn *rows) {

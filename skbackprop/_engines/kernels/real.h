@@ -63,19 +63,43 @@ INLINE long row_stride(long n) {
   return width * (long)sizeof(real) % 1024 == 0 ? width + VW : width;
 }
 
-/* Sum of the lanes, always in the same order. */
+/* The lanes of a vector before the n-th: those of a row that ends there. Writing into the others one by one instead
+   would make the next load of the whole vector wait for those stores. */
+INLINE ivec first_lanes(long n) {
+  ivec lane;
+  for (long i = 0; i < VW; i++) lane[i] = (integer)i;
+  return lane < (integer)MIN(n, VW);
+}
+
+/* Sum and maximum of the lanes: the vector is folded upon itself, half by half, always in this order. */
+typedef real vec32 __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));
+typedef real vec16 __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
+#if VECTOR_BYTES == 64
+#define FOLD(x, OP)                                                                                              \
+  vec32 half = OP(((const vec32 *)&x)[0], ((const vec32 *)&x)[1]);                                               \
+  vec16 quarter = OP(((const vec16 *)&half)[0], ((const vec16 *)&half)[1]);
+#elif VECTOR_BYTES == 32
+#define FOLD(x, OP) vec16 quarter = OP(((const vec16 *)&x)[0], ((const vec16 *)&x)[1]);
+#else
+#define FOLD(x, OP) vec16 quarter = x;
+#endif
+#if REAL_BITS == 32
+#define FOLDED(OP) OP(OP(quarter[0], quarter[2]), OP(quarter[1], quarter[3]))
+#else
+#define FOLDED(OP) OP(quarter[0], quarter[1])
+#endif
+#define ADD(a, b) ((a) + (b))
+#define GREATER(a, b) ((a) > (b) ? (a) : (b))
+#define MASK(a, b) __typeof__((a) > (b))
+#define GREATER_LANES(a, b)                                                                                      \
+  (__typeof__(a))((((a) > (b)) & (MASK(a, b))(a)) | (~((a) > (b)) & (MASK(a, b))(b)))
+
 INLINE real lanes_sum(vec x) {
-  real t[VECTOR_BYTES / sizeof(real)];
-  store(t, x);
-  for (long half = VW / 2; half > 0; half /= 2)
-    for (long i = 0; i < half; i++) t[i] += t[i + half];
-  return t[0];
+  FOLD(x, ADD)
+  return FOLDED(ADD);
 }
 
 INLINE real lanes_max(vec x) {
-  real t[VECTOR_BYTES / sizeof(real)];
-  store(t, x);
-  for (long half = VW / 2; half > 0; half /= 2)
-    for (long i = 0; i < half; i++) t[i] = t[i] > t[i + half] ? t[i] : t[i + half];
-  return t[0];
+  FOLD(x, GREATER_LANES)
+  return FOLDED(GREATER);
 }
