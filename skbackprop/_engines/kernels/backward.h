@@ -27,15 +27,15 @@ static void loss_task(void *context, long index, int worker) {
   }
 }
 
-enum { TRANSPOSE_ROWS = 16 };
-
 static void transpose_task(void *context, long index, int worker) {
   (void)worker;
   const Context *c = context;
   const Layer *l = c->layer;
   const real *W = weights(c->net, l - c->net->layers);
-  long i0 = index * TRANSPOSE_ROWS, i1 = MIN(i0 + TRANSPOSE_ROWS, l->n_in);
-  for (long j = 0; j < l->n_out; j++)
+  long i0 = index * VW, i1 = MIN(i0 + VW, l->n_in), j = 0;
+  for (; i1 - i0 == VW && j + VW <= l->n_out; j += VW)
+    transpose_square(W + i0 * l->ldw + j, l->ldw, l->WT + j * l->ldt + i0, l->ldt);
+  for (; j < l->n_out; j++)
     for (long i = i0; i < i1; i++) l->WT[j * l->ldt + i] = W[i * l->ldw + j];
 }
 
@@ -51,7 +51,7 @@ static void softmax_vjp_rows(void *context, long index, int worker) {
 static void pass_down(Net *net, long h, long n, const real *delta, int drops) {
   Layer *l = &net->layers[h], *below = &net->layers[h - 1];
   Context up = {net, l, n, drops, 1}, c = {net, below, n, drops, 1};
-  pool_run(net->team, (l->n_in + TRANSPOSE_ROWS - 1) / TRANSPOSE_ROWS, transpose_task, &up);
+  pool_run(net->team, (l->n_in + VW - 1) / VW, transpose_task, &up);
   Gemm gemm = {n, padded(l->n_in), l->n_out, delta, l->ld, 1, l->WT, l->ldt, below->delta, below->ld, NULL, 0,
                finish_backward, &c};
   multiply(net, gemm);

@@ -103,3 +103,31 @@ INLINE real lanes_max(vec x) {
   FOLD(x, GREATER_LANES)
   return FOLDED(GREATER);
 }
+
+/* Two vectors' first (0) or second (1) halves, lane by lane in turn. */
+INLINE vec riffle(vec a, vec b, int half) {
+#ifdef __clang__
+  vec c;
+  for (long i = 0; i < VW; i++) c[i] = (i % 2 ? b : a)[i / 2 + half * VW / 2];
+  return c;
+#else
+  ivec from;
+  for (long i = 0; i < VW; i++) from[i] = (integer)(i / 2 + i % 2 * VW + half * VW / 2);
+  return __builtin_shuffle(a, b, from);
+#endif
+}
+
+/* A square of as many rows as a vector has lanes: its transpose is what log2 of that many riffles make of it. */
+NOINLINE void transpose_square(const real *from, long ld_from, real *to, long ld_to) {
+  vec x[VECTOR_BYTES / sizeof(real)];
+  for (int i = 0; i < VW; i++) x[i] = load(from + i * ld_from);
+  for (int round = 1; round < VW; round *= 2) {
+    vec y[VECTOR_BYTES / sizeof(real)];
+    for (int i = 0; i < VW / 2; i++) {
+      y[2 * i] = riffle(x[i], x[i + VW / 2], 0);
+      y[2 * i + 1] = riffle(x[i], x[i + VW / 2], 1);
+    }
+    for (int i = 0; i < VW; i++) x[i] = y[i];
+  }
+  for (int i = 0; i < VW; i++) store(to + i * ld_to, x[i]);
+}
