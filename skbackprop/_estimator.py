@@ -406,13 +406,18 @@ class BaseMLP(BaseEstimator, ABC):
             check_is_fitted(self)
         theta = self._theta()
         wide = theta.dtype == np.float64
-        if not validation.is_plain(self, X):
-            X = validation.check_rows(self, X, reset=False, dtypes=np.float64 if wide else FLOATS["auto"])
+        dtypes = np.float64 if wide else FLOATS["auto"]
+        checked = not validation.is_plain(self, X)
+        if checked:
+            X = validation.check_rows(self, X, reset=False, dtypes=dtypes)
         dtype = np.float64 if wide else X.dtype
         with self._serving.engine(self._network, self.engine, self.n_threads) as engine:
             engine.load(theta.astype(dtype, copy=False))
             with np.errstate(over="ignore"):
-                return engine.predict(X.astype(dtype, copy=False), link=link)
+                output = engine.predict(X.astype(dtype, copy=False), link=link, checked=checked)
+        if output is None:
+            validation.check_rows(self, X, reset=False, dtypes=dtypes)  # says what is not finite
+        return output
 
     def __getstate__(self):
         """Leave out what the copy makes anew, in memory of its own."""

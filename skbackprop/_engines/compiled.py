@@ -213,16 +213,18 @@ class CompiledEngine:
         self.step = first_step + done
         return sums, done
 
-    def predict(self, X, link: bool = True):
-        """Output of the network for the rows of X: link(v[H]), or v[H] itself."""
+    def predict(self, X, link: bool = True, checked: bool = True):
+        """Output of the network for the rows of X: link(v[H]), or v[H] itself.
+
+        None if X was not checked before and holds NaN or infinity: told on the way, as X is read only once.
+        """
         out = np.empty((X.shape[0], self.network.sizes[-1]), dtype=self.dtype)
         if X.shape[0] <= FEW_ROWS and not self._is_filled and not sp.issparse(X):
-            self._need(FEW_ROWS, filled=False).predict_few(self._rows(X), self._theta, out, link)
-            return out
+            net = self._need(FEW_ROWS, filled=False)
+            return out if net.predict_few(self._rows(X), self._theta, out, link, checked) else None
         net = self._need(min(X.shape[0], BLOCK_ROWS))
         net.set_threads(resolve_threads(_cpu, self.n_threads))
-        net.predict(self._rows(X), out, link)
-        return out
+        return out if net.predict(self._rows(X), out, link, checked) else None
 
     def _rows(self, X: Any) -> Any:
         """X as the kernels take it: a contiguous matrix, or the three arrays of CSR."""

@@ -118,9 +118,14 @@ class ReferenceEngine:
                 break
         return (loss_sum, weight_sum), done
 
-    def predict(self, X, link: bool = True):
-        """Output of the network for the rows of X: link(v[H]), or v[H] itself."""
+    def predict(self, X, link: bool = True, checked: bool = True):
+        """Output of the network for the rows of X: link(v[H]), or v[H] itself.
+
+        None if X was not checked before and holds NaN or infinity.
+        """
         xp, network = self.xp, self.network
+        if not checked and not xp.all(xp.isfinite(X)):
+            return None
         P, keep = Parameters(xp, network, self.theta), [lambda x: x] * network.n_layers
         blocks = []
         for start in range(0, X.shape[0], PREDICT_ROWS):

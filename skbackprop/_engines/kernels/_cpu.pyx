@@ -42,8 +42,8 @@ cdef extern from "kernels.h" nogil:
         void (*apply)(Net *, const void *, double, long) noexcept nogil
         long (*train)(Net *, const RowsIn *, const int64_t *, long, const double *, long, long, double, double, long,
                       double, double *) noexcept nogil
-        void (*predict)(Net *, const RowsIn *, void *, int) noexcept nogil
-        void (*predict_few)(Net *, const RowsIn *, const void *, void *, int) noexcept nogil
+        int (*predict)(Net *, const RowsIn *, void *, int, int) noexcept nogil
+        int (*predict_few)(Net *, const RowsIn *, const void *, void *, int, int) noexcept nogil
         void (*set_extra)(Net *, double) noexcept nogil
         double (*get_extra)(const Net *) noexcept nogil
         void (*set_threads)(Net *, int) noexcept nogil
@@ -234,17 +234,21 @@ cdef class CpuNet:
             raise MemoryError("not enough memory for the gradient and the optimizer")
         return (sums[0], sums[1]), done
 
-    def predict(self, X, out, bint link):
-        """Outputs of the last layer, through the link or raw."""
+    def predict(self, X, out, bint link, bint checked):
+        """Outputs of the last layer, through the link or raw; False if X was not checked and is not finite."""
         cdef RowsIn rows = self.rows(X, None, None)
         cdef void *p = address(out, True)
+        cdef bint is_finite
         with nogil:
-            self.kernels.predict(self.net, &rows, p, link)
+            is_finite = self.kernels.predict(self.net, &rows, p, link, checked)
+        return is_finite
 
-    def predict_few(self, X, flat, out, bint link):
+    def predict_few(self, X, flat, out, bint link, bint checked):
         """The same for up to max_rows rows, straight from a flat vector."""
         cdef RowsIn rows = self.rows(X, None, None)
         cdef const void *theta = address(flat)
         cdef void *p = address(out, True)
+        cdef bint is_finite
         with nogil:
-            self.kernels.predict_few(self.net, &rows, theta, p, link)
+            is_finite = self.kernels.predict_few(self.net, &rows, theta, p, link, checked)
+        return is_finite

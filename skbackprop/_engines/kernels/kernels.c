@@ -123,23 +123,64 @@ static long train(Net *net, const RowsIn *rows, const int64_t *order, long n_ord
   return done;
 }
 
-static void predict(Net *net, const RowsIn *rows, void *out, int link) {
-  Layer *last = &net->layers[net->H];
+/* Whether n numbers are finite: x - x is 0 then, and NaN otherwise. */
+static int all_finite(const real *x, long n) {
+  vec sums = all(0);
+  real rest = 0;
+  long j = 0;
+  for (; j + VW <= n; j += VW) sums += load(x + j) - load(x + j);
+  for (; j < n; j++) rest += x[j] - x[j];
+  return lanes_sum(sums) + rest == 0;
+}
+
+typedef struct {
+  const Net *net;
+  const RowsIn *rows;
+  real *out;
+  long first, n; /* the rows of a block */
+  int link, is_finite;
+} Prediction;
+
+static void look_for_nan(void *context, long index, int worker) {
+  (void)worker;
+  Prediction *p = context;
+  const real *X = p->rows->X;
+  for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, p->n); i++)
+    if (!all_finite(X + (p->first + i) * p->rows->row_stride, p->net->layers[0].n_out))
+      __atomic_store_n(&p->is_finite, 0, __ATOMIC_RELAXED);
+}
+
+static void write_out(void *context, long index, int worker) {
+  (void)worker;
+  const Prediction *p = context;
+  const Layer *last = &p->net->layers[p->net->H];
+  for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, p->n); i++) {
+    real *v = last->q + i * last->ld;
+    if (p->link) link_row(&p->net->loss, v);
+    memcpy(p->out + (p->first + i) * last->n_out, v, (size_t)last->n_out * sizeof(real));
+  }
+}
+
+/* Blocks of rows that fit the cache. To look for NaN also brings them there, at the memory's full speed. */
+static int predict(Net *net, const RowsIn *rows, void *out, int link, int checked) {
   unsigned long mode = flush_denormals();
+  long block = MAX(CACHE_BYTES / (net->layers[0].n_out * (long)sizeof(real)), 64) / MR * MR;
+  Prediction p = {net, rows, out, 0, 0, link, 1};
   enter(net, MIN(rows->n_rows, net->max_rows));
-  for (long first = 0; first < rows->n_rows; first += net->max_rows) {
-    Batch batch = {rows, NULL, first, MIN(net->max_rows, rows->n_rows - first), -1, 0};
+  block = MIN(block * net->team, net->max_rows);
+  for (; p.first < rows->n_rows && p.is_finite; p.first += block) {
+    p.n = MIN(block, rows->n_rows - p.first);
+    Batch batch = {rows, NULL, p.first, p.n, -1, 0};
     BatchTask task = {net, &batch};
-    if (rows->data) pool_run(net->team, (batch.n + GATHER_ROWS - 1) / GATHER_ROWS, gather_task, &task);
-    forward(net, &batch, (const real *)rows->X + first * rows->row_stride, rows->row_stride, 0);
-    for (long i = 0; i < batch.n; i++) {
-      real *v = last->q + i * last->ld;
-      if (link) link_row(&net->loss, v);
-      memcpy((real *)out + (first + i) * last->n_out, v, (size_t)last->n_out * sizeof(real));
-    }
+    long n_tasks = (p.n + GATHER_ROWS - 1) / GATHER_ROWS;
+    if (rows->data) pool_run(net->team, n_tasks, gather_task, &task);
+    else if (!checked) pool_run(net->team, n_tasks, look_for_nan, &p);
+    forward(net, &batch, (const real *)rows->X + p.first * rows->row_stride, rows->row_stride, 0);
+    pool_run(net->team, n_tasks, write_out, &p);
   }
   leave(net);
   restore_mode(mode);
+  return p.is_finite;
 }
 
 /* v = b + a W with rows of W as they come, one row of `a` at a time: for so few rows W is read once either way. */
@@ -153,7 +194,9 @@ static void row_times_matrix(const real *a, const real *block, long n_in, long n
   }
 }
 
-static void predict_few(Net *net, const RowsIn *rows, const void *flat, void *out, int link) {
+static int predict_few(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked) {
+  for (long i = 0; i < rows->n_rows; i++)
+    if (!checked && !all_finite((const real *)rows->X + i * rows->row_stride, net->layers[0].n_out)) return 0;
   unsigned long mode = flush_denormals();
   const Layer *last = &net->layers[net->H];
   const real *block = flat;
@@ -172,6 +215,7 @@ static void predict_few(Net *net, const RowsIn *rows, const void *flat, void *ou
   for (long i = 0; i < rows->n_rows; i++)
     memcpy((real *)out + i * last->n_out, last->q + i * last->ld, (size_t)last->n_out * sizeof(real));
   restore_mode(mode);
+  return 1;
 }
 
 static void set_extra(Net *net, double mu_product) { net->mu_product = mu_product; }

@@ -51,9 +51,10 @@ typedef struct {
   void (*apply)(Net *net, const void *flat, double rate, long t);
   long (*train)(Net *net, const RowsIn *rows, const int64_t *order, long n_order, const double *rates, long n_rates,
                 long batch_size, double mean_weight, double penalty, long first_step, double seconds, double sums[2]);
-  void (*predict)(Net *net, const RowsIn *rows, void *out, int link);
+  /* 0, and no prediction, if dense rows that were not `checked` hold NaN or infinity. */
+  int (*predict)(Net *net, const RowsIn *rows, void *out, int link, int checked);
   /* The same bits for up to max_rows dense rows, straight from a flat vector that need not be set before. */
-  void (*predict_few)(Net *net, const RowsIn *rows, const void *flat, void *out, int link);
+  int (*predict_few)(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked);
   void (*set_extra)(Net *net, double mu_product);
   double (*get_extra)(const Net *net);
   void (*set_threads)(Net *net, int n_threads);
