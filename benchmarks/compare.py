@@ -1,4 +1,4 @@
-"""Side by side with scikit-learn, torch and, where it is installed, XLA; and with the machine's own peak.
+"""Side by side with scikit-learn, torch, XLA and onnxruntime where they are installed, and the machine's own peak.
 
     python benchmarks/compare.py [--quick] [--threads 1] [--works W1 W2] [--data DIR] [--out FOLDER]
 
@@ -32,6 +32,7 @@ import skbackprop
 from skbackprop import MLPSoftmaxClassifier
 from skbackprop._engines.compiled import _cpu, level
 
+MEAN_OF = ("W1", "W2", "W3", "W4", "W5", "W6")
 FOREVER = 10**6  # epochs of patience: every contestant makes all of its epochs
 
 
@@ -155,8 +156,36 @@ def xla(X, y, hidden, threads, batch_size, max_iter, **params):
     return fit
 
 
+def onnxruntime_session(model, threads):
+    """A fitted scikit-learn model with one hidden layer of ReLU, for onnxruntime: gives probabilities."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    names = ["W1", "W2", "b1", "b2"]
+    arrays = [A.astype(np.float32) for A in (*model.coefs_, *model.intercepts_)]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["X", "W1", "b1"], ["v1"]),
+            helper.make_node("Relu", ["v1"], ["a1"]),
+            helper.make_node("Gemm", ["a1", "W2", "b2"], ["v2"]),
+            helper.make_node("Softmax", ["v2"], ["p"]),
+        ],
+        "mlp",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [None, model.n_features_in_])],
+        [helper.make_tensor_value_info("p", TensorProto.FLOAT, [None, model.n_outputs_])],
+        [numpy_helper.from_array(A, name) for A, name in zip(arrays, names, strict=True)],
+    )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    session = onnxruntime.InferenceSession(
+        network.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return lambda X: session.run(None, {"X": X})
+
+
 CONTESTANTS = {"skbackprop": ours, "scikit-learn": scikit_learn, "torch": torch_eager, "XLA": xla}
-NEEDS = {"torch": "torch", "XLA": "jax"}
+NEEDS = {"torch": "torch", "XLA": "jax", "onnxruntime": "onnxruntime"}
 
 
 # ------------------------------------------------------------------------------------- works ----
@@ -212,27 +241,26 @@ def prepared_fit(work, names, threads):
 def others(arguments):
     """Works that are not plain fits: name: (what it is, function of the threads giving the runs)."""
 
-    def models(threads):
+    def predictors(threads):
         X, y = images(arguments.data, 60_000 // (10 if arguments.quick else 1))
         params = {"hidden_layer_sizes": (100,), "max_iter": 1, "batch_size": 200}
-        return (
-            X,
-            MLPSoftmaxClassifier(**params, n_threads=threads).fit(X, y),
-            MLPClassifier(**params).fit(X, y),
-        )
+        model = MLPClassifier(**params).fit(X, y)
+        runs = {
+            "skbackprop": MLPSoftmaxClassifier(**params, n_threads=threads).fit(X, y).predict_proba,
+            "scikit-learn": model.predict_proba,
+        }
+        if installed("onnxruntime"):
+            runs["onnxruntime"] = onnxruntime_session(model, threads)
+        return X, runs
 
     def predict(threads):
-        X, a, b = models(threads)
-        return {"skbackprop": lambda: a.predict_proba(X), "scikit-learn": lambda: b.predict_proba(X)}
+        X, runs = predictors(threads)
+        return {name: lambda run=run: run(X) for name, run in runs.items()}
 
     def predict_one(threads):
-        X, a, b = models(threads)
+        X, runs = predictors(threads)
         row = X[:1].copy()
-        many = range(500)
-        return {
-            "skbackprop": lambda: [a.predict_proba(row) for _ in many],
-            "scikit-learn": lambda: [b.predict_proba(row) for _ in many],
-        }
+        return {name: lambda run=run: [run(row) for _ in range(500)] for name, run in runs.items()}
 
     def lbfgs(threads):
         X, y = digits()
@@ -296,7 +324,7 @@ def main():
     flags = f"--xla_cpu_multi_thread_eigen={str(arguments.threads > 1).lower()}"
     os.environ.setdefault("XLA_FLAGS", f"{flags} intra_op_parallelism_threads={arguments.threads}")
     warnings.simplefilter("ignore")
-    names = [name for name in CONTESTANTS if installed(name)]
+    names = [name for name in [*CONTESTANTS, "onnxruntime"] if installed(name)]
     results = []
     with threadpoolctl.threadpool_limits(arguments.threads):
         peak = {bits: arguments.threads * _cpu.fma_rate(level(), bits) for bits in (32, 64)}
@@ -337,7 +365,7 @@ def report(results, names, arguments, peak):
     head = ["", "work", "skbackprop", *(f"{name} / skbackprop" for name in peers), "peak"]
     means = []
     for name in peers:
-        ratios = [r["ratios"][name] for r in results if r["work"] in ("W1", "W2", "W3", "W4", "W5", "W6")]
+        ratios = [r["ratios"][name] for r in results if r["work"] in MEAN_OF and name in r["ratios"]]
         means.append(f"{statistics.geometric_mean(ratios):.2f}" if ratios else "")
     facts = (
         f"{platform.processor() or platform.machine()}, level {level()}, {arguments.threads} thread(s), "
