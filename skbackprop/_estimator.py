@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.metrics import get_scorer
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -296,6 +295,8 @@ class BaseMLP(BaseEstimator, ABC):
 
     def _validator(self, held_out: Sample, dtype: Any):
         """Make the function theta -> validation loss, score."""
+        from sklearn.metrics import get_scorer  # here, as its import takes longer than that of this package
+
         network, scoring = self._network, self.scoring
         engine = self._engine()
         Y, X = self._encode(held_out, dtype), held_out.X.astype(dtype, copy=False)

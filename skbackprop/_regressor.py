@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.metrics import d2_pinball_score
 from sklearn.utils.metaestimators import available_if
 
 from skbackprop._documentation import document
@@ -200,6 +199,9 @@ default='squared_error'
         """
         if not hasattr(self, "_network") or self._network.loss != "quantile":
             return super().score(X, y, sample_weight)
+        # here, as its import takes longer than that of this package
+        from sklearn.metrics import d2_pinball_score
+
         levels = self._network.loss_args.quantiles
         prediction = self.predict(X).reshape(len(y), len(self.target_shift_), len(levels))
         y = np.reshape(y, (len(y), -1))

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 
 import joblib
 import numpy as np
@@ -281,6 +282,23 @@ def test_the_callers_input_is_not_written_and_may_be_a_read_only_map(rng, tmp_pa
     assert_array_equal(mapped, X)
 
 
+def test_a_map_of_a_file_is_never_copied_into_memory(tmp_path, rng):
+    X = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.float32, (20_000, 500))
+    X[:] = rng.random(500, dtype=np.float32)
+    X[np.arange(20_000), np.arange(20_000) % 500] += 1.0
+    X.flush()
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    y = np.arange(20_000) % 500 // 250
+    tracemalloc.start()
+    try:
+        model = MLPSoftmaxClassifier((8,), max_iter=1, learning_rate="cosine").fit(X, y)
+        model.predict_proba(X)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < X.nbytes / 4
+
+
 def test_the_floating_point_mode_is_restored(digits):
     tiny = np.array([1e-310])
     MLPSoftmaxClassifier(learning_rate="cosine", max_iter=2).fit(*digits).predict(digits[0])
@@ -392,7 +410,7 @@ def test_many_python_threads_and_processes_at_once(cls, digits):
 # ---------------------------------------------------------------------------------------- threads ----
 
 
-def test_threadpoolctl_knows_and_limits_the_kernels():
+def test_t16_threadpoolctl_knows_and_limits_the_kernels():
     found = [lib for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "skbackprop"]
     assert len(found) == 1
     before = _cpu.get_num_threads()
@@ -402,14 +420,14 @@ def test_threadpoolctl_knows_and_limits_the_kernels():
 
 
 @pytest.mark.parametrize(("variable", "expected"), [("1", 1), ("2,1", 2), ("1000", None), ("junk", None)])
-def test_omp_num_threads_is_honoured(variable, expected):
+def test_t16_omp_num_threads_is_honoured(variable, expected):
     cpus = len(os.sched_getaffinity(0))
     code = "from skbackprop._engines.compiled import _cpu; print(_cpu.get_num_threads())"
     found = int(run_python(code, OMP_NUM_THREADS=variable).stdout)
     assert found == (cpus if expected is None else min(expected, cpus))
 
 
-def test_joblibs_inner_limit_reaches_the_workers():
+def test_t16_joblibs_inner_limit_reaches_the_workers():
     with joblib.parallel_config("loky", n_jobs=2, inner_max_num_threads=1):
         # by its name, for a worker imports no test module
         ask = "__import__('skbackprop._engines.compiled', fromlist=['_cpu'])._cpu.get_num_threads()"

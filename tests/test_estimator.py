@@ -317,7 +317,7 @@ def test_clone_and_copy(digits):
 # --------------------------------------------------------------------- stopping, warm starts ----
 
 
-def test_own_validation_set_with_weights(digits):
+def test_t11_own_validation_set_with_weights(digits):
     X, y = digits
     w = np.arange(300) % 2 + 0.5
     model = planned(MLPSoftmaxClassifier, early_stopping=True, max_iter=8)
@@ -348,7 +348,7 @@ def test_early_stopping_with_lbfgs_restores_the_best(digits):
 
 
 @pytest.mark.parametrize("scoring", ["f1_macro", "neg_log_loss", "roc_auc_ovr"])
-def test_any_scorer_decides(scoring, digits):
+def test_t11_any_scorer_decides(scoring, digits):
     X, y = digits[0][:600], digits[1][:600]
     model = planned(MLPSoftmaxClassifier, early_stopping=True, scoring=scoring)
     model.fit(X[:400], y[:400], X_val=X[400:], y_val=y[400:])
@@ -447,7 +447,7 @@ def test_partial_fit_out_of_core_learns(digits):
     assert model.score(X[1200:], y[1200:]) > 0.88
 
 
-def test_partial_fit_counts_patience_restores_the_best_and_rests(digits):
+def test_t12_partial_fit_counts_patience_restores_the_best_and_rests(digits):
     X, y = digits[0][:300], digits[1][:300]
     val = {"X_val": digits[0][300:400], "y_val": digits[1][300:400]}
     model = MLPSoftmaxClassifier((20,), early_stopping=True, n_iter_no_change=3, learning_rate_init=0.05, tol=0.0,

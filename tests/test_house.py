@@ -152,3 +152,17 @@ def test_show_config(capsys):
     assert lines["version"] == skbackprop.__version__
     assert lines["CPU level"] in lines["levels of this build"].split(", ")
     assert int(lines["threads"]) >= 1
+
+
+def test_the_import_adds_no_heavy_module_to_scikit_learns():
+    heavy = "[m for m in ('sklearn.metrics', 'sklearn.preprocessing', 'pandas') if m in sys.modules]"
+    loaded = [
+        subprocess.run(
+            [sys.executable, "-P", "-c", f"import sys, sklearn{ours}; print({heavy})"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for ours in ("", ", skbackprop")
+    ]
+    assert loaded[0] == loaded[1]

@@ -1,10 +1,14 @@
-"""One test for each behaviour of scikit-learn's MLP that this package must not have."""
+"""One test for each behaviour of scikit-learn's MLP that this package must not have.
+
+Named after the row of the migration table; T11 and T12 are in test_estimator.py, T15 and T16 in test_compiled.py.
+"""
 
 import warnings
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.special import softmax
 from sklearn.base import clone
 from sklearn.datasets import make_regression
 from sklearn.exceptions import ConvergenceWarning
@@ -133,6 +137,32 @@ def test_t7_tol_is_relative_to_the_loss_of_the_best_constant():
         MLPRegressor(tol=0.01, max_iter=500, random_state=0).fit(X, unit * y).n_iter_ for unit in (1e-4, 1e4)
     )
     assert small == large
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_t8_schedules_act_on_every_solver_and_count_steps(solver, digits):
+    X, y = digits[0][:400], np.eye(10)[digits[1][:400]]
+    rate, power_t, n_steps = 0.05, 0.7, 8  # 4 minibatches an epoch
+    plain = {"momentum": 0.0, "nesterovs_momentum": False} if solver == "sgd" else {}
+    model = MLPSoftmaxClassifier(
+        (), solver=solver, learning_rate="invscaling", learning_rate_init=rate, power_t=power_t, batch_size=100,
+        max_iter=2, shuffle=False, alpha=0.0, random_state=0, **plain,
+    ).fit(X, digits[1][:400])  # fmt: skip
+    start = clone(model).set_params(learning_rate_init=1e-300).fit(X, digits[1][:400])
+    W, b = start.coefs_[0].copy(), start.intercepts_[0].copy()
+    m = v = 0.0
+    for t in range(n_steps):
+        rows = slice(t % 4 * 100, t % 4 * 100 + 100)
+        p = softmax(X[rows] @ W + b, axis=1)
+        delta = (p - y[rows]) / 100
+        g = np.vstack([delta.sum(axis=0), X[rows].T @ delta])
+        if solver == "adam":
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+            g = m / (1 - 0.9 ** (t + 1)) / (np.sqrt(v / (1 - 0.999 ** (t + 1))) + 1e-8)
+        step = rate / (t + 1) ** power_t * g
+        W, b = W - step[1:], b - step[0]
+    assert_allclose(model.coefs_[0], W, atol=1e-12)
+    assert_allclose(model.intercepts_[0], b, atol=1e-12)
 
 
 @pytest.mark.parametrize("n_iter_no_change", [1, 3, 10])

@@ -336,7 +336,7 @@ def warn_unscaled(X: Any) -> None:
 
 def divergence(epoch: int, rate: float | None, X: Any, estimator: Any) -> DivergenceError:
     """Name the epoch, the rate and the likely cause; the estimator holds the last finite model."""
-    largest = float(abs(X).max())
+    largest = float(max(X.max(), -X.min()))
     cause = (
         f"the features reach {largest:.3g}: put a StandardScaler in front (make_pipeline(StandardScaler(), ...))"
         if largest > UNSCALED
