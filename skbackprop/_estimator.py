@@ -219,7 +219,7 @@ class BaseMLP(BaseEstimator, ABC):
                 if self.solver == "lbfgs":
                     outcome = self._run_lbfgs(rows, theta, monitor)
                 else:
-                    outcome = self._run_minibatches(rows, theta, monitor, progress, max_iter)
+                    outcome = self._run_minibatches(rows, theta, monitor, progress, max_iter, partial)
         except Diverged as error:
             self._finish(Outcome(error.theta), monitor, progress, result_dtype)
             del self._interrupt
@@ -317,7 +317,7 @@ class BaseMLP(BaseEstimator, ABC):
         return validate
 
     def _run_minibatches(
-        self, rows: Rows, theta: Any, monitor: Monitor, progress: Progress, max_iter: int
+        self, rows: Rows, theta: Any, monitor: Monitor, progress: Progress, max_iter: int, partial: bool
     ) -> Outcome:
         progress.n_rows += rows.n
         progress.weight_sum += rows.weight_sum
@@ -341,7 +341,7 @@ class BaseMLP(BaseEstimator, ABC):
         engine = self._engine()
         engine.load(theta, progress.state, objective)
         before = len(monitor.history.loss_curve)
-        outcome = train(engine, rows, objective, plan, monitor, progress.rng)
+        outcome = train(engine, rows, objective, plan, monitor, progress.rng, keep_memory=partial)
         progress.state, progress.steps = outcome.state, outcome.steps
         progress.plateau_factor = plan.plateau_factor
         progress.rows_visited += rows.n * (len(monitor.history.loss_curve) - before)

@@ -156,15 +156,17 @@ class CompiledEngine:
                 net.set(slot, np.ascontiguousarray(state[name], dtype=self.dtype))
             net.mu_product = state.get("mu_product", 1.0)
 
-    def dump(self) -> tuple[Any, dict]:
-        """Give parameters and optimizer memory back, as copies."""
+    def dump(self, memory: bool = True) -> tuple[Any, dict | None]:
+        """Give the parameters and, if asked for, the optimizer's memory back, as they are now."""
+        return self._copy(-1) if self._is_filled else self._theta, self._memory() if memory else None
+
+    def _memory(self) -> dict:
         if not self._is_filled:
-            state = self.rule.init(np, self._theta) if self._state is None else dict(self._state)
-            return self._theta.copy(), state
-        state = {name: self._copy(slot) for slot, name in enumerate(self.rule.slots)}
+            return self.rule.init(np, self._theta) if self._state is None else self._state
+        memory = {name: self._copy(slot) for slot, name in enumerate(self.rule.slots)}
         if "mu_product" in self.rule.init(np, np.zeros(1)):
-            state["mu_product"] = self.net.mu_product
-        return self._copy(-1), state
+            memory["mu_product"] = self.net.mu_product
+        return memory
 
     def _copy(self, slot: int) -> Any:
         flat = np.empty(self.network.n_parameters, dtype=self.dtype)

@@ -66,9 +66,9 @@ class ReferenceEngine:
         zeros = [None, *(xp.zeros_like(b) for b in ones.b[1:])]
         self.is_weight = flatten(xp, ones.W, zeros)  # biases are neither penalised nor decayed
 
-    def dump(self) -> tuple[Any, dict]:
-        """Give parameters and optimizer memory back."""
-        return self.theta, self.state
+    def dump(self, memory: bool = True) -> tuple[Any, dict | None]:
+        """Give the parameters and, if asked for, the optimizer's memory back, as they are now."""
+        return self.theta, self.state if memory else None
 
     def loss_and_gradient(self, X, Y, weights, step: int | None = None, row_offset: int = 0):
         """Sum of w * loss, its gradient, sum of w: sums, so that shards add up (D7)."""

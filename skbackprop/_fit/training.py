@@ -89,13 +89,22 @@ class Diverged(Exception):
         self.epoch, self.rate, self.theta = epoch, rate, theta
 
 
-def train(engine: Any, rows: Rows, objective: Objective, plan: Plan, monitor: Monitor, rng: Any) -> Outcome:
+def train(
+    engine: Any,
+    rows: Rows,
+    objective: Objective,
+    plan: Plan,
+    monitor: Monitor,
+    rng: Any,
+    keep_memory: bool = True,
+) -> Outcome:
     """Train up to max_iter epochs; the engine is loaded, and keeps the last parameters.
 
+    keep_memory: the outcome holds the optimizer's memory, for training that goes on.
     Ctrl-C ends training as patience does, with the interrupt noted in the outcome.
     """
     step, n_steps = plan.first_step, objective.n_steps(rows.n)
-    finite, _ = engine.dump()
+    finite, _ = engine.dump(memory=False)
     outcome = Outcome(finite)
     try:
         for _ in range(plan.max_iter):
@@ -103,7 +112,7 @@ def train(engine: Any, rows: Rows, objective: Objective, plan: Plan, monitor: Mo
             order = epoch_order(rng, rows.n, plan.shuffle)
             loss = run_epoch(engine, rows, order, rates, step, objective.batch_size)
             step += n_steps
-            theta, _ = engine.dump()
+            theta, _ = engine.dump(memory=False)
             if not (np.isfinite(loss) and np.isfinite(np.sum(theta))):
                 raise Diverged(len(monitor.history.loss_curve) + 1, float(rates.max()), finite)
             finite = theta
@@ -114,7 +123,7 @@ def train(engine: Any, rows: Rows, objective: Objective, plan: Plan, monitor: Mo
                 monitor.patience.waited = 0
     except KeyboardInterrupt as interrupt:
         outcome.interrupt = interrupt
-    outcome.theta, outcome.state = engine.dump()
+    outcome.theta, outcome.state = engine.dump(memory=keep_memory)
     outcome.steps = step
     return outcome
 

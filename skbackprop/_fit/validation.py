@@ -206,7 +206,9 @@ def is_plain(estimator: Any, X: Any) -> bool:
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in PLAIN or not X.flags.c_contiguous:
         return False
     return (
-        X.shape[0] > 0 and X.shape[1] == estimator.n_features_in_ and not hasattr(estimator, "feature_names_in_")
+        X.shape[0] > 0
+        and X.shape[1] == estimator.n_features_in_
+        and not hasattr(estimator, "feature_names_in_")
     )
 
 
