@@ -73,6 +73,21 @@ def test_gradient_of_every_combination(loss, activation, depth, weighted, target
     assert check_gradients(model, X, y, weights) < RIGHT
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "brier", "focal"])
+@pytest.mark.parametrize("kind", ["classes", "labels"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradient_with_label_smoothing_and_weights(loss, kind, activation, rng):
+    X, w = rng.normal(size=(12, 3)), rng.random(12) + 0.1
+    if kind == "classes":
+        y, class_weight = np.arange(12) % 3 // 2, {0: 0.3, 1: 2.0}
+    else:
+        y, class_weight = np.eye(3, dtype=int)[np.arange(12) % 3], [{1: 5.0}, {0: 0.5}, {0: 1.0}]
+    model = MLPSoftmaxClassifier(
+        (5, 4), activation, loss=loss, label_smoothing=0.2, class_weight=class_weight, alpha=0.3
+    )
+    assert check_gradients(model, X, y, w) < RIGHT
+
+
 def test_check_gradients_sees_a_wrong_gradient(rng, monkeypatch):
     X, y = rows_for("cross_entropy", rng)
     wrong = ACTIVATIONS["tanh"].__class__(

@@ -1,0 +1,62 @@
+"""What a feature costs: fits of W1 of compare.py with and without it, in turn; the table shows ratios of medians.
+
+python benchmarks/costs.py [--data DIR] [--repeats 9] [--epochs 3]
+"""
+
+import argparse
+import pathlib
+import warnings
+from functools import partial
+
+import numpy as np
+from compare import FOREVER, images, measure
+
+from skbackprop import MLPSoftmaxClassifier
+
+OPTIONS = {
+    "plain": {},
+    "dropout=0.2": {"dropout": 0.2},
+    'class_weight="balanced"': {"class_weight": "balanced"},
+    "sample_weight": {},
+    "label_smoothing=0.1": {"label_smoothing": 0.1},
+    "max_grad_norm=1": {"max_grad_norm": 1.0},
+    'learning_rate="cosine"': {"learning_rate": "cosine"},
+    "X_val, y_val: a tenth of the rows": {},
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=pathlib.Path)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--epochs", type=int, default=3)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    X, y = images(arguments.data, 60_000)
+    w = np.random.default_rng(0).random(len(X))
+    extra = {
+        "sample_weight": {"sample_weight": w},
+        "X_val, y_val: a tenth of the rows": {"X_val": X[:6_000], "y_val": y[:6_000]},
+    }
+    runs = {}
+    for name, params in OPTIONS.items():
+        model = MLPSoftmaxClassifier(
+            (100,),
+            batch_size=200,
+            max_iter=arguments.epochs,
+            n_iter_no_change=FOREVER,
+            n_threads=1,
+            random_state=0,
+            **params,
+        )
+        runs[name] = partial(model.fit, X, y, **extra.get(name, {}))
+    seconds = measure(runs, arguments.repeats)
+    print("| | seconds | against plain |\n|---|---|---|")
+    for name, value in seconds.items():
+        print(f"| {name} | {value:.3f} | {value / seconds['plain']:.3f} |")
+
+
+if __name__ == "__main__":
+    main()
