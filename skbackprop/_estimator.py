@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from skbackprop._engines import choose_engine
 from skbackprop._fit import validation
 from skbackprop._fit.batches import Rows, resolve_batch_size, validation_split
+from skbackprop._fit.callbacks import RUNNING, CallbackSupportMixin, Epochs, with_callbacks
 from skbackprop._fit.lbfgs import minimize_lbfgs
 from skbackprop._fit.stopping import Best, Monitor, Patience
 from skbackprop._fit.targets import constant_loss, mean_loss
@@ -74,7 +75,7 @@ class Sample:
         return Sample(self.X[rows], self.y[rows], weights)
 
 
-class BaseMLP(BaseEstimator, ABC):
+class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     """The multi-layer perceptron behind the classifier and the regressor."""
 
     # ------------------------------------------------------------------- left to the heirs ----
@@ -105,6 +106,7 @@ class BaseMLP(BaseEstimator, ABC):
 
     # --------------------------------------------------------------------------------- fit ----
 
+    @with_callbacks
     @validation.fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Fit the model to X and y.
@@ -148,10 +150,13 @@ class BaseMLP(BaseEstimator, ABC):
                 progress.rng, len(sample.y), self.validation_fraction, sample.weights, strata
             )
             sample, held_out = sample[train_rows], sample[validation_rows]
-        trial._train(sample, held_out, progress, warm=warm, max_iter=self.max_iter, splits=splits)
+        epochs = Epochs(self, "fit", self.max_iter, sample)
+        trial._train(sample, held_out, progress, epochs, warm=warm, max_iter=self.max_iter, splits=splits)
         progress.forget_run()
+        epochs.end_fit(lambda: trial.__dict__)
         return self._commit(trial)
 
+    @with_callbacks
     @validation.fit_context(prefer_skip_nested_validation=True)
     def _partial_fit(self, X, y, sample_weight, classes, X_val, y_val, sample_weight_val) -> BaseMLP:
         """Train one epoch on X and y, going on from where the last call stopped."""
@@ -165,13 +170,16 @@ class BaseMLP(BaseEstimator, ABC):
         sample = trial._read(X, y, sample_weight, reset=first)
         trial._learn_targets(sample, classes, first=first)
         held_out = trial._read_validation(X_val, y_val, sample_weight_val)
-        trial._train(sample, held_out, progress, warm=not first, max_iter=1, partial=True)
+        epochs = Epochs(self, "partial_fit", 1, sample)
+        trial._train(sample, held_out, progress, epochs, warm=not first, max_iter=1, partial=True)
+        epochs.end_fit(lambda: trial.__dict__)
         return self._commit(trial)
 
     def _commit(self, trial: BaseMLP) -> BaseMLP:
         """Take over what the trial learned; pass an interrupt on now that nothing is lost."""
         interrupt = trial.__dict__.pop("_interrupt")
-        self.__dict__ = trial.__dict__
+        running = {name: value for name, value in vars(self).items() if name in RUNNING}
+        self.__dict__ = trial.__dict__ | running
         if interrupt is not None:
             raise interrupt
         return self
@@ -193,6 +201,7 @@ class BaseMLP(BaseEstimator, ABC):
         sample: Sample,
         held_out: Sample | None,
         progress: Progress,
+        epochs: Epochs,
         *,
         warm: bool,
         max_iter: int,
@@ -214,6 +223,7 @@ class BaseMLP(BaseEstimator, ABC):
             self._start(rows, progress.rng)
         theta = self._theta().astype(dtype)
         monitor = self._monitor(held_out, rows, progress, dtype)
+        monitor.epochs, monitor.fitted = epochs, lambda theta: self._attributes_with(theta, result_dtype)
         try:
             with np.errstate(all="ignore"):  # the epoch loop looks for itself
                 if self.solver == "lbfgs":
@@ -225,12 +235,18 @@ class BaseMLP(BaseEstimator, ABC):
             del self._interrupt
             raise validation.divergence(error.epoch, error.rate, sample.X, self) from None
         if monitor.early_stopping and monitor.best.theta is not None:
-            progress.exhausted = partial and outcome.converged
+            progress.exhausted = partial and outcome.converged and not monitor.stopped
             if not partial or progress.exhausted:
                 outcome.theta = monitor.best.theta
         self._finish(outcome, monitor, progress, result_dtype)
         if not (partial or outcome.converged or outcome.interrupt):
             self._warn_not_converged(outcome, monitor)
+
+    def _attributes_with(self, theta: Any, dtype: Any) -> dict:
+        """What an estimator needs to predict with these parameters, for callbacks."""
+        model = copy.copy(self)
+        model._take_parameters(np.asarray(theta).astype(dtype))
+        return model.__dict__
 
     def _describe(self, n_features: int, n_targets: int, seed: int) -> Network:
         """Make the network that the parameters ask for."""

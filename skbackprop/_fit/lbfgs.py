@@ -53,7 +53,8 @@ def minimize_lbfgs(
         nonlocal stopped
         outcome.theta = np.array(intermediate_result.x)
         data_term = intermediate_result.fun - penalty(engine.network, alpha, outcome.theta)[0] / weight_sum
-        stopped = monitor.ends_with(data_term, outcome.theta) and monitor.early_stopping
+        ends = monitor.ends_with(data_term, outcome.theta)
+        stopped = monitor.stopped or (ends and monitor.early_stopping)
         if stopped:
             raise StopIteration
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -66,10 +67,13 @@ class Monitor:
     validate: Callable[[Any], tuple[float, float]] | None = None  # theta -> loss, score
     early_stopping: bool = False
     verbose: int = 0
+    epochs: Any = None  # Epochs, who tell the callbacks
+    fitted: Callable[[Any], dict] | None = None  # theta -> attributes of the model with these parameters
+    stopped: bool = False  # did a callback ask to stop?
     started: float = field(default_factory=time.perf_counter)
 
     def ends_with(self, loss: float, theta: Any, rate: float | None = None) -> bool:
-        """Record an epoch; True when patience has run out."""
+        """Record an epoch; True when patience has run out or a callback asks to stop."""
         history, score = self.history, -loss
         if self.validate is not None:  # first, for an interrupt in it must leave the curves of equal length
             validation_loss, score = self.validate(theta)
@@ -80,7 +84,9 @@ class Monitor:
         self.best.offer(score, epoch, theta, keep=self.early_stopping)
         if self.verbose:
             self._print(epoch, rate)
-        return self.patience.ends_with(score if self.early_stopping else -loss)
+        if self.epochs is not None and self.fitted is not None:
+            self.stopped = self.epochs.end_epoch(partial(self.fitted, theta))
+        return self.patience.ends_with(score if self.early_stopping else -loss) or self.stopped
 
     def _print(self, epoch: int, rate: float | None) -> None:
         parts = [f"epoch {epoch:5d}", f"loss {self.history.loss_curve[-1]:.6f}"]

@@ -108,6 +108,8 @@ def train(
     outcome = Outcome(finite)
     try:
         for _ in range(plan.max_iter):
+            if monitor.epochs is not None:
+                monitor.epochs.begin_epoch()
             rates = plan.rates(np.arange(step, step + n_steps))
             order = epoch_order(rng, rows.n, plan.shuffle)
             loss = run_epoch(engine, rows, order, rates, step, objective.batch_size)
@@ -117,7 +119,7 @@ def train(
                 raise Diverged(len(monitor.history.loss_curve) + 1, float(rates.max()), finite)
             finite = theta
             if monitor.ends_with(loss, theta, rates[-1]):
-                if not plan.goes_on_after_plateau():
+                if monitor.stopped or not plan.goes_on_after_plateau():
                     outcome.converged = True
                     break
                 monitor.patience.waited = 0

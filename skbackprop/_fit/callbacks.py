@@ -1,0 +1,64 @@
+"""scikit-learn's callbacks (`sklearn.callback`, experimental, since 1.9): they hear of a fit and of its epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # an older scikit-learn: no callbacks can be set, and nobody is told
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing to support."""
+
+    def with_callbacks(method: Any) -> Any:
+        """Leave the method as it is."""
+        return method
+
+
+# where scikit-learn keeps a running fit's callbacks on the estimator
+RUNNING = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
+
+
+class Epochs:
+    """Tells the estimator's callbacks when the fit and each of its epochs begin and end; does nothing without any.
+
+    The callbacks may call `fitted`, a function giving the attributes of the model as it is at that moment.
+    """
+
+    def __init__(self, estimator: Any, task: str, max_epochs: int, sample: Any):
+        self._fit: Any = None
+        self._epoch: Any = None
+        if not getattr(estimator, "_skl_callbacks", None):
+            return
+        metadata = {} if sample.weights is None else {"sample_weight": sample.weights}
+        self._about = {"estimator": estimator, "X": sample.X, "y": sample.y, "metadata": metadata}
+        self._fit = estimator._init_callback_context(task_name=task, max_subtasks=max_epochs)
+        self._fit.call_on_fit_task_begin(**self._about)
+
+    def begin_epoch(self) -> None:
+        """Call at the start of an epoch; L-BFGS, which does not know it, leaves that to `end_epoch`."""
+        if self._fit is not None:
+            self._epoch = self._fit.subcontext(task_name="epoch")
+            self._epoch.call_on_fit_task_begin(**self._about)
+
+    def end_epoch(self, fitted: Callable[[], dict]) -> bool:
+        """Call at the end of an epoch; True if a callback asks to stop."""
+        if self._fit is None:
+            return False
+        if self._epoch is None:
+            self.begin_epoch()
+        epoch, self._epoch = self._epoch, None
+        return bool(self._end(epoch, fitted))
+
+    def end_fit(self, fitted: Callable[[], dict]) -> None:
+        """Call when the model is ready."""
+        if self._fit is not None:
+            self._end(self._fit, fitted)
+
+    def _end(self, task: Any, fitted: Callable[[], dict]) -> Any:
+        def nameless():  # as the rows that the callbacks get
+            return fitted() | {"feature_names_in_": None}
+
+        return task.call_on_fit_task_end(**self._about, reconstruction_attributes=nameless)

@@ -1,0 +1,159 @@
+"""scikit-learn's callbacks: what they are told, and that they are obeyed."""
+
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
+
+callback = pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 introduced callbacks")
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+class Listener:
+    """Notes what it is told; asks to stop after so many epochs."""
+
+    def __init__(self, stop_after=None):
+        self.stop_after, self.notes, self.models = stop_after, [], []
+
+    def setup(self, estimator, context):
+        self.notes.append("setup")
+
+    def teardown(self, estimator, context):
+        self.notes.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.notes.append(f"begin {context.task_name}")
+
+    def on_fit_task_end(self, estimator, context, *, X=None, y=None, metadata=None, fitted_estimator=None):
+        self.notes.append(f"end {context.task_name}")
+        self.models.append((fitted_estimator, X, y, metadata))
+        return self.stop_after is not None and self.notes.count("end epoch") >= self.stop_after
+
+
+def model(**params):
+    return MLPSoftmaxClassifier((8,), max_iter=3, tol=0.0, random_state=0, **params)
+
+
+def test_the_tasks_of_a_fit_in_their_order(digits):
+    listener = Listener()
+    model().set_callbacks(listener).fit(digits[0][:200], digits[1][:200])
+    epochs = ["begin epoch", "end epoch"] * 3
+    assert listener.notes == ["setup", "begin fit", *epochs, "end fit", "teardown"]
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_callback_gets_the_model_as_it_is_after_each_epoch(solver, digits):
+    X, y = digits[0][:300], digits[1][:300]
+    w = np.arange(300) % 3 + 1.0
+    listener = Listener()
+    fitted = model(solver=solver).set_callbacks(listener).fit(X, y, sample_weight=w)
+    for epoch in range(1, 4):
+        one, X_seen, y_seen, metadata = listener.models[epoch - 1]
+        alone = clone(fitted).set_callbacks().set_params(max_iter=epoch).fit(X, y, sample_weight=w)
+        assert_allclose(one.predict_proba(X), alone.predict_proba(X), rtol=1e-9)
+    assert_array_equal(X_seen, X)
+    assert_array_equal(y_seen, y)
+    assert list(metadata) == ["sample_weight"]
+    assert_array_equal(metadata["sample_weight"], w)
+    assert_array_equal(listener.models[-1][0].coefs_[0], fitted.coefs_[0])
+
+
+def test_scoring_monitor_scores_each_epoch_and_partial_fit(digits):
+    X, y = digits[0][:300], digits[1][:300]
+    monitor = callback.ScoringMonitor(scoring="neg_log_loss")
+    fitted = model().set_callbacks(monitor).fit(X, y)
+    scores = [row["neg_log_loss"] for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    expected = [-log_loss(y, model().set_params(max_iter=k).fit(X, y).predict_proba(X)) for k in (1, 2, 3)]
+    assert_allclose(scores, expected, rtol=1e-9)
+    fitted.partial_fit(X, y)
+    last = [row["neg_log_loss"] for row in monitor.get_logs().data if row["task_name"] == "epoch"]
+    assert_allclose(last, [-log_loss(y, fitted.predict_proba(X))], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "params", [{}, {"solver": "lbfgs"}, {"learning_rate": "adaptive"}, {"warm_start": True}]
+)
+def test_a_callback_that_asks_to_stop_is_obeyed(params, digits):
+    X, y = digits[0][:200], digits[1][:200]
+    stopped = MLPSoftmaxClassifier((8,), max_iter=50, random_state=0, **params).set_callbacks(Listener(2))
+    stopped.fit(X, y)
+    assert stopped.n_iter_ == 2
+    if params.get("warm_start"):
+        stopped.set_callbacks(Listener(4)).fit(X, y)
+        assert stopped.n_iter_ == 4
+
+
+def test_a_stop_does_not_end_a_stream(digits):
+    X, y = digits[0][:200], digits[1][:200]
+    stream = model(early_stopping=True).set_callbacks(Listener(1))
+    for _ in range(3):
+        stream.partial_fit(X, y, classes=range(10), X_val=X, y_val=y)
+    assert stream.n_iter_ == 3
+
+
+def test_names_of_columns_bring_no_warning(digits):
+    pd = pytest.importorskip("pandas")
+    X = pd.DataFrame(digits[0][:200]).add_prefix("pixel ")
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    fitted = model().set_callbacks(monitor)
+    for _ in range(2):  # the second time the names are known before
+        fitted.fit(X, digits[1][:200])
+    last = monitor.get_logs().data[-1]["accuracy"]
+    assert last == accuracy_score(digits[1][:200], fitted.predict(X))
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_in_a_pipeline_in_a_grid_search(n_jobs, digits):
+    X, y = digits[0][:200], digits[1][:200]
+    monitor = callback.ScoringMonitor(scoring="accuracy")
+    pipeline = make_pipeline(StandardScaler(), model().set_callbacks(monitor))
+    search = GridSearchCV(pipeline, {"mlpsoftmaxclassifier__alpha": [0.1, 1.0]}, cv=2, n_jobs=n_jobs).fit(
+        X, y
+    )
+    rows = [r for log in monitor.get_logs("all") for r in log.data if r["task_name"] == "epoch"]
+    assert len(rows) == (2 * 2 + 1) * 3  # candidates x folds, and the best refitted, three epochs each
+    assert search.best_estimator_[-1].n_iter_ == 3
+
+
+def test_a_progress_bar_is_shown(diabetes, capsys):
+    pytest.importorskip("rich")
+    MLPRegressor((4,), max_iter=2).set_callbacks(callback.ProgressBar()).fit(*diabetes)
+    assert "MLPRegressor" in capsys.readouterr().out
+
+
+def test_failing_callbacks_and_fits_leave_nothing_behind(digits):
+    X, y = digits[0][:200], digits[1][:200]
+    fitted = model().fit(X, y)
+    before = fitted.predict_proba(X)
+
+    class Failing(Listener):
+        def on_fit_task_end(self, estimator, context):
+            raise RuntimeError("callback")
+
+    failing = Failing()
+    with pytest.raises(RuntimeError, match="callback"):
+        fitted.set_callbacks(failing).fit(X, y)
+    assert failing.notes[-1] == "teardown"
+    assert_array_equal(fitted.predict_proba(X), before)
+    assert not {"_callback_fit_ctx", "_skl_callbacks_to_teardown"} & set(vars(fitted))
+    listener = Listener()
+    diverging = MLPRegressor((8,), "identity", solver="sgd", learning_rate_init=100.0).set_callbacks(listener)
+    with pytest.raises(DivergenceError) as error:
+        diverging.fit(X, y)
+    assert listener.notes[-1] == "teardown"
+    assert not {"_callback_fit_ctx", "_skl_callbacks_to_teardown"} & set(vars(error.value.estimator))
+
+
+def test_callbacks_are_dropped_by_setting_none(digits):
+    fitted = model().set_callbacks(Listener()).fit(digits[0][:100], digits[1][:100])
+    bare = pickle.loads(pickle.dumps(fitted.set_callbacks()))
+    assert "_skl_callbacks" not in vars(bare)
+    assert_array_equal(bare.coefs_[0], fitted.coefs_[0])
