@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn.model_selection import GridSearchCV
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 
@@ -121,3 +122,12 @@ def test_validation_fraction_is_idle_beside_a_validation_set(data):
         MLPRegressor(early_stopping=True, validation_fraction=0.4, max_iter=2, learning_rate="cosine").fit(
             *data, X_val=data[0], y_val=data[1]
         )
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_grid_search_over_the_solvers(digits):
+    X, y = digits[0][:400], digits[1][:400]
+    model = MLPSoftmaxClassifier((20,), learning_rate_init=0.01, max_iter=30, random_state=0)
+    search = GridSearchCV(model, {"solver": SOLVERS}, cv=2).fit(X, y)
+    assert search.cv_results_["param_solver"].tolist() == list(SOLVERS)
+    assert (search.cv_results_["mean_test_score"] > 0.8).all()
