@@ -1,11 +1,13 @@
 """Bad input: a clear error or a documented result, and the model fitted before stays as it was."""
 
 import copy
+import warnings
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose
+from sklearn.pipeline import make_pipeline
 
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
 
@@ -260,3 +262,16 @@ def test_partial_fit_does_not_exist_for_lbfgs(data):
     with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as caught:
         model.partial_fit(*data)
     assert "needs a minibatch solver" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    "params", [{"max_iter": 1}, {"batch_size": 1000, "max_iter": 500}, {"momentum": 0.5}]
+)
+def test_warnings_point_at_the_users_line(params, digits):
+    model = MLPSoftmaxClassifier((3,), **params)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(digits[0][:50], digits[1][:50])
+        make_pipeline(model).fit(digits[0][:50], digits[1][:50])
+    assert len(caught) >= 2
+    assert {w.filename for w in caught} == {__file__}

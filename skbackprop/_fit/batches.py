@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from skbackprop._fit.warn import warn
 
 AUTO_BATCH_SIZE = 200
 BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
@@ -43,10 +44,8 @@ def resolve_batch_size(batch_size: Any, n_rows: int) -> int:
     if batch_size == "auto":
         return min(AUTO_BATCH_SIZE, n_rows)
     if batch_size > n_rows:
-        warnings.warn(
+        warn(
             f"batch_size={batch_size} is larger than the {n_rows} training rows: every step takes all of them.",
-            UserWarning,
-            stacklevel=4,
         )
     return min(int(batch_size), n_rows)
 

@@ -6,7 +6,6 @@ The only file that imports private names of scikit-learn.
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import Any
@@ -19,6 +18,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils._param_validation import validate_parameter_constraints as check_constraints
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.initializers import INITIALIZERS
 from skbackprop._nn.losses import LOSSES, losses_for
@@ -235,11 +235,9 @@ def warn_without_effect(estimator: Any, effective: dict[str, bool]) -> None:
         if not acts and not _same(value := getattr(estimator, name), defaults[name].default)
     ]
     if idle:
-        warnings.warn(
+        warn(
             f"{', '.join(idle)} has no effect with solver={estimator.solver!r} and these data and "
             "parameters; leave it at its default to silence this warning.",
-            UserWarning,
-            stacklevel=4,
         )
 
 
@@ -294,22 +292,20 @@ def check_domain(loss_name: str, y: Any) -> None:
 def warn_not_converged(max_iter: int, unit: str, losses: list[float], margin: float) -> None:
     """Say how far from converged training was, and which knob to turn."""
     fall = losses[-2] - losses[-1] if len(losses) > 1 else np.nan
-    warnings.warn(
+    warn(
         f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one still lowered the "
         f"loss by {fall:.3g} to {losses[-1]:.4g}; less than {margin:.3g} counts as no improvement. Raise max_iter "
         "or learning_rate_init, raise tol, or stop early on purpose with early_stopping=True.",
         ConvergenceWarning,
-        stacklevel=4,
     )
 
 
 def warn_lbfgs(message: str, n_iter: int) -> None:
     """Pass on why SciPy's L-BFGS-B gave up."""
-    warnings.warn(
+    warn(
         f"L-BFGS stopped after {n_iter} iterations before it converged: {message}. Raise max_iter or max_fun, "
         "scale the features, or raise tol.",
         ConvergenceWarning,
-        stacklevel=4,
     )
 
 
@@ -327,12 +323,10 @@ def warn_unscaled(X: Any) -> None:
     varies = span > 1e-6 * np.abs(some).max(axis=0)
     small, large = np.argmin(np.where(varies, std, np.inf)), np.argmax(std)
     if varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
-        warnings.warn(
+        warn(
             f"Features differ in scale: column {large} spreads over {span[large]:.3g}, column {small} over "
             f"{span[small]:.3g}. Networks learn badly from such inputs; put a StandardScaler in front: "
             "make_pipeline(StandardScaler(), ...).",
-            UserWarning,
-            stacklevel=4,
         )
 
 
@@ -354,9 +348,7 @@ def divergence(epoch: int, rate: float | None, X: Any, estimator: Any) -> Diverg
 
 def warn_exhausted() -> None:
     """Say that partial_fit does nothing any more."""
-    warnings.warn(
+    warn(
         "Early stopping has ended this model's training: its best weights are restored and this call of "
         "partial_fit changed nothing. Call fit, or partial_fit on a clone, to train anew.",
-        UserWarning,
-        stacklevel=4,
     )
