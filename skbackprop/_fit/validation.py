@@ -16,7 +16,12 @@ from sklearn.base import _fit_context as fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils._param_validation import validate_parameter_constraints as check_constraints
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import (
+    FLOAT_DTYPES,
+    _check_feature_names_in,
+    _check_sample_weight,
+    validate_data,
+)
 
 from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
@@ -26,7 +31,7 @@ from skbackprop._nn.network import Network
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
 
-__all__ = ["check_constraints", "fit_context"]
+__all__ = ["Interval", "check_constraints", "fit_context"]
 
 
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
@@ -199,6 +204,16 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool,
     return validate_data(
         estimator, X, y, reset=reset, accept_sparse="csr", dtype=dtypes, order="C", **y_options
     )
+
+
+def check_table(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """Check a dense X whose numbers may be missing, with scikit-learn's own errors."""
+    return validate_data(estimator, X, reset=reset, dtype=FLOAT_DTYPES, ensure_all_finite="allow-nan")
+
+
+def feature_names(estimator: Any, names: Any) -> Any:
+    """Names of the input features: as given, as seen in fit, or x0, x1, ..."""
+    return _check_feature_names_in(estimator, names)
 
 
 def is_plain(estimator: Any, X: Any) -> bool:

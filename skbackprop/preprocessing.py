@@ -1,0 +1,174 @@
+"""Inputs that networks learn well from."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from skbackprop._fit import validation
+
+__all__ = ["PiecewiseLinearEncoder"]
+
+
+class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):
+    """Encode each feature by how far it has come through each of its bins.
+
+    The range of a feature is cut at quantiles of the training rows into bins. For a bin from `lo` to `hi` the code is
+    (x - lo) / (hi - lo), not less than 0 and not more than 1, stretched to `code_range`: low for values before the
+    bin, high for values behind it, and linear inside [1]_. A network's first layer then learns a piecewise linear
+    function of each feature, with the kinks where the data are, instead of having to build these from its units. This
+    is what lets it follow the uneven, axis-aligned dependencies that are usual in tables.
+
+    Parameters
+    ----------
+    n_bins : int, default=8
+        Bins per feature, each with about the same weight of training rows. Where a quantile repeats, because many rows
+        share a value, the feature has fewer; a constant feature has none.
+    code_range : tuple of two floats, default=(-1, 1)
+        Code of a bin that a value has not reached, and of one that it has left behind.
+    passthrough : bool, default=False
+        Put the features themselves, as they are, in front of their codes.
+
+    Attributes
+    ----------
+    bin_edges_ : list of ndarray of shape (n_bins_[j] + 1,)
+        Edges of each feature's bins, in ascending order.
+    n_bins_ : ndarray of shape (n_features_in_,)
+        Number of bins of each feature.
+    n_features_in_ : int
+        Number of features seen by `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if X had any.
+
+    Notes
+    -----
+    NaN is ignored when the bins are made. In `transform` all codes of a NaN are the middle of `code_range`; with
+    `passthrough` the NaN itself stays, so impute before. Beyond the outermost edges, the smallest and the largest
+    training values, codes stay at their ends.
+
+    References
+    ----------
+    .. [1] Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in tabular deep learning", NeurIPS
+       2022. There the outermost bins go on beyond their edges.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbackprop.preprocessing import PiecewiseLinearEncoder
+    >>> X = np.array([[0.0], [1.0], [2.0], [10.0]])
+    >>> encoder = PiecewiseLinearEncoder(n_bins=2, code_range=(0, 1)).fit(X)
+    >>> encoder.bin_edges_
+    [array([ 0.,  1., 10.])]
+    >>> encoder.transform([[0.5], [5.5], [99.0]])
+    array([[0.5, 0. ],
+           [1. , 0.5],
+           [1. , 1. ]])
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        "n_bins": [validation.Interval(Integral, 1, None, closed="left")],
+        "code_range": [tuple, list],
+        "passthrough": ["boolean"],
+    }
+
+    def __init__(self, n_bins=8, *, code_range=(-1, 1), passthrough=False):
+        self.n_bins = n_bins
+        self.code_range = code_range
+        self.passthrough = passthrough
+
+    @validation.fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sample_weight=None):
+        """Find the edges of the bins.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Training rows; NaN is allowed.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights. A weight of 2 means the same as the row given twice.
+
+        Returns
+        -------
+        self : object
+            The fitted encoder.
+        """
+        _check_range(self.code_range)
+        X = validation.check_table(self, X, reset=True)
+        weights = validation.check_weights(sample_weight, X)
+        weights = np.ones(len(X)) if weights is None else weights
+        self.bin_edges_ = [_edges(x, weights, self.n_bins) for x in X.T]
+        self.n_bins_ = np.array([len(edges) - 1 for edges in self.bin_edges_])
+        return self
+
+    def transform(self, X):
+        """Encode rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows; NaN is allowed.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_bins_.sum())
+            The codes, feature by feature; with `passthrough` behind the features. float32 for float32, else float64.
+        """
+        check_is_fitted(self)
+        X = validation.check_table(self, X, reset=False)
+        low, high = self.code_range
+        x = X[:, np.repeat(np.arange(X.shape[1]), self.n_bins_)]
+        start = np.concatenate([edges[:-1] for edges in self.bin_edges_]).astype(X.dtype)
+        stop = np.concatenate([edges[1:] for edges in self.bin_edges_]).astype(X.dtype)
+        with np.errstate(divide="ignore", invalid="ignore"):  # edges that float32 cannot tell apart: 0 or 1
+            passed = np.clip((x - start) / (stop - start), 0.0, 1.0)
+        passed[np.isnan(passed)] = 0.5
+        codes = (low + (high - low) * passed).astype(X.dtype, copy=False)
+        return np.hstack([X, codes]) if self.passthrough else codes
+
+    def get_feature_names_out(self, input_features=None):
+        """Name the columns of `transform`: "age_bin0", "age_bin1", ...
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the features; by default those seen by `fit`, or "x0", "x1", ...
+
+        Returns
+        -------
+        names : ndarray of str
+            One name per column.
+        """
+        check_is_fitted(self)
+        names = validation.feature_names(self, input_features)
+        codes = [f"{name}_bin{k}" for name, n in zip(names, self.n_bins_, strict=True) for k in range(n)]
+        return np.array([*names, *codes] if self.passthrough else codes, dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _check_range(code_range: Any) -> None:
+    numbers = [end for end in code_range if isinstance(end, Real) and math.isfinite(end)]
+    if len(code_range) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1]:
+        raise ValueError(f"code_range must be two finite numbers, the smaller first; got {code_range!r}.")
+
+
+def _edges(x: Any, weights: Any, n_bins: int) -> Any:
+    """Different ones among the quantiles 0, 1/n, ..., 1 (inverted distribution function), in float64."""
+    rows = np.flatnonzero(~np.isnan(x) & (weights > 0))
+    if not len(rows):
+        return np.zeros(1)
+    rows = rows[np.argsort(x[rows], kind="stable")]
+    reached = np.cumsum(weights[rows])
+    at = np.searchsorted(reached, np.linspace(0.0, 1.0, n_bins + 1) * reached[-1])
+    return np.unique(x[rows[np.minimum(at, len(rows) - 1)]].astype(np.float64))
