@@ -36,13 +36,13 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
-    bin_edges_ : list of ndarray of shape (n_bins_[j] + 1,)
+    bin_edges_ : list of n_features ndarray
         Edges of each feature's bins, in ascending order.
-    n_bins_ : ndarray of shape (n_features_in_,)
+    n_bins_ : ndarray of shape (n_features,)
         Number of bins of each feature.
     n_features_in_ : int
         Number of features seen by `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if X had any.
 
     Notes
@@ -117,7 +117,7 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        codes : ndarray of shape (n_samples, n_bins_.sum())
+        codes : ndarray of shape (n_samples, n_codes)
             The codes, feature by feature; with `passthrough` behind the features. float32 for float32, else float64.
         """
         check_is_fitted(self)
