@@ -1,6 +1,7 @@
 """The documentation's settings; the tables of components are written from the package's own tables."""
 
 import inspect
+import json
 import pathlib
 
 import skbackprop
@@ -18,7 +19,9 @@ exclude_patterns = ["_build"]
 html_title = project
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
-html_sidebars = {page: [] for page in ("user_guide", "components", "derivation", "extend", "changelog")}
+html_sidebars = {
+    page: [] for page in ("user_guide", "components", "derivation", "extend", "benchmarks", "changelog")
+}
 numpydoc_show_class_members = False
 autodoc_member_order = "bysource"
 autosummary_generate = True
@@ -88,9 +91,34 @@ def write_tables(path):
             + [[f"``{k}``", k.replace("_", ", ")] for k in INITIALIZERS],
         ),
     ]
-    text = "\n\n".join(parts)
-    if not path.exists() or path.read_text() != text:
+    write(path, "\n\n".join(parts))
+
+
+def write(path, text):
+    if not path.exists() or path.read_text() != text:  # an untouched file is not built again
         path.write_text(text)
 
 
-write_tables(pathlib.Path(__file__).parent / "components.rst")
+def write_results(folder, path):
+    """The tables of compare.py's results: peers' seconds divided by skbackprop's."""
+    found = json.loads((folder / "compare.json").read_text())
+    peers = ["scikit-learn", "torch", "XLA", "onnxruntime"]
+    rows = [
+        [
+            f"**{r['work']}** {r['what']}",
+            f"{r['seconds']['skbackprop']:.3g} s",
+            *(f"{r['ratios'][peer]:.2f}" if peer in r["ratios"] else " " for peer in peers),
+            f"{r['peak']:.2f}" if r["peak"] else " ",
+        ]
+        for r in found["results"]
+    ]
+    title = {"1-thread": "One thread", "2-threads": "Two threads"}.get(
+        folder.name, "One thread, AVX2 instructions only"
+    )
+    write(path, table(title, ["work", "skbackprop", *peers, "peak"], rows) + f"\n{found['facts']}.\n")
+
+
+here = pathlib.Path(__file__).parent
+write_tables(here / "components.rst")
+for results in sorted((here.parent / "benchmarks" / "results").iterdir()):
+    write_results(results, here / f"results-{results.name}.inc")
