@@ -423,17 +423,20 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             check_is_fitted(self)
         theta = self._theta()
         wide = theta.dtype == np.float64
-        dtypes = np.float64 if wide else FLOATS["auto"]
-        checked = not validation.is_plain(self, X)
-        if checked:
-            X = validation.check_rows(self, X, reset=False, dtypes=dtypes)
-        dtype = np.float64 if wide else X.dtype
-        with self._serving.engine(self._network, self.engine, self.n_threads) as engine:
-            engine.load(theta.astype(dtype, copy=False))
-            with np.errstate(over="ignore"):
-                output = engine.predict(X.astype(dtype, copy=False), link=link, checked=checked)
-        if output is None:
-            validation.check_rows(self, X, reset=False, dtypes=dtypes)  # says what is not finite
+
+        def predict(X, checked):
+            dtype = np.float64 if wide else X.dtype
+            with self._serving.engine(self._network, self.engine, self.n_threads) as engine:
+                engine.load(theta.astype(dtype, copy=False))
+                with np.errstate(over="ignore"):
+                    return engine.predict(X.astype(dtype, copy=False), link=link, checked=checked)
+
+        output = predict(X, checked=False) if validation.is_plain(self, X) else None
+        if (
+            output is None
+        ):  # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
+            dtypes = np.float64 if wide else FLOATS["auto"]
+            output = predict(validation.check_rows(self, X, reset=False, dtypes=dtypes), checked=True)
         return output
 
     def __getstate__(self):

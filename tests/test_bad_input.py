@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import sklearn
 from numpy.testing import assert_allclose
 from sklearn.pipeline import make_pipeline
 
@@ -262,6 +263,21 @@ def test_partial_fit_does_not_exist_for_lbfgs(data):
     with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as caught:
         model.partial_fit(*data)
     assert "needs a minibatch solver" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+@pytest.mark.parametrize("n", [2, 100])
+def test_prediction_lets_nan_pass_where_scikit_learn_is_told_to(engine, n, digits):
+    X, y = digits[0][:n].copy(), digits[1][:200]
+    model = MLPSoftmaxClassifier((3,), "tanh", learning_rate="cosine", max_iter=2, engine=engine)
+    whole = model.fit(digits[0][:200], y).predict_proba(X)
+    X[1, 0] = np.nan
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.predict_proba(X)
+    with sklearn.config_context(assume_finite=True):
+        p = model.predict_proba(X)
+    assert np.isnan(p[1]).all()
+    assert_allclose(np.delete(p, 1, axis=0), np.delete(whole, 1, axis=0), rtol=1e-12)
 
 
 @pytest.mark.parametrize(
