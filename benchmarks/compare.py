@@ -185,7 +185,7 @@ def onnxruntime_session(model, threads):
 
 
 CONTESTANTS = {"skbackprop": ours, "scikit-learn": scikit_learn, "torch": torch_eager, "XLA": xla}
-NEEDS = {"torch": "torch", "XLA": "jax", "onnxruntime": "onnxruntime"}
+NEEDS = {"torch": ["torch"], "XLA": ["jax"], "onnxruntime": ["onnx", "onnxruntime"]}
 
 
 # ------------------------------------------------------------------------------------- works ----
@@ -302,7 +302,8 @@ def measure(runs, repeats):
 
 def installed(name):
     try:
-        __import__(NEEDS.get(name, "sklearn"))
+        for module in NEEDS.get(name, []):
+            __import__(module)
     except ImportError:
         return False
     return True
