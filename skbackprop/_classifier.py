@@ -126,6 +126,8 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         dtype="auto",
         engine="auto",
         n_threads=None,
+        n_members=1,
+        input_scale=False,
         label_smoothing=0.0,
         class_weight=None,
     ):
@@ -166,29 +168,38 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         """
         return self._partial_fit(X, y, sample_weight, classes, X_val, y_val, sample_weight_val)
 
-    def predict(self, X):
+    def predict(self, X, return_members=False):
         """Predict the label of each row.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
+        return_members : bool, default=False
+            Also return what each member predicts.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
             The most probable class; for multilabel targets the labels more probable than 1/2.
+        members : ndarray of shape (n_members, n_samples) or (n_members, n_samples, n_labels)
+            Only with ``return_members=True``.
         """
         v = self._output(X, link=False)
-        return self._labels.decode(v)
+        y = self._labels.decode(v)
+        if not return_members:
+            return y
+        return y, np.stack([self._labels.decode(v) for v in self._output(X, link=False, members=True)])
 
-    def predict_proba(self, X):
+    def predict_proba(self, X, return_members=False):
         """Probability of each class, in the order of `classes_`.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
+        return_members : bool, default=False
+            Also return the probabilities of each member; their spread tells how sure the mean is.
 
         Returns
         -------
@@ -196,6 +207,8 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             Rows sum to 1; for multilabel targets each column is the probability of its label. No entry is an exact
             0 (nor, for a label, an exact 1): probabilities too small for normal numbers keep the order of their
             logarithms, so that rankings survive.
+        members : ndarray of shape (n_members, n_samples, n_classes)
+            Only with ``return_members=True``.
         """
         p = self._output(X, link=True)
         limits = np.finfo(p.dtype)
@@ -204,7 +217,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         if (p < limits.tiny).any():
             below = np.maximum(np.log(limits.tiny) - self.predict_log_proba(X), 0.0)
             p = np.where(p < limits.tiny, limits.tiny / (1.0 + below), p)
-        return p
+        return (p, self._output(X, link=True, members=True)) if return_members else p
 
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`, from the logits and therefore finite.

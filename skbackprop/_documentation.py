@@ -78,12 +78,26 @@ engine : {'auto', 'compiled', 'reference'}, default='auto'
     kernels wherever there is one for every component. Both see the same weights, orders and masks.
 n_threads : int or None, default=None
     Threads of the compiled engine; None honours OMP_NUM_THREADS and otherwise takes the CPUs of this process. Small
-    batches use one whatever this says. Results have the same bits for any number."""
+    batches use one whatever this says. Results have the same bits for any number.
+n_members : int, default=1
+    Networks that are trained together on the same minibatches, the mean of whose predictions is given (BatchEnsemble).
+    They share the hidden layers' weight matrices; a hidden layer of member j computes ((a * r_j) W) * s_j + b_j with
+    factors and biases of its own, and the output layers are separate. The loss is the mean of the members' losses.
+    Factors are neither penalised nor decayed.
+input_scale : bool or float, default=False
+    Learn a factor for each input, from 1 on, at `learning_rate_init` times this number (True: 6): inputs that do not
+    help are soon turned down."""
 
 ATTRIBUTES = """\
 coefs_, intercepts_ : list of ndarray
     Weights (n_in, n_out) and biases (n_out,) of each layer. They are what prediction reads: change them and
-    the predictions change.
+    the predictions change. With ``n_members > 1`` biases have a first axis of members, and so has the last, their
+    own, weight matrix; the others are shared.
+member_factors_ : list of tuples of two ndarray
+    Only with ``n_members > 1``: for each hidden layer r (n_members, n_in) and s (n_members, n_out). Member j acts like
+    a network with the weights ``r[j][:, None] * W * s[j]``.
+input_scale_ : ndarray of shape (n_features,)
+    Only with `input_scale`: the factors of the inputs.
 loss_curve_ : list of float
     Mean training loss of each epoch, without the penalty, as measured before each step.
 loss_, best_loss_ : float

@@ -8,7 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from skbackprop._nn.network import Network, Objective, Parameters, flatten
 from skbackprop._nn.optimizers import Optimizer
 from skbackprop._nn.schedules import SCHEDULES
 
+INPUT_SCALE_RATE = 6.0  # of input_scale=True
 FLOATS = {"auto": (np.float64, np.float32), "float32": np.float32, "float64": np.float64}
 
 
@@ -259,17 +259,19 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             loss_args=args,
             dropout=validation.dropout_rates(self.dropout, len(hidden)),
             seed=seed,
+            n_members=self.n_members,
+            input_scale=self.input_scale is not False,
         )
 
     def _start(self, rows: Rows, rng: Any) -> None:
         """Describe the network and draw its weights."""
         network = self._describe(rows.X.shape[1], rows.Y.shape[1], seed=int(rng.randint(2**31)))
-        W, b = initialize(network, self.initializer, rng)
+        W, b, factors = initialize(network, self.initializer, rng)
         loss = LOSSES[network.loss]
         if loss.link == "exp":  # start at the link of the mean
-            b[-1] = loss.constant(rows.Y.astype(float), rows.weights, network.loss_args)
+            b[-1][...] = loss.constant(rows.Y.astype(float), rows.weights, network.loss_args)
         self._network = network
-        self._take_parameters(flatten(np, W, b))
+        self._take_parameters(flatten(np, W, b, factors))
 
     def _go_on(self, rows: Rows) -> None:
         """Keep the weights, under what the parameters say now."""
@@ -287,6 +289,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             epsilon=self.epsilon,
             weight_decay=self.weight_decay,
             max_grad_norm=self.max_grad_norm,
+            input_scale_rate=INPUT_SCALE_RATE if self.input_scale is True else float(self.input_scale),
         )
         return choose_engine(self._network, optimizer, self.engine, n_threads=self.n_threads)
 
@@ -397,26 +400,40 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
     def _take_parameters(self, theta: Any) -> None:
         P = Parameters(np, self._network, theta)
         self.coefs_, self.intercepts_ = P.W[1:], P.b[1:]
+        self.__dict__.pop("member_factors_", None)
+        self.__dict__.pop("input_scale_", None)
+        if self._network.n_members > 1:
+            self.member_factors_ = list(zip(P.r[1:], P.s[1:], strict=True))
+        if self._network.input_scale:
+            self.input_scale_ = P.c
         self._serving = Serving(P)
 
-    def _theta(self) -> Any:
-        """The flat vector of coefs_ and intercepts_, which are the truth, also after the user changed them."""
-        P = self._serving.parameters
-        if P is not None and _are_same(self.coefs_, P.W[1:]) and _are_same(self.intercepts_, P.b[1:]):
-            return P.theta  # they are its views
-        shapes = [np.shape(W) for W in self.coefs_], [np.shape(b) for b in self.intercepts_]
-        sizes = self._network.sizes
-        expected = list(pairwise(sizes)), [(n,) for n in sizes[1:]]
-        if shapes != expected:
-            raise ValueError(
-                f"coefs_ and intercepts_ must have the shapes {expected[0]} and {expected[1]}, got "
-                f"{shapes[0]} and {shapes[1]}."
-            )
-        return flatten(np, [None, *map(np.asarray, self.coefs_)], [None, *map(np.asarray, self.intercepts_)])
+    def _arrays(self) -> list[Any]:
+        """The fitted parameters, which are the truth also after the user changed them, as in the flat vector."""
+        layers = zip(self.intercepts_, self.coefs_, strict=False)
+        arrays = [array for pair in layers for array in pair]
+        arrays += [factor for pair in getattr(self, "member_factors_", []) for factor in pair]
+        return [*arrays, self.input_scale_] if hasattr(self, "input_scale_") else arrays
 
-    def _output(self, X: Any, link: bool) -> Any:
+    def _theta(self) -> Any:
+        """The flat vector of the fitted parameters."""
+        P, arrays = self._serving.parameters, self._arrays()
+        if P is not None and _are_same(arrays, P.arrays):
+            return P.theta  # they are its views
+        shapes, expected = [np.shape(array) for array in arrays], list(self._network.shapes)
+        if shapes != expected or len(self.coefs_) != len(self.intercepts_):
+            n = 2 * self._network.n_layers
+            raise ValueError(
+                f"coefs_ and intercepts_ must have the shapes {expected[1:n:2]} and {expected[0:n:2]}, got "
+                f"{[np.shape(W) for W in self.coefs_]} and {[np.shape(b) for b in self.intercepts_]}"
+                + (f"; the factors {expected[n:]}, got {shapes[n:]}." if expected[n:] else ".")
+            )
+        return np.concatenate([np.reshape(array, -1) for array in arrays])
+
+    def _output(self, X: Any, link: bool, members: bool = False) -> Any:
         """Output of the network for the user's X: the prediction, or v[H] without its link.
 
+        The mean of the members' predictions, or with `members` each one's, (n_members, n_samples, n_outputs).
         Computed in the wider of the dtypes of X and of the weights, as NumPy would.
         """
         if "coefs_" not in self.__dict__:
@@ -429,7 +446,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             with self._serving.engine(self._network, self.engine, self.n_threads) as engine:
                 engine.load(theta.astype(dtype, copy=False))
                 with np.errstate(over="ignore"):
-                    return engine.predict(X.astype(dtype, copy=False), link=link, checked=checked)
+                    return engine.predict(
+                        X.astype(dtype, copy=False), link=link, checked=checked, members=members
+                    )
 
         output = predict(X, checked=False) if validation.is_plain(self, X) else None
         if (

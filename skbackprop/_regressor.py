@@ -121,6 +121,8 @@ default='squared_error'
         dtype="auto",
         engine="auto",
         n_threads=None,
+        n_members=1,
+        input_scale=False,
         scale_target=True,
     ):
         self.__dict__.update({name: value for name, value in locals().items() if name != "self"})
@@ -150,7 +152,7 @@ default='squared_error'
         """
         return self._partial_fit(X, y, sample_weight, None, X_val, y_val, sample_weight_val)
 
-    def predict(self, X, return_std=False):
+    def predict(self, X, return_std=False, return_members=False):
         """Predict the target of each row, in the units of y.
 
         Parameters
@@ -158,7 +160,10 @@ default='squared_error'
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
         return_std : bool, default=False
-            With loss='gaussian', also return the standard deviation of each prediction.
+            With loss='gaussian', also return the standard deviation of each prediction; of several members, that
+            of the mixture of their distributions.
+        return_members : bool, default=False
+            Also return what each member predicts; the spread tells how sure the mean is.
 
         Returns
         -------
@@ -167,6 +172,8 @@ default='squared_error'
             They are float64 unless X and the model are float32.
         std : ndarray of the shape of y
             Only with ``return_std=True``.
+        members : ndarray of shape (n_members, ...)
+            Only with ``return_members=True``: the predictions of each member, each of the shape of y.
 
         Raises
         ------
@@ -177,8 +184,13 @@ default='squared_error'
         loss = self._network.loss
         if return_std and loss != "gaussian":
             raise ValueError(f"return_std=True needs loss='gaussian'; this model has loss={loss!r}.")
-        y, std = Scaler(self.target_shift_, self.target_scale_).decode(output, loss)
-        return (self._shape(y), self._shape(std)) if return_std else self._shape(y)
+        scaler = Scaler(self.target_shift_, self.target_scale_)
+        y, std = scaler.decode(output, loss)
+        answers = [self._shape(y)] + ([self._shape(std)] if return_std else [])
+        if return_members:
+            members = self._output(X, link=True, members=True)
+            answers.append(np.stack([self._shape(scaler.decode(v, loss)[0]) for v in members]))
+        return answers[0] if len(answers) == 1 else tuple(answers)
 
     def score(self, X, y, sample_weight=None):
         """R^2 of the predictions; for quantiles 1 - pinball loss / that of the best constant.

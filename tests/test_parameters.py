@@ -23,6 +23,8 @@ SECOND = {
     "max_iter": 2,
     "max_fun": 2,
     "shuffle": False,
+    "n_members": 2,
+    "input_scale": True,
     "random_state": 5,
     "alpha": 50.0,
     "weight_decay": 0.5,

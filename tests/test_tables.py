@@ -209,7 +209,7 @@ def test_orthogonal_initializer_is_orthonormal(shape):
 
 def test_auto_initializer_follows_the_activation_and_starts_outputs_at_zero():
     network = Network((300, 200, 200, 3), ("relu", "tanh"))
-    W, b = initialize(network, "auto", np.random.RandomState(0))
+    W, b, _ = initialize(network, "auto", np.random.RandomState(0))
     assert_allclose(W[1].var(), 2 / 300, rtol=0.03)
     assert_allclose(W[2].var(), 2 / 400, rtol=0.03)
     assert not W[3].any()

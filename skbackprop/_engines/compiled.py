@@ -89,6 +89,8 @@ def without_kernel(network: Network, optimizer: Optimizer) -> list[str]:
     names = [name for name in network.activations if name not in ACTIVATION_CODES]
     names += [network.loss] if network.loss not in LOSS_CODES else []
     names += [optimizer.name] if optimizer.name not in OPTIMIZER_CODES else []
+    names += ["n_members"] if network.n_members > 1 else []
+    names += ["input_scale"] if network.input_scale else []
     return names
 
 
@@ -215,7 +217,7 @@ class CompiledEngine:
         self.step = first_step + done
         return sums, done
 
-    def predict(self, X, link: bool = True, checked: bool = True):
+    def predict(self, X, link: bool = True, checked: bool = True, members: bool = False):
         """Output of the network for the rows of X: link(v[H]), or v[H] itself.
 
         None if X was not checked before and holds NaN or infinity: told on the way, as X is read only once.
@@ -223,10 +225,14 @@ class CompiledEngine:
         out = np.empty((X.shape[0], self.network.sizes[-1]), dtype=self.dtype)
         if X.shape[0] <= FEW_ROWS and not self._is_filled and not sp.issparse(X):
             net = self._need(FEW_ROWS, filled=False)
-            return out if net.predict_few(self._rows(X), self._theta, out, link, checked) else None
-        net = self._need(min(X.shape[0], BLOCK_ROWS))
-        net.set_threads(resolve_threads(_cpu, self.n_threads))
-        return out if net.predict(self._rows(X), out, link, checked) else None
+            is_finite = net.predict_few(self._rows(X), self._theta, out, link, checked)
+        else:
+            net = self._need(min(X.shape[0], BLOCK_ROWS))
+            net.set_threads(resolve_threads(_cpu, self.n_threads))
+            is_finite = net.predict(self._rows(X), out, link, checked)
+        if not is_finite:
+            return None
+        return out[None, :, :] if members else out  # of one member
 
     def _rows(self, X: Any) -> Any:
         """X as the kernels take it: a contiguous matrix, or the three arrays of CSR."""

@@ -36,11 +36,12 @@ def mask(network: Network, layer: int, step: Any, rows: Any, columns: Any, xp: A
 
 
 def droppers(
-    xp: Any, network: Network, step: int | None, row_offset: int, X: Any, like: Any
+    xp: Any, network: Network, step: int | None, row_offset: int, X: Any, like: Any, member: int = 0
 ) -> list[Callable[[Any], Any]]:
     """For each layer 0..H-1 a function that multiplies its output by the mask of this step.
 
-    `like` tells dtype and device. Without a step (prediction, validation) nothing is dropped.
+    `like` tells dtype and device. Without a step (prediction, validation) nothing is dropped. Members see the same
+    inputs; their hidden units are numbered one member after the other.
     """
 
     def keep(x):
@@ -51,7 +52,8 @@ def droppers(
 
     def dense(layer):
         shape = (X.shape[0], network.sizes[layer])
-        rows, columns = arange(shape[0])[:, None] + row_offset, arange(shape[1])[None, :]
+        first = member * shape[1] if layer > 0 else 0
+        rows, columns = arange(shape[0])[:, None] + row_offset, arange(shape[1])[None, :] + first
         factors = mask(network, layer, step, rows, columns, xp, like.dtype)
         return lambda x: x * factors
 

@@ -16,9 +16,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from skbackprop._engines.dropout import droppers
+from skbackprop._engines.members import member, rate_factors, shared_gradient
 from skbackprop._nn.activations import ACTIVATIONS
-from skbackprop._nn.losses import LOSSES, apply_link
-from skbackprop._nn.network import Network, Parameters, flatten
+from skbackprop._nn.losses import LOSSES, finish_members
+from skbackprop._nn.network import Network, Parameters, weights_alone
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 
 SLICE_SECONDS = 0.05  # of work between two chances to interrupt
@@ -62,9 +63,8 @@ class ReferenceEngine:
         self.theta, self.step = theta, 0
         self.state = self.rule.init(xp, theta) if state is None else state
         self.objective = objective
-        ones = Parameters(xp, self.network, xp.ones_like(theta))
-        zeros = [None, *(xp.zeros_like(b) for b in ones.b[1:])]
-        self.is_weight = flatten(xp, ones.W, zeros)  # biases are neither penalised nor decayed
+        self.is_weight = weights_alone(xp, self.network, xp.ones_like(theta))
+        self.pace = rate_factors(xp, self.network, theta, self.optimizer.input_scale_rate)
 
     def dump(self, memory: bool = True) -> tuple[Any, dict | None]:
         """Give the parameters and, if asked for, the optimizer's memory back, as they are now."""
@@ -73,16 +73,19 @@ class ReferenceEngine:
     def loss_and_gradient(self, X, Y, weights, step: int | None = None, row_offset: int = 0):
         """Sum of w * loss, its gradient, sum of w: sums, so that shards add up (D7)."""
         xp, network = self.xp, self.network
-        P = Parameters(xp, network, self.theta)
-        drop = droppers(xp, network, step, row_offset, X, self.theta)
-        a, v, q = forward(xp, network, P, X, drop)
-        value = self.loss.value(xp, v[-1], Y, network.loss_args)  # D9
-        delta = self.loss.delta(xp, v[-1], Y, network.loss_args)  # D10, or D11
-        total = float(X.shape[0])
-        if weights is not None:
-            value, delta, total = value * weights, delta * weights[:, None], xp.sum(weights)
-        gradient = flatten(xp, *backward(xp, network, P, a, v, q, delta, drop))
-        return xp.sum(value), gradient, total
+        P, grads, values = Parameters(xp, network, self.theta), [], 0.0
+        total = float(X.shape[0]) if weights is None else xp.sum(weights)
+        for j in range(network.n_members):  # J has the mean of the members' losses
+            M = member(network, P, j)
+            drop = droppers(xp, network, step, row_offset, X, self.theta, j)
+            a, v, q = forward(xp, network, M, X, drop)
+            value = self.loss.value(xp, v[-1], Y, network.loss_args) / network.n_members  # D9
+            delta = self.loss.delta(xp, v[-1], Y, network.loss_args) / network.n_members  # D10, or D11
+            if weights is not None:
+                value, delta = value * weights, delta * weights[:, None]
+            values = values + xp.sum(value)
+            grads.append(backward(xp, network, M, a, v, q, delta, drop))
+        return values, shared_gradient(xp, network, P, grads), total
 
     def apply_gradient(self, gradient, rate: float) -> None:
         """Make one step of the optimizer."""
@@ -91,7 +94,7 @@ class ReferenceEngine:
             norm = xp.sqrt(xp.sum(gradient * gradient))
             limit = xp.full_like(norm, opt.max_grad_norm)
             gradient = gradient * (limit / xp.maximum(norm, limit))
-        theta = self.theta
+        theta, rate = self.theta, rate * self.pace
         if opt.weight_decay > 0.0:  # decoupled (Loshchilov and Hutter, AdamW, 2019)
             theta = theta - rate * opt.weight_decay * self.is_weight * theta
         self.step += 1
@@ -118,18 +121,19 @@ class ReferenceEngine:
                 break
         return (loss_sum, weight_sum), done
 
-    def predict(self, X, link: bool = True, checked: bool = True):
+    def predict(self, X, link: bool = True, checked: bool = True, members: bool = False):
         """Output of the network for the rows of X: link(v[H]), or v[H] itself.
 
+        Of several members the mean prediction, or with `members` each one's, (members, rows, outputs).
         None if X was not checked before and holds NaN or infinity.
         """
         xp, network = self.xp, self.network
         if not checked and not xp.all(xp.isfinite(X)):
             return None
         P, keep = Parameters(xp, network, self.theta), [lambda x: x] * network.n_layers
+        nets = [member(network, P, j) for j in range(network.n_members)]
         blocks = []
         for start in range(0, X.shape[0], PREDICT_ROWS):
             block = X[start : min(start + PREDICT_ROWS, X.shape[0]), :]
-            v = forward(xp, network, P, block, keep)[1][-1]
-            blocks.append(apply_link(xp, self.loss, v) if link else v)
-        return xp.concat(blocks, axis=0)
+            blocks.append(xp.stack([forward(xp, network, M, block, keep)[1][-1] for M in nets]))
+        return finish_members(xp, self.loss, xp.concat(blocks, axis=1), link, members)

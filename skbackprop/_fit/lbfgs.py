@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from skbackprop._fit.batches import Rows
 from skbackprop._fit.stopping import Monitor
 from skbackprop._fit.training import Diverged, Outcome
-from skbackprop._nn.network import Network, Parameters, flatten
+from skbackprop._nn.network import Network, weights_alone
 
 
 def objective_and_gradient(
@@ -32,10 +32,9 @@ def objective_and_gradient(
 
 
 def penalty(network: Network, alpha: float, theta: Any) -> tuple[float, Any]:
-    """alpha/2 sum_h |W[h]|^2 and its gradient; biases are free."""
-    P = Parameters(np, network, theta)
-    value = 0.5 * alpha * sum(float(np.vdot(W, W)) for W in P.W[1:])
-    return value, alpha * flatten(np, P.W, [None, *(np.zeros_like(b) for b in P.b[1:])])
+    """alpha/2 sum_h |W[h]|^2 and its gradient; biases and factors are free."""
+    W = weights_alone(np, network, theta)
+    return 0.5 * alpha * float(np.vdot(W, W)), alpha * W
 
 
 def minimize_lbfgs(

@@ -110,6 +110,8 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
     "dtype": [StrOptions({"auto", "float32", "float64"})],
     "engine": [StrOptions({"auto", "reference", "compiled"})],
     "n_threads": [_integer(1), None],
+    "n_members": [_integer(1)],
+    "input_scale": ["boolean", _real(0, closed="neither")],
 }
 CLASSIFIER_CONSTRAINTS: dict[str, list[Any]] = {
     "loss": [_TableNames(lambda: losses_for("classification"))],
@@ -183,6 +185,11 @@ def check_same_shape(fitted: Network, asked: Network) -> None:
             f"The weights kept (warm_start=True or partial_fit) have layers of the sizes {fitted.sizes}, but "
             f"hidden_layer_sizes and the data now ask for {asked.sizes}. Go on with the same "
             "hidden_layer_sizes and kind of loss, or start anew with fit and warm_start=False."
+        )
+    if fitted.shapes != asked.shapes:
+        raise ValueError(
+            "The weights kept (warm_start=True or partial_fit) belong to other values of n_members and input_scale. "
+            "Go on with the same, or start anew with fit and warm_start=False."
         )
     if (old.link, old.scaling) != (new.link, new.scaling):
         raise ValueError(

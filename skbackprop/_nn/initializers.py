@@ -41,22 +41,28 @@ INITIALIZERS: dict[str, Callable[[Any, int, int], Any]] = {
 }
 
 
-def initialize(network: Network, initializer: str, rng: Any) -> tuple[list[Any], list[Any]]:
-    """Draw W[1..H] and b[1..H] (slot 0 empty) in float64.
+def initialize(network: Network, initializer: str, rng: Any) -> tuple[list[Any], list[Any], list[Any]]:
+    """Draw W[1..H] and b[1..H] (slot 0 empty) and the factors, in float64.
 
     "auto" takes each hidden layer's initializer from its activation and starts the output layer at zero,
-    so that training starts from the prediction of the biases alone.
+    so that training starts from the prediction of the biases alone. Members start apart by the factors of
+    their inputs, r[1] ~ N(0, 1) (Gorishniy, Kotelnikov and Babenko, TabM, 2025); all other factors are 1.
     """
     W: list[Any] = [None]
     b: list[Any] = [None]
-    for h, (_, n_in, n_out) in enumerate(network.layers):
+    members = () if network.n_members == 1 else (network.n_members,)
+    for h, (n_in, n_out) in enumerate(network.layers):
         is_output = h == len(network.activations)
-        if initializer != "auto":
-            W.append(INITIALIZERS[initializer](rng, n_in, n_out))
-        elif is_output:
-            W.append(np.zeros((n_in, n_out)))
+        name = ACTIVATIONS[network.activations[h]].initializer if not is_output else ""
+        own = members if is_output else ()
+        if initializer == "auto" and is_output:
+            W.append(np.zeros((*own, n_in, n_out)))
         else:
-            name = ACTIVATIONS[network.activations[h]].initializer
-            W.append(INITIALIZERS[name](rng, n_in, n_out))
-        b.append(np.zeros(n_out))
-    return W, b
+            draw = INITIALIZERS[name if initializer == "auto" else initializer]
+            drawn = [draw(rng, n_in, n_out) for _ in range(math.prod(own))]
+            W.append(np.stack(drawn) if own else drawn[0])
+        b.append(np.zeros((*members, n_out)))
+    factors = [np.ones(shape) for shape in network.shapes[2 * network.n_layers :]]
+    if members and network.activations:
+        factors[0] = rng.standard_normal(factors[0].shape)
+    return W, b, factors

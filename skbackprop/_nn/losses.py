@@ -47,11 +47,47 @@ class Loss:
     lower: tuple[str, float] | None = None  # domain of y: (">=" or ">", bound)
     outputs_per_target: Callable[[LossArgs], int] = lambda args: 1
     relative_tol: bool = True  # False where the loss has no zero to measure `tol` from
+    pool: Callable[[Any, Any], Any] | None = None  # members' v -> v of the mean prediction; None: by link
 
 
 def apply_link(xp: Any, loss: Loss, v: Any) -> Any:
     """Turn the raw output v into the prediction a[H] = link(v[H])."""
     return LINKS[loss.link].phi(xp, v)
+
+
+def finish_members(xp: Any, loss: Loss, v: Any, link: bool, members: bool) -> Any:
+    """From members' v, (members, rows, outputs), to the mean of their predictions, or to each one's.
+
+    With link the predictions themselves, else the v whose link they are.
+    """
+    if members:
+        return xp.stack([apply_link(xp, loss, v_j) for v_j in v]) if link else v
+    mean = v[0, :, :] if v.shape[0] == 1 else (loss.pool or POOLS[loss.link])(xp, v)
+    return apply_link(xp, loss, mean) if link else mean
+
+
+def _log_mean_exp(xp, z):
+    """Ln of the mean of e^z over the members."""
+    largest = xp.max(z, axis=0)
+    return largest + xp.log(xp.mean(xp.exp(z - largest), axis=0))
+
+
+def _softmax_pool(xp, v):
+    """Ln of the mean posterior: a logit of its own, as sum_k e^v_k = 1."""
+    return _log_mean_exp(xp, xp.stack([log_softmax(xp, member) for member in v]))
+
+
+def _logistic_pool(xp, v):
+    """ln(p / (1 - p)) of the mean p."""
+    return _log_mean_exp(xp, -softplus(xp, -v)) - _log_mean_exp(xp, -softplus(xp, v))
+
+
+POOLS: dict[str, Callable[[Any, Any], Any]] = {
+    "identity": lambda xp, v: xp.mean(v, axis=0),
+    "logistic": _logistic_pool,
+    "softmax": _softmax_pool,
+    "exp": _log_mean_exp,
+}
 
 
 # ------------------------------------------------------------------------- classification ----
@@ -192,6 +228,14 @@ def gaussian_delta(xp, v, y, args):
     return xp.concat([(m - y) * precision, 0.5 * (1.0 - (y - m) ** 2 * precision)], axis=1)
 
 
+def gaussian_pool(xp, v):
+    """Mean and log variance of the equal mixture of the members' distributions."""
+    m, s = v[..., : v.shape[-1] // 2], v[..., v.shape[-1] // 2 :]
+    mean = xp.mean(m, axis=0)
+    variance = xp.mean(xp.exp(s) + (m - mean) ** 2, axis=0)  # law of total variance
+    return xp.concat([mean, xp.log(variance)], axis=1)
+
+
 # -------------------------------------------------------------- best constant predictions ----
 
 
@@ -304,6 +348,7 @@ LOSSES: dict[str, Loss] = {
         scaling="standardize",
         outputs_per_target=lambda args: 2,
         relative_tol=False,
+        pool=gaussian_pool,
     ),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -24,6 +25,8 @@ class Network:
     loss_args: LossArgs = field(default_factory=LossArgs)
     dropout: tuple[float, ...] = ()  # of the input, then of each hidden layer; (): none
     seed: int = 0  # of the dropout masks
+    n_members: int = 1  # that share the hidden layers' weights (BatchEnsemble)
+    input_scale: bool = False  # is there a learnable factor per input?
 
     def __post_init__(self):
         if not self.dropout:
@@ -35,44 +38,70 @@ class Network:
         return len(self.sizes) - 1
 
     @cached_property
-    def layers(self) -> tuple[tuple[int, int, int], ...]:
-        """For each layer: where its block of the flat vector starts, its n_in and its n_out."""
-        blocks, start = [], 0
-        for n_in, n_out in pairwise(self.sizes):
-            blocks.append((start, n_in, n_out))
-            start += (n_in + 1) * n_out
-        return tuple(blocks)
+    def layers(self) -> tuple[tuple[int, int], ...]:
+        """n_in and n_out of each layer."""
+        return tuple(pairwise(self.sizes))
+
+    @cached_property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Of the arrays in the flat vector, in their order.
+
+        For each layer b[h] and then W[h]: a layer's block is the notes' extended matrix, the biases being the
+        weights of x_0 = 1 (D1). Members have biases and an output layer of their own, and their factors come next:
+        r[h] and s[h] of each hidden layer. Last the input scale c.
+        """
+        members = () if self.n_members == 1 else (self.n_members,)
+        shapes: list[tuple[int, ...]] = []
+        for h, (n_in, n_out) in enumerate(self.layers, start=1):
+            own = members if h == self.n_layers else ()
+            shapes += [(*members, n_out), (*own, n_in, n_out)]
+        for n_in, n_out in self.layers[:-1] if members else ():
+            shapes += [(*members, n_in), (*members, n_out)]
+        return (*shapes, (self.sizes[0],)) if self.input_scale else tuple(shapes)
 
     @cached_property
     def n_parameters(self) -> int:
         """Length of the flat vector."""
-        start, n_in, n_out = self.layers[-1]
-        return start + (n_in + 1) * n_out
+        return sum(math.prod(shape) for shape in self.shapes)
 
 
 class Parameters:
-    """One flat vector ``theta``; ``W[h]`` and ``b[h]`` (h = 1..H; slot 0 is empty) are views into it.
+    """One flat vector ``theta``, and views into it.
 
-    A layer's block is the notes' extended matrix, the biases being the weights of x_0 = 1 (D1):
-    row 0 is ``b[h]``, the n_in rows below are ``W[h]``.
+    ``W[h]`` and ``b[h]`` for h = 1..H (slot 0 is empty). With several members also their factors ``r[h]`` and
+    ``s[h]``, h = 1..H-1; with an input scale its factors ``c``. See `Network.shapes`.
     """
 
     def __init__(self, xp: Any, network: Network, theta: Any):
         self.theta = theta
-        self.W: list[Any] = [None]
-        self.b: list[Any] = [None]
-        for start, n_in, n_out in network.layers:
-            block = xp.reshape(theta[start : start + (n_in + 1) * n_out], (n_in + 1, n_out))
-            self.b.append(block[0, :])
-            self.W.append(block[1:, :])
+        self.arrays: list[Any] = []
+        start = 0
+        for shape in network.shapes:
+            stop = start + math.prod(shape)
+            self.arrays.append(xp.reshape(theta[start:stop], shape))
+            start = stop
+        n = 2 * network.n_layers
+        self.b: list[Any] = [None, *self.arrays[0:n:2]]
+        self.W: list[Any] = [None, *self.arrays[1:n:2]]
+        self.factors: list[Any] = self.arrays[n:]
+        self.c: Any = self.factors[-1] if network.input_scale else None
+        pairs = self.factors[:-1] if network.input_scale else self.factors
+        self.r: list[Any] = [None, *pairs[0::2]]
+        self.s: list[Any] = [None, *pairs[1::2]]
 
 
-def flatten(xp: Any, W: list[Any], b: list[Any]) -> Any:
-    """Join W[1..H] and b[1..H] into one flat vector, the inverse of `Parameters`."""
-    parts = []
-    for W_h, b_h in zip(W[1:], b[1:], strict=True):
-        parts += [b_h, xp.reshape(W_h, (-1,))]
-    return xp.concat(parts)
+def flatten(xp: Any, W: list[Any], b: list[Any], factors: Iterable[Any] = ()) -> Any:
+    """Join W[1..H], b[1..H] and the factors into one flat vector, the inverse of `Parameters`."""
+    arrays = [array for pair in zip(b[1:], W[1:], strict=True) for array in pair]
+    return xp.concat([xp.reshape(array, (-1,)) for array in (*arrays, *factors)])
+
+
+def weights_alone(xp: Any, network: Network, theta: Any) -> Any:
+    """Theta with zeros in place of all but the weight matrices: what is penalised, and what decays."""
+    P = Parameters(xp, network, theta)
+    return flatten(
+        xp, P.W, [None, *map(xp.zeros_like, P.b[1:])], [xp.zeros_like(factor) for factor in P.factors]
+    )
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class Optimizer:
     epsilon: float = 1e-8
     weight_decay: float = 0.0
     max_grad_norm: float | None = None
+    input_scale_rate: float = 1.0  # factor of the rate with which the input scale learns
 
 
 @dataclass(frozen=True)
