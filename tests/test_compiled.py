@@ -41,7 +41,9 @@ def agree(ours, theirs, factor=1.0):
     assert_allclose(ours, theirs, rtol=0, atol=factor * TOLERANCE[theirs.dtype] * scale)
 
 
-def problem(rng, loss, sizes, activations, dropout, n, dtype, weighted, sparse, targets=3):
+def problem(
+    rng, loss, sizes, activations, dropout, n, dtype, weighted, sparse, targets=3, members=1, scale=False
+):
     args = LossArgs(quantiles=(0.3, 0.8))
     task = LOSSES[loss].task
     Y = {
@@ -52,7 +54,8 @@ def problem(rng, loss, sizes, activations, dropout, n, dtype, weighted, sparse, 
     if task == "classification" and n > 3:
         Y[:2] = rng.dirichlet(np.ones(targets), 2)  # smoothed targets too
     outputs = targets * LOSSES[loss].outputs_per_target(args)
-    network = Network((sizes[0], *sizes[1:], outputs), activations, loss, args, dropout, seed=77)
+    sizes = (*sizes, outputs)
+    network = Network(sizes, activations, loss, args, dropout, 77, members, scale)
     X = rng.normal(size=(n, sizes[0])).astype(dtype)
     if sparse:
         X = sp.csr_array(X * (rng.random(X.shape) < 0.4))
@@ -106,6 +109,55 @@ def test_gradient_of_every_activation_and_loss(loss, activation, dtype, rng):
             rng, loss, (7, 17, 5), (activation, activation), (0.2, 0.3, 0.5), 13, dtype, False, sparse
         )
         compare_gradient(*case, step=5, factor=10)
+
+
+MEMBERS = [(1, True), (3, False), (4, True)]  # how many, and is there an input scale?
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("members", "scale"), MEMBERS)
+@pytest.mark.parametrize("loss", LOSS_CODES)
+def test_gradient_of_members(loss, members, scale, dtype, rng):
+    for widths, activations in [((), ()), ((17,), ("softmax",)), ((5, 33), ("gelu", "relu"))]:
+        for sparse, weighted in [(False, True), (True, False)]:
+            for step, dropout in [(None, (0.0,) * 3), (5, (0.2, 0.3, 0.5))]:
+                case = problem(
+                    rng,
+                    loss,
+                    (21, *widths),
+                    activations,
+                    dropout[: len(widths) + 1],
+                    530,  # more than a block, whose gradients add up
+                    dtype,
+                    weighted,
+                    sparse,
+                    members=members,
+                    scale=scale,
+                )
+                compare_gradient(*case, step=step, factor=100)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("clip", [None, 0.1])
+@pytest.mark.parametrize(("members", "scale"), MEMBERS)
+@pytest.mark.parametrize("solver", ["sgd", "adam", "nadam", "rmsprop"])
+def test_steps_of_members(solver, members, scale, clip, dtype, rng):
+    optimizer = Optimizer(solver, max_grad_norm=clip, weight_decay=0.3, input_scale_rate=6.0)
+    for sparse in (False, True):
+        case = problem(
+            rng,
+            "cross_entropy",
+            (70, 9, 20),
+            ("silu", "relu"),
+            (0.1, 0.4, 0.2),
+            37,
+            dtype,
+            True,
+            sparse,
+            members=members,
+            scale=scale,
+        )
+        compare_steps(case[0], optimizer, *case[1:], batch_size=16, factor=300, rate=0.01)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -206,15 +258,18 @@ def test_engines_take_over_each_others_state(rng):
 # ------------------------------------------------------------------------------------- bits ----
 
 
-def wide_case(rng, dtype=np.float32):
+def wide_case(rng, dtype=np.float32, **kwargs):
+    dropout = (0.2, 0.1, 0.0)
+    activations = ("relu", "gelu")
     return problem(
-        rng, "cross_entropy", (300, 257, 130), ("relu", "gelu"), (0.2, 0.1, 0.0), 500, dtype, True, False, 10
+        rng, "cross_entropy", (300, 257, 130), activations, dropout, 500, dtype, True, False, 10, **kwargs
     )
 
 
+@pytest.mark.parametrize("members", [1, 3])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_the_same_bits_for_any_number_of_threads(dtype, rng):
-    network, X, Y, w, theta = wide_case(rng, dtype)
+def test_the_same_bits_for_any_number_of_threads(dtype, members, rng):
+    network, X, Y, w, theta = wide_case(rng, dtype, members=members, scale=members > 1)
     results = []
     for n_threads in (1, 2, 3):
         engine = CompiledEngine(network, Optimizer(), n_threads)
@@ -230,9 +285,9 @@ def test_the_same_bits_for_any_number_of_threads(dtype, rng):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("sparse", [False, True])
-def test_a_rows_prediction_does_not_depend_on_its_neighbours(dtype, sparse, rng):
-    network, X, _, _, theta = wide_case(rng, dtype)
+@pytest.mark.parametrize(("sparse", "members"), [(False, 1), (True, 1), (False, 3), (True, 3)])
+def test_a_rows_prediction_does_not_depend_on_its_neighbours(dtype, sparse, members, rng):
+    network, X, _, _, theta = wide_case(rng, dtype, members=members, scale=members > 1)
     X = sp.csr_array(X * (rng.random(X.shape) < 0.3)) if sparse else X
     whole = CompiledEngine(network, Optimizer(), 2)
     whole.load(theta)

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skbackprop._engines.threads import load_kernels, resolve_threads
-from skbackprop._nn.losses import LOSSES
+from skbackprop._nn.losses import LOSSES, finish_members
 from skbackprop._nn.network import Network
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 
@@ -89,8 +89,6 @@ def without_kernel(network: Network, optimizer: Optimizer) -> list[str]:
     names = [name for name in network.activations if name not in ACTIVATION_CODES]
     names += [network.loss] if network.loss not in LOSS_CODES else []
     names += [optimizer.name] if optimizer.name not in OPTIMIZER_CODES else []
-    names += ["n_members"] if network.n_members > 1 else []
-    names += ["input_scale"] if network.input_scale else []
     return names
 
 
@@ -138,6 +136,9 @@ class CompiledEngine:
             network.loss_args.focal_gamma,
             network.loss_args.huber_delta,
             network.loss_args.quantiles,
+            network.n_members,
+            network.input_scale,
+            opt.input_scale_rate,
             OPTIMIZER_CODES[opt.name],
             opt.nesterov,
             opt.momentum,
@@ -222,17 +223,21 @@ class CompiledEngine:
 
         None if X was not checked before and holds NaN or infinity: told on the way, as X is read only once.
         """
-        out = np.empty((X.shape[0], self.network.sizes[-1]), dtype=self.dtype)
-        if X.shape[0] <= FEW_ROWS and not self._is_filled and not sp.issparse(X):
+        network, alone = self.network, self.network.n_members == 1
+        out = np.empty((X.shape[0], network.n_members, network.sizes[-1]), dtype=self.dtype)
+        is_plain = alone and not network.input_scale and not sp.issparse(X)
+        if X.shape[0] <= FEW_ROWS and not self._is_filled and is_plain:
             net = self._need(FEW_ROWS, filled=False)
-            is_finite = net.predict_few(self._rows(X), self._theta, out, link, checked)
+            is_finite = net.predict_few(self._rows(X), self._theta, out, link and alone, checked)
         else:
             net = self._need(min(X.shape[0], BLOCK_ROWS))
             net.set_threads(resolve_threads(_cpu, self.n_threads))
-            is_finite = net.predict(self._rows(X), out, link, checked)
+            is_finite = net.predict(self._rows(X), out, link and alone, checked)
         if not is_finite:
             return None
-        return out[None, :, :] if members else out  # of one member
+        if alone:
+            return out[None, :, 0, :] if members else out[:, 0, :]
+        return finish_members(np, LOSSES[network.loss], out.transpose(1, 0, 2), link, members)
 
     def _rows(self, X: Any) -> Any:
         """X as the kernels take it: a contiguous matrix, or the three arrays of CSR."""

@@ -18,6 +18,9 @@ cdef extern from "kernels.h" nogil:
         double focal_gamma, huber_delta
         const double *quantiles
         long n_quantiles
+        long n_members
+        int input_scale
+        double input_scale_rate
         int optimizer, nesterov
         double momentum, beta_1, beta_2, epsilon, weight_decay, max_grad_norm
     ctypedef struct RowsIn:
@@ -121,7 +124,8 @@ cdef class CpuNet:
     cdef readonly long max_rows
 
     def __cinit__(self, str level, int bits, long max_rows, sizes, activations, dropout, long seed, int loss,
-                  long n_targets, double focal_gamma, double huber_delta, quantiles, int optimizer, bint nesterov,
+                  long n_targets, double focal_gamma, double huber_delta, quantiles, long n_members, bint input_scale,
+                  double input_scale_rate, int optimizer, bint nesterov,
                   double momentum, double beta_1, double beta_2, double epsilon, double weight_decay,
                   double max_grad_norm):
         cdef Spec spec
@@ -145,6 +149,7 @@ cdef class CpuNet:
             spec.seed, spec.loss, spec.n_targets = <uint32_t>seed, loss, n_targets
             spec.focal_gamma, spec.huber_delta = focal_gamma, huber_delta
             spec.quantiles, spec.n_quantiles = c_quantiles, len(quantiles)
+            spec.n_members, spec.input_scale, spec.input_scale_rate = n_members, input_scale, input_scale_rate
             spec.optimizer, spec.nesterov, spec.momentum = optimizer, nesterov, momentum
             spec.beta_1, spec.beta_2, spec.epsilon = beta_1, beta_2, epsilon
             spec.weight_decay, spec.max_grad_norm = weight_decay, max_grad_norm

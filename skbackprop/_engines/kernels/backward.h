@@ -15,15 +15,20 @@ static void loss_task(void *context, long index, int worker) {
   const LossTask *task = context;
   const Batch *b = task->batch;
   Layer *last = &task->net->layers[task->net->H];
-  long n_targets = task->net->loss.n_targets, width = padded(last->n_out);
+  long n_targets = task->net->loss.n_targets, members = task->net->n_members;
   for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, b->n); i++) {
     long row = row_number(b, i);
     real *v = last->q + i * last->ld, w = b->in->weights ? ((const real *)b->in->weights)[row] : 1;
-    task->net->row_losses[i] = w * loss_row(&task->net->loss, v, task->net->targets + i * padded(n_targets));
-    for (long j = 0; j < width; j += VW) {
-      vec delta = load(v + j) * (w * task->scale);
-      store(v + j, (vec)((ivec)delta & first_lanes(last->n_out - j)));
+    real value = 0;
+    w /= (real)members; /* J has the mean of the members' losses */
+    for (long m = 0; m < members; m++, v += last->pitch) {
+      value += loss_row(&task->net->loss, v, task->net->targets + i * padded(n_targets));
+      for (long j = 0; j < last->pitch; j += VW) {
+        vec delta = load(v + j) * (w * task->scale);
+        store(v + j, (vec)((ivec)delta & first_lanes(last->n_out - j)));
+      }
     }
+    task->net->row_losses[i] = w * value;
   }
 }
 
@@ -31,12 +36,14 @@ static void transpose_task(void *context, long index, int worker) {
   (void)worker;
   const Context *c = context;
   const Layer *l = c->layer;
-  const real *W = weights(c->net, l - c->net->layers);
-  long i0 = index * VW, i1 = MIN(i0 + VW, l->n_in), j = 0;
+  long blocks = (l->n_in + VW - 1) / VW, m = index / blocks;
+  const real *W = weights(c->net, l - c->net->layers) + m * l->pitch;
+  real *WT = l->WT + m * l->n_out * l->ldt;
+  long i0 = index % blocks * VW, i1 = MIN(i0 + VW, l->n_in), j = 0;
   for (; i1 - i0 == VW && j + VW <= l->n_out; j += VW)
-    transpose_square(W + i0 * l->ldw + j, l->ldw, l->WT + j * l->ldt + i0, l->ldt);
+    transpose_square(W + i0 * l->ldw + j, l->ldw, WT + j * l->ldt + i0, l->ldt);
   for (; j < l->n_out; j++)
-    for (long i = i0; i < i1; i++) l->WT[j * l->ldt + i] = W[i * l->ldw + j];
+    for (long i = i0; i < i1; i++) WT[j * l->ldt + i] = W[i * l->ldw + j];
 }
 
 static void softmax_vjp_rows(void *context, long index, int worker) {
@@ -44,17 +51,18 @@ static void softmax_vjp_rows(void *context, long index, int worker) {
   const Context *c = context;
   const Layer *l = c->layer;
   for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, c->rows); i++)
-    softmax_row_vjp(l->delta + i * l->ld, l->q + i * l->ld, l->n_out);
+    for (long m = 0; m < c->net->n_members; m++)
+      softmax_row_vjp(l->delta + i * l->ld + m * l->pitch, l->q + i * l->ld + m * l->pitch, l->n_out);
 }
 
 /* delta[h-1] = phi'(v[h-1]) * (delta[h] W[h]^T) (D6; D8 for softmax). */
 static void pass_down(Net *net, long h, long n, const real *delta, int drops) {
   Layer *l = &net->layers[h], *below = &net->layers[h - 1];
   Context up = {net, l, n, drops, 1}, c = {net, below, n, drops, 1};
-  pool_run(net->team, (l->n_in + VW - 1) / VW, transpose_task, &up);
-  Gemm gemm = {n, padded(l->n_in), l->n_out, delta, l->ld, 1, l->WT, l->ldt, below->delta, below->ld, NULL, 0,
+  pool_run(net->team, net->n_members * ((l->n_in + VW - 1) / VW), transpose_task, &up);
+  Gemm gemm = {n, padded(l->n_in), l->n_out, delta, l->ld, 1, l->WT, l->ldt, below->delta, below->ld, NULL, 0, 0,
                finish_backward, &c};
-  multiply(net, gemm);
+  multiply(net, gemm, net->n_members, l->pitch, below->pitch, l->n_out * l->ldt);
   if (below->act == ACT_SOFTMAX) pool_run(net->team, (n + GATHER_ROWS - 1) / GATHER_ROWS, softmax_vjp_rows, &c);
 }
 
@@ -67,7 +75,7 @@ typedef struct {
   const Update *update; /* NULL: the gradient alone */
   real penalty;
   Gemm gemm;
-  long chunk;
+  long products, chunk;
 } GradientTask;
 
 static void update_stretch(const GradientTask *t, long start, long n, const real *g, int is_weight) {
@@ -82,7 +90,7 @@ static void update_sparse(const GradientTask *t, long i0, long i1) {
   const char *touched = t->net->touched;
   for (long i = i0, stop; i < i1; i = stop) {
     for (stop = i + 1; stop < i1 && touched[stop] == touched[i]; stop++) {}
-    long start = l->start + (i + 1) * l->ldw, n = (stop - i) * l->ldw;
+    long start = l->W + i * l->ldw, n = (stop - i) * l->ldw;
     if (touched[i]) update_stretch(t, start, n, t->net->gradient + start, 1);
     else update_stretch(t, start, n, NULL, 1);
   }
@@ -95,28 +103,34 @@ static void gradient_task(void *context, long index, int worker) {
   Net *net = t->net;
   const Layer *l = &net->layers[t->h];
   if (index == 0) {
-    real *g = net->gradient + l->start;
+    real *g = net->gradient + l->b;
     if (!t->accumulate) memset(g, 0, (size_t)l->ldw * sizeof(real));
-    for (long j = 0; j < padded(l->n_out); j += VW) {
+    for (long j = 0; j < l->width; j += VW) {
       vec sum = load(g + j);
       for (long i = 0; i < t->batch->n; i++) sum += load(t->delta + i * l->ld + j);
       store(g + j, sum);
     }
-    if (t->update) update_stretch(t, l->start, l->ldw, g, 0);
+    if (t->update) update_stretch(t, l->b, l->ldw, g, 0);
     return;
   }
-  long i0 = (index - 1) * t->chunk, i1 = MIN(i0 + t->chunk, l->n_in), start = (i0 + 1) * l->ldw;
-  real *scratch = net->scratch + worker * net->scratch_size, *g = net->gradient + l->start + start;
-  Gemm gemm = t->gemm;
-  if (t->update && !t->sparse) { /* nobody reads this gradient again: keep it out of the memory */
-    g = scratch + SCRATCH_REALS;
-    gemm.C = g - i0 * l->ldw;
+  long i0 = (index - 1) * t->chunk, i1 = MIN(i0 + t->chunk, l->n_in), start = l->W + i0 * l->ldp;
+  real *scratch = net->scratch + worker * net->scratch_size, *C = t->gemm.C;
+  if (!t->sparse && (t->update || l->folded)) /* nobody reads this gradient again: keep it out of the memory */
+    C = scratch + SCRATCH_REALS - i0 * l->ldw;
+  for (long m = 0; !t->sparse && m < t->products; m++) {
+    Gemm gemm = t->gemm;
+    gemm.A += m * net->layers[t->h - 1].pitch, gemm.B += m * l->pitch, gemm.C = C + m * l->pitch;
+    if (gemm.init) gemm.init += m * l->pitch;
+    gemm_block(&gemm, i0, i1, 0, gemm.n, scratch);
   }
-  if (!t->sparse) gemm_block(&gemm, i0, i1, 0, gemm.n, scratch);
-  if (t->update && !t->sparse && l->ldw > gemm.n) /* what others left there must not move the padding */
-    for (long i = i0; i < i1; i++) store(gemm.C + i * l->ldw + gemm.n, all(0));
-  if (t->update && t->sparse) update_sparse(t, i0, i1);
-  else if (t->update) update_stretch(t, l->start + start, (i1 - i0) * l->ldw, g, 1);
+  real *g = C + i0 * l->ldw;
+  if (l->folded) {
+    pull_back(net, t->h, i0, i1, C, t->sparse ? net->touched : NULL, t->accumulate);
+    g = net->gradient + start;
+  } else if (t->update && !t->sparse && l->ldw > l->width) /* what others left there must not move the padding */
+    for (long i = i0; i < i1; i++) store(C + i * l->ldw + l->width, all(0));
+  if (t->update && t->sparse && !l->folded) update_sparse(t, i0, i1);
+  else if (t->update) update_stretch(t, start, (i1 - i0) * l->ldp, g, 1);
 }
 
 /* Sparse rows add x_j delta to the rows of W that they meet. */
@@ -126,11 +140,11 @@ static void sparse_gradient(const GradientTask *t) {
   const Layer *l = &net->layers[1], *input = &net->layers[0];
   int drops = b->step >= 0 && input->dropout > 0;
   Dropper d = dropper(input->dropout, net->spec.seed, 0, b->step);
-  real *g = net->gradient + l->start + l->ldw;
+  real *g = t->gemm.C;
   const real *data = b->in->data;
-  long width = padded(l->n_out);
-  if (!t->accumulate) {
-    if (!t->update) memset(g, 0, (size_t)(l->n_in * l->ldw) * sizeof(real));
+  int sets_rows = t->update || l->folded; /* to zero, those that it meets */
+  if (!t->accumulate || l->folded) {
+    if (!sets_rows) memset(g, 0, (size_t)(l->n_in * l->ldw) * sizeof(real));
     memset(net->touched, 0, (size_t)l->n_in);
   }
   for (long i = 0; i < b->n; i++) {
@@ -139,9 +153,9 @@ static void sparse_gradient(const GradientTask *t) {
     for (long e = pointer_at(b->in, row); e < pointer_at(b->in, row + 1); e++) {
       long column = index_at(b->in, e);
       real x = drops ? data[e] * keep_factor(d, key, column) : data[e];
-      if (t->update && !net->touched[column]) memset(g + column * l->ldw, 0, (size_t)l->ldw * sizeof(real));
+      if (sets_rows && !net->touched[column]) memset(g + column * l->ldw, 0, (size_t)l->ldw * sizeof(real));
       net->touched[column] = 1;
-      for (long j = 0; j < width; j += VW)
+      for (long j = 0; j < l->width; j += VW)
         store(g + column * l->ldw + j, load(g + column * l->ldw + j) + x * load(t->delta + i * l->ld + j));
     }
   }
@@ -150,15 +164,31 @@ static void sparse_gradient(const GradientTask *t) {
 static void gradient_of_layer(Net *net, long h, const Batch *batch, const real *delta, int accumulate, int drops,
                               const Update *u, real penalty) {
   const Layer *l = &net->layers[h], *below = &net->layers[h - 1];
-  real *g = net->gradient + l->start + l->ldw;
-  GradientTask t = {net, h, batch, delta, accumulate, h == 1 && batch->in->data, u, penalty, {0}, 0};
+  int sparse = h == 1 && batch->in->data;
+  real *g = l->folded ? net->met : net->gradient + l->W;
+  GradientTask t = {net, h, batch, delta, accumulate, sparse, u, penalty, {0}, h == 1 ? 1 : net->n_members, 0};
   const real *a = h == 1 || drops ? below->a : below->q;
-  t.gemm = (Gemm){l->n_in, padded(l->n_out), batch->n, a, 1, below->ld, delta, l->ld, g, l->ldw,
-                  accumulate ? g : NULL, l->ldw, NULL, NULL};
+  t.gemm = (Gemm){l->n_in, l->width / t.products, batch->n, a, 1, below->ld, delta, l->ld, g, l->ldw,
+                  accumulate && !l->folded ? g : NULL, l->ldw, 0, NULL, NULL};
   t.chunk = PACKED_ROWS;
   if (net->team > 1) t.chunk = MIN(t.chunk, MAX(l->n_in / (4 * net->team) / MR, 1) * MR);
   if (t.sparse) sparse_gradient(&t);
   pool_run(net->team, 1 + (l->n_in + t.chunk - 1) / t.chunk, gradient_task, &t);
+  if (is_shared(net, h)) sum_shares(net, h, accumulate);
+}
+
+/* The step of what is no layer's: the factors, with a rate of its own for the input scale. */
+static void update_factors(Net *net, const Update *u) {
+  GradientTask t = {.net = net, .update = u};
+  long stop = net->c >= 0 ? net->c : net->n_padded;
+  update_stretch(&t, net->factors, stop - net->factors, net->gradient + net->factors, 0);
+  if (net->c >= 0) {
+    Update own = *u;
+    own.rate *= (real)net->spec.input_scale_rate;
+    t.update = &own;
+    update_stretch(&t, net->c, net->n_padded - net->c, net->gradient + net->c, 0);
+  }
+  net->is_stale = 1;
 }
 
 /* One batch forward and back: sums of w * loss and w; the gradient in net->gradient, or (u given) the step made. */
@@ -167,6 +197,7 @@ static void propagate(Net *net, const Batch *batch, real scale, int accumulate, 
   int drops = batch->step >= 0, masks = 0;
   BatchTask task = {net, batch};
   for (long h = 1; drops && h < net->H; h++) masks |= net->layers[h].dropout > 0;
+  fold(net);
   pool_run(net->team, (batch->n + GATHER_ROWS - 1) / GATHER_ROWS, gather_task, &task);
   if (masks) pool_run(net->team, (batch->n + GATHER_ROWS - 1) / GATHER_ROWS, mask_task, &task);
   forward(net, batch, net->layers[0].a, net->layers[0].ld, 1);
@@ -183,4 +214,5 @@ static void propagate(Net *net, const Batch *batch, real scale, int accumulate, 
     gradient_of_layer(net, h, batch, delta, accumulate, drops, u, penalty);
     delta = net->layers[h - 1].delta;
   }
+  if (u) update_factors(net, u);
 }

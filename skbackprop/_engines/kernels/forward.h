@@ -1,28 +1,34 @@
 /* Forward propagation: a[h] = phi(a[h-1] W[h] + b[h]) (D1-D3), over tasks that threads can share. */
 #pragma once
 #include "gemm.h"
-#include "net.h"
-#include "pool.h"
+#include "members.h"
 #include "random.h"
 
 typedef struct {
   const Net *net;
   Gemm gemm;
-  long row_chunk, column_chunk, row_chunks;
+  long row_chunk, column_chunk, row_chunks, chunks;
+  long pitch_in, pitch_out; /* columns of A, and of C, B and init, from one member to the next */
+  long member_B;            /* from one member's B to the next's */
 } Product;
 
 static void product_task(void *context, long index, int worker) {
   const Product *p = context;
-  long i = index % p->row_chunks * p->row_chunk, j = index / p->row_chunks * p->column_chunk;
-  gemm_block(&p->gemm, i, MIN(i + p->row_chunk, p->gemm.m), j, MIN(j + p->column_chunk, p->gemm.n),
+  long m = index / p->chunks, part = index % p->chunks;
+  long i = part % p->row_chunks * p->row_chunk, j = part / p->row_chunks * p->column_chunk;
+  Gemm gemm = p->gemm;
+  gemm.A += m * p->pitch_in, gemm.B += m * p->member_B, gemm.C += m * p->pitch_out, gemm.column0 = m * p->pitch_out;
+  if (gemm.init) gemm.init += m * p->pitch_out;
+  gemm_block(&gemm, i, MIN(i + p->row_chunk, p->gemm.m), j, MIN(j + p->column_chunk, p->gemm.n),
              p->net->scratch ? p->net->scratch + worker * p->net->scratch_size : NULL);
 }
 
 enum { CACHE_BYTES = 512 * 1024 }; /* of the second-level cache, for a block of A */
 
-/* Blocks of rows of A that stay in the cache while all of B passes; smaller ones where threads share the work. */
-static void multiply(const Net *net, Gemm gemm) {
-  Product p = {net, gemm, 0, gemm.n, 0};
+/* Blocks of rows of A that stay in the cache while all of B passes; smaller ones where threads share the work.
+   One product, or that of each member in its columns. */
+static void multiply(const Net *net, Gemm gemm, long products, long pitch_in, long pitch_out, long member_B) {
+  Product p = {net, gemm, 0, gemm.n, 0, 0, pitch_in, pitch_out, member_B};
   long depth = MIN(gemm.k, KC) * (long)sizeof(real);
   p.row_chunk = MAX(CACHE_BYTES / MAX(depth, 1) / MR, 4) * MR;
   if (net->team > 1) {
@@ -35,7 +41,8 @@ static void multiply(const Net *net, Gemm gemm) {
   }
   p.row_chunk = MIN(p.row_chunk, gemm.m);
   p.row_chunks = (gemm.m + p.row_chunk - 1) / p.row_chunk;
-  pool_run(net->team, p.row_chunks * ((gemm.n + p.column_chunk - 1) / p.column_chunk), product_task, &p);
+  p.chunks = p.row_chunks * ((gemm.n + p.column_chunk - 1) / p.column_chunk);
+  pool_run(net->team, products * p.chunks, product_task, &p);
 }
 
 typedef struct {
@@ -115,14 +122,14 @@ static void gather_task(void *context, long index, int worker) {
       real *to = input->a + i * input->ld;
       memcpy(to, (const real *)in->X + row * in->row_stride, (size_t)input->n_out * sizeof(real));
       if (drops) {
-        mask_row(d, i + b->row_offset, input->n_out, input->mask + i * input->ld);
+        mask_row(d, i + b->row_offset, 0, input->n_out, input->mask + i * input->ld);
         for (long j = 0; j < input->n_out; j++) to[j] *= input->mask[i * input->ld + j];
       }
       continue;
     }
     real *v = first->q + i * first->ld;
     const real *W = weights(net, 1), *data = in->data;
-    long width = padded(first->n_out);
+    long width = first->width;
     uint32_t key = row_key(d, i + b->row_offset);
     memcpy(v, bias(net, 1), (size_t)width * sizeof(real));
     for (long e = pointer_at(in, row); e < pointer_at(in, row + 1); e++) {
@@ -142,7 +149,8 @@ static void mask_task(void *context, long index, int worker) {
     Layer *l = &net->layers[h];
     Dropper d = dropper(l->dropout, net->spec.seed, h, b->step);
     for (long i = index * GATHER_ROWS; l->dropout > 0 && i < MIN((index + 1) * GATHER_ROWS, b->n); i++)
-      mask_row(d, i + b->row_offset, l->n_out, l->mask + i * l->ld);
+      for (long m = 0; m < net->n_members; m++)
+        mask_row(d, i + b->row_offset, m * l->n_out, l->n_out, l->mask + i * l->ld + m * l->pitch);
   }
 }
 
@@ -151,10 +159,11 @@ static void softmax_rows(void *context, long index, int worker) {
   const Context *c = context;
   const Layer *l = c->layer;
   long last = MIN((index + 1) * GATHER_ROWS, c->rows);
-  for (long i = index * GATHER_ROWS; i < last; i++) softmax_row(l->q + i * l->ld, l->n_out, NULL);
+  for (long i = index * GATHER_ROWS; i < last; i++)
+    for (long m = 0; m < c->net->n_members; m++) softmax_row(l->q + i * l->ld + m * l->pitch, l->n_out, NULL);
   if (c->drops && l->dropout > 0)
     for (long i = index * GATHER_ROWS; i < last; i++)
-      for (long j = 0; j < padded(l->n_out); j += VW)
+      for (long j = 0; j < l->width; j += VW)
         store(l->a + i * l->ld + j, load(l->q + i * l->ld + j) * load(l->mask + i * l->ld + j));
 }
 
@@ -168,12 +177,13 @@ static void forward(Net *net, const Batch *batch, const real *A, long lda, int k
     Context c = {net, l, n, drops, keeps};
     int elementwise = l->act >= 0 && l->act != ACT_SOFTMAX;
     if (h == 1 && batch->in->data) {
-      if (elementwise) finish_forward(&c, 0, n, 0, padded(l->n_out));
+      if (elementwise) finish_forward(&c, 0, n, 0, l->width);
     } else {
       const real *a = h == 1 ? A : drops ? below->a : below->q;
-      Gemm gemm = {n, padded(l->n_out), l->n_in, a, h == 1 ? lda : below->ld, 1, weights(net, h), l->ldw,
-                   l->q, l->ld, bias(net, h), 0, elementwise ? finish_forward : NULL, &c};
-      multiply(net, gemm);
+      long products = h == 1 ? 1 : net->n_members; /* all members meet the same inputs */
+      Gemm gemm = {n, l->width / products, l->n_in, a, h == 1 ? lda : below->ld, 1, weights(net, h), l->ldw,
+                   l->q, l->ld, bias(net, h), 0, 0, elementwise ? finish_forward : NULL, &c};
+      multiply(net, gemm, products, below->pitch, l->pitch, l->pitch);
     }
     if (l->act == ACT_SOFTMAX) pool_run(net->team, (n + GATHER_ROWS - 1) / GATHER_ROWS, softmax_rows, &c);
   }

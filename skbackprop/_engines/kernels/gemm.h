@@ -63,6 +63,7 @@ typedef struct {
   long ldc;
   const real *init; /* NULL: zero */
   long ldi;         /* 0: the same row for all, as for biases */
+  long column0;     /* of C in what the epilogue knows */
   Epilogue *epilogue;
   void *context;
 } Gemm;
@@ -97,7 +98,7 @@ static void gemm_part(const Gemm *g, const real *A, long tile_step, long rsa, lo
         ldi = g->init ? g->ldi : 0;
       }
       TILE_OF[rows][nv](kb, a, rsa, csa, g->B + k0 * g->ldb + j, g->ldb, C, g->ldc, init, ldi);
-      if (last && g->epilogue) g->epilogue(g->context, i, rows, j, nv * VW);
+      if (last && g->epilogue) g->epilogue(g->context, i, rows, g->column0 + j, nv * VW);
     }
     j += nv * VW;
   }

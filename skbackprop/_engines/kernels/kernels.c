@@ -17,7 +17,7 @@ enum { WORTH_A_THREAD = 6000000 };
 
 static void enter(Net *net, long rows) {
   long work = 0;
-  for (long h = 1; h <= net->H; h++) work += net->layers[h].n_in * net->layers[h].n_out;
+  for (long h = 1; h <= net->H; h++) work += net->layers[h].n_in * net->layers[h].n_out * net->n_members;
   net->team = (double)work * (double)rows < WORTH_A_THREAD ? 1 : pool_enter(net->limit);
 }
 
@@ -41,24 +41,28 @@ static Update prepare(Net *net, double rate, long t) {
                   (real)correct_v, (real)nadam_m, (real)nadam_g};
 }
 
+/* Add the penalty to a part of the gradient; its square. */
+static double penalised_square(const Net *net, long start, long n, real penalty) {
+  vec sums = all(0);
+  for (long j = start; j < start + n; j += VW) {
+    vec g = load(net->gradient + j);
+    if (penalty != 0) g += penalty * load(net->theta + j);
+    store(net->gradient + j, g);
+    sums += g * g;
+  }
+  return lanes_sum(sums);
+}
+
 /* The gradient with its penalty, shortened to max_grad_norm, then the step. */
 static void clip_and_update(Net *net, const Update *u, real penalty) {
   double square = 0;
   if (net->spec.max_grad_norm > 0) {
     for (long h = 1; h <= net->H; h++) {
       const Layer *l = &net->layers[h];
-      for (long i = 0; i <= l->n_in; i++) {
-        long row = l->start + i * l->ldw;
-        vec sums = all(0);
-        for (long j = 0; j < l->ldw; j += VW) {
-          vec g = load(net->gradient + row + j);
-          if (i > 0) g += penalty * load(net->theta + row + j);
-          store(net->gradient + row + j, g);
-          sums += g * g;
-        }
-        square += lanes_sum(sums);
-      }
+      square += penalised_square(net, l->b, l->ldw, 0);
+      for (long i = 0; i < l->n_in; i++) square += penalised_square(net, l->W + i * l->ldp, l->ldp, penalty);
     }
+    square += penalised_square(net, net->factors, net->n_padded - net->factors, 0);
     double norm = sqrt(square), limit = net->spec.max_grad_norm;
     if (!(norm <= limit)) {
       real factor = (real)(limit / norm);
@@ -69,9 +73,10 @@ static void clip_and_update(Net *net, const Update *u, real penalty) {
   for (long h = 1; h <= net->H; h++) {
     const Layer *l = &net->layers[h];
     GradientTask t = {.net = net, .update = u, .penalty = penalty};
-    update_stretch(&t, l->start, l->ldw, net->gradient + l->start, 0);
-    update_stretch(&t, l->start + l->ldw, l->n_in * l->ldw, net->gradient + l->start + l->ldw, 1);
+    update_stretch(&t, l->b, l->ldw, net->gradient + l->b, 0);
+    update_stretch(&t, l->W, l->n_in * l->ldp, net->gradient + l->W, 1);
   }
+  update_factors(net, u);
 }
 
 static void gradient(Net *net, const RowsIn *rows, long step, long row_offset, void *flat, double sums[2]) {
@@ -155,9 +160,11 @@ static void write_out(void *context, long index, int worker) {
   const Prediction *p = context;
   const Layer *last = &p->net->layers[p->net->H];
   for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, p->n); i++) {
-    real *v = last->q + i * last->ld;
-    if (p->link) link_row(&p->net->loss, v);
-    memcpy(p->out + (p->first + i) * last->n_out, v, (size_t)last->n_out * sizeof(real));
+    real *v = last->q + i * last->ld, *out = p->out + (p->first + i) * p->net->n_members * last->n_out;
+    for (long m = 0; m < p->net->n_members; m++, v += last->pitch, out += last->n_out) {
+      if (p->link) link_row(&p->net->loss, v);
+      memcpy(out, v, (size_t)last->n_out * sizeof(real));
+    }
   }
 }
 
@@ -168,6 +175,7 @@ static int predict(Net *net, const RowsIn *rows, void *out, int link, int checke
   Prediction p = {net, rows, out, 0, 0, link, 1};
   enter(net, MIN(rows->n_rows, net->max_rows));
   block = MIN(block * net->team, net->max_rows);
+  fold(net);
   for (; p.first < rows->n_rows && p.is_finite; p.first += block) {
     p.n = MIN(block, rows->n_rows - p.first);
     Batch batch = {rows, NULL, p.first, p.n, -1, 0};

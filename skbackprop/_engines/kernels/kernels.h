@@ -23,6 +23,9 @@ typedef struct {
   double focal_gamma, huber_delta;
   const double *quantiles;
   long n_quantiles;
+  long n_members;   /* that share hidden layers' weights */
+  int input_scale;  /* is there a learned factor per input? */
+  double input_scale_rate; /* by how much its rate differs */
   int optimizer, nesterov;
   double momentum, beta_1, beta_2, epsilon, weight_decay, max_grad_norm; /* max_grad_norm 0: no limit */
 } Spec;
@@ -43,7 +46,7 @@ typedef struct {
   int vector_bytes;
   Net *(*create)(const Spec *spec, long max_rows);
   void (*destroy)(Net *net);
-  /* slot -1: parameters; 0..: the optimizer's memory. Flat vectors are unpadded, [b; W] layer by layer. */
+  /* slot -1: parameters; 0..: the optimizer's memory. Flat vectors are unpadded: [b; W] layer by layer, factors. */
   void (*set)(Net *net, int slot, const void *flat);
   void (*get)(const Net *net, int slot, void *flat);
   /* Sums of w * loss and of w; the gradient goes to flat. step < 0: no dropout. */
@@ -51,9 +54,10 @@ typedef struct {
   void (*apply)(Net *net, const void *flat, double rate, long t);
   long (*train)(Net *net, const RowsIn *rows, const int64_t *order, long n_order, const double *rates, long n_rates,
                 long batch_size, double mean_weight, double penalty, long first_step, double seconds, double sums[2]);
-  /* 0, and no prediction, if dense rows that were not `checked` hold NaN or infinity. */
+  /* A row of `out` is that of each member, side by side. 0, and no prediction, if dense rows that were not `checked` hold NaN or infinity. */
   int (*predict)(Net *net, const RowsIn *rows, void *out, int link, int checked);
-  /* The same bits for up to max_rows dense rows, straight from a flat vector that need not be set before. */
+  /* The same bits for up to max_rows dense rows, straight from a flat vector that need not be set before; for
+     networks of one member and without input scale. */
   int (*predict_few)(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked);
   void (*set_extra)(Net *net, double mu_product);
   double (*get_extra)(const Net *net);

@@ -1,6 +1,7 @@
 /* What a network is in memory: layers, parameters in one padded vector, and the optimizer's memory beside it.
 
-   For each layer b and then the rows of W, each row of whole vectors; padding is zero and stays zero. */
+   For each layer b and then the rows of W, then the factors of members and inputs, each row of whole vectors; padding
+   is zero and stays zero. Members lie side by side: member m's part of a row begins at column m * pitch. */
 #pragma once
 #include "losses.h"
 #ifdef __linux__
@@ -8,8 +9,12 @@
 #endif
 
 typedef struct {
-  long n_in, n_out;
-  long start, ldw; /* of the block [b; W] in padded vectors: where it starts, how wide its rows are */
+  long n_in, n_out; /* of one member */
+  long pitch, width; /* columns of one member, and of all; inputs are those of all members */
+  long b, W, r, s;   /* where they start in padded vectors */
+  long ldp, ldr;     /* between rows of the W stored there, and of r */
+  real *folded;      /* W with the factors multiplied in, rows ldw apart; NULL: the stored W is used as it is */
+  long ldw;
   int act;         /* of this layer's output; -1: the last layer */
   double dropout;  /* of this layer's output */
   long ld;
@@ -17,19 +22,23 @@ typedef struct {
   real *d;     /* phi'(v), for activations that need it kept */
   real *mask;
   real *delta;
-  real *WT; /* W transposed, (n_out, ldt) */
+  real *WT; /* W transposed, (n_out, ldt), member after member */
   long ldt;
 } Layer;
 
 struct Net {
-  long H, max_rows, n_parameters, n_padded, scratch_size;
-  Layer *layers; /* 1..H; 0 is the input: its q, a, ld and dropout */
+  long H, n_members, max_rows, n_padded, scratch_size;
+  Layer *layers;   /* 1..H; 0 is the input: its q, a, ld and dropout */
+  long factors, c; /* where they start in padded vectors; c: the input scale, -1 for none */
   Loss loss;
   Spec spec;
   double *quantiles;
   real *theta, *gradient, *slots[MAX_SLOTS], *targets, *row_losses, *scratch;
   char *touched; /* rows of W[1] that sparse inputs of a batch meet */
+  real *met;     /* the gradients of those by folded weights */
+  real *shares;  /* of groups of rows in the gradient of s */
   double mu_product;
+  int is_stale; /* are the folded weights older than theta? */
   int n_threads, limit, team; /* most ever asked for, allowed now, at work now */
 };
 
@@ -55,13 +64,16 @@ static void destroy(Net *net) {
   for (long h = 0; net->layers && h <= net->H; h++) {
     Layer *l = &net->layers[h];
     if (l->q != l->a) free(l->q);
-    free(l->a), free(l->d), free(l->mask), free(l->delta), free(l->WT);
+    free(l->a), free(l->d), free(l->mask), free(l->delta), free(l->WT), free(l->folded);
   }
   free(net->layers), free(net->quantiles), free(net->theta), free(net->gradient), free(net->targets);
-  free(net->row_losses), free(net->scratch), free(net->touched);
+  free(net->row_losses), free(net->scratch), free(net->touched), free(net->met), free(net->shares);
   for (int s = 0; s < MAX_SLOTS; s++) free(net->slots[s]);
   free(net);
 }
+
+static int is_shared(const Net *net, long h) { return net->n_members > 1 && h < net->H; }
+static int is_folded(const Net *net, long h) { return is_shared(net, h) || (h == 1 && net->spec.input_scale); }
 
 static int allocate_layer(Net *net, long h) {
   Layer *l = &net->layers[h];
@@ -76,14 +88,43 @@ static int allocate_layer(Net *net, long h) {
   if (l->act >= 0 && stores_derivative(l->act)) ok &= (l->d = reals(n)) != NULL;
   if (h < net->H) ok &= (l->delta = reals(n)) != NULL;
   else l->delta = NULL;
-  if (h > 1) ok &= (l->WT = reals(l->n_out * l->ldt)) != NULL;
+  if (h > 1) ok &= (l->WT = reals(net->n_members * l->n_out * l->ldt)) != NULL;
+  if (is_folded(net, h)) ok &= (l->folded = reals(l->n_in * l->ldw)) != NULL;
   return ok;
+}
+
+static long take(long *end, long n) {
+  *end += n;
+  return *end - n;
+}
+
+/* Where the parameters of layer h stand in padded vectors that end at `end` so far. */
+static void place_layer(Net *net, long h, long *end) {
+  Layer *l = &net->layers[h];
+  l->ldw = row_stride(l->width);
+  l->ldp = is_shared(net, h) ? row_stride(l->n_out) : l->ldw;
+  l->ldt = row_stride(l->n_in);
+  l->b = take(end, l->ldw);
+  l->W = take(end, l->n_in * l->ldp);
+  net->scratch_size = MAX(net->scratch_size, SCRATCH_REALS + PACKED_ROWS * l->ldw);
+}
+
+static void place_factors(Net *net, long *end) {
+  net->factors = *end;
+  for (long h = 1; h < net->H && net->n_members > 1; h++) {
+    Layer *l = &net->layers[h];
+    l->ldr = padded(l->n_in);
+    l->r = take(end, net->n_members * l->ldr);
+    l->s = take(end, l->width);
+  }
+  net->c = net->spec.input_scale ? take(end, padded(net->layers[0].n_out)) : -1;
 }
 
 static Net *create(const Spec *spec, long max_rows) {
   Net *net = calloc(1, sizeof *net);
   if (!net) return NULL;
   net->H = spec->H;
+  net->n_members = spec->n_members;
   net->max_rows = max_rows;
   net->spec = *spec;
   net->n_threads = net->limit = net->team = 1;
@@ -94,20 +135,18 @@ static Net *create(const Spec *spec, long max_rows) {
   for (long h = 0; ok && h <= spec->H; h++) {
     Layer *l = &net->layers[h];
     l->n_out = spec->sizes[h];
-    l->ld = row_stride(l->n_out);
+    l->pitch = padded(l->n_out);
+    l->width = h > 0 ? net->n_members * l->pitch : l->pitch;
+    l->ld = row_stride(l->width);
     l->act = h > 0 && h < spec->H ? spec->activations[h - 1] : -1;
     l->dropout = h < spec->H ? spec->dropout[h] : 0;
     if (h > 0) {
       l->n_in = spec->sizes[h - 1];
-      l->ldw = row_stride(l->n_out);
-      l->ldt = row_stride(l->n_in);
-      l->start = net->n_padded;
-      net->scratch_size = MAX(net->scratch_size, SCRATCH_REALS + PACKED_ROWS * l->ldw);
-      net->n_padded += (l->n_in + 1) * l->ldw;
-      net->n_parameters += (l->n_in + 1) * l->n_out;
+      place_layer(net, h, &net->n_padded);
+      ok = allocate_layer(net, h);
     }
-    if (h > 0) ok = allocate_layer(net, h);
   }
+  if (ok) place_factors(net, &net->n_padded);
   ok = ok && (net->theta = reals(net->n_padded)) && (net->row_losses = reals(max_rows));
   if (ok) memcpy(net->quantiles, spec->quantiles, sizeof(double) * (size_t)spec->n_quantiles);
   if (!ok) {
@@ -127,43 +166,63 @@ static int need_training(Net *net) {
   if (!net->scratch) net->scratch = reals(net->scratch_size * net->n_threads);
   for (int s = 0; s < n_slots(net->spec.optimizer); s++)
     if (!net->slots[s]) net->slots[s] = reals(net->n_padded);
-  return net->gradient && net->targets && net->scratch && net->slots[0] &&
+  long shares = 0;
+  for (long h = 1; h < net->H && net->n_members > 1; h++)
+    shares = MAX(shares, (net->layers[h].n_in / MR + 1) * net->layers[h].width);
+  if (shares && !net->shares) net->shares = reals(shares);
+  return net->gradient && (net->shares || !shares) && net->targets && net->scratch && net->slots[0] &&
          (net->slots[1] || n_slots(net->spec.optimizer) == 1);
 }
 
 static int need_input(Net *net, const RowsIn *rows) {
   if (rows->data) {
-    if (!net->touched) net->touched = calloc((size_t)net->layers[0].n_out, 1);
-    return net->touched != NULL;
+    const Layer *first = &net->layers[1];
+    if (!net->touched) net->touched = calloc((size_t)first->n_in, 1);
+    if (first->folded && !net->met) net->met = reals(first->n_in * first->ldw);
+    return net->touched && (net->met || !first->folded);
   }
   return net->layers[0].a || allocate_layer(net, 0);
 }
 
 static real *vector_of(const Net *net, int slot) { return slot < 0 ? net->theta : net->slots[slot]; }
 
-/* Between the flat vector and the padded one, row by row. */
-static void pad(const Net *net, real *wide, const real *flat) {
-  for (long h = 1; h <= net->H; h++) {
-    const Layer *l = &net->layers[h];
-    for (long i = 0; i <= l->n_in; i++, flat += l->n_out)
-      memcpy(wide + l->start + i * l->ldw, flat, (size_t)l->n_out * sizeof(real));
-  }
+static void copy_row(real *wide, real **flat, long n, int inwards) {
+  memcpy(inwards ? wide : *flat, inwards ? *flat : wide, (size_t)n * sizeof(real));
+  *flat += n;
 }
 
-static void unpad(const Net *net, const real *wide, real *flat) {
+/* Between the flat vector (of Network.shapes) and the padded one, row by row. */
+static void copy(const Net *net, real *wide, real *flat, int inwards) {
   for (long h = 1; h <= net->H; h++) {
     const Layer *l = &net->layers[h];
-    for (long i = 0; i <= l->n_in; i++, flat += l->n_out)
-      memcpy(flat, wide + l->start + i * l->ldw, (size_t)l->n_out * sizeof(real));
+    long own = is_shared(net, h) ? 1 : net->n_members;
+    for (long m = 0; m < net->n_members; m++) copy_row(wide + l->b + m * l->pitch, &flat, l->n_out, inwards);
+    for (long m = 0; m < own; m++)
+      for (long i = 0; i < l->n_in; i++)
+        copy_row(wide + l->W + i * l->ldp + m * l->pitch, &flat, l->n_out, inwards);
   }
+  for (long h = 1; h < net->H && net->n_members > 1; h++) {
+    const Layer *l = &net->layers[h];
+    for (long m = 0; m < net->n_members; m++) copy_row(wide + l->r + m * l->ldr, &flat, l->n_in, inwards);
+    for (long m = 0; m < net->n_members; m++) copy_row(wide + l->s + m * l->pitch, &flat, l->n_out, inwards);
+  }
+  if (net->c >= 0) copy_row(wide + net->c, &flat, net->layers[0].n_out, inwards);
 }
+
+static void pad(const Net *net, real *wide, const real *flat) { copy(net, wide, (real *)flat, 1); }
+static void unpad(const Net *net, const real *wide, real *flat) { copy(net, (real *)wide, flat, 0); }
 
 static void set(Net *net, int slot, const void *flat) {
   if (slot >= 0 && !need_training(net)) return;
   pad(net, vector_of(net, slot), flat);
+  net->is_stale = 1;
 }
 
 static void get(const Net *net, int slot, void *flat) { unpad(net, vector_of(net, slot), flat); }
 
-static real *bias(const Net *net, long h) { return net->theta + net->layers[h].start; }
-static real *weights(const Net *net, long h) { return bias(net, h) + net->layers[h].ldw; }
+/* What a layer's products use: rows ldw apart. */
+static const real *bias(const Net *net, long h) { return net->theta + net->layers[h].b; }
+static const real *weights(const Net *net, long h) {
+  const Layer *l = &net->layers[h];
+  return l->folded ? l->folded : net->theta + l->W;
+}

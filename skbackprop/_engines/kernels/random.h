@@ -27,7 +27,7 @@ INLINE real keep_factor(Dropper d, uint32_t row, long column) {
   return mix(row ^ ((uint32_t)column * 0x2545f491u)) >= d.threshold ? d.factor : 0;
 }
 
-static void mask_row(Dropper d, long row, long columns, real *mask) {
+static void mask_row(Dropper d, long row, long first, long columns, real *mask) {
   uint32_t key = row_key(d, row);
-  for (long j = 0; j < columns; j++) mask[j] = keep_factor(d, key, j);
+  for (long j = 0; j < columns; j++) mask[j] = keep_factor(d, key, first + j);
 }
