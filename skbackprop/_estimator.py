@@ -17,9 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._engines import choose_engine
 from skbackprop._fit import validation
-from skbackprop._fit.batches import Rows, resolve_batch_size, validation_split
+from skbackprop._fit.batches import Rows, validation_split
 from skbackprop._fit.callbacks import RUNNING, CallbackSupportMixin, Epochs, with_callbacks
 from skbackprop._fit.lbfgs import minimize_lbfgs
+from skbackprop._fit.race import run_race
+from skbackprop._fit.settings import Settings, settle
 from skbackprop._fit.stopping import Best, Monitor, Patience
 from skbackprop._fit.targets import constant_loss, mean_loss
 from skbackprop._fit.training import Diverged, Outcome, Plan, Progress, train
@@ -150,8 +152,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                 progress.rng, len(sample.y), self.validation_fraction, sample.weights, strata
             )
             sample, held_out = sample[train_rows], sample[validation_rows]
-        epochs = Epochs(self, "fit", self.max_iter, sample)
-        trial._train(sample, held_out, progress, epochs, warm=warm, max_iter=self.max_iter, splits=splits)
+        validation.warn_without_effect(
+            self, validation.parameters_in_effect(self, has_validation=held_out is not None, splits=splits)
+        )
+        regime = run_race(self, sample, trial._strata(sample.y), progress.rng)
+        settings = settle(self, len(sample.y), regime=regime)
+        epochs = Epochs(self, "fit", settings.max_iter, sample)
+        trial._train(sample, held_out, progress, epochs, settings, warm=warm)
         progress.forget_run()
         epochs.end_fit(lambda: trial.__dict__)
         return self._commit(trial)
@@ -170,8 +177,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         sample = trial._read(X, y, sample_weight, reset=first)
         trial._learn_targets(sample, classes, first=first)
         held_out = trial._read_validation(X_val, y_val, sample_weight_val)
+        validation.warn_without_effect(
+            self, validation.parameters_in_effect(self, has_validation=held_out is not None, partial=True)
+        )
+        settings = settle(self, len(sample.y), partial=True)
         epochs = Epochs(self, "partial_fit", 1, sample)
-        trial._train(sample, held_out, progress, epochs, warm=not first, max_iter=1, partial=True)
+        trial._train(sample, held_out, progress, epochs, settings, warm=not first, partial=True)
         epochs.end_fit(lambda: trial.__dict__)
         return self._commit(trial)
 
@@ -201,18 +212,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         sample: Sample,
         held_out: Sample | None,
         progress: Progress,
-        epochs: Epochs,
+        epochs: Epochs | None,
+        settings: Settings,
         *,
-        warm: bool,
-        max_iter: int,
+        warm: bool = False,
         partial: bool = False,
-        splits: bool = False,
     ) -> None:
         """From checked rows to fitted attributes."""
-        validation.warn_without_effect(
-            self,
-            validation.parameters_in_effect(self, has_validation=held_out is not None, splits=splits),
-        )
+        self._settings = settings
         # L-BFGS's line search compares losses that differ by less than float32 can tell
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else sample.X.dtype
         result_dtype = sample.X.dtype
@@ -229,7 +236,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
                 if self.solver == "lbfgs":
                     outcome = self._run_lbfgs(rows, theta, monitor)
                 else:
-                    outcome = self._run_minibatches(rows, theta, monitor, progress, max_iter, partial)
+                    outcome = self._run_minibatches(rows, theta, monitor, progress, partial)
         except Diverged as error:
             self._finish(Outcome(error.theta), monitor, progress, result_dtype)
             del self._interrupt
@@ -241,6 +248,18 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         self._finish(outcome, monitor, progress, result_dtype)
         if not (partial or outcome.converged or outcome.interrupt):
             self._warn_not_converged(outcome, monitor)
+
+    def _race(self, sample: Sample, held_out: Sample) -> float:
+        """Train on some rows; the mean loss of the others, infinite if training diverged."""
+        self._learn_targets(sample, None, first=True)
+        progress = Progress(check_random_state(self.random_state))
+        try:
+            self._train(sample, None, progress, None, settle(self, len(sample.y)))
+        except validation.DivergenceError:
+            return np.inf
+        if self._interrupt is not None:
+            raise self._interrupt
+        return self._validator(held_out, sample.X.dtype)(self._theta())[0]
 
     def _attributes_with(self, theta: Any, dtype: Any) -> dict:
         """What an estimator needs to predict with these parameters, for callbacks."""
@@ -257,7 +276,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             activations=validation.activation_names(self.activation, len(hidden)),
             loss=name,
             loss_args=args,
-            dropout=validation.dropout_rates(self.dropout, len(hidden)),
+            dropout=validation.dropout_rates(self._settings.dropout, len(hidden)),
             seed=seed,
             n_members=self.n_members,
             input_scale=self.input_scale is not False,
@@ -287,7 +306,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             beta_1=self.beta_1,
             beta_2=self.beta_2,
             epsilon=self.epsilon,
-            weight_decay=self.weight_decay,
+            weight_decay=self._settings.weight_decay,
             max_grad_norm=self.max_grad_norm,
             input_scale_rate=INPUT_SCALE_RATE if self.input_scale is True else float(self.input_scale),
         )
@@ -301,7 +320,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         stops_early = self.early_stopping and held_out is not None
         by_scorer = stops_early and self.scoring is not None
         if progress.patience is None:
-            progress.patience = Patience(self.n_iter_no_change, self.tol * (1.0 if by_scorer else unit))
+            patience = self.n_iter_no_change if self._settings.stops else np.inf
+            progress.patience = Patience(patience, self._settings.tol * (1.0 if by_scorer else unit))
             progress.best = Best()
         return Monitor(
             progress.history,
@@ -336,21 +356,23 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         return validate
 
     def _run_minibatches(
-        self, rows: Rows, theta: Any, monitor: Monitor, progress: Progress, max_iter: int, partial: bool
+        self, rows: Rows, theta: Any, monitor: Monitor, progress: Progress, partial: bool
     ) -> Outcome:
+        settings = self._settings
+        validation.warn_large_batch(self.batch_size, rows.n)
         progress.n_rows += rows.n
         progress.weight_sum += rows.weight_sum
         objective = Objective.over(
             progress.n_rows,
             progress.weight_sum,
             self.alpha,
-            resolve_batch_size(self.batch_size, rows.n),
+            settings.batch_size,
         )
-        progress.total_steps = progress.total_steps or self.max_iter * objective.n_steps(rows.n)
+        progress.total_steps = progress.total_steps or settings.max_iter * objective.n_steps(rows.n)
         plan = Plan(
-            max_iter,
-            self.learning_rate_init,
-            self.learning_rate,
+            1 if partial else settings.max_iter,
+            settings.learning_rate_init,
+            settings.learning_rate,
             self.power_t,
             progress.total_steps,
             self.shuffle,
@@ -367,7 +389,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         return outcome
 
     def _run_lbfgs(self, rows: Rows, theta: Any, monitor: Monitor) -> Outcome:
-        options = {"maxiter": self.max_iter, "maxfun": self.max_fun, "gtol": self.tol}
+        settings = self._settings
+        options = {"maxiter": settings.max_iter, "maxfun": self.max_fun, "gtol": settings.tol}
         engine = self._engine()
         return minimize_lbfgs(engine, rows, theta, monitor, alpha=self.alpha, options=options)
 
@@ -375,14 +398,15 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         losses = monitor.history.loss_curve
         if self.solver == "lbfgs":
             validation.warn_lbfgs(outcome.message, len(losses))
-        elif not SCHEDULES[self.learning_rate].horizon:  # else max_iter was the plan
-            validation.warn_not_converged(self.max_iter, "epochs", losses, monitor.patience.margin)
+        elif not SCHEDULES[self._settings.learning_rate].horizon:  # else max_iter was the plan
+            validation.warn_not_converged(self._settings.max_iter, "epochs", losses, monitor.patience.margin)
 
     def _finish(self, outcome: Outcome, monitor: Monitor, progress: Progress, dtype: Any) -> None:
         """Set the fitted attributes."""
         network, history = self._network, monitor.history
         self._take_parameters(np.asarray(outcome.theta).astype(dtype))
         self._progress, self._interrupt = progress, outcome.interrupt
+        self.auto_params_ = self._settings.found(self)
         self.loss_curve_ = history.loss_curve
         self.validation_loss_curve_ = history.validation_loss_curve or None
         self.validation_scores_ = history.validation_scores or None

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from skbackprop._fit.lbfgs import objective_and_gradient
+from skbackprop._fit.settings import settle
 from skbackprop._fit.training import Progress
 
 __all__ = ["check_gradients"]
@@ -84,6 +85,7 @@ def _at(estimator: Any, X: Any, y: Any, sample_weight: Any, rng: Any) -> tuple[A
     sample = trial._read(X, y, sample_weight, reset=first)
     trial._learn_targets(sample, None, first=first)
     rows = trial._training_rows(sample, np.dtype(np.float64), Progress(rng))
+    trial._settings = settle(trial, rows.n)
     if first:
         trial._start(rows, rng)
     theta = trial._theta().astype(np.float64)

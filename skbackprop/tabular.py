@@ -23,12 +23,7 @@ __all__ = ["tabular_pipeline"]
 ESTIMATORS: dict[str, Any] = {"classifier": MLPSoftmaxClassifier, "regressor": MLPRegressor}
 RECIPE = {
     "hidden_layer_sizes": (128, 128),
-    "learning_rate": "onecycle",
-    "learning_rate_init": 0.006,
-    "max_iter": 16,
-    "alpha": 0.0,
-    "weight_decay": 0.5,
-    "dropout": 0.1,
+    "dropout": "auto",
     "beta_2": 0.95,
     "dtype": "float32",
     "n_members": 4,

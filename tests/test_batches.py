@@ -6,15 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from skbackprop._fit.batches import BLOCK_ROWS, Rows, epoch_order, resolve_batch_size, validation_split
-
-
-def test_batch_size():
-    assert resolve_batch_size("auto", 1000) == 200
-    assert resolve_batch_size("auto", 50) == 50
-    assert resolve_batch_size(32, 50) == 32
-    with pytest.warns(UserWarning, match="larger than the 50 training rows"):
-        assert resolve_batch_size(64, 50) == 50
+from skbackprop._fit.batches import BLOCK_ROWS, Rows, epoch_order, validation_split
 
 
 def test_order_visits_each_row_once():

@@ -39,7 +39,8 @@ class Listener:
 
 
 def model(**params):
-    return MLPSoftmaxClassifier((8,), max_iter=3, tol=0.0, random_state=0, **params)
+    schedule = {} if params.get("solver") == "lbfgs" else {"learning_rate": "constant"}
+    return MLPSoftmaxClassifier((8,), max_iter=3, tol=0.0, random_state=0, **{**schedule, **params})
 
 
 def test_the_tasks_of_a_fit_in_their_order(digits):

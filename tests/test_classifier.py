@@ -88,14 +88,13 @@ def test_every_loss_learns(loss, digits, multilabel):
 def test_class_weight_balanced_finds_the_rare_class(rng):
     X = np.vstack([rng.normal(0, 1, (500, 2)), rng.normal(1.5, 1, (25, 2))])
     y = np.repeat([0, 1], [500, 25])
-    plain = MLPSoftmaxClassifier(max_iter=60, **PLANNED).fit(X, y)
-    balanced = MLPSoftmaxClassifier(max_iter=60, class_weight="balanced", **PLANNED).fit(X, y)
+    params = {"max_iter": 60, "weight_decay": 0.0, **PLANNED}
+    plain = MLPSoftmaxClassifier(**params).fit(X, y)
+    balanced = MLPSoftmaxClassifier(class_weight="balanced", **params).fit(X, y)
     assert balanced.predict(X)[500:].mean() > plain.predict(X)[500:].mean() + 0.2
-    explicit = MLPSoftmaxClassifier(max_iter=60, class_weight={0: 525 / 1000, 1: 525 / 50}, **PLANNED).fit(
-        X, y
-    )
+    explicit = MLPSoftmaxClassifier(class_weight={0: 525 / 1000, 1: 525 / 50}, **params).fit(X, y)
     assert_allclose(explicit.coefs_[0], balanced.coefs_[0], rtol=1e-10)
-    weighted = MLPSoftmaxClassifier(max_iter=60, **PLANNED).fit(X, y, np.where(y, 525 / 50, 525 / 1000))
+    weighted = MLPSoftmaxClassifier(**params).fit(X, y, np.where(y, 525 / 50, 525 / 1000))
     assert_allclose(weighted.coefs_[0], balanced.coefs_[0], rtol=1e-10)
 
 
@@ -111,8 +110,8 @@ def test_label_smoothing_bounds_the_confidence(cancer):
     params = {
         **PLANNED,
         "solver": "lbfgs",
-        "learning_rate": "constant",
-        "learning_rate_init": 0.001,
+        "learning_rate": "auto",
+        "learning_rate_init": "auto",
         "alpha": 0.0,
     }
     model = MLPSoftmaxClassifier((20,), label_smoothing=0.2, max_iter=2000, **params).fit(X, y)

@@ -27,7 +27,7 @@ SECOND = {
     "input_scale": True,
     "random_state": 5,
     "alpha": 50.0,
-    "weight_decay": 0.5,
+    "weight_decay": 0.7,
     "dropout": 0.5,
     "max_grad_norm": 1e-3,
     "initializer": "orthogonal",
@@ -40,7 +40,7 @@ SECOND = {
     "validation_fraction": 0.4,
     "n_iter_no_change": 1,
     "tol": 0.5,
-    "scoring": lambda model, X, y: -float(len(model.coefs_)),
+    "scoring": lambda model, X, y: -float(np.abs(model.coefs_[-1]).sum()),  # starts at zero
     "warm_start": True,
     "dtype": "float32",
     "label_smoothing": 0.3,
@@ -56,7 +56,7 @@ TOGETHER = {
     "quantile": {"loss": "quantile"},
     "power_t": {"learning_rate": "invscaling"},
     "validation_fraction": {"early_stopping": True},
-    "scoring": {"early_stopping": True, "n_iter_no_change": 1},
+    "scoring": {"early_stopping": True, "n_iter_no_change": 3},
     "n_iter_no_change": {"tol": 0.5},
     "tol": {"n_iter_no_change": 1},
 }

@@ -12,7 +12,8 @@ from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 # Both sides do the same float64 arithmetic in another order: rounding grows over 20 epochs, but stays below
 # this. A wrong constant or sign shows from the second epoch on.
 SAME = {"rtol": 1e-8, "atol": 1e-10}
-FIXED = {"max_iter": 20, "n_iter_no_change": np.inf, "shuffle": False, "alpha": 0.0, "batch_size": 64}
+FIXED = {"max_iter": 20, "n_iter_no_change": np.inf, "shuffle": False, "alpha": 0.0, "batch_size": 64,
+         "learning_rate": "constant", "learning_rate_init": 0.001, "weight_decay": 0.0, "tol": 1e-4}  # fmt: skip
 
 
 def weights(rng, *sizes):
@@ -76,7 +77,7 @@ def test_trajectory_equals_scikit_learns(task, solver, activation, digits, diabe
 def test_classifier_trajectory_equals_torchs(params, digits, rng):
     pytest.importorskip("torch")
     X, y = digits[0][:300], digits[1][:300]
-    ours = MLPSoftmaxClassifier((20, 12), **FIXED, **params)
+    ours = MLPSoftmaxClassifier((20, 12), **{**FIXED, **params})
     start_from(ours, X, y, *weights(rng, 64, 20, 12, 10))
     if ours.weight_decay:  # torch decays biases too: give its optimizer two groups
         module, loss, _ = to_torch(ours)
@@ -99,7 +100,7 @@ def test_regressor_trajectory_equals_torchs(loss, solver, diabetes, rng):
     pytest.importorskip("torch")
     X, y = diabetes
     y = y / y.mean()
-    ours = MLPRegressor((20, 12), loss=loss, activation="tanh", scale_target=False, **FIXED, **solver)
+    ours = MLPRegressor((20, 12), loss=loss, activation="tanh", scale_target=False, **{**FIXED, **solver})
     start_from(ours, X, y, *weights(rng, X.shape[1], 20, 12, 1))
     theirs = torch_trajectory(*to_torch(ours), X, y[:, None], 64, 20)
     assert_allclose(trajectory(ours, X, y), theirs, **SAME)

@@ -15,7 +15,8 @@ from skbackprop._engines.compiled import CompiledEngine
 from skbackprop._nn.network import Network, Parameters
 from skbackprop._nn.optimizers import Optimizer
 
-PLANNED = {"learning_rate": "cosine", "random_state": 0, "learning_rate_init": 0.01, "max_iter": 60}
+PLANNED = {"learning_rate": "cosine", "random_state": 0, "learning_rate_init": 0.01, "max_iter": 60,
+           "batch_size": 200, "weight_decay": 0.0}  # fmt: skip
 
 
 def heteroscedastic(n, seed):

@@ -8,9 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from skbackprop._fit.warn import warn
-
-AUTO_BATCH_SIZE = 200
 BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
 
 
@@ -37,17 +34,6 @@ class Rows:
         for start in range(0, self.n, BLOCK_ROWS):
             cut = slice(start, start + BLOCK_ROWS)
             yield Rows(self.X[cut], self.Y[cut], None if self.weights is None else self.weights[cut])
-
-
-def resolve_batch_size(batch_size: Any, n_rows: int) -> int:
-    """Read batch_size; more rows than there are is one full batch, with a word about it."""
-    if batch_size == "auto":
-        return min(AUTO_BATCH_SIZE, n_rows)
-    if batch_size > n_rows:
-        warn(
-            f"batch_size={batch_size} is larger than the {n_rows} training rows: every step takes all of them.",
-        )
-    return min(int(batch_size), n_rows)
 
 
 def epoch_order(rng: Any, n_rows: int, shuffle: bool) -> Any:

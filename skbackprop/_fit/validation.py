@@ -23,6 +23,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skbackprop._fit.settings import follows_plan, is_auto
 from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.initializers import INITIALIZERS
@@ -82,17 +83,17 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", _integer(1)],
     "activation": [_TableNames(lambda: ACTIVATIONS), list, tuple],
     "solver": [_TableNames(lambda: [*OPTIMIZERS, "lbfgs"])],
-    "learning_rate": [_TableNames(lambda: SCHEDULES)],
-    "learning_rate_init": [_real(0, closed="neither")],
+    "learning_rate": [_TableNames(lambda: ["auto", *SCHEDULES])],
+    "learning_rate_init": [StrOptions({"auto"}), _real(0, closed="neither")],
     "power_t": [_real(0)],
     "batch_size": [StrOptions({"auto"}), _integer(1)],
-    "max_iter": [_integer(1)],
+    "max_iter": [StrOptions({"auto"}), _integer(1)],
     "max_fun": [_integer(1)],
     "shuffle": ["boolean"],
     "random_state": ["random_state"],
     "alpha": [_real(0)],
-    "weight_decay": [_real(0)],
-    "dropout": [_real(0, 1), "array-like"],
+    "weight_decay": [StrOptions({"auto"}), _real(0)],
+    "dropout": [StrOptions({"auto"}), _real(0, 1), "array-like"],
     "max_grad_norm": [_real(0, closed="neither"), None],
     "initializer": [_TableNames(lambda: ["auto", *INITIALIZERS])],
     "momentum": [_real(0, 1, closed="both")],
@@ -103,7 +104,7 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
     "early_stopping": ["boolean"],
     "validation_fraction": [_real(0, 1, closed="neither")],
     "n_iter_no_change": [_integer(1), Options(Real, {np.inf})],
-    "tol": [_real(0)],
+    "tol": [StrOptions({"auto"}), _real(0)],
     "scoring": [str, callable, None],
     "warm_start": ["boolean"],
     "verbose": ["verbose"],
@@ -267,9 +268,11 @@ def _same(value: Any, default: Any) -> bool:
     return type(value) is type(default) and bool(np.all(value == default))
 
 
-def parameters_in_effect(estimator: Any, *, has_validation: bool, splits: bool) -> dict[str, bool]:
-    """Which of the parameters that can be idle act in this fit."""
-    minibatch = estimator.solver != "lbfgs"
+def parameters_in_effect(
+    estimator: Any, *, has_validation: bool, splits: bool = False, partial: bool = False
+) -> dict[str, bool]:
+    """Which of the parameters that can be idle act in this fit, or in this call of partial_fit."""
+    minibatch, planned = estimator.solver != "lbfgs", follows_plan(estimator, partial)
     uses = OPTIMIZERS[estimator.solver].uses if minibatch else ()
     always = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")
     effect = {name: name in uses for name in always}
@@ -280,7 +283,9 @@ def parameters_in_effect(estimator: Any, *, has_validation: bool, splits: bool) 
     effect["max_grad_norm"] = minibatch
     effect["power_t"] = minibatch and estimator.learning_rate == "invscaling"
     effect["max_fun"] = not minibatch
-    effect["n_iter_no_change"] = minibatch or estimator.early_stopping
+    effect["n_iter_no_change"] = estimator.early_stopping or (
+        minibatch and not (planned and is_auto(estimator.tol))
+    )
     effect["scoring"] = has_validation
     effect["early_stopping"] = has_validation
     effect["validation_fraction"] = splits
@@ -320,6 +325,14 @@ def warn_not_converged(max_iter: int, unit: str, losses: list[float], margin: fl
         "or learning_rate_init, raise tol, or stop early on purpose with early_stopping=True.",
         ConvergenceWarning,
     )
+
+
+def warn_large_batch(batch_size: Any, n_rows: int) -> None:
+    """Say so if there are fewer rows than a batch takes."""
+    if not is_auto(batch_size) and batch_size > n_rows:
+        warn(
+            f"batch_size={batch_size} is larger than the {n_rows} training rows: every step takes all of them."
+        )
 
 
 def warn_lbfgs(message: str, n_iter: int) -> None:

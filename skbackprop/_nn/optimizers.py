@@ -28,10 +28,12 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Rule:
-    """An entry: the names of the vectors that it remembers, and its update."""
+    """An entry: the names of the vectors that it remembers, its update, and learning rates that suit it."""
 
     slots: tuple[str, ...]
     update: Callable[..., tuple[Any, dict[str, Any]]]
+    rate: float  # that can be kept
+    peak: float  # that a schedule can start from or climb to
     uses: tuple[str, ...] = ()  # the Optimizer's constants that act here
 
     def init(self, xp: Any, theta: Any) -> dict[str, Any]:
@@ -85,9 +87,9 @@ def lion(xp, g, state, theta, rate, t, opt):
 
 
 OPTIMIZERS: dict[str, Rule] = {
-    "adam": Rule(("m", "v"), adam, uses=("beta_1", "beta_2", "epsilon")),
-    "nadam": _NadamRule(("m", "v"), nadam, uses=("beta_1", "beta_2", "epsilon")),
-    "rmsprop": Rule(("v",), rmsprop, uses=("beta_2", "epsilon")),
-    "sgd": Rule(("velocity",), sgd, uses=("momentum", "nesterovs_momentum")),
-    "lion": Rule(("m",), lion, uses=("beta_1", "beta_2")),
+    "adam": Rule(("m", "v"), adam, 0.001, 0.005, uses=("beta_1", "beta_2", "epsilon")),
+    "nadam": _NadamRule(("m", "v"), nadam, 0.001, 0.005, uses=("beta_1", "beta_2", "epsilon")),
+    "rmsprop": Rule(("v",), rmsprop, 0.001, 0.005, uses=("beta_2", "epsilon")),
+    "sgd": Rule(("velocity",), sgd, 0.001, 0.1, uses=("momentum", "nesterovs_momentum")),
+    "lion": Rule(("m",), lion, 0.0003, 0.0015, uses=("beta_1", "beta_2")),
 }

@@ -1,0 +1,75 @@
+"""How noisy are the targets? A race of small networks tells, and with that how much regularisation they need."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from skbackprop._fit import validation
+from skbackprop._fit.batches import validation_split
+from skbackprop._fit.settings import REGIMES, UNKNOWN, Regime, has_regime, is_auto, settle
+
+FEWEST_ROWS = 200  # of which a part can be held out and still tell something
+MOST_ROWS = 20_000  # that a race needs
+SHARE = 0.2  # of the rows, held out
+
+
+def run_race(estimator: Any, sample: Any, strata: Any, rng: Any) -> Regime:
+    """Find the regime under which a network of half the width does best on rows that it did not see.
+
+    No network that raced is used further: the winner's regime is, on all rows.
+    """
+    if not has_regime(estimator) or len(sample.y) < FEWEST_ROWS:
+        return UNKNOWN
+    seed = int(rng.randint(2**31))
+    try:
+        rows, held_out = _split(sample, strata, np.random.RandomState(seed))
+    except ValueError:  # no class can spare a row
+        return UNKNOWN
+    params = estimator.get_params(deep=False) | _small(estimator, len(sample.y), len(rows.y), seed)
+    losses = {}
+    for name, regime in REGIMES.items():
+        runner = type(estimator)(**params | _left_open(estimator, regime))
+        losses[name] = runner._race(rows, held_out)
+    winner = min(losses, key=lambda name: losses[name])
+    if estimator.verbose:
+        print("  ".join(["race", *(f"{name} {loss:.6f}" for name, loss in losses.items())]), flush=True)
+    return REGIMES[winner] if np.isfinite(losses[winner]) else UNKNOWN
+
+
+def _split(sample: Any, strata: Any, rng: Any) -> tuple[Any, Any]:
+    """Rows to train on and rows to judge by, in float32, which is enough for that."""
+    if len(sample.y) > MOST_ROWS:
+        some = np.sort(rng.choice(len(sample.y), MOST_ROWS, replace=False))
+        sample, strata = sample[some], None if strata is None else strata[some]
+    parts = validation_split(rng, len(sample.y), SHARE, sample.weights, strata)
+    with np.errstate(over="ignore"):  # what float32 cannot hold lets every runner diverge
+        rows, held_out = (
+            replace(part, X=part.X.astype(np.float32)) for part in map(sample.__getitem__, parts)
+        )
+    return rows, held_out
+
+
+def _small(estimator: Any, n_rows: int, n_raced: int, seed: int) -> dict[str, Any]:
+    """Parameters that make the race cheap: half the width, one member, float32, and a plan without stretch."""
+    settings = settle(estimator, n_rows)
+    widths = validation.hidden_sizes(estimator.hidden_layer_sizes)
+    return {
+        "hidden_layer_sizes": tuple(max(1, n // 2) for n in widths),
+        "n_members": 1,
+        "dtype": "float32",
+        "max_iter": settings.max_iter,
+        "batch_size": min(settings.batch_size, n_raced),
+        "random_state": seed,
+        "early_stopping": False,
+        "scoring": None,
+        "verbose": False,
+    }
+
+
+def _left_open(estimator: Any, regime: Regime) -> dict[str, Any]:
+    """What of the regime the user did not fix."""
+    values = {"weight_decay": regime.weight_decay, "dropout": regime.dropout}
+    return {name: value for name, value in values.items() if is_auto(getattr(estimator, name))}

@@ -1,0 +1,110 @@
+"""What "auto" stands for: settings that suit the solver, the schedule, the number of rows and their noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from skbackprop._nn.optimizers import OPTIMIZERS
+from skbackprop._nn.schedules import SCHEDULES
+
+MAX_ITER, TOL = 200, 1e-4  # without a plan, and of L-BFGS: those of scikit-learn
+PLANNED_EPOCHS = 16  # at least, and
+PLANNED_STEPS = 1024  # at least, but no more than MAX_ITER epochs for them
+EPOCH_STEPS = 64  # that batch_size="auto" gives an epoch, with batches of
+BATCH_SIZES = 16, 256  # rows
+
+
+@dataclass(frozen=True)
+class Regime:
+    """What suits targets of some noisiness."""
+
+    weight_decay: float
+    dropout: float
+    stretch: float = 1.0  # of the plan
+
+
+REGIMES = {
+    "clean": Regime(weight_decay=0.05, dropout=0.0, stretch=1.5),
+    "mixed": Regime(weight_decay=0.5, dropout=0.1),
+    "noisy": Regime(weight_decay=2.0, dropout=0.1),
+}
+UNKNOWN = REGIMES["mixed"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """An estimator's parameters with numbers in place of "auto"."""
+
+    learning_rate: str
+    learning_rate_init: float
+    batch_size: int
+    max_iter: int
+    weight_decay: float
+    dropout: Any
+    tol: float
+    stops: bool  # does patience end the training?
+
+    def found(self, estimator: Any) -> dict[str, Any]:
+        """What "auto" stood for, by the names of the parameters that were left to it."""
+        return {name: value for name, value in vars(self).items() if is_auto(getattr(estimator, name, None))}
+
+
+def follows_plan(estimator: Any, partial: bool = False) -> bool:
+    """Tell whether the training is planned to its end, as schedules with a horizon need it."""
+    return estimator.solver != "lbfgs" and SCHEDULES[_schedule(estimator, partial)].horizon
+
+
+def has_regime(estimator: Any) -> bool:
+    """Tell whether the training depends on how noisy the targets are."""
+    return follows_plan(estimator) and (is_auto(estimator.weight_decay) or is_auto(estimator.dropout))
+
+
+def settle(estimator: Any, n_rows: int, *, regime: Regime = UNKNOWN, partial: bool = False) -> Settings:
+    """Read the parameters of a fit, or of a call of partial_fit, on so many rows."""
+    planned, minibatch = follows_plan(estimator, partial), estimator.solver != "lbfgs"
+    batch_size = resolve_batch_size(estimator.batch_size, n_rows) if minibatch else n_rows
+    auto: dict[str, Any] = {
+        "learning_rate": _schedule(estimator, partial),
+        "learning_rate_init": 0.0,
+        "max_iter": MAX_ITER,
+        "weight_decay": 0.0,
+        "dropout": 0.0,
+        "tol": TOL,
+    }
+    if minibatch:
+        rule = OPTIMIZERS[estimator.solver]
+        auto["learning_rate_init"] = rule.peak if planned else rule.rate
+    if planned:
+        auto["max_iter"] = math.ceil(regime.stretch * planned_epochs(math.ceil(n_rows / batch_size)))
+        auto["weight_decay"], auto["dropout"] = regime.weight_decay, regime.dropout
+    given = {name: value for name in auto if not is_auto(value := getattr(estimator, name))}
+    stops = estimator.early_stopping or not planned or "tol" in given
+    return Settings(**(auto | given), batch_size=batch_size, stops=stops)
+
+
+def planned_epochs(steps: int) -> int:
+    """Epochs of so many steps that a plan has: PLANNED_EPOCHS, or more to make PLANNED_STEPS on few rows."""
+    return max(PLANNED_EPOCHS, min(math.ceil(PLANNED_STEPS / steps), MAX_ITER))
+
+
+def resolve_batch_size(batch_size: Any, n_rows: int) -> int:
+    """Read batch_size: "auto" is n / 64 rounded to a power of two, within 16 and 256, and all rows up to 64."""
+    if is_auto(batch_size):
+        if n_rows <= EPOCH_STEPS:
+            return n_rows
+        smallest, largest = BATCH_SIZES
+        return min(max(2 ** round(math.log2(n_rows / EPOCH_STEPS)), smallest), largest)
+    return min(int(batch_size), n_rows)
+
+
+def _schedule(estimator: Any, partial: bool) -> str:
+    if estimator.learning_rate != "auto":
+        return estimator.learning_rate
+    return "constant" if partial else "onecycle"  # a stream has no known end
+
+
+def is_auto(value: Any) -> bool:
+    """Tell whether it is the word, and not an array that would be compared element by element."""
+    return isinstance(value, str) and value == "auto"

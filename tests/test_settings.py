@@ -1,0 +1,219 @@
+"""What "auto" stands for, and the race that tells how noisy the targets are."""
+
+import copy
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from numpy.testing import assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._fit.race import FEWEST_ROWS, MOST_ROWS, run_race
+from skbackprop._fit.settings import REGIMES, UNKNOWN, planned_epochs, resolve_batch_size, settle
+
+
+def curve(n, noise, seed=0):
+    """A smooth function of two of ten inputs, and noise of so many times its spread."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 10))
+    y = np.sin(3.0 * X[:, 0]) + np.abs(X[:, 1])
+    return X, y + noise * y.std() * rng.normal(size=n)
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "size"),
+    [(1, 1), (64, 64), (65, 16), (1000, 16), (1800, 32), (10_000, 128), (20_000, 256), (10**6, 256)],
+)
+def test_batch_size_of_its_own_accord(n_rows, size):
+    assert resolve_batch_size("auto", n_rows) == size
+
+
+def test_batch_size_as_given():
+    assert resolve_batch_size(32, 50) == 32
+    assert resolve_batch_size(64, 50) == 50
+    with pytest.warns(UserWarning, match="larger than the 20 training rows"):
+        MLPRegressor((3,), batch_size=64, max_iter=1).fit(np.eye(20), np.arange(20))
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(1, 200), (8, 128), (60, 18), (64, 16), (1000, 16)])
+def test_a_plan_makes_enough_steps_of_few_rows_and_enough_epochs_of_many(steps, epochs):
+    assert planned_epochs(steps) == epochs
+
+
+def test_the_defaults_are_a_plan_of_one_cycle():
+    settings = settle(MLPSoftmaxClassifier(), 10_000)
+    assert (settings.learning_rate, settings.learning_rate_init) == ("onecycle", 0.005)
+    assert (settings.batch_size, settings.max_iter, settings.stops) == (128, 16, False)
+    assert settings.weight_decay == UNKNOWN.weight_decay
+    clean = settle(MLPSoftmaxClassifier(), 10_000, regime=REGIMES["clean"])
+    assert (clean.weight_decay, clean.max_iter) == (0.05, 24)
+
+
+def test_a_constant_rate_brings_scikit_learns_training():
+    settings = settle(MLPRegressor(learning_rate="constant"), 10_000)
+    assert (settings.learning_rate, settings.learning_rate_init, settings.max_iter) == (
+        "constant",
+        0.001,
+        200,
+    )
+    assert (settings.weight_decay, settings.dropout, settings.tol, settings.stops) == (0.0, 0.0, 1e-4, True)
+    X, y = curve(300, 0.1)
+    with pytest.warns(ConvergenceWarning, match="max_iter=3 epochs"):
+        MLPRegressor(learning_rate="constant", max_iter=3).fit(X, y)
+
+
+def test_a_stream_has_a_constant_rate_and_no_regime():
+    X, y = curve(300, 0.1)
+    model = MLPRegressor(random_state=0).partial_fit(X, y)
+    assert model.auto_params_ == {
+        "learning_rate": "constant",
+        "learning_rate_init": 0.001,
+        "batch_size": 16,
+        "max_iter": 200,
+        "weight_decay": 0.0,
+        "tol": 1e-4,
+    }
+
+
+def test_lbfgs_has_scikit_learns_limits():
+    settings = settle(MLPRegressor(solver="lbfgs"), 10_000)
+    assert (settings.max_iter, settings.tol, settings.batch_size) == (200, 1e-4, 10_000)
+
+
+def test_what_is_given_is_kept():
+    model = MLPRegressor(
+        learning_rate="cosine", learning_rate_init=0.1, batch_size=50, max_iter=7, weight_decay=0.3, tol=0.5,
+        dropout=0.2,
+    )  # fmt: skip
+    settings = settle(model, 10_000, regime=REGIMES["clean"])
+    assert (settings.learning_rate, settings.learning_rate_init, settings.max_iter) == ("cosine", 0.1, 7)
+    assert (settings.batch_size, settings.weight_decay, settings.dropout, settings.tol) == (50, 0.3, 0.2, 0.5)
+    assert settings.stops  # tol was asked for
+    assert settings.found(model) == {}
+
+
+def test_tol_acts_on_a_plan_only_when_asked_for():
+    X, y = curve(300, 2.0)
+    assert MLPRegressor(max_iter=40, random_state=0).fit(X, y).n_iter_ == 40
+    assert MLPRegressor(max_iter=40, tol=0.5, random_state=0).fit(X, y).n_iter_ < 40
+    with pytest.warns(UserWarning, match="n_iter_no_change=3 has no effect"):
+        MLPRegressor(max_iter=4, n_iter_no_change=3).fit(X, y)
+
+
+# --------------------------------------------------------------------------------- the race ----
+
+
+@pytest.mark.parametrize(("noise", "regimes"), [(0.0, ["clean", "mixed"]), (30.0, ["noisy"])])
+@pytest.mark.parametrize("kind", ["regression", "classification", "multilabel"])
+def test_the_race_tells_noise(kind, noise, regimes):
+    X, y = curve(1500, noise)
+    if kind == "classification":
+        y = np.where(y > 1.0, "high", "low")
+    elif kind == "multilabel":
+        y = np.stack([y > 0.5, y > 1.0], axis=1).astype(int)
+    cls = MLPRegressor if kind == "regression" else MLPSoftmaxClassifier
+    model = cls((60, 60), dropout="auto", random_state=0).fit(X, y)
+    (won,) = (r for r in REGIMES.values() if r.weight_decay == model.auto_params_["weight_decay"])
+    assert won in [REGIMES[name] for name in regimes]
+    assert model.auto_params_["dropout"] == won.dropout == model._network.dropout[1]
+    assert model.n_iter_ == np.ceil(won.stretch * planned_epochs(np.ceil(1500 / 32)))
+
+
+def test_the_winner_is_worth_it():
+    """Noise needs the decay, and would be learned by heart without it."""
+    X, y = curve(600, 4.0)
+    X_test, y_test = curve(4000, 0.0, seed=1)
+    raced = MLPRegressor(random_state=0).fit(X, y)
+    clean = clone(raced).set_params(weight_decay=REGIMES["clean"].weight_decay).fit(X, y)
+    assert ((raced.predict(X_test) - y_test) ** 2).mean() < 0.7 * (
+        (clean.predict(X_test) - y_test) ** 2
+    ).mean()
+
+
+def test_what_the_user_fixed_stays(digits):
+    X, y = digits[0][:400], digits[1][:400]
+    model = MLPSoftmaxClassifier((20,), weight_decay=0.2, dropout="auto", random_state=0).fit(X, y)
+    assert "weight_decay" not in model.auto_params_
+    assert model._settings.weight_decay == 0.2
+    assert model.auto_params_["dropout"] in {regime.dropout for regime in REGIMES.values()}
+
+
+def test_without_rows_to_spare_there_is_no_race(digits, capsys):
+    X, y = curve(FEWEST_ROWS - 1, 0.0)
+    assert MLPRegressor((5,), verbose=True).fit(X, y).auto_params_["weight_decay"] == UNKNOWN.weight_decay
+    X, y = digits
+    with pytest.warns(UserWarning, match="unique classes"):
+        MLPSoftmaxClassifier((5,), verbose=True, max_iter=1).fit(X[:300], np.arange(300))
+    assert "race" not in capsys.readouterr().out
+    MLPSoftmaxClassifier((5,), verbose=True, max_iter=1).fit(X[:300], y[:300])
+    assert "race" in capsys.readouterr().out
+
+
+def test_the_race_is_seeded_and_leaves_no_trace(digits):
+    X, y = digits[0][:400], digits[1][:400]
+    one, two = (MLPSoftmaxClassifier((20,), random_state=0).fit(X, y) for _ in range(2))
+    assert_array_equal(one.coefs_[0], two.coefs_[0])
+    assert len(one.loss_curve_) == one.n_iter_ == one.auto_params_["max_iter"]
+    assert one.coefs_[0].dtype == np.float64
+    fixed = MLPSoftmaxClassifier((20,), random_state=0, weight_decay=0.5).fit(X, y)
+    assert fixed.get_params()["hidden_layer_sizes"] == one.get_params()["hidden_layer_sizes"] == (20,)
+
+
+def test_the_race_sees_weights_and_sparse_rows():
+    """Rows of weight zero are noise: they must not count."""
+    X, y = curve(1200, 0.0)
+    _, noise = curve(1200, 8.0, seed=1)
+    both, targets = np.vstack([X, X]), np.r_[y, noise]
+    weights = np.r_[np.ones(1200), np.zeros(1200)]
+    for rows in (both, sp.csr_array(both)):
+        model = MLPRegressor((60, 60), batch_size=32, random_state=0).fit(rows, targets, weights)
+        assert model.auto_params_["weight_decay"] < REGIMES["noisy"].weight_decay
+        model.fit(rows, targets, 1.0 - weights)
+        assert model.auto_params_["weight_decay"] == REGIMES["noisy"].weight_decay
+
+
+def test_a_race_copies_no_more_rows_than_it_needs(monkeypatch):
+    X, y = np.zeros((MOST_ROWS + 5000, 1)), np.zeros(MOST_ROWS + 5000)
+    seen = []
+    monkeypatch.setattr(
+        MLPRegressor, "_race", lambda self, *parts: seen.append([len(p.y) for p in parts]) or 0.0
+    )
+    model = MLPRegressor()
+    sample = model._read(X, y, None, reset=True)
+    run_race(model, sample, None, np.random.RandomState(0))
+    assert seen == [[MOST_ROWS * 4 // 5, MOST_ROWS // 5]] * 3
+
+
+@pytest.mark.filterwarnings("ignore:Features differ in scale")
+def test_a_race_in_which_all_diverge_leaves_the_fit_to_tell():
+    X, y = curve(400, 0.0)
+    model = MLPRegressor((3,))
+    sample = model._read(X * 1e200, y, None, reset=True)  # beyond float32
+    assert run_race(model, sample, None, np.random.RandomState(0)) is UNKNOWN
+
+
+def test_ctrl_c_in_the_race_leaves_the_earlier_fit(digits, monkeypatch):
+    X, y = digits
+    model = MLPSoftmaxClassifier((20,), random_state=0, max_iter=2).fit(X[:400], y[:400])
+    before = copy.deepcopy(model.coefs_)
+
+    def interrupted(self, *parts):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MLPSoftmaxClassifier, "_race", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert all(map(np.array_equal, model.coefs_, before))
+
+
+def test_every_loss_can_race():
+    X, y = curve(400, 0.5)
+    for loss in ("absolute_error", "huber", "quantile", "gaussian", "poisson", "gamma"):
+        targets = np.exp(y) if loss in ("poisson", "gamma") else np.stack([y, -y], axis=1)
+        model = MLPRegressor((10,), loss=loss, max_iter=2, random_state=0).fit(X, targets)
+        assert model.auto_params_["weight_decay"] in {regime.weight_decay for regime in REGIMES.values()}
+    for loss in ("brier", "focal"):
+        model = MLPSoftmaxClassifier((10,), loss=loss, class_weight="balanced", max_iter=2).fit(X, y > 0)
+        assert model.auto_params_["weight_decay"] in {regime.weight_decay for regime in REGIMES.values()}
