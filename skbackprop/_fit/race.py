@@ -71,5 +71,5 @@ def _small(estimator: Any, n_rows: int, n_raced: int, seed: int) -> dict[str, An
 
 def _left_open(estimator: Any, regime: Regime) -> dict[str, Any]:
     """What of the regime the user did not fix."""
-    values = {"weight_decay": regime.weight_decay, "dropout": regime.dropout}
+    values = regime.regularisation(estimator.solver)
     return {name: value for name, value in values.items() if is_auto(getattr(estimator, name))}

@@ -12,6 +12,7 @@ from skbackprop._nn.schedules import SCHEDULES
 MAX_ITER, TOL = 200, 1e-4  # without a plan, and of L-BFGS: those of scikit-learn
 PLANNED_EPOCHS = 16  # at least, and
 PLANNED_STEPS = 1024  # at least, but no more than MAX_ITER epochs for them
+PEAK = 5.0  # of a plan's rate, as a multiple of the constant one
 EPOCH_STEPS = 64  # that batch_size="auto" gives an epoch, with batches of
 BATCH_SIZES = 16, 256  # rows
 
@@ -20,9 +21,14 @@ BATCH_SIZES = 16, 256  # rows
 class Regime:
     """What suits targets of some noisiness."""
 
-    weight_decay: float
+    weight_decay: float  # at Adam's rate
     dropout: float
     stretch: float = 1.0  # of the plan
+
+    def regularisation(self, solver: str) -> dict[str, float]:
+        """The parameters for it; weights shrink as much per step whatever rate suits the solver."""
+        pace = OPTIMIZERS["adam"].rate / OPTIMIZERS[solver].rate
+        return {"weight_decay": self.weight_decay * pace, "dropout": self.dropout}
 
 
 REGIMES = {
@@ -75,10 +81,10 @@ def settle(estimator: Any, n_rows: int, *, regime: Regime = UNKNOWN, partial: bo
     }
     if minibatch:
         rule = OPTIMIZERS[estimator.solver]
-        auto["learning_rate_init"] = rule.peak if planned else rule.rate
+        auto["learning_rate_init"] = PEAK * rule.rate if planned else rule.rate
     if planned:
         auto["max_iter"] = math.ceil(regime.stretch * planned_epochs(math.ceil(n_rows / batch_size)))
-        auto["weight_decay"], auto["dropout"] = regime.weight_decay, regime.dropout
+        auto |= regime.regularisation(estimator.solver)
     given = {name: value for name in auto if not is_auto(value := getattr(estimator, name))}
     stops = estimator.early_stopping or not planned or "tol" in given
     return Settings(**(auto | given), batch_size=batch_size, stops=stops)
