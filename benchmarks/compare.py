@@ -75,7 +75,12 @@ def texts(n, width=50_000, stored=100):
 
 def ours(X, y, hidden, threads, **params):
     model = MLPSoftmaxClassifier(
-        hidden, random_state=0, n_iter_no_change=FOREVER, n_threads=threads, **params
+        hidden,
+        random_state=0,
+        learning_rate="constant",
+        n_iter_no_change=FOREVER,
+        n_threads=threads,
+        **params,
     )
     return lambda: model.fit(X, y)
 
@@ -246,7 +251,9 @@ def others(arguments):
         params = {"hidden_layer_sizes": (100,), "max_iter": 1, "batch_size": 200}
         model = MLPClassifier(**params).fit(X, y)
         runs = {
-            "skbackprop": MLPSoftmaxClassifier(**params, n_threads=threads).fit(X, y).predict_proba,
+            "skbackprop": MLPSoftmaxClassifier(**params, n_threads=threads, weight_decay=0.0)
+            .fit(X, y)
+            .predict_proba,
             "scikit-learn": model.predict_proba,
         }
         if installed("onnxruntime"):
@@ -275,9 +282,10 @@ def others(arguments):
     def early(threads):
         X, y = make_classification(10_000, 30, n_informative=15, n_classes=4, random_state=0)
         X = X.astype(np.float32)
-        params = {"early_stopping": True, "random_state": 0, "max_iter": 300}
+        params = {"hidden_layer_sizes": (100,), "early_stopping": True, "random_state": 0, "max_iter": 300}
+        alike = {"learning_rate": "constant", "batch_size": 200, "n_threads": threads}
         return {
-            "skbackprop": lambda: MLPSoftmaxClassifier(**params, n_threads=threads).fit(X, y),
+            "skbackprop": lambda: MLPSoftmaxClassifier(**params, **alike).fit(X, y),
             "scikit-learn": lambda: MLPClassifier(**params).fit(X, y),
         }
 

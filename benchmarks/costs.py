@@ -20,7 +20,7 @@ OPTIONS = {
     "sample_weight": {},
     "label_smoothing=0.1": {"label_smoothing": 0.1},
     "max_grad_norm=1": {"max_grad_norm": 1.0},
-    'learning_rate="cosine"': {"learning_rate": "cosine"},
+    'learning_rate="cosine"': {"learning_rate": "cosine", "n_iter_no_change": 10},
     "X_val, y_val: a tenth of the rows": {},
 }
 
@@ -42,14 +42,14 @@ def main():
     }
     runs = {}
     for name, params in OPTIONS.items():
+        alike = {"learning_rate": "constant", "weight_decay": 0.0, "n_iter_no_change": FOREVER}
         model = MLPSoftmaxClassifier(
             (100,),
             batch_size=200,
             max_iter=arguments.epochs,
-            n_iter_no_change=FOREVER,
             n_threads=1,
             random_state=0,
-            **params,
+            **{**alike, **params},
         )
         runs[name] = partial(model.fit, X, y, **extra.get(name, {}))
     seconds = measure(runs, arguments.repeats)

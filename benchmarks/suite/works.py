@@ -40,6 +40,7 @@ class Fit:
             hidden,
             batch_size=batch_size,
             max_iter=max_iter,
+            learning_rate="constant",
             n_iter_no_change=FOREVER,
             n_threads=n_threads,
             random_state=0,
@@ -69,7 +70,14 @@ class Extras:
     def setup(self, option):
         self.X, self.y = drawn(12_000, 784)
         self.model = MLPSoftmaxClassifier(
-            (100,), max_iter=2, n_iter_no_change=FOREVER, n_threads=1, random_state=0, **self.OPTIONS[option]
+            (100,),
+            batch_size=200,
+            max_iter=2,
+            learning_rate="constant",
+            n_iter_no_change=FOREVER,
+            n_threads=1,
+            random_state=0,
+            **self.OPTIONS[option],
         )
 
     def time_fit(self, option):
@@ -85,12 +93,15 @@ class Text:
         stored = rng.random(500_000, dtype=np.float32), columns, np.arange(0, 500_001, 100)
         self.X = sp.csr_matrix(stored, (5_000, 50_000))
         self.y = rng.integers(0, 5, 5_000)
+        self.model = MLPSoftmaxClassifier(
+            (100,), batch_size=200, learning_rate="constant", max_iter=1, n_threads=1
+        )
 
     def time_fit(self):
-        MLPSoftmaxClassifier(max_iter=1, n_threads=1).fit(self.X, self.y)
+        self.model.fit(self.X, self.y)
 
     def peakmem_fit(self):
-        MLPSoftmaxClassifier(max_iter=1, n_threads=1).fit(self.X, self.y)
+        self.model.fit(self.X, self.y)
 
 
 class Predict:
@@ -99,7 +110,7 @@ class Predict:
 
     def setup(self, rows):
         X, y = drawn(30_000, 784)
-        self.model = MLPSoftmaxClassifier(max_iter=1, n_threads=1).fit(X[:2_000], y[:2_000])
+        self.model = MLPSoftmaxClassifier((100,), max_iter=1, n_threads=1).fit(X[:2_000], y[:2_000])
         self.X = X[:rows].copy()
 
     def time_predict_proba(self, rows):
