@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 BEFORE_LOSS = """\
-hidden_layer_sizes : tuple of int or int, default=(100,)
+hidden_layer_sizes : tuple of int or int, default=(100, 100)
     Width of each hidden layer; () is a linear model.
 activation : str or list of str, default='relu'
     Of the hidden layers, one name for all or one each: 'identity', 'logistic', 'tanh', 'relu', 'leaky_relu'
@@ -12,19 +12,21 @@ activation : str or list of str, default='relu'
 SHARED = """\
 solver : {'adam', 'nadam', 'rmsprop', 'sgd', 'lion', 'lbfgs'}, default='adam'
     How J is minimised: by minibatch steps, or by 'lbfgs' on the full batch, in float64, which suits small data.
-learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine', 'warmup_cosine', 'onecycle', 'coslog4'}, \
-default='constant'
+learning_rate : {'auto', 'constant', 'invscaling', 'adaptive', 'cosine', 'warmup_cosine', 'onecycle', 'coslog4'}, \
+default='auto'
     Factor of `learning_rate_init` over the steps of any minibatch solver. 'invscaling': (step + 1)^-power_t.
     'adaptive': divided by 5 each time the patience of `n_iter_no_change` epochs runs out, until it is
-    negligible. The other four plan for exactly `max_iter` epochs and end near 0.
-learning_rate_init : float, default=0.001
-    The learning rate, > 0. 'lion' wants about a third of Adam's.
+    negligible. The next four plan for exactly `max_iter` epochs and end near 0. 'auto' is 'onecycle', and 'constant'
+    in `partial_fit`, whose end is not known. 'constant' brings the training that scikit-learn's MLP has.
+learning_rate_init : float or 'auto', default='auto'
+    The learning rate, > 0. 'auto' is 0.001 for constant rates ('lion' 0.0003), and five times that for a plan.
 power_t : float, default=0.5
     Exponent of 'invscaling'.
 batch_size : int or 'auto', default='auto'
-    Rows per step; 'auto' is min(200, n_samples).
-max_iter : int, default=200
-    Epochs, or iterations of L-BFGS.
+    Rows per step; 'auto' is n_samples / 64, rounded to a power of two within 16 and 256, and all rows up to 64.
+max_iter : int or 'auto', default='auto'
+    Epochs, or iterations of L-BFGS. A plan makes exactly so many, other schedules at most. 'auto' is 200, and in a
+    plan 16 or what 1024 steps take, up to 200; half as many again for targets with little noise.
 max_fun : int, default=15000
     Most evaluations of J by L-BFGS.
 shuffle : bool, default=True
@@ -35,11 +37,16 @@ alpha : float, default=0.0001
     Strength of the squared penalty on weights (never on biases). Unlike in scikit-learn it does not depend on
     the batch size: scikit-learn's minibatch solvers divide their penalty by the rows of a batch, not of the
     training set, so the same strength is ``alpha * n_samples / batch_size`` here.
-weight_decay : float, default=0.0
-    Decoupled decay: each step first multiplies the weights by 1 - rate * weight_decay (AdamW).
-dropout : float or sequence of floats, default=0.0
+weight_decay : float or 'auto', default='auto'
+    Decoupled decay: each step first multiplies the weights by 1 - rate * weight_decay (AdamW). 'auto' is 0 without
+    a plan. In a plan the noise of the targets decides between 0.05, 0.5 and 2: three networks of half the width race,
+    trained in float32 on four fifths of the rows (of at most 20,000) and judged by their loss on the others, and the
+    winner's decay serves the training on all rows. With fewer than 200 rows there is no race, and it is 0.5.
+    'sgd' and 'lion' take these values divided by the ratio of their rate to Adam's.
+dropout : float, sequence of floats or 'auto', default=0.0
     Share in [0, 1) of each hidden layer's outputs that a training step sets to zero; one per hidden layer, or
-    one more in front for the inputs.
+    one more in front for the inputs. 'auto' follows the race of `weight_decay`: 0 for the smallest decay, else 0.1,
+    also without a race; 0 without a plan.
 max_grad_norm : float or None, default=None
     Longest gradient of J that a step may see; longer ones are shortened to it.
 initializer : str, default='auto'
@@ -62,9 +69,10 @@ validation_fraction : float, default=0.1
 n_iter_no_change : int or inf, default=10
     Patience: training ends after exactly so many epochs without improvement, of the validation score
     when stopping early, else of the training loss.
-tol : float, default=1e-4
+tol : float or 'auto', default='auto'
     Least improvement, as a fraction of the loss of the best constant prediction (absolute for loss='gaussian'
-    and with `scoring`). For L-BFGS the largest gradient component at which it stops.
+    and with `scoring`). For L-BFGS the largest gradient component at which it stops. 'auto' is 1e-4, but a plan is
+    then carried out to its end whatever the training loss does.
 scoring : str, callable or None, default=None
     What early stopping maximises: any scorer of scikit-learn; None is the negative validation loss.
 warm_start : bool, default=False
@@ -98,6 +106,9 @@ member_factors_ : list of tuples of two ndarray
     a network with the weights ``r[j][:, None] * W * s[j]``.
 input_scale_ : ndarray of shape (n_features,)
     Only with `input_scale`: the factors of the inputs.
+auto_params_ : dict
+    What each parameter that was 'auto' stood for in the last fit, of learning_rate, learning_rate_init, batch_size,
+    max_iter, weight_decay, dropout and tol.
 loss_curve_ : list of float
     Mean training loss of each epoch, without the penalty, as measured before each step.
 loss_, best_loss_ : float
