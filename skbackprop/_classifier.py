@@ -100,7 +100,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         learning_rate_init="auto",
         power_t=0.5,
         batch_size="auto",
-        max_iter="auto",
+        max_iter=200,
         max_fun=15000,
         shuffle=True,
         random_state=None,

@@ -16,17 +16,18 @@ learning_rate : {'auto', 'constant', 'invscaling', 'adaptive', 'cosine', 'warmup
 default='auto'
     Factor of `learning_rate_init` over the steps of any minibatch solver. 'invscaling': (step + 1)^-power_t.
     'adaptive': divided by 5 each time the patience of `n_iter_no_change` epochs runs out, until it is
-    negligible. The next four plan for exactly `max_iter` epochs and end near 0. 'auto' is 'onecycle', and 'constant'
-    in `partial_fit`, whose end is not known. 'constant' brings the training that scikit-learn's MLP has.
+    negligible. The next four plan for exactly `max_iter` epochs and end near 0. 'auto' is 'onecycle' over few epochs
+    (see `max_iter`), and 'constant' in `partial_fit`, whose end is not known. 'constant' brings the training that
+    scikit-learn's MLP has.
 learning_rate_init : float or 'auto', default='auto'
     The learning rate, > 0. 'auto' is 0.001 for constant rates ('lion' 0.0003), and five times that for a plan.
 power_t : float, default=0.5
     Exponent of 'invscaling'.
 batch_size : int or 'auto', default='auto'
     Rows per step; 'auto' is n_samples / 64, rounded to a power of two within 16 and 256, and all rows up to 64.
-max_iter : int or 'auto', default='auto'
-    Epochs, or iterations of L-BFGS. A plan makes exactly so many, other schedules at most. 'auto' is 200, and in a
-    plan 16 or what 1024 steps take, up to 200; half as many again for targets with little noise.
+max_iter : int, default=200
+    Most epochs, or iterations of L-BFGS. With ``learning_rate='auto'`` 16 epochs are planned, or what 1024 steps take,
+    and half as many again for targets with little noise. A schedule asked for by its name plans for exactly so many.
 max_fun : int, default=15000
     Most evaluations of J by L-BFGS.
 shuffle : bool, default=True
@@ -108,7 +109,7 @@ input_scale_ : ndarray of shape (n_features,)
     Only with `input_scale`: the factors of the inputs.
 auto_params_ : dict
     What each parameter that was 'auto' stood for in the last fit, of learning_rate, learning_rate_init, batch_size,
-    max_iter, weight_decay, dropout and tol.
+    weight_decay, dropout and tol.
 loss_curve_ : list of float
     Mean training loss of each epoch, without the penalty, as measured before each step.
 loss_, best_loss_ : float

@@ -9,9 +9,9 @@ from typing import Any
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
 
-MAX_ITER, TOL = 200, 1e-4  # without a plan, and of L-BFGS: those of scikit-learn
+TOL = 1e-4  # scikit-learn's
 PLANNED_EPOCHS = 16  # at least, and
-PLANNED_STEPS = 1024  # at least, but no more than MAX_ITER epochs for them
+PLANNED_STEPS = 1024  # at least
 PEAK = 5.0  # of a plan's rate, as a multiple of the constant one
 EPOCH_STEPS = 64  # that batch_size="auto" gives an epoch, with batches of
 BATCH_SIZES = 16, 256  # rows
@@ -74,7 +74,6 @@ def settle(estimator: Any, n_rows: int, *, regime: Regime = UNKNOWN, partial: bo
     auto: dict[str, Any] = {
         "learning_rate": _schedule(estimator, partial),
         "learning_rate_init": 0.0,
-        "max_iter": MAX_ITER,
         "weight_decay": 0.0,
         "dropout": 0.0,
         "tol": TOL,
@@ -83,16 +82,18 @@ def settle(estimator: Any, n_rows: int, *, regime: Regime = UNKNOWN, partial: bo
         rule = OPTIMIZERS[estimator.solver]
         auto["learning_rate_init"] = PEAK * rule.rate if planned else rule.rate
     if planned:
-        auto["max_iter"] = math.ceil(regime.stretch * planned_epochs(math.ceil(n_rows / batch_size)))
         auto |= regime.regularisation(estimator.solver)
     given = {name: value for name in auto if not is_auto(value := getattr(estimator, name))}
+    epochs = estimator.max_iter
+    if planned and is_auto(estimator.learning_rate):
+        epochs = min(epochs, math.ceil(regime.stretch * planned_epochs(math.ceil(n_rows / batch_size))))
     stops = estimator.early_stopping or not planned or "tol" in given
-    return Settings(**(auto | given), batch_size=batch_size, stops=stops)
+    return Settings(**(auto | given), batch_size=batch_size, max_iter=epochs, stops=stops)
 
 
 def planned_epochs(steps: int) -> int:
-    """Epochs of so many steps that a plan has: PLANNED_EPOCHS, or more to make PLANNED_STEPS on few rows."""
-    return max(PLANNED_EPOCHS, min(math.ceil(PLANNED_STEPS / steps), MAX_ITER))
+    """Epochs of so many steps that are enough: PLANNED_EPOCHS, or more to make PLANNED_STEPS on few rows."""
+    return max(PLANNED_EPOCHS, math.ceil(PLANNED_STEPS / steps))
 
 
 def resolve_batch_size(batch_size: Any, n_rows: int) -> int:

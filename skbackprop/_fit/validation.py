@@ -87,7 +87,7 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
     "learning_rate_init": [StrOptions({"auto"}), _real(0, closed="neither")],
     "power_t": [_real(0)],
     "batch_size": [StrOptions({"auto"}), _integer(1)],
-    "max_iter": [StrOptions({"auto"}), _integer(1)],
+    "max_iter": [_integer(1)],
     "max_fun": [_integer(1)],
     "shuffle": ["boolean"],
     "random_state": ["random_state"],
