@@ -274,35 +274,42 @@ def as_rst(title, table):
     return "\n".join([*lines, "", ""])
 
 
-def write_report(rows, models, folder):
-    """Print the tables; put them and the diagrams into the folder, if there is one."""
-    failed = rows[rows["error"].notna()]
+def parts_of(rows, models):
+    """The summary of each task, over the sets and splits that all models have."""
     rows = rows[rows["error"].isna() & rows["model"].isin(models)]
-    complete = rows.groupby(["set", "split"])["model"].transform("nunique") == len(models)
-    text = []
+    rows = rows[rows.groupby(["set", "split"])["model"].transform("nunique") == len(models)]
     for task, word in (("clf", "classification"), ("reg", "regression")):
-        some = rows[complete & (rows["task"] == task)]
-        if some.empty:
-            continue
-        table, scores, ranks = summarise(some, task)
+        some = rows[rows["task"] == task]
+        if not some.empty:
+            yield word, *summarise(some, task)
+
+
+def write_report(rows, models, folder):
+    """Put accuracy.inc and the diagrams into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = []
+    for word, table, scores, ranks in parts_of(rows, models):
         title = f"{word.capitalize()}, {len(scores)} sets"
-        print(f"\n{title}\n{table.round(4).to_string()}\n\n{scores[table.index].round(4).to_string()}")
-        if folder:
-            folder.mkdir(parents=True, exist_ok=True)
-            draw(ranks, title, folder / f"ranks-{word}.png")
-            name = "accuracy" if task == "clf" else "R2"
-            text += [f".. image:: ranks-{word}.png\n   :width: 80%\n", as_rst(title, table.T)]
-            text += [as_rst(f"{word.capitalize()}, set by set: {name}", scores[table.index])]
-    for _, row in failed.iterrows():
-        print("failed:", row["set"], row["model"], row["split"], row["error"])
-    if folder:
-        (folder / "accuracy.inc").write_text("\n".join(text))
+        draw(ranks, title, folder / f"ranks-{word}.png")
+        score = "accuracy" if word == "classification" else "R²"
+        text += [
+            f".. image:: ranks-{word}.png\n   :width: 80%\n   :alt: mean ranks\n",
+            as_rst(title, table.T),
+        ]
+        text += [as_rst(f"{word.capitalize()}, set by set: {score}", scores[table.index])]
+    (folder / "accuracy.inc").write_text("\n".join(text))
 
 
 def report(arguments):
     rows = pd.concat([pd.read_csv(path) for path in arguments.csv], ignore_index=True)
     models = arguments.models.split(",") if arguments.models else list(dict.fromkeys(rows["model"]))
-    write_report(rows, models, arguments.out)
+    for word, table, scores, _ in parts_of(rows, models):
+        print(f"\n{word.capitalize()}, {len(scores)} sets\n{table.T.to_string()}")
+        print(f"\n{scores[table.index].round(4).to_string()}")
+    for _, row in rows[rows["error"].notna()].iterrows():
+        print("failed:", row["set"], row["model"], row["split"], row["error"])
+    if arguments.out:
+        write_report(rows, models, arguments.out)
 
 
 def main():

@@ -1,4 +1,6 @@
-"""What a feature costs: fits of W1 of compare.py with and without it, in turn; the table shows ratios of medians.
+"""What a feature costs: fits of W1 of compare.py with and without it, in turn, and of networks of 1 to 8 members.
+
+The tables show ratios of medians.
 
 python benchmarks/costs.py [--data DIR] [--repeats 9] [--epochs 3]
 """
@@ -9,7 +11,7 @@ import warnings
 from functools import partial
 
 import numpy as np
-from compare import FOREVER, images, measure
+from compare import FOREVER, images, measure, noise
 
 from skbackprop import MLPSoftmaxClassifier
 
@@ -52,10 +54,31 @@ def main():
             **{**alike, **params},
         )
         runs[name] = partial(model.fit, X, y, **extra.get(name, {}))
-    seconds = measure(runs, arguments.repeats)
-    print("| | seconds | against plain |\n|---|---|---|")
+    show(measure(runs, arguments.repeats))
+    X, y = noise(10_000, 100)
+    runs = {
+        f"{k} members of (128, 128)": partial(
+            MLPSoftmaxClassifier(
+                (128, 128),
+                n_members=k,
+                batch_size=128,
+                max_iter=arguments.epochs,
+                weight_decay=0.5,
+                n_threads=1,
+            ).fit,
+            X,
+            y,
+        )
+        for k in (1, 2, 4, 8)
+    }
+    show(measure(runs, arguments.repeats))
+
+
+def show(seconds):
+    first = next(iter(seconds.values()))
+    print("| | seconds | against the first |\n|---|---|---|")
     for name, value in seconds.items():
-        print(f"| {name} | {value:.3f} | {value / seconds['plain']:.3f} |")
+        print(f"| {name} | {value:.3f} | {value / first:.3f} |")
 
 
 if __name__ == "__main__":

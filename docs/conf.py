@@ -3,6 +3,9 @@
 import inspect
 import json
 import pathlib
+import sys
+
+import pandas as pd
 
 import skbackprop
 from skbackprop._nn.activations import ACTIVATIONS
@@ -10,6 +13,11 @@ from skbackprop._nn.initializers import INITIALIZERS
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
+
+here = pathlib.Path(__file__).parent
+benchmarks = here.parent / "benchmarks"
+sys.path.insert(0, str(benchmarks))
+import accuracy
 
 project = "skbackprop"
 copyright = "the skbackprop developers"
@@ -118,7 +126,8 @@ def write_results(folder, path):
     write(path, table(title, ["work", "skbackprop", *peers, "peak"], rows) + f"\n{found['facts']}.\n")
 
 
-here = pathlib.Path(__file__).parent
 write_tables(here / "components.rst")
-for results in sorted((here.parent / "benchmarks" / "results").iterdir()):
-    write_results(results, here / f"results-{results.name}.inc")
+for found in sorted((benchmarks / "results").glob("*/compare.json")):
+    write_results(found.parent, here / f"results-{found.parent.name}.inc")
+tables = pd.read_csv(benchmarks / "results" / "accuracy" / "accuracy.csv")
+accuracy.write_report(tables, list(dict.fromkeys(tables["model"])), here)

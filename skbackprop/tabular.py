@@ -43,8 +43,8 @@ def tabular_pipeline(estimator="classifier", *, max_categories=30, **params):
     one column each, missing values being a category of their own, or, where there are many, the mean target that they
     go with (`sklearn.preprocessing.TargetEncoder`). A category not seen in training counts as none. Columns without
     any value, and those with only one, are left out, with a warning. Behind this stands one of our estimators, with
-    settings found on 26 public data sets: four members that share weights, a learned scale for each input, one-cycle
-    schedule, decay and dropout.
+    settings found on 26 public data sets: two layers of 128, four members that share their weights, a learned scale for
+    each input, and decay and dropout as the noise of the targets asks for (``weight_decay="auto"``).
 
     Parameters
     ----------
