@@ -88,9 +88,9 @@ def read(path):
 def fetch(name):
     """The same of a data set of OpenML."""
     found = fetch_openml(name, as_frame=True)
-    if isinstance(found.target.dtype, pd.CategoricalDtype) or found.target.dtype == object:
-        return found.data, LabelEncoder().fit_transform(found.target), "clf"
-    return found.data, found.target.to_numpy(float), "reg"
+    if pd.api.types.is_numeric_dtype(found.target):
+        return found.data, found.target.to_numpy(float), "reg"
+    return found.data, LabelEncoder().fit_transform(found.target), "clf"
 
 
 def data_sets(arguments):
@@ -129,15 +129,13 @@ def prepare(X_train, X_test):
 
 def make(name, task, seed):
     """The model; ImportError if its package is not installed."""
-    classifier, regressor, params, is_raw = MODELS[name]
+    classifier, regressor, params, _ = MODELS[name]
     module, _, attribute = (classifier if task == "clf" else regressor).rpartition(".")
     kind = getattr(importlib.import_module(module), attribute)
     if attribute == "tabular_pipeline":
         return kind("classifier" if task == "clf" else "regressor", random_state=seed)
     model = kind(**params, random_state=seed)
-    return (
-        model if task == "clf" or is_raw else TransformedTargetRegressor(model, transformer=StandardScaler())
-    )
+    return model if task == "clf" else TransformedTargetRegressor(model, transformer=StandardScaler())
 
 
 def calibration_error(y, p):
@@ -174,10 +172,11 @@ def run(arguments):
     done = set()
     if arguments.out.exists():
         with arguments.out.open() as file:
-            done = {(row["set"], row["model"], int(row["split"])) for row in csv.DictReader(file)}
+            rows = [row for row in csv.DictReader(file) if not row["error"]]  # others are tried again
+            done = {(row["set"], row["model"], int(row["split"])) for row in rows}
     with arguments.out.open("a", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
-        if not done:
+        if not file.tell():
             writer.writeheader()
         for name, load in data_sets(arguments):
             data = load()
@@ -330,7 +329,7 @@ def main():
     summary = commands.add_parser("report", help="tables and diagrams")
     summary.add_argument("csv", type=pathlib.Path, nargs="+")
     summary.add_argument("--models", help="names, with commas between; default: all in the files")
-    summary.add_argument("--out", type=pathlib.Path, help="folder for tables.inc and the diagrams")
+    summary.add_argument("--out", type=pathlib.Path, help="folder for accuracy.inc and the diagrams")
     summary.set_defaults(command=report)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")

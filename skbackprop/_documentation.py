@@ -17,8 +17,8 @@ default='auto'
     Factor of `learning_rate_init` over the steps of any minibatch solver. 'invscaling': (step + 1)^-power_t.
     'adaptive': divided by 5 each time the patience of `n_iter_no_change` epochs runs out, until it is
     negligible. The next four plan for exactly `max_iter` epochs and end near 0. 'auto' is 'onecycle' over few epochs
-    (see `max_iter`), and 'constant' in `partial_fit`, whose end is not known. 'constant' brings the training that
-    scikit-learn's MLP has.
+    (see `max_iter`), and 'constant' in `partial_fit`, whose end is not known. 'constant' brings scikit-learn's way
+    of training.
 learning_rate_init : float or 'auto', default='auto'
     The learning rate, > 0. 'auto' is 0.001 for constant rates ('lion' 0.0003), and five times that for a plan.
 power_t : float, default=0.5
@@ -42,8 +42,8 @@ weight_decay : float or 'auto', default='auto'
     Decoupled decay: each step first multiplies the weights by 1 - rate * weight_decay (AdamW). 'auto' is 0 without
     a plan. In a plan the noise of the targets decides between 0.05, 0.5 and 2: three networks of half the width race,
     trained in float32 on four fifths of the rows (of at most 20,000) and judged by their loss on the others, and the
-    winner's decay serves the training on all rows. With fewer than 200 rows there is no race, and it is 0.5.
-    'sgd' and 'lion' take these values divided by the ratio of their rate to Adam's.
+    winner's decay serves the training on all rows. Without a race, with fewer than 200 rows or none to spare, and in
+    `partial_fit`, it is 0.5. 'lion', whose rate is lower, takes the more of these values.
 dropout : float, sequence of floats or 'auto', default=0.0
     Share in [0, 1) of each hidden layer's outputs that a training step sets to zero; one per hidden layer, or
     one more in front for the inputs. 'auto' follows the race of `weight_decay`: 0 for the smallest decay, else 0.1,

@@ -7,7 +7,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,6 @@ from skbackprop._nn.network import Network, Objective, Parameters, flatten
 from skbackprop._nn.optimizers import Optimizer
 from skbackprop._nn.schedules import SCHEDULES
 
-INPUT_SCALE_RATE = 6.0  # of input_scale=True
 FLOATS = {"auto": (np.float64, np.float32), "float32": np.float32, "float64": np.float64}
 
 
@@ -155,7 +154,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         validation.warn_without_effect(
             self, validation.parameters_in_effect(self, has_validation=held_out is not None, splits=splits)
         )
-        regime = run_race(self, sample, trial._strata(sample.y), progress.rng)
+        regime = run_race(self, sample, trial._strata(sample.y), progress.rng, self._judge)
         settings = settle(self, len(sample.y), regime=regime)
         epochs = Epochs(self, "fit", settings.max_iter, sample)
         trial._train(sample, held_out, progress, epochs, settings, warm=warm)
@@ -249,17 +248,23 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         if not (partial or outcome.converged or outcome.interrupt):
             self._warn_not_converged(outcome, monitor)
 
-    def _race(self, sample: Sample, held_out: Sample) -> float:
-        """Train on some rows; the mean loss of the others, infinite if training diverged."""
-        self._learn_targets(sample, None, first=True)
-        progress = Progress(check_random_state(self.random_state))
+    def _judge(self, params: dict, sample: Sample, held_out: Sample) -> float:
+        """Train an estimator with these parameters on some rows; the mean loss of the others, class weights included.
+
+        Infinite if training diverges, or if class weights of zero leave nothing to learn from or to judge by.
+        """
+        runner, dtype = type(self)(**params), sample.X.dtype
+        progress = Progress(check_random_state(runner.random_state))
         try:
-            self._train(sample, None, progress, None, settle(self, len(sample.y)))
-        except validation.DivergenceError:
+            runner._learn_targets(sample, None, first=True)
+            runner._train(sample, None, progress, None, settle(runner, len(sample.y)))
+            weights = runner._training_rows(held_out, dtype, progress).weights
+        except ValueError:
             return np.inf
-        if self._interrupt is not None:
-            raise self._interrupt
-        return self._validator(held_out, sample.X.dtype)(self._theta())[0]
+        if runner._interrupt is not None:
+            raise runner._interrupt
+        loss, _ = runner._validator(replace(held_out, weights=weights), dtype)(runner._theta())
+        return loss if np.isfinite(loss) else np.inf
 
     def _attributes_with(self, theta: Any, dtype: Any) -> dict:
         """What an estimator needs to predict with these parameters, for callbacks."""
@@ -279,7 +284,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             dropout=validation.dropout_rates(self._settings.dropout, len(hidden)),
             seed=seed,
             n_members=self.n_members,
-            input_scale=self.input_scale is not False,
+            input_scale=validation.input_scale_rate(self.input_scale) is not None,
         )
 
     def _start(self, rows: Rows, rng: Any) -> None:
@@ -308,7 +313,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
             epsilon=self.epsilon,
             weight_decay=self._settings.weight_decay,
             max_grad_norm=self.max_grad_norm,
-            input_scale_rate=INPUT_SCALE_RATE if self.input_scale is True else float(self.input_scale),
+            input_scale_rate=validation.input_scale_rate(self.input_scale) or 0.0,
         )
         return choose_engine(self._network, optimizer, self.engine, n_threads=self.n_threads)
 

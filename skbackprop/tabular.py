@@ -6,6 +6,7 @@ import datetime
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -31,8 +32,8 @@ RECIPE = {
 }
 
 # names of dtypes in NumPy, pandas (its own, and Arrow's) and polars, in lower case
-NUMBERS = re.compile(r"u?int\d|float|double|decimal")
-DATES = re.compile(r"date|time|duration|period|interval")
+NUMBERS = re.compile(r"(sparse\[)?(u?int\d|float|double|decimal)")
+DATES = re.compile(r"date|time|duration|period")
 DATE_TYPES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 
 
@@ -40,11 +41,12 @@ def tabular_pipeline(estimator="classifier", *, max_categories=30, **params):
     """Make a Pipeline that learns from a table as it comes.
 
     Numeric columns are imputed (median), standardised, and encoded piecewise linearly; categories and booleans become
-    one column each, missing values being a category of their own, or, where there are many, the mean target that they
-    go with (`sklearn.preprocessing.TargetEncoder`). A category not seen in training counts as none. Columns without
-    any value, and those with only one, are left out, with a warning. Behind this stands one of our estimators, with
-    settings found on 26 public data sets: two layers of 128, four members that share their weights, a learned scale for
-    each input, and decay and dropout as the noise of the targets asks for (``weight_decay="auto"``).
+    one column each, missing values being a category of their own. Where there are many categories, the mean target that
+    they go with, or the share of each class, stands for them (`sklearn.preprocessing.TargetEncoder`). A category not
+    seen in training counts as none. Columns without any value, and those with only one, are left out, with a warning.
+    Behind this stands one of our estimators, with settings found on 26 public data sets: two layers of 128, four
+    members that share their weights, a learned scale for each input, and decay and dropout as the noise of the targets
+    asks for (``weight_decay="auto"``).
 
     Parameters
     ----------
@@ -60,8 +62,8 @@ def tabular_pipeline(estimator="classifier", *, max_categories=30, **params):
     Returns
     -------
     pipeline : sklearn.pipeline.Pipeline
-        Steps "table" (a ColumnTransformer of "numeric", "categories" and "many") and "mlp". Every parameter can be set
-        and searched by its name, such as ``mlp__weight_decay`` or ``table__numeric__bins__n_bins``.
+        Steps "table" (a ColumnTransformer of "numeric", "categories" and "many") and "mlp". Every parameter of a step
+        can be set and searched by its name, such as ``mlp__weight_decay`` or ``table__numeric__bins__n_bins``.
 
     Raises
     ------
@@ -100,6 +102,7 @@ def tabular_pipeline(estimator="classifier", *, max_categories=30, **params):
     model = _estimator(estimator, params)
     numeric = Pipeline(
         [
+            ("plain", FunctionTransformer(plain_numbers, feature_names_out="one-to-one")),
             ("impute", SimpleImputer(strategy="median")),
             ("scale", StandardScaler()),
             ("bins", PiecewiseLinearEncoder(passthrough=True)),
@@ -140,15 +143,15 @@ def _estimator(estimator: Any, params: dict) -> Any:
 
 def _target_encoder(model: Any, random_state: Any) -> Any:
     """A TargetEncoder with seeded folds, which scikit-learn 1.9 asks for in another way."""
-    from sklearn.model_selection import KFold, StratifiedKFold
+    from sklearn.model_selection import KFold
     from sklearn.preprocessing import TargetEncoder
 
     # else it would take whole numbers for classes
     encoder = TargetEncoder(target_type="continuous" if is_regressor(model) else "auto")
     if encoder.shuffle is True:
         return encoder.set_params(random_state=random_state)
-    folds = KFold if is_regressor(model) else StratifiedKFold
-    return encoder.set_params(cv=folds(5, shuffle=True, random_state=random_state))
+    # not stratified: a class may have fewer rows than there are folds
+    return encoder.set_params(cv=KFold(5, shuffle=True, random_state=random_state))
 
 
 @dataclass
@@ -179,6 +182,8 @@ def _columns(X: Any) -> Iterator[tuple[Any, Any]]:
             "tabular_pipeline takes DataFrames and dense arrays. Give sparse X to MLPSoftmaxClassifier or MLPRegressor "
             "itself, behind a MaxAbsScaler."
         )
+    if len(X.shape) != 2:
+        raise ValueError(f"X must be a table of rows and columns, but its shape is {tuple(X.shape)}.")
     if not hasattr(X, "columns"):
         yield from enumerate(X.T)
     elif all(isinstance(name, str) for name in X.columns):
@@ -208,25 +213,40 @@ def _kind(key: Any, column: Any, max_categories: int) -> str:
 
 
 def plain_categories(X: Any) -> Any:
-    """Categories as scikit-learn's encoders take them: missing ones are None, those of several types become text."""
+    """Categories as texts, missing ones as None. A value's text does not depend on the values beside it."""
     plain = np.empty(X.shape, dtype=object)
     for j, (key, column) in enumerate(_columns(X)):
-        values = _different_values(key, column)
-        mixed = len({type(value) for value in values}) > 1
-        known = {value: str(value) if mixed else value for value in values}
-        plain[:, j] = [known.get(value) for value in column]
+        texts = {value: _text(value) for value in _different_values(key, column)}
+        plain[:, j] = [texts.get(value) for value in column]
     return plain
 
 
+def _text(value: Any) -> str:
+    """1, 1.0 and "1" are one category, as they may change into each other where a value is missing."""
+    return str(int(value)) if _is_number(value) and value == value // 1 else str(value)
+
+
+def plain_numbers(X: Any) -> Any:
+    """Numbers as floats, missing ones as NaN."""
+    return np.stack([_floats(column) for _, column in _columns(X)], axis=1)
+
+
+def _floats(column: Any) -> Any:
+    if hasattr(column, "isna"):  # pandas, which cannot make a float of its NA unasked
+        return column.to_numpy(float, na_value=np.nan)
+    if column.dtype == object:
+        return np.array([np.nan if _is_missing(value) else value for value in column], dtype=float)
+    return np.asarray(column, dtype=float)
+
+
 def _numeric_kind(column: Any) -> str:
-    is_pandas = hasattr(column, "isna")  # which cannot make a float of its NA unasked
-    x = column.to_numpy(float, na_value=np.nan) if is_pandas else np.asarray(column, dtype=float)
+    x = _floats(column)
     x = x[~np.isnan(x)]
     return "numeric" if len(x) and (x != x[0]).any() else "constant"
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    return isinstance(value, Real | Decimal) and not isinstance(value, bool | np.bool_)
 
 
 def _is_missing(value: Any) -> bool:

@@ -62,6 +62,22 @@ def test_a_member_is_the_network_with_its_effective_weights(iris):
         np.testing.assert_allclose(members[j], p, rtol=1e-12)
 
 
+def test_input_scale_of_numpys_booleans_is_that_of_pythons(iris):
+    X, y = iris
+    params = {"max_iter": 3, "random_state": 0}
+    for value in (True, False):
+        one, two = (
+            MLPSoftmaxClassifier((5,), input_scale=v, **params).fit(X, y) for v in (value, np.bool_(value))
+        )
+        assert hasattr(one, "input_scale_") == hasattr(two, "input_scale_") == value
+        np.testing.assert_array_equal(one.coefs_[0], two.coefs_[0])
+
+
+def test_members_without_hidden_layers_are_named_as_idle(iris):
+    with pytest.warns(UserWarning, match="n_members=3 has no effect"):
+        MLPSoftmaxClassifier((), n_members=3, max_iter=2).fit(*iris)
+
+
 def test_prediction_is_the_mean_of_the_members(iris, diabetes):
     X, y = iris
     model = MLPSoftmaxClassifier(

@@ -86,6 +86,7 @@ def test_max_iter_limits_the_plan_and_is_that_of_a_schedule_by_name():
 def test_lbfgs_has_scikit_learns_limits():
     settings = settle(MLPRegressor(solver="lbfgs"), 10_000)
     assert (settings.max_iter, settings.tol, settings.batch_size) == (200, 1e-4, 10_000)
+    assert settings.found(MLPRegressor(solver="lbfgs")) == {"tol": 1e-4}
 
 
 def test_what_is_given_is_kept():
@@ -180,15 +181,17 @@ def test_the_race_sees_weights_and_sparse_rows():
         assert model.auto_params_["weight_decay"] == REGIMES["noisy"].weight_decay
 
 
-def test_a_race_copies_no_more_rows_than_it_needs(monkeypatch):
+def test_a_race_copies_no_more_rows_than_it_needs():
     X, y = np.zeros((MOST_ROWS + 5000, 1)), np.zeros(MOST_ROWS + 5000)
     seen = []
-    monkeypatch.setattr(
-        MLPRegressor, "_race", lambda self, *parts: seen.append([len(p.y) for p in parts]) or 0.0
-    )
     model = MLPRegressor()
     sample = model._read(X, y, None, reset=True)
-    run_race(model, sample, None, np.random.RandomState(0))
+
+    def judge(params, *parts):
+        seen.append([len(part.y) for part in parts])
+        return 0.0
+
+    run_race(model, sample, None, np.random.RandomState(0), judge)
     assert seen == [[MOST_ROWS * 4 // 5, MOST_ROWS // 5]] * 3
 
 
@@ -197,7 +200,16 @@ def test_a_race_in_which_all_diverge_leaves_the_fit_to_tell():
     X, y = curve(400, 0.0)
     model = MLPRegressor((3,))
     sample = model._read(X * 1e200, y, None, reset=True)  # beyond float32
-    assert run_race(model, sample, None, np.random.RandomState(0)) is UNKNOWN
+    assert run_race(model, sample, None, np.random.RandomState(0), model._judge) is UNKNOWN
+
+
+def test_a_tie_tells_nothing():
+    X, y = curve(400, 0.0)
+    model = MLPRegressor((), weight_decay=0.5, dropout="auto", random_state=0).fit(
+        X, y
+    )  # no layer to drop from
+    assert model.auto_params_["dropout"] == UNKNOWN.dropout
+    assert model.n_iter_ == planned_epochs(np.ceil(400 / 16))
 
 
 def test_ctrl_c_in_the_race_leaves_the_earlier_fit(digits, monkeypatch):
@@ -208,10 +220,28 @@ def test_ctrl_c_in_the_race_leaves_the_earlier_fit(digits, monkeypatch):
     def interrupted(self, *parts):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(MLPSoftmaxClassifier, "_race", interrupted)
+    monkeypatch.setattr(MLPSoftmaxClassifier, "_judge", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
     assert all(map(np.array_equal, model.coefs_, before))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_class_weights_are_sample_weights_in_the_race_too(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(800, 10))
+    y = (X[:, 0] - 2.6 + rng.normal(size=800) > 0).astype(int)
+    by_class = MLPSoftmaxClassifier((30,), class_weight={0: 1, 1: 20}, random_state=0).fit(X, y)
+    by_row = MLPSoftmaxClassifier((30,), random_state=0).fit(X, y, np.where(y, 20.0, 1.0))
+    assert by_class.auto_params_ == by_row.auto_params_
+    assert_array_equal(by_class.coefs_[0], by_row.coefs_[0])
+
+
+def test_class_weights_of_zero_leave_nothing_to_judge_by():
+    X, y = curve(400, 0.0)
+    y = np.r_[np.ones(1, int), np.zeros(399, int)]
+    model = MLPSoftmaxClassifier((5,), class_weight={0: 0.0}, max_iter=2, random_state=0).fit(X, y)
+    assert model.auto_params_["weight_decay"] == UNKNOWN.weight_decay
 
 
 def test_every_loss_can_race():

@@ -1,6 +1,7 @@
 """tabular_pipeline: a table in, predictions out."""
 
 import datetime
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -117,6 +118,54 @@ def test_categories_of_several_types():
     assert model.predict_proba([[1, 1], ["unseen", 0]]).shape == (2, 2)
 
 
+@pytest.mark.parametrize("max_categories", [2, 30])
+def test_a_row_alone_is_predicted_as_among_others(max_categories):
+    X = pd.DataFrame({"zip": pd.Series([10115, "W1A", 20095.0, "EC1", True, None] * 20, dtype=object)})
+    y = [0, 1, 0, 1, 0, 1] * 20
+    model = tabular_pipeline("classifier", max_categories=max_categories, **QUICK).fit(X, y)
+    together = model.predict_proba(X.iloc[:6])
+    for i in range(6):
+        assert_allclose(model.predict_proba(X.iloc[[i]])[0], together[i], rtol=1e-5)  # float32
+    same = X.iloc[:3].astype(str).replace("20095.0", "20095")
+    assert_allclose(model.predict_proba(same), together[:3], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        pd.Series([1, pd.NA, 2.5] * 20, dtype=object),
+        pd.Series([Decimal("1"), None, Decimal("2.5")] * 20, dtype=object),
+        pd.arrays.SparseArray([1.0, np.nan, 2.5] * 20),
+        pd.Series([1.0, None, 2.5] * 20, dtype="Float64"),
+    ],
+    ids=["object with NA", "Decimal", "Sparse", "Float64"],
+)
+def test_kinds_of_numbers_with_missing_values(numbers):
+    X = pd.DataFrame({"a": numbers, "b": ["x", "y"] * 30})
+    plain = pd.DataFrame({"a": [1.0, np.nan, 2.5] * 20, "b": ["x", "y"] * 30})
+    y = [0, 1, 1] * 20
+    model = tabular_pipeline("classifier", **QUICK).fit(X, y)
+    expected = tabular_pipeline("classifier", **QUICK).fit(plain, y)
+    assert columns_of(model)["numeric"] == ["a"]
+    assert_allclose(model.predict_proba(X), expected.predict_proba(plain), rtol=1e-5)
+    missing = pd.DataFrame({"a": pd.Series([pd.NA], dtype=object), "b": ["x"]})
+    assert_allclose(expected.predict_proba(missing), expected.predict_proba(plain.iloc[[4]]), rtol=1e-5)
+
+
+def test_rare_classes_beside_many_categories():
+    X = pd.DataFrame({"street": [f"street {i}" for i in range(60)], "a": np.arange(60.0)})
+    y = np.repeat(np.arange(20), 3)
+    model = tabular_pipeline("classifier", **QUICK).fit(X, y)
+    assert model.predict_proba(X).shape == (60, 20)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs", "rmsprop", "lion"])
+def test_the_settings_bring_no_warning_about_themselves(solver):
+    X, y = people()
+    X = X.drop(columns=["nothing", "always", "planet"])
+    tabular_pipeline("classifier", solver=solver, alpha=1.0, random_state=0).fit(X, y)  # warnings are errors
+
+
 def test_arrays():
     X, y = load_diabetes(return_X_y=True)
     model = tabular_pipeline("regressor", random_state=0).fit(X, y)
@@ -200,6 +249,8 @@ def test_dates_are_refused_with_a_hint(when, step, name):
     [
         (sp.eye_array(4).tocsr(), "takes DataFrames and dense arrays"),
         (np.eye(4) + 1j, "complex numbers"),
+        (np.arange(4.0), r"its shape is \(4,\)"),
+        (pd.Series([1.0, 2.0, 3.0, 4.0]), r"its shape is \(4,\)"),
         (np.ones((4, 2)), "Every column of X is without values or constant"),
         (pd.DataFrame({"a": [[1], [2], [3], [4]]}), "neither numbers nor categories"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +17,11 @@ MOST_ROWS = 20_000  # that a race needs
 SHARE = 0.2  # of the rows, held out
 
 
-def run_race(estimator: Any, sample: Any, strata: Any, rng: Any) -> Regime:
+def run_race(estimator: Any, sample: Any, strata: Any, rng: Any, judge: Callable[..., float]) -> Regime:
     """Find the regime under which a network of half the width does best on rows that it did not see.
 
-    No network that raced is used further: the winner's regime is, on all rows.
+    ``judge(params, rows, held_out)`` trains an estimator with these parameters and gives its loss on other rows. No
+    network that raced is used further: the winner's regime is, on all rows.
     """
     if not has_regime(estimator) or len(sample.y) < FEWEST_ROWS:
         return UNKNOWN
@@ -29,14 +31,14 @@ def run_race(estimator: Any, sample: Any, strata: Any, rng: Any) -> Regime:
     except ValueError:  # no class can spare a row
         return UNKNOWN
     params = estimator.get_params(deep=False) | _small(estimator, len(sample.y), len(rows.y), seed)
-    losses = {}
-    for name, regime in REGIMES.items():
-        runner = type(estimator)(**params | _left_open(estimator, regime))
-        losses[name] = runner._race(rows, held_out)
-    winner = min(losses, key=lambda name: losses[name])
+    losses = {
+        name: judge(params | _left_open(estimator, regime), rows, held_out)
+        for name, regime in REGIMES.items()
+    }
     if estimator.verbose:
         print("  ".join(["race", *(f"{name} {loss:.6f}" for name, loss in losses.items())]), flush=True)
-    return REGIMES[winner] if np.isfinite(losses[winner]) else UNKNOWN
+    winner = min(losses, key=lambda name: losses[name])
+    return UNKNOWN if losses[winner] == max(losses.values()) else REGIMES[winner]
 
 
 def _split(sample: Any, strata: Any, rng: Any) -> tuple[Any, Any]:

@@ -53,8 +53,9 @@ class Settings:
     stops: bool  # does patience end the training?
 
     def found(self, estimator: Any) -> dict[str, Any]:
-        """What "auto" stood for, by the names of the parameters that were left to it."""
-        return {name: value for name, value in vars(self).items() if is_auto(getattr(estimator, name, None))}
+        """What "auto" stood for, by the names of the parameters that were left to it and act."""
+        acting = vars(self) if estimator.solver != "lbfgs" else {"tol": self.tol}
+        return {name: value for name, value in acting.items() if is_auto(getattr(estimator, name, None))}
 
 
 def follows_plan(estimator: Any, partial: bool = False) -> bool:
@@ -65,6 +66,11 @@ def follows_plan(estimator: Any, partial: bool = False) -> bool:
 def has_regime(estimator: Any) -> bool:
     """Tell whether the training depends on how noisy the targets are."""
     return follows_plan(estimator) and (is_auto(estimator.weight_decay) or is_auto(estimator.dropout))
+
+
+def is_patient(estimator: Any, partial: bool = False) -> bool:
+    """Tell whether training ends when patience runs out: a plan goes on to its end, unless asked to stop."""
+    return estimator.early_stopping or not follows_plan(estimator, partial) or not is_auto(estimator.tol)
 
 
 def settle(estimator: Any, n_rows: int, *, regime: Regime = UNKNOWN, partial: bool = False) -> Settings:
@@ -87,8 +93,9 @@ def settle(estimator: Any, n_rows: int, *, regime: Regime = UNKNOWN, partial: bo
     epochs = estimator.max_iter
     if planned and is_auto(estimator.learning_rate):
         epochs = min(epochs, math.ceil(regime.stretch * planned_epochs(math.ceil(n_rows / batch_size))))
-    stops = estimator.early_stopping or not planned or "tol" in given
-    return Settings(**(auto | given), batch_size=batch_size, max_iter=epochs, stops=stops)
+    return Settings(
+        **(auto | given), batch_size=batch_size, max_iter=epochs, stops=is_patient(estimator, partial)
+    )
 
 
 def planned_epochs(steps: int) -> int:

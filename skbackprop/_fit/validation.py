@@ -23,7 +23,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skbackprop._fit.settings import follows_plan, is_auto
+from skbackprop._fit.settings import is_auto, is_patient
 from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.initializers import INITIALIZERS
@@ -38,6 +38,7 @@ __all__ = ["Interval", "check_constraints", "fit_context"]
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
 UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
 SCALE_ROWS = 1000
+INPUT_SCALE_RATE = 6.0  # of input_scale=True
 
 
 class DivergenceError(ValueError):
@@ -168,6 +169,13 @@ def dropout_rates(dropout: Any, n_hidden: int) -> tuple[float, ...]:
     return rates if len(rates) == n_hidden + 1 else (0.0, *rates)
 
 
+def input_scale_rate(input_scale: Any) -> float | None:
+    """Read input_scale: the factor of its learning rate, or None for no scale."""
+    if isinstance(input_scale, bool | np.bool_):
+        return INPUT_SCALE_RATE if input_scale else None
+    return float(input_scale)
+
+
 def quantiles(quantile: Any) -> tuple[float, ...]:
     """Read quantile: a number or several, strictly between 0 and 1."""
     values = tuple(float(q) for q in np.atleast_1d(quantile))
@@ -265,6 +273,8 @@ def warn_without_effect(estimator: Any, effective: dict[str, bool]) -> None:
 
 
 def _same(value: Any, default: Any) -> bool:
+    if is_auto(value):  # asks for nothing
+        return True
     return type(value) is type(default) and bool(np.all(value == default))
 
 
@@ -272,7 +282,7 @@ def parameters_in_effect(
     estimator: Any, *, has_validation: bool, splits: bool = False, partial: bool = False
 ) -> dict[str, bool]:
     """Which of the parameters that can be idle act in this fit, or in this call of partial_fit."""
-    minibatch, planned = estimator.solver != "lbfgs", follows_plan(estimator, partial)
+    minibatch = estimator.solver != "lbfgs"
     uses = OPTIMIZERS[estimator.solver].uses if minibatch else ()
     always = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")
     effect = {name: name in uses for name in always}
@@ -283,9 +293,9 @@ def parameters_in_effect(
     effect["max_grad_norm"] = minibatch
     effect["power_t"] = minibatch and estimator.learning_rate == "invscaling"
     effect["max_fun"] = not minibatch
-    effect["n_iter_no_change"] = estimator.early_stopping or (
-        minibatch and not (planned and is_auto(estimator.tol))
-    )
+    effect["n_iter_no_change"] = is_patient(estimator, partial) and (minibatch or estimator.early_stopping)
+    # without hidden layers members have nothing to share, and start alike
+    effect["n_members"] = bool(hidden_sizes(estimator.hidden_layer_sizes)) or estimator.initializer != "auto"
     effect["scoring"] = has_validation
     effect["early_stopping"] = has_validation
     effect["validation_fraction"] = splits
