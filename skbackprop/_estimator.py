@@ -18,7 +18,13 @@ from sklearn.utils.validation import check_is_fitted
 from skbackprop._engines import choose_engine
 from skbackprop._fit import validation
 from skbackprop._fit.batches import Rows, validation_split
-from skbackprop._fit.callbacks import RUNNING, CallbackSupportMixin, Epochs, with_callbacks
+from skbackprop._fit.callbacks import (
+    CallbackSupportMixin,
+    Epochs,
+    callbacks_of,
+    with_callbacks,
+    without_callbacks,
+)
 from skbackprop._fit.lbfgs import minimize_lbfgs
 from skbackprop._fit.race import run_race
 from skbackprop._fit.settings import Settings, settle
@@ -159,7 +165,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         epochs = Epochs(self, "fit", settings.max_iter, sample)
         trial._train(sample, held_out, progress, epochs, settings, warm=warm)
         progress.forget_run()
-        epochs.end_fit(lambda: trial.__dict__)
+        epochs.end_fit(lambda: copy.copy(trial).__dict__)
         return self._commit(trial)
 
     @with_callbacks
@@ -182,14 +188,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         settings = settle(self, len(sample.y), partial=True)
         epochs = Epochs(self, "partial_fit", 1, sample)
         trial._train(sample, held_out, progress, epochs, settings, warm=not first, partial=True)
-        epochs.end_fit(lambda: trial.__dict__)
+        epochs.end_fit(lambda: copy.copy(trial).__dict__)
         return self._commit(trial)
 
     def _commit(self, trial: BaseMLP) -> BaseMLP:
         """Take over what the trial learned; pass an interrupt on now that nothing is lost."""
         interrupt = trial.__dict__.pop("_interrupt")
-        running = {name: value for name, value in vars(self).items() if name in RUNNING}
-        self.__dict__ = trial.__dict__ | running
+        self.__dict__ = without_callbacks(trial.__dict__) | callbacks_of(self.__dict__)
         if interrupt is not None:
             raise interrupt
         return self
@@ -239,7 +244,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         except Diverged as error:
             self._finish(Outcome(error.theta), monitor, progress, result_dtype)
             del self._interrupt
-            raise validation.divergence(error.epoch, error.rate, sample.X, self) from None
+            # a copy, which is without the callbacks
+            raise validation.divergence(error.epoch, error.rate, sample.X, copy.copy(self)) from None
         if monitor.early_stopping and monitor.best.theta is not None:
             progress.exhausted = partial and outcome.converged and not monitor.stopped
             if not partial or progress.exhausted:
@@ -488,8 +494,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
         return output
 
     def __getstate__(self):
-        """Leave out what the copy makes anew, in memory of its own."""
-        return {name: value for name, value in super().__getstate__().items() if name != "_serving"}
+        """Leave out what the copy makes anew, in memory of its own.
+
+        A model's callbacks have done their work and stay behind; before `fit` they go along, for the worker processes
+        of a search have to report.
+        """
+        state = super().__getstate__()
+        state = without_callbacks(state) if "coefs_" in state else state
+        return {name: value for name, value in state.items() if name != "_serving"}
 
     def __setstate__(self, state):
         super().__setstate__(state)

@@ -1,5 +1,6 @@
 """scikit-learn's callbacks: what they are told, and that they are obeyed."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -36,6 +37,35 @@ class Listener:
         self.notes.append(f"end {context.task_name}")
         self.models.append((fitted_estimator, X, y, metadata))
         return self.stop_after is not None and self.notes.count("end epoch") >= self.stop_after
+
+
+class EpochLimit:
+    """Takes no data and no model; asks to stop after so many epochs."""
+
+    def __init__(self, n_epochs):
+        self.n_epochs = n_epochs
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        return context.task_name == "epoch" and context.task_id + 1 >= self.n_epochs
+
+
+class PassedOn(EpochLimit):
+    """Handed on from a Pipeline to its steps; notes whose fits it hears of."""
+
+    max_propagation_depth, heard = None, []
+
+    def on_fit_task_begin(self, estimator, context):
+        if context.task_name == "fit":
+            self.heard.append(context.estimator_name)
 
 
 def model(**params):
@@ -150,11 +180,102 @@ def test_failing_callbacks_and_fits_leave_nothing_behind(digits):
     with pytest.raises(DivergenceError) as error:
         diverging.fit(X, y)
     assert listener.notes[-1] == "teardown"
-    assert not {"_callback_fit_ctx", "_skl_callbacks_to_teardown"} & set(vars(error.value.estimator))
+    assert not [name for name in vars(error.value.estimator) if "callback" in name]
 
 
-def test_callbacks_are_dropped_by_setting_none(digits):
-    fitted = model().set_callbacks(Listener()).fit(digits[0][:100], digits[1][:100])
-    bare = pickle.loads(pickle.dumps(fitted.set_callbacks()))
-    assert "_skl_callbacks" not in vars(bare)
-    assert_array_equal(bare.coefs_[0], fitted.coefs_[0])
+def test_the_progress_of_lbfgs_and_partial_fit_is_shown(diabetes, capsys):
+    pytest.importorskip("rich")
+    bar = callback.ProgressBar()
+    MLPRegressor((4,), solver="lbfgs", max_iter=2).set_callbacks(bar).fit(*diabetes)
+    assert "MLPRegressor - fit" in capsys.readouterr().out
+    MLPRegressor((4,)).set_callbacks(bar).partial_fit(*diabetes)
+    assert "MLPRegressor - partial_fit" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_searchs_progress_bar_reaches_into_it(n_jobs, digits, capsys):
+    """It is set on the search, which passes it on to the clones and takes it away again."""
+    pytest.importorskip("rich")
+    pipeline = make_pipeline(StandardScaler(), model())
+    search = GridSearchCV(pipeline, {"mlpsoftmaxclassifier__alpha": [0.1, 1.0]}, cv=2, n_jobs=n_jobs)
+    search.set_callbacks(callback.ProgressBar(max_propagation_depth=2)).fit(digits[0][:200], digits[1][:200])
+    # candidates x folds, and the best refitted; long lines end in an ellipsis where a terminal is narrow
+    assert capsys.readouterr().out.count("fit-final-estimator | MLP") == 2 * 2 + 1
+    assert not [name for name in vars(search.best_estimator_[-1]) if "callback" in name]
+    pickle.dumps(search.best_estimator_)
+
+
+def test_a_stop_is_obeyed_in_a_pipeline_in_a_search(digits):
+    X, y = digits[0][:200], digits[1][:200]
+    pipeline = make_pipeline(StandardScaler(), model().set_params(max_iter=50).set_callbacks(EpochLimit(2)))
+    search = GridSearchCV(
+        pipeline, {"mlpsoftmaxclassifier__alpha": [0.1, 1.0]}, cv=2, return_train_score=True
+    )
+    search.fit(X, y)
+    assert search.best_estimator_[-1].n_iter_ == 2
+    two = make_pipeline(StandardScaler(), model().set_params(max_iter=2))
+    alone = GridSearchCV(two, search.param_grid, cv=2, return_train_score=True).fit(X, y)
+    assert_array_equal(search.cv_results_["mean_train_score"], alone.cv_results_["mean_train_score"])
+
+
+def test_the_race_for_weight_decay_is_run_in_silence(digits):
+    X, y = digits[0][:300], digits[1][:300]
+    listener = Listener()
+    fitted = MLPSoftmaxClassifier((8,), max_iter=3, random_state=0).set_callbacks(listener).fit(X, y)
+    assert fitted.auto_params_["weight_decay"] in (0.05, 0.5, 2.0)  # there was a race
+    assert listener.notes.count("setup") == listener.notes.count("begin fit") == 1
+    assert listener.notes.count("begin epoch") == fitted.n_iter_
+    assert {len(X) for _, X, _, _ in listener.models} == {300}  # a race trains on a part of the rows
+
+
+def test_models_are_made_for_callbacks_that_take_them_and_are_copies(digits):
+    X, y = digits[0][:200], digits[1][:200]
+
+    class Counting(MLPSoftmaxClassifier):
+        made = 0
+
+        def _attributes_with(self, theta, dtype):
+            Counting.made += 1
+            return super()._attributes_with(theta, dtype)
+
+    class Vandal(EpochLimit):
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+            fitted_estimator.coefs_[0][...] = 0.0
+
+    params = model().get_params()
+    plain = Counting(**params).set_callbacks(EpochLimit(10)).fit(X, y)
+    assert Counting.made == 0
+    spoilt = Counting(**params).set_callbacks(Vandal(10)).fit(X, y)
+    assert Counting.made == 3
+    assert_array_equal(spoilt.predict_proba(X), plain.predict_proba(X))
+
+
+def test_the_last_finite_model_in_a_pipeline_has_nothing_of_its_callbacks(digits):
+    X, y = digits[0][:200], digits[1][:200]
+    diverging = MLPRegressor((8,), "identity", solver="sgd", learning_rate_init=100.0)
+    pipeline = make_pipeline(StandardScaler(), diverging).set_callbacks(PassedOn(10))
+    with pytest.raises(DivergenceError) as error:
+        pipeline.fit(X, y)
+    assert PassedOn.heard == ["Pipeline", "StandardScaler", "MLPRegressor"]
+    assert not [name for name in vars(error.value.estimator) if "callback" in name]
+
+
+def test_a_fitted_model_is_copied_without_its_callbacks(digits):
+    X, y = digits[0][:100], digits[1][:100]
+    listener = Listener()
+    listener.cannot_be_pickled = lambda: None
+    fitted = model().set_callbacks(listener).fit(X, y)
+    for copied in (pickle.loads(pickle.dumps(fitted)), copy.copy(fitted), copy.deepcopy(fitted)):
+        assert "_skl_callbacks" not in vars(copied)
+        assert_array_equal(copied.predict_proba(X), fitted.predict_proba(X))
+    del listener.notes[:]
+    fitted.fit(X, y)  # itself it keeps them, as does a clone
+    clone(fitted).fit(X, y)
+    fitted.partial_fit(X, y)
+    assert listener.notes.count("setup") == 3
+
+
+def test_before_fit_callbacks_go_along_to_worker_processes():
+    template = pickle.loads(pickle.dumps(model().set_callbacks(EpochLimit(7))))
+    assert [c.n_epochs for c in template._skl_callbacks] == [7]
+    assert "_skl_callbacks" not in vars(template.set_callbacks())
