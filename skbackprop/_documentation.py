@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, metadata
+
 BEFORE_LOSS = """\
 hidden_layer_sizes : tuple of int or int, default=(100, 100)
     Width of each hidden layer; () is a linear model.
@@ -142,3 +146,24 @@ def document(cls: type) -> type:
         indented = {name: text.replace("\n", "\n    ") for name, text in parts.items()}
         cls.__doc__ = cls.__doc__.format(**indented)
     return cls
+
+
+def doc_link_template(project_urls: Iterable[str]) -> str:
+    """Address of an estimator's page, from "label, address" pairs as in a package's metadata; empty without any."""
+    for pair in project_urls:
+        label, _, address = pair.partition(", ")
+        if label == "Documentation":
+            return address.rstrip("/") + "/generated/{estimator_module}.{estimator_name}.html"
+    return ""
+
+
+class DocLinkMixin:
+    """Links in scikit-learn's HTML representation, to the documentation that the package's metadata name, if any."""
+
+    _doc_link_module = "skbackprop"
+
+    @property
+    def _doc_link_template(self) -> str:
+        with suppress(PackageNotFoundError):  # bundles of applications often leave metadata out
+            return doc_link_template(metadata("skbackprop").get_all("Project-URL") or ())
+        return ""

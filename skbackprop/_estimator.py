@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skbackprop._documentation import DocLinkMixin
 from skbackprop._engines import choose_engine
 from skbackprop._fit import validation
 from skbackprop._fit.batches import Rows, validation_split
@@ -82,7 +83,7 @@ class Sample:
         return Sample(self.X[rows], self.y[rows], weights)
 
 
-class BaseMLP(CallbackSupportMixin, BaseEstimator, ABC):
+class BaseMLP(CallbackSupportMixin, DocLinkMixin, BaseEstimator, ABC):
     """The multi-layer perceptron behind the classifier and the regressor."""
 
     # ------------------------------------------------------------------- left to the heirs ----

@@ -10,12 +10,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skbackprop._documentation import DocLinkMixin
 from skbackprop._fit import validation
 
 __all__ = ["PiecewiseLinearEncoder"]
 
 
-class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):
+class PiecewiseLinearEncoder(TransformerMixin, DocLinkMixin, BaseEstimator):
     """Encode each feature by how far it has come through each of its bins.
 
     The range of a feature is cut at quantiles of the training rows into bins. For a bin from `lo` to `hi` the code is

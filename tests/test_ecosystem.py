@@ -1,5 +1,8 @@
 """At home in scikit-learn: what its tools make of our estimators is what one would work out by hand."""
 
+import re
+from importlib.metadata import metadata
+
 import numpy as np
 import pytest
 import sklearn
@@ -26,6 +29,7 @@ from sklearn.utils import estimator_html_repr
 from sklearn.utils.fixes import parse_version
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._documentation import doc_link_template
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -58,23 +62,45 @@ def two(digits):
 # ------------------------------------------------------------------------------ on the screen ----
 
 
-def test_the_diagram_shows_the_parameters_that_were_set(images):
+def shown(page):
+    """The table of parameters in a diagram: name -> (kind, value)."""
+    rows = [row.split("</tr>")[0] for row in page.split('<tr class="')[1:]]
+    row = r'(user-set|default)">.*class="param">\s*(?:<a[^>]*>)?\s*(\w+).*class="value">(.*?)</td>'
+    found = [match.groups() for match in (re.match(row, text, flags=re.DOTALL) for text in rows) if match]
+    return {name: (kind, value) for kind, name, value in found}
+
+
+def test_the_diagram_shows_the_parameters_and_which_were_set(images):
     model = classifier(dropout=0.25)
     with sklearn.config_context(display="diagram"):
         page = model._repr_mimebundle_()["text/html"]
-    assert page == model._repr_html_() or "MLPSoftmaxClassifier" in page  # each has numbered ids of its own
-    assert "Not fitted" in page
-    fitted = estimator_html_repr(Pipeline([("scale", StandardScaler()), ("mlp", model)]).fit(*images))
-    assert "<span>Fitted</span>" in fitted
-    assert "MLPSoftmaxClassifier" in fitted
-    rows = fitted.split("<tr ")
-    shown = {
-        name: [row for row in rows if f'"param">{name}' in row.replace("\n", "")]
-        for name in ("dropout", "alpha")
-    }
-    assert "user-set" in shown["dropout"][0]
-    assert "0.25" in shown["dropout"][0]
-    assert "default" in shown["alpha"][0]
+    assert "<span>Not fitted</span>" in page
+    page = estimator_html_repr(Pipeline([("scale", StandardScaler()), ("mlp", model)]).fit(*images))
+    assert "<span>Fitted</span>" in page
+    assert "MLPSoftmaxClassifier" in page
+    assert shown(page)["dropout"] == ("user-set", "0.25")
+    assert shown(page)["random_state"] == ("user-set", "0")
+    assert shown(page)["alpha"] == ("default", "0.0001")
+    assert shown(page)["with_mean"] == ("default", "True")
+    with sklearn.config_context(display="text"):
+        assert list(model._repr_mimebundle_()) == ["text/plain"]
+
+
+@pytest.mark.parametrize("kind", [MLPSoftmaxClassifier, MLPRegressor, PiecewiseLinearEncoder])
+def test_the_diagram_links_to_the_documentation_that_is_declared(kind):
+    """Never to scikit-learn's, and to none as long as the package's metadata name none."""
+    declared = doc_link_template(metadata("skbackprop").get_all("Project-URL") or ())
+    module = kind.__module__.split("._")[0]
+    page = declared.format(estimator_module=module, estimator_name=kind.__name__)
+    assert kind()._get_doc_link() == page
+    links = set(re.findall(r'href="([^"#]+)', estimator_html_repr(kind())))
+    assert links == ({page} if page else set())
+    assert (
+        doc_link_template(["Source, https://a.example", "Documentation, https://b.example/docs/"]).format(
+            estimator_module=module, estimator_name=kind.__name__
+        )
+        == f"https://b.example/docs/generated/{module}.{kind.__name__}.html"
+    )  # as autosummary names its pages
 
 
 # ------------------------------------------------------------------------- copies and settings ----
