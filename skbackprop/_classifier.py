@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils.metaestimators import available_if
 
 from skbackprop._documentation import document
-from skbackprop._estimator import BaseMLP, Sample, has_minibatches
+from skbackprop._estimator import BaseMLP, Sample, with_minibatches
 from skbackprop._fit.batches import Rows
 from skbackprop._fit.targets import (
     Labels,
@@ -22,6 +22,7 @@ from skbackprop._fit.training import Progress
 from skbackprop._fit.validation import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS
 from skbackprop._nn.activations import softplus
 from skbackprop._nn.losses import LossArgs, log_softmax
+from skbackprop._types import Array, Auto, Data
 
 
 @document
@@ -86,63 +87,63 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     (2, 10)
     """
 
-    _parameter_constraints: ClassVar[dict] = {**SHARED_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**SHARED_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
 
     def __init__(
         self,
-        hidden_layer_sizes=(100, 100),
-        activation="relu",
+        hidden_layer_sizes: int | Sequence[int] = (100, 100),
+        activation: str | Sequence[str] = "relu",
         *,
-        loss="cross_entropy",
-        focal_gamma=2.0,
-        solver="adam",
-        learning_rate="auto",
-        learning_rate_init="auto",
-        power_t=0.5,
-        batch_size="auto",
-        max_iter=200,
-        max_fun=15000,
-        shuffle=True,
-        random_state=None,
-        alpha=0.0001,
-        weight_decay="auto",
-        dropout=0.0,
-        max_grad_norm=None,
-        initializer="auto",
-        momentum=0.9,
-        nesterovs_momentum=True,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol="auto",
-        scoring=None,
-        warm_start=False,
-        verbose=False,
-        dtype="auto",
-        engine="auto",
-        n_threads=None,
-        n_members=1,
-        input_scale=False,
-        label_smoothing=0.0,
-        class_weight=None,
-    ):
+        loss: str = "cross_entropy",
+        focal_gamma: float = 2.0,
+        solver: str = "adam",
+        learning_rate: str = "auto",
+        learning_rate_init: float | Auto = "auto",
+        power_t: float = 0.5,
+        batch_size: int | Auto = "auto",
+        max_iter: int = 200,
+        max_fun: int = 15000,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        alpha: float = 0.0001,
+        weight_decay: float | Auto = "auto",
+        dropout: float | Sequence[float] | Auto = 0.0,
+        max_grad_norm: float | None = None,
+        initializer: str = "auto",
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: float = 10,
+        tol: float | Auto = "auto",
+        scoring: str | Callable[..., float] | None = None,
+        warm_start: bool = False,
+        verbose: bool | int = False,
+        dtype: Literal["auto", "float32", "float64"] = "auto",
+        engine: Literal["auto", "compiled", "reference"] = "auto",
+        n_threads: int | None = None,
+        n_members: int = 1,
+        input_scale: bool | float = False,
+        label_smoothing: float = 0.0,
+        class_weight: dict[Any, float] | Literal["balanced"] | list[Any] | None = None,
+    ) -> None:
         self.__dict__.update({name: value for name, value in locals().items() if name != "self"})
 
-    @available_if(has_minibatches)
+    @with_minibatches
     def partial_fit(
         self,
-        X,
-        y,
-        sample_weight=None,
-        classes=None,
+        X: Data,
+        y: Data,
+        sample_weight: Data = None,
+        classes: Data = None,
         *,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-    ):
+        X_val: Data = None,
+        y_val: Data = None,
+        sample_weight_val: Data = None,
+    ) -> Self:
         """Train one epoch on X and y, going on from where the last call stopped.
 
         Parameters
@@ -166,7 +167,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         """
         return self._partial_fit(X, y, sample_weight, classes, X_val, y_val, sample_weight_val)
 
-    def predict(self, X, return_members=False):
+    def predict(self, X: Data, return_members: bool = False) -> Any:
         """Predict the label of each row.
 
         Parameters
@@ -189,7 +190,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             return y
         return y, np.stack([self._labels.decode(v) for v in self._output(X, link=False, members=True)])
 
-    def predict_proba(self, X, return_members=False):
+    def predict_proba(self, X: Data, return_members: bool = False) -> Any:
         """Probability of each class, in the order of `classes_`.
 
         Parameters
@@ -217,7 +218,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             p = np.where(p < limits.tiny, limits.tiny / (1.0 + below), p)
         return (p, self._output(X, link=True, members=True)) if return_members else p
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Data) -> Array:
         """Logarithm of `predict_proba`, from the logits and therefore finite.
 
         Parameters
@@ -233,7 +234,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         v = self._output(X, link=False)
         return -softplus(np, -v) if self._labels.multilabel else log_softmax(np, v)
 
-    def decision_function(self, X):
+    def decision_function(self, X: Data) -> Array:
         """Logits, the weighted sums of the output layer.
 
         Parameters
@@ -293,10 +294,10 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     def _loss_args(self) -> LossArgs:
         return LossArgs(focal_gamma=self.focal_gamma)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "coefs_")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import copy
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._documentation import DocLinkMixin
@@ -37,6 +38,7 @@ from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._nn.network import Network, Objective, Parameters, flatten
 from skbackprop._nn.optimizers import Optimizer
 from skbackprop._nn.schedules import SCHEDULES
+from skbackprop._types import Data
 
 FLOATS = {"auto": (np.float64, np.float32), "float32": np.float32, "float64": np.float64}
 
@@ -68,6 +70,14 @@ def has_minibatches(estimator):
     if estimator.solver == "lbfgs":
         raise AttributeError("partial_fit needs a minibatch solver, but solver='lbfgs'.")
     return True
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def with_minibatches(method: Method) -> Method:
+    """Offer the method with minibatch solvers only."""
+    return available_if(has_minibatches)(method)
 
 
 @dataclass
@@ -116,7 +126,16 @@ class BaseMLP(CallbackSupportMixin, DocLinkMixin, BaseEstimator, ABC):
 
     @with_callbacks
     @validation.fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X: Data,
+        y: Data,
+        sample_weight: Data = None,
+        *,
+        X_val: Data = None,
+        y_val: Data = None,
+        sample_weight_val: Data = None,
+    ) -> Self:
         """Fit the model to X and y.
 
         Parameters
@@ -171,7 +190,7 @@ class BaseMLP(CallbackSupportMixin, DocLinkMixin, BaseEstimator, ABC):
 
     @with_callbacks
     @validation.fit_context(prefer_skip_nested_validation=True)
-    def _partial_fit(self, X, y, sample_weight, classes, X_val, y_val, sample_weight_val) -> BaseMLP:
+    def _partial_fit(self, X, y, sample_weight, classes, X_val, y_val, sample_weight_val) -> Self:
         """Train one epoch on X and y, going on from where the last call stopped."""
         trial = copy.copy(self)
         first = not hasattr(self, "coefs_")
@@ -192,7 +211,7 @@ class BaseMLP(CallbackSupportMixin, DocLinkMixin, BaseEstimator, ABC):
         epochs.end_fit(lambda: copy.copy(trial).__dict__)
         return self._commit(trial)
 
-    def _commit(self, trial: BaseMLP) -> BaseMLP:
+    def _commit(self, trial: BaseMLP) -> Self:
         """Take over what the trial learned; pass an interrupt on now that nothing is lost."""
         interrupt = trial.__dict__.pop("_interrupt")
         self.__dict__ = without_callbacks(trial.__dict__) | callbacks_of(self.__dict__)
@@ -511,7 +530,7 @@ class BaseMLP(CallbackSupportMixin, DocLinkMixin, BaseEstimator, ABC):
             with suppress(ValueError):  # of other shapes, set by the user: prediction will say so
                 self._take_parameters(self._theta())
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.metaestimators import available_if
 
 from skbackprop._documentation import document
-from skbackprop._estimator import BaseMLP, Sample, has_minibatches
+from skbackprop._estimator import BaseMLP, Sample, with_minibatches
 from skbackprop._fit.batches import Rows
 from skbackprop._fit.targets import Scaler
 from skbackprop._fit.training import Progress
@@ -20,6 +20,7 @@ from skbackprop._fit.validation import (
     quantiles,
 )
 from skbackprop._nn.losses import LOSSES, LossArgs
+from skbackprop._types import Auto, Data
 
 
 @document
@@ -82,53 +83,62 @@ default='squared_error'
     2.0
     """
 
-    _parameter_constraints: ClassVar[dict] = {**SHARED_CONSTRAINTS, **REGRESSOR_CONSTRAINTS}
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**SHARED_CONSTRAINTS, **REGRESSOR_CONSTRAINTS}
 
     def __init__(
         self,
-        hidden_layer_sizes=(100, 100),
-        activation="relu",
+        hidden_layer_sizes: int | Sequence[int] = (100, 100),
+        activation: str | Sequence[str] = "relu",
         *,
-        loss="squared_error",
-        huber_delta=1.35,
-        quantile=0.5,
-        solver="adam",
-        learning_rate="auto",
-        learning_rate_init="auto",
-        power_t=0.5,
-        batch_size="auto",
-        max_iter=200,
-        max_fun=15000,
-        shuffle=True,
-        random_state=None,
-        alpha=0.0001,
-        weight_decay="auto",
-        dropout=0.0,
-        max_grad_norm=None,
-        initializer="auto",
-        momentum=0.9,
-        nesterovs_momentum=True,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        tol="auto",
-        scoring=None,
-        warm_start=False,
-        verbose=False,
-        dtype="auto",
-        engine="auto",
-        n_threads=None,
-        n_members=1,
-        input_scale=False,
-        scale_target=True,
-    ):
+        loss: str = "squared_error",
+        huber_delta: float = 1.35,
+        quantile: float | Sequence[float] = 0.5,
+        solver: str = "adam",
+        learning_rate: str = "auto",
+        learning_rate_init: float | Auto = "auto",
+        power_t: float = 0.5,
+        batch_size: int | Auto = "auto",
+        max_iter: int = 200,
+        max_fun: int = 15000,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        alpha: float = 0.0001,
+        weight_decay: float | Auto = "auto",
+        dropout: float | Sequence[float] | Auto = 0.0,
+        max_grad_norm: float | None = None,
+        initializer: str = "auto",
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: float = 10,
+        tol: float | Auto = "auto",
+        scoring: str | Callable[..., float] | None = None,
+        warm_start: bool = False,
+        verbose: bool | int = False,
+        dtype: Literal["auto", "float32", "float64"] = "auto",
+        engine: Literal["auto", "compiled", "reference"] = "auto",
+        n_threads: int | None = None,
+        n_members: int = 1,
+        input_scale: bool | float = False,
+        scale_target: bool = True,
+    ) -> None:
         self.__dict__.update({name: value for name, value in locals().items() if name != "self"})
 
-    @available_if(has_minibatches)
-    def partial_fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    @with_minibatches
+    def partial_fit(
+        self,
+        X: Data,
+        y: Data,
+        sample_weight: Data = None,
+        *,
+        X_val: Data = None,
+        y_val: Data = None,
+        sample_weight_val: Data = None,
+    ) -> Self:
         """Train one epoch on X and y, going on from where the last call stopped.
 
         The target's scale is learned from the first call.
@@ -152,7 +162,7 @@ default='squared_error'
         """
         return self._partial_fit(X, y, sample_weight, None, X_val, y_val, sample_weight_val)
 
-    def predict(self, X, return_std=False, return_members=False):
+    def predict(self, X: Data, return_std: bool = False, return_members: bool = False) -> Any:
         """Predict the target of each row, in the units of y.
 
         Parameters
@@ -192,7 +202,7 @@ default='squared_error'
             answers.append(np.stack([self._shape(scaler.decode(v, loss)[0]) for v in members]))
         return answers[0] if len(answers) == 1 else tuple(answers)
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
         """R^2 of the predictions; for quantiles 1 - pinball loss / that of the best constant.
 
         Parameters
@@ -210,7 +220,7 @@ default='squared_error'
             1 is perfect. For several quantiles the mean over them.
         """
         if not hasattr(self, "_network") or self._network.loss != "quantile":
-            return super().score(X, y, sample_weight)
+            return float(super().score(X, y, sample_weight))
         # here, as its import takes longer than that of this package
         from sklearn.metrics import d2_pinball_score
 
@@ -266,12 +276,12 @@ default='squared_error'
         return Rows(sample.X.astype(dtype, copy=False), self._encode(sample, dtype), weights)
 
     def _loss_name(self) -> str:
-        return self.loss
+        return str(self.loss)
 
     def _loss_args(self) -> LossArgs:
         return LossArgs(huber_delta=self.huber_delta, quantiles=quantiles(self.quantile))
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from skbackprop._estimator import BaseMLP
 from skbackprop._fit.lbfgs import objective_and_gradient
 from skbackprop._fit.settings import settle
 from skbackprop._fit.training import Progress
+from skbackprop._types import Data
 
 __all__ = ["check_gradients"]
 
@@ -18,7 +20,15 @@ STEPS = (1e-3, 1e-4, 1e-5, 1e-6)  # of the differences, the later ones where the
 FLOOR = 1e-4  # share of the largest component below which a component is rounding
 
 
-def check_gradients(estimator, X, y, sample_weight=None, *, max_parameters=1000, random_state=0) -> float:
+def check_gradients(
+    estimator: BaseMLP,
+    X: Data,
+    y: Data,
+    sample_weight: Data = None,
+    *,
+    max_parameters: int = 1000,
+    random_state: int | np.random.RandomState | None = 0,
+) -> float:
     """Compare the gradient of J by backpropagation with numerical derivatives.
 
     J is the whole training objective of the estimator: the weighted mean loss of all rows with the penalty
@@ -65,7 +75,7 @@ def check_gradients(estimator, X, y, sample_weight=None, *, max_parameters=1000,
     rng = check_random_state(random_state)
     engine, rows, theta = _at(estimator, X, y, sample_weight, rng)
 
-    def J(theta):
+    def J(theta: Any) -> Any:
         return objective_and_gradient(engine, rows, estimator.alpha, theta, step=0)
 
     gradient = J(theta)[1]
@@ -106,9 +116,9 @@ def _error(J: Any, theta: Any, i: int, exact: float, floor: float) -> float:
 def _derivative(f: Any, theta: Any, i: int, step: float) -> float:
     """(f(-2) - 8 f(-1) + 8 f(1) - f(2)) / 12 steps, with an error of fourth order."""
 
-    def at(k):
+    def at(k: int) -> Any:
         moved = theta.copy()
         moved[i] += k * step
         return f(moved)
 
-    return (at(-2) - 8.0 * at(-1) + 8.0 * at(1) - at(2)) / (12.0 * step)
+    return float((at(-2) - 8.0 * at(-1) + 8.0 * at(1) - at(2)) / (12.0 * step))

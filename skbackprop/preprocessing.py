@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._documentation import DocLinkMixin
 from skbackprop._fit import validation
+from skbackprop._types import Data
 
 __all__ = ["PiecewiseLinearEncoder"]
 
@@ -71,19 +74,21 @@ class PiecewiseLinearEncoder(TransformerMixin, DocLinkMixin, BaseEstimator):
            [1. , 1. ]])
     """
 
-    _parameter_constraints: ClassVar[dict] = {
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_bins": [validation.Interval(Integral, 1, None, closed="left")],
         "code_range": [tuple, list],
         "passthrough": ["boolean"],
     }
 
-    def __init__(self, n_bins=8, *, code_range=(-1, 1), passthrough=False):
+    def __init__(
+        self, n_bins: int = 8, *, code_range: tuple[float, float] = (-1, 1), passthrough: bool = False
+    ) -> None:
         self.n_bins = n_bins
         self.code_range = code_range
         self.passthrough = passthrough
 
     @validation.fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X: Data, y: None = None, sample_weight: Data = None) -> Self:
         """Find the edges of the bins.
 
         Parameters
@@ -108,7 +113,7 @@ class PiecewiseLinearEncoder(TransformerMixin, DocLinkMixin, BaseEstimator):
         self.n_bins_ = np.array([len(edges) - 1 for edges in self.bin_edges_])
         return self
 
-    def transform(self, X):
+    def transform(self, X: Data) -> NDArray[Any]:
         """Encode rows.
 
         Parameters
@@ -133,7 +138,7 @@ class PiecewiseLinearEncoder(TransformerMixin, DocLinkMixin, BaseEstimator):
         codes = (low + (high - low) * passed).astype(X.dtype, copy=False)
         return np.hstack([X, codes]) if self.passthrough else codes
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> NDArray[np.object_]:
         """Name the columns of `transform`: "age_bin0", "age_bin1", ...
 
         Parameters
@@ -151,7 +156,7 @@ class PiecewiseLinearEncoder(TransformerMixin, DocLinkMixin, BaseEstimator):
         codes = [f"{name}_bin{k}" for name, n in zip(names, self.n_bins_, strict=True) for k in range(n)]
         return np.array([*names, *codes] if self.passthrough else codes, dtype=object)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +18,9 @@ from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._fit.warn import warn
 from skbackprop._regressor import MLPRegressor
 from skbackprop.preprocessing import PiecewiseLinearEncoder
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 __all__ = ["tabular_pipeline"]
 
@@ -37,7 +40,7 @@ DATES = re.compile(r"date|time|duration|period")
 DATE_TYPES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 
 
-def tabular_pipeline(estimator="classifier", *, max_categories=30, **params):
+def tabular_pipeline(estimator: Any = "classifier", *, max_categories: int = 30, **params: Any) -> Pipeline:
     """Make a Pipeline that learns from a table as it comes.
 
     Numeric columns are imputed (median), standardised, and encoded piecewise linearly; categories and booleans become
@@ -131,7 +134,7 @@ def tabular_pipeline(estimator="classifier", *, max_categories=30, **params):
     return Pipeline([("table", table), ("mlp", model)])
 
 
-def _estimator(estimator: Any, params: dict) -> Any:
+def _estimator(estimator: Any, params: dict[str, Any]) -> Any:
     if isinstance(estimator, str) and estimator in ESTIMATORS:
         return ESTIMATORS[estimator](**{**RECIPE, **params})
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
@@ -258,7 +261,7 @@ def _values(column: Any) -> Any:
     return column.unique() if hasattr(column, "unique") else set(column.tolist())
 
 
-def _different_values(key: Any, column: Any) -> set:
+def _different_values(key: Any, column: Any) -> set[Any]:
     try:
         return {value for value in _values(column) if not _is_missing(value)}
     except TypeError:
