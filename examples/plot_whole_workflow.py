@@ -1,0 +1,75 @@
+"""The whole way, from a DataFrame with categories and missing values to calibrated probabilities.
+
+Who cancels next month? A ColumnTransformer prepares the table; the network weighs the rare class up and stops early by
+a validation set of our own, which goes through the same preprocessing; a grid search, followed by a progress bar, finds
+its width and dropout. Class weights make the rare class look likelier than it is, which calibration puts right.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import sklearn
+from sklearn.calibration import CalibratedClassifierCV, CalibrationDisplay
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.model_selection import GridSearchCV, train_test_split
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from skbackprop import MLPSoftmaxClassifier
+
+sklearn.set_config(enable_metadata_routing=True)
+
+# made-up customers; a tenth of the values in two columns is missing
+rng, n = np.random.default_rng(0), 6000
+X = pd.DataFrame(
+    {"months": rng.exponential(20, n), "bill": rng.lognormal(3, 0.5, n), "calls": rng.poisson(2, n)}
+)
+X["plan"] = rng.choice(["basic", "family", "flat"], n, p=[0.5, 0.3, 0.2])
+risk = np.where(X["plan"] == "basic", X["bill"] / 8, 0.5) + abs(X["calls"] - 2) - X["months"] / 6 - 3.0
+y = np.where(rng.random(n) < 1 / (1 + np.exp(-risk)), "leaves", "stays")
+X.loc[rng.random(n) < 0.1, "bill"], X.loc[rng.random(n) < 0.1, "plan"] = np.nan, None
+X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=2000, stratify=y, random_state=0)
+X_train, X_val, y_train, y_val = train_test_split(
+    X_train, y_train, test_size=1000, stratify=y_train, random_state=0
+)
+
+numbers = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
+table = ColumnTransformer(
+    [("numbers", numbers, ["months", "bill", "calls"]), ("plan", OneHotEncoder(), ["plan"])]
+)
+mlp = MLPSoftmaxClassifier(
+    class_weight="balanced", learning_rate="constant", early_stopping=True, scoring="roc_auc", random_state=0
+).set_fit_request(X_val=True, y_val=True)
+pipeline = Pipeline([("table", table), ("mlp", mlp)], transform_input=["X_val"])
+search = GridSearchCV(
+    pipeline, {"mlp__hidden_layer_sizes": [(20,), (50, 50)], "mlp__dropout": [0.0, 0.3]}, cv=3
+)
+if hasattr(search, "set_callbacks"):  # scikit-learn 1.9 or newer
+    from sklearn.callback import ProgressBar
+
+    search.set_callbacks(ProgressBar())
+search.fit(X_train, y_train, X_val=X_val, y_val=y_val)
+best = search.best_estimator_
+calibrated = CalibratedClassifierCV(FrozenEstimator(best)).fit(X_val, y_val)
+
+fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+epochs = np.arange(1, best[-1].n_iter_ + 1)
+left.plot(epochs, best[-1].loss_curve_, label="training, classes weighted")
+left.plot(epochs, best[-1].validation_loss_curve_, label="validation, classes as they are")
+left.axvline(best[-1].best_iter_, color="gray", linestyle=":", label="best ROC AUC in validation")
+left.set(xlabel="epoch", ylabel="cross-entropy")
+left.legend()
+for name, model in {"weighted": best, "calibrated": calibrated}.items():
+    p = model.predict_proba(X_test)[:, 0]
+    print(
+        f"{name}: ROC AUC {roc_auc_score(y_test == 'leaves', p):.3f}, log loss {log_loss(y_test, 1 - p):.3f}"
+    )
+    CalibrationDisplay.from_predictions(
+        y_test == "leaves", p, n_bins=8, strategy="quantile", name=name, ax=right
+    )
+right.set(xlabel="predicted probability of leaving", ylabel="share that left")
+right.legend(loc="upper left")
+plt.show()
