@@ -6,6 +6,7 @@ import pathlib
 import sys
 
 import pandas as pd
+from sklearn.utils import estimator_html_repr
 
 import skbackprop
 from skbackprop._nn.activations import ACTIVATIONS
@@ -32,6 +33,7 @@ html_sidebars = {
 }
 numpydoc_show_class_members = False
 autodoc_member_order = "bysource"
+autodoc_typehints = "none"  # numpydoc's parameters say it in words
 autosummary_generate = True
 autodoc_default_options = {
     "members": True,
@@ -127,6 +129,7 @@ def write_results(folder, path):
 
 
 write_tables(here / "components.rst")
+write(here / "diagram.inc", estimator_html_repr(skbackprop.tabular_pipeline("classifier", n_members=8)))
 for found in sorted((benchmarks / "results").glob("*/compare.json")):
     write_results(found.parent, here / f"results-{found.parent.name}.inc")
 tables = pd.read_csv(benchmarks / "results" / "accuracy" / "accuracy.csv")
