@@ -119,7 +119,9 @@ loss_curve_ : list of float
 loss_, best_loss_ : float
     Its last and its smallest value.
 validation_loss_curve_, validation_scores_ : list of float or None
-    Loss and score on the validation rows after each epoch.
+    Loss and score on the validation rows after each epoch; nan where `partial_fit` was given none.
+learning_rate_curve_ : list of float or None
+    Learning rate of the last step of each epoch; None for L-BFGS.
 best_iter_ : int
     Epoch, counted from 1, with the best validation score if there is a validation set, else with the
     smallest loss; the latest of equals.

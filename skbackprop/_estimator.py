@@ -441,6 +441,7 @@ class BaseMLP(CallbackSupportMixin, DocLinkMixin, BaseEstimator, ABC):
         self.loss_curve_ = history.loss_curve
         self.validation_loss_curve_ = history.validation_loss_curve or None
         self.validation_scores_ = history.validation_scores or None
+        self.learning_rate_curve_ = None if self.solver == "lbfgs" else history.learning_rates
         self.n_iter_ = len(history.loss_curve)
         self.loss_ = history.loss_curve[-1] if history.loss_curve else np.nan
         self.best_loss_ = min(history.loss_curve, default=np.nan)

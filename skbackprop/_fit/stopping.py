@@ -18,6 +18,7 @@ class History:
     loss_curve: list[float] = field(default_factory=list)
     validation_loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)  # of the last steps; L-BFGS has nan
 
     def copy(self) -> History:
         """Copy the lists, so that a failing call leaves the old ones alone."""
@@ -77,9 +78,12 @@ class Monitor:
         history, score = self.history, -loss
         if self.validate is not None:  # first, for an interrupt in it must leave the curves of equal length
             validation_loss, score = self.validate(theta)
-            history.validation_loss_curve.append(validation_loss)
-            history.validation_scores.append(score)
+            # calls of partial_fit without a validation set leave a gap
+            gap = [np.nan] * (len(history.loss_curve) - len(history.validation_loss_curve))
+            history.validation_loss_curve += [*gap, validation_loss]
+            history.validation_scores += [*gap, score]
         history.loss_curve.append(loss)
+        history.learning_rates.append(np.nan if rate is None else float(rate))
         epoch = len(history.loss_curve)
         self.best.offer(score, epoch, theta, keep=self.early_stopping)
         if self.verbose:
