@@ -1,0 +1,268 @@
+"""LossCurveDisplay: how training went, drawn with matplotlib (the extra "plot")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skbackprop._drawing import (
+    PANEL,
+    add_legend,
+    choose_scales,
+    divide,
+    draw,
+    exist,
+    import_pyplot,
+    mark_best,
+    next_color,
+)
+from skbackprop._estimator import BaseMLP
+
+__all__ = ["LossCurveDisplay"]
+
+
+class LossCurveDisplay:
+    """Losses, validation scores and learning rates of each epoch, of one estimator or of several.
+
+    Make it with `from_estimator`; all parameters are stored as attributes. See the guide of scikit-learn on
+    visualizations for how displays work. It needs matplotlib: ``pip install 'skbackprop[plot]'``.
+
+    Parameters
+    ----------
+    loss_curve : list of array-like of shape (n_epochs,)
+        Training losses: for each estimator its `loss_curve_`. All lists have one entry per estimator.
+    validation_loss_curve : list of (array-like or None), default=None
+        Validation losses.
+    validation_scores : list of (array-like or None), default=None
+        Validation scores, drawn in a panel of their own.
+    learning_rate_curve : list of (array-like or None), default=None
+        Learning rates, drawn in a panel of their own if `plot` is asked to.
+    best_iter : list of (int or None), default=None
+        The best epochs, counted from 1.
+    name : list of str, default=None
+        What the estimators are called in the legend. A single one needs no name.
+    loss_name, score_name, epoch_name : str, default='Loss', 'Score', 'Epoch'
+        Labels of the axes.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        The axes with the losses.
+    score_ax_, learning_rate_ax_ : matplotlib Axes or None
+        The panels below with the scores and the learning rates.
+    figure_ : matplotlib Figure
+        The figure they are in.
+    lines_ : list of matplotlib Line2D
+        Training losses, one per estimator.
+    validation_lines_, score_lines_, learning_rate_lines_ : list of matplotlib Line2D or None
+        The others, None where an estimator has none.
+    best_ : list of matplotlib Line2D
+        The marks of the best epochs: on the validation losses and scores, else on the training losses.
+
+    See Also
+    --------
+    sklearn.model_selection.LearningCurveDisplay : Scores by the number of training rows.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skbackprop import MLPSoftmaxClassifier
+    >>> from skbackprop.display import LossCurveDisplay
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPSoftmaxClassifier(early_stopping=True, random_state=0).fit(X, y)
+    >>> display = LossCurveDisplay.from_estimator(model)
+    >>> display.ax_.get_ylabel()
+    'Cross entropy loss'
+    >>> display.figure_.savefig("loss.pdf")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        *,
+        loss_curve,
+        validation_loss_curve=None,
+        validation_scores=None,
+        learning_rate_curve=None,
+        best_iter=None,
+        name=None,
+        loss_name="Loss",
+        score_name="Score",
+        epoch_name="Epoch",
+    ):
+        self.loss_curve = loss_curve
+        self.validation_loss_curve = validation_loss_curve
+        self.validation_scores = validation_scores
+        self.learning_rate_curve = learning_rate_curve
+        self.best_iter = best_iter
+        self.name = name
+        self.loss_name = loss_name
+        self.score_name = score_name
+        self.epoch_name = epoch_name
+
+    @classmethod
+    def from_estimator(
+        cls, estimator, *, name=None, ax=None, learning_rate=False, curve_kwargs=None, legend_kwargs=None
+    ):
+        """Draw how one fitted estimator or several were trained.
+
+        Scores are drawn if there are any and they are not the negative losses, as they are without `scoring`.
+
+        Parameters
+        ----------
+        estimator : estimator, list of estimators or dict of str to estimator
+            Fitted :class:`~skbackprop.MLPSoftmaxClassifier` or :class:`~skbackprop.MLPRegressor`. Pipelines that end
+            in one will do, and so will searches over them and TransformedTargetRegressor.
+        name : str or list of str, default=None
+            What they are called in the legend. None: the keys of the dict, or the names of their classes.
+        ax, learning_rate, curve_kwargs, legend_kwargs : optional
+            See `plot`.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            Drawn already.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing.
+        NotFittedError
+            If an estimator is not fitted.
+        TypeError
+            If an estimator is none of this package.
+        """
+        import_pyplot(f"{cls.__name__}.from_estimator")
+        if isinstance(estimator, Mapping):
+            name = list(estimator) if name is None else name
+            models = [_unwrap(one) for one in estimator.values()]
+        else:
+            several = estimator if isinstance(estimator, (list, tuple)) else [estimator]
+            models = [_unwrap(one) for one in several]
+        if name is None and len(models) > 1:
+            name = [f"{type(model).__name__} {i}" for i, model in enumerate(models, start=1)]
+        display = cls(
+            loss_curve=[model.loss_curve_ for model in models],
+            validation_loss_curve=[model.validation_loss_curve_ for model in models],
+            validation_scores=[_scores(model) for model in models],
+            learning_rate_curve=[model.learning_rate_curve_ for model in models],
+            best_iter=[model.best_iter_ for model in models],
+            name=[name] if isinstance(name, str) else name,
+            loss_name=_common([f"{_words(model.loss)} loss" for model in models], "Loss"),
+            score_name=_common(
+                [_score_name(model.scoring) for model in models if _scores(model) is not None], "Score"
+            ),
+            epoch_name=_common(["Iteration" if m.solver == "lbfgs" else "Epoch" for m in models], "Epoch"),
+        )
+        return display.plot(
+            ax, learning_rate=learning_rate, curve_kwargs=curve_kwargs, legend_kwargs=legend_kwargs
+        )
+
+    def plot(self, ax=None, *, name=None, learning_rate=False, curve_kwargs=None, legend_kwargs=None):
+        """Draw the curves.
+
+        Scores and learning rates stand in panels below the losses, in the place of `ax`. The axis of losses is
+        logarithmic if they are positive and span more than a factor of 30; ``display.ax_.set_yscale("linear")`` has
+        it otherwise. The legend is above the axes, where it hides no curve; a title would be
+        ``display.figure_.suptitle``.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; None makes a figure.
+        name : str or list of str, default=None
+            What the estimators are called in the legend; None: `name` as given when the display was made.
+        learning_rate : bool, default=False
+            Draw the learning rates too.
+        curve_kwargs : dict or list of dict, default=None
+            Passed on to matplotlib's ``plot``: for all lines, or for those of each estimator.
+        legend_kwargs : dict, default=None
+            Passed on to matplotlib's ``legend``, over the choices made here.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            The display itself.
+        """
+        plt = import_pyplot(f"{type(self).__name__}.plot")
+        n = len(self.loss_curve)
+        if n == 0:
+            raise ValueError("There is no estimator to draw.")
+        name = self.name if name is None else [name] if isinstance(name, str) else name
+        kwargs = curve_kwargs if isinstance(curve_kwargs, list) else [curve_kwargs] * n
+        self._check_lengths(name=name, curve_kwargs=kwargs)
+        rates = self.learning_rate_curve if learning_rate else None
+        labels = [("score", self.score_name)] if exist(self.validation_scores) else []
+        labels += [("learning rate", "Learning rate")] if exist(rates) else []
+        if ax is None:
+            width, height = plt.rcParams["figure.figsize"]
+            _, ax = plt.subplots(figsize=(width, height * (1.0 + PANEL * len(labels))), layout="constrained")
+        panels = dict(zip([key for key, _ in labels], divide(ax, [text for _, text in labels]), strict=True))
+        self.ax_, self.figure_ = ax, ax.figure
+        self.score_ax_, self.learning_rate_ax_ = panels.get("score"), panels.get("learning rate")
+
+        colors = [next_color(ax) for _ in range(n)]
+        watched = [next_color(ax)] if n == 1 and exist(self.validation_loss_curve) else colors
+        self.lines_ = draw(ax, "training", self.loss_curve, colors, kwargs)
+        self.validation_lines_ = draw(ax, "validation", self.validation_loss_curve, watched, kwargs)
+        self.score_lines_ = draw(self.score_ax_, "validation", self.validation_scores, watched, kwargs)
+        self.learning_rate_lines_ = draw(self.learning_rate_ax_, "training", rates, colors, kwargs)
+        self.best_ = mark_best(
+            self.best_iter or [None] * n, self.lines_, self.validation_lines_, self.score_lines_
+        )
+        ax.set_ylabel(self.loss_name)
+        [ax, *panels.values()][-1].set_xlabel(self.epoch_name)
+        choose_scales(ax, [*self.lines_, *self.validation_lines_], self.learning_rate_ax_)
+        self.figure_.align_ylabels([ax, *panels.values()])
+        add_legend(ax, name, self.lines_, self.validation_lines_, self.best_, legend_kwargs or {})
+        return self
+
+    def _check_lengths(self, **given: Any) -> None:
+        """Raise unless everything has one entry per estimator."""
+        n = len(self.loss_curve)
+        for name, value in (vars(self) | given).items():
+            if isinstance(value, list) and not name.endswith("_") and len(value) != n:
+                raise ValueError(
+                    f"{name} must have an entry for each of the {n} estimators, but it has {len(value)}."
+                )
+
+
+def _unwrap(estimator: Any) -> Any:
+    """Find the fitted network in a Pipeline, a search or a TransformedTargetRegressor."""
+    while not isinstance(estimator, BaseMLP):
+        if hasattr(estimator, "steps"):
+            estimator = estimator.steps[-1][1]
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif hasattr(estimator, "regressor_"):
+            estimator = estimator.regressor_
+        else:
+            raise TypeError(
+                "LossCurveDisplay draws a fitted MLPSoftmaxClassifier or MLPRegressor, or a Pipeline that ends in one; "
+                f"got {estimator!r}."
+            )
+    check_is_fitted(estimator)
+    return estimator
+
+
+def _scores(model: Any) -> Any:
+    """Validation scores, unless they say the same as the losses."""
+    scores, losses = model.validation_scores_, model.validation_loss_curve_
+    same = scores is None or np.array_equal(scores, np.negative(losses), equal_nan=True)
+    return None if same else scores
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _score_name(scoring: Any) -> str:
+    """Label of a scorer, as scikit-learn's displays have it."""
+    name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
+    return _words("negative_" + name.removeprefix("neg_") if name.startswith("neg_") else name)
+
+
+def _common(names: list[str], otherwise: str) -> str:
+    return names[0] if len(set(names)) == 1 else otherwise
