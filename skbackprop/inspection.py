@@ -1,4 +1,4 @@
-"""Look inside: check that the gradients are right."""
+"""Look inside: check that the gradients are right, see what the layers compute and which inputs they listen to."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ import copy
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
+from skbackprop._engines.members import member
+from skbackprop._engines.reference import PREDICT_ROWS, forward
 from skbackprop._estimator import BaseMLP
+from skbackprop._fit import validation
 from skbackprop._fit.lbfgs import objective_and_gradient
 from skbackprop._fit.settings import settle
 from skbackprop._fit.training import Progress
-from skbackprop._types import Data
+from skbackprop._nn.network import Parameters
+from skbackprop._types import Array, Data
 
-__all__ = ["check_gradients"]
+__all__ = ["check_gradients", "feature_importances", "layer_outputs"]
 
 STEPS = (1e-3, 1e-4, 1e-5, 1e-6)  # of the differences, the later ones where the earlier met a kink
 FLOOR = 1e-4  # share of the largest component below which a component is rounding
@@ -122,3 +128,146 @@ def _derivative(f: Any, theta: Any, i: int, step: float) -> float:
         return f(moved)
 
     return float((at(-2) - 8.0 * at(-1) + 8.0 * at(1) - at(2)) / (12.0 * step))
+
+
+def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
+    """What a layer computes for each row of X: hidden activations, as features for something else or to look at.
+
+    Layers are numbered h = 0..H, H - 1 being the number of hidden layers. They are computed as for a prediction,
+    without dropout, by the textbook engine; that of `predict` differs by rounding.
+
+    Parameters
+    ----------
+    estimator : MLPSoftmaxClassifier or MLPRegressor
+        Fitted.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Inputs.
+    layer : int, default=-1
+        0: the inputs, multiplied by `input_scale_` if there is one. 1 to H - 1: the activations of a hidden layer.
+        H: the weighted sums of the output layer, that is logits, or scaled targets before their link. Negative
+        numbers count back from the output layer, so that -1 is the last hidden layer.
+
+    Returns
+    -------
+    outputs : ndarray of shape (n_samples, n_units), or (n_members, n_samples, n_units) if ``n_members > 1``
+        float64 unless X and the model are float32. Layer 0, which members share, is always
+        (n_samples, n_features), and sparse if X is.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer.
+    NotFittedError, TypeError
+        If the estimator is not fitted, or none of this package.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.preprocessing import scale
+    >>> from skbackprop import MLPSoftmaxClassifier
+    >>> from skbackprop.inspection import layer_outputs
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPSoftmaxClassifier((20, 5), random_state=0).fit(scale(X), y)
+    >>> layer_outputs(model, scale(X)).shape
+    (150, 5)
+    """
+    _check_is_network(estimator)
+    theta, network = estimator._theta(), estimator._network
+    H = network.n_layers
+    if not -H <= layer <= H:
+        raise ValueError(f"layer must be between {-H} and {H}, the output layer; got {layer!r}.")
+    h = layer if layer >= 0 else H + layer
+    dtypes = np.float64 if theta.dtype == np.float64 else (np.float64, np.float32)
+    X = validation.check_rows(estimator, X, reset=False, dtypes=dtypes)
+    P = Parameters(np, network, theta.astype(X.dtype, copy=False))
+    if h == 0:
+        return _scaled(X, P.c)
+    nets = [member(network, P, j) for j in range(network.n_members)]
+    outputs = np.empty((network.n_members, X.shape[0], network.sizes[h]), dtype=X.dtype)
+    with np.errstate(over="ignore"):
+        for start in range(0, X.shape[0], PREDICT_ROWS):
+            rows = slice(start, start + PREDICT_ROWS)
+            for j, M in enumerate(nets):
+                a, v, _ = forward(np, network, M, X[rows], [lambda x: x] * H)
+                outputs[j, rows] = v[H] if h == H else a[h]
+    return outputs if network.n_members > 1 else outputs[0]
+
+
+def _scaled(X: Any, factors: Any) -> Any:
+    """Multiply the columns of X, dense or sparse, if there are factors for them."""
+    if factors is None:
+        return X
+    return sp.csr_array(X.multiply(factors)) if sp.issparse(X) else X * factors
+
+
+def feature_importances(estimator: BaseMLP) -> Array:
+    """How much the first layer listens to each input: the norm of the weights that lead away from it.
+
+    A network that learns turns up the inputs that move its output: the squares of these norms, the diagonal of
+    W[1] W[1]^T, follow the mean squared derivatives of the output by the inputs [1]_. They cost nothing, and they are
+    a first look only:
+
+    * They compare inputs only if all of these are on one scale: put a StandardScaler in front. An input in
+      millimetres needs a thousandth of the weights that it needs in metres.
+    * Later layers may ignore what the first one passes on. Weights as a measure of inputs are an old idea [2]_, and a
+      rough one [3]_.
+    * Inputs that do not help keep part of their random first weights, unless `weight_decay`, `alpha` or
+      `input_scale` turn them down; correlated inputs share.
+
+    :func:`sklearn.inspection.permutation_importance` measures on data what an input does for the score.
+
+    Parameters
+    ----------
+    estimator : MLPSoftmaxClassifier or MLPRegressor
+        Fitted.
+
+    Returns
+    -------
+    importances : ndarray of shape (n_features,)
+        Not negative, and of sum 1 unless all weights are zero. `input_scale_` is multiplied in; with several members
+        squares are summed over them, too.
+
+    Raises
+    ------
+    NotFittedError, TypeError
+        If the estimator is not fitted, or none of this package.
+
+    References
+    ----------
+    .. [1] Radhakrishnan, Beaglehole, Pandit and Belkin, "Mechanism for feature learning in neural networks and
+       backpropagation-free machine learning models", Science, 2024.
+    .. [2] Garson, "Interpreting neural-network connection weights", AI Expert, 1991.
+    .. [3] Olden, Joy and Death, "An accurate comparison of methods for quantifying variable importance in
+       artificial neural networks using simulated data", Ecological Modelling, 2004.
+
+    Examples
+    --------
+    Scikit-learn's selectors take the function as it is:
+
+    >>> from sklearn.datasets import make_classification
+    >>> from sklearn.feature_selection import SelectFromModel
+    >>> from skbackprop import MLPSoftmaxClassifier
+    >>> from skbackprop.inspection import feature_importances
+    >>> X, y = make_classification(500, 8, n_informative=2, n_redundant=0, shuffle=False, random_state=0)
+    >>> model = MLPSoftmaxClassifier(input_scale=True, random_state=0)
+    >>> selector = SelectFromModel(model, importance_getter=feature_importances, max_features=2)
+    >>> selector.fit(X, y).get_support(indices=True).tolist()
+    [0, 1]
+    """
+    _check_is_network(estimator)
+    network = estimator._network
+    P = Parameters(np, network, estimator._theta())
+    W = np.stack([member(network, P, j).W[1] for j in range(network.n_members)])
+    norms = np.sqrt(np.sum(W * W, axis=(0, 2)))
+    total = norms.sum()
+    return norms / total if total > 0.0 else norms
+
+
+def _check_is_network(estimator: Any) -> None:
+    """Raise unless it is one of our estimators, and fitted."""
+    if not isinstance(estimator, BaseMLP):
+        raise TypeError(
+            f"A fitted MLPSoftmaxClassifier or MLPRegressor is needed, got {type(estimator).__name__}. Of a Pipeline "
+            "give the last step, pipeline[-1], and for X what it gets, pipeline[:-1].transform(X)."
+        )
+    check_is_fitted(estimator)
