@@ -118,9 +118,10 @@ def add_legend(
 
     kinds = [("training", training[0])]
     kinds += [("validation", line) for line in validation if line is not None][:1]
-    blank, entries = (Line2D([], [], linestyle="none"), ""), []
-    if (before := ax.get_legend()) is not None:
-        entries = [(h, text.get_text()) for h, text in zip(before.legend_handles, before.texts, strict=True)]
+    blank, entries, before = (Line2D([], [], linestyle="none"), ""), [], ax.get_legend()
+    if before is not None:
+        told = zip(before.legend_handles, [text.get_text() for text in before.texts], strict=True)
+        entries = [(line, text) for line, text in told if text not in ("", "best epoch")]
     if len(training) == 1:
         prefix = "" if name is None else f"{name[0]}, "
         entries += [(line, prefix + kind) for kind, line in kinds]
@@ -129,7 +130,7 @@ def add_legend(
         entries += [blank] * (-len(entries) % LEGEND_COLUMNS)
         entries += [(Line2D([], [], color=NEUTRAL, linestyle=STYLES[kind]), kind) for kind, _ in kinds]
     if best:
-        color = best[0].get_color() if len(training) == 1 else NEUTRAL
+        color = best[0].get_color() if len(training) == 1 and before is None else NEUTRAL
         entries.append((Line2D([], [], color=color, **BEST), "best epoch"))
     if len(entries) > LEGEND_COLUMNS:  # a legend fills its columns one after the other; we want rows
         entries += [blank] * (-len(entries) % LEGEND_COLUMNS)
