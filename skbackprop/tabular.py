@@ -16,6 +16,7 @@ from sklearn.base import is_regressor
 
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._fit.warn import warn
+from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._regressor import MLPRegressor
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
@@ -136,7 +137,10 @@ def tabular_pipeline(estimator: Any = "classifier", *, max_categories: int = 30,
 
 def _estimator(estimator: Any, params: dict[str, Any]) -> Any:
     if isinstance(estimator, str) and estimator in ESTIMATORS:
-        return ESTIMATORS[estimator](**{**RECIPE, **params})
+        rule = OPTIMIZERS.get(params.get("solver", "adam"))
+        idle = () if rule is not None and "beta_2" in rule.uses else ("beta_2",)
+        recipe = {name: value for name, value in RECIPE.items() if name not in idle}
+        return ESTIMATORS[estimator](**recipe | params)
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
         raise ValueError(f"estimator must be 'classifier', 'regressor' or an estimator; got {estimator!r}.")
     if params:
