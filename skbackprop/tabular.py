@@ -256,7 +256,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, Real | Decimal) and not isinstance(value, bool | np.bool_)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
 
 
@@ -267,13 +267,13 @@ def _values(column: Any) -> Any:
 
 def _different_values(key: Any, column: Any) -> set[Any]:
     try:
-        return {value for value in _values(column) if not _is_missing(value)}
+        return {value for value in _values(column) if not is_missing(value)}
     except TypeError:
         raise ValueError(f"Column {key!r} holds values that are neither numbers nor categories.") from None
 
 
 def _has_missing(column: Any) -> bool:
-    return any(map(_is_missing, _values(column)))
+    return any(map(is_missing, _values(column)))
 
 
 def _refuse_dates(key: Any, dtype: str) -> None:

@@ -1,0 +1,83 @@
+"""An ONNX graph under construction, and the import of the optional packages."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+OPSET = 18  # the oldest that will do: from here on the reductions take their axes as an input
+
+
+def require(package: str) -> Any:
+    """Import an optional package; the error says what to install."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ImportError(
+            f"Export to ONNX needs the package {package}, which cannot be imported ({error}). Install it by "
+            "pip install 'skbackprop[onnx]'."
+        ) from error
+
+
+class Graph:
+    """Nodes and constants in the order in which they were added; values go by their names."""
+
+    def __init__(self, dtype: Any, n_inputs: int):
+        self.helper: Any = require("onnx").helper
+        self.dtype = np.dtype(dtype)
+        self.float = self._kind(self.dtype)
+        self.input = "X"
+        self.inputs = [self._described(self.input, self.dtype, [None, n_inputs])]
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self.outputs: list[Any] = []
+        self.raw_scores = False  # in place of probabilities
+
+    def __call__(self, op: str, *inputs: Any, n_results: int = 1, **attributes: Any) -> str:
+        """Add a node, and name its first result.
+
+        Inputs are names of values, or else numbers and arrays that become constants of the graph's dtype.
+        """
+        names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
+        name = f"{op}_{len(self.nodes)}"
+        results = [name, *(f"{name}_{i}" for i in range(1, n_results))]
+        self.nodes.append(self.helper.make_node(op, names, results, name=name, **attributes))
+        return name
+
+    def constant(self, value: Any, dtype: Any = None, name: str = "constant") -> str:
+        """Add a constant of the dtype, by default the graph's; of dtype object it holds strings."""
+        array = np.asarray(value, dtype=self.dtype if dtype is None else dtype)
+        name = f"{name}_{len(self.constants)}"
+        self.constants.append(require("onnx.numpy_helper").from_array(array, name))
+        return name
+
+    def integers(self, values: Any) -> str:
+        """Add a constant of integers: axes, shapes or indices."""
+        return self.constant(values, np.int64)
+
+    def cast(self, value: str, dtype: Any) -> str:
+        """Convert a value to the dtype."""
+        return self("Cast", value, to=self._kind(np.dtype(dtype)))
+
+    def output(self, name: str, value: str, shape: list[int], dtype: Any = None) -> None:
+        """Make a value an output of the given name; shape is that of a row's."""
+        dtype = self.dtype if dtype is None else np.dtype(dtype)
+        self.nodes.append(self.helper.make_node("Identity", [value], [name], name=f"Output_{name}"))
+        self.outputs.append(self._described(name, dtype, [None, *shape]))
+
+    def model(self, name: str, opset: int, **documentation: Any) -> Any:
+        """Make the ModelProto, in the oldest file format that holds it, and check it."""
+        opsets = [self.helper.make_opsetid("", opset)]
+        graph = self.helper.make_graph(self.nodes, name, self.inputs, self.outputs, self.constants)
+        version = self.helper.find_min_ir_version_for(opsets)
+        model = self.helper.make_model(graph, opset_imports=opsets, ir_version=version, **documentation)
+        require("onnx.checker").check_model(model, full_check=True)
+        return model
+
+    def _kind(self, dtype: Any) -> int:
+        return self.helper.np_dtype_to_tensor_dtype(dtype)
+
+    def _described(self, name: str, dtype: Any, shape: list[Any]) -> Any:
+        return self.helper.make_tensor_value_info(name, self._kind(dtype), shape)

@@ -1,0 +1,143 @@
+"""From the network's raw output to what the estimators predict: a table with one entry for each loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from skbackprop._estimator import BaseMLP
+from skbackprop._nn.network import Parameters
+from skbackprop._onnx.graph import Graph
+from skbackprop._onnx.nodes import LINK_NODES, entry, halves, raw_output
+from skbackprop.preprocessing import PiecewiseLinearEncoder
+
+
+def label_array(classes: Any) -> Any:
+    """Class labels in a dtype that skl2onnx uses: object for strings, else int64."""
+    classes = np.asarray(classes)
+    if all(isinstance(label, str) for label in classes.tolist()):
+        return classes.astype(object)
+    if classes.dtype.kind in "biuf":
+        with np.errstate(invalid="ignore"):
+            numbers = classes.astype(np.int64)
+        if np.array_equal(numbers, classes):
+            return numbers
+    raise ValueError(
+        f"Labels such as {classes[0]!r} (dtype {classes.dtype}) have no type in ONNX. Train on strings, integers "
+        "or booleans."
+    )
+
+
+# -------------------------------------------------------------------------- classification ----
+
+
+def _scores(g: Graph, model: Any, v: str) -> None:
+    """Probabilities, or with `raw_scores` the decision function, of two classes that of each."""
+    n_classes = len(model.classes_)
+    if not g.raw_scores:
+        v = entry(LINK_NODES, model.out_activation_)(g, v)
+    elif n_classes == 2 and model.out_activation_ == "softmax":
+        v = g("MatMul", v, [[1.0, -1.0], [-1.0, 1.0]])
+    g.output("probabilities", v, [n_classes])
+
+
+def _one_label(g: Graph, model: Any, v: str) -> None:
+    classes = label_array(model.classes_)
+    names = g.constant(classes, classes.dtype, "classes")
+    g.output("label", g("Gather", names, g("ArgMax", v, axis=1, keepdims=0)), [], classes.dtype)
+    _scores(g, model, v)
+
+
+def _several_labels(g: Graph, model: Any, v: str) -> None:
+    """Labels more probable than 1/2."""
+    g.output("label", g.cast(g("Greater", v, 0.0), np.int64), [len(model.classes_)], np.int64)
+    _scores(g, model, v)
+
+
+# ------------------------------------------------------------------------------ regression ----
+
+
+def _rescaled(g: Graph, a: str, scale: Any, shift: Any) -> str:
+    """From a to shift + scale * a, in float64: targets can be large, and need the digits."""
+    a = g("Mul", g.cast(a, np.float64), g.constant(scale, np.float64, "target_scale"))
+    return g.cast(g("Add", a, g.constant(shift, np.float64, "target_shift")), g.dtype)
+
+
+def _targets(g: Graph, model: Any, v: str) -> None:
+    a = entry(LINK_NODES, model.out_activation_)(g, v)
+    y = _rescaled(g, a, model.target_scale_, model.target_shift_)
+    g.output("variable", y, [len(model.target_shift_)])
+
+
+def _quantiles(g: Graph, model: Any, v: str) -> None:
+    """Sorted, so that they never cross."""
+    n_targets, n = len(model.target_shift_), len(model._network.loss_args.quantiles)
+    a = g("Reshape", v, g.integers([-1, n_targets, n]))
+    a = g("TopK", a, g.integers([n]), largest=0, n_results=2)
+    y = _rescaled(g, a, model.target_scale_[:, None], model.target_shift_[:, None])
+    shape = [n_targets] if model._quantile_is_scalar else [n] if model._y_is_1d else [n_targets, n]
+    g.output("variable", g("Reshape", y, g.integers([-1, *shape])), shape)
+
+
+def _mean_and_std(g: Graph, model: Any, v: str) -> None:
+    scale, shift = model.target_scale_, model.target_shift_
+    m, s = halves(g, v, len(shift))
+    g.output("variable", _rescaled(g, m, scale, shift), [len(shift)])
+    std = g("Exp", g("Mul", g.cast(s, np.float64), g.constant(0.5, np.float64)))
+    std = g("Mul", std, g.constant(scale, np.float64, "target_scale"))
+    g.output("std", g.cast(std, g.dtype), [len(shift)])
+
+
+OUTPUT_NODES: dict[str, Callable[[Graph, Any, str], None]] = {
+    "cross_entropy": _one_label,
+    "brier": _one_label,
+    "focal": _one_label,
+    "binary_cross_entropy": _several_labels,
+    "binary_brier": _several_labels,
+    "binary_focal": _several_labels,
+    "squared_error": _targets,
+    "absolute_error": _targets,
+    "huber": _targets,
+    "quantile": _quantiles,
+    "poisson": _targets,
+    "gamma": _targets,
+    "gaussian": _mean_and_std,
+}
+
+
+# ---------------------------------------------------------------------------- whole graphs ----
+
+
+def _network(g: Graph, model: BaseMLP) -> None:
+    network = model._network
+    P = Parameters(np, network, model._theta().astype(g.dtype, copy=False))
+    entry(OUTPUT_NODES, network.loss)(g, model, raw_output(g, network, P))
+
+
+def _codes(g: Graph, encoder: PiecewiseLinearEncoder) -> None:
+    """The lines of `PiecewiseLinearEncoder.transform`."""
+    low, high = encoder.code_range
+    features = np.repeat(np.arange(encoder.n_features_in_), encoder.n_bins_)
+    start, stop = (np.concatenate([e[ends] for e in encoder.bin_edges_]).astype(g.dtype) for ends in ENDS)
+    x = g("Gather", g.input, g.integers(features), axis=1)
+    passed = g("Div", g("Sub", x, start), stop - start)
+    passed = g("Where", g("IsNaN", passed), 0.5, g("Clip", passed, 0.0, 1.0))
+    codes = g("Add", g("Mul", passed, float(high - low)), float(low))
+    if encoder.passthrough:
+        codes = g("Concat", g.input, codes, axis=1)
+    g.output("variable", codes, [len(features) + encoder.passthrough * encoder.n_features_in_])
+
+
+ENDS = (slice(None, -1), slice(1, None))  # of bins, among their edges
+
+
+def graph_of(model: Any, dtype: Any = None, raw_scores: bool = False) -> Graph:
+    """Graph of a fitted estimator or encoder of this package, in the dtype, or in its own."""
+    is_network = isinstance(model, BaseMLP)
+    own = model._theta().dtype if is_network else np.dtype(np.float32)
+    g = Graph(own if dtype is None else dtype, model.n_features_in_)
+    g.raw_scores = raw_scores
+    (_network if is_network else _codes)(g, model)
+    return g

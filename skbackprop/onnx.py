@@ -1,0 +1,155 @@
+"""Export to ONNX: fitted models that run without Python, in ONNX Runtime and wherever else ONNX is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+import skbackprop
+from skbackprop._estimator import BaseMLP
+from skbackprop._onnx import inputs, pipelines
+from skbackprop._onnx.converters import register
+from skbackprop._onnx.graph import OPSET, require
+from skbackprop._onnx.outputs import graph_of
+from skbackprop.preprocessing import PiecewiseLinearEncoder
+
+__all__ = ["register_skl2onnx", "to_inputs", "to_onnx"]
+
+
+def to_onnx(model, X=None, *, dtype=None, target_opset=OPSET, name=None) -> Any:
+    """Export a fitted model to ONNX.
+
+    Estimators of this package are built from ONNX's operators directly. Everything around them, such as a Pipeline, a
+    ColumnTransformer or a CalibratedClassifierCV, goes through the package skl2onnx, to which our estimators and
+    `PiecewiseLinearEncoder` are made known; so does what `tabular_pipeline` makes. Of a search (GridSearchCV and the
+    like) the best estimator is exported.
+
+    Parameters
+    ----------
+    model : estimator or Pipeline
+        Fitted.
+    X : array-like or DataFrame of shape (n_samples, n_features), default=None
+        Some rows as `predict` takes them, of which only the names and kinds of the columns are read. Needed if the
+        model was fitted to a DataFrame, unless it is one of our estimators alone.
+    dtype : {'float32', 'float64'}, default=None
+        In what to compute. None: what our estimator was fitted with, and float32 for Pipelines, as some of their
+        operators have no other.
+    target_opset : int, default=18
+        Version of ONNX's operators, 18 or later.
+    name : str, default=None
+        Name of the graph; that of the model's class by default.
+
+    Returns
+    -------
+    onnx_model : onnx.ModelProto
+        Checked by `onnx.checker`. Save it by ``onnx.save(onnx_model, path)``.
+
+    Raises
+    ------
+    ImportError
+        If onnx or, where it is needed, skl2onnx is missing: ``pip install 'skbackprop[onnx]'``.
+    sklearn.exceptions.NotFittedError
+        If the model is not fitted.
+    ValueError
+        If a step cannot be exported; the message names it.
+
+    Notes
+    -----
+    Names and shapes are those of skl2onnx. Numbers go in as one matrix "X" of shape (n_samples, n_features). If X is a
+    DataFrame, a Pipeline has one input of shape (n_samples, 1) per column instead, by the column's name: `to_inputs`
+    makes them. Out come, of
+
+    - classifiers: "label" of shape (n_samples,), int64 or string, and "probabilities" of shape (n_samples, n_classes),
+      in the order of ``classes_``. For multilabel targets "label" is int64 of shape (n_samples, n_labels);
+    - regressors: "variable" of shape (n_samples, n_targets), also for one target. Several quantiles take the place of
+      the one target, or come as a third axis if y had two. With ``loss='gaussian'`` also "std".
+
+    Labels that are booleans or floats come out as int64. What `predict` checks, such as that X is finite, the
+    graph does not. A probability may underflow to 0.
+
+    Examples
+    --------
+    >>> import onnxruntime
+    >>> from sklearn.datasets import load_iris
+    >>> from skbackprop import MLPSoftmaxClassifier
+    >>> from skbackprop.onnx import to_onnx
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = MLPSoftmaxClassifier(random_state=0).fit(X, load_iris().target_names[y])
+    >>> session = onnxruntime.InferenceSession(to_onnx(model, dtype="float32").SerializeToString())
+    >>> label, probabilities = session.run(None, {"X": X[:2].astype("float32")})
+    >>> label
+    array(['setosa', 'setosa'], dtype=object)
+    """
+    require("onnx")
+    if dtype not in (None, "float32", "float64"):
+        raise ValueError(f"dtype must be 'float32', 'float64' or None, got {dtype!r}.")
+    if target_opset < OPSET:
+        raise ValueError(f"target_opset must be {OPSET} or later, got {target_opset}.")
+    check_is_fitted(model)
+    model = getattr(model, "best_estimator_", model)
+    name = type(model).__name__ if name is None else name
+    if not isinstance(model, BaseMLP | PiecewiseLinearEncoder):
+        return pipelines.convert(model, X, np.dtype(dtype or "float32"), target_opset, name)
+    graph = graph_of(model, dtype)
+    return graph.model(
+        name, target_opset, producer_name="skbackprop", producer_version=skbackprop.__version__
+    )
+
+
+def to_inputs(onnx_model, X) -> dict[str, Any]:
+    """Make of rows what ONNX Runtime takes.
+
+    Parameters
+    ----------
+    onnx_model : onnx.ModelProto
+        From `to_onnx`.
+    X : array-like or DataFrame of shape (n_samples, n_features)
+        Rows.
+
+    Returns
+    -------
+    inputs : dict of str to ndarray
+        One matrix, or one column per input, in the types that the graph asks for. In columns of text, True and False
+        become "True" and "False", numbers their text, and missing values the empty string.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbackprop import tabular_pipeline
+    >>> from skbackprop.onnx import to_inputs, to_onnx
+    >>> X = pd.DataFrame({"age": [25, 31, 48, 58] * 10, "town": ["Ulm", "Bonn", "Bonn", None] * 10})
+    >>> model = tabular_pipeline(random_state=0).fit(X, ["no", "yes", "yes", "no"] * 10)
+    >>> inputs = to_inputs(to_onnx(model, X), X[2:4])
+    >>> inputs["age"].ravel(), inputs["town"].ravel()
+    (array([48., 58.], dtype=float32), array(['Bonn', ''], dtype=object))
+    """
+    return inputs.feeds(onnx_model, X)
+
+
+def register_skl2onnx() -> None:
+    """Make this package's estimators known to skl2onnx.
+
+    Then ``skl2onnx.to_onnx`` and ``skl2onnx.convert_sklearn`` export Pipelines with them; `to_onnx` calls this itself.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is missing: ``pip install 'skbackprop[onnx]'``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import skl2onnx
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skbackprop import MLPRegressor
+    >>> from skbackprop.onnx import register_skl2onnx
+    >>> X = np.linspace(0.0, 1.0, 50, dtype=np.float32)[:, None]
+    >>> model = make_pipeline(StandardScaler(), MLPRegressor(random_state=0)).fit(X, X[:, 0])
+    >>> register_skl2onnx()
+    >>> [output.name for output in skl2onnx.to_onnx(model, X).graph.output]
+    ['variable']
+    """
+    register()

@@ -1,0 +1,220 @@
+"""Export to ONNX: ONNX Runtime computes what the estimators predict."""
+
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import NotFittedError
+
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._nn.activations import ACTIVATIONS
+from skbackprop._nn.losses import LINKS, LOSSES, losses_for
+from skbackprop.preprocessing import PiecewiseLinearEncoder
+
+onnx = pytest.importorskip("onnx")
+ort = pytest.importorskip("onnxruntime")
+
+from skbackprop._onnx.nodes import ACTIVATION_NODES, LINK_NODES, POOL_NODES  # noqa: E402
+from skbackprop._onnx.outputs import OUTPUT_NODES  # noqa: E402
+from skbackprop.onnx import to_onnx  # noqa: E402
+
+# a few hundred roundings of numbers near 1: 1e-5 is 80 units of the last place in float32, 1e-12 is 4500 in float64
+ATOL = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
+DTYPES = ["float32", "float64"]
+
+
+def run(onnx_model, X):
+    """Outputs by name, after a check and through the file's bytes."""
+    onnx.checker.check_model(onnx_model, full_check=True)
+    session = ort.InferenceSession(onnx_model.SerializeToString(), providers=["CPUExecutionProvider"])
+    inputs = X if isinstance(X, dict) else {"X": X}
+    return dict(zip([out.name for out in session.get_outputs()], session.run(None, inputs), strict=True))
+
+
+def rows(dtype, n=150):
+    """Rows, three classes, two labels and two positive targets, all learnable."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, 4)).astype(dtype)
+    v = X @ rng.standard_normal((4, 3))
+    return X, np.argmax(v, axis=1), (v[:, :2] > 0).astype(int), np.exp(0.5 * v[:, :2])
+
+
+def fitted(model, X, y):
+    return model.set_params(max_iter=3, random_state=0, learning_rate_init=0.01).fit(X, y)
+
+
+def assert_classifies(model, X):
+    out = run(to_onnx(model), X)
+    assert list(out) == ["label", "probabilities"]
+    assert_array_equal(out["label"], model.predict(X))
+    assert out["probabilities"].dtype == X.dtype
+    assert_allclose(out["probabilities"], model.predict_proba(X), rtol=0, atol=ATOL[X.dtype])
+    return out
+
+
+def test_every_entry_of_the_tables_has_nodes():
+    assert list(ACTIVATION_NODES) == list(ACTIVATIONS)
+    assert list(LINK_NODES) == list(LINKS)
+    assert list(OUTPUT_NODES) == list(LOSSES)
+    assert set(POOL_NODES) == set(LINKS) | {name for name, loss in LOSSES.items() if loss.pool}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name, dtype):
+    """A linear model puts v as it is into the hidden layer, also far out, and reads it again."""
+    v = np.concatenate([np.linspace(-8, 8, 401), [-80.0, -30.0, 30.0, 80.0]]).astype(dtype)[:, None]
+    model = MLPRegressor((2,), name, scale_target=False)
+    model = fitted(model, v[:200], v[:200, 0])
+    model.coefs_ = [np.array([[1.0, -0.5]], dtype), np.array([[1.0], [-2.0]], dtype)]
+    model.intercepts_ = [np.zeros(2, dtype), np.zeros(1, dtype)]
+    y = run(to_onnx(model), v)["variable"]
+    # relative to the largest of the terms summed, 80
+    assert_allclose(y[:, 0], model.predict(v), rtol=ATOL[v.dtype], atol=ATOL[v.dtype])
+    assert np.ptp(y) > 0.1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("loss", losses_for("classification"))
+def test_classifiers(loss, n_members, dtype):
+    X, y, Y, _ = rows(dtype)
+    for target in (y, y > 0, Y):
+        model = MLPSoftmaxClassifier(
+            (8, 6), "tanh", loss=loss, n_members=n_members, input_scale=n_members > 1
+        )
+        out = assert_classifies(fitted(model, X, target), X)
+        assert len(np.unique(out["label"])) > 1
+
+
+@pytest.mark.parametrize("hidden", [(), (5,)])
+def test_members_and_input_scale_of_shallow_networks(hidden):
+    X, y, _, _ = rows("float64")
+    for members, scale in [(1, True), (3, False), (3, True)]:
+        model = fitted(MLPSoftmaxClassifier(hidden, n_members=members, input_scale=scale), X, y)
+        if scale:
+            model.input_scale_ = np.array([2.0, 0.5, -1.0, 3.0])
+        assert_classifies(model, X)
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        (["no", "yes", "perhaps"], object),
+        (np.array(["no", "yes", "naïve"], dtype=object), object),
+        ([-5, 7, 2**60], np.int64),
+        (np.array([1, 2, 200], np.uint8), np.int64),
+        ([False, True, True], np.int64),
+        ([1.0, 2.0, 3.0], np.int64),
+    ],
+)
+def test_labels_of_any_type(labels, kind):
+    X, y, _, _ = rows("float64")
+    model = MLPSoftmaxClassifier((5,), max_iter=2, random_state=0).fit(X, np.asarray(labels)[y])
+    assert assert_classifies(model, X)["label"].dtype == kind
+
+
+def test_labels_without_a_type_in_onnx():
+    X, y, _, _ = rows("float64")
+    labels = np.arange(3, dtype=np.uint64) + 2**63  # beyond int64
+    model = MLPSoftmaxClassifier((5,), max_iter=2, random_state=0).fit(X, labels[y])
+    with pytest.raises(ValueError, match=r"Labels such as .*9223372036854775808.* have no type in ONNX"):
+        to_onnx(model)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("loss", losses_for("regression"))
+def test_regressors(loss, n_members, dtype):
+    X, _, _, Y = rows(dtype)
+    for y in (Y, Y[:, 0]):
+        model = fitted(MLPRegressor((8,), "tanh", loss=loss, n_members=n_members), X, y)
+        out = run(to_onnx(model), X)
+        assert list(out) == (["variable", "std"] if loss == "gaussian" else ["variable"])
+        expected = model.predict(X, return_std=True) if loss == "gaussian" else (model.predict(X),)
+        for found, want in zip(out.values(), expected, strict=True):
+            assert found.dtype == X.dtype
+            assert found.shape == (len(X), 1 if y.ndim == 1 else 2)
+            # targets are around 1
+            assert_allclose(found, want.reshape(found.shape), rtol=ATOL[X.dtype], atol=ATOL[X.dtype])
+        assert np.ptp(out["variable"]) > 0.1
+
+
+@pytest.mark.parametrize("quantile", [0.3, [0.3], [0.1, 0.5, 0.9]])
+def test_quantiles(quantile):
+    X, _, _, Y = rows("float64")
+    for y in (Y, Y[:, 0]):
+        model = MLPRegressor((8,), loss="quantile", quantile=quantile, max_iter=1, random_state=0).fit(X, y)
+        model.intercepts_[-1] = -np.arange(len(model.intercepts_[-1]))  # crossing, but for sorting
+        found, want = run(to_onnx(model), X)["variable"], model.predict(X)
+        assert found.shape == (want.shape if want.ndim > 1 else (len(X), 1))
+        assert_allclose(found, want.reshape(found.shape), rtol=1e-12, atol=1e-12)
+
+
+def test_large_targets_keep_their_digits():
+    X, _, _, Y = rows("float32")
+    model = fitted(MLPRegressor((8,)), X, 1e6 + Y)
+    # predict rounds to float32 last, as does the graph: half a unit of the last place of 1e6, once each
+    assert_allclose(run(to_onnx(model), X)["variable"], model.predict(X), rtol=0, atol=2**-4)
+
+
+def test_a_float64_model_in_float32_and_back():
+    X, y, _, _ = rows("float64")
+    model = fitted(MLPSoftmaxClassifier((8,)), X, y)
+    out = run(to_onnx(model, dtype="float32"), X.astype(np.float32))
+    assert out["probabilities"].dtype == np.float32
+    assert_allclose(out["probabilities"], model.predict_proba(X), rtol=0, atol=ATOL[np.dtype(np.float32)])
+    model = fitted(MLPSoftmaxClassifier((8,)), X.astype(np.float32), y)
+    out = run(to_onnx(model, dtype="float64"), X)  # float32 weights, float64 arithmetic, as predict does
+    assert_allclose(out["probabilities"], model.predict_proba(X), rtol=0, atol=ATOL[np.dtype(np.float32)])
+
+
+def test_changed_weights_are_exported():
+    X, y, _, _ = rows("float64")
+    model = fitted(MLPSoftmaxClassifier((8,)), X, y)
+    before = run(to_onnx(model), X)["probabilities"]
+    model.intercepts_[-1] = np.array([5.0, 0.0, 0.0])
+    assert assert_classifies(model, X)["probabilities"][:, 0].min() > before[:, 0].min()
+
+
+def test_newer_operators_and_the_name():
+    X, y, _, _ = rows("float32")
+    model = fitted(MLPSoftmaxClassifier((8,), "gelu", n_members=2), X, y)
+    onnx_model = to_onnx(model, target_opset=21, name="triage")
+    assert onnx_model.graph.name == "triage"
+    assert [(opset.domain, opset.version) for opset in onnx_model.opset_import] == [("", 21)]
+    assert_array_equal(run(onnx_model, X)["label"], model.predict(X))
+    assert to_onnx(model).graph.name == "MLPSoftmaxClassifier"
+    assert to_onnx(model).producer_name == "skbackprop"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("passthrough", [False, True])
+def test_piecewise_linear_encoder(dtype, passthrough):
+    X, _, _, _ = rows(dtype)
+    X[:, 2] = 7.0  # has no bins
+    encoder = PiecewiseLinearEncoder(5, code_range=(-1, 2), passthrough=passthrough).fit(X)
+    X[0, 0], X[1, 1], X[2, 3] = np.nan, 1e30, -1e30
+    codes = run(to_onnx(encoder, dtype=dtype), X)["variable"]
+    assert_allclose(codes, encoder.transform(X), rtol=0, atol=ATOL[X.dtype])
+
+
+def test_errors_say_what_to_do(monkeypatch):
+    X, y, _, _ = rows("float64")
+    with pytest.raises(NotFittedError, match="MLPSoftmaxClassifier"):
+        to_onnx(MLPSoftmaxClassifier())
+    model = fitted(MLPSoftmaxClassifier((8,)), X, y)
+    with pytest.raises(ValueError, match="target_opset must be 18 or later, got 11"):
+        to_onnx(model, target_opset=11)
+    with pytest.raises(ValueError, match="dtype must be 'float32', 'float64' or None, got 'float16'"):
+        to_onnx(model, dtype="float16")
+    with monkeypatch.context() as patch:
+        patch.setitem(ACTIVATIONS, "new", ACTIVATIONS["tanh"])
+        new = fitted(MLPSoftmaxClassifier((8,), "new"), X, y)
+        with pytest.raises(ValueError, match="'new' cannot be exported to ONNX"):
+            to_onnx(new)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "onnx", None)
+        with pytest.raises(ImportError, match=r"pip install 'skbackprop\[onnx\]'"):
+            to_onnx(model)
