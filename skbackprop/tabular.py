@@ -212,7 +212,7 @@ def _kind(key: Any, column: Any, max_categories: int) -> str:
     values = _different_values(key, column)
     if any(isinstance(value, DATE_TYPES) for value in values):
         _refuse_dates(key, dtype)
-    if dtype == "object" and values and all(_is_number(value) for value in values):
+    if dtype == "object" and values and all(is_number(value) for value in values):
         return _numeric_kind(column)
     n = len(values)
     has_missing = n == 1 and _has_missing(column)
@@ -230,7 +230,7 @@ def plain_categories(X: Any) -> Any:
 
 def _text(value: Any) -> str:
     """1, 1.0 and "1" are one category, as they may change into each other where a value is missing."""
-    return str(int(value)) if _is_number(value) and value == value // 1 else str(value)
+    return str(int(value)) if is_number(value) and value == value // 1 else str(value)
 
 
 def plain_numbers(X: Any) -> Any:
@@ -242,7 +242,7 @@ def _floats(column: Any) -> Any:
     if hasattr(column, "isna"):  # pandas, which cannot make a float of its NA unasked
         return column.to_numpy(float, na_value=np.nan)
     if column.dtype == object:
-        return np.array([np.nan if _is_missing(value) else value for value in column], dtype=float)
+        return np.array([np.nan if is_missing(value) else value for value in column], dtype=float)
     return np.asarray(column, dtype=float)
 
 
@@ -252,7 +252,7 @@ def _numeric_kind(column: Any) -> str:
     return "numeric" if len(x) and (x != x[0]).any() else "constant"
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, Real | Decimal) and not isinstance(value, bool | np.bool_)
 
 

@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import importlib.util
 import os
 
 import numpy as np
@@ -26,6 +27,18 @@ def diabetes():
 def rng():
     """Seeded numbers."""
     return np.random.default_rng(0)
+
+
+NEEDED = {"skbackprop.onnx": ("onnx", "onnxruntime", "skl2onnx")}  # by the doctests of a module
+
+
+def pytest_collection_modifyitems(items):
+    """Skip doctests that need an optional package which is missing."""
+    for item in items:
+        module = item.name.rpartition(".")[0] if isinstance(item, pytest.DoctestItem) else ""
+        for package in NEEDED.get(module, ()):
+            if importlib.util.find_spec(package) is None:
+                item.add_marker(pytest.mark.skip(reason=f"could not import {package!r}"))
 
 
 @pytest.hookimpl(hookwrapper=True)

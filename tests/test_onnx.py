@@ -3,11 +3,22 @@
 import sys
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import BaggingClassifier, StackingClassifier
 from sklearn.exceptions import NotFittedError
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LINKS, LOSSES, losses_for
 from skbackprop.preprocessing import PiecewiseLinearEncoder
@@ -17,7 +28,7 @@ ort = pytest.importorskip("onnxruntime")
 
 from skbackprop._onnx.nodes import ACTIVATION_NODES, LINK_NODES, POOL_NODES  # noqa: E402
 from skbackprop._onnx.outputs import OUTPUT_NODES  # noqa: E402
-from skbackprop.onnx import to_onnx  # noqa: E402
+from skbackprop.onnx import register_skl2onnx, to_inputs, to_onnx  # noqa: E402
 
 # a few hundred roundings of numbers near 1: 1e-5 is 80 units of the last place in float32, 1e-12 is 4500 in float64
 ATOL = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
@@ -218,3 +229,202 @@ def test_errors_say_what_to_do(monkeypatch):
         patch.setitem(sys.modules, "onnx", None)
         with pytest.raises(ImportError, match=r"pip install 'skbackprop\[onnx\]'"):
             to_onnx(model)
+
+
+# ------------------------------------------------------------------------------- pipelines ----
+
+
+def small(**params):
+    return MLPSoftmaxClassifier((6,), max_iter=10, learning_rate_init=0.05, random_state=0, **params)
+
+
+def assert_agrees(model, X, X_test=None, **options):
+    """Export and run; the answers are predict's. Returns the names of the inputs."""
+    pytest.importorskip("skl2onnx")
+    onnx_model = to_onnx(model, X, **options)
+    X = X if X_test is None else X_test
+    out, dtype = run(onnx_model, to_inputs(onnx_model, X)), np.dtype(options.get("dtype", "float32"))
+    # standardised features are a few units large, and so are targets
+    close = {"rtol": ATOL[dtype], "atol": ATOL[dtype]}
+    if hasattr(model, "predict_proba"):
+        assert list(out) == ["label", "probabilities"]
+        assert_array_equal(out["label"], model.predict(X))
+        assert_allclose(out["probabilities"], model.predict_proba(X), **close)
+        assert len(np.unique(out["label"])) > 1
+    else:
+        assert next(iter(out)) == "variable"
+        assert_allclose(out["variable"].ravel(), model.predict(X).ravel(), **close)
+    return [described.name for described in onnx_model.graph.input]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_pipelines_of_numbers(dtype):
+    X, y, Y, t = rows(dtype)
+    for target in (y, np.array(["a", "b", "c"])[y], y > 0, Y):
+        assert assert_agrees(make_pipeline(StandardScaler(), small()).fit(X, target), X, dtype=dtype) == ["X"]
+    for loss in ("huber", "poisson", "gaussian"):
+        regressor = MLPRegressor((6,), loss=loss, max_iter=3, random_state=0)
+        assert_agrees(make_pipeline(StandardScaler(), regressor).fit(X, t), X, dtype=dtype)
+    regressor = MLPRegressor((6,), loss="quantile", quantile=[0.2, 0.8], max_iter=3, random_state=0)
+    assert_agrees(make_pipeline(StandardScaler(), regressor).fit(X, t), X, dtype=dtype)
+    encoder = PiecewiseLinearEncoder(4, passthrough=True)
+    assert_agrees(make_pipeline(StandardScaler(), make_pipeline(encoder, small())).fit(X, y), X, dtype=dtype)
+    parts = ColumnTransformer([("as it is", "passthrough", [0, 2]), ("codes", encoder, [1, 3])])
+    assert_agrees(make_pipeline(parts, small()).fit(X, y), X, dtype=dtype)
+
+
+def test_inputs_are_known_without_rows():
+    X, y, _, _ = rows("float32")
+    assert_agrees(make_pipeline(StandardScaler(), small()).fit(X, y), None, X_test=X, target_opset=20)
+
+
+def test_around_our_estimators():
+    X, y, _, _ = rows("float32")
+    pipeline = make_pipeline(StandardScaler(), small())
+    for target in (y, np.array(["no", "yes", "yes"])[y]):
+        assert_agrees(GridSearchCV(pipeline, {"mlpsoftmaxclassifier__alpha": [0, 1]}, cv=2).fit(X, target), X)
+        for inner in (small(), pipeline, GridSearchCV(small(), {"alpha": [0, 1]}, cv=2)):
+            assert_agrees(CalibratedClassifierCV(inner, cv=2).fit(X, target), X)
+        linear = LogisticRegression()
+        assert_agrees(StackingClassifier([("ours", small()), ("linear", linear)], cv=2).fit(X, target), X)
+        assert_agrees(BaggingClassifier(small(), n_estimators=2, random_state=0).fit(X, target), X)
+    with pytest.raises(ValueError, match=r"method='isotonic'\) cannot be exported .* method='sigmoid'"):
+        to_onnx(CalibratedClassifierCV(small(), method="isotonic", cv=2).fit(X, y))
+
+
+def table(n=160):
+    """All kinds of columns, with values missing."""
+    rng = np.random.default_rng(0)
+    town = rng.choice(["Ulm", "Bonn", "Köln"], n).astype(object)
+    X = pd.DataFrame(
+        {
+            "age": np.where(rng.random(n) < 0.1, np.nan, rng.uniform(18, 90, n)),
+            "children": pd.array(np.where(np.arange(n) % 7 == 0, None, np.arange(n) % 4), dtype="Int64"),
+            "income": np.array([None if i % 9 == 0 else float(i % 5) for i in range(n)], dtype=object),
+            "town": np.where(rng.random(n) < 0.1, None, town),
+            "size": pd.Categorical(rng.choice(["S", "M", "L"], n)),
+            "member": np.arange(n) % 2 == 0,
+            "mixed": [("x", 1, None)[i % 3] for i in range(n)],
+            "street": [None if i % 40 == 0 else f"street {i % 40}" for i in range(n)],
+        }
+    )
+    return X, np.where(X["age"] > 50, "old", np.where(town == "Ulm", "ulm", "else"))
+
+
+def unseen(X):
+    """The same rows, some of them with categories that were not there before."""
+    X = X.copy()
+    X.loc[3, "town"] = "Rom"
+    X.loc[4, "street"] = "elsewhere"
+    X.loc[5, "mixed"] = 2
+    return X
+
+
+def test_a_column_transformer_with_categories():
+    X, y = table()
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    fills = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
+    columns = ColumnTransformer(
+        [
+            ("numbers", numbers, ["age", "member"]),
+            ("one hot", OneHotEncoder(handle_unknown="ignore"), ["town", "size", "member"]),
+            ("filled", fills, ["town", "street"]),
+        ]
+    )
+    X["town"] = X["town"].where(X["town"].notna(), np.nan)  # what SimpleImputer takes for missing
+    X["street"] = X["street"].where(X["street"].notna(), np.nan)
+    model = make_pipeline(columns, small()).fit(X, y)
+    assert assert_agrees(model, X, unseen(X)) == ["age", "town", "size", "member", "street"]
+    with pytest.raises(ValueError, match=r"table with named columns\. Give some rows of it as X"):
+        to_onnx(model)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_tabular_pipeline(dtype):
+    X, y = table()
+    settings = {"random_state": 0, "max_iter": 3, "weight_decay": 0.5, "dropout": 0.1, "dtype": dtype}
+    three = tabular_pipeline(max_categories=9, **settings).fit(X, y)
+    two = tabular_pipeline(max_categories=9, **settings).fit(X, y == "old")
+    few = tabular_pipeline(max_categories=40, **settings).fit(X, y)
+    before = three.predict_proba(unseen(X))
+    for model in (three, two, few):
+        # float32 also where the pipeline computes in float64: skl2onnx imputes and encodes categories in float32
+        assert assert_agrees(model, X, unseen(X)) == list(X.columns)
+    assert_array_equal(three.predict_proba(unseen(X)), before)  # the export worked on a copy
+    regressor = tabular_pipeline("regressor", max_categories=9, **settings).fit(X, np.arange(len(X)))
+    assert_agrees(regressor, X, unseen(X))
+
+
+def test_polars():
+    X, y = table()
+    text = {name: [None if value != value else value for value in X[name]] for name in ("town", "street")}
+    X = pl.DataFrame({"age": X["age"].tolist(), "member": X["member"].tolist(), **text})
+    model = tabular_pipeline(max_categories=9, random_state=0, max_iter=2, weight_decay=0.5, dropout=0.0)
+    assert_agrees(model.fit(X, y), X)
+
+
+class Odd(TransformerMixin, BaseEstimator):
+    """Nothing that skl2onnx knows."""
+
+    def fit(self, X, y=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X):
+        return X
+
+
+def test_errors_name_the_step():
+    pytest.importorskip("skl2onnx")
+    X, y, _, _ = rows("float32")
+    columns = ColumnTransformer([("rest", make_pipeline(StandardScaler(), Odd()), [0, 1])])
+    with pytest.raises(ValueError, match=r"'columntransformer > rest > odd' \(Odd\) .* has no converter"):
+        to_onnx(make_pipeline(columns, small()).fit(X, y))
+    with pytest.raises(ValueError, match=r"Step 'functiontransformer' .* it calls a Python function"):
+        to_onnx(make_pipeline(FunctionTransformer(np.tanh), small()).fit(X, y))
+    table = make_pipeline(SimpleImputer(add_indicator=True, missing_values=7), small()).fit(X, y)
+    with pytest.raises(ValueError, match=r"Step 'simpleimputer' \(SimpleImputer\) .*skl2onnx says"):
+        to_onnx(table)
+    with pytest.raises(NotFittedError):
+        to_onnx(make_pipeline(StandardScaler(), small()))
+
+
+def test_categories_that_text_cannot_tell_apart():
+    pytest.importorskip("skl2onnx")
+    X = pd.DataFrame({"town": ["", None, "Ulm"] * 20})
+    model = tabular_pipeline(random_state=0, max_iter=1, weight_decay=0.5, dropout=0.0).fit(X, [0, 1, 1] * 20)
+    with pytest.raises(ValueError, match="cannot be told apart as text"):
+        to_onnx(model, X)
+    X = np.array([["Ulm", "a"], ["Bonn", "b"]] * 20, dtype=object)
+    model = tabular_pipeline(random_state=0, max_iter=1, weight_decay=0.5, dropout=0.0).fit(X, [0, 1] * 20)
+    with pytest.raises(ValueError, match="Text and numbers do not go into one matrix"):
+        to_onnx(model, X)
+
+
+def test_rows_that_do_not_fit_the_inputs():
+    pytest.importorskip("skl2onnx")
+    X, y = table()
+    model = make_pipeline(StandardScaler(), small()).fit(X[["age", "member"]].fillna(0), y)
+    onnx_model = to_onnx(model, X[["age", "member"]])
+    with pytest.raises(ValueError, match=r"must be a DataFrame: .* columns \['age', 'member'\]"):
+        to_inputs(onnx_model, np.zeros((2, 2)))
+    with pytest.raises(ValueError, match=r"no columns \['member'\]"):
+        to_inputs(onnx_model, X[["age"]])
+
+
+def test_skl2onnx_by_itself(monkeypatch):
+    skl2onnx = pytest.importorskip("skl2onnx")
+    X, y, _, _ = rows("float32")
+    model = make_pipeline(StandardScaler(), small()).fit(X, np.array(["a", "b", "c"])[y])
+    register_skl2onnx()
+    register_skl2onnx()  # again does no harm
+    session = ort.InferenceSession(skl2onnx.to_onnx(model, X[:1], target_opset=18).SerializeToString())
+    label, probability = session.run(None, {"X": X})
+    assert_array_equal(label, model.predict(X))
+    for name, p in zip("abc", model.predict_proba(X).T, strict=True):  # its default: one dict per row
+        assert_allclose([row[name] for row in probability], p, rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="target_opset=15 is too old: skbackprop needs 18 or later"):
+        skl2onnx.to_onnx(model, X[:1], target_opset=15)
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    with pytest.raises(ImportError, match=r"skbackprop\[onnx\]"):
+        to_onnx(model, X)

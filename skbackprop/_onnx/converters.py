@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._onnx.graph import OPSET, Graph, require
-from skbackprop._onnx.outputs import graph_of
+from skbackprop._onnx.graph import ML_OPSET, OPSET, Graph, require
+from skbackprop._onnx.outputs import codes_of_text, graph_of
 from skbackprop._regressor import MLPRegressor
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
@@ -74,9 +74,15 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     model, is_mlp = operator.raw_operator, isinstance(operator.raw_operator, MLPSoftmaxClassifier)
     g = _graph(operator, is_mlp and container.get_options(model, {"raw_scores": False})["raw_scores"])
     names = {out.name: variable.full_name for out, variable in zip(g.outputs, operator.outputs, strict=True)}
-    names[g.input] = _joined(scope, operator, container, g)
+    names[g.input] = _joined(scope, operator, container, g.kind)
+    _add(scope, container, g, names)
+
+
+def _add(scope: Any, container: Any, g: Graph, names: dict[str, str]) -> None:
+    """Put a graph's constants and nodes into the whole one, under new names but for those given."""
     for tensor in g.constants:
-        tensor.name = names[tensor.name] = scope.get_unique_variable_name(tensor.name)
+        names[tensor.name] = scope.get_unique_variable_name(tensor.name)
+        tensor.name = names[tensor.name]
         container.initializers.append(tensor)
     for node in g.nodes:
         for result in node.output:
@@ -86,18 +92,34 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
             [names[value] for value in ends] for ends in (node.input, node.output)
         )
         container.nodes.append(node)
-    container.node_domain_version_pair_sets.add(("", OPSET))
+    container.node_domain_version_pair_sets |= {("", OPSET), ("ai.onnx.ml", ML_OPSET)}
 
 
-def _joined(scope: Any, operator: Any, container: Any, g: Graph) -> str:
-    """One matrix of the graph's dtype from the inputs, which may be one per column."""
+def _joined(scope: Any, operator: Any, container: Any, kind: int) -> str:
+    """One matrix of ONNX's type kind from the inputs, which may be one per column."""
     columns = []
     for variable in operator.inputs:
         columns.append(scope.get_unique_variable_name("cast"))
         name = scope.get_unique_operator_name("Cast")
-        container.add_node("Cast", [variable.full_name], [columns[-1]], to=g.float, name=name)
+        container.add_node("Cast", [variable.full_name], [columns[-1]], to=kind, name=name)
     if len(columns) == 1:
         return columns[0]
     joined, name = scope.get_unique_variable_name("joined"), scope.get_unique_operator_name("Concat")
     container.add_node("Concat", columns, [joined], axis=1, name=name)
     return joined
+
+
+def convert_target_encoder(scope: Any, operator: Any, container: Any) -> None:
+    """Put sklearn.preprocessing.TargetEncoder into the graph, also for several classes, which skl2onnx does not."""
+    g = codes_of_text(operator.raw_operator)
+    names = {
+        g.input: _joined(scope, operator, container, g.kind),
+        g.outputs[0].name: operator.outputs[0].full_name,
+    }
+    _add(scope, container, g, names)
+
+
+def set_types_of_target_encoder(operator: Any) -> None:
+    """Tell type and shape of its output."""
+    types = require("skl2onnx.common.data_types")
+    operator.outputs[0].type = types.FloatTensorType([None, len(operator.raw_operator.encodings_)])

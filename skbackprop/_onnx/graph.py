@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+ML_OPSET = 3  # of ai.onnx.ml, the part of ONNX that encodes categories
 OPSET = 18  # the oldest that will do: from here on the reductions take their axes as an input
 
 
@@ -24,12 +25,13 @@ def require(package: str) -> Any:
 class Graph:
     """Nodes and constants in the order in which they were added; values go by their names."""
 
-    def __init__(self, dtype: Any, n_inputs: int):
+    def __init__(self, dtype: Any, n_inputs: int, input_dtype: Any = None):
         self.helper: Any = require("onnx").helper
         self.dtype = np.dtype(dtype)
-        self.float = self._kind(self.dtype)
         self.input = "X"
-        self.inputs = [self._described(self.input, self.dtype, [None, n_inputs])]
+        input_dtype = self.dtype if input_dtype is None else np.dtype(input_dtype)
+        self.kind = self._kind(input_dtype)  # of the input, by ONNX's number
+        self.inputs = [self._described(self.input, input_dtype, [None, n_inputs])]
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.outputs: list[Any] = []

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from skbackprop._onnx.graph import require
-from skbackprop.tabular import NUMBERS, is_missing
+from skbackprop._onnx.text import as_text
+from skbackprop.tabular import NUMBERS, is_missing, is_number
 
 
 def input_types(model: Any, X: Any, dtype: Any, text: set[Any]) -> list[tuple[str, Any]]:
@@ -41,14 +42,11 @@ def columns_of(X: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def is_numeric(column: Any) -> bool:
-    """Tell whether a column holds numbers or booleans."""
+    """Tell whether a column holds numbers or booleans, be it as objects."""
     dtype = str(column.dtype).lower()
+    if dtype == "object":
+        return all(is_number(value) or is_missing(value) for value in column)
     return bool(NUMBERS.match(dtype)) or dtype.startswith("bool")
-
-
-def as_text(value: Any) -> str:
-    """Categories are strings in ONNX, missing ones the empty string."""
-    return "" if is_missing(value) else str(value)
 
 
 def feeds(onnx_model: Any, X: Any) -> dict[str, Any]:

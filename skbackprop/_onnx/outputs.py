@@ -141,3 +141,24 @@ def graph_of(model: Any, dtype: Any = None, raw_scores: bool = False) -> Graph:
     g.raw_scores = raw_scores
     (_network if is_network else _codes)(g, model)
     return g
+
+
+def codes_of_text(encoder: Any) -> Graph:
+    """Graph of a TargetEncoder of text: each column's number of the category picks a row of a table."""
+    g = Graph(np.float32, len(encoder.categories_), input_dtype=object)
+    unknown, codes = np.atleast_1d(encoder.target_mean_), []
+    for j, known in enumerate(encoder.categories_):
+        columns = encoder.encodings_[j * len(unknown) : (j + 1) * len(unknown)]
+        table = np.vstack([np.stack(columns, axis=1), unknown])
+        text = g("Gather", g.input, g.integers(j), axis=1)
+        number = g(
+            "LabelEncoder",
+            text,
+            domain="ai.onnx.ml",
+            keys_strings=[str(category) for category in known],
+            values_int64s=range(len(known)),
+            default_int64=len(known),
+        )
+        codes.append(g("Gather", g.constant(table), number, axis=0))
+    g.output("variable", g("Concat", *codes, axis=1), [len(encoder.encodings_)])
+    return g

@@ -6,58 +6,87 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 from sklearn.base import is_classifier
-from sklearn.compose import ColumnTransformer
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, TargetEncoder
 
-from skbackprop._onnx.converters import register
-from skbackprop._onnx.graph import require
-from skbackprop._onnx.inputs import as_text, input_types
-from skbackprop.tabular import plain_categories
+from skbackprop._classifier import MLPSoftmaxClassifier
+from skbackprop._onnx.converters import convert_target_encoder, register, set_types_of_target_encoder
+from skbackprop._onnx.graph import ML_OPSET, require
+from skbackprop._onnx.inputs import input_types
+from skbackprop._onnx.text import parts, take_text, text_columns
 
 
 def convert(model: Any, X: Any, dtype: Any, opset: int, name: str) -> Any:
     """Export any fitted model of scikit-learn that skl2onnx has converters for."""
     skl2onnx = require("skl2onnx")
     register()
-    model, text = _with_text(model)
-    types = input_types(model, X, dtype, text)
-    _check_steps(model, type(model).__name__)
-    final = model
-    while isinstance(final, Pipeline):
-        final = final.steps[-1][1]
+    types = input_types(model, X, dtype, text_columns(model))
+    model = copy.deepcopy(model)
+    take_text(model)
+    _check_steps(model, ())
+    options = _options(model)
 
     def export(part: Any) -> Any:
-        options = {id(final): {"zipmap": False}} if part is model and is_classifier(final) else None
-        opsets = {"": opset, "ai.onnx.ml": ML_OPSET}
-        return skl2onnx.to_onnx(part, initial_types=types, target_opset=opsets, options=options, name=name)
+        return skl2onnx.convert_sklearn(
+            part,
+            name=name,
+            initial_types=types,
+            target_opset={"": opset, "ai.onnx.ml": ML_OPSET},
+            custom_conversion_functions={TargetEncoder: convert_target_encoder},
+            custom_shape_calculators={TargetEncoder: set_types_of_target_encoder},
+            options=options if part is model else None,
+        )
 
     try:
         onnx_model = export(model)
     except Exception as error:
         step = _first_that_fails(model, export)
         raise ValueError(f"{step} cannot be exported to ONNX. skl2onnx says: {error}") from error
+    for used in onnx_model.opset_import:
+        if used.domain == "":
+            used.version = opset
     _drop_idle_inputs(onnx_model.graph)
     require("onnx.checker").check_model(onnx_model, full_check=True)
     return onnx_model
 
 
-ML_OPSET = 3  # of ai.onnx.ml, the part of ONNX that encodes categories
+def _options(model: Any) -> dict[int, dict[str, bool]]:
+    """Options of skl2onnx: probabilities as a matrix; and logits where these are what is calibrated.
+
+    skl2onnx asks a Pipeline for them, which does not pass it on.
+    """
+    options = {id(_last(model)): {"zipmap": False}} if is_classifier(model) else {}
+    for part in parts(model):
+        if isinstance(part, CalibratedClassifierCV) and part.method != "sigmoid":
+            raise ValueError(
+                f"CalibratedClassifierCV(method={part.method!r}) cannot be exported to ONNX: skl2onnx rounds its curve "
+                "to steps. Calibrate with method='sigmoid'."
+            )
+        for calibrated in getattr(part, "calibrated_classifiers_", ()):
+            if isinstance(last := _last(calibrated.estimator), MLPSoftmaxClassifier):
+                options[id(last)] = {"zipmap": False, "raw_scores": True}
+    return options
+
+
+def _last(model: Any) -> Any:
+    """What stands at the end of Pipelines and searches."""
+    while isinstance(model, Pipeline) or hasattr(model, "best_estimator_"):
+        model = model.steps[-1][1] if isinstance(model, Pipeline) else model.best_estimator_
+    return model
 
 
 def _first_that_fails(model: Any, export: Any) -> str:
     """Name the first step of a Pipeline with which it cannot be exported, or the model."""
-    if isinstance(model, Pipeline):
-        for n, (name, step) in enumerate(model.steps[:-1], start=1):
-            try:
-                export(Pipeline(model.steps[:n]))
-            except Exception:
-                return f"Step {name!r} ({type(step).__name__})"
-        name, step = model.steps[-1]
-        return f"Step {name!r} ({type(step).__name__})"
-    return type(model).__name__
+    if not isinstance(model, Pipeline):
+        return _named("", model)
+    for n in range(1, len(model.steps)):
+        try:
+            export(Pipeline(model.steps[:n]))
+        except Exception:
+            return _named(*model.steps[n - 1])
+    return _named(*model.steps[-1])
 
 
 def _children(model: Any) -> Iterator[tuple[str, Any]]:
@@ -68,23 +97,27 @@ def _children(model: Any) -> Iterator[tuple[str, Any]]:
             yield name, part
 
 
-def _check_steps(model: Any, path: str) -> None:
+def _check_steps(model: Any, path: tuple[str, ...]) -> None:
     """Raise for a step without a converter, naming it."""
-    skl2onnx, has_children = require("skl2onnx"), False
-    for name, part in _children(model):
-        has_children = True
-        _check_steps(part, f"{path} > {name}")
-    if has_children:
+    children = list(_children(model))
+    for name, part in children:
+        _check_steps(part, (*path, name))
+    if children:
         return
+    reason = ""
     try:
-        skl2onnx.get_model_alias(type(model))
+        require("skl2onnx").get_model_alias(type(model))
     except RuntimeError:
-        reason = "skl2onnx has no converter for it; register one by skl2onnx.update_registered_converter"
-    else:
-        if not isinstance(model, FunctionTransformer) or model.func is None:
-            return
+        reason = "skl2onnx has no converter for it. Register one by skl2onnx.update_registered_converter"
+    if isinstance(model, FunctionTransformer) and model.func is not None:
         reason = "it calls a Python function"
-    raise ValueError(f"Step {path} ({type(model).__name__}) cannot be exported to ONNX: {reason}.")
+    if reason:
+        raise ValueError(f"{_named(' > '.join(path), model)} cannot be exported to ONNX: {reason}.")
+
+
+def _named(path: str, model: Any) -> str:
+    kind = type(model).__name__
+    return f"Step {path!r} ({kind})" if path else kind
 
 
 def _drop_idle_inputs(graph: Any) -> None:
@@ -92,40 +125,3 @@ def _drop_idle_inputs(graph: Any) -> None:
     used = {name for node in graph.node for name in node.input}
     for described in [described for described in graph.input if described.name not in used]:
         graph.input.remove(described)
-
-
-def _with_text(model: Any) -> tuple[Any, set[Any]]:
-    """Put encoders of text in place of `plain_categories` and the encoders behind it; tell their columns."""
-    if isinstance(model, Pipeline):
-        steps, text = [(name, *_with_text(step)) for name, step in model.steps], set()
-        for _, _, columns in steps:
-            text |= columns
-        model = copy.copy(model)
-        model.steps = [(name, step) for name, step, _ in steps]
-        first = model.steps[0][1]
-        if isinstance(first, FunctionTransformer) and first.func is plain_categories:
-            name, encoder = model.steps[1]
-            model.steps = [(name, _text_encoder(encoder)), *model.steps[2:]]
-            text = {ALL}
-    elif isinstance(model, ColumnTransformer):
-        text, transformers = set(), []
-        for name, part, columns in model.transformers_:
-            part, inside = _with_text(part)
-            text |= set(columns) if inside else set()
-            transformers.append((name, part, columns))
-        model = copy.copy(model)
-        model.transformers_ = transformers
-    else:
-        text = set()
-    return model, text
-
-
-ALL = object()  # columns that a step gets
-
-
-def _text_encoder(encoder: Any) -> Any:
-    encoder = copy.copy(encoder)
-    encoder.categories_ = [
-        np.array([as_text(c) for c in known], dtype=object) for known in encoder.categories_
-    ]
-    return encoder

@@ -1,0 +1,73 @@
+"""Categories as text: ONNX knows neither missing values nor columns of several types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from skbackprop._estimator import BaseMLP
+from skbackprop.tabular import is_missing, plain_categories
+
+
+def as_text(value: Any) -> str:
+    """Text of a category; that of a missing one is empty."""
+    return "" if is_missing(value) else str(value)
+
+
+def text_columns(model: Any) -> set[Any]:
+    """Columns that go through `plain_categories`: as text, whatever their type."""
+    text: set[Any] = set()
+    for part in parts(model):
+        if isinstance(part, ColumnTransformer):
+            for _, encoder, columns in part.transformers_:
+                if isinstance(encoder, Pipeline) and _is_plain(encoder.steps[0][1]):
+                    text |= set(columns)
+    return text
+
+
+def take_text(model: Any) -> None:
+    """Make every encoder and imputer inside the model expect text where it was fitted to objects."""
+    for part in parts(model):
+        if _is_plain(part):
+            part.func = None
+        if isinstance(part, SimpleImputer) and getattr(part, "statistics_", np.zeros(0)).dtype == object:
+            part.missing_values = ""
+        if hasattr(part, "categories_"):
+            part.categories_ = [_text_categories(known) for known in part.categories_]
+
+
+def _text_categories(known: Any) -> Any:
+    if known.dtype != object:
+        return known
+    text = [as_text(category) for category in known]
+    if len(set(text)) < len(text):
+        raise ValueError(
+            f"The categories {known.tolist()} cannot be told apart as text, in which missing ones are empty. Rename "
+            "them."
+        )
+    return np.array(text, dtype=object)
+
+
+def _is_plain(part: Any) -> bool:
+    return isinstance(part, FunctionTransformer) and part.func is plain_categories
+
+
+def parts(value: Any) -> Iterator[Any]:
+    """Estimators inside a value, in their lists, tuples, dicts and attributes, itself included."""
+    if isinstance(value, dict):
+        inside = list(value.values())
+    elif isinstance(value, list | tuple):
+        inside = list(value)
+    elif hasattr(value, "__dict__") and type(value).__module__.startswith(("sklearn.", "skbackprop.")):
+        yield value
+        inside = [] if isinstance(value, BaseMLP) else list(vars(value).values())
+    else:
+        inside = []
+    for part in inside:
+        yield from parts(part)
