@@ -67,7 +67,7 @@ def to_onnx(model, X=None, *, dtype=None, target_opset=OPSET, name=None) -> Any:
       the one target, or come as a third axis if y had two. With ``loss='gaussian'`` also "std".
 
     Labels that are booleans or floats come out as int64. What `predict` checks, such as that X is finite, the
-    graph does not. A probability may underflow to 0.
+    graph does not. A probability may underflow to 0, and where two agree but for rounding the label may be the other.
 
     Examples
     --------

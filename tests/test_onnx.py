@@ -425,6 +425,11 @@ def test_skl2onnx_by_itself(monkeypatch):
         assert_allclose([row[name] for row in probability], p, rtol=0, atol=1e-5)
     with pytest.raises(ValueError, match="target_opset=15 is too old: skbackprop needs 18 or later"):
         skl2onnx.to_onnx(model, X[:1], target_opset=15)
+    two = small().fit(X, y > 0)
+    options = {"zipmap": False, "raw_scores": True}
+    scores = run(skl2onnx.to_onnx(two, X[:1], target_opset=18, options=options), X)["probabilities"]
+    decision = two.decision_function(X)
+    assert_allclose(scores, np.stack([-decision, decision], axis=1), rtol=1e-5, atol=1e-5)
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     with pytest.raises(ImportError, match=r"skbackprop\[onnx\]"):
         to_onnx(model, X)
