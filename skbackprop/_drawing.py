@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ import numpy as np
 STYLES: dict[str, Any] = {"training": "-", "validation": "--"}  # told apart in black and white too
 BEST: dict[str, Any] = {"marker": "o", "markersize": 7.0, "markeredgecolor": "white", "linestyle": "none"}
 NEUTRAL = "0.3"  # the colour of what is said of all estimators
-LEGEND_COLUMNS = 3
 LOG_RATIO = 30.0  # of the largest to the smallest loss, beyond which their axis is logarithmic
+WRAP = 12  # letters in a line of a panel's label, as panels are low
 PANEL = 0.35  # height of a panel, as a share of the axes with the losses
 
 
@@ -41,9 +42,9 @@ def divide(ax: Any, labels: list[str]) -> list[Any]:
         )
     grid = place.subgridspec(1 + len(labels), 1, height_ratios=[1.0] + [PANEL] * len(labels))
     ax.set_subplotspec(grid[0])
-    panels = [
-        ax.figure.add_subplot(grid[i], sharex=ax, ylabel=text) for i, text in enumerate(labels, start=1)
-    ]
+    panels = [ax.figure.add_subplot(grid[i + 1], sharex=ax) for i in range(len(labels))]
+    for panel, text in zip(panels, labels, strict=True):
+        panel.set_ylabel(fill(text, WRAP))
     for upper in [ax, *panels[:-1]]:
         upper.tick_params(labelbottom=False)
     return panels
@@ -116,6 +117,9 @@ def add_legend(
     """Tell estimators by their colours and curves by their styles, after what the legend of the axes told before."""
     from matplotlib.lines import Line2D
 
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "frameon": False}
+    place |= {"ncols": 3, "columnspacing": 1.5} | legend_kwargs
+    n_columns = place["ncols"]
     kinds = [("training", training[0])]
     kinds += [("validation", line) for line in validation if line is not None][:1]
     blank, entries, before = (Line2D([], [], linestyle="none"), ""), [], ax.get_legend()
@@ -127,13 +131,12 @@ def add_legend(
         entries += [(line, prefix + kind) for kind, line in kinds]
     else:
         entries += zip(training, name or [""] * len(training), strict=True)
-        entries += [blank] * (-len(entries) % LEGEND_COLUMNS)
+        entries += [blank] * (-len(entries) % n_columns)
         entries += [(Line2D([], [], color=NEUTRAL, linestyle=STYLES[kind]), kind) for kind, _ in kinds]
     if best:
         color = best[0].get_color() if len(training) == 1 and before is None else NEUTRAL
         entries.append((Line2D([], [], color=color, **BEST), "best epoch"))
-    if len(entries) > LEGEND_COLUMNS:  # a legend fills its columns one after the other; we want rows
-        entries += [blank] * (-len(entries) % LEGEND_COLUMNS)
-        entries = [entry for column in range(LEGEND_COLUMNS) for entry in entries[column::LEGEND_COLUMNS]]
-    place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": LEGEND_COLUMNS, "frameon": False}
-    ax.legend(*zip(*entries, strict=True), **place | legend_kwargs)
+    if len(entries) > n_columns:  # a legend fills its columns one after the other; we want rows
+        entries += [blank] * (-len(entries) % n_columns)
+        entries = [entry for column in range(n_columns) for entry in entries[column::n_columns]]
+    ax.legend(*zip(*entries, strict=True), **place)

@@ -62,7 +62,7 @@ def test_one_estimator_with_everything(scored):
     ]
     assert texts(display) == ["training", "validation", "best epoch"]
     assert display.ax_.get_ylabel() == "Cross entropy loss"
-    assert display.score_ax_.get_ylabel() == "Negative brier score"
+    assert display.score_ax_.get_ylabel() == "Negative\nbrier score"
     assert display.learning_rate_ax_.get_xlabel() == "Epoch"
     assert display.figure_ is display.ax_.figure
 
@@ -157,6 +157,8 @@ def test_the_users_wishes_come_last(scored):
     for line in (display.lines_[0], display.validation_lines_[0]):
         assert (line.get_linewidth(), line.get_color()) == (3.0, "black")
     assert display.ax_.get_legend().get_title().get_text() == "digits"
+    display = LossCurveDisplay.from_estimator([scored, scored], name=["a", "b"], legend_kwargs={"ncols": 2})
+    assert texts(display) == ["a", "training", "best epoch", "b", "validation"]  # still row by row
     display = LossCurveDisplay.from_estimator([scored, scored], curve_kwargs=[{"alpha": 0.5}, None])
     assert [line.get_alpha() for line in display.lines_] == [0.5, None]
 
