@@ -223,12 +223,12 @@ def plain_categories(X: Any) -> Any:
     """Categories as texts, missing ones as None. A value's text does not depend on the values beside it."""
     plain = np.empty(X.shape, dtype=object)
     for j, (key, column) in enumerate(_columns(X)):
-        texts = {value: _text(value) for value in _different_values(key, column)}
+        texts = {value: text_of(value) for value in _different_values(key, column)}
         plain[:, j] = [texts.get(value) for value in column]
     return plain
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     """1, 1.0 and "1" are one category, as they may change into each other where a value is missing."""
     return str(int(value)) if is_number(value) and value == value // 1 else str(value)
 

@@ -12,12 +12,12 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skbackprop._estimator import BaseMLP
-from skbackprop.tabular import is_missing, plain_categories
+from skbackprop.tabular import is_missing, plain_categories, plain_numbers, text_of
 
 
 def as_text(value: Any) -> str:
     """Text of a category; that of a missing one is empty."""
-    return "" if is_missing(value) else str(value)
+    return "" if is_missing(value) else text_of(value)
 
 
 def text_columns(model: Any) -> set[Any]:
@@ -34,8 +34,8 @@ def text_columns(model: Any) -> set[Any]:
 def take_text(model: Any) -> None:
     """Make every encoder and imputer inside the model expect text where it was fitted to objects."""
     for part in parts(model):
-        if _is_plain(part):
-            part.func = None
+        if isinstance(part, FunctionTransformer) and part.func in (plain_categories, plain_numbers):
+            part.func = None  # the exported model is given texts and floats
         if isinstance(part, SimpleImputer) and getattr(part, "statistics_", np.zeros(0)).dtype == object:
             part.missing_values = ""
         if hasattr(part, "categories_"):
