@@ -39,6 +39,7 @@ from skbackprop._nn.network import Network, Objective, Parameters, flatten
 from skbackprop._nn.optimizers import Optimizer
 from skbackprop._nn.schedules import SCHEDULES
 from skbackprop._types import Data
+from skbackprop.persistence import Persistent
 
 FLOATS = {"auto": (np.float64, np.float32), "float32": np.float32, "float64": np.float64}
 
@@ -93,7 +94,7 @@ class Sample:
         return Sample(self.X[rows], self.y[rows], weights)
 
 
-class BaseMLP(CallbackSupportMixin, DocLinkMixin, BaseEstimator, ABC):
+class BaseMLP(CallbackSupportMixin, Persistent, DocLinkMixin, BaseEstimator, ABC):
     """The multi-layer perceptron behind the classifier and the regressor."""
 
     # ------------------------------------------------------------------- left to the heirs ----
@@ -199,6 +200,7 @@ class BaseMLP(CallbackSupportMixin, DocLinkMixin, BaseEstimator, ABC):
             validation.warn_exhausted()
             return self
         progress = copy.deepcopy(progress)
+        progress.rng = check_random_state(progress.rng)
         sample = trial._read(X, y, sample_weight, reset=first)
         trial._learn_targets(sample, classes, first=first)
         held_out = trial._read_validation(X_val, y_val, sample_weight_val)

@@ -15,11 +15,12 @@ from sklearn.utils.validation import check_is_fitted
 from skbackprop._documentation import DocLinkMixin
 from skbackprop._fit import validation
 from skbackprop._types import Data
+from skbackprop.persistence import Persistent
 
 __all__ = ["PiecewiseLinearEncoder"]
 
 
-class PiecewiseLinearEncoder(TransformerMixin, DocLinkMixin, BaseEstimator):
+class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEstimator):
     """Encode each feature by how far it has come through each of its bins.
 
     The range of a feature is cut at quantiles of the training rows into bins. For a bin from `lo` to `hi` the code is

@@ -49,7 +49,7 @@ class Plan:
 class Progress:
     """What a later partial_fit needs of all training so far."""
 
-    rng: Any
+    rng: Any  # a RandomState, or its seed
     history: History = field(default_factory=History)
     patience: Patience | None = None  # None: starts with the next call
     best: Best = field(default_factory=Best)
@@ -67,6 +67,7 @@ class Progress:
         """Drop what only partial_fit's next call could use: a later call starts these anew."""
         self.patience, self.best, self.state = None, Best(), None
         self.steps, self.total_steps, self.plateau_factor = 0, 0, 1.0
+        self.rng = int(self.rng.randint(2**31))  # a seed is lighter to keep than a generator
 
 
 @dataclass
