@@ -33,6 +33,7 @@ from skbackprop._fit.settings import Settings, settle
 from skbackprop._fit.stopping import Best, Monitor, Patience
 from skbackprop._fit.targets import constant_loss, mean_loss
 from skbackprop._fit.training import Diverged, Outcome, Plan, Progress, train
+from skbackprop._neighbours import Convertible
 from skbackprop._nn.initializers import initialize
 from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._nn.network import Network, Objective, Parameters, flatten
@@ -94,7 +95,7 @@ class Sample:
         return Sample(self.X[rows], self.y[rows], weights)
 
 
-class BaseMLP(CallbackSupportMixin, Persistent, DocLinkMixin, BaseEstimator, ABC):
+class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseEstimator, ABC):
     """The multi-layer perceptron behind the classifier and the regressor."""
 
     # ------------------------------------------------------------------- left to the heirs ----

@@ -1,0 +1,161 @@
+"""To and from the neighbours: scikit-learn's multi-layer perceptron and torch's modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_classifier
+from sklearn.utils.validation import check_is_fitted
+
+from skbackprop._engines.members import member
+from skbackprop._nn.losses import LOSSES
+from skbackprop._nn.network import Parameters
+
+
+class Convertible:
+    """The conversions, as methods of the estimators."""
+
+    def to_sklearn(self):
+        """Make a fitted MLP of scikit-learn that predicts the same.
+
+        The input scale, target scales, and, for regression, members become part of its weights; two classes,
+        two units here, one there. Parameters for later training that it has too are passed on, `alpha` as
+        ``alpha * batch_size / n_samples``; where it has no counterpart (solver, schedule, loss) its default stands.
+
+        Returns
+        -------
+        model : sklearn.neural_network.MLPClassifier or sklearn.neural_network.MLPRegressor
+            For loss='gaussian' it predicts the mean alone; one target is always predicted as 1-D. Members become a
+            network that is as many times as wide.
+
+        Raises
+        ------
+        ValueError
+            If no MLP of scikit-learn predicts the same. It needs one activation for all hidden layers, among
+            'identity', 'logistic', 'tanh' and 'relu'; at least two classes; a single quantile; and one member, but for
+            regression with an identity link.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skbackprop import MLPSoftmaxClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = MLPSoftmaxClassifier((10,), "tanh", random_state=0).fit(X, y)
+        >>> theirs = model.to_sklearn()
+        >>> type(theirs)
+        <class 'sklearn.neural_network._multilayer_perceptron.MLPClassifier'>
+        >>> bool(abs(model.predict_proba(X) - theirs.predict_proba(X)).max() < 1e-12)
+        True
+        """
+        from skbackprop._sklearn import to_sklearn  # here, as its import takes long
+
+        return to_sklearn(self)
+
+    @classmethod
+    def from_sklearn(cls, model):
+        """Make a fitted estimator that predicts the same as a fitted MLP of scikit-learn.
+
+        It can go on from there: `partial_fit`, or `fit` with ``warm_start=True``; the optimizer starts with an empty
+        memory. Parameters are translated, so that training means the same: `alpha` becomes ``alpha * n_samples /
+        batch_size`` for minibatch solvers, whose penalty scikit-learn divides by the batch's rows; the learning rate
+        stays constant but for 'sgd'; targets are not scaled; early stopping watches accuracy or R^2, as there.
+
+        Parameters
+        ----------
+        model : sklearn.neural_network.MLPClassifier or sklearn.neural_network.MLPRegressor
+            Fitted; it is left as it is.
+
+        Returns
+        -------
+        estimator : MLPSoftmaxClassifier or MLPRegressor
+            An estimator of this class.
+
+        Raises
+        ------
+        TypeError
+            If the model is not scikit-learn's counterpart of this class.
+        NotFittedError
+            If it is not fitted.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sklearn.neural_network import MLPClassifier
+        >>> from skbackprop import MLPSoftmaxClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> theirs = MLPClassifier((10,), solver="sgd", tol=0.01, random_state=0).fit(X, y)
+        >>> ours = MLPSoftmaxClassifier.from_sklearn(theirs)
+        >>> bool(abs(ours.predict_proba(X) - theirs.predict_proba(X)).max() < 1e-12)
+        True
+        >>> ours.partial_fit(X, y).n_iter_ == theirs.n_iter_ + 1
+        True
+        """
+        from skbackprop._sklearn import from_sklearn
+
+        return from_sklearn(cls, model)
+
+    def to_torch(self):
+        """Make a torch module that computes the same.
+
+        Its parameters have the dtype of `coefs_`, its inputs must have it too, and its device is the CPU. There is no
+        dropout in it. Input scale, members' factors and target scales are part of its weights, so it can be trained on
+        in the units of y.
+
+        Returns
+        -------
+        module : torch.nn.Sequential
+            It maps inputs (n_samples, n_features). For a classifier to logits (n_samples, n_classes), of which softmax
+            makes `predict_proba`, or, for multilabel targets, the logistic function. For a regressor to what `predict`
+            gives, in its shape and units; with loss='gaussian' to the means and, behind them, the standard deviations,
+            (n_samples, 2 * n_targets).
+
+        Raises
+        ------
+        ImportError
+            If torch is not installed.
+        ValueError
+            If torch has no module for an activation.
+
+        Examples
+        --------
+        The same probabilities, and on to torch's own formats::
+
+            module = classifier.to_torch()
+            p = torch.softmax(module(torch.tensor(X)), dim=1)
+            program = torch.export.export(module, (torch.tensor(X),))
+        """
+        from skbackprop._torch import to_torch  # here, as it imports torch
+
+        return to_torch(self)
+
+
+def effective_layers(model: Any) -> list[Parameters]:
+    """W[1..H] and b[1..H] that each member acts with, the last layer of a regressor in the units of y.
+
+    For the link exp that is before the link, for gaussian the logarithm of the variance.
+    """
+    check_is_fitted(model)
+    network = model._network
+    P = Parameters(np, network, model._theta())
+    nets = [member(network, P, j) for j in range(network.n_members)]
+    if not is_classifier(model):
+        for net in nets:
+            net.W, net.b = list(net.W), list(net.b)
+            W, b = _in_units(network.loss, net.W[-1], net.b[-1], model.target_shift_, model.target_scale_)
+            net.W[-1], net.b[-1] = W.astype(P.theta.dtype), b.astype(P.theta.dtype)
+    return nets
+
+
+def _in_units(loss: str, W: Any, b: Any, shift: Any, scale: Any) -> tuple[Any, Any]:
+    """Fold y = shift + scale * (what the network learned) into the last layer."""
+    if LOSSES[loss].link == "exp":  # which is never shifted
+        return W, b + np.log(scale)
+    n = len(scale)
+    if loss == "gaussian":
+        scaled = np.concatenate([scale * b[:n] + shift, b[n:] + 2.0 * np.log(scale)])
+        return np.hstack([W[:, :n] * scale, W[:, n:]]), scaled
+    scale, shift = (
+        np.repeat(x, len(b) // n) for x in (scale, shift)
+    )  # each target's quantiles stand together
+    return W * scale, b * scale + shift

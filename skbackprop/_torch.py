@@ -1,0 +1,156 @@
+"""A fitted network as a module of torch."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from typing import Any
+
+from sklearn.base import is_classifier
+
+from skbackprop._neighbours import effective_layers
+from skbackprop._nn.activations import LEAKY_SLOPE
+from skbackprop._nn.losses import LOSSES
+
+torch: Any
+try:
+    torch = importlib.import_module("torch")
+except ImportError:  # an optional package; to_torch says so
+    torch = None
+Module: Any = object if torch is None else torch.nn.Module
+
+# names and arguments in torch.nn; softplus is linear there from a threshold on, at which float64 tells no difference
+ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "identity": ("Identity", {}),
+    "logistic": ("Sigmoid", {}),
+    "tanh": ("Tanh", {}),
+    "relu": ("ReLU", {}),
+    "leaky_relu": ("LeakyReLU", {"negative_slope": LEAKY_SLOPE}),
+    "elu": ("ELU", {}),
+    "selu": ("SELU", {}),
+    "gelu": ("GELU", {}),
+    "silu": ("SiLU", {}),
+    "mish": ("Mish", {}),
+    "softplus": ("Softplus", {"threshold": 40.0}),
+    "softmax": ("Softmax", {"dim": 1}),
+}
+
+
+class Exp(Module):
+    """The link exp."""
+
+    def forward(self, v):
+        """e^v."""
+        return torch.exp(v)
+
+
+class MeanAndDeviation(Module):
+    """From means and logarithms of variances to means and standard deviations."""
+
+    def forward(self, v):
+        """The second half of the columns is changed."""
+        m, s = torch.chunk(v, 2, dim=1)
+        return torch.cat([m, torch.exp(0.5 * s)], dim=1)
+
+
+class Sort(Module):
+    """Quantiles that never cross."""
+
+    def forward(self, v):
+        """Sort along the last axis."""
+        return torch.sort(v, dim=-1).values
+
+
+class Members(Module):
+    """The mean of members' predictions, as the logits of it where members give logits."""
+
+    def __init__(self, members: list[Any], kind: str):
+        super().__init__()
+        self.members, self.kind = torch.nn.ModuleList(members), kind
+
+    def forward(self, X):
+        """What the members make of X, pooled."""
+        return POOLS[self.kind](torch.stack([net(X) for net in self.members]))
+
+
+def _softmax_pool(v):
+    """Ln of the mean posterior."""
+    return torch.logsumexp(torch.log_softmax(v, dim=2), dim=0) - math.log(len(v))
+
+
+def _logistic_pool(v):
+    """ln(p / (1 - p)) of the mean p."""
+    log_sigmoid = torch.nn.functional.logsigmoid
+    return torch.logsumexp(log_sigmoid(v), dim=0) - torch.logsumexp(log_sigmoid(-v), dim=0)
+
+
+def _gaussian_pool(v):
+    """Mean and standard deviation of the equal mixture."""
+    m, std = torch.chunk(v, 2, dim=2)
+    mean = torch.mean(m, dim=0)
+    return torch.cat([mean, torch.sqrt(torch.mean(std**2 + (m - mean) ** 2, dim=0))], dim=1)
+
+
+POOLS = {
+    "softmax": _softmax_pool,
+    "logistic": _logistic_pool,
+    "gaussian": _gaussian_pool,
+    "mean": lambda y: torch.mean(y, dim=0),
+}
+
+
+def to_torch(model: Any) -> Any:
+    """Make a torch.nn.Sequential of a fitted estimator; see the estimators' method."""
+    if torch is None:
+        raise ImportError("to_torch needs torch: pip install 'skbackprop[torch]'.")
+    layers, network = effective_layers(model), model._network
+    nets = [_stack(network, P, _head(network.loss)) for P in layers]
+    kind = "gaussian" if network.loss == "gaussian" else LOSSES[network.loss].link
+    pool = kind if kind in POOLS else "mean"
+    body = list(nets[0]) if len(nets) == 1 else [Members(nets, pool)]
+    tail = [] if is_classifier(model) else _tail(model)
+    return torch.nn.Sequential(*body, *tail)
+
+
+def _stack(network: Any, P: Any, head: list[Any]) -> Any:
+    """The layers of one member."""
+    modules: list[Any] = []
+    for h in range(1, network.n_layers + 1):
+        linear = torch.nn.utils.skip_init(torch.nn.Linear, *P.W[h].shape, dtype=_dtype(P.W[h]))
+        with torch.no_grad():
+            linear.weight.copy_(torch.tensor(P.W[h].T.copy()))
+            linear.bias.copy_(torch.tensor(P.b[h].copy()))
+        modules.append(linear)
+        if h < network.n_layers:
+            modules.append(_activation(network.activations[h - 1]))
+    return torch.nn.Sequential(*modules, *head)
+
+
+def _dtype(array: Any) -> Any:
+    return torch.float64 if array.dtype == "float64" else torch.float32
+
+
+def _activation(name: str) -> Any:
+    if name not in ACTIVATIONS:
+        raise ValueError(f"torch has no module for activation={name!r}; it has for {sorted(ACTIVATIONS)}.")
+    kind, args = ACTIVATIONS[name]
+    return getattr(torch.nn, kind)(**args)
+
+
+def _head(loss: str) -> list[Any]:
+    """What each member does to its output layer's sums; classifiers give logits."""
+    if loss == "gaussian":
+        return [MeanAndDeviation()]
+    return [Exp()] if LOSSES[loss].link == "exp" else []
+
+
+def _tail(model: Any) -> list[Any]:
+    """From (n_samples, n_outputs) to the shape that predict gives."""
+    loss = model._network.loss
+    if loss == "gaussian":
+        return []
+    modules = []
+    if loss == "quantile" and not model._quantile_is_scalar:
+        n_targets = len(model.target_shift_)
+        modules = [torch.nn.Unflatten(1, (n_targets, -1)), Sort()]
+    return [*modules, torch.nn.Flatten(0, 1)] if model._y_is_1d else modules
