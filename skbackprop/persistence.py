@@ -23,9 +23,9 @@ TRUSTED_TYPES = [
     "skbackprop.preprocessing.PiecewiseLinearEncoder",
     "skbackprop.tabular.Columns",
     "skbackprop.tabular.plain_categories",
+    "skbackprop.tabular.plain_numbers",
     "numpy.dtype",
     "sklearn.model_selection._split.KFold",
-    "sklearn.model_selection._split.StratifiedKFold",
 ]
 
 VERSION = "_skbackprop_version"
