@@ -65,7 +65,8 @@ ACTIVATION_NODES: dict[str, Callable[[Graph, str], str]] = {
     "elu": lambda g, v: g("Elu", v),
     "selu": _selu,
     "gelu": _gelu,
-    "silu": lambda g, v: g("Mul", v, g("Sigmoid", v)),
+    # not v Sigmoid(v): ONNX Runtime 1.20 makes a QuickGelu of it, which it lacks in float64
+    "silu": lambda g, v: g("Div", v, g("Add", g("Exp", g("Neg", v)), 1.0)),
     "mish": lambda g, v: g("Mul", v, g("Tanh", g("Softplus", v))),
     "softplus": lambda g, v: g("Softplus", v),
     "softmax": lambda g, v: g("Softmax", v, axis=-1),
