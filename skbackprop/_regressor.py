@@ -47,7 +47,7 @@ default='squared_error'
     huber_delta : float, default=1.35
         Where huber turns from square to absolute, in units of the scaled target (its standard deviation).
     quantile : float or list of floats, default=0.5
-        Which quantiles loss='quantile' learns, each in (0, 1).
+        Which quantiles loss='quantile' learns, each in (0, 1); several in ascending order.
     {shared}
     scale_target : bool, default=True
         Train on (y - mean) / std, weighted and per target; for poisson and gamma on y / mean.

@@ -15,8 +15,8 @@ from skbackprop._nn.network import Network
 
 __all__ = ["TRUSTED_TYPES", "VersionWarning"]
 
-#: What `skops.io.load` must be told to trust, to load our estimators and `tabular_pipeline`: our own types, and two of
-#: NumPy's and scikit-learn's that such a pipeline contains.
+#: What `skops.io.load` must be told to trust to load our estimators and `tabular_pipeline`: our own types, and those of
+#: NumPy and scikit-learn that such a pipeline contains.
 TRUSTED_TYPES = [
     "skbackprop._classifier.MLPSoftmaxClassifier",
     "skbackprop._regressor.MLPRegressor",

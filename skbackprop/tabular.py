@@ -77,8 +77,9 @@ def tabular_pipeline(estimator: Any = "classifier", *, max_categories: int = 30,
 
     Notes
     -----
-    `fit` and `predict` take DataFrames (pandas, polars) and arrays; a column of an array of objects whose values are
-    all numbers is numeric. Target encoding needs a single target: for several, raise `max_categories`.
+    `fit` and `predict` take DataFrames (pandas, and with scikit-learn 1.9 or newer polars) and arrays; a column of an
+    array of objects whose values are all numbers is numeric. Target encoding needs a single target: for several, raise
+    `max_categories`.
 
     References
     ----------

@@ -65,11 +65,11 @@ CASES = [
 
 
 def state(model):
-    return copy.deepcopy(model.__getstate__())
+    return copy.deepcopy({name: value for name, value in vars(model).items() if name != "_serving"})
 
 
 def assert_unchanged(model, before):
-    assert model.__getstate__().keys() == before.keys()
+    assert vars(model).keys() - {"_serving"} == before.keys()
     for name, value in before.items():
         if name in ("coefs_", "intercepts_"):
             assert all(np.array_equal(a, b) for a, b in zip(value, model.__dict__[name], strict=True))
@@ -137,6 +137,7 @@ def test_wrong_parameters(params, message, data):
     [
         ({"quantile": [0.5, 1.0], "loss": "quantile"}, "strictly between 0 and 1"),
         ({"quantile": 0.0, "loss": "quantile"}, "'quantile' parameter"),
+        ({"quantile": [0.9, 0.1], "loss": "quantile"}, r"ascending order; got \[0.9, 0.1\]"),
         ({"huber_delta": 0.0}, "'huber_delta' parameter"),
     ],
 )

@@ -102,7 +102,10 @@ def test_classifiers(loss, n_members, dtype):
 def test_members_and_input_scale_of_shallow_networks(hidden):
     X, y, _, _ = rows("float64")
     for members, scale in [(1, True), (3, False), (3, True)]:
-        model = fitted(MLPSoftmaxClassifier(hidden, n_members=members, input_scale=scale), X, y)
+        estimator = MLPSoftmaxClassifier(
+            hidden, n_members=members, input_scale=scale, initializer="he_normal"
+        )
+        model = fitted(estimator, X, y)
         if scale:
             model.input_scale_ = np.array([2.0, 0.5, -1.0, 3.0])
         assert_classifies(model, X)

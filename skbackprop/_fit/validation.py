@@ -190,6 +190,8 @@ def quantiles(quantile: Any) -> tuple[float, ...]:
         raise ValueError(
             f"quantile must be one number or several, each strictly between 0 and 1; got {quantile!r}."
         )
+    if sorted(values) != list(values):  # as predictions are, so that they never cross
+        raise ValueError(f"quantile must be in ascending order; got {quantile!r}.")
     return values
 
 
