@@ -186,6 +186,8 @@ def test_boosting_weighs_rows(two):
     again = clone(second).fit(X, y, sample_weight=w / w.sum())
     # weights that were summed in another order move each of the few steps by rounding
     assert_allclose(again.predict_proba(X), second.predict_proba(X), rtol=1e-9)
+    unweighted = clone(second).fit(X, y)
+    assert np.abs(unweighted.predict_proba(X) - second.predict_proba(X)).max() > 0.01
 
 
 def test_bagging(diabetes):

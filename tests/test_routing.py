@@ -91,7 +91,17 @@ def test_a_pipeline_scales_the_validation_set(task):
     estimator, _, train, held_out = task
     pipeline = in_pipeline(estimator).fit(*train, **metadata_of(train, held_out))
     scaler, model = by_hand(estimator, *train, weights(train), *held_out, weights(held_out))
-    assert pipeline[-1].validation_loss_curve_ == model.validation_loss_curve_
+    losses = pipeline[-1].validation_loss_curve_
+    assert losses == model.validation_loss_curve_
+    assert len(losses) == pipeline[-1].n_iter_
+    for name in (
+        "sample_weight",
+        "X_val",
+        "sample_weight_val",
+    ):  # each arrives: without it the losses are others
+        other = metadata_of(train, held_out)
+        other[name] = other[name] + 1.0 if name == "X_val" else None
+        assert in_pipeline(estimator).fit(*train, **other)[-1].validation_loss_curve_ != losses
     assert_array_equal(pipeline.predict(held_out[0]), model.predict(scaler.transform(held_out[0])))
 
 
