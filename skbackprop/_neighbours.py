@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import is_classifier
@@ -16,7 +16,7 @@ from skbackprop._nn.network import Parameters
 class Convertible:
     """The conversions, as methods of the estimators."""
 
-    def to_sklearn(self):
+    def to_sklearn(self) -> Any:
         """Make a fitted MLP of scikit-learn that predicts the same.
 
         The input scale, target scales, and, for regression, members become part of its weights; two classes,
@@ -53,7 +53,7 @@ class Convertible:
         return to_sklearn(self)
 
     @classmethod
-    def from_sklearn(cls, model):
+    def from_sklearn(cls, model: Any) -> Self:
         """Make a fitted estimator that predicts the same as a fitted MLP of scikit-learn.
 
         It can go on from there: `partial_fit`, or `fit` with ``warm_start=True``; the optimizer starts with an empty
@@ -95,7 +95,7 @@ class Convertible:
 
         return from_sklearn(cls, model)
 
-    def to_torch(self):
+    def to_torch(self) -> Any:
         """Make a torch module that computes the same.
 
         Its parameters have the dtype of `coefs_`, its inputs must have it too, and its device is the CPU. There is no

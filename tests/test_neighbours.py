@@ -402,7 +402,7 @@ def test_regressor_to_torch(kind, loss, n_members, rng, torch):
 @pytest.mark.parametrize("kind", ["one target", "three targets"])
 def test_quantiles_in_torch_do_not_cross(kind, rng, torch):
     X, y = problem(kind, rng)
-    model = fitted(MLPRegressor((7,), loss="quantile", quantile=[0.5, 0.1, 0.9]), X, y)
+    model = fitted(MLPRegressor((7,), loss="quantile", quantile=[0.1, 0.5, 0.9]), X, y)
     assert_allclose(outputs(torch, model, X).numpy(), model.predict(X), **SAME)
     assert model.predict(X).shape == (*y.shape, 3)
 
