@@ -5,6 +5,8 @@ a validation set of our own, which goes through the same preprocessing; a grid s
 its width and dropout. Class weights make the rare class look likelier than it is, which calibration puts right.
 """
 
+from importlib.util import find_spec
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -19,6 +21,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skbackprop import MLPSoftmaxClassifier
+from skbackprop.display import LossCurveDisplay
 
 sklearn.set_config(enable_metadata_routing=True)
 
@@ -36,7 +39,7 @@ X_train, X_val, y_train, y_val = train_test_split(
     X_train, y_train, test_size=1000, stratify=y_train, random_state=0
 )
 
-numbers = make_pipeline(SimpleImputer(add_indicator=True), StandardScaler())
+numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
 table = ColumnTransformer(
     [("numbers", numbers, ["months", "bill", "calls"]), ("plan", OneHotEncoder(), ["plan"])]
 )
@@ -56,12 +59,7 @@ best = search.best_estimator_
 calibrated = CalibratedClassifierCV(FrozenEstimator(best)).fit(X_val, y_val)
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-epochs = np.arange(1, best[-1].n_iter_ + 1)
-left.plot(epochs, best[-1].loss_curve_, label="training, classes weighted")
-left.plot(epochs, best[-1].validation_loss_curve_, label="validation, classes as they are")
-left.axvline(best[-1].best_iter_, color="gray", linestyle=":", label="best ROC AUC in validation")
-left.set(xlabel="epoch", ylabel="cross-entropy")
-left.legend()
+LossCurveDisplay.from_estimator(best, ax=left)
 for name, model in {"weighted": best, "calibrated": calibrated}.items():
     p = model.predict_proba(X_test)[:, 0]
     print(
@@ -72,4 +70,15 @@ for name, model in {"weighted": best, "calibrated": calibrated}.items():
     )
 right.set(xlabel="predicted probability of leaving", ylabel="share that left")
 right.legend(loc="upper left")
+
+if find_spec("skl2onnx") and find_spec("onnxruntime"):  # pip install 'skbackprop[onnx]'
+    import onnxruntime
+
+    from skbackprop.onnx import to_inputs, to_onnx
+
+    exported = to_onnx(best, X_test)
+    labels, _ = onnxruntime.InferenceSession(exported.SerializeToString()).run(
+        None, to_inputs(exported, X_test)
+    )
+    print(f"ONNX Runtime gives the same labels: {np.array_equal(labels, best.predict(X_test))}")
 plt.show()
