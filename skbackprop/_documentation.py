@@ -24,7 +24,8 @@ default='auto'
     (see `max_iter`), and 'constant' in `partial_fit`, whose end is not known. 'constant' brings scikit-learn's way
     of training.
 learning_rate_init : float or 'auto', default='auto'
-    The learning rate, > 0. 'auto' is 0.001 for constant rates ('lion' 0.0003), and five times that for a plan.
+    The learning rate, > 0. 'auto' is 0.001 for constant rates, and in a plan 0.01, for 'rmsprop' and 'sgd' 0.005; for
+    'lion' 0.0003 and 0.0015.
 power_t : float, default=0.5
     Exponent of 'invscaling'.
 batch_size : int or 'auto', default='auto'
@@ -47,7 +48,8 @@ weight_decay : float or 'auto', default='auto'
     a plan. In a plan the noise of the targets decides between 0.05, 0.5 and 2: three networks of half the width race,
     trained in float32 on four fifths of the rows (of at most 20,000) and judged by their loss on the others, and the
     winner's decay serves the training on all rows. Without a race, with fewer than 200 rows or none to spare, and in
-    `partial_fit`, it is 0.5. 'lion', whose rate is lower, takes the more of these values.
+    `partial_fit`, it is 0.5. Solvers with other rates than Adam's take
+    these values in inverse proportion.
 dropout : float, sequence of floats or 'auto', default=0.0
     Share in [0, 1) of each hidden layer's outputs that a training step sets to zero; one per hidden layer, or
     one more in front for the inputs. 'auto' follows the race of `weight_decay`: 0 for the smallest decay, else 0.1,

@@ -16,7 +16,6 @@ from sklearn.base import is_regressor
 
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._fit.warn import warn
-from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._regressor import MLPRegressor
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
@@ -27,6 +26,7 @@ __all__ = ["tabular_pipeline"]
 
 ESTIMATORS: dict[str, Any] = {"classifier": MLPSoftmaxClassifier, "regressor": MLPRegressor}
 RECIPE = {
+    "learning_rate_init": 0.005,
     "hidden_layer_sizes": (128, 128),
     "dropout": "auto",
     "beta_2": 0.95,
@@ -34,6 +34,11 @@ RECIPE = {
     "n_members": 4,
     "input_scale": True,
 }
+
+NOT_ADAM = {
+    "learning_rate_init": "auto",
+    "beta_2": 0.999,
+}  # with another solver these are as its estimator has them
 
 # names of dtypes in NumPy, pandas (its own, and Arrow's) and polars, in lower case
 NUMBERS = re.compile(r"(sparse\[)?(u?int\d|float|double|decimal)")
@@ -138,9 +143,7 @@ def tabular_pipeline(estimator: Any = "classifier", *, max_categories: int = 30,
 
 def _estimator(estimator: Any, params: dict[str, Any]) -> Any:
     if isinstance(estimator, str) and estimator in ESTIMATORS:
-        rule = OPTIMIZERS.get(params.get("solver", "adam"))
-        idle = () if rule is not None and "beta_2" in rule.uses else ("beta_2",)
-        recipe = {name: value for name, value in RECIPE.items() if name not in idle}
+        recipe = RECIPE if params.get("solver", "adam") == "adam" else RECIPE | NOT_ADAM
         return ESTIMATORS[estimator](**recipe | params)
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
         raise ValueError(f"estimator must be 'classifier', 'regressor' or an estimator; got {estimator!r}.")

@@ -44,7 +44,7 @@ def test_a_plan_makes_enough_steps_of_few_rows_and_enough_epochs_of_many(steps, 
 
 def test_the_defaults_are_a_plan_of_one_cycle():
     settings = settle(MLPSoftmaxClassifier(), 10_000)
-    assert (settings.learning_rate, settings.learning_rate_init) == ("onecycle", 0.005)
+    assert (settings.learning_rate, settings.learning_rate_init) == ("onecycle", 0.01)
     assert (settings.batch_size, settings.max_iter, settings.stops) == (128, 16, False)
     assert settings.weight_decay == UNKNOWN.weight_decay
     clean = settle(MLPSoftmaxClassifier(), 10_000, regime=REGIMES["clean"])

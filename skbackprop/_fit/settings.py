@@ -12,7 +12,6 @@ from skbackprop._nn.schedules import SCHEDULES
 TOL = 1e-4  # scikit-learn's
 PLANNED_EPOCHS = 16  # at least, and
 PLANNED_STEPS = 1024  # at least
-PEAK = 5.0  # of a plan's rate, as a multiple of the constant one
 EPOCH_STEPS = 64  # that batch_size="auto" gives an epoch, with batches of
 BATCH_SIZES = 16, 256  # rows
 
@@ -21,13 +20,13 @@ BATCH_SIZES = 16, 256  # rows
 class Regime:
     """What suits targets of some noisiness."""
 
-    weight_decay: float  # at Adam's rate
+    weight_decay: float  # at Adam's rates
     dropout: float
     stretch: float = 1.0  # of the plan
 
     def regularisation(self, solver: str) -> dict[str, float]:
         """The parameters for it; weights shrink as much per step whatever rate suits the solver."""
-        pace = OPTIMIZERS["adam"].rate / OPTIMIZERS[solver].rate
+        pace = OPTIMIZERS["adam"].peak / OPTIMIZERS[solver].peak
         return {"weight_decay": self.weight_decay * pace, "dropout": self.dropout}
 
 
@@ -86,7 +85,7 @@ def settle(estimator: Any, n_rows: int, *, regime: Regime = UNKNOWN, partial: bo
     }
     if minibatch:
         rule = OPTIMIZERS[estimator.solver]
-        auto["learning_rate_init"] = PEAK * rule.rate if planned else rule.rate
+        auto["learning_rate_init"] = rule.peak if planned else rule.rate
     if planned:
         auto |= regime.regularisation(estimator.solver)
     given = {name: value for name in auto if not is_auto(value := getattr(estimator, name))}

@@ -28,11 +28,12 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Rule:
-    """An entry: the names of the vectors that it remembers, its update, and a learning rate that suits it."""
+    """An entry: the names of the vectors that it remembers, its update, and learning rates that suit it."""
 
     slots: tuple[str, ...]
     update: Callable[..., tuple[Any, dict[str, Any]]]
-    rate: float  # constant; schedules can start from, or climb to, some times as much
+    rate: float  # that can stay constant
+    peak: float  # that a schedule which ends low can climb to
     uses: tuple[str, ...] = ()  # the Optimizer's constants that act here
 
     def init(self, xp: Any, theta: Any) -> dict[str, Any]:
@@ -86,9 +87,9 @@ def lion(xp, g, state, theta, rate, t, opt):
 
 
 OPTIMIZERS: dict[str, Rule] = {
-    "adam": Rule(("m", "v"), adam, 0.001, uses=("beta_1", "beta_2", "epsilon")),
-    "nadam": _NadamRule(("m", "v"), nadam, 0.001, uses=("beta_1", "beta_2", "epsilon")),
-    "rmsprop": Rule(("v",), rmsprop, 0.001, uses=("beta_2", "epsilon")),
-    "sgd": Rule(("velocity",), sgd, 0.001, uses=("momentum", "nesterovs_momentum")),
-    "lion": Rule(("m",), lion, 0.0003, uses=("beta_1", "beta_2")),
+    "adam": Rule(("m", "v"), adam, 0.001, 0.01, uses=("beta_1", "beta_2", "epsilon")),
+    "nadam": _NadamRule(("m", "v"), nadam, 0.001, 0.01, uses=("beta_1", "beta_2", "epsilon")),
+    "rmsprop": Rule(("v",), rmsprop, 0.001, 0.005, uses=("beta_2", "epsilon")),
+    "sgd": Rule(("velocity",), sgd, 0.001, 0.005, uses=("momentum", "nesterovs_momentum")),
+    "lion": Rule(("m",), lion, 0.0003, 0.0015, uses=("beta_1", "beta_2")),
 }
