@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -19,7 +20,7 @@ from skbackprop._fit.targets import (
     smooth,
 )
 from skbackprop._fit.training import Progress
-from skbackprop._fit.validation import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS
+from skbackprop._fit.validation import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, home_of, to_host
 from skbackprop._nn.activations import softplus
 from skbackprop._nn.losses import LossArgs, log_softmax
 from skbackprop._types import Array, Auto, Data
@@ -185,10 +186,13 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             Only with ``return_members=True``.
         """
         v = self._output(X, link=False)
-        y = self._labels.decode(v)
+        place = home_of(v)
+        y = self._labels.decode(v, place)
         if not return_members:
             return y
-        return y, np.stack([self._labels.decode(v) for v in self._output(X, link=False, members=True)])
+        members = self._output(X, link=False, members=True)
+        labels = [self._labels.decode(members[j, :, :], place) for j in range(members.shape[0])]
+        return y, home_of(*labels).xp.stack(labels)
 
     def predict_proba(self, X: Data, return_members: bool = False) -> Any:
         """Probability of each class, in the order of `classes_`.
@@ -209,13 +213,15 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         members : ndarray of shape (n_members, n_samples, n_classes)
             Only with ``return_members=True``.
         """
-        p = self._output(X, link=True)
-        limits = np.finfo(p.dtype)
+        p = self._output(X, link=True, method="predict_proba")
+        place = home_of(p)
+        xp, limits = place.xp, np.finfo(place.dtype_of(p))
+        tiny = float(limits.tiny)
         if self._labels.multilabel:
-            p = np.minimum(p, 1.0 - limits.epsneg)
-        if (p < limits.tiny).any():
-            below = np.maximum(np.log(limits.tiny) - self.predict_log_proba(X), 0.0)
-            p = np.where(p < limits.tiny, limits.tiny / (1.0 + below), p)
+            p = xp.clip(p, None, 1.0 - float(limits.epsneg))
+        if xp.any(p < tiny):
+            below = xp.clip(math.log(tiny) - self.predict_log_proba(X), 0.0, None)
+            p = xp.where(p < tiny, tiny / (1.0 + below), p)
         return (p, self._output(X, link=True, members=True)) if return_members else p
 
     def predict_log_proba(self, X: Data) -> Array:
@@ -231,8 +237,9 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         log_p : ndarray of shape (n_samples, n_classes)
             Natural logarithms.
         """
-        v = self._output(X, link=False)
-        return -softplus(np, -v) if self._labels.multilabel else log_softmax(np, v)
+        v = self._output(X, link=False, method="predict_log_proba")
+        xp = home_of(v).xp
+        return -softplus(xp, -v) if self._labels.multilabel else log_softmax(xp, v)
 
     def decision_function(self, X: Data) -> Array:
         """Logits, the weighted sums of the output layer.
@@ -247,22 +254,21 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         v : ndarray of shape (n_samples,) or (n_samples, n_classes)
             For two classes the one column v_1 - v_0, positive where the second class is more probable.
         """
-        v = self._output(X, link=False)
+        v = self._output(X, link=False, method="decision_function")
         return v[:, 1] - v[:, 0] if v.shape[1] == 2 and not self._labels.multilabel else v
 
     # ----------------------------------------------------------------- what BaseMLP asks for ----
 
     def _learn_targets(self, sample: Sample, classes: Any, first: bool) -> None:
-        found = Labels.of(sample.y)
+        found, classes = Labels.of(sample.y), to_host(classes)
         if first:
             self._labels = found
             if classes is not None and not found.multilabel:
                 self._labels = Labels(np.unique(classes))
-            self.classes_ = self._labels.classes
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(
-                f"classes={classes!r} differs from the classes of the first call, {self.classes_.tolist()}."
-            )
+            self.classes_ = sample.place.put(self._labels.classes)
+        elif classes is not None and not np.array_equal(np.unique(classes), self._labels.classes):
+            known = self._labels.classes.tolist()
+            raise ValueError(f"classes={classes!r} differs from the classes of the first call, {known}.")
         elif found.multilabel != self._labels.multilabel:
             raise ValueError("y must be of the kind of the first call: one label per row, or multilabel.")
         self._labels.encode(sample.y, np.float32)  # raises for labels that are unknown
@@ -286,7 +292,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
                 )
             weights = weights.astype(dtype)
         Y = smooth(Y, self.label_smoothing, self._labels.multilabel)
-        return Rows(sample.X.astype(dtype, copy=False), Y, weights)
+        return Rows(sample.place.cast(sample.X, dtype), Y, weights, sample.place)
 
     def _loss_name(self) -> str:
         return f"binary_{self.loss}" if self._labels.multilabel else self.loss

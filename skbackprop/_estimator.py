@@ -28,6 +28,7 @@ from skbackprop._fit.callbacks import (
     without_callbacks,
 )
 from skbackprop._fit.lbfgs import minimize_lbfgs
+from skbackprop._fit.places import HOST, Host, map_arrays
 from skbackprop._fit.race import run_race
 from skbackprop._fit.settings import Settings, settle
 from skbackprop._fit.stopping import Best, Monitor, Patience
@@ -42,7 +43,6 @@ from skbackprop._nn.schedules import SCHEDULES
 from skbackprop._types import Data
 from skbackprop.persistence import Persistent
 
-FLOATS = {"auto": (np.float64, np.float32), "float32": np.float32, "float64": np.float64}
 
 
 class Serving:
@@ -54,17 +54,22 @@ class Serving:
 
     @contextmanager
     def engine(self, *wanted: Any) -> Iterator[Any]:
-        """Lend an engine for network, engine and n_threads: to one at a time, as threads may predict at once."""
+        """Lend an engine for network, name, namespace, n_threads: to one at a time, as threads may predict at once."""
         made, engine = self._idle.pop() if self._idle else ((), None)
         if made != wanted:
-            network, name, n_threads = wanted
-            engine = choose_engine(network, Optimizer(), name, n_threads=n_threads)
+            network, name, xp, n_threads = wanted
+            engine = choose_engine(network, Optimizer(), name, xp, n_threads)
         yield engine
         self._idle.append((wanted, engine))
 
 
 def _are_same(some: list[Any], others: list[Any]) -> bool:
     return len(some) == len(others) and all(map(operator.is_, some, others))
+
+
+def _learned(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The public attributes that fit set."""
+    return {name: value for name, value in attributes.items() if name.endswith("_") and name[0] != "_"}
 
 
 def has_minibatches(estimator):
@@ -84,15 +89,16 @@ def with_minibatches(method: Method) -> Method:
 
 @dataclass
 class Sample:
-    """Checked rows as the user gave them: y in the user's labels or units, raw weights."""
+    """Checked rows: X in its place, y in the user's labels or units and raw weights on the host."""
 
     X: Any
     y: Any
     weights: Any
+    place: Host = HOST
 
     def __getitem__(self, rows: Any) -> Sample:
         weights = None if self.weights is None else self.weights[rows]
-        return Sample(self.X[rows], self.y[rows], weights)
+        return Sample(self.place.take(self.X, rows), self.y[rows], weights, self.place)
 
 
 class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseEstimator, ABC):
@@ -168,10 +174,12 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         trial = copy.copy(self)  # whatever fails below, self stays as it was
         warm = self.warm_start and hasattr(self, "coefs_")
         sample = trial._read(X, y, sample_weight, reset=not warm)
+        if warm:
+            validation.check_same_place(self, sample.place, "fit")
         progress = Progress(rng=check_random_state(self.random_state))
-        validation.warn_unscaled(sample.X)
+        validation.warn_unscaled(sample.X, sample.place)
         trial._learn_targets(sample, None, first=not warm)
-        held_out = trial._read_validation(X_val, y_val, sample_weight_val)
+        held_out = trial._read_validation(X_val, y_val, sample_weight_val, sample.place)
         splits = held_out is None and self.early_stopping
         if splits:
             strata = trial._strata(sample.y)
@@ -203,8 +211,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         progress = copy.deepcopy(progress)
         progress.rng = check_random_state(progress.rng)
         sample = trial._read(X, y, sample_weight, reset=first)
+        if not first:
+            validation.check_same_place(self, sample.place, "partial_fit")
         trial._learn_targets(sample, classes, first=first)
-        held_out = trial._read_validation(X_val, y_val, sample_weight_val)
+        held_out = trial._read_validation(X_val, y_val, sample_weight_val, sample.place)
         validation.warn_without_effect(
             self, validation.parameters_in_effect(self, has_validation=held_out is not None, partial=True)
         )
@@ -222,17 +232,21 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             raise interrupt
         return self
 
-    def _read(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> Sample:
-        X, y = validation.check_rows(self, X, y, reset=reset, dtypes=FLOATS[self.dtype])
-        return Sample(X, y, validation.check_weights(sample_weight, X))
+    def _read(self, X: Any, y: Any, weights: Any, name: str = "sample_weight", *, reset: bool) -> Sample:
+        place = validation.place_of(X)
+        X, y = validation.check_rows(self, X, y, reset=reset, dtypes=place.floats(self.dtype))
+        y = validation.to_host(y)
+        return Sample(X, y, validation.check_weights(validation.to_host(weights), y, name), place)
 
-    def _read_validation(self, X_val: Any, y_val: Any, weights: Any) -> Sample | None:
+    def _read_validation(self, X_val: Any, y_val: Any, weights: Any, place: Host) -> Sample | None:
         if X_val is None and y_val is None and weights is None:
             return None
         if X_val is None or y_val is None:
             raise ValueError("A validation set needs both X_val and y_val.")
-        X, y = validation.check_rows(self, X_val, y_val, reset=False, dtypes=FLOATS[self.dtype])
-        return Sample(X, y, validation.check_weights(weights, X, "sample_weight_val"))
+        held_out = self._read(X_val, y_val, weights, "sample_weight_val", reset=False)
+        if held_out.place != place:
+            raise ValueError(f"X_val must be where X is: X is {place}, X_val is {held_out.place}.")
+        return held_out
 
     def _train(
         self,
@@ -246,18 +260,23 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         partial: bool = False,
     ) -> None:
         """From checked rows to fitted attributes."""
-        self._settings = settings
+        self._settings, place = settings, sample.place
+        result_dtype = place.dtype_of(sample.X)
         # L-BFGS's line search compares losses that differ by less than float32 can tell
-        dtype = np.dtype(np.float64) if self.solver == "lbfgs" else sample.X.dtype
-        result_dtype = sample.X.dtype
+        dtype = np.dtype(np.float64) if self.solver == "lbfgs" else result_dtype
         rows = self._training_rows(sample, dtype, progress)
         if warm:
             self._go_on(rows)
         else:
             self._start(rows, progress.rng)
-        theta = self._theta().astype(dtype)
+        theta = place.put(self._theta(), dtype)
         monitor = self._monitor(held_out, rows, progress, dtype)
-        monitor.epochs, monitor.fitted = epochs, lambda theta: self._attributes_with(theta, result_dtype)
+        rows = rows.together()
+
+        def result(theta):
+            return place.put(theta, result_dtype)
+
+        monitor.epochs, monitor.fitted = epochs, lambda theta: self._attributes_with(result(theta))
         try:
             with np.errstate(all="ignore"):  # the epoch loop looks for itself
                 if self.solver == "lbfgs":
@@ -265,15 +284,18 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
                 else:
                     outcome = self._run_minibatches(rows, theta, monitor, progress, partial)
         except Diverged as error:
-            self._finish(Outcome(error.theta), monitor, progress, result_dtype)
+            self._finish(Outcome(result(error.theta)), monitor, progress)
             del self._interrupt
             # a copy, which is without the callbacks
-            raise validation.divergence(error.epoch, error.rate, sample.X, copy.copy(self)) from None
+            raise validation.divergence(
+                error.epoch, error.rate, place.largest(sample.X), copy.copy(self)
+            ) from None
         if monitor.early_stopping and monitor.best.theta is not None:
             progress.exhausted = partial and outcome.converged and not monitor.stopped
             if not partial or progress.exhausted:
                 outcome.theta = monitor.best.theta
-        self._finish(outcome, monitor, progress, result_dtype)
+        outcome.theta = result(outcome.theta)
+        self._finish(outcome, monitor, progress)
         if not (partial or outcome.converged or outcome.interrupt):
             self._warn_not_converged(outcome, monitor)
 
@@ -282,7 +304,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
 
         Infinite if training diverges, or if class weights of zero leave nothing to learn from or to judge by.
         """
-        runner, dtype = type(self)(**params), sample.X.dtype
+        runner, dtype = type(self)(**params), sample.place.dtype_of(sample.X)
         progress = Progress(check_random_state(runner.random_state))
         try:
             runner._learn_targets(sample, None, first=True)
@@ -295,10 +317,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         loss, _ = runner._validator(replace(held_out, weights=weights), dtype)(runner._theta())
         return loss if np.isfinite(loss) else np.inf
 
-    def _attributes_with(self, theta: Any, dtype: Any) -> dict:
+    def _attributes_with(self, theta: Any) -> dict:
         """What an estimator needs to predict with these parameters, for callbacks."""
         model = copy.copy(self)
-        model._take_parameters(np.asarray(theta).astype(dtype))
+        model._take_parameters(theta)
         return model.__dict__
 
     def _describe(self, n_features: int, n_targets: int, seed: int) -> Network:
@@ -332,7 +354,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         validation.check_same_shape(self._network, network)
         self._network = network
 
-    def _engine(self) -> Any:
+    def _engine(self, xp: Any = np) -> Any:
         optimizer = Optimizer(
             name="sgd" if self.solver == "lbfgs" else self.solver,
             momentum=self.momentum,
@@ -344,7 +366,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             max_grad_norm=self.max_grad_norm,
             input_scale_rate=validation.input_scale_rate(self.input_scale) or 0.0,
         )
-        return choose_engine(self._network, optimizer, self.engine, n_threads=self.n_threads)
+        return choose_engine(self._network, optimizer, self.engine, xp, self.n_threads)
 
     def _monitor(self, held_out: Any, rows: Rows, progress: Progress, dtype: Any) -> Monitor:
         network = self._network
@@ -370,22 +392,24 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         """Make the function theta -> validation loss, score."""
         from sklearn.metrics import get_scorer  # here, as its import takes longer than that of this package
 
-        network, scoring = self._network, self.scoring
-        engine = self._engine()
-        Y, X = self._encode(held_out, dtype), held_out.X.astype(dtype, copy=False)
+        network, scoring, place = self._network, self.scoring, held_out.place
+        engine = self._engine(place.xp)
+        X, Y = place.cast(held_out.X, dtype), place.put(self._encode(held_out, dtype))
+        y, w = place.put(held_out.y), held_out.weights
         scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
         candidate = copy.copy(self)
         candidate.__dict__.pop("feature_names_in_", None)  # X below has lost its names
-        weights = {} if held_out.weights is None else {"sample_weight": held_out.weights}
+        weights = {} if w is None else {"sample_weight": place.put(w)}
 
         def validate(theta):
+            theta = place.put(theta)
             engine.load(theta)
             v = engine.predict(X, link=False)
-            loss = mean_loss(LOSSES[network.loss], v, Y, held_out.weights, network.loss_args)
+            loss = mean_loss(LOSSES[network.loss], v, Y, w, network.loss_args, place)
             if scorer is None:
                 return loss, -loss
             candidate._take_parameters(theta)
-            return loss, float(scorer(candidate, held_out.X, held_out.y, **weights))
+            return loss, float(scorer(candidate, held_out.X, y, **weights))
 
         return validate
 
@@ -413,7 +437,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             progress.plateau_factor,
             progress.steps,
         )
-        engine = self._engine()
+        engine = self._engine(rows.place.xp)
         engine.load(theta, progress.state, objective)
         before = len(monitor.history.loss_curve)
         outcome = train(engine, rows, objective, plan, monitor, progress.rng, keep_memory=partial)
@@ -425,7 +449,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
     def _run_lbfgs(self, rows: Rows, theta: Any, monitor: Monitor) -> Outcome:
         settings = self._settings
         options = {"maxiter": settings.max_iter, "maxfun": self.max_fun, "gtol": settings.tol}
-        engine = self._engine()
+        engine = self._engine(rows.place.xp)
         return minimize_lbfgs(engine, rows, theta, monitor, alpha=self.alpha, options=options)
 
     def _warn_not_converged(self, outcome: Outcome, monitor: Monitor) -> None:
@@ -435,10 +459,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         elif not SCHEDULES[self._settings.learning_rate].horizon:  # else max_iter was the plan
             validation.warn_not_converged(self._settings.max_iter, "epochs", losses, monitor.patience.margin)
 
-    def _finish(self, outcome: Outcome, monitor: Monitor, progress: Progress, dtype: Any) -> None:
+    def _finish(self, outcome: Outcome, monitor: Monitor, progress: Progress) -> None:
         """Set the fitted attributes."""
         network, history = self._network, monitor.history
-        self._take_parameters(np.asarray(outcome.theta).astype(dtype))
+        self._take_parameters(outcome.theta)
         self._progress, self._interrupt = progress, outcome.interrupt
         self.auto_params_ = self._settings.found(self)
         self.loss_curve_ = history.loss_curve
@@ -457,7 +481,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
     # ----------------------------------------------------------------------------- predict ----
 
     def _take_parameters(self, theta: Any) -> None:
-        P = Parameters(np, self._network, theta)
+        P = Parameters(validation.home_of(theta).xp, self._network, theta)
         self.coefs_, self.intercepts_ = P.W[1:], P.b[1:]
         self.__dict__.pop("member_factors_", None)
         self.__dict__.pop("input_scale_", None)
@@ -487,9 +511,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
                 f"{[np.shape(W) for W in self.coefs_]} and {[np.shape(b) for b in self.intercepts_]}"
                 + (f"; the factors {expected[n:]}, got {shapes[n:]}." if expected[n:] else ".")
             )
-        return np.concatenate([np.reshape(array, -1) for array in arrays])
+        xp = validation.home_of(*arrays).xp
+        return xp.concat([xp.reshape(xp.asarray(array), (-1,)) for array in arrays])
 
-    def _output(self, X: Any, link: bool, members: bool = False) -> Any:
+    def _output(self, X: Any, link: bool, members: bool = False, method: str = "predict") -> Any:
         """Output of the network for the user's X: the prediction, or v[H] without its link.
 
         The mean of the members' predictions, or with `members` each one's, (n_members, n_samples, n_outputs).
@@ -497,23 +522,22 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         """
         if "coefs_" not in self.__dict__:
             check_is_fitted(self)
-        theta = self._theta()
-        wide = theta.dtype == np.float64
+        theta, place = self._theta(), validation.place_of(X)
+        validation.check_same_place(self, place, method)
+        wide = place.dtype_of(theta) == np.float64
 
         def predict(X, checked):
-            dtype = np.float64 if wide else X.dtype
-            with self._serving.engine(self._network, self.engine, self.n_threads) as engine:
-                engine.load(theta.astype(dtype, copy=False))
+            dtype = np.float64 if wide else place.dtype_of(X)
+            with self._serving.engine(self._network, self.engine, place.xp, self.n_threads) as engine:
+                engine.load(place.cast(theta, dtype))
                 with np.errstate(over="ignore"):
-                    return engine.predict(
-                        X.astype(dtype, copy=False), link=link, checked=checked, members=members
-                    )
+                    return engine.predict(place.cast(X, dtype), link=link, checked=checked, members=members)
 
         output = predict(X, checked=False) if validation.is_plain(self, X) else None
         if (
             output is None
         ):  # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
-            dtypes = np.float64 if wide else FLOATS["auto"]
+            dtypes = place.floats("float64" if wide else "auto")
             output = predict(validation.check_rows(self, X, reset=False, dtypes=dtypes), checked=True)
         return output
 
@@ -523,9 +547,12 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         A model's callbacks have done their work and stay behind; before `fit` they go along, for the worker processes
         of a search have to report.
         """
-        state = super().__getstate__()
-        state = without_callbacks(state) if "coefs_" in state else state
-        return {name: value for name, value in state.items() if name != "_serving"}
+        state = {name: value for name, value in super().__getstate__().items() if name != "_serving"}
+        if "coefs_" not in state:
+            return state
+        state = without_callbacks(state)
+        home = validation.home_of(self.coefs_[0])
+        return state if home is HOST else state | map_arrays(home.compact, _learned(state))
 
     def __setstate__(self, state):
         super().__setstate__(state)
@@ -534,7 +561,17 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             with suppress(ValueError):  # of other shapes, set by the user: prediction will say so
                 self._take_parameters(self._theta())
 
+    def __sklearn_array_api_convert__(self, converter: Callable[..., Any]) -> Self:
+        """Copy whose arrays were converted, for `sklearn.utils._array_api.move_estimator_to`."""
+        moved = copy.copy(self)
+        if "coefs_" in moved.__dict__:
+            moved.__dict__ |= map_arrays(converter, _learned(moved.__dict__))
+            moved._take_parameters(moved._theta())
+            moved._progress = self._progress.converted(converter)
+        return moved
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.array_api_support = True
         return tags

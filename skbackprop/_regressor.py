@@ -17,7 +17,9 @@ from skbackprop._fit.validation import (
     REGRESSOR_CONSTRAINTS,
     SHARED_CONSTRAINTS,
     check_domain,
+    home_of,
     quantiles,
+    to_host,
 )
 from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._types import Auto, Data
@@ -194,12 +196,13 @@ default='squared_error'
         loss = self._network.loss
         if return_std and loss != "gaussian":
             raise ValueError(f"return_std=True needs loss='gaussian'; this model has loss={loss!r}.")
-        scaler = Scaler(self.target_shift_, self.target_scale_)
-        y, std = scaler.decode(output, loss)
+        scaler, place = Scaler(self.target_shift_, self.target_scale_), home_of(output)
+        y, std = scaler.decode(output, loss, place)
         answers = [self._shape(y)] + ([self._shape(std)] if return_std else [])
         if return_members:
             members = self._output(X, link=True, members=True)
-            answers.append(np.stack([self._shape(scaler.decode(v, loss)[0]) for v in members]))
+            each = [scaler.decode(members[j, :, :], loss, place)[0] for j in range(members.shape[0])]
+            answers.append(place.xp.stack([self._shape(y) for y in each]))
         return answers[0] if len(answers) == 1 else tuple(answers)
 
     def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
@@ -224,8 +227,8 @@ default='squared_error'
         # here, as its import takes longer than that of this package
         from sklearn.metrics import d2_pinball_score
 
-        levels = self._network.loss_args.quantiles
-        prediction = self.predict(X).reshape(len(y), len(self.target_shift_), len(levels))
+        levels, y, sample_weight = self._network.loss_args.quantiles, to_host(y), to_host(sample_weight)
+        prediction = to_host(self.predict(X)).reshape(len(y), -1, len(levels))
         y = np.reshape(y, (len(y), -1))
         scores = [
             d2_pinball_score(y, prediction[:, :, k], alpha=q, sample_weight=sample_weight)
@@ -237,7 +240,7 @@ default='squared_error'
         """Drop the axes that the user's y and quantile did not have."""
         if self._network.loss == "quantile" and self._quantile_is_scalar:
             y = y[:, :, 0]
-        return y[:, 0] if self._y_is_1d else y
+        return y[:, 0, ...] if self._y_is_1d else y
 
     # ----------------------------------------------------------------- what BaseMLP asks for ----
 
@@ -249,10 +252,9 @@ default='squared_error'
             self.__dict__.pop("target_shift_", None)
         y = self._columns(y)
         check_domain(self.loss, y)
-        if not first and y.shape[1] != len(self.target_shift_):
-            raise ValueError(
-                f"y has {y.shape[1]} targets, but the model was started with {len(self.target_shift_)}."
-            )
+        if not first and y.shape[1] != self.target_shift_.shape[0]:
+            started = self.target_shift_.shape[0]
+            raise ValueError(f"y has {y.shape[1]} targets, but the model was started with {started}.")
 
     def _columns(self, y: Any) -> Any:
         try:
@@ -264,16 +266,20 @@ default='squared_error'
         return y[:, None] if y.ndim == 1 else y
 
     def _encode(self, sample: Sample, dtype: Any) -> Any:
-        return Scaler(self.target_shift_, self.target_scale_).encode(self._columns(sample.y), dtype)
+        fetch = sample.place.fetch
+        scaler = Scaler(fetch(self.target_shift_), fetch(self.target_scale_))
+        return scaler.encode(self._columns(sample.y), dtype)
 
     def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
         if not hasattr(self, "target_shift_"):
             scaler = Scaler.learn(
                 self._columns(sample.y), sample.weights, LOSSES[self.loss], self.scale_target
             )
-            self.target_shift_, self.target_scale_ = scaler.shift, scaler.scale
+            put = sample.place.put
+            self.target_shift_, self.target_scale_ = put(scaler.shift), put(scaler.scale)
         weights = None if sample.weights is None else sample.weights.astype(dtype)
-        return Rows(sample.X.astype(dtype, copy=False), self._encode(sample, dtype), weights)
+        X = sample.place.cast(sample.X, dtype)
+        return Rows(X, self._encode(sample, dtype), weights, sample.place)
 
     def _loss_name(self) -> str:
         return str(self.loss)

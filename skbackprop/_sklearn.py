@@ -206,7 +206,7 @@ def _finish(ours: Any, model: Any, W: list[Any], b: list[Any]) -> None:
     progress = Progress(rng, history, n_rows=n, weight_sum=float(n), rows_visited=int(model.t_))
     monitor = Monitor(history, Patience(np.inf, 0.0), Best(epoch=_best_epoch(model)))
     theta = flatten(np, [None, *W], [None, *b])
-    ours._finish(Outcome(theta), monitor, progress, theta.dtype)
+    ours._finish(Outcome(theta), monitor, progress)
     progress.forget_run()
     del ours._interrupt
     if ours.solver == "lbfgs":  # which leaves no curve there

@@ -99,13 +99,17 @@ def _at(estimator: Any, X: Any, y: Any, sample_weight: Any, rng: Any) -> tuple[A
     trial.dtype = "float64"
     first = not hasattr(trial, "coefs_")
     sample = trial._read(X, y, sample_weight, reset=first)
+    if not first:
+        validation.check_same_place(trial, sample.place, "fit")
     trial._learn_targets(sample, None, first=first)
     rows = trial._training_rows(sample, np.dtype(np.float64), Progress(rng))
     trial._settings = settle(trial, rows.n)
     if first:
         trial._start(rows, rng)
-    theta = trial._theta().astype(np.float64)
-    return trial._engine(), rows, theta + 0.1 * rng.standard_normal(len(theta)) if first else theta
+    theta = rows.place.fetch(trial._theta()).astype(np.float64)
+    if first:
+        theta = theta + 0.1 * rng.standard_normal(len(theta))
+    return trial._engine(rows.place.xp), rows.together(), theta
 
 
 def _error(J: Any, theta: Any, i: int, exact: float, floor: float) -> float:

@@ -234,9 +234,9 @@ def test_models_are_made_for_callbacks_that_take_them_and_are_copies(digits):
     class Counting(MLPSoftmaxClassifier):
         made = 0
 
-        def _attributes_with(self, theta, dtype):
+        def _attributes_with(self, theta):
             Counting.made += 1
-            return super()._attributes_with(theta, dtype)
+            return super()._attributes_with(theta)
 
     class Vandal(EpochLimit):
         def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):

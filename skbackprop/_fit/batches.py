@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+
+from skbackprop._fit.places import HOST, Host
 
 BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
 
@@ -18,6 +20,7 @@ class Rows:
     X: Any
     Y: Any
     weights: Any = None
+    place: Host = HOST  # of X; Y and weights are on the host until they are put `together`
 
     @property
     def n(self) -> int:
@@ -27,13 +30,23 @@ class Rows:
     @property
     def weight_sum(self) -> float:
         """Sum of the raw weights."""
-        return float(self.n) if self.weights is None else float(np.sum(self.weights, dtype=float))
+        return (
+            float(self.n)
+            if self.weights is None
+            else float(np.sum(self.place.fetch(self.weights), dtype=float))
+        )
+
+    def together(self) -> Rows:
+        """All of it where X is."""
+        put = self.place.put
+        return replace(self, Y=put(self.Y), weights=None if self.weights is None else put(self.weights))
 
     def blocks(self) -> Iterator[Rows]:
         """Cut into blocks that together are the whole, in order (D7)."""
         for start in range(0, self.n, BLOCK_ROWS):
-            cut = slice(start, start + BLOCK_ROWS)
-            yield Rows(self.X[cut], self.Y[cut], None if self.weights is None else self.weights[cut])
+            cut = slice(start, min(start + BLOCK_ROWS, self.n))
+            weights = None if self.weights is None else self.weights[cut]
+            yield Rows(self.X[cut, :], self.Y[cut, ...], weights, self.place)
 
 
 def epoch_order(rng: Any, n_rows: int, shuffle: bool) -> Any:

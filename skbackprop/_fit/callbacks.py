@@ -51,8 +51,9 @@ class Epochs:
         self._epoch: Any = None
         if not getattr(estimator, "_skl_callbacks", None):
             return
-        metadata = {} if sample.weights is None else {"sample_weight": sample.weights}
-        self._about = {"estimator": estimator, "X": sample.X, "y": sample.y, "metadata": metadata}
+        put = sample.place.put
+        metadata = {} if sample.weights is None else {"sample_weight": put(sample.weights)}
+        self._about = {"estimator": estimator, "X": sample.X, "y": put(sample.y), "metadata": metadata}
         self._fit = estimator._init_callback_context(task_name=task, max_subtasks=max_epochs)
         self._fit.call_on_fit_task_begin(**self._about)
 

@@ -49,7 +49,7 @@ def _split(sample: Any, strata: Any, rng: Any) -> tuple[Any, Any]:
     parts = validation_split(rng, len(sample.y), SHARE, sample.weights, strata)
     with np.errstate(over="ignore"):  # what float32 cannot hold lets every runner diverge
         rows, held_out = (
-            replace(part, X=part.X.astype(np.float32)) for part in map(sample.__getitem__, parts)
+            replace(part, X=part.place.cast(part.X, np.float32)) for part in map(sample.__getitem__, parts)
         )
     return rows, held_out
 

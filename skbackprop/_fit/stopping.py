@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class Best:
         """Remember this epoch if none was better, its parameters too if they will be restored."""
         if score >= self.score:
             self.score, self.epoch = score, epoch
-            self.theta = np.array(theta, copy=True) if keep else None
+            self.theta = copy.deepcopy(theta) if keep else None
 
 
 @dataclass

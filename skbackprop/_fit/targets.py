@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
+from skbackprop._fit.places import HOST, Host
 from skbackprop._nn.losses import LOSSES, Loss, LossArgs
 
 
@@ -63,11 +64,11 @@ class Labels:
         Y[np.arange(len(codes)), codes] = 1.0
         return Y
 
-    def decode(self, output: Any) -> Any:
+    def decode(self, output: Any, place: Host = HOST) -> Any:
         """Labels of the largest output; for multilabel those with logit above 0 (probability > 1/2)."""
         if self.multilabel:
-            return (output > 0).astype(int)
-        return self.classes[np.argmax(output, axis=1)]
+            return place.cast(output > 0, np.int64)
+        return place.take(place.put(self.classes), place.xp.argmax(output, axis=1))
 
 
 def smooth(Y: Any, amount: float, multilabel: bool) -> Any:
@@ -179,23 +180,25 @@ class Scaler:
         """Targets of the scaled problem; scaled in float64, then cast."""
         return np.ascontiguousarray(((y - self.shift) / self.scale).astype(dtype))
 
-    def decode(self, output: Any, loss_name: str) -> tuple[Any, Any]:
+    def decode(self, output: Any, loss_name: str, place: Host = HOST) -> tuple[Any, Any]:
         """Prediction in the user's units and, for gaussian, its standard deviation.
 
         Several quantiles come as (rows, targets, quantiles), sorted so that they never cross
         (Chernozhukov, Fernandez-Val and Galichon, 2010).
         """
-        n_targets, dtype = len(self.shift), output.dtype
-        output = output.astype(np.float64)  # targets can be large, and need the digits
+        xp, n_targets, dtype = place.xp, self.shift.shape[0], place.dtype_of(output)
+        output = place.cast(
+            output, place.dtype_of(self.shift)
+        )  # float64: targets can be large, and need the digits
         if loss_name == "gaussian":
             m, s = output[:, :n_targets], output[:, n_targets:]
-            std = np.exp(0.5 * s) * self.scale
-            return (self.shift + self.scale * m).astype(dtype), std.astype(dtype)
+            std = xp.exp(0.5 * s) * self.scale
+            return place.cast(self.shift + self.scale * m, dtype), place.cast(std, dtype)
         if loss_name == "quantile":
-            output = np.sort(output.reshape(len(output), n_targets, -1), axis=2)
+            output = xp.sort(xp.reshape(output, (output.shape[0], n_targets, -1)), axis=2)
             y = self.shift[:, None] + self.scale[:, None] * output
-            return y.astype(dtype), None
-        return (self.shift + self.scale * output).astype(dtype), None
+            return place.cast(y, dtype), None
+        return place.cast(self.shift + self.scale * output, dtype), None
 
 
 def constant_loss(loss_name: str, Y: Any, weights: Any, args: LossArgs) -> float:
@@ -207,6 +210,6 @@ def constant_loss(loss_name: str, Y: Any, weights: Any, args: LossArgs) -> float
     return mean_loss(loss, np.broadcast_to(v, (len(Y), len(v))), Y, w, args)
 
 
-def mean_loss(loss: Loss, v: Any, Y: Any, weights: Any, args: LossArgs) -> float:
-    """Weighted mean of the loss of raw outputs v."""
-    return float(np.average(loss.value(np, v, Y, args), weights=weights))
+def mean_loss(loss: Loss, v: Any, Y: Any, weights: Any, args: LossArgs, place: Host = HOST) -> float:
+    """Weighted mean of the loss of raw outputs v; v and Y are in the place, weights on the host."""
+    return float(np.average(place.fetch(loss.value(place.xp, v, Y, args)), weights=weights))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from skbackprop._fit.batches import Rows, epoch_order
+from skbackprop._fit.places import map_arrays
 from skbackprop._fit.stopping import Best, History, Monitor, Patience
 from skbackprop._nn.network import Objective
 from skbackprop._nn.schedules import SCHEDULES
@@ -69,6 +71,12 @@ class Progress:
         self.steps, self.total_steps, self.plateau_factor = 0, 0, 1.0
         self.rng = int(self.rng.randint(2**31))  # a seed is lighter to keep than a generator
 
+    def converted(self, convert: Any) -> Progress:
+        """Copy whose vectors of the size of the network were converted."""
+        copied = copy.deepcopy(self)
+        best = replace(copied.best, theta=map_arrays(convert, copied.best.theta))
+        return replace(copied, best=best, state=map_arrays(convert, copied.state))
+
 
 @dataclass
 class Outcome:
@@ -112,11 +120,11 @@ def train(
             if monitor.epochs is not None:
                 monitor.epochs.begin_epoch()
             rates = plan.rates(np.arange(step, step + n_steps))
-            order = epoch_order(rng, rows.n, plan.shuffle)
+            order = rows.place.put(epoch_order(rng, rows.n, plan.shuffle))
             loss = run_epoch(engine, rows, order, rates, step, objective.batch_size)
             step += n_steps
             theta, _ = engine.dump(memory=False)
-            if not (np.isfinite(loss) and np.isfinite(np.sum(theta))):
+            if not (np.isfinite(loss) and rows.place.are_finite(theta)):
                 raise Diverged(len(monitor.history.loss_curve) + 1, float(rates.max()), finite)
             finite = theta
             if monitor.ends_with(loss, theta, rates[-1]):
@@ -132,7 +140,10 @@ def train(
 
 
 def run_epoch(engine: Any, rows: Rows, order: Any, rates: Any, first_step: int, batch_size: int) -> float:
-    """Visit all rows once, a slice of steps at a time; weighted mean loss on the way."""
+    """Visit all rows once, a slice of steps at a time; weighted mean loss on the way.
+
+    Sums stay where the rows are until the end: only there does the host wait for a device.
+    """
     done, sums = 0, []
     while done < len(rates):
         slice_sums, steps = engine.train_steps(

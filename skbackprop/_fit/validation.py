@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn._config import get_config
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.externals import array_api_compat
+from sklearn.utils._array_api import _convert_to_numpy
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils._param_validation import validate_parameter_constraints as check_constraints
 from sklearn.utils.validation import (
@@ -23,6 +27,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skbackprop._fit.places import HOST, Device, Host
 from skbackprop._fit.settings import is_auto, is_patient
 from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
@@ -38,6 +43,7 @@ __all__ = ["Interval", "check_constraints", "fit_context"]
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
 UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
 SCALE_ROWS = 1000
+NUMPYS = (np.ndarray, np.generic, type)  # types of scalars look like arrays, too
 INPUT_SCALE_RATE = 6.0  # of input_scale=True
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -220,6 +226,40 @@ def check_same_shape(fitted: Network, asked: Network) -> None:
 # -------------------------------------------------------------------------------------- data ----
 
 
+def home_of(*arrays: Any) -> Host:
+    """Where arrays, all in one place, are. What is no array of the array-API standard counts as NumPy's."""
+    if isinstance(arrays[0], NUMPYS) or not array_api_compat.is_array_api_obj(arrays[0]):
+        return HOST
+    xp = array_api_compat.array_namespace(*arrays)
+    return Device(xp, array_api_compat.device(arrays[0]), partial(_convert_to_numpy, xp=xp))
+
+
+def place_of(X: Any) -> Host:
+    """Where to compute with X: where it is, if scikit-learn's array_api_dispatch is set, else on the host."""
+    if isinstance(X, np.ndarray) or not get_config()["array_api_dispatch"]:
+        return HOST
+    if getattr(X, "requires_grad", False):
+        raise ValueError("X requires its gradient, which no estimator computes: pass X.detach().")
+    return home_of(X)
+
+
+def to_host(array: Any) -> Any:
+    """NumPy array of any namespace's; everything else as it is."""
+    return home_of(array).fetch(array)
+
+
+def check_same_place(estimator: Any, place: Host, method: str) -> None:
+    """Raise unless the model's parameters are in this place."""
+    home = home_of(estimator.coefs_[0])
+    if home != place:
+        raise ValueError(
+            f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device "
+            f"as those passed to the first fit: the model's weights are each {home}, but X is {place} (with "
+            f"array_api_dispatch={get_config()['array_api_dispatch']}). Bring X there, set "
+            "sklearn.set_config(array_api_dispatch=True) if it is there, or fit anew."
+        )
+
+
 def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool, dtypes: Any) -> Any:
     """Check X, and y if it is given, with scikit-learn's own errors; sparse X becomes CSR."""
     if not (isinstance(y, str) and y == "no_validation"):
@@ -252,11 +292,11 @@ def is_plain(estimator: Any, X: Any) -> bool:
     )
 
 
-def check_weights(sample_weight: Any, X: Any, name: str = "sample_weight") -> Any:
+def check_weights(sample_weight: Any, rows: Any, name: str = "sample_weight") -> Any:
     """One non-negative float64 weight per row, not all zero; None stays None."""
     if sample_weight is None:
         return None
-    w = _check_sample_weight(sample_weight, X, dtype=np.float64, copy=True)
+    w = _check_sample_weight(sample_weight, rows, dtype=np.float64, copy=True)
     if (w < 0).any():
         raise ValueError(f"Negative values in data passed to `{name}`. Weights must be >= 0.")
     if not w.any():
@@ -363,7 +403,7 @@ def warn_lbfgs(message: str, n_iter: int) -> None:
     )
 
 
-def warn_unscaled(X: Any) -> None:
+def warn_unscaled(X: Any, place: Host) -> None:
     """Say so if two features differ by more than UNSCALED in range and in standard deviation.
 
     A sample of the rows tells. Either measure alone would blame features that are rarely different from zero;
@@ -371,7 +411,7 @@ def warn_unscaled(X: Any) -> None:
     """
     if sp.issparse(X):
         return
-    some = X[:: max(1, X.shape[0] // SCALE_ROWS)].astype(np.float64)
+    some = place.fetch(X[:: max(1, X.shape[0] // SCALE_ROWS), :]).astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         std, span = some.std(axis=0), np.ptp(some, axis=0)
     varies = span > 1e-6 * np.abs(some).max(axis=0)
@@ -384,9 +424,11 @@ def warn_unscaled(X: Any) -> None:
         )
 
 
-def divergence(epoch: int, rate: float | None, X: Any, estimator: Any) -> DivergenceError:
-    """Name the epoch, the rate and the likely cause; the estimator holds the last finite model."""
-    largest = float(max(X.max(), -X.min()))
+def divergence(epoch: int, rate: float | None, largest: float, estimator: Any) -> DivergenceError:
+    """Name the epoch, the rate and the likely cause; the estimator holds the last finite model.
+
+    largest: of the features' absolute values.
+    """
     cause = (
         f"the features reach {largest:.3g}: put a StandardScaler in front (make_pipeline(StandardScaler(), ...))"
         if largest > UNSCALED

@@ -138,7 +138,7 @@ def _erf(xp, x):
     import numpy as np
     from scipy.special import erf
 
-    return xp.asarray(erf(np.asarray(x)))
+    return xp.asarray(erf(np.from_dlpack(x)), device=x.device)
 
 
 ACTIVATIONS: dict[str, Activation] = {

@@ -61,7 +61,7 @@ def finish_members(xp: Any, loss: Loss, v: Any, link: bool, members: bool) -> An
     With link the predictions themselves, else the v whose link they are.
     """
     if members:
-        return xp.stack([apply_link(xp, loss, v_j) for v_j in v]) if link else v
+        return xp.stack([apply_link(xp, loss, v[j, :, :]) for j in range(v.shape[0])]) if link else v
     mean = v[0, :, :] if v.shape[0] == 1 else (loss.pool or POOLS[loss.link])(xp, v)
     return apply_link(xp, loss, mean) if link else mean
 
@@ -74,7 +74,7 @@ def _log_mean_exp(xp, z):
 
 def _softmax_pool(xp, v):
     """Ln of the mean posterior: a logit of its own, as sum_k e^v_k = 1."""
-    return _log_mean_exp(xp, xp.stack([log_softmax(xp, member) for member in v]))
+    return _log_mean_exp(xp, xp.stack([log_softmax(xp, v[j, :, :]) for j in range(v.shape[0])]))
 
 
 def _logistic_pool(xp, v):
@@ -187,7 +187,8 @@ def huber_delta(xp, v, y, args):
 
 def _residuals(xp, v, y, args):
     """R = y - a as (rows, targets, quantiles), and the quantiles as an array."""
-    q = xp.asarray(args.quantiles, dtype=v.dtype, device=v.device)
+    # filled one by one: a list would be copied to the device, and the host would wait for it
+    q = xp.stack([xp.full((), level, dtype=v.dtype, device=v.device) for level in args.quantiles])
     return y[:, :, None] - xp.reshape(v, (y.shape[0], y.shape[1], -1)), q
 
 

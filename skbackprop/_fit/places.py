@@ -1,0 +1,140 @@
+"""Where arrays live: NumPy's on the host, or another namespace of the array-API standard on its device.
+
+The place of X is found once a call (`validation.place_of`), and all arithmetic with X is done there. What is
+drawn or decided once -- labels, the validation split, the order of rows, initial weights -- is NumPy's on the host, the
+same for every place, and is put to X's place when it is ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+FLOATS: dict[str, tuple[str, ...]] = {
+    "auto": ("float64", "float32"),
+    "float32": ("float32",),
+    "float64": ("float64",),
+}
+NUMBERS = "biuf"  # kinds of NumPy dtypes that other namespaces have too
+
+
+class Host:
+    """NumPy arrays, and SciPy's sparse ones."""
+
+    xp: Any = np
+
+    def __repr__(self) -> str:
+        return "a NumPy array"
+
+    def floats(self, dtype: str) -> list[Any]:
+        """Dtypes that the estimator's parameter `dtype` allows, the first for numbers of any other kind."""
+        return [np.dtype(name) for name in FLOATS[dtype]]
+
+    def dtype_of(self, array: Any) -> Any:
+        """NumPy's name for the dtype."""
+        return array.dtype
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        """Give an array that is here this NumPy dtype."""
+        return array.astype(dtype, copy=False)
+
+    def put(self, array: Any, dtype: Any = None) -> Any:
+        """Bring an array here: as it is, or as a copy of this NumPy dtype."""
+        return array if dtype is None else array.astype(dtype)
+
+    def fetch(self, array: Any) -> Any:
+        """Bring an array to the host."""
+        return array
+
+    def compact(self, array: Any) -> Any:
+        """Give it memory of its own, where a pickle of it would hold more than the array itself."""
+        return array
+
+    def take(self, array: Any, rows: Any) -> Any:
+        """Rows of an array by their numbers."""
+        return array[rows]
+
+    def are_finite(self, theta: Any) -> bool:
+        """Tell whether all numbers of a vector are."""
+        return bool(np.isfinite(np.sum(theta)))
+
+    def largest(self, X: Any) -> float:
+        """Largest absolute value."""
+        return float(max(X.max(), -X.min()))
+
+
+HOST = Host()
+
+
+@dataclass(frozen=True)
+class Device(Host):
+    """Arrays of another namespace, on one of its devices."""
+
+    xp: Any = field()
+    device: Any = field()
+    to_numpy: Callable[[Any], Any] = field(compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        return f"an array of {self.xp.__name__.rpartition('array_api_compat.')[2]} on {self.device}"
+
+    def floats(self, dtype: str) -> list[Any]:
+        """Some devices have no float64."""
+        known = self.xp.__array_namespace_info__().dtypes(kind="real floating", device=self.device)
+        return [known[name] for name in FLOATS[dtype] if name in known] or [known["float32"]]
+
+    def dtype_of(self, array: Any) -> Any:
+        """Ours have two."""
+        return np.dtype("float64" if array.dtype == self.xp.float64 else "float32")
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        """By the name, which all namespaces share."""
+        return self.xp.astype(array, getattr(self.xp, np.dtype(dtype).name), copy=False)
+
+    def put(self, array: Any, dtype: Any = None) -> Any:
+        """Labels that are no numbers stay on the host, as do sparse matrices."""
+        if isinstance(array, np.ndarray):
+            if array.dtype.kind not in NUMBERS:
+                return array
+            wanted: Any = np.dtype(array.dtype if dtype is None else dtype)
+            if wanted == np.float64 and self.floats("float64")[0] != self.xp.float64:
+                wanted = np.dtype(np.float32)
+            # a copy: what is here must not change with the user's array, nor be read-only
+            return self.xp.asarray(np.array(array, dtype=wanted, order="C"), device=self.device)
+        return array if dtype is None else self.cast(array, dtype)
+
+    def fetch(self, array: Any) -> Any:
+        """Wait for the device."""
+        return array if isinstance(array, np.ndarray) else self.to_numpy(array)
+
+    def compact(self, array: Any) -> Any:
+        """A pickled view of torch holds all of what it views."""
+        return self.xp.asarray(array, copy=True)
+
+    def take(self, array: Any, rows: Any) -> Any:
+        """Of an array here, or of one that stayed on the host."""
+        if isinstance(array, np.ndarray):
+            return array[self.fetch(rows)]
+        return self.xp.take(array, self.put(rows), axis=0)
+
+    def are_finite(self, theta: Any) -> bool:
+        """Wait for the device."""
+        return bool(self.xp.isfinite(self.xp.sum(theta)))
+
+    def largest(self, X: Any) -> float:
+        """Wait for the device."""
+        return float(self.xp.max(self.xp.abs(X)))
+
+
+def map_arrays(convert: Callable[[Any], Any], nest: Any) -> Any:
+    """Convert each array of numbers in a nest of dicts, lists and tuples; the rest stays as it is."""
+    if isinstance(nest, dict):
+        return {key: map_arrays(convert, value) for key, value in nest.items()}
+    if isinstance(nest, (list, tuple)):
+        return type(nest)(map_arrays(convert, value) for value in nest)
+    is_array = hasattr(nest, "__dlpack__") and not (
+        isinstance(nest, np.ndarray) and nest.dtype.kind not in NUMBERS
+    )
+    return convert(nest) if is_array else nest

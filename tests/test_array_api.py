@@ -1,0 +1,27 @@
+"""Arrays of torch and of array-api-strict."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+CASES = pathlib.Path(__file__).with_name("array_api_cases.py")
+
+
+def test_array_api():
+    """SciPy reads SCIPY_ARRAY_API when it is imported, so the cases run in a process that has it set."""
+    pytest.importorskip("array_api_strict")
+    pytest.importorskip("torch")
+    scipy_version = pytest.importorskip("scipy").__version__
+    if tuple(map(int, scipy_version.split(".")[:2])) < (1, 14):
+        pytest.skip("scikit-learn dispatches with SciPy 1.14 or newer only")
+    result = subprocess.run(
+        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CASES)],
+        env=os.environ | {"SCIPY_ARRAY_API": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-10_000:] + result.stderr
