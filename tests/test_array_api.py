@@ -25,3 +25,12 @@ def test_array_api():
         check=False,
     )
     assert result.returncode == 0, result.stdout[-10_000:] + result.stderr
+
+
+def test_the_benchmark_runs():
+    """On the CPU, where there is no GPU."""
+    pytest.importorskip("torch")
+    program = CASES.parents[1] / "benchmarks" / "gpu.py"
+    command = [sys.executable, "-P", str(program), "--quick", "--repeats", "1"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.count("ratio") == 3
