@@ -44,7 +44,6 @@ from skbackprop._types import Data
 from skbackprop.persistence import Persistent
 
 
-
 class Serving:
     """What prediction keeps between calls: the parameters behind coefs_ and intercepts_, and idle engines."""
 

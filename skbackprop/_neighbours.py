@@ -9,6 +9,8 @@ from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._engines.members import member
+from skbackprop._fit import validation
+from skbackprop._fit.places import HOST
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Parameters
 
@@ -27,7 +29,7 @@ class Convertible:
         -------
         model : sklearn.neural_network.MLPClassifier or sklearn.neural_network.MLPRegressor
             For loss='gaussian' it predicts the mean alone; one target is always predicted as 1-D. Members become a
-            network that is as many times as wide.
+            network that is as many times as wide. Its arrays are NumPy's, wherever those of this model are.
 
         Raises
         ------
@@ -130,12 +132,19 @@ class Convertible:
         return to_torch(self)
 
 
+def on_host(model: Any) -> Any:
+    """A fitted model whose arrays are NumPy's: itself, or a copy of one that was fitted elsewhere."""
+    check_is_fitted(model)
+    if validation.home_of(model.coefs_[0]) is HOST:
+        return model
+    return model.__sklearn_array_api_convert__(validation.to_host)
+
+
 def effective_layers(model: Any) -> list[Parameters]:
     """W[1..H] and b[1..H] that each member acts with, the last layer of a regressor in the units of y.
 
-    For the link exp that is before the link, for gaussian the logarithm of the variance.
+    The model is one on the host. For the link exp that is before the link, for gaussian the logarithm of the variance.
     """
-    check_is_fitted(model)
     network = model._network
     P = Parameters(np, network, model._theta())
     nets = [member(network, P, j) for j in range(network.n_members)]

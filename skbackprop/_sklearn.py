@@ -17,7 +17,7 @@ from skbackprop._fit.settings import settle
 from skbackprop._fit.stopping import Best, History, Monitor, Patience
 from skbackprop._fit.targets import Labels
 from skbackprop._fit.training import Outcome, Progress
-from skbackprop._neighbours import effective_layers
+from skbackprop._neighbours import effective_layers, on_host
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Parameters, flatten
 
@@ -47,6 +47,7 @@ SHARED = (
 
 def to_sklearn(model: Any) -> Any:
     """Make a fitted MLP of scikit-learn; see the estimators' method."""
+    model = on_host(model)
     nets = effective_layers(model)
     _check_representable(model)
     W, b = _joined(nets)

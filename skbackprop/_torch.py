@@ -8,7 +8,7 @@ from typing import Any
 
 from sklearn.base import is_classifier
 
-from skbackprop._neighbours import effective_layers
+from skbackprop._neighbours import effective_layers, on_host
 from skbackprop._nn.activations import LEAKY_SLOPE
 from skbackprop._nn.losses import LOSSES
 
@@ -103,6 +103,7 @@ def to_torch(model: Any) -> Any:
     """Make a torch.nn.Sequential of a fitted estimator; see the estimators' method."""
     if torch is None:
         raise ImportError("to_torch needs torch: pip install 'skbackprop[torch]'.")
+    model = on_host(model)
     layers, network = effective_layers(model), model._network
     nets = [_stack(network, P, _head(network.loss)) for P in layers]
     kind = "gaussian" if network.loss == "gaussian" else LOSSES[network.loss].link

@@ -17,6 +17,7 @@ from skbackprop._fit import validation
 from skbackprop._fit.lbfgs import objective_and_gradient
 from skbackprop._fit.settings import settle
 from skbackprop._fit.training import Progress
+from skbackprop._neighbours import on_host
 from skbackprop._nn.network import Parameters
 from skbackprop._types import Array, Data
 
@@ -155,7 +156,7 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
     -------
     outputs : ndarray of shape (n_samples, n_units), or (n_members, n_samples, n_units) if ``n_members > 1``
         float64 unless X and the model are float32. Layer 0, which members share, is always
-        (n_samples, n_features), and sparse if X is.
+        (n_samples, n_features), and sparse if X is. Arrays of the library and on the device of X, as predictions are.
 
     Raises
     ------
@@ -176,25 +177,28 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
     (150, 5)
     """
     _check_is_network(estimator)
-    theta, network = estimator._theta(), estimator._network
+    theta, network, place = estimator._theta(), estimator._network, validation.place_of(X)
+    validation.check_same_place(estimator, place, "predict")
     H = network.n_layers
     if not -H <= layer <= H:
         raise ValueError(f"layer must be between {-H} and {H}, the output layer; got {layer!r}.")
     h = layer if layer >= 0 else H + layer
-    dtypes = np.float64 if theta.dtype == np.float64 else (np.float64, np.float32)
+    dtypes = place.floats("float64" if place.dtype_of(theta) == np.float64 else "auto")
     X = validation.check_rows(estimator, X, reset=False, dtypes=dtypes)
-    P = Parameters(np, network, theta.astype(X.dtype, copy=False))
+    xp, theta = place.xp, place.cast(theta, place.dtype_of(X))
+    P = Parameters(xp, network, theta)
     if h == 0:
         return _scaled(X, P.c)
     nets = [member(network, P, j) for j in range(network.n_members)]
-    outputs = np.empty((network.n_members, X.shape[0], network.sizes[h]), dtype=X.dtype)
+    shape = (network.n_members, X.shape[0], network.sizes[h])
+    outputs = xp.empty(shape, dtype=theta.dtype, device=theta.device)
     with np.errstate(over="ignore"):
         for start in range(0, X.shape[0], PREDICT_ROWS):
-            rows = slice(start, start + PREDICT_ROWS)
+            rows = slice(start, min(start + PREDICT_ROWS, X.shape[0]))
             for j, M in enumerate(nets):
-                a, v, _ = forward(np, network, M, X[rows], [lambda x: x] * H)
-                outputs[j, rows] = v[H] if h == H else a[h]
-    return outputs if network.n_members > 1 else outputs[0]
+                a, v, _ = forward(xp, network, M, X[rows, :], [lambda x: x] * H)
+                outputs[j, rows, :] = v[H] if h == H else a[h]
+    return outputs if network.n_members > 1 else outputs[0, :, :]
 
 
 def _scaled(X: Any, factors: Any) -> Any:
@@ -229,7 +233,7 @@ def feature_importances(estimator: BaseMLP) -> Array:
     -------
     importances : ndarray of shape (n_features,)
         Not negative, and of sum 1 unless all weights are zero. `input_scale_` is multiplied in; with several members
-        squares are summed over them, too.
+        squares are summed over them, too. Always NumPy's.
 
     Raises
     ------
@@ -259,6 +263,7 @@ def feature_importances(estimator: BaseMLP) -> Array:
     [0, 1]
     """
     _check_is_network(estimator)
+    estimator = on_host(estimator)
     network = estimator._network
     P = Parameters(np, network, estimator._theta())
     W = np.stack([member(network, P, j).W[1] for j in range(network.n_members)])

@@ -68,6 +68,7 @@ def to_onnx(model, X=None, *, dtype=None, target_opset=OPSET, name=None) -> Any:
 
     Labels that are booleans or floats come out as int64. What `predict` checks, such as that X is finite, the
     graph does not. A probability may underflow to 0, and where two agree but for rounding the label may be the other.
+    Our estimators may have been fitted to arrays of any library, the other steps of a Pipeline to NumPy's only.
 
     Examples
     --------

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from sklearn.base import is_regressor
 
 from skbackprop._classifier import MLPSoftmaxClassifier
+from skbackprop._fit.validation import to_host
 from skbackprop._fit.warn import warn
 from skbackprop._regressor import MLPRegressor
 from skbackprop.preprocessing import PiecewiseLinearEncoder
@@ -196,7 +197,7 @@ def _columns(X: Any) -> Iterator[tuple[Any, Any]]:
     if len(X.shape) != 2:
         raise ValueError(f"X must be a table of rows and columns, but its shape is {tuple(X.shape)}.")
     if not hasattr(X, "columns"):
-        yield from enumerate(X.T)
+        yield from enumerate(to_host(X).T)
     elif all(isinstance(name, str) for name in X.columns):
         yield from ((name, X[name]) for name in X.columns)
     else:

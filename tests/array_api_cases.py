@@ -16,11 +16,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.externals import array_api_compat
 from sklearn.metrics import accuracy_score, make_scorer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils import estimator_checks
 from sklearn.utils._array_api import _convert_to_numpy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
+from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
 from skbackprop._engines.dropout import mask
 from skbackprop._engines.reference import ReferenceEngine
 from skbackprop._fit.places import HOST
@@ -29,7 +31,9 @@ from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._nn.network import Network, Objective
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
-from skbackprop.inspection import check_gradients
+from skbackprop.inspection import check_gradients, feature_importances, layer_outputs
+from skbackprop.onnx import to_onnx
+from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 DEVICES = {
     "torch": (torch, "cpu"),
@@ -394,6 +398,93 @@ def test_models_move(device, few_digits):
     assert_array_equal(back.predict_proba(X), model.predict_proba(X))
     model.partial_fit(X, y)  # with Adam's memory, which moved along
     compare(model, moved.partial_fit(*device(X, y)), X, RTOL["float64"], device)
+
+
+# ------------------------------------------------------- neighbours, exports and looking inside ----
+
+
+def both(estimator, device, X, y):
+    """The same model, fitted on NumPy's arrays and on the device."""
+    return clone(estimator).fit(X, y), clone(estimator).fit(*device(X, y))
+
+
+EXPORTED = [
+    MLPSoftmaxClassifier((10,), "tanh", engine="reference", **QUICK),
+    MLPRegressor((10,), "tanh", n_members=2, input_scale=True, engine="reference", **QUICK),
+]
+
+
+@pytest.mark.parametrize("estimator", EXPORTED, ids=repr)
+def test_to_scikit_learn(estimator, device, few_digits):
+    X, y = few_digits
+    ours, theirs = both(estimator, device, X, y)
+    method = "predict_proba" if hasattr(ours, "predict_proba") else "predict"
+    converted = theirs.to_sklearn()
+    assert all(isinstance(W, np.ndarray) for W in converted.coefs_)
+    assert_allclose(getattr(converted, method)(X), getattr(ours, method)(X), rtol=RTOL["float64"], atol=1e-12)
+    assert home_of(theirs.coefs_[0]) == home_of(device(X))  # which stayed where it was
+
+
+@pytest.mark.parametrize("estimator", EXPORTED, ids=repr)
+def test_to_torch_is_on_the_cpu(estimator, device, few_digits):
+    X, y = few_digits
+    ours, theirs = both(estimator, device, X, y)
+    expected, found = ours.to_torch()(torch.tensor(X)), theirs.to_torch()(torch.tensor(X))
+    assert_allclose(found.detach().numpy(), expected.detach().numpy(), rtol=RTOL["float64"], atol=1e-10)
+
+
+@pytest.mark.parametrize("estimator", EXPORTED, ids=repr)
+def test_to_onnx(estimator, device, few_digits):
+    onnx = pytest.importorskip("onnx")
+    X, y = few_digits
+    ours, theirs = both(estimator, device, X, y)
+    constants = [
+        [onnx.numpy_helper.to_array(tensor) for tensor in to_onnx(model).graph.initializer]
+        for model in (ours, theirs)
+    ]
+    for a, b in zip(*constants, strict=True):
+        assert a.dtype == b.dtype
+        assert_allclose(b, a, rtol=RTOL["float64"], atol=RTOL["float64"])
+
+
+def test_onnx_names_the_step_that_is_elsewhere(device, few_digits):
+    pytest.importorskip("skl2onnx")
+    X, y = device(*few_digits)
+    model = make_pipeline(MaxAbsScaler(), MLPSoftmaxClassifier((10,), **QUICK)).fit(X, y)
+    with pytest.raises(ValueError, match=r"'maxabsscaler' .* was fitted to other arrays than NumPy's"):
+        to_onnx(model)
+
+
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_layers_are_looked_into_where_they_are(n_members, device, dtype, few_digits):
+    X, y = few_digits[0].astype(dtype), few_digits[1]
+    estimator = MLPSoftmaxClassifier(
+        (10, 5), "tanh", n_members=n_members, input_scale=True, engine="reference", **QUICK
+    )
+    ours, theirs = both(estimator, device, X, y)
+    for layer in range(4):
+        found = layer_outputs(theirs, device(X), layer)
+        assert home_of(found) == home_of(device(X))
+        assert str(found.dtype).endswith(dtype)
+        assert_allclose(to_numpy(found), layer_outputs(ours, X, layer), rtol=RTOL[dtype], atol=RTOL[dtype])
+    importances = feature_importances(theirs)
+    assert isinstance(importances, np.ndarray)
+    assert_allclose(importances, feature_importances(ours), rtol=RTOL[dtype])
+    with pytest.raises(ValueError, match="must use the same namespace"):
+        layer_outputs(theirs, X)
+
+
+def test_tables_come_to_the_host(device, few_digits):
+    """The encoder and `tabular_pipeline` are NumPy's, and what stands behind them follows."""
+    X, y = few_digits[0][:, 1:7], few_digits[1]
+    assert_array_equal(
+        PiecewiseLinearEncoder().fit(device(X)).transform(device(X)),
+        PiecewiseLinearEncoder().fit(X).transform(X),
+    )
+    model = tabular_pipeline(max_iter=2, random_state=0)
+    assert_array_equal(
+        model.fit(*device(X, y)).predict_proba(device(X)), clone(model).fit(X, y).predict_proba(X)
+    )
 
 
 # ------------------------------------------------------------------------- no waiting in epochs ----

@@ -272,8 +272,10 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool,
 
 
 def check_table(estimator: Any, X: Any, *, reset: bool) -> Any:
-    """Check a dense X whose numbers may be missing, with scikit-learn's own errors."""
-    return validate_data(estimator, X, reset=reset, dtype=FLOAT_DTYPES, ensure_all_finite="allow-nan")
+    """Check a dense X whose numbers may be missing, with scikit-learn's own errors; it comes to the host."""
+    return validate_data(
+        estimator, to_host(X), reset=reset, dtype=FLOAT_DTYPES, ensure_all_finite="allow-nan"
+    )
 
 
 def feature_names(estimator: Any, names: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skbackprop._estimator import BaseMLP
+from skbackprop._neighbours import on_host
 from skbackprop._nn.network import Parameters
 from skbackprop._onnx.graph import Graph
 from skbackprop._onnx.nodes import LINK_NODES, entry, halves, raw_output
@@ -136,6 +137,7 @@ ENDS = (slice(None, -1), slice(1, None))  # of bins, among their edges
 def graph_of(model: Any, dtype: Any = None, raw_scores: bool = False) -> Graph:
     """Graph of a fitted estimator or encoder of this package, in the dtype, or in its own."""
     is_network = isinstance(model, BaseMLP)
+    model = on_host(model) if is_network else model
     own = model._theta().dtype if is_network else np.dtype(np.float32)
     g = Graph(own if dtype is None else dtype, model.n_features_in_)
     g.raw_scores = raw_scores

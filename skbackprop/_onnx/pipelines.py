@@ -12,6 +12,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, TargetEncoder
 
 from skbackprop._classifier import MLPSoftmaxClassifier
+from skbackprop._estimator import BaseMLP
+from skbackprop._fit.places import HOST
+from skbackprop._fit.validation import home_of
 from skbackprop._onnx.converters import convert_target_encoder, register, set_types_of_target_encoder
 from skbackprop._onnx.graph import ML_OPSET, require
 from skbackprop._onnx.inputs import input_types
@@ -109,6 +112,8 @@ def _check_steps(model: Any, path: tuple[str, ...]) -> None:
         require("skl2onnx").get_model_alias(type(model))
     except RuntimeError:
         reason = "skl2onnx has no converter for it. Register one by skl2onnx.update_registered_converter"
+    if not isinstance(model, BaseMLP) and any(home_of(value) is not HOST for value in vars(model).values()):
+        reason = "it was fitted to other arrays than NumPy's"
     if isinstance(model, FunctionTransformer) and model.func is not None:
         reason = "it calls a Python function"
     if reason:
