@@ -219,7 +219,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         tiny = float(limits.tiny)
         if self._labels.multilabel:
             p = xp.clip(p, None, 1.0 - float(limits.epsneg))
-        if xp.any(p < tiny):
+        if place.has_any(p < tiny):
             below = xp.clip(math.log(tiny) - self.predict_log_proba(X), 0.0, None)
             p = xp.where(p < tiny, tiny / (1.0 + below), p)
         return (p, self._output(X, link=True, members=True)) if return_members else p

@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils import estimator_checks
 from sklearn.utils._array_api import _convert_to_numpy
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
@@ -500,6 +501,15 @@ class NoTransfers(TorchDispatchMode):
         return out
 
 
+class NoPythonNumbers(TorchFunctionMode):
+    """Refuses tensors made of Python's numbers, which are made on the host and then brought to the device."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        makes = func in (torch.tensor, torch.asarray, torch.as_tensor, torch.from_numpy)
+        assert not makes or isinstance(args[0], torch.Tensor), f"{func.__name__} of {args[0]}"
+        return func(*args, **(kwargs or {}))
+
+
 def small_network(loss="cross_entropy", activation="relu", **params):
     args = LossArgs(quantiles=(0.3, 0.8))
     outputs = 3 * LOSSES[loss].outputs_per_target(args)
@@ -525,7 +535,7 @@ def test_the_host_never_waits_for_the_device(network, optimizer, monkeypatch):
     order = torch.empty(n, device="meta", dtype=torch.int64)
     engine = ReferenceEngine(network, optimizer, xp)
     engine.load(theta, objective=Objective(5, 1.0, 0.1))
-    with NoTransfers():
+    with NoTransfers(), NoPythonNumbers():
         sums, done = engine.train_steps(X, Y, torch.ones(n, **meta), order, [0.1] * 4, 0)
     assert done == 4
     assert all(total.device.type == "meta" for total in sums)

@@ -61,6 +61,10 @@ class Host:
         """Tell whether all numbers of a vector are."""
         return bool(np.isfinite(np.sum(theta)))
 
+    def has_any(self, mask: Any) -> bool:
+        """Tell whether one at least is True."""
+        return mask.any()  # in half the time of np.any, which counts for a single row
+
     def largest(self, X: Any) -> float:
         """Largest absolute value."""
         return float(max(X.max(), -X.min()))
@@ -122,6 +126,10 @@ class Device(Host):
     def are_finite(self, theta: Any) -> bool:
         """Wait for the device."""
         return bool(self.xp.isfinite(self.xp.sum(theta)))
+
+    def has_any(self, mask: Any) -> bool:
+        """Wait for the device."""
+        return bool(self.xp.any(mask))
 
     def largest(self, X: Any) -> float:
         """Wait for the device."""
