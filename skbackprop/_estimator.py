@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self, TypeVar
 
@@ -28,7 +28,7 @@ from skbackprop._fit.callbacks import (
     without_callbacks,
 )
 from skbackprop._fit.lbfgs import minimize_lbfgs
-from skbackprop._fit.places import HOST, Host, map_arrays
+from skbackprop._fit.places import FLOAT64, HOST, Host, map_arrays
 from skbackprop._fit.race import run_race
 from skbackprop._fit.settings import Settings, settle
 from skbackprop._fit.stopping import Best, Monitor, Patience
@@ -51,14 +51,16 @@ class Serving:
         self.parameters = parameters
         self._idle: list[tuple[tuple, Any]] = []
 
-    @contextmanager
-    def engine(self, *wanted: Any) -> Iterator[Any]:
+    def borrow(self, wanted: tuple) -> Any:
         """Lend an engine for network, name, namespace, n_threads: to one at a time, as threads may predict at once."""
         made, engine = self._idle.pop() if self._idle else ((), None)
-        if made != wanted:
-            network, name, xp, n_threads = wanted
-            engine = choose_engine(network, Optimizer(), name, xp, n_threads)
-        yield engine
+        if made == wanted:
+            return engine
+        network, name, xp, n_threads = wanted
+        return choose_engine(network, Optimizer(), name, xp, n_threads)
+
+    def give_back(self, wanted: tuple, engine: Any) -> None:
+        """After an error it is not, and another one is made."""
         self._idle.append((wanted, engine))
 
 
@@ -523,14 +525,17 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             check_is_fitted(self)
         theta, place = self._theta(), validation.place_of(X)
         validation.check_same_place(self, place, method)
-        wide = place.dtype_of(theta) == np.float64
+        wide = place.dtype_of(theta) == FLOAT64
 
         def predict(X, checked):
-            dtype = np.float64 if wide else place.dtype_of(X)
-            with self._serving.engine(self._network, self.engine, place.xp, self.n_threads) as engine:
-                engine.load(place.cast(theta, dtype))
-                with np.errstate(over="ignore"):
-                    return engine.predict(place.cast(X, dtype), link=link, checked=checked, members=members)
+            dtype = FLOAT64 if wide else place.dtype_of(X)
+            wanted = self._network, self.engine, place.xp, self.n_threads
+            engine = self._serving.borrow(wanted)
+            engine.load(place.cast(theta, dtype))
+            with np.errstate(over="ignore"):
+                output = engine.predict(place.cast(X, dtype), link=link, checked=checked, members=members)
+            self._serving.give_back(wanted, engine)
+            return output
 
         output = predict(X, checked=False) if validation.is_plain(self, X) else None
         if (

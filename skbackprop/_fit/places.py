@@ -18,6 +18,7 @@ FLOATS: dict[str, tuple[str, ...]] = {
     "float32": ("float32",),
     "float64": ("float64",),
 }
+FLOAT64: Any = np.dtype(np.float64)  # not np.float64, which takes NumPy longer to compare with
 NUMBERS = "biuf"  # kinds of NumPy dtypes that other namespaces have too
 
 
