@@ -5,21 +5,27 @@ import json
 import pathlib
 import sys
 
+import matplotlib
 import pandas as pd
+from sklearn.datasets import load_digits
+from sklearn.preprocessing import scale
 from sklearn.utils import estimator_html_repr
 
 import skbackprop
+from skbackprop import MLPSoftmaxClassifier
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.initializers import INITIALIZERS
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
+from skbackprop.display import LossCurveDisplay
 
 here = pathlib.Path(__file__).parent
 benchmarks = here.parent / "benchmarks"
 sys.path.insert(0, str(benchmarks))
 import accuracy
 
+matplotlib.use("Agg")
 project = "skbackprop"
 copyright = "the skbackprop developers"
 version = release = skbackprop.__version__
@@ -128,7 +134,22 @@ def write_results(folder, path):
     write(path, table(title, ["work", "skbackprop", *peers, "peak"], rows) + f"\n{found['facts']}.\n")
 
 
+def draw_losses(folder):
+    """The pictures of LossCurveDisplay in the guide."""
+    X, y = load_digits(return_X_y=True)
+    models = {
+        schedule: MLPSoftmaxClassifier(
+            (50,), learning_rate=schedule, max_iter=20, weight_decay=0.5, early_stopping=True, random_state=0
+        ).fit(scale(X), y)
+        for schedule in ("onecycle", "cosine", "coslog4")
+    }
+    one = LossCurveDisplay.from_estimator(models["onecycle"], learning_rate=True)
+    one.figure_.savefig(folder / "loss-curves-one.png", dpi=150)
+    LossCurveDisplay.from_estimator(models).figure_.savefig(folder / "loss-curves-three.png", dpi=150)
+
+
 write_tables(here / "components.rst")
+draw_losses(here)
 write(here / "diagram.inc", estimator_html_repr(skbackprop.tabular_pipeline("classifier", n_members=8)))
 for found in sorted((benchmarks / "results").glob("*/compare.json")):
     write_results(found.parent, here / f"results-{found.parent.name}.inc")
