@@ -17,7 +17,7 @@ SECOND = {
     "huber_delta": 0.1,
     "quantile": 0.2,
     "learning_rate": "cosine",
-    "learning_rate_init": 0.01,
+    "learning_rate_init": 0.02,
     "power_t": 0.9,
     "batch_size": 7,
     "max_iter": 2,
