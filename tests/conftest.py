@@ -8,7 +8,6 @@ import pytest
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.preprocessing import StandardScaler
 
-
 # needs the variable, and optional packages: test_array_api.py runs it where it has both
 collect_ignore = [] if os.environ.get("SCIPY_ARRAY_API") else ["array_api_cases.py"]
 
