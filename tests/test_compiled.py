@@ -527,3 +527,18 @@ def test_ctrl_c_inside_a_long_epoch_is_noticed_at_once_and_loses_nothing():
     # a slice lasts 0.05 s; half a second allows for a busy machine (without slices an epoch takes several)
     assert float(seconds) < 0.5
     assert (finite, trained) == ("True", "True")
+
+
+LBFGS = """
+import numpy as np
+from skbackprop import MLPRegressor
+X = np.random.default_rng(0).normal(size=(40, 10))
+print(MLPRegressor((150, 150), solver="lbfgs", max_iter=20, random_state=0).fit(X, X[:, 0] ** 2).loss_curve_[-1].hex())
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_lbfgs_has_the_same_bits_for_any_number_of_threads_of_the_blas_too():
+    """SciPy's vectors, long enough here that OpenBLAS would share them out, are summed by one thread."""
+    one, two = (run_python(LBFGS, OMP_NUM_THREADS=str(n)).stdout for n in (1, 2))
+    assert one == two != ""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from skbackprop._fit.batches import Rows
 from skbackprop._fit.stopping import Monitor
@@ -61,7 +62,9 @@ def minimize_lbfgs(
     if not np.isfinite(fun(theta)[0]):
         raise Diverged(1, None, theta)
     try:
-        result = minimize(fun, theta, jac=True, method="L-BFGS-B", callback=callback, options=options)
+        # SciPy's vectors are too short to share: threads of its BLAS would only wait, and change the last bits
+        with threadpool_limits(1, user_api="blas"):
+            result = minimize(fun, theta, jac=True, method="L-BFGS-B", callback=callback, options=options)
     except KeyboardInterrupt as interrupt:
         outcome.interrupt = interrupt
         return outcome
