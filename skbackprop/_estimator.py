@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -80,10 +80,7 @@ def has_minibatches(estimator):
     return True
 
 
-Method = TypeVar("Method", bound=Callable[..., Any])
-
-
-def with_minibatches(method: Method) -> Method:
+def with_minibatches(method: validation.Method) -> validation.Method:
     """Offer the method with minibatch solvers only."""
     return available_if(has_minibatches)(method)
 

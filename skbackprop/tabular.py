@@ -35,11 +35,8 @@ RECIPE = {
     "n_members": 4,
     "input_scale": True,
 }
-
-NOT_ADAM = {
-    "learning_rate_init": "auto",
-    "beta_2": 0.999,
-}  # with another solver these are as its estimator has them
+# with another solver these are as its estimator has them
+NOT_ADAM = {"learning_rate_init": "auto", "beta_2": 0.999}
 
 # names of dtypes in NumPy, pandas (its own, and Arrow's) and polars, in lower case
 NUMBERS = re.compile(r"(sparse\[)?(u?int\d|float|double|decimal)")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
+
+from skbackprop._fit.validation import Method
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -16,9 +18,6 @@ except ImportError:  # an older scikit-learn: no callbacks can be set, and nobod
     def _with_callbacks(method: Any) -> Any:
         """Leave the method as it is."""
         return method
-
-
-Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def with_callbacks(method: Method) -> Method:

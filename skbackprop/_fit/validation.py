@@ -37,7 +37,7 @@ from skbackprop._nn.network import Network
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
 
-__all__ = ["Interval", "check_constraints", "fit_context"]
+__all__ = ["Interval", "Method", "check_constraints", "fit_context"]
 
 
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
