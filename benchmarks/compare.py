@@ -17,10 +17,11 @@ import json
 import os
 import pathlib
 import platform
+import re
 import statistics
-import sys
 import time
 import warnings
+from importlib.metadata import version
 
 import numpy as np
 import scipy.sparse as sp
@@ -329,6 +330,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, help="folder for compare.json and compare.md")
     arguments = parser.parse_args()
     repeats = arguments.repeats or (3 if arguments.quick else 5)
+    pin(arguments.threads)
     # XLA reads its flags when it starts
     flags = f"--xla_cpu_multi_thread_eigen={str(arguments.threads > 1).lower()}"
     os.environ.setdefault("XLA_FLAGS", f"{flags} intra_op_parallelism_threads={arguments.threads}")
@@ -361,6 +363,33 @@ def main():
     report(results, names, arguments, peak)
 
 
+def pin(threads):
+    """Keep the process, whatever its libraries start, on as many processors as it may use threads."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+
+
+def processor():
+    """Name of the processor, where the system tells it."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.+)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    return f"{found[1] if found else platform.machine()}"
+
+
+def versions(names):
+    packages = {"scikit-learn": "scikit-learn", "torch": "torch", "XLA": "jax", "onnxruntime": "onnxruntime"}
+    peers = [f"{packages[name]} {version(packages[name])}" for name in names if name in packages]
+    return ", ".join([f"skbackprop {skbackprop.__version__}", *peers, f"Python {platform.python_version()}"])
+
+
+def command(arguments):
+    """What to type to have these figures on another machine."""
+    data = " --data DIR" if arguments.data else ""
+    forced = os.environ.get("SKBACKPROP_CPU")
+    start = f"SKBACKPROP_CPU={forced} " if forced else ""
+    return f"{start}python benchmarks/compare.py --threads {arguments.threads}{data}"
+
+
 def row(result, names):
     cells = [result["work"], result["what"], f"{result['seconds']['skbackprop']:.4g} s"]
     cells += [
@@ -377,9 +406,8 @@ def report(results, names, arguments, peak):
         ratios = [r["ratios"][name] for r in results if r["work"] in MEAN_OF and name in r["ratios"]]
         means.append(f"{statistics.geometric_mean(ratios):.2f}" if ratios else "")
     facts = (
-        f"{platform.processor() or platform.machine()}, level {level()}, {arguments.threads} thread(s), "
-        f"peak {peak[32] / 1e9:.0f} (float32) and {peak[64] / 1e9:.0f} (float64) GFLOP/s; "
-        f"skbackprop {skbackprop.__version__}, Python {sys.version.split()[0]}"
+        f"{processor()}, level {level()}, {arguments.threads} thread(s), "
+        f"peak {peak[32] / 1e9:.0f} (float32) and {peak[64] / 1e9:.0f} (float64) GFLOP/s; {versions(names)}"
     )
     lines = [
         facts,
@@ -394,7 +422,7 @@ def report(results, names, arguments, peak):
         arguments.out.mkdir(parents=True, exist_ok=True)
         (arguments.out / "compare.md").write_text("\n".join(lines) + "\n")
         (arguments.out / "compare.json").write_text(
-            json.dumps({"facts": facts, "results": results}, indent=1)
+            json.dumps({"facts": facts, "command": command(arguments), "results": results}, indent=1)
         )
 
 

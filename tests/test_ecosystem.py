@@ -336,7 +336,7 @@ def test_the_example_of_a_whole_workflow():
     """Calibration mends what class weights do to the probabilities, and leaves their order alone."""
     for package in ("matplotlib", "pandas", "rich"):
         pytest.importorskip(package)
-    script = pathlib.Path(__file__).parents[1] / "examples" / "plot_whole_workflow.py"
+    script = pathlib.Path(__file__).parents[1] / "examples" / "applications" / "plot_whole_workflow.py"
     run = subprocess.run(
         [sys.executable, "-P", "-W", "error", script],
         env={**os.environ, "MPLBACKEND": "Agg", "PYTHONWARNINGS": ""},

@@ -1,0 +1,1 @@
+"""What the documentation shows of the package, drawn and written when it is built, into docs/made."""

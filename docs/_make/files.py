@@ -1,0 +1,13 @@
+"""Pieces of reStructuredText, and files that change only when their content does."""
+
+
+def table(title, columns, rows):
+    lines = [title, "-" * len(title), "", ".. list-table::", "   :header-rows: 1", ""]
+    for row in [columns, *rows]:
+        lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
+    return "\n".join([*lines, ""])
+
+
+def write(path, text):
+    if not path.exists() or path.read_text() != text:  # an untouched file is not built again
+        path.write_text(text)
