@@ -292,7 +292,7 @@ def write_report(rows, models, folder):
         draw(ranks, title, folder / f"ranks-{word}.png")
         score = "accuracy" if word == "classification" else "R²"
         text += [
-            f".. image:: ranks-{word}.png\n   :width: 80%\n   :alt: mean ranks\n",
+            f".. image:: /{folder.name}/ranks-{word}.png\n   :width: 80%\n   :alt: mean ranks\n",
             as_rst(title, table.T),
         ]
         text += [as_rst(f"{word.capitalize()}, set by set: {score}", scores[table.index])]

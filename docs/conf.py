@@ -13,7 +13,7 @@ sys.path.insert(0, str(here))
 from _make.api import check_api
 from _make.components import write_components
 from _make.pictures import draw_losses, write_diagram
-from _make.results import draw_speed, write_accuracy, write_results
+from _make.results import draw_speeds, write_accuracy, write_captions, write_results
 
 matplotlib.use("Agg")
 project = "skbackprop"
@@ -32,12 +32,14 @@ extensions = [
 exclude_patterns = ["_build", "_make", "gallery/*/GALLERY_HEADER.rst"]
 html_title = project
 html_theme = "pydata_sphinx_theme"
+html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 5,
+    "logo": {"image_light": "_static/logo.svg", "image_dark": "_static/logo.svg", "text": project},
     "footer_start": ["copyright"],
     "footer_end": [],
 }
@@ -70,14 +72,17 @@ autodoc_default_options = {
     "exclude-members": "set_fit_request, set_partial_fit_request, set_predict_request, set_score_request, "
     "get_metadata_routing, args, add_note, with_traceback",
 }
-# inherited docstrings refer to labels of scikit-learn's own documentation
-suppress_warnings = ["ref.ref", "ref.term"]
+suppress_warnings = [
+    "ref.ref",  # inherited docstrings refer to labels of scikit-learn's own documentation
+    "ref.term",
+    "myst.header",  # the changelog is included below a title
+]
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": "/plot_",
-    "ignore_pattern": "/(?!plot_)[^/]*\\.py$",
+    "ignore_pattern": r"(^|/)(?!plot_)[^/]*\.py$",  # scripts for the command line
     "subsection_order": ExplicitOrder(
         ["../examples/understanding", "../examples/training", "../examples/applications"]
     ),
@@ -93,14 +98,13 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
 }
 
-results = here.parent / "benchmarks" / "results"
 made = here / "made"
 made.mkdir(exist_ok=True)
 check_api(here / "api.rst")
 write_components(made)
-write_results(results, made)
-write_accuracy(results, made)
-for theme, ink in {"light": "#222832", "dark": "#ced6dd"}.items():
-    draw_speed(results, made / f"speed-{theme}.svg", ink)
+write_results(made)
+write_accuracy(made)
+write_captions(made)
+draw_speeds(made)
 draw_losses(made)
 write_diagram(made)

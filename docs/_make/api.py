@@ -18,7 +18,7 @@ def public_names():
 
 
 def check_api(page):
-    listed = set(re.findall(r"^   ([a-zA-Z_.]+)$", page.read_text(), re.MULTILINE))
+    listed = set(re.findall(r"^   ([\w.]+)$", page.read_text(), re.MULTILINE))
     if listed != public_names():
         raise RuntimeError(
             f"{page.name} leaves out {sorted(public_names() - listed)} "

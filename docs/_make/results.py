@@ -1,13 +1,18 @@
 """Speed and accuracy as measured: tables and pictures from the raw results in benchmarks/results."""
 
 import json
-import statistics
+import pathlib
 import sys
 
-import matplotlib.pyplot as plt
 import pandas as pd
+from scipy.stats import gmean
 
 from .files import table, write
+
+RESULTS = pathlib.Path(__file__).parents[2] / "benchmarks" / "results"
+sys.path.insert(0, str(RESULTS.parent))
+import accuracy
+import draw
 
 TITLES = {
     "1-thread": "One thread",
@@ -15,22 +20,12 @@ TITLES = {
     "1-thread-v3": "One thread, AVX2 instructions only",
 }
 PEERS = ["scikit-learn", "torch", "XLA", "onnxruntime"]
-SHOWN = {  # works of the picture, and their names there
-    "W5": "digits\n(100,), batches of 32",
-    "W6": "digits\n(64, 64), batches of 32",
-    "W4": "digits\n(100,), batches of 200",
-    "W2": "60,000 images\n(100,), batches of 32",
-    "W1": "60,000 images\n(100,), batches of 200",
-    "W3": "60,000 images\n(512, 512), batches of 128",
-}
-COLOURS = {"scikit-learn": "#f89939", "torch": "#7d5ba6", "XLA": "#5b8c85"}
-MINE = "#2a7f9e"
 
 
-def write_results(results, folder):
+def write_results(folder):
     """Compare.py's results: peers' seconds divided by skbackprop's."""
     for name, title in TITLES.items():
-        found = json.loads((results / name / "compare.json").read_text())
+        found = json.loads((RESULTS / name / "compare.json").read_text())
         rows = [
             [
                 f"**{r['work']}** {r['what']}",
@@ -44,38 +39,75 @@ def write_results(results, folder):
         write(folder / f"results-{name}.inc", f"{text}\n``{found['command']}``: {found['facts']}.\n")
 
 
-def draw_speed(results, path, ink):
-    """Bars of seconds per fit, skbackprop's being 1; `ink` is the colour of everything written."""
-    found = json.loads((results / "1-thread" / "compare.json").read_text())
-    ratios = {r["work"]: {"skbackprop": 1.0, **r["ratios"]} for r in found["results"]}
-    contestants = {"skbackprop": MINE, **COLOURS}
-    figure, axes = plt.subplots(2, 3, figsize=(9, 4.2), layout="constrained")
-    for ax, (work, title) in zip(axes.flat, SHOWN.items(), strict=True):
-        lengths = [ratios[work][name] for name in contestants]
-        bars = ax.barh(list(contestants), lengths, color=list(contestants.values()), height=0.72)
-        ax.bar_label(bars, [f"{length:.1f}" for length in lengths], padding=3, color=ink, fontsize=9)
-        ax.set_title(title, color=ink, fontsize=10)
-        ax.set_xlim(0, 1.18 * max(lengths))
-        ax.invert_yaxis()
-        ax.set_xticks([])
-        ax.tick_params(left=False, colors=ink)
-        ax.spines[:].set_visible(False)
-        ax.label_outer()
-    figure.savefig(path, transparent=True, metadata={"Date": None})
-    plt.close(figure)
+def draw_speeds(folder):
+    """The picture of the landing page for both themes; the README's must be of the same measurements."""
+    ratios = draw.speed_ratios(RESULTS)
+    for theme, ink in {"light": "#222832", "dark": "#ced6dd"}.items():
+        draw.draw_speed(ratios, folder / f"speed-{theme}.svg", ink)
+    if draw.as_text(ratios) not in draw.README_PICTURE.read_text():
+        raise RuntimeError("The README's picture is of older measurements: run `python benchmarks/draw.py`.")
 
 
-def speed_means(results):
-    """Geometric means of the peers' ratios in the works of the picture."""
-    found = json.loads((results / "1-thread" / "compare.json").read_text())
-    shown = [r["ratios"] for r in found["results"] if r["work"] in SHOWN]
-    return {peer: statistics.geometric_mean(r[peer] for r in shown) for peer in COLOURS}
-
-
-def write_accuracy(results, folder):
+def write_accuracy(folder):
     """Accuracy.py's tables and diagrams of ranks."""
-    sys.path.insert(0, str(results.parent))
-    import accuracy
-
-    rows = pd.read_csv(results / "accuracy" / "accuracy.csv")
+    rows = accuracy_rows()
     accuracy.write_report(rows, list(dict.fromkeys(rows["model"])), folder)
+
+
+def accuracy_rows():
+    return pd.read_csv(RESULTS / "accuracy" / "accuracy.csv")
+
+
+SPEED = """\
+Seconds of one fit, skbackprop's being 1: the same network, batches and epochs for all, in turn in one process on one
+thread ({processor}). The smaller the network, the more of their time others spend between the operations: scikit-learn
+takes {least:.1f} to {most:.1f} times as long. On wide networks all are bound by the processor's multiply-adds.
+How it was measured, two threads, predictions and the rest: :doc:`benchmarks`.
+"""
+
+ACCURACY = """\
+On 26 public tables, three splits each, with differences of up to 0.002 counted as ties:
+
+.. list-table::
+   :header-rows: 1
+
+   * -
+     - wins
+     - ties
+     - losses
+     - seconds of a fit, relative
+   * - the defaults against those of scikit-learn's MLP
+     - {0}
+     - {1}
+     - {2}
+     - {3:.2f}
+   * - ``tabular_pipeline`` against HistGradientBoosting
+     - {4}
+     - {5}
+     - {6}
+     - {7:.2f}
+
+Table by table, with log loss and calibration: :doc:`benchmarks`.
+"""
+
+
+def write_captions(folder):
+    """What the landing page says of speed and accuracy, in numbers as measured."""
+    processor = json.loads((RESULTS / "1-thread" / "compare.json").read_text())["facts"].split(",")[0]
+    ratios = [found["scikit-learn"] for found in draw.speed_ratios(RESULTS).values()]
+    text = SPEED.format(processor=processor, least=min(ratios), most=max(ratios))
+    write(folder / "speed-caption.inc", text)
+    seconds = accuracy_rows().groupby(["model", "set"])["fit_seconds"].mean().unstack("model")
+    figures = []
+    for mine, other in (("skbackprop", "sklearn MLP"), ("tabular_pipeline", "HistGradientBoosting")):
+        figures += [*record(mine, other), gmean((seconds[mine] / seconds[other]).dropna())]
+    write(folder / "accuracy-caption.inc", ACCURACY.format(*figures))
+
+
+def record(mine, other):
+    """Wins, ties and losses of one model against another over all tables, by accuracy or R²."""
+    totals = [0, 0, 0]
+    for _, summary, _, _ in accuracy.parts_of(accuracy_rows(), [mine, other]):
+        counts = map(int, summary.loc[mine, f"against {other}"].split("/"))
+        totals = [total + count for total, count in zip(totals, counts, strict=True)]
+    return totals

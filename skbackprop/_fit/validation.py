@@ -57,10 +57,12 @@ def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], Me
 class DivergenceError(ValueError):
     """Training left the finite numbers.
 
-    Attributes
+    Parameters
     ----------
-    estimator : estimator
-        A copy of the estimator with the last finite model, ready to predict.
+    message : str
+        The epoch, the learning rate, the likely cause, and what to do.
+    estimator : estimator, default=None
+        A copy of the estimator with the last finite model, ready to predict; an attribute of the error.
     """
 
     def __init__(self, message: str, estimator: Any = None):

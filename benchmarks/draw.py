@@ -1,0 +1,63 @@
+"""Draws the picture of speed from compare.py's results: `python benchmarks/draw.py` draws the README's anew."""
+
+import json
+import pathlib
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+README_PICTURE = RESULTS / "speed.svg"
+SHOWN = {  # works of the picture, and their names there
+    "W5": "digits, (100,)\nbatches of 32",
+    "W6": "digits, (64, 64)\nbatches of 32",
+    "W4": "digits, (100,)\nbatches of 200",
+    "W9": "sparse texts, (100,)\nbatches of 200",
+    "W2": "60,000 images, (100,)\nbatches of 32",
+    "W1": "60,000 images, (100,)\nbatches of 200",
+    "W3": "60,000 images, (512, 512)\nbatches of 128",
+    "W7": "noise, (1024, 1024)\nbatches of 1024",
+}
+COLOURS = {"scikit-learn": "#f89939", "torch": "#7d5ba6", "XLA": "#5b8c85"}
+MINE = "#2a7f9e"
+
+
+def speed_ratios(results):
+    """Seconds of each contestant divided by skbackprop's, by work, on one thread."""
+    found = json.loads((results / "1-thread" / "compare.json").read_text())
+    return {r["work"]: {"skbackprop": 1.0, **r["ratios"]} for r in found["results"] if r["work"] in SHOWN}
+
+
+def as_text(ratios):
+    """What the picture says, for its description: tells old pictures from new ones."""
+    return "; ".join(
+        f"{work}: " + ", ".join(f"{name} {ratio:.2f}" for name, ratio in found.items())
+        for work, found in ratios.items()
+    )
+
+
+def draw_speed(ratios, path, ink, background="none"):
+    """Bars of seconds per fit, skbackprop's being 1; `ink` is the colour of everything written."""
+    contestants = {"skbackprop": MINE, **COLOURS}
+    figure, axes = plt.subplots(2, 4, figsize=(11, 4), layout="constrained")
+    for ax, (work, title) in zip(axes.flat, SHOWN.items(), strict=True):
+        lengths = [ratios[work].get(name, 0.0) for name in contestants]
+        bars = ax.barh(list(contestants), lengths, color=list(contestants.values()), height=0.72)
+        labels = [f"{length:.1f}" if length else "dense data only" for length in lengths]
+        ax.bar_label(bars, labels, padding=3, color=ink, fontsize=9)
+        ax.set_title(title, color=ink, fontsize=10)
+        ax.set_xlim(0, 1.2 * max(lengths))
+        ax.invert_yaxis()
+        ax.set_xticks([])
+        ax.tick_params(left=False, colors=ink)
+        ax.spines[:].set_visible(False)
+        ax.label_outer()
+    figure.savefig(path, facecolor=background, metadata={"Date": None, "Description": as_text(ratios)})
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    draw_speed(speed_ratios(RESULTS), README_PICTURE, "#222832", "white")
+    print(f"{README_PICTURE} drawn")
