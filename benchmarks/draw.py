@@ -45,7 +45,7 @@ def draw_speed(ratios, path, ink, background="none"):
     for ax, (work, title) in zip(axes.flat, SHOWN.items(), strict=True):
         lengths = [ratios[work].get(name, 0.0) for name in contestants]
         bars = ax.barh(list(contestants), lengths, color=list(contestants.values()), height=0.72)
-        labels = [f"{length:.1f}" if length else "dense data only" for length in lengths]
+        labels = [f"{length:.1f}" if length else "not run" for length in lengths]
         ax.bar_label(bars, labels, padding=3, color=ink, fontsize=9)
         ax.set_title(title, color=ink, fontsize=10)
         ax.set_xlim(0, 1.2 * max(lengths))
