@@ -31,6 +31,8 @@ from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._nn.network import Network, Objective
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 
+SLOW = pytest.mark.slow  # starts a process of its own for one line
+
 # Rounding of sums of up to a hundred terms in another order, relative to the largest number of the result.
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-5}
 
@@ -438,7 +440,9 @@ print(level())
 """
 
 
-@pytest.mark.parametrize("level", ["v4", "v3", "baseline"])
+@pytest.mark.parametrize(
+    "level", ["v3", pytest.param("v4", marks=SLOW), pytest.param("baseline", marks=SLOW)]
+)
 def test_every_level_of_the_cpu(level):
     result = run_python(LEVEL_CHECK, SKBACKPROP_CPU=level)
     if level in _cpu.levels():
@@ -447,6 +451,7 @@ def test_every_level_of_the_cpu(level):
         assert "cannot be had" in result.stderr
 
 
+@pytest.mark.slow
 def test_an_unknown_level_is_refused():
     result = run_python("from skbackprop._engines.compiled import level; level()", SKBACKPROP_CPU="v9")
     assert "SKBACKPROP_CPU='v9' cannot be had" in result.stderr
@@ -476,7 +481,10 @@ def test_t16_threadpoolctl_knows_and_limits_the_kernels():
     assert _cpu.get_num_threads() == before
 
 
-@pytest.mark.parametrize(("variable", "expected"), [("1", 1), ("2,1", 2), ("1000", None), ("junk", None)])
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [("2,1", 2), *(pytest.param(*case, marks=SLOW) for case in (("1", 1), ("1000", None), ("junk", None)))],
+)
 def test_t16_omp_num_threads_is_honoured(variable, expected):
     cpus = len(os.sched_getaffinity(0))
     code = "from skbackprop._engines.compiled import _cpu; print(_cpu.get_num_threads())"
@@ -537,6 +545,7 @@ print(MLPRegressor((150, 150), solver="lbfgs", max_iter=20, random_state=0).fit(
 """
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_lbfgs_has_the_same_bits_for_any_number_of_threads_of_the_blas_too():
     """SciPy's vectors, long enough here that OpenBLAS would share them out, are summed by one thread."""

@@ -88,14 +88,14 @@ def test_dropouts_expected_activation_is_the_undropped_one(p, rng):
 def test_grid_search_over_twelve_settings_equals_the_loop_by_hand():
     X, y = load_breast_cancer(return_X_y=True)
     weights = np.where(y == 0, 2.0, 1.0)
-    model = MLPSoftmaxClassifier((20,), **{**PLANNED, "max_iter": 8}, n_threads=1)
+    model = MLPSoftmaxClassifier((20,), **{**PLANNED, "max_iter": 4}, n_threads=1)
     pipeline = make_pipeline(StandardScaler(), model)
     grid = {
         "mlpsoftmaxclassifier__solver": ["adam", "nadam", "rmsprop"],
         "mlpsoftmaxclassifier__dropout": [0.0, 0.3],
         "mlpsoftmaxclassifier__class_weight": [None, "balanced"],
     }
-    folds = list(StratifiedKFold(3).split(X, y))
+    folds = list(StratifiedKFold(2).split(X, y))
     search = GridSearchCV(pipeline, grid, cv=folds, n_jobs=2, refit=False)
     search.fit(X, y, mlpsoftmaxclassifier__sample_weight=weights)
     for params, found in zip(ParameterGrid(grid), search.cv_results_["mean_test_score"], strict=True):
