@@ -29,7 +29,8 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "myst_parser",
 ]
-exclude_patterns = ["_build", "_make", "gallery/*/GALLERY_HEADER.rst"]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_make", "_templates", "gallery/*/GALLERY_HEADER.rst"]
 html_title = project
 html_theme = "pydata_sphinx_theme"
 html_favicon = "_static/logo.svg"
@@ -63,7 +64,7 @@ copybutton_prompt_is_regexp = True
 # Every public name must be documented, every parameter described, none described that does not exist
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {"GL08", "SS01", "PR01", "PR02", "PR03", "PR04", "PR07", "RT03"}
-autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # numpydoc's parameters say it in words
 autosummary_generate = True
 autodoc_default_options = {
