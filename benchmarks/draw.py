@@ -24,9 +24,9 @@ COLOURS = {"scikit-learn": "#f89939", "torch": "#7d5ba6", "XLA": "#5b8c85"}
 MINE = "#2a7f9e"
 
 
-def speed_ratios(results):
-    """Seconds of each contestant divided by skbackprop's, by work, on one thread."""
-    found = json.loads((results / "1-thread" / "compare.json").read_text())
+def speed_ratios(results, folder="1-thread"):
+    """Seconds of each contestant divided by skbackprop's, by work."""
+    found = json.loads((results / folder / "compare.json").read_text())
     return {r["work"]: {"skbackprop": 1.0, **r["ratios"]} for r in found["results"] if r["work"] in SHOWN}
 
 

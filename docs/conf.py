@@ -13,7 +13,7 @@ sys.path.insert(0, str(here))
 from _make.api import check_api
 from _make.components import write_components
 from _make.pictures import draw_losses, write_diagram
-from _make.results import draw_speeds, write_accuracy, write_captions, write_results
+from _make.results import write_accuracy, write_captions, write_results
 
 matplotlib.use("Agg")
 project = "skbackprop"
@@ -31,6 +31,10 @@ extensions = [
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_make", "_templates", "gallery/*/GALLERY_HEADER.rst"]
+nitpicky = (
+    True  # a reference that leads nowhere fails the build; other packages' names are for their own pages
+)
+nitpick_ignore_regex = [("py:.*", r"(sklearn|threadpoolctl|numpy|scipy|pandas|torch)\b.*")]
 html_title = project
 html_theme = "pydata_sphinx_theme"
 html_favicon = "_static/logo.svg"
@@ -106,6 +110,5 @@ write_components(made)
 write_results(made)
 write_accuracy(made)
 write_captions(made)
-draw_speeds(made)
 draw_losses(made)
 write_diagram(made)

@@ -1,8 +1,9 @@
 """Pieces of reStructuredText, and files that change only when their content does."""
 
 
-def table(title, columns, rows):
-    lines = [title, "-" * len(title), "", ".. list-table::", "   :header-rows: 1", ""]
+def table(title, columns, rows, above=""):
+    """A section with a table, and what stands above it."""
+    lines = [title, "-" * len(title), "", above, "", ".. list-table::", "   :header-rows: 1", ""]
     for row in [columns, *rows]:
         lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
     return "\n".join([*lines, ""])

@@ -22,10 +22,28 @@ TITLES = {
 PEERS = ["scikit-learn", "torch", "XLA", "onnxruntime"]
 
 
+PICTURE = """\
+.. container:: wide
+
+   .. image:: made/speed-{0}-light.svg
+      :class: only-light
+      :width: 100%
+      :alt: {1}
+
+   .. image:: made/speed-{0}-dark.svg
+      :class: only-dark
+      :width: 100%
+      :alt: {1}
+"""
+
+
 def write_results(folder):
-    """Compare.py's results: peers' seconds divided by skbackprop's."""
+    """Compare.py's results: peers' seconds divided by skbackprop's, in bars and numbers."""
     for name, title in TITLES.items():
         found = json.loads((RESULTS / name / "compare.json").read_text())
+        ratios = draw.speed_ratios(RESULTS, name)
+        for theme, ink in {"light": "#222832", "dark": "#ced6dd"}.items():
+            draw.draw_speed(ratios, folder / f"speed-{name}-{theme}.svg", ink)
         rows = [
             [
                 f"**{r['work']}** {r['what']}",
@@ -35,16 +53,10 @@ def write_results(folder):
             ]
             for r in found["results"]
         ]
-        text = table(title, ["work", "skbackprop", *PEERS, "peak"], rows)
+        picture = PICTURE.format(name, draw.as_text(ratios))
+        text = table(title, ["work", "skbackprop", *PEERS, "peak"], rows, picture)
         write(folder / f"results-{name}.inc", f"{text}\n``{found['command']}``: {found['facts']}.\n")
-
-
-def draw_speeds(folder):
-    """The picture of the landing page for both themes; the README's must be of the same measurements."""
-    ratios = draw.speed_ratios(RESULTS)
-    for theme, ink in {"light": "#222832", "dark": "#ced6dd"}.items():
-        draw.draw_speed(ratios, folder / f"speed-{theme}.svg", ink)
-    if draw.as_text(ratios) not in draw.README_PICTURE.read_text():
+    if draw.as_text(draw.speed_ratios(RESULTS)) not in draw.README_PICTURE.read_text():
         raise RuntimeError("The README's picture is of older measurements: run `python benchmarks/draw.py`.")
 
 
