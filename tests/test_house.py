@@ -13,8 +13,6 @@ import pytest
 
 import skbackprop
 from skbackprop import MLPSoftmaxClassifier
-from skbackprop._nn.activations import ACTIVATIONS, Activation
-from skbackprop.inspection import check_gradients
 
 ROOT = pathlib.Path(skbackprop.__file__).parent
 ROOMS = sorted(path for path in ROOT.rglob("*.py") if "kernels" not in path.parts)
@@ -92,24 +90,6 @@ def test_the_reference_engine_knows_the_equations():
     text += (ROOT / "_nn/activations.py").read_text()
     for equation in range(1, 12):
         assert f"D{equation}" in text
-
-
-def test_one_new_entry_is_accepted_trained_checked_and_gone(digits, monkeypatch):
-    """Adding an activation touches one table, and nothing else."""
-    X, y = digits[0][:300], digits[1][:300]
-    squareplus = Activation(
-        phi=lambda xp, v: 0.5 * (v + xp.sqrt(v * v + 4.0)),
-        vjp=lambda xp, v, a, g: 0.5 * g * (1.0 + v / xp.sqrt(v * v + 4.0)),
-    )
-    model = MLPSoftmaxClassifier(
-        (30,), "squareplus", learning_rate_init=0.01, learning_rate="cosine", max_iter=20
-    )
-    with monkeypatch.context() as patch:
-        patch.setitem(ACTIVATIONS, "squareplus", squareplus)
-        assert check_gradients(model, X[:20], y[:20], max_parameters=100) < 1e-6
-        assert model.fit(X, y).score(X, y) > 0.95
-    with pytest.raises(ValueError, match="'activation' parameter"):
-        model.fit(X, y)
 
 
 def test_a_pickle_loads_in_a_fresh_process(digits, tmp_path):
