@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.metrics import log_loss
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._engines import choose_engine
@@ -171,6 +172,12 @@ def test_d8_softmax_jacobian(rng):
     jacobians = [np.diag(row) - np.outer(row, row) for row in a]
     expected = np.stack([J.T @ g_row for J, g_row in zip(jacobians, g, strict=True)])
     assert_allclose(softmax_vjp(np, v, a, g), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_d9_is_scikit_learns_log_loss(rng):
+    v, y = 3.0 * rng.normal(size=(50, 6)), rng.integers(0, 6, 50)
+    values = LOSSES["cross_entropy"].value(np, v, np.eye(6)[y], LossArgs())
+    assert_allclose(values.mean(), log_loss(y, softmax(np, v), labels=np.arange(6)), rtol=1e-12)
 
 
 def test_d10_equals_d11(rng):
