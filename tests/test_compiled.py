@@ -240,7 +240,7 @@ def test_a_whole_trajectory_of_a_smooth_network(digits):
 
 
 def test_engines_take_over_each_others_state(rng):
-    for solver in OPTIMIZERS:
+    for solver in OPTIMIZER_CODES:
         network, X, Y, w, theta = problem(
             rng, "cross_entropy", (7, 9), ("tanh",), (0.0, 0.0), 37, np.float64, True, False
         )
@@ -398,10 +398,13 @@ def test_dumps_are_copies(rng):
 # ------------------------------------------------------------------------------ the choice of it ----
 
 
-def test_auto_is_compiled_for_everything_in_the_tables():
-    assert set(ACTIVATION_CODES) == set(ACTIVATIONS)
-    assert set(LOSS_CODES) == set(LOSSES)
-    assert set(OPTIMIZER_CODES) == set(OPTIMIZERS)
+WITHOUT_KERNEL: set[str] = set()  # entries that the reference engine computes until somebody writes theirs
+
+
+def test_auto_is_compiled_for_everything_in_the_tables_but_what_has_no_kernel_yet():
+    in_tables = {*ACTIVATIONS, *LOSSES, *OPTIMIZERS}
+    assert {*ACTIVATION_CODES, *LOSS_CODES, *OPTIMIZER_CODES} == in_tables - WITHOUT_KERNEL
+    assert in_tables >= WITHOUT_KERNEL
     assert isinstance(choose_engine(Network((3, 2)), Optimizer()), CompiledEngine)
 
 
