@@ -12,7 +12,9 @@ here = pathlib.Path(__file__).parent
 sys.path.insert(0, str(here))
 from _make.api import check_api
 from _make.components import write_components
+from _make.derivation import draw_derivation
 from _make.pictures import draw_losses, write_diagram
+from _make.pointers import check_pointers
 from _make.results import write_accuracy, write_captions, write_results
 
 matplotlib.use("Agg")
@@ -39,7 +41,7 @@ html_title = project
 html_theme = "pydata_sphinx_theme"
 html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
-html_css_files = ["site.css"]
+html_css_files = ["site.css", "derivation.css"]
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
@@ -112,3 +114,6 @@ write_accuracy(made)
 write_captions(made)
 draw_losses(made)
 write_diagram(made)
+draw_derivation(made)
+for page in ("derivation.rst", "extend.rst"):
+    check_pointers(here / page)
