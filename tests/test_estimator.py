@@ -16,9 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._nn.optimizers import OPTIMIZERS
 
 PLANNED = {"learning_rate": "cosine", "random_state": 0}
-SOLVERS = ["adam", "nadam", "rmsprop", "sgd", "lion", "lbfgs"]
+SOLVERS = [*OPTIMIZERS, "lbfgs"]
 
 
 def planned(cls, **params):

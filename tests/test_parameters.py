@@ -8,8 +8,9 @@ import pytest
 from sklearn.model_selection import GridSearchCV
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._nn.optimizers import OPTIMIZERS
 
-SOLVERS = ["adam", "nadam", "rmsprop", "sgd", "lion", "lbfgs"]
+SOLVERS = [*OPTIMIZERS, "lbfgs"]
 SECOND = {
     "hidden_layer_sizes": (5,),
     "activation": "tanh",

@@ -121,6 +121,7 @@ def test_links_invert_what_the_constants_say(rng):
 
 
 # By hand, the first two steps from theta = 1 with gradients 2 and -1 at rate 0.1.
+MU = [0.9 * (1 - 0.5 * 0.96 ** (0.004 * t)) for t in (1, 2, 3)]  # Dozat's schedule
 TWO_STEPS = {
     "sgd": (1 - 0.1 * (0.9 * 2 + 2), lambda th: th + 0.1 * (0.9 * (0.9 * -2 + 1) + 1)),
     "rmsprop": (
@@ -131,11 +132,20 @@ TWO_STEPS = {
         1 - 0.1,
         lambda th: th - 0.1 * ((0.9 * 0.2 - 0.1) / 0.19) / np.sqrt((0.999 * 0.004 + 0.001) / (1 - 0.999**2)),
     ),
+    "nadam": (
+        1 - 0.1 * (MU[1] / (1 - MU[0] * MU[1]) * 0.2 + 2) / 2,
+        lambda th: (
+            th
+            - 0.1
+            * (MU[2] / (1 - MU[0] * MU[1] * MU[2]) * (0.9 * 0.2 - 0.1) - (1 - MU[1]) / (1 - MU[0] * MU[1]))
+            / np.sqrt((0.999 * 0.004 + 0.001) / (1 - 0.999**2))
+        ),
+    ),
     "lion": (1 - 0.1, lambda th: th + 0.1),  # sign(0.9 * 0.002 - 0.1) = -1
 }
 
 
-@pytest.mark.parametrize("name", TWO_STEPS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers_by_hand(name):
     rule, opt = OPTIMIZERS[name], Optimizer(name, epsilon=1e-300)
     theta = np.array([1.0])
