@@ -8,9 +8,11 @@ import pytest
 import scipy.sparse as sp
 import sklearn
 from numpy.testing import assert_allclose
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._fit.validation import warn_not_converged
 
 PLANNED = {"learning_rate": "cosine", "max_iter": 3, "random_state": 0}
 
@@ -233,6 +235,21 @@ def test_huge_features_diverge_with_advice(solver, data):
         model.fit(spoiled(X, 1e300), y)
     assert np.array_equal(model.predict_proba(X), before)
     assert np.isfinite(caught.value.estimator.coefs_[0]).all()
+
+
+def test_tiny_features_are_noticed(data):
+    X, y = data
+    with pytest.warns(UserWarning, match="No feature spreads over more than .*StandardScaler"):
+        MLPRegressor(**PLANNED).fit(1e-5 * X, y)
+    MLPRegressor(**PLANNED).fit(0.01 * X, y)  # small, but learnable
+    MLPRegressor(**PLANNED).fit(0.0 * X, y)  # nothing that a scaler could mend
+
+
+def test_a_rising_loss_asks_for_a_lower_rate():
+    with pytest.warns(ConvergenceWarning, match=r"raised the loss by 1 to 3; .* Lower learning_rate_init"):
+        warn_not_converged(9, "epochs", [1.0, 2.0, 3.0], 0.1)
+    with pytest.warns(ConvergenceWarning, match=r"lowered the loss by 1 to 2; .* Raise max_iter"):
+        warn_not_converged(9, "epochs", [3.0, 2.0], 0.1)
 
 
 def test_validation_set_needs_both_parts(data):

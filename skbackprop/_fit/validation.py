@@ -70,6 +70,9 @@ class DivergenceError(ValueError):
         self.estimator = estimator
 
 
+DivergenceError.__module__ = "skbackprop"  # where users find it, and tracebacks name it
+
+
 class _TableNames(StrOptions):
     """One of a table's names, read when the parameter is checked, so that a new entry counts at once."""
 
@@ -319,9 +322,10 @@ def warn_without_effect(estimator: Any, effective: dict[str, bool]) -> None:
         if not acts and not _same(value := getattr(estimator, name), defaults[name].default)
     ]
     if idle:
+        have, them = ("has", "it at its default") if len(idle) == 1 else ("have", "them at their defaults")
         warn(
-            f"{', '.join(idle)} has no effect with solver={estimator.solver!r} and these data and "
-            "parameters; leave it at its default to silence this warning.",
+            f"{', '.join(idle)} {have} no effect with solver={estimator.solver!r} and these data and parameters; "
+            f"leave {them} to silence this warning.",
         )
 
 
@@ -382,10 +386,15 @@ def check_domain(loss_name: str, y: Any) -> None:
 def warn_not_converged(max_iter: int, unit: str, losses: list[float], margin: float) -> None:
     """Say how far from converged training was, and which knob to turn."""
     fall = losses[-2] - losses[-1] if len(losses) > 1 else np.nan
+    if fall < 0.0:
+        change, advice = f"raised the loss by {-fall:.3g}", "Lower learning_rate_init, raise max_iter or tol"
+    else:
+        change = f"still lowered the loss by {fall:.3g}"
+        advice = "Raise max_iter or learning_rate_init, raise tol"
     warn(
-        f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one still lowered the "
-        f"loss by {fall:.3g} to {losses[-1]:.4g}; less than {margin:.3g} counts as no improvement. Raise max_iter "
-        "or learning_rate_init, raise tol, or stop early on purpose with early_stopping=True.",
+        f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one {change} to "
+        f"{losses[-1]:.4g}; less than {margin:.3g} counts as no improvement. {advice}, or stop early on "
+        "purpose with early_stopping=True.",
         ConvergenceWarning,
     )
 
@@ -408,7 +417,7 @@ def warn_lbfgs(message: str, n_iter: int) -> None:
 
 
 def warn_unscaled(X: Any, place: Host) -> None:
-    """Say so if two features differ by more than UNSCALED in range and in standard deviation.
+    """Say so if two features differ by more than UNSCALED in range and in standard deviation, or all are tiny.
 
     A sample of the rows tells. Either measure alone would blame features that are rarely different from zero;
     sparse inputs, full of these, are not judged.
@@ -425,6 +434,11 @@ def warn_unscaled(X: Any, place: Host) -> None:
             f"Features differ in scale: column {large} spreads over {span[large]:.3g}, column {small} over "
             f"{span[small]:.3g}. Networks learn badly from such inputs; put a StandardScaler in front: "
             "make_pipeline(StandardScaler(), ...).",
+        )
+    elif 0.0 < UNSCALED * span[large] < 1.0:
+        warn(
+            f"No feature spreads over more than {span[large]:.3g}, so the first weights hardly tell the rows apart and "
+            "the network may learn nothing. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...).",
         )
 
 
