@@ -23,6 +23,8 @@ from skbackprop._estimator import BaseMLP
 
 __all__ = ["LossCurveDisplay"]
 
+INITIALS = ("roc", "auc", "r2", "ovo", "ovr")  # words of scorers' names
+
 
 class LossCurveDisplay:
     """Losses, validation scores and learning rates of each epoch, of one estimator or of several.
@@ -248,14 +250,15 @@ def _unwrap(estimator: Any) -> Any:
 
 
 def _scores(model: Any) -> Any:
-    """Validation scores, unless they say the same as the losses."""
+    """Validation scores, unless they say the same as the losses: to rounding, for scorers compute in float64."""
     scores, losses = model.validation_scores_, model.validation_loss_curve_
-    same = scores is None or np.array_equal(scores, np.negative(losses), equal_nan=True)
+    same = scores is None or np.allclose(scores, np.negative(losses), rtol=1e-5, atol=1e-6, equal_nan=True)
     return None if same else scores
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    words = " ".join(word.upper() if word in INITIALS else word for word in name.split("_"))
+    return words[:1].upper() + words[1:]
 
 
 def _score_name(scoring: Any) -> str:

@@ -77,10 +77,16 @@ def test_without_validation_the_best_epoch_is_that_of_the_training_loss(digits):
     assert texts(display) == ["training", "best epoch"]
 
 
-def test_scores_that_are_the_negative_losses_are_not_drawn_again(digits):
-    display = LossCurveDisplay.from_estimator(classifier(digits, early_stopping=True))
+@pytest.mark.parametrize("scoring", [None, "neg_log_loss"])
+def test_scores_that_are_the_negative_losses_are_not_drawn_again(scoring, digits):
+    display = LossCurveDisplay.from_estimator(classifier(digits, early_stopping=True, scoring=scoring))
     assert display.score_ax_ is None
     assert display.validation_lines_[0] is not None
+
+
+def test_scores_have_the_names_that_people_say(digits):
+    model = classifier(digits, early_stopping=True, scoring="roc_auc_ovr")
+    assert LossCurveDisplay.from_estimator(model).score_ax_.get_ylabel() == "ROC AUC OVR"
 
 
 def test_several_estimators_have_a_colour_each_and_names(digits, diabetes, scored):
