@@ -1,0 +1,66 @@
+"""What hidden units look for
+==========================
+
+The weights that lead from the 64 pixels of a digit to a hidden unit are an image too: where it is orange, ink excites
+the unit; where it is purple, ink calms it. Three networks learn the same digits, without regularisation, with a
+penalty on large weights (``alpha``), and with dropout of the pixels, and their units end up looking for different
+things.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from skbackprop import MLPSoftmaxClassifier
+
+X, y = load_digits(return_X_y=True)
+X_train, X_test, y_train, y_test = train_test_split(X / 16, y, stratify=y, random_state=0)
+
+# %%
+# Of 40 units each network shows the 16 with the largest weights, before and behind them; the colours of each network
+# go up to its own largest weights. The rim is made of the pixels that hardly ever hold ink.
+
+variants = {
+    "no regularisation": {"alpha": 0.0},
+    "alpha=3": {"alpha": 3.0},
+    "dropout=(0.3, 0)": {"alpha": 0.0, "dropout": (0.3, 0.0)},
+}
+rim = X_train.mean(axis=0) < 0.02
+
+
+def mosaic(images, side=4):
+    """Put images beside each other, with a line of nothing between them."""
+    padded = np.pad(images, ((0, 0), (0, 1), (0, 1)), constant_values=np.nan)
+    return padded.reshape(side, side, 9, 9).swapaxes(1, 2).reshape(side * 9, side * 9)[:-1, :-1]
+
+
+fig, axes = plt.subplots(1, 3, figsize=(9, 3.3), layout="constrained")
+fig.get_layout_engine().set(wspace=0.08)
+for ax, (name, params) in zip(axes, variants.items(), strict=True):
+    network = MLPSoftmaxClassifier(
+        (40,), learning_rate="onecycle", max_iter=40, weight_decay=0.0, random_state=0
+    )
+    network.set_params(**params).fit(X_train, y_train)
+    W1, W2 = network.coefs_
+    order = np.argsort(-np.linalg.norm(W1, axis=0) * np.linalg.norm(W2, axis=1))
+    images = W1[:, order[:16]].T.reshape(16, 8, 8)
+    strong = np.quantile(np.abs(images), 0.99)
+    ax.imshow(mosaic(images), cmap="PuOr_r", vmin=-strong, vmax=strong)
+    ax.set_title(name)
+    ax.axis("off")
+    on_rim, inside = (np.sqrt(np.mean(W1[pixels] ** 2)) for pixels in (rim, ~rim))
+    shares = np.sort(W1**2 / np.sum(W1**2, axis=0), axis=0)[-8:].sum(axis=0)
+    print(f"{name}: accuracy on the test rows {network.score(X_test, y_test):.3f}")
+    print(
+        f"    weights on the rim {on_rim:.2f}, inside {inside:.2f}; share of the 8 strongest {shares.mean():.2f}"
+    )
+plt.show()
+
+# %%
+# Without regularisation the images look like noise, and the rim is almost as loud as the inside: few images have ink
+# there, but nothing kept the network from learning those by heart. The penalty silences the rim (0.02 instead of
+# 0.46) and leaves strokes and holes in the middle. With dropout of the pixels a unit relies on a few strong
+# neighbours: the eight strongest of its 64 weights hold 0.59 of its sum of squares, instead of 0.48. The accuracies
+# are of one run on 450 test rows, where 0.01 is chance: looking at units tells how a network works, not how good it
+# is.
