@@ -1,0 +1,69 @@
+"""Where dropout helps, and where it does not
+==========================================
+
+Dropout switches a share of the hidden units off, others in each training step, so that no unit can rely on another.
+That helps a network with more room than its data fill, which else learns them by heart, mistakes included; it hinders
+one that needs all the units it has. Handwritten digits, twice: few rows with wrong labels, and many rows with right
+ones.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.lines import Line2D
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from skbackprop import MLPSoftmaxClassifier
+
+X, y = load_digits(return_X_y=True)
+X = X / 16
+settings = {
+    "200 rows, 30 % random labels, 200 units": (200, 0.3, 200),
+    "1200 rows, 16 units": (1200, 0.0, 16),
+}
+n_epochs, n_seeds = 60, 3
+
+# %%
+# ``partial_fit`` trains one epoch a call, at a constant rate, and notes the loss on the validation rows. These are
+# all other rows, with right labels. Each seed draws its own rows, wrong labels, first weights and dropout masks.
+
+
+def curves(n_rows, noise, width, dropout, seed):
+    """Training and validation loss of each epoch, and the accuracy at the end."""
+    X_train, X_val, y_train, y_val = train_test_split(X, y, train_size=n_rows, stratify=y, random_state=seed)
+    rng = np.random.default_rng(seed)
+    y_train = np.where(rng.random(n_rows) < noise, rng.integers(0, 10, n_rows), y_train)
+    model = MLPSoftmaxClassifier(
+        (width,), dropout=dropout, batch_size=32, learning_rate_init=0.003, random_state=seed
+    )
+    for _ in range(n_epochs):
+        model.partial_fit(X_train, y_train, X_val=X_val, y_val=y_val)
+    return np.array([model.loss_curve_, model.validation_loss_curve_]), model.score(X_val, y_val)
+
+
+colors = {0.0: "#0072B2", 0.2: "#E69F00", 0.5: "#D55E00"}
+fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
+for ax, (title, setting) in zip(axes, settings.items(), strict=True):
+    print(title)
+    for dropout, color in colors.items():
+        losses, accuracies = zip(*[curves(*setting, dropout, seed) for seed in range(n_seeds)], strict=True)
+        training, validation = np.mean(losses, axis=0)
+        ax.plot(np.arange(1, n_epochs + 1), validation, color=color, label=f"dropout={dropout}")
+        ax.plot(np.arange(1, n_epochs + 1), training, color=color, ls=":")
+        best = f"{validation.min():.2f} in epoch {validation.argmin() + 1}"
+        print(f"    dropout={dropout}: validation loss {best}, {validation[-1]:.2f} at the end, ", end="")
+        print(f"accuracy {np.mean(accuracies):.3f} +- {np.std(accuracies):.3f}")
+    ax.set(title=title, xlabel="epoch", ylabel="cross-entropy", ylim=(0, 1.5))
+axes[1].legend(frameon=False)
+kinds = [Line2D([], [], color="0.3", ls=style) for style in ("-", ":")]
+axes[0].legend(kinds, ["validation", "training"], frameon=False)
+plt.show()
+
+# %%
+# Means of three runs. On the left, without dropout the validation loss turns round after some 20 epochs, as the
+# network learns the wrong labels; with half of the units switched off it stays down, and at the end 81 % of the
+# digits are read right instead of 75 %. Stopping at the best epoch would give most of that, too: there the losses are
+# 0.66 without dropout and 0.62 with it. On the right there is little overfitting to prevent, and dropout costs:
+# sixteen units are no more than this problem needs. The training losses with dropout are those of networks with units
+# missing, so they are higher than the finished network's. The default, ``dropout=0.0``, is a fair start; with
+# ``dropout="auto"`` a call of ``fit`` looks at the noise of the data.
