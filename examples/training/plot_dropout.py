@@ -30,7 +30,8 @@ n_epochs, n_seeds = 60, 3
 
 def curves(n_rows, noise, width, dropout, seed):
     """Training and validation loss of each epoch, and the accuracy at the end."""
-    X_train, X_val, y_train, y_val = train_test_split(X, y, train_size=n_rows, stratify=y, random_state=seed)
+    split = train_test_split(X, y, train_size=n_rows, stratify=y, random_state=seed)
+    X_train, X_val, y_train, y_val = split
     rng = np.random.default_rng(seed)
     y_train = np.where(rng.random(n_rows) < noise, rng.integers(0, 10, n_rows), y_train)
     model = MLPSoftmaxClassifier(
@@ -46,13 +47,14 @@ fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
 for ax, (title, setting) in zip(axes, settings.items(), strict=True):
     print(title)
     for dropout, color in colors.items():
-        losses, accuracies = zip(*[curves(*setting, dropout, seed) for seed in range(n_seeds)], strict=True)
+        runs = [curves(*setting, dropout, seed) for seed in range(n_seeds)]
+        losses, accuracies = zip(*runs, strict=True)
         training, validation = np.mean(losses, axis=0)
         ax.plot(np.arange(1, n_epochs + 1), validation, color=color, label=f"dropout={dropout}")
         ax.plot(np.arange(1, n_epochs + 1), training, color=color, ls=":")
         best = f"{validation.min():.2f} in epoch {validation.argmin() + 1}"
-        print(f"    dropout={dropout}: validation loss {best}, {validation[-1]:.2f} at the end, ", end="")
-        print(f"accuracy {np.mean(accuracies):.3f} +- {np.std(accuracies):.3f}")
+        print(f"dropout={dropout}: validation loss {best}, {validation[-1]:.2f} at the end")
+        print(f"    accuracy {np.mean(accuracies):.3f} +- {np.std(accuracies):.3f}")
     ax.set(title=title, xlabel="epoch", ylabel="cross-entropy", ylim=(0, 1.5))
 axes[1].legend(frameon=False)
 kinds = [Line2D([], [], color="0.3", ls=style) for style in ("-", ":")]

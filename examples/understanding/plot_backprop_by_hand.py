@@ -56,18 +56,20 @@ def loss(X, Y):
 
 a, delta = forward(X)[0], backward(forward(X)[0], Y)[0]
 p = a[H][0]
-print(f"D11 - D10: {np.abs((np.diag(p) - np.outer(p, p)) @ (-Y[0] / p) - delta[H][0]).max():.0e}")
+long_way = (np.diag(p) - np.outer(p, p)) @ (-Y[0] / p)
+print(f"D11 - D10: {np.abs(long_way - delta[H][0]).max():.0e}")
 numerical = np.zeros(43)
 for i in range(43):
     for sign in (1, -1):
         theta[i] += sign * 1e-5
         numerical[i] += sign * loss(X, Y) / 2e-5
         theta[i] -= sign * 1e-5
-print(f"numerical derivatives - gradient: {np.abs(numerical - backward(a, Y)[2]).max():.0e} at most")
+error = np.abs(numerical - backward(a, Y)[2]).max()
+print(f"numerical derivatives - gradient: {error:.0e} at most")
 
 
 def draw(ax, nodes, edges, title):
-    """Nodes and lines are purple where positive and orange where negative; lines are as wide as they are large."""
+    """Purple is positive, orange negative; lines are as wide as their values are large."""
     at, cmap = [np.arange(len(x)) - (len(x) - 1) / 2 for x in nodes], plt.get_cmap("PuOr")
     for h, E in enumerate(edges, start=1):
         for (i, j), size in np.ndenumerate(E / np.abs(E).max()):
@@ -96,8 +98,8 @@ draw(axes[1], [X[0], delta[1][0], delta[2][0]], grad_W[1:], "backward: inputs, d
 # Now training, in batches of 30 rows. One call lets the estimator see the data and make its arrays; then it gets our
 # first weights. (Without momentum, SGD remembers nothing of that call.)
 
-sgd = {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.3, "batch_size": 30, "shuffle": False}
-model = MLPSoftmaxClassifier((5,), "tanh", alpha=0.0, **sgd).partial_fit(X, y)
+sgd = {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.3, "batch_size": 30}
+model = MLPSoftmaxClassifier((5,), "tanh", alpha=0.0, shuffle=False, **sgd).partial_fit(X, y)
 model.coefs_, model.intercepts_ = [w.copy() for w in W[1:]], [c.copy() for c in b[1:]]
 by_hand, apart = [], []
 for _ in range(60):

@@ -44,7 +44,7 @@ runs = {
 }
 for i, width in enumerate(widths):
     (training, test), (_, penalised) = runs[0.0][i].mean(axis=0), runs[3.0][i].mean(axis=0)
-    print(f"{width:3d} units: training {training:.3f}, test {test:.3f}, test with alpha=3 {penalised:.3f}")
+    print(f"{width:3d} units: training {training:.3f}, test {test:.3f}, with alpha=3 {penalised:.3f}")
 
 fig, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
 looks = {"test error": (1, 0.0, "#D55E00", "-"), "training error": (0, 0.0, "#0072B2", "-")}

@@ -52,9 +52,7 @@ for ax, (name, params) in zip(axes, variants.items(), strict=True):
     on_rim, inside = (np.sqrt(np.mean(W1[pixels] ** 2)) for pixels in (rim, ~rim))
     shares = np.sort(W1**2 / np.sum(W1**2, axis=0), axis=0)[-8:].sum(axis=0)
     print(f"{name}: accuracy on the test rows {network.score(X_test, y_test):.3f}")
-    print(
-        f"    weights on the rim {on_rim:.2f}, inside {inside:.2f}; share of the 8 strongest {shares.mean():.2f}"
-    )
+    print(f"    weights on the rim {on_rim:.2f}, inside {inside:.2f}; the 8 strongest {shares.mean():.2f}")
 plt.show()
 
 # %%
