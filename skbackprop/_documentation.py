@@ -65,7 +65,8 @@ momentum : float, default=0.9
 nesterovs_momentum : bool, default=True
     Look ahead, in Nesterov's way ('sgd').
 beta_1, beta_2 : float, default=0.9, 0.999
-    Decay of the moments, in [0, 1): 'adam', 'nadam', 'lion'; beta_2 also of 'rmsprop'.
+    Decay of the moments, in [0, 1): 'adam', 'nadam', 'lion'; beta_2 also of 'rmsprop'. The paper of 'lion' takes 0.99 for
+    beta_2.
 epsilon : float, default=1e-8
     Added to the root of the second moment, after the bias correction.
 early_stopping : bool, default=False
@@ -75,7 +76,7 @@ validation_fraction : float, default=0.1
     Share of the rows that is split off, stratified by class.
 n_iter_no_change : int or inf, default=10
     Patience: training ends after exactly so many epochs without improvement, of the validation score
-    when stopping early, else of the training loss.
+    when stopping early, else of the training loss. With inf it makes all `max_iter` epochs.
 tol : float or 'auto', default='auto'
     Least improvement, as a fraction of the loss of the best constant prediction (absolute for loss='gaussian'
     and with `scoring`). For L-BFGS the largest gradient component at which it stops. 'auto' is 1e-4, but a plan is

@@ -454,7 +454,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         losses = monitor.history.loss_curve
         if self.solver == "lbfgs":
             validation.warn_lbfgs(outcome.message, len(losses))
-        elif not SCHEDULES[self._settings.learning_rate].horizon:  # else max_iter was the plan
+        elif np.isfinite(self.n_iter_no_change) and not SCHEDULES[self._settings.learning_rate].horizon:
+            # else it was to make max_iter epochs
             validation.warn_not_converged(self._settings.max_iter, "epochs", losses, monitor.patience.margin)
 
     def _finish(self, outcome: Outcome, monitor: Monitor, progress: Progress) -> None:

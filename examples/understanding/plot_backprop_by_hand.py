@@ -67,33 +67,6 @@ for i in range(43):
 error = np.abs(numerical - backward(a, Y)[2]).max()
 print(f"numerical derivatives - gradient: {error:.0e} at most")
 
-
-def draw(ax, nodes, edges, title):
-    """Purple is positive, orange negative; lines are as wide as their values are large."""
-    at, cmap = [np.arange(len(x)) - (len(x) - 1) / 2 for x in nodes], plt.get_cmap("PuOr")
-    for h, E in enumerate(edges, start=1):
-        for (i, j), size in np.ndenumerate(E / np.abs(E).max()):
-            look = {"lw": 5 * abs(size), "color": cmap(0.5 + 0.4 * np.sign(size)), "zorder": 1}
-            ax.plot([h - 1, h], [at[h - 1][i], at[h][j]], **look)
-    for h, x in enumerate(nodes):
-        ax.scatter(0 * x + h, at[h], 750, x, cmap=cmap, vmin=-2.5, vmax=2.5, edgecolors="0.2")
-        for value, height in zip(x, at[h], strict=True):
-            ax.text(h, height, f"{value:.2f}", ha="center", va="center")
-    ax.set(title=title, xlim=(-0.2, 2.2), ylim=(-2.5, 2.5))
-    ax.axis("off")
-
-
-# %%
-# The flow through the network for one flower. Forward, nodes are outputs a and lines are weights W; backward, nodes
-# are the deltas and lines the derivatives dE/dW, each the a at its beginning times the delta at its end. The deltas
-# of the last layer are its probabilities less the truth; what reaches the hidden units is that error, through the
-# same weights.
-
-a, (delta, grad_W, _) = forward(X[:1])[0], backward(forward(X[:1])[0], Y[:1])
-fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
-draw(axes[0], [x[0] for x in a], W[1:], "forward: a and W")
-draw(axes[1], [X[0], delta[1][0], delta[2][0]], grad_W[1:], "backward: inputs, delta and dE/dW")
-
 # %%
 # Now training, in batches of 30 rows. One call lets the estimator see the data and make its arrays; then it gets our
 # first weights. (Without momentum, SGD remembers nothing of that call.)
