@@ -65,8 +65,8 @@ momentum : float, default=0.9
 nesterovs_momentum : bool, default=True
     Look ahead, in Nesterov's way ('sgd').
 beta_1, beta_2 : float, default=0.9, 0.999
-    Decay of the moments, in [0, 1): 'adam', 'nadam', 'lion'; beta_2 also of 'rmsprop'. The paper of 'lion' takes 0.99 for
-    beta_2.
+    Decay of the moments, in [0, 1): 'adam', 'nadam', 'lion'; beta_2 also of 'rmsprop'. The paper of 'lion' takes
+    0.99 for beta_2.
 epsilon : float, default=1e-8
     Added to the root of the second moment, after the bias correction.
 early_stopping : bool, default=False
