@@ -8,24 +8,24 @@ from libc.stdlib cimport free, malloc
 
 cdef extern from "kernels.h" nogil:
     ctypedef struct Spec:
-        long H
-        const long *sizes
+        Py_ssize_t H
+        const Py_ssize_t *sizes
         const int *activations
         const double *dropout
         uint32_t seed
         int loss
-        long n_targets
+        Py_ssize_t n_targets
         double focal_gamma, huber_delta
         const double *quantiles
-        long n_quantiles
-        long n_members
+        Py_ssize_t n_quantiles
+        Py_ssize_t n_members
         int input_scale
         double input_scale_rate
         int optimizer, nesterov
         double momentum, beta_1, beta_2, epsilon, weight_decay, max_grad_norm
     ctypedef struct RowsIn:
         const void *X
-        long n_rows, row_stride
+        Py_ssize_t n_rows, row_stride
         const void *data
         const void *indices
         const void *indptr
@@ -37,13 +37,13 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct Kernels:
         const char *level
         int vector_bytes
-        Net *(*create)(const Spec *, long) noexcept nogil
+        Net *(*create)(const Spec *, Py_ssize_t) noexcept nogil
         void (*destroy)(Net *) noexcept nogil
         void (*set)(Net *, int, const void *) noexcept nogil
         void (*get)(const Net *, int, void *) noexcept nogil
-        void (*gradient)(Net *, const RowsIn *, long, long, void *, double *) noexcept nogil
-        void (*apply)(Net *, const void *, double, long) noexcept nogil
-        long (*train)(Net *, const RowsIn *, const int64_t *, long, const double *, long, long, double, double, long,
+        void (*gradient)(Net *, const RowsIn *, Py_ssize_t, Py_ssize_t, void *, double *) noexcept nogil
+        void (*apply)(Net *, const void *, double, Py_ssize_t) noexcept nogil
+        Py_ssize_t (*train)(Net *, const RowsIn *, const int64_t *, Py_ssize_t, const double *, Py_ssize_t, Py_ssize_t, double, double, Py_ssize_t,
                       double, double *) noexcept nogil
         int (*predict)(Net *, const RowsIn *, void *, int, int) noexcept nogil
         int (*predict_few)(Net *, const RowsIn *, const void *, void *, int, int) noexcept nogil
@@ -121,16 +121,16 @@ cdef class CpuNet:
 
     cdef const Kernels *kernels
     cdef Net *net
-    cdef readonly long max_rows
+    cdef readonly Py_ssize_t max_rows
 
-    def __cinit__(self, str level, int bits, long max_rows, sizes, activations, dropout, long seed, int loss,
-                  long n_targets, double focal_gamma, double huber_delta, quantiles, long n_members, bint input_scale,
+    def __cinit__(self, str level, int bits, Py_ssize_t max_rows, sizes, activations, dropout, Py_ssize_t seed, int loss,
+                  Py_ssize_t n_targets, double focal_gamma, double huber_delta, quantiles, Py_ssize_t n_members, bint input_scale,
                   double input_scale_rate, int optimizer, bint nesterov,
                   double momentum, double beta_1, double beta_2, double epsilon, double weight_decay,
                   double max_grad_norm):
         cdef Spec spec
-        cdef long n = len(sizes), i
-        cdef long *c_sizes = <long *>malloc(n * sizeof(long))
+        cdef Py_ssize_t n = len(sizes), i
+        cdef Py_ssize_t *c_sizes = <Py_ssize_t *>malloc(n * sizeof(Py_ssize_t))
         cdef int *c_activations = <int *>malloc(n * sizeof(int))
         cdef double *c_dropout = <double *>malloc(n * sizeof(double))
         cdef double *c_quantiles = <double *>malloc((len(quantiles) + 1) * sizeof(double))
@@ -209,7 +209,7 @@ cdef class CpuNet:
         """How many threads may work at once."""
         self.kernels.set_threads(self.net, n_threads)
 
-    def gradient(self, X, Y, weights, long step, long row_offset, flat):
+    def gradient(self, X, Y, weights, Py_ssize_t step, Py_ssize_t row_offset, flat):
         """Sums of w * loss and of w; the gradient goes to flat."""
         cdef RowsIn rows = self.rows(X, Y, weights)
         cdef void *p = address(flat, True)
@@ -218,19 +218,19 @@ cdef class CpuNet:
             self.kernels.gradient(self.net, &rows, step, row_offset, p, sums)
         return sums[0], sums[1]
 
-    def apply(self, flat, double rate, long t):
+    def apply(self, flat, double rate, Py_ssize_t t):
         """One step of the optimizer, number t = 1, 2, ..."""
         cdef const void *p = address(flat)
         with nogil:
             self.kernels.apply(self.net, p, rate, t)
 
-    def train(self, X, Y, weights, order, rates, long batch_size, double mean_weight, double penalty, long first_step,
+    def train(self, X, Y, weights, order, rates, Py_ssize_t batch_size, double mean_weight, double penalty, Py_ssize_t first_step,
               double seconds):
         """Steps through `order`, for about so many seconds; sums of w * loss and of w, and the steps done."""
         cdef RowsIn rows = self.rows(X, Y, weights)
         cdef const int64_t *c_order = <const int64_t *>address(order)
         cdef const double *c_rates = <const double *>address(rates)
-        cdef long n_order = len(order), n_rates = len(rates), done
+        cdef Py_ssize_t n_order = len(order), n_rates = len(rates), done
         cdef double sums[2]
         with nogil:
             done = self.kernels.train(self.net, &rows, c_order, n_order, c_rates, n_rates, batch_size, mean_weight,

@@ -98,7 +98,7 @@ INLINE vec vtanh(vec x) {
 INLINE vec vsoftplus(vec x) { return pick(x > 0, x, all(0)) + vlog1p_unit(vexp(-vabs(x))); }
 
 INLINE vec verf(vec x) {
-  for (long i = 0; i < VW; i++) x[i] = r_erf(x[i]);
+  for (Int i = 0; i < VW; i++) x[i] = r_erf(x[i]);
   return x;
 }
 
@@ -161,11 +161,11 @@ INLINE vec phi_vjp(int act, vec q, vec g) {
 INLINE int stores_derivative(int act) { return act == ACT_GELU || act == ACT_SILU || act == ACT_MISH; }
 
 /* q = phi(v) in place over a block; d gets phi'(v) where the activation needs it (NULL: prediction). */
-static void apply_phi(int act, real *v, real *d, long ld, long rows, long columns) {
+static void apply_phi(int act, real *v, real *d, Int ld, Int rows, Int columns) {
 #define CASE(ACT)                                                                                                \
   case ACT:                                                                                                      \
-    for (long i = 0; i < rows; i++)                                                                              \
-      for (long j = 0; j < columns; j += VW) {                                                                   \
+    for (Int i = 0; i < rows; i++)                                                                              \
+      for (Int j = 0; j < columns; j += VW) {                                                                   \
         vec slope = all(0);                                                                                      \
         store(v + i * ld + j, phi(ACT, load(v + i * ld + j), &slope));                                           \
         if (stores_derivative(ACT) && d) store(d + i * ld + j, slope);                                           \
@@ -176,11 +176,11 @@ static void apply_phi(int act, real *v, real *d, long ld, long rows, long column
 }
 
 /* delta = g * phi' in place. */
-static void apply_vjp(int act, real *g, const real *q, long ld, long rows, long columns) {
+static void apply_vjp(int act, real *g, const real *q, Int ld, Int rows, Int columns) {
 #define CASE(ACT)                                                                                                \
   case ACT:                                                                                                      \
-    for (long i = 0; i < rows; i++)                                                                              \
-      for (long j = 0; j < columns; j += VW)                                                                     \
+    for (Int i = 0; i < rows; i++)                                                                              \
+      for (Int j = 0; j < columns; j += VW)                                                                     \
         store(g + i * ld + j, phi_vjp(ACT, load(q + i * ld + j), load(g + i * ld + j)));                         \
     break;
   switch (act) { FOR_EACH_ELEMENTWISE(CASE) }
@@ -189,31 +189,31 @@ static void apply_vjp(int act, real *g, const real *q, long ld, long rows, long 
 
 /* Softmax of n numbers in a padded row, in place. Gives their largest and ln sum e^(v - largest): their logarithms are
    v - largest - log_sum, exact also where a probability is nearly 1. Padding becomes 0. */
-static real softmax_row(real *v, long n, real *log_sum) {
-  long width = padded(n);
+static real softmax_row(real *v, Int n, real *log_sum) {
+  Int width = padded(n);
   vec top = all(-(real)INFINITY);
-  for (long j = 0; j < width; j += VW) {
+  for (Int j = 0; j < width; j += VW) {
     vec x = load(v + j);
     top = pick((x > top) & first_lanes(n - j), x, top);
   }
   real largest = lanes_max(top);
   vec sums = all(0);
-  for (long j = 0; j < width; j += VW) {
+  for (Int j = 0; j < width; j += VW) {
     vec e = (vec)((ivec)vexp(load(v + j) - largest) & first_lanes(n - j));
     store(v + j, e);
     sums += e;
   }
   real sum = lanes_sum(sums), scale = 1 / sum;
-  for (long j = 0; j < width; j += VW) store(v + j, load(v + j) * scale);
+  for (Int j = 0; j < width; j += VW) store(v + j, load(v + j) * scale);
   if (log_sum) *log_sum = r_log(sum);
   return largest;
 }
 
 /* delta = a (g - sum_k g_k a_k), in place of g. */
-static void softmax_row_vjp(real *g, const real *a, long n) {
+static void softmax_row_vjp(real *g, const real *a, Int n) {
   vec sums = all(0);
-  long width = padded(n);
-  for (long j = 0; j < width; j += VW) sums += load(g + j) * load(a + j);
+  Int width = padded(n);
+  for (Int j = 0; j < width; j += VW) sums += load(g + j) * load(a + j);
   real sum = lanes_sum(sums);
-  for (long j = 0; j < width; j += VW) store(g + j, load(a + j) * (load(g + j) - sum));
+  for (Int j = 0; j < width; j += VW) store(g + j, load(a + j) * (load(g + j) - sum));
 }

@@ -7,15 +7,15 @@
 typedef struct {
   const Net *net;
   Gemm gemm;
-  long row_chunk, column_chunk, row_chunks, chunks;
-  long pitch_in, pitch_out; /* columns of A, and of C, B and init, from one member to the next */
-  long member_B;            /* from one member's B to the next's */
+  Int row_chunk, column_chunk, row_chunks, chunks;
+  Int pitch_in, pitch_out; /* columns of A, and of C, B and init, from one member to the next */
+  Int member_B;            /* from one member's B to the next's */
 } Product;
 
-static void product_task(void *context, long index, int worker) {
+static void product_task(void *context, Int index, int worker) {
   const Product *p = context;
-  long m = index / p->chunks, part = index % p->chunks;
-  long i = part % p->row_chunks * p->row_chunk, j = part / p->row_chunks * p->column_chunk;
+  Int m = index / p->chunks, part = index % p->chunks;
+  Int i = part % p->row_chunks * p->row_chunk, j = part / p->row_chunks * p->column_chunk;
   Gemm gemm = p->gemm;
   gemm.A += m * p->pitch_in, gemm.B += m * p->member_B, gemm.C += m * p->pitch_out, gemm.column0 = m * p->pitch_out;
   if (gemm.init) gemm.init += m * p->pitch_out;
@@ -27,12 +27,12 @@ enum { CACHE_BYTES = 512 * 1024 }; /* of the second-level cache, for a block of 
 
 /* Blocks of rows of A that stay in the cache while all of B passes; smaller ones where threads share the work.
    One product, or that of each member in its columns. */
-static void multiply(const Net *net, Gemm gemm, long products, long pitch_in, long pitch_out, long member_B) {
+static void multiply(const Net *net, Gemm gemm, Int products, Int pitch_in, Int pitch_out, Int member_B) {
   Product p = {net, gemm, 0, gemm.n, 0, 0, pitch_in, pitch_out, member_B};
-  long depth = MIN(gemm.k, KC) * (long)sizeof(real);
+  Int depth = MIN(gemm.k, KC) * (Int)sizeof(real);
   p.row_chunk = MAX(CACHE_BYTES / MAX(depth, 1) / MR, 4) * MR;
   if (net->team > 1) {
-    long parts = 4l * net->team, tiles = (gemm.m + MR - 1) / MR;
+    Int parts = 4l * net->team, tiles = (gemm.m + MR - 1) / MR;
     if (tiles >= parts) p.row_chunk = MIN(p.row_chunk, (tiles / parts) * MR);
     else {
       p.row_chunk = MIN(p.row_chunk, MR * MAX(tiles / 2, 1));
@@ -48,53 +48,53 @@ static void multiply(const Net *net, Gemm gemm, long products, long pitch_in, lo
 typedef struct {
   const Net *net;
   const Layer *layer;
-  long rows;
+  Int rows;
   int drops, keeps; /* dropout acts; phi' is kept for the way back */
 } Context;
 
-static void finish_forward(void *context, long i, long rows, long j, long columns) {
+static void finish_forward(void *context, Int i, Int rows, Int j, Int columns) {
   const Context *c = context;
   const Layer *l = c->layer;
-  long at = i * l->ld + j;
+  Int at = i * l->ld + j;
   apply_phi(l->act, l->q + at, l->d && c->keeps ? l->d + at : NULL, l->ld, rows, columns);
   if (c->drops && l->dropout > 0)
-    for (long r = 0; r < rows; r++)
-      for (long k = 0; k < columns; k += VW) {
-        long e = at + r * l->ld + k;
+    for (Int r = 0; r < rows; r++)
+      for (Int k = 0; k < columns; k += VW) {
+        Int e = at + r * l->ld + k;
         store(l->a + e, load(l->q + e) * load(l->mask + e));
       }
 }
 
-static void finish_backward(void *context, long i, long rows, long j, long columns) {
+static void finish_backward(void *context, Int i, Int rows, Int j, Int columns) {
   const Context *c = context;
   const Layer *l = c->layer;
-  long at = i * l->ld + j;
+  Int at = i * l->ld + j;
   if (c->drops && l->dropout > 0)
-    for (long r = 0; r < rows; r++)
-      for (long k = 0; k < columns; k += VW) {
-        long e = at + r * l->ld + k;
+    for (Int r = 0; r < rows; r++)
+      for (Int k = 0; k < columns; k += VW) {
+        Int e = at + r * l->ld + k;
         store(l->delta + e, load(l->delta + e) * load(l->mask + e));
       }
   if (l->act != ACT_SOFTMAX) apply_vjp(l->act, l->delta + at, (l->d ? l->d : l->q) + at, l->ld, rows, columns);
 }
 
 
-INLINE long index_at(const RowsIn *rows, long e) {
-  return rows->wide_indices ? (long)((const int64_t *)rows->indices)[e] : ((const int32_t *)rows->indices)[e];
+INLINE Int index_at(const RowsIn *rows, Int e) {
+  return rows->wide_indices ? (Int)((const int64_t *)rows->indices)[e] : ((const int32_t *)rows->indices)[e];
 }
 
-INLINE long pointer_at(const RowsIn *rows, long i) {
-  return rows->wide_indices ? (long)((const int64_t *)rows->indptr)[i] : ((const int32_t *)rows->indptr)[i];
+INLINE Int pointer_at(const RowsIn *rows, Int i) {
+  return rows->wide_indices ? (Int)((const int64_t *)rows->indptr)[i] : ((const int32_t *)rows->indptr)[i];
 }
 
 /* The rows of a batch: numbers in `order`, or consecutive from `first`. */
 typedef struct {
   const RowsIn *in;
   const int64_t *order;
-  long first, n, step, row_offset; /* step < 0: no dropout */
+  Int first, n, step, row_offset; /* step < 0: no dropout */
 } Batch;
 
-INLINE long row_number(const Batch *b, long i) { return b->order ? (long)b->order[i] : b->first + i; }
+INLINE Int row_number(const Batch *b, Int i) { return b->order ? (Int)b->order[i] : b->first + i; }
 
 typedef struct {
   Net *net;
@@ -104,7 +104,7 @@ typedef struct {
 enum { GATHER_ROWS = 16 };
 
 /* Copy targets and dense rows together, or, for sparse ones, do the first layer's sums: v = b + sum_j x_j W[j]. */
-static void gather_task(void *context, long index, int worker) {
+static void gather_task(void *context, Int index, int worker) {
   (void)worker;
   const BatchTask *task = context;
   Net *net = task->net;
@@ -113,9 +113,9 @@ static void gather_task(void *context, long index, int worker) {
   Layer *input = &net->layers[0], *first = &net->layers[1];
   int drops = b->step >= 0 && input->dropout > 0;
   Dropper d = dropper(input->dropout, net->spec.seed, 0, b->step);
-  long n_targets = net->loss.n_targets;
-  for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, b->n); i++) {
-    long row = row_number(b, i);
+  Int n_targets = net->loss.n_targets;
+  for (Int i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, b->n); i++) {
+    Int row = row_number(b, i);
     if (in->Y)
       memcpy(net->targets + i * padded(n_targets), (const real *)in->Y + row * n_targets, (size_t)n_targets * sizeof(real));
     if (!in->data) {
@@ -123,56 +123,56 @@ static void gather_task(void *context, long index, int worker) {
       memcpy(to, (const real *)in->X + row * in->row_stride, (size_t)input->n_out * sizeof(real));
       if (drops) {
         mask_row(d, i + b->row_offset, 0, input->n_out, input->mask + i * input->ld);
-        for (long j = 0; j < input->n_out; j++) to[j] *= input->mask[i * input->ld + j];
+        for (Int j = 0; j < input->n_out; j++) to[j] *= input->mask[i * input->ld + j];
       }
       continue;
     }
     real *v = first->q + i * first->ld;
     const real *W = weights(net, 1), *data = in->data;
-    long width = first->width;
+    Int width = first->width;
     uint32_t key = row_key(d, i + b->row_offset);
     memcpy(v, bias(net, 1), (size_t)width * sizeof(real));
-    for (long e = pointer_at(in, row); e < pointer_at(in, row + 1); e++) {
-      long column = index_at(in, e);
+    for (Int e = pointer_at(in, row); e < pointer_at(in, row + 1); e++) {
+      Int column = index_at(in, e);
       real x = drops ? data[e] * keep_factor(d, key, column) : data[e];
-      for (long j = 0; j < width; j += VW) store(v + j, load(v + j) + x * load(W + column * first->ldw + j));
+      for (Int j = 0; j < width; j += VW) store(v + j, load(v + j) + x * load(W + column * first->ldw + j));
     }
   }
 }
 
-static void mask_task(void *context, long index, int worker) {
+static void mask_task(void *context, Int index, int worker) {
   (void)worker;
   const BatchTask *task = context;
   Net *net = task->net;
   const Batch *b = task->batch;
-  for (long h = 1; h < net->H; h++) {
+  for (Int h = 1; h < net->H; h++) {
     Layer *l = &net->layers[h];
     Dropper d = dropper(l->dropout, net->spec.seed, h, b->step);
-    for (long i = index * GATHER_ROWS; l->dropout > 0 && i < MIN((index + 1) * GATHER_ROWS, b->n); i++)
-      for (long m = 0; m < net->n_members; m++)
+    for (Int i = index * GATHER_ROWS; l->dropout > 0 && i < MIN((index + 1) * GATHER_ROWS, b->n); i++)
+      for (Int m = 0; m < net->n_members; m++)
         mask_row(d, i + b->row_offset, m * l->n_out, l->n_out, l->mask + i * l->ld + m * l->pitch);
   }
 }
 
-static void softmax_rows(void *context, long index, int worker) {
+static void softmax_rows(void *context, Int index, int worker) {
   (void)worker;
   const Context *c = context;
   const Layer *l = c->layer;
-  long last = MIN((index + 1) * GATHER_ROWS, c->rows);
-  for (long i = index * GATHER_ROWS; i < last; i++)
-    for (long m = 0; m < c->net->n_members; m++) softmax_row(l->q + i * l->ld + m * l->pitch, l->n_out, NULL);
+  Int last = MIN((index + 1) * GATHER_ROWS, c->rows);
+  for (Int i = index * GATHER_ROWS; i < last; i++)
+    for (Int m = 0; m < c->net->n_members; m++) softmax_row(l->q + i * l->ld + m * l->pitch, l->n_out, NULL);
   if (c->drops && l->dropout > 0)
-    for (long i = index * GATHER_ROWS; i < last; i++)
-      for (long j = 0; j < l->width; j += VW)
+    for (Int i = index * GATHER_ROWS; i < last; i++)
+      for (Int j = 0; j < l->width; j += VW)
         store(l->a + i * l->ld + j, load(l->q + i * l->ld + j) * load(l->mask + i * l->ld + j));
 }
 
 /* v[h] = a[h-1] W[h] + b[h] (D1), a[h] = phi(v[h]) (D2, D3); of the last layer v only.
    A: rows of a[0], if not gathered. */
-static void forward(Net *net, const Batch *batch, const real *A, long lda, int keeps) {
-  long n = batch->n;
+static void forward(Net *net, const Batch *batch, const real *A, Int lda, int keeps) {
+  Int n = batch->n;
   int drops = batch->step >= 0;
-  for (long h = 1; h <= net->H; h++) {
+  for (Int h = 1; h <= net->H; h++) {
     Layer *l = &net->layers[h], *below = &net->layers[h - 1];
     Context c = {net, l, n, drops, keeps};
     int elementwise = l->act >= 0 && l->act != ACT_SOFTMAX;
@@ -180,7 +180,7 @@ static void forward(Net *net, const Batch *batch, const real *A, long lda, int k
       if (elementwise) finish_forward(&c, 0, n, 0, l->width);
     } else {
       const real *a = h == 1 ? A : drops ? below->a : below->q;
-      long products = h == 1 ? 1 : net->n_members; /* all members meet the same inputs */
+      Int products = h == 1 ? 1 : net->n_members; /* all members meet the same inputs */
       Gemm gemm = {n, l->width / products, l->n_in, a, h == 1 ? lda : below->ld, 1, weights(net, h), l->ldw,
                    l->q, l->ld, bias(net, h), 0, 0, elementwise ? finish_forward : NULL, &c};
       multiply(net, gemm, products, below->pitch, l->pitch, l->pitch);

@@ -14,19 +14,19 @@ enum { MR = 6, NVM = 2 }; /* 12 + 2 + 1 of 16 */
 enum { MR = 4, NVM = 2 };
 #endif
 
-typedef void Tile(long k, const real *A, long rsa, long csa, const real *B, long ldb, real *C, long ldc,
-                  const real *init, long ldi);
+typedef void Tile(Int k, const real *A, Int rsa, Int csa, const real *B, Int ldb, real *C, Int ldc,
+                  const real *init, Int ldi);
 
-enum { AHEAD = 24 }; /* rows of B to ask for in advance: their stride is too long for the hardware to guess */
+enum { AHEAD = 24 }; /* rows of B to ask for in advance: their stride is too Int for the hardware to guess */
 
 /* Not inlined into their callers: in one large body GCC spills the accumulators. */
 #define TILE(M, NV)                                                                                              \
-  NOINLINE void tile_##M##_##NV(long k, const real *restrict A, long rsa, long csa, const real *restrict B,      \
-                                long ldb, real *C, long ldc, const real *init, long ldi) {                      \
+  NOINLINE void tile_##M##_##NV(Int k, const real *restrict A, Int rsa, Int csa, const real *restrict B,      \
+                                Int ldb, real *C, Int ldc, const real *init, Int ldi) {                      \
     vec c[M][NV];                                                                                                \
     for (int i = 0; i < M; i++)                                                                                  \
       for (int j = 0; j < NV; j++) c[i][j] = load(init + i * ldi + VW * j);                                      \
-    for (long p = 0; p < k; p++) {                                                                               \
+    for (Int p = 0; p < k; p++) {                                                                               \
       vec b[NV];                                                                                                 \
       for (int j = 0; j < NV; j++) b[j] = load(B + p * ldb + VW * j);                                            \
       for (int j = 0; j < NV; j++) __builtin_prefetch(B + (p + AHEAD) * ldb + VW * j);                           \
@@ -48,22 +48,22 @@ enum {
   PACKED_ROWS = 64 / MR * MR, /* of A^T, copied together at a time */
   PACK_DEPTH = 64        /* below so many terms the columns of A stay in the first-level cache anyway */
 };
-#define SCRATCH_REALS ((long)PACKED_ROWS * KC)
+#define SCRATCH_REALS ((Int)PACKED_ROWS * KC)
 
 /* What happens to a finished part of C while it is in the cache: rows from i, columns from j. */
-typedef void Epilogue(void *context, long i, long rows, long j, long columns);
+typedef void Epilogue(void *context, Int i, Int rows, Int j, Int columns);
 
 typedef struct {
-  long m, n, k; /* n: whole vectors */
+  Int m, n, k; /* n: whole vectors */
   const real *A;
-  long rsa, csa;
+  Int rsa, csa;
   const real *B;
-  long ldb;
+  Int ldb;
   real *C;
-  long ldc;
+  Int ldc;
   const real *init; /* NULL: zero */
-  long ldi;         /* 0: the same row for all, as for biases */
-  long column0;     /* of C in what the epilogue knows */
+  Int ldi;         /* 0: the same row for all, as for biases */
+  Int column0;     /* of C in what the epilogue knows */
   Epilogue *epilogue;
   void *context;
 } Gemm;
@@ -71,28 +71,28 @@ typedef struct {
 static const real ZEROS[3 * VECTOR_BYTES / sizeof(real)];
 
 /* Columns i0.. of A^T, k0.. of its rows, as panels of MR contiguous numbers. */
-static void pack(const Gemm *g, long i0, long i1, long k0, long kb, real *to) {
-  for (long i = i0; i < i1; i += MR) {
-    long rows = MIN(i1 - i, MR);
+static void pack(const Gemm *g, Int i0, Int i1, Int k0, Int kb, real *to) {
+  for (Int i = i0; i < i1; i += MR) {
+    Int rows = MIN(i1 - i, MR);
     const real *from = g->A + i + k0 * g->csa;
-    for (long p = 0; p < kb; p++, from += g->csa, to += MR)
+    for (Int p = 0; p < kb; p++, from += g->csa, to += MR)
       if (rows == MR) memcpy(to, from, sizeof(real) * MR);
       else memcpy(to, from, sizeof(real) * (size_t)rows);
   }
 }
 
 /* The part of C with rows i0..i1 and columns j0..j1, k0..k0 + kb of the sums; A through any strides. */
-static void gemm_part(const Gemm *g, const real *A, long tile_step, long rsa, long csa, long i0, long i1, long j0,
-                      long j1, long k0, long kb) {
+static void gemm_part(const Gemm *g, const real *A, Int tile_step, Int rsa, Int csa, Int i0, Int i1, Int j0,
+                      Int j1, Int k0, Int kb) {
   int last = k0 + kb >= g->k;
-  for (long j = j0; j < j1;) {
-    long left = (j1 - j) / VW, nv = left == NVM + 1 ? 2 : MIN(left, NVM); /* 3 + 1 is slower than 2 + 2 */
+  for (Int j = j0; j < j1;) {
+    Int left = (j1 - j) / VW, nv = left == NVM + 1 ? 2 : MIN(left, NVM); /* 3 + 1 is slower than 2 + 2 */
     const real *a = A;
-    for (long i = i0; i < i1; i += MR, a += tile_step) {
-      long rows = MIN(i1 - i, MR);
+    for (Int i = i0; i < i1; i += MR, a += tile_step) {
+      Int rows = MIN(i1 - i, MR);
       real *C = g->C + i * g->ldc + j;
       const real *init = C;
-      long ldi = g->ldc;
+      Int ldi = g->ldc;
       if (k0 == 0) {
         init = g->init ? g->init + i * g->ldi + j : ZEROS;
         ldi = g->init ? g->ldi : 0;
@@ -105,14 +105,14 @@ static void gemm_part(const Gemm *g, const real *A, long tile_step, long rsa, lo
 }
 
 /* The part of C with rows i0..i1 and columns j0..j1. scratch: SCRATCH_REALS numbers of this thread's own. */
-static void gemm_block(const Gemm *g, long i0, long i1, long j0, long j1, real *scratch) {
+static void gemm_block(const Gemm *g, Int i0, Int i1, Int j0, Int j1, real *scratch) {
   int packs = g->rsa == 1 && g->csa != 1 && j1 - j0 > NVM * VW && g->k >= PACK_DEPTH;
-  long k0 = 0;
+  Int k0 = 0;
   do {
-    long kb = MIN(g->k - k0, KC);
+    Int kb = MIN(g->k - k0, KC);
     if (!packs) gemm_part(g, g->A + i0 * g->rsa + k0 * g->csa, MR * g->rsa, g->rsa, g->csa, i0, i1, j0, j1, k0, kb);
-    for (long i = i0; packs && i < i1; i += PACKED_ROWS) {
-      long stop = MIN(i + PACKED_ROWS, i1);
+    for (Int i = i0; packs && i < i1; i += PACKED_ROWS) {
+      Int stop = MIN(i + PACKED_ROWS, i1);
       pack(g, i, stop, k0, kb, scratch);
       gemm_part(g, scratch, MR * kb, 1, MR, i, stop, j0, j1, k0, kb);
     }

@@ -4,20 +4,13 @@
    are rows. */
 #include "backward.h"
 #include "kernels.h"
-#include <time.h>
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Multiply-adds of a batch below which waking a second thread costs more than it brings. */
 enum { WORTH_A_THREAD = 6000000 };
 
-static void enter(Net *net, long rows) {
-  long work = 0;
-  for (long h = 1; h <= net->H; h++) work += net->layers[h].n_in * net->layers[h].n_out * net->n_members;
+static void enter(Net *net, Int rows) {
+  Int work = 0;
+  for (Int h = 1; h <= net->H; h++) work += net->layers[h].n_in * net->layers[h].n_out * net->n_members;
   net->team = (double)work * (double)rows < WORTH_A_THREAD ? 1 : pool_enter(net->limit);
 }
 
@@ -26,7 +19,7 @@ static void leave(Net *net) {
   net->team = 1;
 }
 
-static Update prepare(Net *net, double rate, long t) {
+static Update prepare(Net *net, double rate, Int t) {
   const Spec *s = &net->spec;
   double correct_v = 1 / (1 - pow(s->beta_2, (double)t)), nadam_m = 0, nadam_g = 0;
   if (s->optimizer == OPT_NADAM) {
@@ -42,9 +35,9 @@ static Update prepare(Net *net, double rate, long t) {
 }
 
 /* Add the penalty to a part of the gradient; its square. */
-static double penalised_square(const Net *net, long start, long n, real penalty) {
+static double penalised_square(const Net *net, Int start, Int n, real penalty) {
   vec sums = all(0);
-  for (long j = start; j < start + n; j += VW) {
+  for (Int j = start; j < start + n; j += VW) {
     vec g = load(net->gradient + j);
     if (penalty != 0) g += penalty * load(net->theta + j);
     store(net->gradient + j, g);
@@ -57,20 +50,20 @@ static double penalised_square(const Net *net, long start, long n, real penalty)
 static void clip_and_update(Net *net, const Update *u, real penalty) {
   double square = 0;
   if (net->spec.max_grad_norm > 0) {
-    for (long h = 1; h <= net->H; h++) {
+    for (Int h = 1; h <= net->H; h++) {
       const Layer *l = &net->layers[h];
       square += penalised_square(net, l->b, l->ldw, 0);
-      for (long i = 0; i < l->n_in; i++) square += penalised_square(net, l->W + i * l->ldp, l->ldp, penalty);
+      for (Int i = 0; i < l->n_in; i++) square += penalised_square(net, l->W + i * l->ldp, l->ldp, penalty);
     }
     square += penalised_square(net, net->factors, net->n_padded - net->factors, 0);
     double norm = sqrt(square), limit = net->spec.max_grad_norm;
     if (!(norm <= limit)) {
       real factor = (real)(limit / norm);
-      for (long j = 0; j < net->n_padded; j += VW) store(net->gradient + j, load(net->gradient + j) * factor);
+      for (Int j = 0; j < net->n_padded; j += VW) store(net->gradient + j, load(net->gradient + j) * factor);
     }
     penalty = 0;
   }
-  for (long h = 1; h <= net->H; h++) {
+  for (Int h = 1; h <= net->H; h++) {
     const Layer *l = &net->layers[h];
     GradientTask t = {.net = net, .update = u, .penalty = penalty};
     update_stretch(&t, l->b, l->ldw, net->gradient + l->b, 0);
@@ -79,14 +72,14 @@ static void clip_and_update(Net *net, const Update *u, real penalty) {
   update_factors(net, u);
 }
 
-static void gradient(Net *net, const RowsIn *rows, long step, long row_offset, void *flat, double sums[2]) {
+static void gradient(Net *net, const RowsIn *rows, Int step, Int row_offset, void *flat, double sums[2]) {
   sums[0] = sums[1] = NAN;
   if (!need_training(net) || !need_input(net, rows)) return;
   sums[0] = sums[1] = 0;
   unsigned long mode = flush_denormals();
   enter(net, MIN(rows->n_rows, net->max_rows));
   if (rows->n_rows == 0) memset(net->gradient, 0, (size_t)net->n_padded * sizeof(real));
-  for (long first = 0; first < rows->n_rows; first += net->max_rows) {
+  for (Int first = 0; first < rows->n_rows; first += net->max_rows) {
     Batch batch = {rows, NULL, first, MIN(net->max_rows, rows->n_rows - first), step, row_offset + first};
     propagate(net, &batch, 1, first > 0, NULL, 0, sums);
   }
@@ -95,7 +88,7 @@ static void gradient(Net *net, const RowsIn *rows, long step, long row_offset, v
   restore_mode(mode);
 }
 
-static void apply(Net *net, const void *flat, double rate, long t) {
+static void apply(Net *net, const void *flat, double rate, Int t) {
   if (!need_training(net)) return;
   unsigned long mode = flush_denormals();
   pad(net, net->gradient, flat);
@@ -104,17 +97,17 @@ static void apply(Net *net, const void *flat, double rate, long t) {
   restore_mode(mode);
 }
 
-static long train(Net *net, const RowsIn *rows, const int64_t *order, long n_order, const double *rates, long n_rates,
-                  long batch_size, double mean_weight, double penalty, long first_step, double seconds,
+static Int train(Net *net, const RowsIn *rows, const int64_t *order, Int n_order, const double *rates, Int n_rates,
+                  Int batch_size, double mean_weight, double penalty, Int first_step, double seconds,
                   double sums[2]) {
   sums[0] = sums[1] = 0;
   if (!need_training(net) || !need_input(net, rows)) return -1;
   unsigned long mode = flush_denormals();
   double until = now() + seconds;
-  long done = 0;
+  Int done = 0;
   enter(net, batch_size);
   while (done < n_rates && (done == 0 || now() < until)) {
-    long start = done * batch_size, n = MIN(batch_size, n_order - start);
+    Int start = done * batch_size, n = MIN(batch_size, n_order - start);
     Batch batch = {rows, order + start, 0, n, first_step + done, 0};
     Update u = prepare(net, rates[done], first_step + done + 1);
     int clips = net->spec.max_grad_norm > 0;
@@ -129,10 +122,10 @@ static long train(Net *net, const RowsIn *rows, const int64_t *order, long n_ord
 }
 
 /* Whether n numbers are finite: x - x is 0 then, and NaN otherwise. */
-static int all_finite(const real *x, long n) {
+static int all_finite(const real *x, Int n) {
   vec sums = all(0);
   real rest = 0;
-  long j = 0;
+  Int j = 0;
   for (; j + VW <= n; j += VW) sums += load(x + j) - load(x + j);
   for (; j < n; j++) rest += x[j] - x[j];
   return lanes_sum(sums) + rest == 0;
@@ -142,26 +135,26 @@ typedef struct {
   const Net *net;
   const RowsIn *rows;
   real *out;
-  long first, n; /* the rows of a block */
+  Int first, n; /* the rows of a block */
   int link, is_finite;
 } Prediction;
 
-static void look_for_nan(void *context, long index, int worker) {
+static void look_for_nan(void *context, Int index, int worker) {
   (void)worker;
   Prediction *p = context;
   const real *X = p->rows->X;
-  for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, p->n); i++)
+  for (Int i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, p->n); i++)
     if (!all_finite(X + (p->first + i) * p->rows->row_stride, p->net->layers[0].n_out))
       __atomic_store_n(&p->is_finite, 0, __ATOMIC_RELAXED);
 }
 
-static void write_out(void *context, long index, int worker) {
+static void write_out(void *context, Int index, int worker) {
   (void)worker;
   const Prediction *p = context;
   const Layer *last = &p->net->layers[p->net->H];
-  for (long i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, p->n); i++) {
+  for (Int i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, p->n); i++) {
     real *v = last->q + i * last->ld, *out = p->out + (p->first + i) * p->net->n_members * last->n_out;
-    for (long m = 0; m < p->net->n_members; m++, v += last->pitch, out += last->n_out) {
+    for (Int m = 0; m < p->net->n_members; m++, v += last->pitch, out += last->n_out) {
       if (p->link) link_row(&p->net->loss, v);
       memcpy(out, v, (size_t)last->n_out * sizeof(real));
     }
@@ -171,7 +164,7 @@ static void write_out(void *context, long index, int worker) {
 /* Blocks of rows that fit the cache. To look for NaN also brings them there, at the memory's full speed. */
 static int predict(Net *net, const RowsIn *rows, void *out, int link, int checked) {
   unsigned long mode = flush_denormals();
-  long block = MAX(CACHE_BYTES / (net->layers[0].n_out * (long)sizeof(real)), 64) / MR * MR;
+  Int block = MAX(CACHE_BYTES / (net->layers[0].n_out * (Int)sizeof(real)), 64) / MR * MR;
   Prediction p = {net, rows, out, 0, 0, link, 1};
   enter(net, MIN(rows->n_rows, net->max_rows));
   block = MIN(block * net->team, net->max_rows);
@@ -180,7 +173,7 @@ static int predict(Net *net, const RowsIn *rows, void *out, int link, int checke
     p.n = MIN(block, rows->n_rows - p.first);
     Batch batch = {rows, NULL, p.first, p.n, -1, 0};
     BatchTask task = {net, &batch};
-    long n_tasks = (p.n + GATHER_ROWS - 1) / GATHER_ROWS;
+    Int n_tasks = (p.n + GATHER_ROWS - 1) / GATHER_ROWS;
     if (rows->data) pool_run(net->team, n_tasks, gather_task, &task);
     else if (!checked) pool_run(net->team, n_tasks, look_for_nan, &p);
     forward(net, &batch, (const real *)rows->X + p.first * rows->row_stride, rows->row_stride, 0);
@@ -192,25 +185,25 @@ static int predict(Net *net, const RowsIn *rows, void *out, int link, int checke
 }
 
 /* v = b + a W with rows of W as they come, one row of `a` at a time: for so few rows W is read once either way. */
-static void row_times_matrix(const real *a, const real *block, long n_in, long n_out, real *v) {
+static void row_times_matrix(const real *a, const real *block, Int n_in, Int n_out, real *v) {
   memcpy(v, block, (size_t)n_out * sizeof(real));
-  for (long p = 0; p < n_in; p++) {
+  for (Int p = 0; p < n_in; p++) {
     const real *W = block + (p + 1) * n_out;
-    long j = 0;
+    Int j = 0;
     for (; j + VW <= n_out; j += VW) store(v + j, load(v + j) + a[p] * load(W + j));
     for (; j < n_out; j++) v[j] += a[p] * W[j];
   }
 }
 
 static int predict_few(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked) {
-  for (long i = 0; i < rows->n_rows; i++)
+  for (Int i = 0; i < rows->n_rows; i++)
     if (!checked && !all_finite((const real *)rows->X + i * rows->row_stride, net->layers[0].n_out)) return 0;
   unsigned long mode = flush_denormals();
   const Layer *last = &net->layers[net->H];
   const real *block = flat;
-  for (long h = 1; h <= net->H; h++) {
+  for (Int h = 1; h <= net->H; h++) {
     Layer *l = &net->layers[h], *below = &net->layers[h - 1];
-    for (long i = 0; i < rows->n_rows; i++) {
+    for (Int i = 0; i < rows->n_rows; i++) {
       const real *a = h == 1 ? (const real *)rows->X + i * rows->row_stride : below->q + i * below->ld;
       real *v = l->q + i * l->ld;
       row_times_matrix(a, block, l->n_in, l->n_out, v);
@@ -220,7 +213,7 @@ static int predict_few(Net *net, const RowsIn *rows, const void *flat, void *out
     }
     block += (l->n_in + 1) * l->n_out;
   }
-  for (long i = 0; i < rows->n_rows; i++)
+  for (Int i = 0; i < rows->n_rows; i++)
     memcpy((real *)out + i * last->n_out, last->q + i * last->ld, (size_t)last->n_out * sizeof(real));
   restore_mode(mode);
   return 1;
@@ -231,7 +224,7 @@ static double get_extra(const Net *net) { return net->mu_product; }
 static void set_threads(Net *net, int n_threads) {
   n_threads = MIN(n_threads, MAX_THREADS);
   if (n_threads > net->n_threads) { /* needs more scratch */
-    free(net->scratch);
+    release(net->scratch);
     net->scratch = NULL;
   }
   net->n_threads = MAX(net->n_threads, n_threads);
@@ -243,9 +236,9 @@ NOINLINE double fma_rate(void) {
   double best = 0;
   for (int i = 0; i < 12; i++) c[i] = all((real)i);
   for (int trial = 0; trial < 5; trial++) {
-    const long n = 4000000;
+    const Int n = 4000000;
     double start = now();
-    for (long k = 0; k < n; k++) {
+    for (Int k = 0; k < n; k++) {
       _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++) c[i] = c[i] * a + b;
     }
     best = fmax(best, 12.0 * 2 * (double)VW * (double)n / (now() - start));

@@ -1,6 +1,7 @@
 /* The interface between the kernels, compiled once per CPU level and dtype, and everything else. */
 #ifndef SKB_KERNELS_H
 #define SKB_KERNELS_H
+#include "system.h"
 #include <stdint.h>
 
 enum { ACT_IDENTITY, ACT_LOGISTIC, ACT_TANH, ACT_RELU, ACT_LEAKY_RELU, ACT_ELU, ACT_SELU, ACT_GELU, ACT_SILU,
@@ -13,17 +14,17 @@ enum { MAX_SLOTS = 2 };
 
 /* What a network and its optimizer are, in numbers; layers h = 1..H as in the derivation. */
 typedef struct {
-  long H;
-  const long *sizes;      /* H + 1 */
+  Int H;
+  const Int *sizes;      /* H + 1 */
   const int *activations; /* H - 1 */
   const double *dropout;  /* H: of the input, then of each hidden layer */
   uint32_t seed;
   int loss;
-  long n_targets;
+  Int n_targets;
   double focal_gamma, huber_delta;
   const double *quantiles;
-  long n_quantiles;
-  long n_members;   /* that share hidden layers' weights */
+  Int n_quantiles;
+  Int n_members;   /* that share hidden layers' weights */
   int input_scale;  /* is there a learned factor per input? */
   double input_scale_rate; /* by how much its rate differs */
   int optimizer, nesterov;
@@ -33,7 +34,7 @@ typedef struct {
 /* Rows of inputs, dense or CSR (then data, indices and indptr are set), with targets and weights. */
 typedef struct {
   const void *X;
-  long n_rows, row_stride;
+  Int n_rows, row_stride;
   const void *data, *indices, *indptr;
   int wide_indices; /* int64 instead of int32 */
   const void *Y, *weights;
@@ -44,16 +45,16 @@ typedef struct Net Net;
 typedef struct {
   const char *level;
   int vector_bytes;
-  Net *(*create)(const Spec *spec, long max_rows);
+  Net *(*create)(const Spec *spec, Int max_rows);
   void (*destroy)(Net *net);
   /* slot -1: parameters; 0..: the optimizer's memory. Flat vectors are unpadded: [b; W] layer by layer, factors. */
   void (*set)(Net *net, int slot, const void *flat);
   void (*get)(const Net *net, int slot, void *flat);
   /* Sums of w * loss and of w; the gradient goes to flat. step < 0: no dropout. */
-  void (*gradient)(Net *net, const RowsIn *rows, long step, long row_offset, void *flat, double sums[2]);
-  void (*apply)(Net *net, const void *flat, double rate, long t);
-  long (*train)(Net *net, const RowsIn *rows, const int64_t *order, long n_order, const double *rates, long n_rates,
-                long batch_size, double mean_weight, double penalty, long first_step, double seconds, double sums[2]);
+  void (*gradient)(Net *net, const RowsIn *rows, Int step, Int row_offset, void *flat, double sums[2]);
+  void (*apply)(Net *net, const void *flat, double rate, Int t);
+  Int (*train)(Net *net, const RowsIn *rows, const int64_t *order, Int n_order, const double *rates, Int n_rates,
+                Int batch_size, double mean_weight, double penalty, Int first_step, double seconds, double sums[2]);
   /* A row of `out` is that of each member, side by side. 0, and no prediction, if dense rows that were not `checked` hold NaN or infinity. */
   int (*predict)(Net *net, const RowsIn *rows, void *out, int link, int checked);
   /* The same bits for up to max_rows dense rows, straight from a flat vector that need not be set before; for

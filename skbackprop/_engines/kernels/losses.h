@@ -4,10 +4,10 @@
 
 typedef struct {
   int loss;
-  long n_targets, n_outputs;
+  Int n_targets, n_outputs;
   real focal_gamma, huber_delta;
   const double *quantiles;
-  long n_quantiles;
+  Int n_quantiles;
 } Loss;
 
 INLINE real softplus1(real v) { return (v > 0 ? v : 0) + r_log1p(r_exp(-(v < 0 ? -v : v))); }
@@ -27,14 +27,14 @@ INLINE real focal1(real log_p, real gamma, real *slope) {
 
 /* One class per row: v -> softmax(v) first. */
 static real softmax_loss_row(const Loss *L, real *v, const real *y) {
-  long n = L->n_outputs, width = padded(n);
+  Int n = L->n_outputs, width = padded(n);
   real value = 0;
   if (L->loss == LOSS_CROSS_ENTROPY) {
     real z[width], log_sum;
-    for (long j = 0; j < width; j += VW) store(z + j, load(v + j));
+    for (Int j = 0; j < width; j += VW) store(z + j, load(v + j));
     real largest = softmax_row(v, n, &log_sum);
     vec values = all(0);
-    for (long j = 0; j < width; j += VW) {
+    for (Int j = 0; j < width; j += VW) {
       values += load(y + j) * (log_sum - (load(z + j) - largest));
       store(v + j, load(v + j) - load(y + j));
     }
@@ -43,24 +43,24 @@ static real softmax_loss_row(const Loss *L, real *v, const real *y) {
   if (L->loss == LOSS_BRIER) {
     softmax_row(v, n, NULL);
     real weighted = 0;
-    for (long j = 0; j < n; j++) {
+    for (Int j = 0; j < n; j++) {
       real r = v[j] - y[j];
       value += r * r;
       weighted += 2 * r * v[j];
     }
-    for (long j = 0; j < n; j++) v[j] = v[j] * (2 * (v[j] - y[j]) - weighted);
+    for (Int j = 0; j < n; j++) v[j] = v[j] * (2 * (v[j] - y[j]) - weighted);
     return value;
   }
   real slopes[width], total = 0; /* focal */
   memcpy(slopes, v, (size_t)n * sizeof(real));
   real log_sum, largest = softmax_row(v, n, &log_sum);
-  for (long j = 0; j < n; j++) {
+  for (Int j = 0; j < n; j++) {
     real slope;
     value += y[j] * focal1(slopes[j] - largest - log_sum, L->focal_gamma, &slope);
     slopes[j] = y[j] * slope;
     total += slopes[j];
   }
-  for (long j = 0; j < n; j++) v[j] = slopes[j] - v[j] * total;
+  for (Int j = 0; j < n; j++) v[j] = slopes[j] - v[j] * total;
   return value;
 }
 
@@ -106,8 +106,8 @@ INLINE real output_loss(const Loss *L, real *v, real y) {
 
 static real quantile_loss_row(const Loss *L, real *v, const real *y) {
   real value = 0;
-  for (long t = 0; t < L->n_targets; t++)
-    for (long k = 0; k < L->n_quantiles; k++, v++) {
+  for (Int t = 0; t < L->n_targets; t++)
+    for (Int k = 0; k < L->n_quantiles; k++, v++) {
       real q = (real)L->quantiles[k], r = y[t] - *v;
       value += r > 0 ? q * r : (q - 1) * r;
       *v = r > 0 ? -q : r < 0 ? 1 - q : 0 * r;
@@ -117,7 +117,7 @@ static real quantile_loss_row(const Loss *L, real *v, const real *y) {
 
 static real gaussian_loss_row(const Loss *L, real *m, const real *y) {
   real value = 0, *s = m + L->n_targets;
-  for (long t = 0; t < L->n_targets; t++) {
+  for (Int t = 0; t < L->n_targets; t++) {
     real precision = r_exp(-s[t]), r = y[t] - m[t];
     value += R(0.5) * (R(1.8378770664093453) + s[t] + r * r * precision);
     m[t] = -r * precision;
@@ -131,7 +131,7 @@ static real loss_row(const Loss *L, real *v, const real *y) {
   if (L->loss == LOSS_QUANTILE) return quantile_loss_row(L, v, y);
   if (L->loss == LOSS_GAUSSIAN) return gaussian_loss_row(L, v, y);
   real value = 0;
-  for (long j = 0; j < L->n_targets; j++) value += output_loss(L, v + j, y[j]);
+  for (Int j = 0; j < L->n_targets; j++) value += output_loss(L, v + j, y[j]);
   return value;
 }
 
@@ -139,7 +139,7 @@ static real loss_row(const Loss *L, real *v, const real *y) {
 static void link_row(const Loss *L, real *v) {
   if (L->loss <= LOSS_FOCAL) softmax_row(v, L->n_outputs, NULL);
   else if (L->loss <= LOSS_BINARY_FOCAL)
-    for (long j = 0; j < padded(L->n_outputs); j += VW) store(v + j, vlogistic(load(v + j)));
+    for (Int j = 0; j < padded(L->n_outputs); j += VW) store(v + j, vlogistic(load(v + j)));
   else if (L->loss == LOSS_POISSON || L->loss == LOSS_GAMMA)
-    for (long j = 0; j < padded(L->n_outputs); j += VW) store(v + j, vexp(load(v + j)));
+    for (Int j = 0; j < padded(L->n_outputs); j += VW) store(v + j, vexp(load(v + j)));
 }

@@ -7,39 +7,39 @@
 
 typedef struct {
   Net *net;
-  long h;
+  Int h;
 } FoldTask;
 
 enum { FOLD_ROWS = 16 };
 
-INLINE const real *stored_weights(const Net *net, long h, long m, long i) {
+INLINE const real *stored_weights(const Net *net, Int h, Int m, Int i) {
   const Layer *l = &net->layers[h];
   return net->theta + l->W + i * l->ldp + (is_shared(net, h) ? 0 : m * l->pitch);
 }
 
-INLINE real scale_of_input(const Net *net, long h, long i) {
+INLINE real scale_of_input(const Net *net, Int h, Int i) {
   return h == 1 && net->c >= 0 ? net->theta[net->c + i] : 1;
 }
 
-static void fold_task(void *context, long index, int worker) {
+static void fold_task(void *context, Int index, int worker) {
   (void)worker;
   const FoldTask *task = context;
   const Net *net = task->net;
   const Layer *l = &net->layers[task->h];
   int shared = is_shared(net, task->h);
-  for (long i = index * FOLD_ROWS; i < MIN((index + 1) * FOLD_ROWS, l->n_in); i++)
-    for (long m = 0; m < net->n_members; m++) {
+  for (Int i = index * FOLD_ROWS; i < MIN((index + 1) * FOLD_ROWS, l->n_in); i++)
+    for (Int m = 0; m < net->n_members; m++) {
       const real *W = stored_weights(net, task->h, m, i), *s = net->theta + l->s + m * l->pitch;
       real *to = l->folded + i * l->ldw + m * l->pitch, factor = scale_of_input(net, task->h, i);
       if (shared) factor *= net->theta[l->r + m * l->ldr + i];
-      for (long j = 0; j < l->pitch; j += VW)
+      for (Int j = 0; j < l->pitch; j += VW)
         store(to + j, shared ? load(W + j) * factor * load(s + j) : load(W + j) * factor);
     }
 }
 
 /* Bring the folded weights up to date. */
 static void fold(Net *net) {
-  for (long h = 1; net->is_stale && h <= net->H; h++) {
+  for (Int h = 1; net->is_stale && h <= net->H; h++) {
     FoldTask task = {net, h};
     if (net->layers[h].folded)
       pool_run(net->team, (net->layers[h].n_in + FOLD_ROWS - 1) / FOLD_ROWS, fold_task, &task);
@@ -48,24 +48,24 @@ static void fold(Net *net) {
 }
 
 /* Row i of the gradient E by the folded weights, added to those by W, r and c, and to the group's share of s. */
-static void pull_back_row(const Net *net, long h, long i, const real *E, real *share) {
+static void pull_back_row(const Net *net, Int h, Int i, const real *E, real *share) {
   const Layer *l = &net->layers[h];
   real c = scale_of_input(net, h, i), grad_c = 0;
-  for (long m = 0; m < net->n_members; m++, E += l->pitch, share += l->pitch) {
+  for (Int m = 0; m < net->n_members; m++, E += l->pitch, share += l->pitch) {
     const real *W = stored_weights(net, h, m, i), *s = net->theta + l->s + m * l->pitch;
     real *g = net->gradient + (W - net->theta);
     vec sums = all(0);
     if (!is_shared(net, h)) {
-      for (long j = 0; j < l->pitch; j += VW) {
+      for (Int j = 0; j < l->pitch; j += VW) {
         store(g + j, load(g + j) + c * load(E + j));
         sums += load(E + j) * load(W + j);
       }
       grad_c += lanes_sum(sums);
       continue;
     }
-    long at = l->r + m * l->ldr + i;
+    Int at = l->r + m * l->ldr + i;
     real r = net->theta[at], factor = c * r;
-    for (long j = 0; j < l->pitch; j += VW) {
+    for (Int j = 0; j < l->pitch; j += VW) {
       vec by_s = load(E + j) * load(W + j), e = load(E + j) * load(s + j);
       store(g + j, load(g + j) + factor * e);
       store(share + j, load(share + j) + factor * by_s);
@@ -80,25 +80,25 @@ static void pull_back_row(const Net *net, long h, long i, const real *E, real *s
 
 /* Rows i0..i1 (of them those touched; NULL: all); i0 begins a group of MR rows, whose shares are summed in their order
    afterwards, so that the bits do not depend on who computed them. */
-static void pull_back(const Net *net, long h, long i0, long i1, const real *E, const char *touched, int accumulate) {
+static void pull_back(const Net *net, Int h, Int i0, Int i1, const real *E, const char *touched, int accumulate) {
   const Layer *l = &net->layers[h];
-  for (long i = i0; i < i1; i++) {
+  for (Int i = i0; i < i1; i++) {
     real *share = net->shares + i / MR * l->width;
     if (is_shared(net, h) && i % MR == 0) memset(share, 0, (size_t)l->width * sizeof(real));
     if (!accumulate) {
       memset(net->gradient + l->W + i * l->ldp, 0, (size_t)l->ldp * sizeof(real));
-      for (long m = 0; is_shared(net, h) && m < net->n_members; m++) net->gradient[l->r + m * l->ldr + i] = 0;
+      for (Int m = 0; is_shared(net, h) && m < net->n_members; m++) net->gradient[l->r + m * l->ldr + i] = 0;
       if (h == 1 && net->c >= 0) net->gradient[net->c + i] = 0;
     }
     if (!touched || touched[i]) pull_back_row(net, h, i, E + i * l->ldw, share);
   }
 }
 
-static void sum_shares(const Net *net, long h, int accumulate) {
+static void sum_shares(const Net *net, Int h, int accumulate) {
   const Layer *l = &net->layers[h];
   real *g = net->gradient + l->s;
   if (!accumulate) memset(g, 0, (size_t)l->width * sizeof(real));
-  for (long group = 0; group < (l->n_in + MR - 1) / MR; group++)
-    for (long j = 0; j < l->width; j += VW)
+  for (Int group = 0; group < (l->n_in + MR - 1) / MR; group++)
+    for (Int j = 0; j < l->width; j += VW)
       store(g + j, load(g + j) + load(net->shares + group * l->width + j));
 }

@@ -4,32 +4,29 @@
    is zero and stays zero. Members lie side by side: member m's part of a row begins at column m * pitch. */
 #pragma once
 #include "losses.h"
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
 typedef struct {
-  long n_in, n_out; /* of one member */
-  long pitch, width; /* columns of one member, and of all; inputs are those of all members */
-  long b, W, r, s;   /* where they start in padded vectors */
-  long ldp, ldr;     /* between rows of the W stored there, and of r */
+  Int n_in, n_out; /* of one member */
+  Int pitch, width; /* columns of one member, and of all; inputs are those of all members */
+  Int b, W, r, s;   /* where they start in padded vectors */
+  Int ldp, ldr;     /* between rows of the W stored there, and of r */
   real *folded;      /* W with the factors multiplied in, rows ldw apart; NULL: the stored W is used as it is */
-  long ldw;
+  Int ldw;
   int act;         /* of this layer's output; -1: the last layer */
   double dropout;  /* of this layer's output */
-  long ld;
+  Int ld;
   real *q, *a; /* before and after dropout; the same without */
   real *d;     /* phi'(v), for activations that need it kept */
   real *mask;
   real *delta;
   real *WT; /* W transposed, (n_out, ldt), member after member */
-  long ldt;
+  Int ldt;
 } Layer;
 
 struct Net {
-  long H, n_members, max_rows, n_padded, scratch_size;
+  Int H, n_members, max_rows, n_padded, scratch_size;
   Layer *layers;   /* 1..H; 0 is the input: its q, a, ld and dropout */
-  long factors, c; /* where they start in padded vectors; c: the input scale, -1 for none */
+  Int factors, c; /* where they start in padded vectors; c: the input scale, -1 for none */
   Loss loss;
   Spec spec;
   double *quantiles;
@@ -42,42 +39,30 @@ struct Net {
   int n_threads, limit, team; /* most ever asked for, allowed now, at work now */
 };
 
-enum { HUGE_PAGE = 2 * 1024 * 1024 };
-
-/* Zeros. Large ones on large pages, for rows far apart cost one look-up of an address each. */
-static real *reals(long n) {
-  real *p = NULL;
-  size_t size = (size_t)n * sizeof(real) + 64, unit = size < HUGE_PAGE / 2 ? 64 : HUGE_PAGE;
-  size = (size + unit - 1) / unit * unit;
-  if (posix_memalign((void **)&p, unit, size)) return NULL;
-#ifdef MADV_HUGEPAGE
-  if (unit == HUGE_PAGE) madvise(p, size, MADV_HUGEPAGE);
-#endif
-  memset(p, 0, size);
-  return p;
-}
+static real *reals(Int n) { return zeros((size_t)n * sizeof(real) + 64); }
 
 static int n_slots(int optimizer) { return optimizer == OPT_ADAM || optimizer == OPT_NADAM ? 2 : 1; }
 
 static void destroy(Net *net) {
   if (!net) return;
-  for (long h = 0; net->layers && h <= net->H; h++) {
+  for (Int h = 0; net->layers && h <= net->H; h++) {
     Layer *l = &net->layers[h];
-    if (l->q != l->a) free(l->q);
-    free(l->a), free(l->d), free(l->mask), free(l->delta), free(l->WT), free(l->folded);
+    if (l->q != l->a) release(l->q);
+    release(l->a), release(l->d), release(l->mask), release(l->delta), release(l->WT), release(l->folded);
   }
-  free(net->layers), free(net->quantiles), free(net->theta), free(net->gradient), free(net->targets);
-  free(net->row_losses), free(net->scratch), free(net->touched), free(net->met), free(net->shares);
-  for (int s = 0; s < MAX_SLOTS; s++) free(net->slots[s]);
+  free(net->layers), free(net->quantiles), free(net->touched);
+  release(net->theta), release(net->gradient), release(net->targets), release(net->row_losses);
+  release(net->scratch), release(net->met), release(net->shares);
+  for (int s = 0; s < MAX_SLOTS; s++) release(net->slots[s]);
   free(net);
 }
 
-static int is_shared(const Net *net, long h) { return net->n_members > 1 && h < net->H; }
-static int is_folded(const Net *net, long h) { return is_shared(net, h) || (h == 1 && net->spec.input_scale); }
+static int is_shared(const Net *net, Int h) { return net->n_members > 1 && h < net->H; }
+static int is_folded(const Net *net, Int h) { return is_shared(net, h) || (h == 1 && net->spec.input_scale); }
 
-static int allocate_layer(Net *net, long h) {
+static int allocate_layer(Net *net, Int h) {
   Layer *l = &net->layers[h];
-  long n = net->max_rows * l->ld;
+  Int n = net->max_rows * l->ld;
   int ok = (l->a = reals(n)) != NULL;
   l->q = l->a;
   if (l->dropout > 0) {
@@ -93,13 +78,13 @@ static int allocate_layer(Net *net, long h) {
   return ok;
 }
 
-static long take(long *end, long n) {
+static Int take(Int *end, Int n) {
   *end += n;
   return *end - n;
 }
 
 /* Where the parameters of layer h stand in padded vectors that end at `end` so far. */
-static void place_layer(Net *net, long h, long *end) {
+static void place_layer(Net *net, Int h, Int *end) {
   Layer *l = &net->layers[h];
   l->ldw = row_stride(l->width);
   l->ldp = is_shared(net, h) ? row_stride(l->n_out) : l->ldw;
@@ -109,9 +94,9 @@ static void place_layer(Net *net, long h, long *end) {
   net->scratch_size = MAX(net->scratch_size, SCRATCH_REALS + PACKED_ROWS * l->ldw);
 }
 
-static void place_factors(Net *net, long *end) {
+static void place_factors(Net *net, Int *end) {
   net->factors = *end;
-  for (long h = 1; h < net->H && net->n_members > 1; h++) {
+  for (Int h = 1; h < net->H && net->n_members > 1; h++) {
     Layer *l = &net->layers[h];
     l->ldr = padded(l->n_in);
     l->r = take(end, net->n_members * l->ldr);
@@ -120,7 +105,7 @@ static void place_factors(Net *net, long *end) {
   net->c = net->spec.input_scale ? take(end, padded(net->layers[0].n_out)) : -1;
 }
 
-static Net *create(const Spec *spec, long max_rows) {
+static Net *create(const Spec *spec, Int max_rows) {
   Net *net = calloc(1, sizeof *net);
   if (!net) return NULL;
   net->H = spec->H;
@@ -132,7 +117,7 @@ static Net *create(const Spec *spec, long max_rows) {
   net->layers = calloc((size_t)spec->H + 1, sizeof(Layer));
   net->quantiles = malloc(sizeof(double) * (size_t)(spec->n_quantiles + 1));
   int ok = net->layers && net->quantiles;
-  for (long h = 0; ok && h <= spec->H; h++) {
+  for (Int h = 0; ok && h <= spec->H; h++) {
     Layer *l = &net->layers[h];
     l->n_out = spec->sizes[h];
     l->pitch = padded(l->n_out);
@@ -166,8 +151,8 @@ static int need_training(Net *net) {
   if (!net->scratch) net->scratch = reals(net->scratch_size * net->n_threads);
   for (int s = 0; s < n_slots(net->spec.optimizer); s++)
     if (!net->slots[s]) net->slots[s] = reals(net->n_padded);
-  long shares = 0;
-  for (long h = 1; h < net->H && net->n_members > 1; h++)
+  Int shares = 0;
+  for (Int h = 1; h < net->H && net->n_members > 1; h++)
     shares = MAX(shares, (net->layers[h].n_in / MR + 1) * net->layers[h].width);
   if (shares && !net->shares) net->shares = reals(shares);
   return net->gradient && (net->shares || !shares) && net->targets && net->scratch && net->slots[0] &&
@@ -186,25 +171,25 @@ static int need_input(Net *net, const RowsIn *rows) {
 
 static real *vector_of(const Net *net, int slot) { return slot < 0 ? net->theta : net->slots[slot]; }
 
-static void copy_row(real *wide, real **flat, long n, int inwards) {
+static void copy_row(real *wide, real **flat, Int n, int inwards) {
   memcpy(inwards ? wide : *flat, inwards ? *flat : wide, (size_t)n * sizeof(real));
   *flat += n;
 }
 
 /* Between the flat vector (of Network.shapes) and the padded one, row by row. */
 static void copy(const Net *net, real *wide, real *flat, int inwards) {
-  for (long h = 1; h <= net->H; h++) {
+  for (Int h = 1; h <= net->H; h++) {
     const Layer *l = &net->layers[h];
-    long own = is_shared(net, h) ? 1 : net->n_members;
-    for (long m = 0; m < net->n_members; m++) copy_row(wide + l->b + m * l->pitch, &flat, l->n_out, inwards);
-    for (long m = 0; m < own; m++)
-      for (long i = 0; i < l->n_in; i++)
+    Int own = is_shared(net, h) ? 1 : net->n_members;
+    for (Int m = 0; m < net->n_members; m++) copy_row(wide + l->b + m * l->pitch, &flat, l->n_out, inwards);
+    for (Int m = 0; m < own; m++)
+      for (Int i = 0; i < l->n_in; i++)
         copy_row(wide + l->W + i * l->ldp + m * l->pitch, &flat, l->n_out, inwards);
   }
-  for (long h = 1; h < net->H && net->n_members > 1; h++) {
+  for (Int h = 1; h < net->H && net->n_members > 1; h++) {
     const Layer *l = &net->layers[h];
-    for (long m = 0; m < net->n_members; m++) copy_row(wide + l->r + m * l->ldr, &flat, l->n_in, inwards);
-    for (long m = 0; m < net->n_members; m++) copy_row(wide + l->s + m * l->pitch, &flat, l->n_out, inwards);
+    for (Int m = 0; m < net->n_members; m++) copy_row(wide + l->r + m * l->ldr, &flat, l->n_in, inwards);
+    for (Int m = 0; m < net->n_members; m++) copy_row(wide + l->s + m * l->pitch, &flat, l->n_out, inwards);
   }
   if (net->c >= 0) copy_row(wide + net->c, &flat, net->layers[0].n_out, inwards);
 }
@@ -221,8 +206,8 @@ static void set(Net *net, int slot, const void *flat) {
 static void get(const Net *net, int slot, void *flat) { unpad(net, vector_of(net, slot), flat); }
 
 /* What a layer's products use: rows ldw apart. */
-static const real *bias(const Net *net, long h) { return net->theta + net->layers[h].b; }
-static const real *weights(const Net *net, long h) {
+static const real *bias(const Net *net, Int h) { return net->theta + net->layers[h].b; }
+static const real *weights(const Net *net, Int h) {
   const Layer *l = &net->layers[h];
   return l->folded ? l->folded : net->theta + l->W;
 }

@@ -7,7 +7,7 @@
 #endif
 
 INLINE vec vroot(vec x) {
-  for (long i = 0; i < VW; i++) x[i] = r_sqrt(x[i]);
+  for (Int i = 0; i < VW; i++) x[i] = r_sqrt(x[i]);
   return x;
 }
 
@@ -36,10 +36,10 @@ typedef struct {
 } Update;
 
 /* theta += ..., with g the data gradient (NULL: zero), `penalty` times theta added to it. Padding stays zero. */
-static void update(const Update *u, long n, real *restrict theta, const real *restrict g, real *restrict m,
+static void update(const Update *u, Int n, real *restrict theta, const real *restrict g, real *restrict m,
                    real *restrict v, real penalty, real decay) {
 #define LOOP(BODY)                                                                                               \
-  for (long i = 0; i < n; i += VW) {                                                                             \
+  for (Int i = 0; i < n; i += VW) {                                                                             \
     vec w = load(theta + i), d = g ? load(g + i) + penalty * w : penalty * w;                                    \
     w = w * decay;                                                                                               \
     BODY store(theta + i, w);                                                                                    \

@@ -1,6 +1,5 @@
 #include "pool.h"
-#include <pthread.h>
-#include <sched.h>
+#include "locks.h"
 #include <stdatomic.h>
 #include <stdint.h>
 #if defined(__x86_64__) || defined(__i386__)
@@ -16,9 +15,8 @@ static Task *task_;
 static void *context_;
 static unsigned long long generation;
 
-static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER, sleep_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
-static pthread_t helpers[MAX_HELPERS];
+static Lock owner = LOCK_FREE, sleep_lock = LOCK_FREE;
+static Signal wake = NO_SIGNAL;
 static atomic_int n_helpers, n_active; /* started; wanted by the job that runs now */
 
 static atomic_int limit = 1;
@@ -37,38 +35,13 @@ static void pause_cpu(void) {
 #endif
 }
 
-unsigned long flush_denormals(void) {
-#if defined(__x86_64__)
-  unsigned int mode = _mm_getcsr();
-  _mm_setcsr(mode | 0x8040); /* FTZ and DAZ */
-  return mode;
-#elif defined(__aarch64__)
-  unsigned long mode;
-  __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
-  __asm__ volatile("msr fpcr, %0" ::"r"(mode | (1ul << 24)));
-  return mode;
-#else
-  return 0;
-#endif
-}
-
-void restore_mode(unsigned long mode) {
-#if defined(__x86_64__)
-  _mm_setcsr((unsigned int)mode);
-#elif defined(__aarch64__)
-  __asm__ volatile("msr fpcr, %0" ::"r"(mode));
-#else
-  (void)mode;
-#endif
-}
-
 /* Claim one task and do it; 0 if there is none. */
 static int help(int worker) {
   unsigned long long t = atomic_load_explicit(&ticket, memory_order_acquire);
   while (NEXT(t) < TASKS(t)) {
     if (atomic_compare_exchange_weak_explicit(&ticket, &t, t + 1, memory_order_acq_rel, memory_order_acquire)) {
       /* the job cannot end before this task does, so what it points to is alive */
-      task_(context_, (long)NEXT(t), worker);
+      task_(context_, (Int)NEXT(t), worker);
       atomic_fetch_add_explicit(&done, 1, memory_order_release);
       return 1;
     }
@@ -76,7 +49,7 @@ static int help(int worker) {
   return 0;
 }
 
-static void *helper(void *number) { /* for as long as the process lives */
+THREAD(helper, number) { /* for as long as the process lives */
   int self = (int)(intptr_t)number;
   flush_denormals();
   for (;;) {
@@ -84,49 +57,47 @@ static void *helper(void *number) { /* for as long as the process lives */
       if (help(self + 1)) spin = 0;
       else pause_cpu();
     }
-    pthread_mutex_lock(&sleep_lock);
-    while (self >= atomic_load(&n_active)) pthread_cond_wait(&wake, &sleep_lock);
-    pthread_mutex_unlock(&sleep_lock);
-    sched_yield(); /* others may need the core more */
+    lock(&sleep_lock);
+    while (self >= atomic_load(&n_active)) wait_for(&wake, &sleep_lock);
+    unlock(&sleep_lock);
+    yield_core(); /* others may need the core more */
   }
-  return NULL;
 }
 
 static void forget_helpers(void) { /* threads do not survive a fork */
   atomic_store(&n_helpers, 0);
   atomic_store(&n_active, 0);
-  pthread_mutex_init(&owner, NULL);
-  pthread_mutex_init(&sleep_lock, NULL);
-  pthread_cond_init(&wake, NULL);
+  owner = sleep_lock = (Lock)LOCK_FREE;
+  wake = (Signal)NO_SIGNAL;
 }
 
 int pool_enter(int n_threads) {
   static atomic_int registered;
-  if (n_threads <= 1 || pthread_mutex_trylock(&owner) != 0) return 1;
-  if (!atomic_exchange(&registered, 1)) pthread_atfork(NULL, NULL, forget_helpers);
+  if (n_threads <= 1 || !try_lock(&owner)) return 1;
+  if (!atomic_exchange(&registered, 1)) in_forked_children(forget_helpers);
   int wanted = n_threads - 1 < MAX_HELPERS ? n_threads - 1 : MAX_HELPERS;
   for (int i = atomic_load(&n_helpers); i < wanted; i++) {
-    if (pthread_create(&helpers[i], NULL, helper, (void *)(intptr_t)i) != 0) break;
+    if (!start(helper, (void *)(intptr_t)i)) break;
     atomic_store(&n_helpers, i + 1);
   }
   int active = wanted < atomic_load(&n_helpers) ? wanted : atomic_load(&n_helpers);
-  pthread_mutex_lock(&sleep_lock);
+  lock(&sleep_lock);
   atomic_store(&n_active, active);
-  pthread_cond_broadcast(&wake);
-  pthread_mutex_unlock(&sleep_lock);
-  if (active == 0) pthread_mutex_unlock(&owner);
+  send_all(&wake);
+  unlock(&sleep_lock);
+  if (active == 0) unlock(&owner);
   return active + 1;
 }
 
 void pool_leave(int n_threads) {
   if (n_threads <= 1) return;
   atomic_store(&n_active, 0);
-  pthread_mutex_unlock(&owner);
+  unlock(&owner);
 }
 
-void pool_run(int n_threads, long n_tasks, Task *task, void *context) {
+void pool_run(int n_threads, Int n_tasks, Task *task, void *context) {
   if (n_threads <= 1 || n_tasks <= 1 || n_tasks > MAX_TASKS) {
-    for (long i = 0; i < n_tasks; i++) task(context, i, 0);
+    for (Int i = 0; i < n_tasks; i++) task(context, i, 0);
     return;
   }
   task_ = task;
@@ -138,6 +109,6 @@ void pool_run(int n_threads, long n_tasks, Task *task, void *context) {
   /* what remains is in the hands of threads that are at it */
   for (int spin = 0; atomic_load_explicit(&done, memory_order_acquire) < n_tasks; spin++) {
     if (spin < SPINS) pause_cpu();
-    else sched_yield();
+    else yield_core();
   }
 }

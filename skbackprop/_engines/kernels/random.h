@@ -16,18 +16,18 @@ typedef struct {
   real factor;        /* 1 / (1 - p) */
 } Dropper;
 
-INLINE Dropper dropper(double p, uint32_t seed, long layer, long step) {
+INLINE Dropper dropper(double p, uint32_t seed, Int layer, Int step) {
   return (Dropper){mix(mix(mix(seed) + (uint32_t)step) + (uint32_t)layer), 
                    (uint64_t)rint(p * 4294967296.0), (real)(1.0 / (1.0 - p))};
 }
 
-INLINE uint32_t row_key(Dropper d, long row) { return mix((uint32_t)row + d.key); }
+INLINE uint32_t row_key(Dropper d, Int row) { return mix((uint32_t)row + d.key); }
 
-INLINE real keep_factor(Dropper d, uint32_t row, long column) {
+INLINE real keep_factor(Dropper d, uint32_t row, Int column) {
   return mix(row ^ ((uint32_t)column * 0x2545f491u)) >= d.threshold ? d.factor : 0;
 }
 
-static void mask_row(Dropper d, long row, long first, long columns, real *mask) {
+static void mask_row(Dropper d, Int row, Int first, Int columns, real *mask) {
   uint32_t key = row_key(d, row);
-  for (long j = 0; j < columns; j++) mask[j] = keep_factor(d, key, first + j);
+  for (Int j = 0; j < columns; j++) mask[j] = keep_factor(d, key, first + j);
 }

@@ -1,5 +1,6 @@
 /* One source for float and double and for every vector width. */
 #pragma once
+#include "system.h"
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ typedef int64_t integer;
 #endif
 
 #define R(x) ((real)(x))
-#define VW ((long)(VECTOR_BYTES / sizeof(real)))
+#define VW ((Int)(VECTOR_BYTES / sizeof(real)))
 typedef real vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 typedef integer ivec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
@@ -55,19 +56,19 @@ INLINE vec all(real x) { return x - (vec){0}; }
 INLINE vec pick(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 INLINE vec vabs(vec x) { return pick(x < 0, -x, x); }
 
-INLINE long padded(long n) { return (n + VW - 1) / VW * VW; }
+INLINE Int padded(Int n) { return (n + VW - 1) / VW * VW; }
 
 /* Rows that lie a power of two apart fall into the same few cache sets: widen those by one vector. */
-INLINE long row_stride(long n) {
-  long width = padded(n);
-  return width * (long)sizeof(real) % 1024 == 0 ? width + VW : width;
+INLINE Int row_stride(Int n) {
+  Int width = padded(n);
+  return width * (Int)sizeof(real) % 1024 == 0 ? width + VW : width;
 }
 
 /* The lanes of a vector before the n-th: those of a row that ends there. Writing into the others one by one instead
    would make the next load of the whole vector wait for those stores. */
-INLINE ivec first_lanes(long n) {
+INLINE ivec first_lanes(Int n) {
   ivec lane;
-  for (long i = 0; i < VW; i++) lane[i] = (integer)i;
+  for (Int i = 0; i < VW; i++) lane[i] = (integer)i;
   return lane < (integer)MIN(n, VW);
 }
 
@@ -108,17 +109,17 @@ INLINE real lanes_max(vec x) {
 INLINE vec riffle(vec a, vec b, int half) {
 #ifdef __clang__
   vec c;
-  for (long i = 0; i < VW; i++) c[i] = (i % 2 ? b : a)[i / 2 + half * VW / 2];
+  for (Int i = 0; i < VW; i++) c[i] = (i % 2 ? b : a)[i / 2 + half * VW / 2];
   return c;
 #else
   ivec from;
-  for (long i = 0; i < VW; i++) from[i] = (integer)(i / 2 + i % 2 * VW + half * VW / 2);
+  for (Int i = 0; i < VW; i++) from[i] = (integer)(i / 2 + i % 2 * VW + half * VW / 2);
   return __builtin_shuffle(a, b, from);
 #endif
 }
 
 /* A square of as many rows as a vector has lanes: its transpose is what log2 of that many riffles make of it. */
-NOINLINE void transpose_square(const real *from, long ld_from, real *to, long ld_to) {
+NOINLINE void transpose_square(const real *from, Int ld_from, real *to, Int ld_to) {
   vec x[VECTOR_BYTES / sizeof(real)];
   for (int i = 0; i < VW; i++) x[i] = load(from + i * ld_from);
   for (int round = 1; round < VW; round *= 2) {
