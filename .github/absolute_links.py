@@ -10,7 +10,9 @@ import re
 import sys
 
 IMAGE = re.compile(r"(?P<before>!\[[^\[\]]*\]\()(?P<target>[^\s()]+)")  # ![text](target)
-LINK = re.compile(r"(?P<before>(?<!!)\[(?:[^\[\]]|!\[[^\[\]]*\]\([^()]*\))*\]\()(?P<target>[^\s()]+)")  # [text](target)
+LINK = re.compile(
+    r"(?P<before>(?<!!)\[(?:[^\[\]]|!\[[^\[\]]*\]\([^()]*\))*\]\()(?P<target>[^\s()]+)"
+)  # [text](target)
 HTML = re.compile(r'(?P<before><(?P<tag>img|source|a)\b[^>]*?\b(?:src|srcset|href)=")(?P<target>[^"]+)')
 REFERENCE = re.compile(r"(?P<before>^\[[^\]]+\]:\s+)(?P<target>\S+)", re.MULTILINE)  # [name]: target
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
@@ -48,7 +50,6 @@ def rewrite(text: str, repository: str, ref: str) -> str:
     >>> rewrite("[`b.md`](b.md)", "https://host/o/r", "v1")
     '[`b.md`](https://host/o/r/blob/v1/b.md)'
     """
-
     codes = []
 
     def hide(match: re.Match[str]) -> str:

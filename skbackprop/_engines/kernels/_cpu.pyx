@@ -6,26 +6,30 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 
 
+cdef extern from "system.h":
+    ctypedef Py_ssize_t Int
+
+
 cdef extern from "kernels.h" nogil:
     ctypedef struct Spec:
-        Py_ssize_t H
-        const Py_ssize_t *sizes
+        Int H
+        const Int *sizes
         const int *activations
         const double *dropout
         uint32_t seed
         int loss
-        Py_ssize_t n_targets
+        Int n_targets
         double focal_gamma, huber_delta
         const double *quantiles
-        Py_ssize_t n_quantiles
-        Py_ssize_t n_members
+        Int n_quantiles
+        Int n_members
         int input_scale
         double input_scale_rate
         int optimizer, nesterov
         double momentum, beta_1, beta_2, epsilon, weight_decay, max_grad_norm
     ctypedef struct RowsIn:
         const void *X
-        Py_ssize_t n_rows, row_stride
+        Int n_rows, row_stride
         const void *data
         const void *indices
         const void *indptr
@@ -37,14 +41,14 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct Kernels:
         const char *level
         int vector_bytes
-        Net *(*create)(const Spec *, Py_ssize_t) noexcept nogil
+        Net *(*create)(const Spec *, Int) noexcept nogil
         void (*destroy)(Net *) noexcept nogil
         void (*set)(Net *, int, const void *) noexcept nogil
         void (*get)(const Net *, int, void *) noexcept nogil
-        void (*gradient)(Net *, const RowsIn *, Py_ssize_t, Py_ssize_t, void *, double *) noexcept nogil
-        void (*apply)(Net *, const void *, double, Py_ssize_t) noexcept nogil
-        Py_ssize_t (*train)(Net *, const RowsIn *, const int64_t *, Py_ssize_t, const double *, Py_ssize_t, Py_ssize_t, double, double, Py_ssize_t,
-                      double, double *) noexcept nogil
+        void (*gradient)(Net *, const RowsIn *, Int, Int, void *, double *) noexcept nogil
+        void (*apply)(Net *, const void *, double, Int) noexcept nogil
+        Int (*train)(Net *, const RowsIn *, const int64_t *, Int, const double *, Int, Int, double, double, Int, double,
+                     double *) noexcept nogil
         int (*predict)(Net *, const RowsIn *, void *, int, int) noexcept nogil
         int (*predict_few)(Net *, const RowsIn *, const void *, void *, int, int) noexcept nogil
         void (*set_extra)(Net *, double) noexcept nogil
@@ -121,16 +125,16 @@ cdef class CpuNet:
 
     cdef const Kernels *kernels
     cdef Net *net
-    cdef readonly Py_ssize_t max_rows
+    cdef readonly Int max_rows
 
-    def __cinit__(self, str level, int bits, Py_ssize_t max_rows, sizes, activations, dropout, Py_ssize_t seed, int loss,
-                  Py_ssize_t n_targets, double focal_gamma, double huber_delta, quantiles, Py_ssize_t n_members, bint input_scale,
-                  double input_scale_rate, int optimizer, bint nesterov,
+    def __cinit__(self, str level, int bits, Int max_rows, sizes, activations, dropout, Int seed, int loss,
+                  Int n_targets, double focal_gamma, double huber_delta, quantiles, Int n_members,
+                  bint input_scale, double input_scale_rate, int optimizer, bint nesterov,
                   double momentum, double beta_1, double beta_2, double epsilon, double weight_decay,
                   double max_grad_norm):
         cdef Spec spec
-        cdef Py_ssize_t n = len(sizes), i
-        cdef Py_ssize_t *c_sizes = <Py_ssize_t *>malloc(n * sizeof(Py_ssize_t))
+        cdef Int n = len(sizes), i
+        cdef Int *c_sizes = <Int *>malloc(n * sizeof(Int))
         cdef int *c_activations = <int *>malloc(n * sizeof(int))
         cdef double *c_dropout = <double *>malloc(n * sizeof(double))
         cdef double *c_quantiles = <double *>malloc((len(quantiles) + 1) * sizeof(double))
@@ -209,7 +213,7 @@ cdef class CpuNet:
         """How many threads may work at once."""
         self.kernels.set_threads(self.net, n_threads)
 
-    def gradient(self, X, Y, weights, Py_ssize_t step, Py_ssize_t row_offset, flat):
+    def gradient(self, X, Y, weights, Int step, Int row_offset, flat):
         """Sums of w * loss and of w; the gradient goes to flat."""
         cdef RowsIn rows = self.rows(X, Y, weights)
         cdef void *p = address(flat, True)
@@ -218,19 +222,19 @@ cdef class CpuNet:
             self.kernels.gradient(self.net, &rows, step, row_offset, p, sums)
         return sums[0], sums[1]
 
-    def apply(self, flat, double rate, Py_ssize_t t):
+    def apply(self, flat, double rate, Int t):
         """One step of the optimizer, number t = 1, 2, ..."""
         cdef const void *p = address(flat)
         with nogil:
             self.kernels.apply(self.net, p, rate, t)
 
-    def train(self, X, Y, weights, order, rates, Py_ssize_t batch_size, double mean_weight, double penalty, Py_ssize_t first_step,
+    def train(self, X, Y, weights, order, rates, Int batch_size, double mean_weight, double penalty, Int first_step,
               double seconds):
         """Steps through `order`, for about so many seconds; sums of w * loss and of w, and the steps done."""
         cdef RowsIn rows = self.rows(X, Y, weights)
         cdef const int64_t *c_order = <const int64_t *>address(order)
         cdef const double *c_rates = <const double *>address(rates)
-        cdef Py_ssize_t n_order = len(order), n_rates = len(rates), done
+        cdef Int n_order = len(order), n_rates = len(rates), done
         cdef double sums[2]
         with nogil:
             done = self.kernels.train(self.net, &rows, c_order, n_order, c_rates, n_rates, batch_size, mean_weight,
