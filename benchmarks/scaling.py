@@ -5,7 +5,7 @@
 
 A step of B rows on P workers takes
 
-    T(P) = t0 + B/P * t_row + rounds(P) * (2 L + 2 S / V),    rounds(P) = edges from the last worker to the root of the tree
+    T(P) = t0 + B/P * t_row + edges(P) * (2 L + 2 S / V),    edges(P) from the last worker to the root of the tree
 
 S bytes of weights go down a binary tree and gradients come up; L is the time of an empty message, V the bytes a second
 that one worker's line and its copying carry. A worker with two children serves one after the other: an edge to the
@@ -13,6 +13,7 @@ second child costs S / V twice. t0 and t_row come from runs on one worker, L and
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import statistics
@@ -39,7 +40,6 @@ NETWORKS = {  # seconds one way, bytes a second out of each host
 def step_seconds(client, hidden, batch, repeats=3):
     """Median seconds of a step: fits of two lengths, so that what a fit does once cancels out."""
     import dask.array as da
-
     from skbackprop.dask import DaskMLPRegressor
 
     n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
@@ -74,7 +74,11 @@ def measure_hosts(n_workers, works, latency, bandwidth):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with Network(n_workers + 1, latency, bandwidth) as network:
         scheduler = f"tcp://{network.address(0)}:8786"
-        network.run(0, [*dask[:3], "distributed.cli.dask_scheduler", "--host", network.address(0), "--no-dashboard"], **quiet)
+        network.run(
+            0,
+            [*dask[:3], "distributed.cli.dask_scheduler", "--host", network.address(0), "--no-dashboard"],
+            **quiet,
+        )
         for host in range(1, n_workers + 1):
             where = ["--host", network.address(host), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
             network.run(host, [*dask[:3], "distributed.cli.dask_worker", scheduler, *where], **quiet)
@@ -89,7 +93,11 @@ def client(arguments):
 
     with distributed.Client(arguments.scheduler, timeout=30) as client:
         client.wait_for_workers(arguments.workers, timeout=60)
-        print(json.dumps([step_seconds(client, SIZES[size], batch) for size, batch in json.loads(arguments.works)]))
+        print(
+            json.dumps(
+                [step_seconds(client, SIZES[size], batch) for size, batch in json.loads(arguments.works)]
+            )
+        )
 
 
 def measure(arguments):
@@ -100,9 +108,13 @@ def measure(arguments):
         for n_workers in (1, 2, 4):
             if link is not None and n_workers == 1:
                 continue
-            seconds = measure_local(n_workers, works) if link is None else measure_hosts(n_workers, works, *link)
+            seconds = (
+                measure_local(n_workers, works) if link is None else measure_hosts(n_workers, works, *link)
+            )
             for (size, batch), s in zip(works, seconds, strict=True):
-                rows.append({"where": where, "workers": n_workers, "size": size, "batch": batch, "seconds": s})
+                rows.append(
+                    {"where": where, "workers": n_workers, "size": size, "batch": batch, "seconds": s}
+                )
                 print(*rows[-1].values(), flush=True)
     (arguments.folder / "scaling.json").write_text(json.dumps(rows, indent=1) + "\n")
 
@@ -113,7 +125,7 @@ def measure(arguments):
 def n_bytes(size):
     """Of the weights of one of the networks, float32."""
     widths = [FEATURES, *SIZES[size], 1]
-    return 4 * sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
+    return 4 * sum((a + 1) * b for a, b in itertools.pairwise(widths))
 
 
 def edges(n_workers):
@@ -161,11 +173,19 @@ def show(arguments):
     for r in rows:
         link = links[r["where"]]
         said = step(compute[r["size"]], r["batch"], r["workers"], link, r["size"])
-        print(r["where"], r["workers"], r["size"], r["batch"], f"{1e3 * r['seconds']:.2f} ms, model {1e3 * said:.2f} ms")
+        print(
+            r["where"],
+            r["workers"],
+            r["size"],
+            r["batch"],
+            f"{1e3 * r['seconds']:.2f} ms, model {1e3 * said:.2f} ms",
+        )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     tasks = parser.add_subparsers(required=True)
     for task in (measure, show):
         sub = tasks.add_parser(task.__name__)

@@ -186,7 +186,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             )
             sample, held_out = sample[train_rows], sample[validation_rows]
         validation.warn_without_effect(
-            self, validation.parameters_in_effect(self, has_validation=held_out is not None, splits=splits)
+            self, validation.idle_parameters(self, has_validation=held_out is not None, splits=splits)
         )
         regime = run_race(self, sample, trial._strata(sample.y), progress.rng, self._judge)
         settings = settle(self, len(sample.y), regime=regime)
@@ -214,7 +214,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         trial._learn_targets(sample, classes, first=first)
         held_out = trial._read_validation(X_val, y_val, sample_weight_val, sample.place)
         validation.warn_without_effect(
-            self, validation.parameters_in_effect(self, has_validation=held_out is not None, partial=True)
+            self, validation.idle_parameters(self, has_validation=held_out is not None, partial=True)
         )
         settings = settle(self, len(sample.y), partial=True)
         epochs = Epochs(self, "partial_fit", 1, sample)

@@ -144,7 +144,10 @@ def _estimator(estimator: Any, params: dict[str, Any]) -> Any:
         recipe = RECIPE if params.get("solver", "adam") == "adam" else RECIPE | NOT_ADAM
         return ESTIMATORS[estimator](**recipe | params)
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
-        raise ValueError(f"estimator must be 'classifier', 'regressor' or an estimator; got {estimator!r}.")
+        hint = f" Write {estimator.__name__}(), with parentheses." if isinstance(estimator, type) else ""
+        raise ValueError(
+            f"estimator must be 'classifier', 'regressor' or an estimator; got {estimator!r}.{hint}"
+        )
     if params:
         raise ValueError(f"An estimator of your own comes with its parameters; got also {sorted(params)}.")
     return estimator

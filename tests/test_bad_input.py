@@ -139,7 +139,7 @@ def test_wrong_parameters(params, message, data):
     [
         ({"quantile": [0.5, 1.0], "loss": "quantile"}, "strictly between 0 and 1"),
         ({"quantile": 0.0, "loss": "quantile"}, "'quantile' parameter"),
-        ({"quantile": [0.9, 0.1], "loss": "quantile"}, r"ascending order; got \[0.9, 0.1\]"),
+        ({"quantile": [0.9, 0.1], "loss": "quantile"}, r"ascending order: write \[0.1, 0.9\]"),
         ({"huber_delta": 0.0}, "'huber_delta' parameter"),
     ],
 )

@@ -448,6 +448,7 @@ def test_an_activation_unknown_to_torch(rng, torch, monkeypatch):
 
 def test_without_torch_the_error_says_what_to_install(monkeypatch):
     model = MLPRegressor((2,), learning_rate="cosine", max_iter=1).fit(np.eye(9), np.arange(9.0))
+    monkeypatch.delitem(sys.modules, "skbackprop._torch", raising=False)  # where it is imported
     monkeypatch.setitem(sys.modules, "torch", None)  # as Python notes a package that is not there
     with pytest.raises(ImportError, match=r"pip install 'skbackprop\[torch\]'"):
         model.to_torch()

@@ -120,8 +120,19 @@ def test_what_acts_only_with_another_parameter_is_named_without_it(name, data):
             assert any(f"{name}=" in text for text in silent)
 
 
+def test_the_warning_names_what_is_missing(data):
+    model = MLPRegressor(quantile=[0.1, 0.9], scoring="r2", power_t=0.1, learning_rate="cosine", max_iter=1)
+    with pytest.warns(UserWarning, match="no effect") as caught:
+        model.fit(*data)
+    assert str(caught[0].message) == (
+        "power_t=0.1 has no effect without learning_rate='invscaling'; scoring='r2' has no effect without "
+        "early_stopping=True or X_val; quantile=[0.1, 0.9] has no effect without loss='quantile'. Leave them at their "
+        "defaults to silence this warning."
+    )
+
+
 def test_validation_fraction_is_idle_beside_a_validation_set(data):
-    with pytest.warns(UserWarning, match="validation_fraction=0.4 has no effect"):
+    with pytest.warns(UserWarning, match="validation_fraction=0.4 has no effect beside X_val"):
         MLPRegressor(early_stopping=True, validation_fraction=0.4, max_iter=2, learning_rate="cosine").fit(
             *data, X_val=data[0], y_val=data[1]
         )

@@ -43,6 +43,18 @@ __all__ = ["Interval", "Method", "check_constraints", "fit_context"]
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
 UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
 SCALE_ROWS = 1000
+RULES_OWN = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")  # parameters of some optimizers
+STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
+    "learning_rate",
+    "learning_rate_init",
+    "power_t",
+    "batch_size",
+    "shuffle",
+    "weight_decay",
+    "dropout",
+    "max_grad_norm",
+)
+LOSSES_OWN = {"focal_gamma": "focal", "huber_delta": "huber", "quantile": "quantile"}
 NUMPYS = (np.ndarray, np.generic, type)  # types of scalars look like arrays, too
 INPUT_SCALE_RATE = 6.0  # of input_scale=True
 
@@ -199,10 +211,10 @@ def quantiles(quantile: Any) -> tuple[float, ...]:
     values = tuple(float(q) for q in np.atleast_1d(quantile))
     if not values or not all(0.0 < q < 1.0 for q in values):
         raise ValueError(
-            f"quantile must be one number or several, each strictly between 0 and 1; got {quantile!r}."
+            f"quantile must be one number or several, each strictly between 0 and 1 (0.05 for 5 %); got {quantile!r}."
         )
     if sorted(values) != list(values):  # as predictions are, so that they never cross
-        raise ValueError(f"quantile must be in ascending order; got {quantile!r}.")
+        raise ValueError(f"quantile must be in ascending order: write {sorted(values)}; got {quantile!r}.")
     return values
 
 
@@ -313,20 +325,20 @@ def check_weights(sample_weight: Any, rows: Any, name: str = "sample_weight") ->
     return w
 
 
-def warn_without_effect(estimator: Any, effective: dict[str, bool]) -> None:
-    """Warn once about parameters that were changed from their default but do nothing here."""
+def warn_without_effect(estimator: Any, idle: dict[str, str]) -> None:
+    """Warn once about parameters that were changed from their default but do nothing here.
+
+    idle: of each parameter that does nothing why, in words that follow "has no effect".
+    """
     defaults = inspect.signature(type(estimator).__init__).parameters
-    idle = [
-        f"{name}={value!r}"
-        for name, acts in effective.items()
-        if not acts and not _same(value := getattr(estimator, name), defaults[name].default)
+    changed = [
+        f"{name}={value!r} has no effect {why}"
+        for name, why in idle.items()
+        if not _same(value := getattr(estimator, name), defaults[name].default)
     ]
-    if idle:
-        have, them = ("has", "it at its default") if len(idle) == 1 else ("have", "them at their defaults")
-        warn(
-            f"{', '.join(idle)} {have} no effect with solver={estimator.solver!r} and these data and parameters; "
-            f"leave {them} to silence this warning.",
-        )
+    if changed:
+        them = "it at its default" if len(changed) == 1 else "them at their defaults"
+        warn(f"{'; '.join(changed)}. Leave {them} to silence this warning.")
 
 
 def _same(value: Any, default: Any) -> bool:
@@ -335,35 +347,37 @@ def _same(value: Any, default: Any) -> bool:
     return type(value) is type(default) and bool(np.all(value == default))
 
 
-def parameters_in_effect(
+def idle_parameters(
     estimator: Any, *, has_validation: bool, splits: bool = False, partial: bool = False
-) -> dict[str, bool]:
-    """Which of the parameters that can be idle act in this fit, or in this call of partial_fit."""
-    minibatch = estimator.solver != "lbfgs"
+) -> dict[str, str]:
+    """Which parameters do nothing in this fit, or in this call of partial_fit, and why."""
+    minibatch, solver = estimator.solver != "lbfgs", f"with solver={estimator.solver!r}"
     uses = OPTIMIZERS[estimator.solver].uses if minibatch else ()
-    always = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")
-    effect = {name: name in uses for name in always}
-    effect |= dict.fromkeys(
-        ("learning_rate", "learning_rate_init", "batch_size", "shuffle", "weight_decay", "dropout"),
-        minibatch,
-    )
-    effect["max_grad_norm"] = minibatch
-    effect["power_t"] = minibatch and estimator.learning_rate == "invscaling"
-    effect["max_fun"] = not minibatch
-    effect["n_iter_no_change"] = is_patient(estimator, partial) and (minibatch or estimator.early_stopping)
+    idle = {name: solver for name in RULES_OWN if name not in uses}
+    if minibatch:
+        idle["max_fun"] = "without solver='lbfgs'"
+    else:
+        idle |= dict.fromkeys(STEPS_OWN, solver)
+    if minibatch and estimator.learning_rate != "invscaling":
+        idle["power_t"] = "without learning_rate='invscaling'"
+    if not is_patient(estimator, partial):
+        idle["n_iter_no_change"] = "on a plan that goes to its end, without early_stopping=True or a tol"
+    elif not (minibatch or estimator.early_stopping):
+        idle["n_iter_no_change"] = f"{solver} and without early_stopping=True"
     # without hidden layers members have nothing to share, and start alike
-    effect["n_members"] = bool(hidden_sizes(estimator.hidden_layer_sizes)) or estimator.initializer != "auto"
-    effect["scoring"] = has_validation
-    effect["early_stopping"] = has_validation
-    effect["validation_fraction"] = splits
-    for name, losses in (
-        ("focal_gamma", ("focal",)),
-        ("huber_delta", ("huber",)),
-        ("quantile", ("quantile",)),
-    ):
-        if hasattr(estimator, name):
-            effect[name] = estimator.loss in losses
-    return effect
+    if not hidden_sizes(estimator.hidden_layer_sizes) and estimator.initializer == "auto":
+        idle["n_members"] = "without hidden layers"
+    if not has_validation:
+        idle["scoring"] = "without X_val" if partial else "without early_stopping=True or X_val"
+        idle["early_stopping"] = "in partial_fit without X_val"
+    if not splits:
+        idle["validation_fraction"] = "beside X_val" if has_validation else "without early_stopping=True"
+        if partial:
+            idle["validation_fraction"] = "in partial_fit"
+    for name, loss in LOSSES_OWN.items():
+        if hasattr(estimator, name) and estimator.loss != loss:
+            idle[name] = f"without loss={loss!r}"
+    return idle
 
 
 def check_domain(loss_name: str, y: Any) -> None:
