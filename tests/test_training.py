@@ -41,7 +41,7 @@ def test_an_epoch_of_full_batch_steps_follows_the_gradient_of_the_objective(sett
     gradient = objective_and_gradient(engine, rows, 0.7, theta)[1]
     engine = ReferenceEngine(engine.network, Optimizer("sgd", momentum=0.0, nesterov=False))
     engine.load(theta, objective=Objective.over(rows.n, rows.weight_sum, 0.7, rows.n))
-    run_epoch(engine, rows, np.arange(rows.n), np.array([0.01]), 0, rows.n)
+    run_epoch(engine, rows.epoch(None, False, rows.n), np.array([0.01]), 0, rows.n)
     assert_allclose(engine.dump()[0], theta - 0.01 * gradient, rtol=1e-12)
 
 
@@ -77,7 +77,7 @@ def test_an_epoch_in_slices_is_an_epoch(setting, monkeypatch):
     for seconds in (10.0, 0.0):
         monkeypatch.setattr("skbackprop._engines.reference.SLICE_SECONDS", seconds)
         engine.load(theta, objective=Objective.over(rows.n, rows.weight_sum, 0.1, 4))
-        loss = run_epoch(engine, rows, np.arange(rows.n), np.full(6, 0.1), 0, 4)
+        loss = run_epoch(engine, rows.epoch(None, False, 4), np.full(6, 0.1), 0, 4)
         results.append((loss, engine.dump()[0]))
     assert results[0][0] == results[1][0]
     assert np.array_equal(results[0][1], results[1][1])

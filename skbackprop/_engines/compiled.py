@@ -198,8 +198,8 @@ class CompiledEngine:
         self.step += 1
         self._need(1).apply(np.ascontiguousarray(gradient, dtype=self.dtype), rate, self.step)
 
-    def train_steps(self, X, Y, weights, order, rates, first_step: int):
-        """Walk through the rows of `order`, a minibatch a step, until they or the time slice end."""
+    def train_steps(self, X, Y, weights, order, rates, first_step: int, sums=(0.0, 0.0)):
+        """Walk through the rows of `order`, a minibatch a step, until they or the time slice end; add to the sums."""
         objective = self.objective
         net = self._need(objective.batch_size)
         net.set_threads(resolve_threads(_cpu, self.n_threads))
@@ -214,6 +214,7 @@ class CompiledEngine:
             objective.penalty,
             first_step,
             SLICE_SECONDS,
+            *sums,
         )
         self.step = first_step + done
         return sums, done

@@ -100,11 +100,11 @@ class ReferenceEngine:
         self.step += 1
         self.theta, self.state = self.rule.update(xp, gradient, self.state, theta, rate, self.step, opt)
 
-    def train_steps(self, X, Y, weights, order, rates, first_step: int):
-        """Walk through the rows of `order`, a minibatch a step, until they or the time slice end."""
+    def train_steps(self, X, Y, weights, order, rates, first_step: int, sums=(0.0, 0.0)):
+        """Walk through the rows of `order`, a minibatch a step, until they or the time slice end; add to the sums."""
         xp, objective, self.step = self.xp, self.objective, first_step
         take = (lambda A, rows: A[rows]) if sp.issparse(X) else (lambda A, rows: xp.take(A, rows, axis=0))
-        loss_sum = weight_sum = 0.0
+        loss_sum, weight_sum = sums
         until = time.perf_counter() + SLICE_SECONDS
         for done, rate in enumerate(rates, start=1):
             stop = min(done * objective.batch_size, order.shape[0])

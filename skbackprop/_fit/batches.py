@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,16 @@ class Rows:
             else float(np.sum(self.place.fetch(self.weights), dtype=float))
         )
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of features and of outputs' targets."""
+        return self.X.shape[1], self.Y.shape[1]
+
+    @property
+    def known(self) -> Rows:
+        """Rows in memory that stand for all: here all."""
+        return self
+
     def together(self) -> Rows:
         """All of it where X is."""
         put = self.place.put
@@ -47,6 +57,10 @@ class Rows:
             cut = slice(start, min(start + BLOCK_ROWS, self.n))
             weights = None if self.weights is None else self.weights[cut]
             yield Rows(self.X[cut, :], self.Y[cut, ...], weights, self.place)
+
+    def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Rows, Any]]:
+        """Parts with the orders in which an epoch visits their rows: whole minibatches, but for the last. Here one."""
+        yield self, self.place.put(epoch_order(rng, self.n, shuffle))
 
 
 def epoch_order(rng: Any, n_rows: int, shuffle: bool) -> Any:
@@ -63,8 +77,19 @@ def validation_split(rng: Any, n_rows: int, fraction: float, weights: Any, codes
     eligible = np.arange(n_rows) if weights is None else np.flatnonzero(weights > 0)
     strata = np.zeros(len(eligible), dtype=int) if codes is None else codes[eligible]
     _, strata, sizes = np.unique(strata, return_inverse=True, return_counts=True)
+    take = validation_shares(sizes, fraction, n_rows)
+    shuffled = rng.permutation(len(eligible))
+    chosen = np.concatenate(
+        [shuffled[strata[shuffled] == stratum][:count] for stratum, count in enumerate(take)]
+    )
+    validation = np.sort(eligible[chosen])
+    return np.setdiff1d(np.arange(n_rows), validation, assume_unique=True), validation
+
+
+def validation_shares(sizes: Any, fraction: float, n_rows: int, most_rows: float = np.inf) -> Any:
+    """How many rows of each stratum, of these sizes, go to validation: at most `most_rows` in all."""
     most = sizes - 1  # one row of each stratum stays
-    n_validation = min(max(1, round(fraction * len(eligible))), int(most.sum()))
+    n_validation = int(min(max(1, round(fraction * sizes.sum())), most.sum(), most_rows))
     if n_validation == 0:
         raise ValueError(
             f"early_stopping=True needs a row to validate on, but none can be spared of n_samples={n_rows}: "
@@ -76,9 +101,4 @@ def validation_split(rng: Any, n_rows: int, fraction: float, weights: Any, codes
     while take.sum() < n_validation:  # largest remainders first
         gap = np.where(take < most, share - take, -np.inf)
         take[np.argmax(gap)] += 1
-    shuffled = rng.permutation(len(eligible))
-    chosen = np.concatenate(
-        [shuffled[strata[shuffled] == stratum][:count] for stratum, count in enumerate(take)]
-    )
-    validation = np.sort(eligible[chosen])
-    return np.setdiff1d(np.arange(n_rows), validation, assume_unique=True), validation
+    return take

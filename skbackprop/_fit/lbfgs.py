@@ -8,14 +8,13 @@ import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from skbackprop._fit.batches import Rows
 from skbackprop._fit.stopping import Monitor
 from skbackprop._fit.training import Diverged, Outcome
 from skbackprop._nn.network import Network, weights_alone
 
 
 def objective_and_gradient(
-    engine: Any, rows: Rows, alpha: float, theta: Any, step: int | None = None
+    engine: Any, rows: Any, alpha: float, theta: Any, step: int | None = None
 ) -> tuple[float, Any]:
     """J(theta) = (sum_i w_i loss_i + alpha/2 sum_h |W[h]|^2) / sum_i w_i, and its gradient.
 
@@ -40,7 +39,7 @@ def penalty(network: Network, alpha: float, theta: Any) -> tuple[float, Any]:
 
 
 def minimize_lbfgs(
-    engine: Any, rows: Rows, theta: Any, monitor: Monitor, *, alpha: float, options: dict[str, Any]
+    engine: Any, rows: Any, theta: Any, monitor: Monitor, *, alpha: float, options: dict[str, Any]
 ) -> Outcome:
     """Minimise J by SciPy's L-BFGS-B (Zhu et al., 1997); an iteration counts as an epoch."""
     weight_sum = rows.weight_sum

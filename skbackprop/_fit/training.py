@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+import math
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from skbackprop._fit.batches import Rows, epoch_order
+from skbackprop._fit.batches import Rows
 from skbackprop._fit.places import map_arrays
 from skbackprop._fit.stopping import Best, History, Monitor, Patience
 from skbackprop._nn.network import Objective
@@ -31,6 +33,8 @@ class Plan:
     shuffle: bool
     plateau_factor: float = 1.0
     first_step: int = 0
+    done: int = 0  # epochs, if training goes on from a checkpoint, and
+    ended: bool = False  # did patience end it already?
 
     def rates(self, steps: Any) -> Any:
         """Learning rate of each step."""
@@ -100,60 +104,68 @@ class Diverged(Exception):
 
 def train(
     engine: Any,
-    rows: Rows,
+    rows: Any,
     objective: Objective,
     plan: Plan,
     monitor: Monitor,
     rng: Any,
     keep_memory: bool = True,
+    checkpoint: Any = None,
 ) -> Outcome:
-    """Train up to max_iter epochs; the engine is loaded, and keeps the last parameters.
+    """Train up to max_iter epochs on Rows or a Stream; the engine is loaded, and keeps the last parameters.
 
-    keep_memory: the outcome holds the optimizer's memory, for training that goes on.
+    keep_memory: the outcome holds the optimizer's memory, for training that goes on. A checkpoint is written after
+    epochs, and before the first.
     Ctrl-C ends training as patience does, with the interrupt noted in the outcome.
     """
     step, n_steps = plan.first_step, objective.n_steps(rows.n)
     finite, _ = engine.dump(memory=False)
     outcome = Outcome(finite)
     try:
-        for _ in range(plan.max_iter):
+        if checkpoint is not None and not plan.done:
+            checkpoint.write(engine, plan, monitor, rng, step)
+        while plan.done < plan.max_iter and not plan.ended:
             if monitor.epochs is not None:
                 monitor.epochs.begin_epoch()
             rates = plan.rates(np.arange(step, step + n_steps))
-            order = rows.place.put(epoch_order(rng, rows.n, plan.shuffle))
-            loss = run_epoch(engine, rows, order, rates, step, objective.batch_size)
+            parts = rows.epoch(rng, plan.shuffle, objective.batch_size)
+            loss = run_epoch(engine, parts, rates, step, objective.batch_size)
             step += n_steps
             theta, _ = engine.dump(memory=False)
             if not (np.isfinite(loss) and rows.place.are_finite(theta)):
                 raise Diverged(len(monitor.history.loss_curve) + 1, float(rates.max()), finite)
             finite = theta
             if monitor.ends_with(loss, theta, rates[-1]):
-                if monitor.stopped or not plan.goes_on_after_plateau():
-                    outcome.converged = True
-                    break
-                monitor.patience.waited = 0
+                plan.ended = monitor.stopped or not plan.goes_on_after_plateau()
+                if not plan.ended:
+                    monitor.patience.waited = 0
+            plan.done += 1
+            if checkpoint is not None and checkpoint.is_due(plan.ended or plan.done == plan.max_iter):
+                checkpoint.write(engine, plan, monitor, rng, step)
     except KeyboardInterrupt as interrupt:
         outcome.interrupt = interrupt
     outcome.theta, outcome.state = engine.dump(memory=keep_memory)
-    outcome.steps = step
+    outcome.steps, outcome.converged = step, plan.ended
     return outcome
 
 
-def run_epoch(engine: Any, rows: Rows, order: Any, rates: Any, first_step: int, batch_size: int) -> float:
-    """Visit all rows once, a slice of steps at a time; weighted mean loss on the way.
+def run_epoch(
+    engine: Any, parts: Generator[tuple[Rows, Any]], rates: Any, first_step: int, batch_size: int
+) -> float:
+    """Visit the parts of all rows once, a slice of steps at a time; weighted mean loss on the way.
 
-    Sums stay where the rows are until the end: only there does the host wait for a device.
+    Sums stay where the rows are until the end: only there does the host wait for a device. They go on through
+    slices and parts, so that their last bits do not tell where a slice ended.
     """
-    done, sums = 0, []
-    while done < len(rates):
-        slice_sums, steps = engine.train_steps(
-            rows.X, rows.Y, rows.weights, order[done * batch_size :], rates[done:], first_step + done
-        )
-        sums.append(slice_sums)
-        done += steps
-    return _ratio(sums)
-
-
-def _ratio(sums: Iterable[tuple[Any, Any]]) -> float:
-    loss_sum, weight_sum = (float(sum(column)) for column in zip(*sums, strict=True))
+    done, sums = 0, (0.0, 0.0)
+    with closing(parts):
+        for rows, order in parts:
+            start, n_rows = 0, order.shape[0]
+            while start < n_rows:
+                last = done + math.ceil((n_rows - start) / batch_size)
+                sums, steps = engine.train_steps(
+                    rows.X, rows.Y, rows.weights, order[start:], rates[done:last], first_step + done, sums
+                )
+                done, start = done + steps, start + steps * batch_size
+    loss_sum, weight_sum = map(float, sums)
     return loss_sum / weight_sum

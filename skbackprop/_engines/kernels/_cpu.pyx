@@ -229,13 +229,14 @@ cdef class CpuNet:
             self.kernels.apply(self.net, p, rate, t)
 
     def train(self, X, Y, weights, order, rates, Int batch_size, double mean_weight, double penalty, Int first_step,
-              double seconds):
-        """Steps through `order`, for about so many seconds; sums of w * loss and of w, and the steps done."""
+              double seconds, double loss_sum=0, double weight_sum=0):
+        """Steps through `order`, for about so many seconds; sums of w * loss and of w, which go on, and the steps done."""
         cdef RowsIn rows = self.rows(X, Y, weights)
         cdef const int64_t *c_order = <const int64_t *>address(order)
         cdef const double *c_rates = <const double *>address(rates)
         cdef Int n_order = len(order), n_rates = len(rates), done
         cdef double sums[2]
+        sums[0], sums[1] = loss_sum, weight_sum
         with nogil:
             done = self.kernels.train(self.net, &rows, c_order, n_order, c_rates, n_rates, batch_size, mean_weight,
                                       penalty, first_step, seconds, sums)

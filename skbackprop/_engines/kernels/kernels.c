@@ -100,7 +100,6 @@ static void apply(Net *net, const void *flat, double rate, Int t) {
 static Int train(Net *net, const RowsIn *rows, const int64_t *order, Int n_order, const double *rates, Int n_rates,
                   Int batch_size, double mean_weight, double penalty, Int first_step, double seconds,
                   double sums[2]) {
-  sums[0] = sums[1] = 0;
   if (!need_training(net) || !need_input(net, rows)) return -1;
   unsigned long mode = flush_denormals();
   double until = now() + seconds;
