@@ -12,6 +12,8 @@ from sklearn.base import ClassifierMixin
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, Sample, with_minibatches
 from skbackprop._fit.batches import Rows
+from skbackprop._fit.streaming import Encode, Part
+from skbackprop._fit.summaries import LabelSummary, Summary
 from skbackprop._fit.targets import (
     Labels,
     apply_class_factors,
@@ -20,7 +22,13 @@ from skbackprop._fit.targets import (
     smooth,
 )
 from skbackprop._fit.training import Progress
-from skbackprop._fit.validation import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS, home_of, to_host
+from skbackprop._fit.validation import (
+    CLASSIFIER_CONSTRAINTS,
+    NO_WEIGHT,
+    SHARED_CONSTRAINTS,
+    home_of,
+    to_host,
+)
 from skbackprop._nn.activations import softplus
 from skbackprop._nn.losses import LossArgs, log_softmax
 from skbackprop._types import Array, Auto, Data
@@ -276,23 +284,40 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     def _strata(self, y: Any) -> Any:
         return self._labels.codes(y)
 
-    def _encode(self, sample: Sample, dtype: Any) -> Any:
+    def _encode(self, sample: Sample | Part, dtype: Any) -> Any:
         return self._labels.encode(sample.y, dtype)
 
     def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
-        Y, weights = self._encode(sample, dtype), sample.weights
+        Y = self._encode(sample, dtype)
+        factors = None
         if self.class_weight is not None:
-            progress.class_counts = progress.class_counts + class_counts(Y, weights)
-            factors = class_factors(self.class_weight, self._labels, progress.class_counts, len(Y))
+            factors = self._factors(class_counts(Y, sample.weights), len(Y), progress)
+        rows = self._rows(sample, Y, factors)
+        if rows.weights is not None and not rows.weights.any():
+            raise ValueError(NO_WEIGHT)
+        return rows
+
+    def _target_summary(self, y: Any) -> LabelSummary:
+        return LabelSummary()
+
+    def _encoder(self, summary: Summary, dtype: Any, progress: Progress) -> Encode:
+        factors = None
+        if self.class_weight is not None:
+            factors = self._factors(summary.targets.counts_of(self._labels), summary.n, progress)
+        return lambda part: self._rows(part, self._encode(part, dtype), factors)
+
+    def _factors(self, counts: Any, n_rows: int, progress: Progress) -> Any:
+        progress.class_counts = progress.class_counts + counts
+        return class_factors(self.class_weight, self._labels, progress.class_counts, n_rows)
+
+    def _rows(self, sample: Sample | Part, Y: Any, factors: Any) -> Rows:
+        weights = sample.weights
+        if factors is not None:
             weights = apply_class_factors(factors, Y, weights)
         if weights is not None:
-            if not weights.any():
-                raise ValueError(
-                    "sample_weight and class_weight together leave no row with a positive weight."
-                )
-            weights = weights.astype(dtype)
-        Y = smooth(Y, self.label_smoothing, self._labels.multilabel)
-        return Rows(sample.place.cast(sample.X, dtype), Y, weights, sample.place)
+            weights = weights.astype(Y.dtype)
+        X = sample.place.cast(sample.X, Y.dtype)
+        return Rows(X, smooth(Y, self.label_smoothing, self._labels.multilabel), weights, sample.place)
 
     def _loss_name(self) -> str:
         return f"binary_{self.loss}" if self._labels.multilabel else self.loss

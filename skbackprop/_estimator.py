@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import operator
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,11 +28,14 @@ from skbackprop._fit.callbacks import (
     with_callbacks,
     without_callbacks,
 )
+from skbackprop._fit.checkpoint import Checkpoint, fingerprint
 from skbackprop._fit.lbfgs import minimize_lbfgs
 from skbackprop._fit.places import FLOAT64, HOST, Host, map_arrays
 from skbackprop._fit.race import run_race
 from skbackprop._fit.settings import Settings, settle
 from skbackprop._fit.stopping import Best, Monitor, Patience
+from skbackprop._fit.streaming import Encode, Part, Stream
+from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
 from skbackprop._fit.targets import constant_loss, mean_loss
 from skbackprop._fit.training import Diverged, Outcome, Plan, Progress, train
 from skbackprop._neighbours import Convertible
@@ -40,7 +44,9 @@ from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._nn.network import Network, Objective, Parameters, flatten
 from skbackprop._nn.optimizers import Optimizer
 from skbackprop._nn.schedules import SCHEDULES
+from skbackprop._out_of_core import Sampled, nameless, predict_blocks, read_shards
 from skbackprop._types import Data
+from skbackprop.data import Shards
 from skbackprop.persistence import Persistent
 
 
@@ -87,12 +93,56 @@ def with_minibatches(method: validation.Method) -> validation.Method:
 
 @dataclass
 class Sample:
-    """Checked rows: X in its place, y in the user's labels or units and raw weights on the host."""
+    """Checked rows: X in its place, y in the user's labels or units and raw weights on the host.
+
+    `Sampled` is its counterpart for rows that stay on the disk.
+    """
 
     X: Any
     y: Any
     weights: Any
     place: Host = HOST
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy's name for that of X."""
+        return self.place.dtype_of(self.X)
+
+    @property
+    def some(self) -> Sample:
+        """Rows in memory that stand for all: here all."""
+        return self
+
+    @property
+    def stand_in(self) -> Sample:
+        """Rows by which targets are learned."""
+        return self
+
+    @property
+    def largest(self) -> float:
+        """Largest absolute value of the inputs."""
+        return self.place.largest(self.X)
+
+    def fingerprint(self) -> str:
+        """Shape, kind and content."""
+        return fingerprint(self.X, self.y, self.weights, self.place)
+
+    def split(self, rng: Any, fraction: float, strata: Callable[[Any], Any]) -> tuple[Sample, Sample]:
+        """Rows to train on, and rows held out for validation."""
+        train_rows, validation_rows = validation_split(rng, len(self), fraction, self.weights, strata(self.y))
+        return self[train_rows], self[validation_rows]
+
+    def rows(self, estimator: Any, dtype: Any, progress: Progress) -> Rows:
+        """Rows to train on, with everything that acts in training only."""
+        return estimator._training_rows(self, dtype, progress)
+
+    def encoded(self, encode: Callable[[Any, Any], Any], dtype: Any) -> list[tuple[Any, Any, Any]]:
+        """X, Y and weights for the validation loss."""
+        put = self.place.put
+        return [(self.place.cast(self.X, dtype), put(encode(self, dtype)), self.weights)]
 
     def __getitem__(self, rows: Any) -> Sample:
         weights = None if self.weights is None else self.weights[rows]
@@ -105,11 +155,19 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
     # ------------------------------------------------------------------- left to the heirs ----
 
     @abstractmethod
-    def _learn_targets(self, sample: Sample, classes: Any, first: bool) -> None:
+    def _learn_targets(self, sample: Any, classes: Any, first: bool) -> None:
         """Learn what is needed to encode y, or check that y fits what was learned before."""
 
     @abstractmethod
-    def _encode(self, sample: Sample, dtype: Any) -> Any:
+    def _target_summary(self, y: Any) -> LabelSummary | NumberSummary:
+        """Make what gathers, block by block, all that is learned from targets; y is the first block's."""
+
+    @abstractmethod
+    def _encoder(self, summary: Summary, dtype: Any, progress: Progress) -> Encode:
+        """Make the function that turns a block into rows to train on, from what is known of all blocks."""
+
+    @abstractmethod
+    def _encode(self, sample: Sample | Part, dtype: Any) -> Any:
         """Y of the engine, for training and validation alike."""
 
     @abstractmethod
@@ -135,28 +193,35 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
     def fit(
         self,
         X: Data,
-        y: Data,
+        y: Data = None,
         sample_weight: Data = None,
         *,
         X_val: Data = None,
         y_val: Data = None,
         sample_weight_val: Data = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Fit the model to X and y.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training inputs. Put a StandardScaler in front: networks learn badly from raw units.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features), or Shards
+            Training inputs. Put a StandardScaler in front: networks learn badly from raw units. A
+            :class:`~skbackprop.data.Shards` stands for rows on the disk, with their targets and weights.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
+            Targets; not given beside Shards.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights. A weight of 2 means the same as the row given twice.
         X_val, y_val : array-like, default=None
             A validation set of your own. It is evaluated after each epoch, and decides when to stop and which
-            epoch's weights to keep if ``early_stopping=True``.
+            epoch's weights to keep if ``early_stopping=True``. X_val may be Shards, without y_val.
         sample_weight_val : array-like, default=None
             Weights of the validation rows.
+        checkpoint : path, default=None
+            File in which the state of the training is kept, for minibatch solvers. If it exists, training goes on
+            from there, to the same bits as if it had not been interrupted; the file stays, and the same call returns
+            the same model at once. It is written before the first epoch and after others such that writing takes at
+            most a twentieth of the time, and always after the last.
 
         Returns
         -------
@@ -168,30 +233,43 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         DivergenceError
             If the loss or the weights cease to be finite. As with any other error, an earlier fit of this
             estimator stays as it was.
+        ValueError
+            If X, y, weights or parameters are not what they should be, or the checkpoint is of another fit.
         """
+        saved = self._checkpoint(checkpoint)
         trial = copy.copy(self)  # whatever fails below, self stays as it was
         warm = self.warm_start and hasattr(self, "coefs_")
         sample = trial._read(X, y, sample_weight, reset=not warm)
         if warm:
             validation.check_same_place(self, sample.place, "fit")
-        progress = Progress(rng=check_random_state(self.random_state))
-        validation.warn_unscaled(sample.X, sample.place)
-        trial._learn_targets(sample, None, first=not warm)
+        rng = check_random_state(self.random_state)
+        progress = Progress(rng=rng if saved is None else saved.generator(rng))
+        validation.warn_unscaled(sample.some.X, sample.place)
+        trial._learn_targets(sample.stand_in, None, first=not warm)
         held_out = trial._read_validation(X_val, y_val, sample_weight_val, sample.place)
+        if saved is not None:
+            saved.identify(self, sample, held_out, warm)
         splits = held_out is None and self.early_stopping
         if splits:
-            strata = trial._strata(sample.y)
-            train_rows, validation_rows = validation_split(
-                progress.rng, len(sample.y), self.validation_fraction, sample.weights, strata
-            )
-            sample, held_out = sample[train_rows], sample[validation_rows]
+            sample, held_out = sample.split(progress.rng, self.validation_fraction, trial._strata)
         validation.warn_without_effect(
             self, validation.idle_parameters(self, has_validation=held_out is not None, splits=splits)
         )
-        regime = run_race(self, sample, trial._strata(sample.y), progress.rng, self._judge)
-        settings = settle(self, len(sample.y), regime=regime)
-        epochs = Epochs(self, "fit", settings.max_iter, sample)
-        trial._train(sample, held_out, progress, epochs, settings, warm=warm)
+        some = sample.some
+        regime = run_race(
+            self,
+            some,
+            trial._strata(some.y),
+            progress.rng,
+            self._judge,
+            len(sample),
+            None if saved is None else saved.regime,
+        )
+        if saved is not None:
+            saved.regime = regime
+        settings = settle(self, len(sample), regime=regime)
+        epochs = Epochs(self, "fit", settings.max_iter, some)
+        trial._train(sample, held_out, progress, epochs, settings, warm=warm, saved=saved)
         progress.forget_run()
         epochs.end_fit(lambda: copy.copy(trial).__dict__)
         return self._commit(trial)
@@ -230,16 +308,43 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             raise interrupt
         return self
 
-    def _read(self, X: Any, y: Any, weights: Any, name: str = "sample_weight", *, reset: bool) -> Sample:
+    def _checkpoint(self, path: Any) -> Checkpoint | None:
+        if path is not None and self.solver == "lbfgs":
+            raise ValueError(
+                "checkpoint needs a minibatch solver, but solver='lbfgs', whose state SciPy keeps."
+            )
+        return None if path is None else Checkpoint(path)
+
+    def _read(
+        self, X: Any, y: Any, weights: Any, name: str = "sample_weight", *, reset: bool
+    ) -> Sample | Sampled:
+        if isinstance(X, Shards):
+            return self._read_shards(X, y, weights, name, reset)
         place = validation.place_of(X)
         X, y = validation.check_rows(self, X, y, reset=reset, dtypes=place.floats(self.dtype))
         y = validation.to_host(y)
         return Sample(X, y, validation.check_weights(validation.to_host(weights), y, name), place)
 
-    def _read_validation(self, X_val: Any, y_val: Any, weights: Any, place: Host) -> Sample | None:
+    def _read_shards(self, data: Shards, y: Any, weights: Any, name: str, reset: bool) -> Sample | Sampled:
+        if y is not None or weights is not None:
+            raise ValueError(
+                "Shards hold targets and weights: pass these when you make them, and neither here."
+            )
+        checker = self if reset else nameless(self, data, "fit")
+        found = read_shards(checker, data, reset=reset)
+        if isinstance(found, tuple):
+            sample = checker._read(*found, name, reset=reset)
+        else:
+            sample = found
+            sample.some, sample.stand_in = (Sample(**vars(part)) for part in (sample.some, sample.stand_in))
+        if reset and data.feature_names is not None:
+            self.feature_names_in_ = np.asarray(data.feature_names, dtype=object)
+        return sample
+
+    def _read_validation(self, X_val: Any, y_val: Any, weights: Any, place: Host) -> Sample | Sampled | None:
         if X_val is None and y_val is None and weights is None:
             return None
-        if X_val is None or y_val is None:
+        if X_val is None or (y_val is None and not isinstance(X_val, Shards)):
             raise ValueError("A validation set needs both X_val and y_val.")
         held_out = self._read(X_val, y_val, weights, "sample_weight_val", reset=False)
         if held_out.place != place:
@@ -248,21 +353,22 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
 
     def _train(
         self,
-        sample: Sample,
-        held_out: Sample | None,
+        sample: Sample | Sampled,
+        held_out: Sample | Sampled | None,
         progress: Progress,
         epochs: Epochs | None,
         settings: Settings,
         *,
         warm: bool = False,
         partial: bool = False,
+        saved: Checkpoint | None = None,
     ) -> None:
         """From checked rows to fitted attributes."""
         self._settings, place = settings, sample.place
-        result_dtype = place.dtype_of(sample.X)
+        result_dtype = sample.dtype
         # L-BFGS's line search compares losses that differ by less than float32 can tell
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else result_dtype
-        rows = self._training_rows(sample, dtype, progress)
+        rows = sample.rows(self, dtype, progress)
         if warm:
             self._go_on(rows)
         else:
@@ -280,14 +386,12 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
                 if self.solver == "lbfgs":
                     outcome = self._run_lbfgs(rows, theta, monitor)
                 else:
-                    outcome = self._run_minibatches(rows, theta, monitor, progress, partial)
+                    outcome = self._run_minibatches(rows, theta, monitor, progress, partial, saved)
         except Diverged as error:
             self._finish(Outcome(result(error.theta)), monitor, progress)
             del self._interrupt
             # a copy, which is without the callbacks
-            raise validation.divergence(
-                error.epoch, error.rate, place.largest(sample.X), copy.copy(self)
-            ) from None
+            raise validation.divergence(error.epoch, error.rate, sample.largest, copy.copy(self)) from None
         if monitor.early_stopping and monitor.best.theta is not None:
             progress.exhausted = partial and outcome.converged and not monitor.stopped
             if not partial or progress.exhausted:
@@ -336,19 +440,20 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             input_scale=validation.input_scale_rate(self.input_scale) is not None,
         )
 
-    def _start(self, rows: Rows, rng: Any) -> None:
+    def _start(self, rows: Rows | Stream, rng: Any) -> None:
         """Describe the network and draw its weights."""
-        network = self._describe(rows.X.shape[1], rows.Y.shape[1], seed=int(rng.randint(2**31)))
+        network = self._describe(*rows.shape, seed=int(rng.randint(2**31)))
         W, b, factors = initialize(network, self.initializer, rng)
         loss = LOSSES[network.loss]
         if loss.link == "exp":  # start at the link of the mean
-            b[-1][...] = loss.constant(rows.Y.astype(float), rows.weights, network.loss_args)
+            known = rows.known
+            b[-1][...] = loss.constant(known.Y.astype(float), known.weights, network.loss_args)
         self._network = network
         self._take_parameters(flatten(np, W, b, factors))
 
-    def _go_on(self, rows: Rows) -> None:
+    def _go_on(self, rows: Rows | Stream) -> None:
         """Keep the weights, under what the parameters say now."""
-        network = self._describe(rows.X.shape[1], rows.Y.shape[1], seed=self._network.seed)
+        network = self._describe(*rows.shape, seed=self._network.seed)
         validation.check_same_shape(self._network, network)
         self._network = network
 
@@ -366,9 +471,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         )
         return choose_engine(self._network, optimizer, self.engine, xp, self.n_threads)
 
-    def _monitor(self, held_out: Any, rows: Rows, progress: Progress, dtype: Any) -> Monitor:
-        network = self._network
-        unit = constant_loss(network.loss, rows.Y, rows.weights, network.loss_args)
+    def _monitor(self, held_out: Any, rows: Rows | Stream, progress: Progress, dtype: Any) -> Monitor:
+        network, known = self._network, rows.known
+        unit = constant_loss(network.loss, known.Y, known.weights, network.loss_args)
         if not LOSSES[network.loss].relative_tol or unit <= 0.0:
             unit = 1.0  # the loss has no zero to measure from, or the best constant is perfect
         stops_early = self.early_stopping and held_out is not None
@@ -386,24 +491,29 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             self.verbose,
         )
 
-    def _validator(self, held_out: Sample, dtype: Any):
+    def _validator(self, held_out: Sample | Sampled, dtype: Any):
         """Make the function theta -> validation loss, score."""
         from sklearn.metrics import get_scorer  # here, as its import takes longer than that of this package
 
         network, scoring, place = self._network, self.scoring, held_out.place
         engine = self._engine(place.xp)
-        X, Y = place.cast(held_out.X, dtype), place.put(self._encode(held_out, dtype))
-        y, w = place.put(held_out.y), held_out.weights
+        parts = held_out.encoded(self._encode, dtype)
         scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
         candidate = copy.copy(self)
         candidate.__dict__.pop("feature_names_in_", None)  # X below has lost its names
-        weights = {} if w is None else {"sample_weight": place.put(w)}
+        if scorer is not None:
+            y, w = place.put(held_out.y), held_out.weights
+            weights = {} if w is None else {"sample_weight": place.put(w)}
 
         def validate(theta):
             theta = place.put(theta)
             engine.load(theta)
-            v = engine.predict(X, link=False)
-            loss = mean_loss(LOSSES[network.loss], v, Y, w, network.loss_args, place)
+            losses, totals = [], []
+            for X, Y, w in parts:
+                v = engine.predict(X, link=False)
+                losses.append(mean_loss(LOSSES[network.loss], v, Y, w, network.loss_args, place))
+                totals.append(len(Y) if w is None else w.sum())
+            loss = losses[0] if len(losses) == 1 else float(np.average(losses, weights=totals))
             if scorer is None:
                 return loss, -loss
             candidate._take_parameters(theta)
@@ -412,7 +522,13 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         return validate
 
     def _run_minibatches(
-        self, rows: Rows, theta: Any, monitor: Monitor, progress: Progress, partial: bool
+        self,
+        rows: Rows | Stream,
+        theta: Any,
+        monitor: Monitor,
+        progress: Progress,
+        partial: bool,
+        saved: Checkpoint | None,
     ) -> Outcome:
         settings = self._settings
         validation.warn_large_batch(self.batch_size, rows.n)
@@ -435,16 +551,18 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             progress.plateau_factor,
             progress.steps,
         )
+        before = len(monitor.history.loss_curve)
+        if saved is not None:
+            theta = saved.resume(theta, plan, monitor, progress)
         engine = self._engine(rows.place.xp)
         engine.load(theta, progress.state, objective)
-        before = len(monitor.history.loss_curve)
-        outcome = train(engine, rows, objective, plan, monitor, progress.rng, keep_memory=partial)
+        outcome = train(engine, rows, objective, plan, monitor, progress.rng, partial, saved)
         progress.state, progress.steps = outcome.state, outcome.steps
         progress.plateau_factor = plan.plateau_factor
         progress.rows_visited += rows.n * (len(monitor.history.loss_curve) - before)
         return outcome
 
-    def _run_lbfgs(self, rows: Rows, theta: Any, monitor: Monitor) -> Outcome:
+    def _run_lbfgs(self, rows: Rows | Stream, theta: Any, monitor: Monitor) -> Outcome:
         settings = self._settings
         options = {"maxiter": settings.max_iter, "maxfun": self.max_fun, "gtol": settings.tol}
         engine = self._engine(rows.place.xp)
@@ -521,6 +639,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         """
         if "coefs_" not in self.__dict__:
             check_is_fitted(self)
+        if isinstance(X, Shards):
+            model = nameless(self, X, method)
+            return predict_blocks(X, lambda block: model._output(block, link, members, method), int(members))
         theta, place = self._theta(), validation.place_of(X)
         validation.check_same_place(self, place, method)
         wide = place.dtype_of(theta) == FLOAT64

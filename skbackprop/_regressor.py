@@ -11,6 +11,8 @@ from sklearn.base import RegressorMixin
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, Sample, with_minibatches
 from skbackprop._fit.batches import Rows
+from skbackprop._fit.streaming import Encode, Part
+from skbackprop._fit.summaries import NumberSummary, Summary
 from skbackprop._fit.targets import Scaler
 from skbackprop._fit.training import Progress
 from skbackprop._fit.validation import (
@@ -265,7 +267,7 @@ default='squared_error'
             ) from None
         return y[:, None] if y.ndim == 1 else y
 
-    def _encode(self, sample: Sample, dtype: Any) -> Any:
+    def _encode(self, sample: Sample | Part, dtype: Any) -> Any:
         fetch = sample.place.fetch
         scaler = Scaler(fetch(self.target_shift_), fetch(self.target_scale_))
         return scaler.encode(self._columns(sample.y), dtype)
@@ -277,6 +279,22 @@ default='squared_error'
             )
             put = sample.place.put
             self.target_shift_, self.target_scale_ = put(scaler.shift), put(scaler.scale)
+        return self._rows(sample, dtype)
+
+    def _target_summary(self, y: Any) -> NumberSummary:
+        self._columns(y)  # raises for labels
+        return NumberSummary()
+
+    def _encoder(self, summary: Summary, dtype: Any, progress: Progress) -> Encode:
+        if not hasattr(self, "target_shift_"):
+            found = summary.targets
+            scaler = Scaler.of_moments(
+                found.mean, found.variance, found.largest, LOSSES[self.loss], self.scale_target
+            )
+            self.target_shift_, self.target_scale_ = scaler.shift, scaler.scale
+        return lambda part: self._rows(part, dtype)
+
+    def _rows(self, sample: Sample | Part, dtype: Any) -> Rows:
         weights = None if sample.weights is None else sample.weights.astype(dtype)
         X = sample.place.cast(sample.X, dtype)
         return Rows(X, self._encode(sample, dtype), weights, sample.place)

@@ -17,20 +17,31 @@ MOST_ROWS = 20_000  # that a race needs
 SHARE = 0.2  # of the rows, held out
 
 
-def run_race(estimator: Any, sample: Any, strata: Any, rng: Any, judge: Callable[..., float]) -> Regime:
+def run_race(
+    estimator: Any,
+    sample: Any,
+    strata: Any,
+    rng: Any,
+    judge: Callable[..., float],
+    n_rows: int | None = None,
+    known: Regime | None = None,
+) -> Regime:
     """Find the regime under which a network of half the width does best on rows that it did not see.
 
     ``judge(params, rows, held_out)`` trains an estimator with these parameters and gives its loss on other rows. No
-    network that raced is used further: the winner's regime is, on all rows.
+    network that raced is used further: the winner's regime is, on all rows, of which the sample may be a part (n_rows).
+    A winner that is known already, from a checkpoint, spares the race.
     """
     if not has_regime(estimator) or len(sample.y) < FEWEST_ROWS:
         return UNKNOWN
     seed = int(rng.randint(2**31))
+    if known is not None:
+        return known
     try:
         rows, held_out = _split(sample, strata, np.random.RandomState(seed))
     except ValueError:  # no class can spare a row
         return UNKNOWN
-    params = estimator.get_params(deep=False) | _small(estimator, len(sample.y), len(rows.y), seed)
+    params = estimator.get_params(deep=False) | _small(estimator, n_rows or len(sample.y), len(rows.y), seed)
     losses = {
         name: judge(params | _left_open(estimator, regime), rows, held_out)
         for name, regime in REGIMES.items()

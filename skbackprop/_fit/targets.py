@@ -160,20 +160,25 @@ class Scaler:
     @classmethod
     def learn(cls, y: Any, weights: Any, loss: Loss, enabled: bool) -> Scaler:
         """Weighted mean and standard deviation, or the mean alone, as the loss asks."""
-        n_targets = y.shape[1]
-        shift, scale = np.zeros(n_targets), np.ones(n_targets)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.average(y, axis=0, weights=weights)
+            variance = np.average((y - mean) ** 2, axis=0, weights=weights)
+        return cls.of_moments(mean, variance, np.abs(y).max(axis=0), loss, enabled)
+
+    @classmethod
+    def of_moments(cls, mean: Any, variance: Any, largest: Any, loss: Loss, enabled: bool) -> Scaler:
+        """The same from the weighted moments and the largest absolute value of each target."""
+        shift, scale = np.zeros(len(mean)), np.ones(len(mean))
         if enabled:
-            with np.errstate(over="ignore", invalid="ignore"):
-                mean = np.average(y, axis=0, weights=weights)
-                variance = np.average((y - mean) ** 2, axis=0, weights=weights)
-            shift, scale = (shift, mean) if loss.scaling == "mean" else (mean, np.sqrt(variance))
+            with np.errstate(invalid="ignore"):
+                shift, scale = (shift, mean) if loss.scaling == "mean" else (mean, np.sqrt(variance))
         if not (np.isfinite(shift).all() and np.isfinite(scale).all()):
             raise ValueError(
-                f"The targets are too large to be scaled (up to {np.abs(y).max():.3g}): their variance overflows. "
+                f"The targets are too large to be scaled (up to {largest.max():.3g}): their variance overflows. "
                 "Divide them by a constant, or set scale_target=False."
             )
         # a constant target leaves nothing but rounding to scale by
-        constant = scale <= 10 * np.finfo(float).eps * np.maximum(np.abs(y).max(axis=0), 1e-300)
+        constant = scale <= 10 * np.finfo(float).eps * np.maximum(largest, 1e-300)
         return cls(shift, np.where(constant, 1.0, scale))
 
     def encode(self, y: Any, dtype: Any) -> Any:

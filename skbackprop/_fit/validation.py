@@ -56,6 +56,7 @@ STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
 )
 LOSSES_OWN = {"focal_gamma": "focal", "huber_delta": "huber", "quantile": "quantile"}
 NUMPYS = (np.ndarray, np.generic, type)  # types of scalars look like arrays, too
+NO_WEIGHT = "sample_weight and class_weight together leave no row with a positive weight."
 INPUT_SCALE_RATE = 6.0  # of input_scale=True
 
 Method = TypeVar("Method", bound=Callable[..., Any])

@@ -1,0 +1,276 @@
+"""Rows on disk: read block by block, shuffled in buffers of many blocks, one buffer ahead of the training.
+
+A `Source` (`skbackprop.data.Shards`) has its rows cut into blocks and reads one at a time:
+
+* ``n_rows``, ``n_features``, ``is_weighted`` and ``bounds``: block k is the rows bounds[k] to bounds[k + 1];
+* ``read(k, out)``: X of block k goes to ``out``, its y and weights (or None) are returned;
+* ``read_targets(k)``: y and weights of block k alone.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from skbackprop._fit.batches import Rows, validation_shares
+from skbackprop._fit.places import HOST, Host
+from skbackprop._fit.summaries import Summary
+
+FEW_BLOCKS = 8  # in a buffer: fewer are hardly shuffled
+VALIDATION_SHARE = 4  # rows held out for validation take at most one part in so many of the memory
+
+
+@dataclass
+class Part:
+    """Rows as they were read: X of the engine's dtype, y in the user's labels or units, raw weights."""
+
+    X: Any
+    y: Any
+    weights: Any
+    place: Host = HOST
+
+    def __getitem__(self, rows: Any) -> Part:
+        return Part(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+
+
+Encode = Callable[[Part], Rows]
+
+
+def read_parts(source: Any, dtype: Any) -> Iterator[Part]:
+    """All blocks in order. Each is overwritten by the next."""
+    space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
+    for k, n in enumerate(np.diff(source.bounds)):
+        X = space[:n]
+        yield Part(X, *source.read(k, X))
+
+
+class Copies:
+    """Rows taken from many blocks, as they come."""
+
+    def __init__(self, n_rows: int, n_features: int, dtype: Any):
+        self._X = np.empty((n_rows, n_features), dtype=dtype)
+        self._n = 0
+        self._rest: list[tuple[Any, Any]] = []
+
+    def add(self, part: Part) -> None:
+        """Take the next rows."""
+        self._X[self._n : self._n + len(part.X)] = part.X
+        self._n += len(part.X)
+        self._rest.append((part.y, part.weights))
+
+    def part(self) -> Part:
+        """All of them."""
+        y, weights = zip(*self._rest, strict=True)
+        return Part(self._X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
+
+
+def survey(source: Any, dtype: Any, targets: Any, chosen: Any) -> tuple[Summary, Part]:
+    """Summary of all rows, and copies of the chosen ones (ascending numbers): the one pass before training."""
+    summary, some = Summary(targets), Copies(len(chosen), source.n_features, dtype)
+    for k, part in enumerate(read_parts(source, dtype)):
+        summary.add(part.X, part.y, part.weights)
+        first, stop = np.searchsorted(chosen, source.bounds[k : k + 2])
+        some.add(part[chosen[first:stop] - source.bounds[k]])
+    return summary, some.part()
+
+
+def hold_out(
+    source: Any, dtype: Any, rng: Any, targets: Any, fraction: float, memory: int
+) -> tuple[Any, Part]:
+    """Numbers and copies of rows for validation: of positive weight, stratified by class, as few as memory allows.
+
+    How many of each stratum is known beforehand; which ones, is drawn on the way (Knuth's algorithm S, 3.4.2, a block
+    at a time: how many of a block's rows are chosen is hypergeometric).
+    """
+    row_bytes = source.n_features * np.dtype(dtype).itemsize
+    left = np.asarray(targets.eligible).copy()
+    take = validation_shares(left, fraction, source.n_rows, max(1, memory // VALIDATION_SHARE // row_bytes))
+    space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
+    copies, numbers = Copies(take.sum(), source.n_features, dtype), []
+    for k, n in enumerate(np.diff(source.bounds)):
+        y, weights = source.read_targets(k)
+        is_eligible = np.ones(n, dtype=bool) if weights is None else weights > 0
+        rows = _draw(rng, targets.strata(y), is_eligible, left, take)
+        if len(rows):
+            X = space[:n]
+            copies.add(Part(X, *source.read(k, X))[rows])
+            numbers.append(source.bounds[k] + rows)
+    return np.concatenate(numbers), copies.part()
+
+
+def _draw(rng: Any, strata: Any, is_eligible: Any, left: Any, take: Any) -> Any:
+    """Rows of a block that are chosen; the numbers of rows left, and to take of them, fall."""
+    rows = [np.empty(0, dtype=np.int64)]
+    for stratum in np.unique(strata[is_eligible]):
+        candidates = np.flatnonzero(is_eligible & (strata == stratum))
+        n, wanted, rest = len(candidates), take[stratum], left[stratum]
+        drawn = rng.hypergeometric(wanted, rest - wanted, n) if 0 < wanted < rest else n * (wanted > 0)
+        rows.append(rng.permutation(candidates)[:drawn])
+        left[stratum], take[stratum] = rest - n, wanted - drawn
+    return np.sort(np.concatenate(rows))
+
+
+@dataclass
+class Buffer:
+    """Room for the rows of many blocks, after room for a minibatch that the buffer before left unfinished."""
+
+    X: Any
+    Y: Any
+    weights: Any
+    n: int = 0  # rows that it holds now, those left over apart
+
+    @property
+    def rows(self) -> Rows:
+        """All of its room, as the engine takes it."""
+        return Rows(self.X, self.Y, self.weights)
+
+    def take_over(self, other: Buffer, rows: Any, before: int) -> None:
+        """Copy rows of another buffer to the place before the own ones."""
+        to = slice(before - len(rows), before)
+        self.X[to], self.Y[to] = other.X[rows], other.Y[rows]
+        if self.weights is not None:
+            self.weights[to] = other.weights[rows]
+
+
+@dataclass
+class Stream:
+    """Rows of a source, but for those held out, encoded for an engine: what `Rows` is for those in memory."""
+
+    source: Any
+    encode: Encode
+    known: Rows  # some rows in memory that stand for all
+    weight_sum: float
+    memory: int  # bytes, for both buffers
+    held_out: Any = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    place: Host = HOST
+    _buffers: tuple[Buffer, Buffer] | None = None
+
+    def __post_init__(self) -> None:
+        bounds = self.source.bounds
+        out = np.searchsorted(self.held_out, bounds)
+        self._sizes = np.diff(bounds) - np.diff(out)  # rows of each block to train on
+
+    @property
+    def n(self) -> int:
+        """Number of rows to train on, those of weight zero included."""
+        return int(self._sizes.sum())
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of features and of outputs' targets."""
+        return self.known.shape
+
+    def sum_weights(self) -> float:
+        """Sum of the weights as they are encoded, from the targets alone."""
+        total = 0.0
+        for k, n in enumerate(np.diff(self.source.bounds)):
+            part = self._kept(k, Part(np.empty((n, 0)), *self.source.read_targets(k)))
+            total += self.encode(part).weight_sum
+        return total
+
+    def together(self) -> Stream:
+        """Buffers are where the engine wants them."""
+        return self
+
+    def blocks(self) -> Iterator[Rows]:
+        """Cut into blocks that together are the whole, in order (D7)."""
+        for k, part in enumerate(read_parts(self.source, self.known.X.dtype)):
+            yield from self.encode(self._kept(k, part)).blocks()
+
+    # ------------------------------------------------------------------------------ an epoch ----
+
+    def plan(self, batch_size: int) -> tuple[int, int]:
+        """Rows of a buffer, and how many buffers make an epoch."""
+        X, Y = self.known.X, self.known.Y
+        row_bytes = (X.shape[1] + Y.shape[1] + 1) * X.dtype.itemsize + 8  # the order too
+        largest = int(np.diff(self.source.bounds).max())
+        room = self.memory // 2 // row_bytes - batch_size
+        if room < 2 * largest:
+            needed = 2 * (2 * largest + batch_size) * row_bytes
+            raise ValueError(
+                f"{self.memory:,} bytes cannot hold two buffers of two blocks ({largest:,} rows each) and a minibatch "
+                f"({batch_size:,} rows), of {row_bytes:,} bytes a row: give memory={needed:,} or more, or read "
+                "smaller blocks (block_rows, or a smaller row_group_size where Parquet files are written)."
+            )
+        n_buffers = math.ceil(self.n / (room - largest))
+        return min(room, math.ceil(self.n / n_buffers) + largest), n_buffers
+
+    def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Rows, Any]]:
+        """Buffers with the orders in which to visit their rows: together each row once, cut into whole minibatches.
+
+        The blocks are permuted and dealt to the buffers; the rows of a buffer are permuted again. While one buffer is
+        visited, a thread fills the other. Everything is drawn here, so that the threads' pace changes nothing.
+        """
+        room, n_buffers = self.plan(batch_size)
+        if self._buffers is None:
+            self._buffers = self._allocate(batch_size + room), self._allocate(batch_size + room)
+        ready, coming = self._buffers
+        groups = self._deal(rng, shuffle, n_buffers)
+        stop = threading.Event()
+        with ThreadPoolExecutor(1, "skbackprop-read") as reader:
+            try:
+                left = np.empty(0, dtype=np.int64)
+                filling: Any = reader.submit(self._fill, coming, next(groups), batch_size, stop)
+                while filling is not None:
+                    filling.result()
+                    coming.take_over(ready, left, batch_size)
+                    ready, coming = coming, ready
+                    group = next(groups, None)
+                    filling = None
+                    if group is not None:
+                        filling = reader.submit(self._fill, coming, group, batch_size, stop)
+                    order = batch_size + (rng.permutation(ready.n) if shuffle else np.arange(ready.n))
+                    order = np.concatenate([np.arange(batch_size - len(left), batch_size), order])
+                    whole = len(order) if filling is None else len(order) // batch_size * batch_size
+                    left = order[whole:]
+                    if whole:
+                        yield ready.rows, order[:whole]
+            finally:
+                stop.set()
+
+    def _allocate(self, n: int) -> Buffer:
+        X, Y, w = self.known.X, self.known.Y, self.known.weights
+        weights = None if w is None else np.zeros(n, dtype=w.dtype)
+        return Buffer(np.zeros((n, X.shape[1]), X.dtype), np.zeros((n, *Y.shape[1:]), Y.dtype), weights)
+
+    def _deal(self, rng: Any, shuffle: bool, n_buffers: int) -> Iterator[Any]:
+        """Deal the blocks out to buffers of about equal numbers of rows."""
+        n_blocks = len(self._sizes)
+        blocks = rng.permutation(n_blocks) if shuffle else np.arange(n_blocks)
+        starts = np.cumsum(self._sizes[blocks]) - self._sizes[blocks]
+        buffers = np.minimum(starts * n_buffers // max(1, self.n), n_buffers - 1)
+        yield from np.split(blocks, np.flatnonzero(np.diff(buffers)) + 1)
+
+    def _fill(self, buffer: Buffer, blocks: Any, start: int, stop: threading.Event) -> None:
+        """Read blocks into a buffer, until told to stop."""
+        at = start
+        for k in blocks:
+            if stop.is_set():
+                return
+            X = buffer.X[at : at + int(np.diff(self.source.bounds[k : k + 2])[0])]
+            part = self._kept(k, Part(X, *self.source.read(k, X)))
+            rows = self.encode(part)
+            to = slice(at, at + rows.n)
+            if part.X is not X:
+                buffer.X[to] = rows.X
+            buffer.Y[to] = rows.Y
+            if buffer.weights is not None:
+                buffer.weights[to] = rows.weights
+            at += rows.n
+        buffer.n = at - start
+
+    def _kept(self, k: int, part: Part) -> Part:
+        """Rows of block k that are not held out."""
+        first, stop = self.source.bounds[k : k + 2]
+        out = self.held_out[slice(*np.searchsorted(self.held_out, (first, stop)))]
+        if not len(out):
+            return part
+        kept = np.ones(len(part.X), dtype=bool)
+        kept[out - first] = False
+        return part[kept]

@@ -1,0 +1,179 @@
+"""What a fit must know of all rows, gathered block by block in one pass over them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+
+from skbackprop._fit.targets import Labels
+
+
+class Summary:
+    """Of inputs, targets and weights: what of them decides, and so few of them that stand for all in checks."""
+
+    def __init__(self, targets: Any):  # LabelSummary or NumberSummary
+        self.targets = targets
+        self.n = 0
+        self.weight_sum = 0.0
+        self._X: list[Any] = []  # smallest and largest number of each block, and NaN if there is one
+        self._weights: list[Any] = []
+
+    def add(self, X: Any, y: Any, weights: Any) -> None:
+        """Take in a block of rows."""
+        self.n += len(X)
+        self._X = _ends([*self._X, X.min(), X.max()])
+        if weights is not None:
+            self._weights = _ends([*self._weights, weights.min(), weights.max()])
+        w = np.ones(len(X)) if weights is None else weights
+        self.weight_sum += float(w.sum())
+        self.targets.add(y, w)
+
+    @property
+    def largest(self) -> float:
+        """Largest absolute value of the inputs."""
+        return float(np.abs(self._X).max())
+
+    def without(self, part: Any) -> Summary:
+        """Summary of the rows that are left when some are held out; the ends stay."""
+        rest = copy.copy(self)
+        w = np.ones(len(part.X)) if part.weights is None else part.weights
+        rest.n, rest.weight_sum = self.n - len(w), self.weight_sum - float(w.sum())
+        rest.targets = self.targets.without(part.y, w)
+        return rest
+
+    def stand_ins(self, n_features: int) -> tuple[Any, Any, Any]:
+        """X, y and weights of a few rows that pass the checks, or fail them, as all rows do."""
+        y = self.targets.stand_in()
+        y = np.resize(y, (max(2, len(y)), *y.shape[1:]))
+        X = np.repeat(np.resize(self._X, len(y))[:, None], n_features, axis=1)
+        return X, y, np.resize(self._weights, len(y)) if self._weights else None
+
+
+def _ends(values: list[Any]) -> list[Any]:
+    return [np.min(values), np.max(values)]
+
+
+class LabelSummary:
+    """Of class labels, or of multilabel indicators: which there are, and how many rows have each."""
+
+    def __init__(self) -> None:
+        self.values: Any = None  # ascending, of single labels
+        self.counts: Any = 0.0  # weighted, of each value; of a multilabel column the ones
+        self.eligible: Any = 0  # rows of positive weight, of each value
+        self._odd: Any = None  # a block that is no indicator of 0 and 1
+
+    def add(self, y: Any, w: Any) -> None:
+        """Take in a block."""
+        if y.ndim == 2 and y.shape[1] > 1:
+            if self._odd is None or not np.isin(y, (0, 1)).all():
+                self._odd = y.copy()
+            self.counts = self.counts + w @ y.astype(np.float64)
+            self.eligible = self.eligible + np.asarray([np.count_nonzero(w)])
+            return
+        y = y.reshape(-1)
+        if self.values is None:
+            check_classification_targets(y)
+            self.values, self.counts, self.eligible = y[:0], np.zeros(0), np.zeros(0, dtype=np.int64)
+        values, codes = np.unique(y, return_inverse=True)
+        together = np.union1d(self.values, values)
+        for name, dtype, new in (("counts", float, w), ("eligible", np.int64, w > 0)):
+            grown = np.zeros(len(together), dtype)
+            grown[np.searchsorted(together, self.values)] = getattr(self, name)
+            grown[np.searchsorted(together, values)] += np.bincount(codes, new, len(values)).astype(dtype)
+            setattr(self, name, grown)
+        self.values = together
+
+    def without(self, y: Any, w: Any) -> LabelSummary:
+        """Summary of the rows that are left."""
+        rest, out = copy.copy(self), LabelSummary()
+        out.add(y, w)
+        if self.values is None:
+            rest.counts = self.counts - out.counts
+        else:
+            rest.counts = self.counts.copy()
+            rest.counts[np.searchsorted(self.values, out.values)] -= out.counts
+        return rest
+
+    def stand_in(self) -> Any:
+        """Each label once, or a block of indicators."""
+        return self._odd if self.values is None else self.values
+
+    def strata(self, y: Any) -> Any:
+        """Number of the stratum of each row, by which a split is stratified."""
+        if self.values is None:
+            return np.zeros(len(y), dtype=int)
+        return np.searchsorted(self.values, y.reshape(-1))
+
+    def counts_of(self, labels: Labels) -> Any:
+        """Weighted number of rows of each known class, or with each label."""
+        if labels.multilabel:
+            return self.counts
+        counts = np.zeros(len(labels.classes))
+        counts[labels.codes(self.values)] = self.counts
+        return counts
+
+    def fingerprint(self) -> str:
+        """Text that tells these targets from others."""
+        return repr(np.asarray(self.counts).tolist())
+
+
+class NumberSummary:
+    """Of numbers: weighted mean and variance of each column, smallest and largest."""
+
+    def __init__(self) -> None:
+        self.eligible: Any = np.zeros(1, dtype=np.int64)
+        self.mean: Any = 0.0
+        self.largest: Any = 0.0  # absolute value
+        self._squares: Any = 0.0  # sum of w (y - mean)^2
+        self._weight = 0.0
+        self._low: Any = None
+        self._high: Any = None
+
+    def add(self, y: Any, w: Any) -> None:
+        """Take in a block; means and squares are merged as Chan, Golub and LeVeque (1979) do."""
+        low, high = y.min(axis=0), y.max(axis=0)
+        self._low = low if self._low is None else np.minimum(self._low, low)
+        self._high = high if self._high is None else np.maximum(self._high, high)
+        y = y.reshape(len(y), -1).astype(np.float64)
+        self.largest = np.maximum(self.largest, np.abs(y).max(axis=0))
+        self.eligible = self.eligible + np.count_nonzero(w)
+        weight = float(w.sum())
+        if not weight > 0.0:
+            return
+        with np.errstate(over="ignore", invalid="ignore"):  # checked when all is known
+            mean = w @ y / weight
+            squares = w @ (y - mean) ** 2
+            total, gap = self._weight + weight, mean - self.mean
+            self._squares = self._squares + squares + gap**2 * (self._weight * weight / total)
+            self.mean = self.mean + gap * (weight / total)
+        self._weight = total
+
+    def without(self, y: Any, w: Any) -> NumberSummary:
+        """Summary of the rows that are left."""
+        rest, out = copy.copy(self), NumberSummary()
+        out.add(y, w)
+        rest._weight = self._weight - out._weight
+        rest.mean = self.mean + (self.mean - out.mean) * (out._weight / rest._weight)
+        gap = rest.mean - out.mean
+        rest._squares = self._squares - out._squares - gap**2 * (rest._weight * out._weight / self._weight)
+        return rest
+
+    @property
+    def variance(self) -> Any:
+        """Weighted, of each column."""
+        return self._squares / self._weight
+
+    def stand_in(self) -> Any:
+        """Smallest and largest."""
+        return np.asarray([self._low, self._high])
+
+    def strata(self, y: Any) -> Any:
+        """All rows are of one stratum."""
+        return np.zeros(len(y), dtype=int)
+
+    def fingerprint(self) -> str:
+        """Text that tells these targets from others."""
+        return repr([np.asarray(part).tolist() for part in (self.mean, self._squares, self.stand_in())])

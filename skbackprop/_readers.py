@@ -1,0 +1,207 @@
+"""Files and arrays from which `skbackprop.data.Shards` reads rows."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NUMBERS = "biuf"  # kinds of NumPy dtypes that inputs may have
+
+
+def read_array(given: Any, name: str) -> ArrayReader | FileReader:
+    """Reader of an array, or of the .npy file at a path."""
+    if isinstance(given, (str, os.PathLike)):
+        path = Path(given)
+        try:
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{name}: {str(path)!r} is not a .npy file of numbers: {error}") from error
+        if isinstance(mapped, np.memmap) and mapped.flags.c_contiguous:
+            return FileReader(path, mapped)
+        return ArrayReader(mapped)  # in Fortran's order, or empty
+    return ArrayReader(given if isinstance(given, np.ndarray) else np.asarray(given))
+
+
+class ArrayReader:
+    """Rows of an array; those of a memory map are given back to the file once they are copied."""
+
+    def __init__(self, array: Any):
+        self.array = array
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def read(self, start: int, stop: int, out: Any = None) -> Any:
+        """Copy rows, to ``out`` if it is given."""
+        rows = self.array[start:stop]
+        if out is None:
+            out = np.array(rows)
+        else:
+            out[...] = rows
+        _give_back(rows)
+        return out
+
+
+def _give_back(rows: Any) -> None:
+    """Let the system drop the pages of a shared map that these rows are on: they count as ours until then."""
+    pages: Any = getattr(rows, "_mmap", None)
+    if getattr(rows, "mode", "c") == "c" or not hasattr(pages, "madvise") or not rows.flags.c_contiguous:
+        return  # "c": the pages may hold changes of the user's that no file has
+    first = np.frombuffer(pages, np.uint8).__array_interface__["data"][0]
+    start = rows.__array_interface__["data"][0] - first
+    aligned = start - start % mmap.PAGESIZE
+    pages.madvise(mmap.MADV_DONTNEED, aligned, start + rows.nbytes - aligned)
+
+
+class FileReader:
+    """Rows of a .npy file, read without mapping it: straight to where they are wanted, if the dtype allows."""
+
+    def __init__(self, path: Path, mapped: Any):
+        self.path, self.shape, self.dtype = path, mapped.shape, mapped.dtype
+        self._offset = int(mapped.offset)
+        self._row_bytes = int(mapped.dtype.itemsize * np.prod(mapped.shape[1:], dtype=np.int64))
+
+    def read(self, start: int, stop: int, out: Any = None) -> Any:
+        """Copy rows, to ``out`` if it is given."""
+        direct = out is not None and out.dtype == self.dtype and out.flags.c_contiguous
+        rows: Any = out if direct else np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self._offset + start * self._row_bytes)
+            view = memoryview(rows.reshape(-1).view(np.uint8))
+            while len(view):
+                n = file.readinto(view)
+                if not n:
+                    raise ValueError(f"{str(self.path)!r} ends early: it was cut off while it was read.")
+                view = view[n:]
+        if direct or out is None:
+            return rows
+        out[...] = rows
+        return out
+
+
+class ArrayShard:
+    """X, y and weights, a reader each."""
+
+    def __init__(self, X: Any, y: Any, weights: Any):
+        self.X, self.y, self.weights = read_array(X, "X"), None, None
+        if len(self.X.shape) != 2:
+            raise ValueError(f"X must have rows and columns, got an array of shape {self.X.shape}.")
+        if self.X.dtype.kind not in NUMBERS:
+            raise ValueError(f"X must hold numbers, got an array of {self.X.dtype}: encode it first.")
+        self.n_rows: int = self.X.shape[0]
+        self.n_features: int = self.X.shape[1]
+        self.dtype, self.names = self.X.dtype, None
+        if y is not None:
+            self.y = read_array(y, "y")
+        if weights is not None:
+            self.weights = read_array(weights, "sample_weight")
+        for name in ("y", "weights"):
+            reader = getattr(self, name)
+            if reader is not None and (not reader.shape or reader.shape[0] != self.n_rows):
+                raise ValueError(f"{name} of shape {reader.shape} does not fit X of shape {self.X.shape}.")
+
+    def pieces(self, rows: int) -> list[int]:
+        """Sizes of blocks, of so many rows but for the last."""
+        return [min(rows, self.n_rows - start) for start in range(0, self.n_rows, rows)]
+
+    def read(self, start: int, stop: int, out: Any) -> tuple[Any, Any]:
+        """Copy X to ``out``; y and weights."""
+        self.X.read(start, stop, out)
+        return self.read_targets(start, stop)
+
+    def read_targets(self, start: int, stop: int) -> tuple[Any, Any]:
+        """Copy y and weights."""
+        y, weights = self.y, self.weights
+        return (
+            None if y is None else y.read(start, stop),
+            None if weights is None else weights.read(start, stop).astype(np.float64, copy=False),
+        )
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(
+            "Reading Parquet files needs pyarrow: pip install 'skbackprop[parquet]'."
+        ) from error
+    return pyarrow
+
+
+class ParquetShard:
+    """Columns of a Parquet file. A row group, which can only be read as a whole, is a block."""
+
+    def __init__(self, path: Any, y: Any, weights: Any, features: Any):
+        self._pa = _pyarrow()
+        self.path = str(path)
+        with self._open() as file:
+            schema, self._metadata = file.schema_arrow, file.metadata
+        self._y = [y] if isinstance(y, str) else y
+        self._y_is_1d, self._weights = isinstance(y, str), weights
+        apart = [*(self._y or []), *([] if weights is None else [weights])]
+        self.names = (
+            [name for name in schema.names if name not in apart] if features is None else list(features)
+        )
+        missing = [name for name in [*self.names, *apart] if name not in schema.names]
+        if missing:
+            raise ValueError(f"{self.path!r} has no columns {missing}; it has {schema.names}.")
+        types = {name: schema.field(name).type for name in self.names}
+        odd = [f"{name} ({kind})" for name, kind in types.items() if not self._is_number(kind)]
+        if odd:
+            raise ValueError(
+                f"{self.path!r} has columns that are no numbers: {', '.join(odd)}. Encode them when the files are "
+                "written, or name the columns to read: features=[...]."
+            )
+        if not self.names:
+            raise ValueError(f"{self.path!r} has no columns of features beside {apart}.")
+        single = all(str(kind) in ("float", "halffloat") for kind in types.values())
+        self.dtype = np.dtype(np.float32 if single else np.float64)
+        self.n_rows, self.n_features = self._metadata.num_rows, len(self.names)
+        sizes = [self._metadata.row_group(g).num_rows for g in range(self._metadata.num_row_groups)]
+        self._ends = np.cumsum(sizes)
+
+    def _open(self, **options: Any) -> Any:
+        return self._pa.parquet.ParquetFile(self.path, **options)
+
+    def _is_number(self, kind: Any) -> bool:
+        types = self._pa.types
+        return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
+
+    def pieces(self, rows: int) -> list[int]:
+        """Sizes of blocks: of the row groups, whatever is asked for."""
+        return np.diff(self._ends, prepend=0).tolist()
+
+    def read(self, start: int, stop: int, out: Any) -> tuple[Any, Any]:
+        """Copy the features of a row group to ``out``; its y and weights."""
+        table = self._table(stop, [*self.names, *self._apart()])
+        for j, name in enumerate(self.names):
+            out[:, j] = self._numpy(table.column(name))
+        return self._targets(table)
+
+    def read_targets(self, start: int, stop: int) -> tuple[Any, Any]:
+        """Copy y and weights."""
+        return self._targets(self._table(stop, self._apart())) if self._apart() else (None, None)
+
+    def _apart(self) -> list[str]:
+        return list(dict.fromkeys([*(self._y or []), *([] if self._weights is None else [self._weights])]))
+
+    def _table(self, stop: int, names: list[str]) -> Any:
+        group = int(np.searchsorted(self._ends, stop))
+        with self._open(metadata=self._metadata) as file:
+            return file.read_row_group(group, columns=names, use_threads=False)
+
+    def _numpy(self, column: Any) -> Any:
+        if self._pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        return column.to_numpy(zero_copy_only=False)
+
+    def _targets(self, table: Any) -> tuple[Any, Any]:
+        y = weights = None
+        if self._y is not None:
+            columns = [self._numpy(table.column(name)) for name in self._y]
+            y = columns[0] if self._y_is_1d else np.stack(columns, axis=1)
+        if self._weights is not None:
+            weights = self._numpy(table.column(self._weights)).astype(np.float64, copy=False)
+        return y, weights

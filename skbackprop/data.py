@@ -1,0 +1,281 @@
+"""Data larger than memory: rows in .npy files, memory maps or Parquet files, read block by block."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skbackprop._readers import ArrayShard, ParquetShard
+from skbackprop._types import Array
+
+__all__ = ["Shards"]
+
+BLOCK_BYTES = 2**18  # read at a time, unless block_rows says otherwise, or
+BLOCKS = 64  # in a buffer would not fit
+UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+class Shards:
+    """Rows of inputs, targets and weights that stay on the disk, for ``fit``, ``predict`` and as a validation set.
+
+    The estimators take it in place of X, without a y. The user guide says how rows are shuffled and what stays in
+    memory.
+
+    Parameters
+    ----------
+    X : path, ndarray, or list of these
+        What holds the inputs:
+
+        * a ``.npy`` file, or an array (also a ``numpy.memmap``), of shape (n_samples, n_features), or a list of such
+          files or arrays, all of the same width;
+        * a folder with files ``X*.npy``, and ``y*.npy`` and ``sample_weight*.npy`` if there are targets and weights, as
+          many as of X, which belong together in the order of their names;
+        * a Parquet file, a list of them, or a folder of ``*.parquet`` files (needs pyarrow:
+          ``pip install 'skbackprop[parquet]'``).
+    y : as X, or str or list of str, default=None
+        Targets: files or arrays of shape (n_samples,) or (n_samples, n_outputs) as given for X; of Parquet files, the
+        name of the column, or a list of names for several outputs. Not given for a folder of ``.npy`` files.
+    sample_weight : as X, or str, default=None
+        Non-negative weights, given like the targets.
+    features : list of str, default=None
+        Names of the columns of Parquet files to take as inputs, in this order; by default all but those of targets and
+        weights. They must hold numbers.
+    memory : int or str, default="256MB"
+        Bytes that rows may take in memory at a time, such as 10**8, "500MB" or "1GiB". Data that fit into it as a
+        whole are loaded, and trained on like arrays.
+    block_rows : int, default=None
+        Rows that are read at a time and stay neighbours in a buffer. By default 256 KiB of them, and no more than let
+        a buffer hold 64 blocks. Larger ones suit disks that seek slowly. Of Parquet files each row group is a block,
+        whatever this says.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Numbers of rows and of features.
+    dtype : numpy.dtype
+        In which inputs are given: the smallest to which all shards can be cast.
+    feature_names : list of str or None
+        Names of the columns, of Parquet files.
+
+    See Also
+    --------
+    MLPSoftmaxClassifier.partial_fit : For rows that come as a stream.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import numpy as np
+    >>> from skbackprop import MLPRegressor
+    >>> from skbackprop.data import Shards
+    >>> rng = np.random.default_rng(0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for k in range(4):
+    ...         X = rng.normal(size=(500, 3)).astype(np.float32)
+    ...         np.save(pathlib.Path(folder, f"X-{k}.npy"), X)
+    ...         np.save(pathlib.Path(folder, f"y-{k}.npy"), X @ [1.0, 2.0, 3.0])
+    ...     data = Shards(folder, memory="20KB")
+    ...     model = MLPRegressor(random_state=0).fit(data)
+    ...     score = model.score(data, data.y)
+    >>> data
+    Shards(2000 rows of 3 features, float32, in 4 files)
+    >>> score > 0.99
+    True
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        features: Sequence[str] | None = None,
+        memory: int | str = "256MB",
+        block_rows: int | None = None,
+    ) -> None:
+        self.memory = parse_bytes(memory)
+        self._shards = _open(X, y, sample_weight, features)
+        first = self._shards[0]
+        for shard in self._shards:
+            _check_alike(first, shard)
+        self.n_features: int = first.n_features
+        self.n_rows: int = sum(shard.n_rows for shard in self._shards)
+        self.dtype = np.result_type(*(shard.dtype for shard in self._shards))
+        self.feature_names: list[str] | None = first.names
+        if self.n_rows == 0:
+            raise ValueError("There are no rows in these data.")
+        row_bytes = self.n_features * self.dtype.itemsize
+        if block_rows is None:
+            block_rows = max(1, min(BLOCK_BYTES, self.memory // 2 // BLOCKS) // row_bytes)
+        elif block_rows < 1:
+            raise ValueError(f"block_rows must be at least 1, got {block_rows}.")
+        sizes = [(n, j) for j, shard in enumerate(self._shards) for n in shard.pieces(block_rows) if n]
+        self.bounds = np.cumsum([0, *(n for n, _ in sizes)])
+        self._shard_of = np.asarray([j for _, j in sizes])
+        self._first_rows = np.cumsum([0, *(shard.n_rows for shard in self._shards)])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows and of features."""
+        return self.n_rows, self.n_features
+
+    @property
+    def y(self) -> Array:
+        """All targets, in memory; None if there are none."""
+        return self._all(0)
+
+    @property
+    def sample_weight(self) -> Array:
+        """All weights, in memory; None if there are none."""
+        return self._all(1)
+
+    def blocks(self) -> Iterator[tuple[Array, Array, Array]]:
+        """Read the rows in order, a block at a time.
+
+        Yields
+        ------
+        X : ndarray of shape (n_rows_of_the_block, n_features)
+            Inputs.
+        y, sample_weight : ndarray or None
+            Targets and weights.
+        """
+        for k, n in enumerate(np.diff(self.bounds)):
+            X = np.empty((n, self.n_features), dtype=self.dtype)
+            yield X, *self.read(k, X)
+
+    def load(self) -> tuple[Array, Array, Array]:
+        """Read all rows.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+            Inputs.
+        y, sample_weight : ndarray or None
+            Targets and weights.
+        """
+        X = np.empty(self.shape, dtype=self.dtype)
+        for k, (start, stop) in enumerate(zip(self.bounds, self.bounds[1:], strict=False)):
+            self.read(k, X[start:stop])
+        return X, self.y, self.sample_weight
+
+    def read(self, block: int, out: Array) -> tuple[Array, Array]:
+        """Read one block.
+
+        Parameters
+        ----------
+        block : int
+            Number of the block, from 0 on: rows ``bounds[block]`` to ``bounds[block + 1]``.
+        out : ndarray of shape (n_rows_of_the_block, n_features)
+            Where the inputs are written, in its dtype.
+
+        Returns
+        -------
+        y, sample_weight : ndarray or None
+            Targets and weights.
+        """
+        shard, start, stop = self._place(block)
+        return shard.read(start, stop, out)
+
+    def read_targets(self, block: int) -> tuple[Array, Array]:
+        """Read targets and weights of one block.
+
+        Parameters
+        ----------
+        block : int
+            Number of the block.
+
+        Returns
+        -------
+        y, sample_weight : ndarray or None
+            Targets and weights.
+        """
+        shard, start, stop = self._place(block)
+        return shard.read_targets(start, stop)
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def __repr__(self) -> str:
+        n, unit = len(self._shards), "file" if self.feature_names else "array"
+        unit = "file" if all(hasattr(getattr(s, "X", s), "path") for s in self._shards) else unit
+        return (
+            f"{type(self).__name__}({self.n_rows} rows of {self.n_features} features, {self.dtype}, in {n} "
+            f"{unit}{'s' * (n > 1)})"
+        )
+
+    def _place(self, block: int) -> tuple[Any, int, int]:
+        j = self._shard_of[block]
+        first = self._first_rows[j]
+        return self._shards[j], int(self.bounds[block] - first), int(self.bounds[block + 1] - first)
+
+    def _all(self, which: int) -> Array:
+        parts = [self.read_targets(k)[which] for k in range(len(self.bounds) - 1)]
+        return None if parts[0] is None else np.concatenate(parts)
+
+
+def parse_bytes(memory: int | str) -> int:
+    """Number of bytes that 10**6, "1MB" or "1 MiB" stands for."""
+    match = re.fullmatch(r"([\d.]+)\s*([KMG]?I?B?)", str(memory).strip(), re.IGNORECASE)
+    unit = "" if match is None else match[2].upper()
+    if match is None or (unit not in UNITS and unit != "B") or match[1].count(".") > 1:
+        raise ValueError(
+            f"memory must be a number of bytes, or a text such as '256MB' or '1GiB'; got {memory!r}."
+        )
+    n_bytes = int(float(match[1]) * UNITS.get(unit, 1))
+    if n_bytes < 1:
+        raise ValueError(f"memory must be at least a byte, got {memory!r}.")
+    return n_bytes
+
+
+def _open(X: Any, y: Any, weights: Any, features: Any) -> list[ArrayShard | ParquetShard]:
+    """Find the shards that these arguments speak of."""
+    if isinstance(X, (str, os.PathLike)) and Path(X).is_dir():
+        X, y, weights = _in_folder(Path(X), y, weights)
+    is_list = isinstance(X, (list, tuple))
+    sources = list(X) if is_list else [X]
+    if not sources:
+        raise ValueError("X is an empty list: name at least one file or array.")
+    are_parquet = [isinstance(s, (str, os.PathLike)) and Path(s).suffix != ".npy" for s in sources]
+    if all(are_parquet):
+        return [ParquetShard(source, y, weights, features) for source in sources]
+    if features is not None:
+        raise ValueError("features names columns of Parquet files; arrays have none.")
+    columns = [_like(sources, is_list, given, name) for given, name in ((y, "y"), (weights, "sample_weight"))]
+    return [ArrayShard(*parts) for parts in zip(sources, *columns, strict=True)]
+
+
+def _in_folder(folder: Path, y: Any, weights: Any) -> tuple[Any, Any, Any]:
+    parquet = sorted(folder.glob("*.parquet"))
+    found = [sorted(folder.glob(f"{name}*.npy")) for name in ("X", "y", "sample_weight")]
+    if parquet and not found[0]:
+        return parquet, y, weights
+    if not found[0]:
+        raise ValueError(f"The folder {str(folder)!r} holds neither files X*.npy nor *.parquet.")
+    if y is not None or weights is not None:
+        raise ValueError(
+            "Of a folder of .npy files, y and sample_weight are the files y*.npy and sample_weight*.npy in it."
+        )
+    return found[0], found[1] or None, found[2] or None
+
+
+def _like(sources: list[Any], is_list: bool, given: Any, name: str) -> list[Any]:
+    if given is None:
+        return [None] * len(sources)
+    parts = list(given) if is_list and isinstance(given, (list, tuple)) else [given]
+    if len(parts) != len(sources):
+        raise ValueError(
+            f"{name} must come in as many files or arrays as X, which has {len(sources)}; got {len(parts)}."
+        )
+    return parts
+
+
+def _check_alike(first: Any, shard: Any) -> None:
+    if (shard.n_features, shard.names) != (first.n_features, first.names):
+        raise ValueError(
+            f"All shards must have the same columns: the first has {first.names or first.n_features}, another "
+            f"{shard.names or shard.n_features}."
+        )
