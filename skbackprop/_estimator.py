@@ -278,6 +278,11 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
     @validation.fit_context(prefer_skip_nested_validation=True)
     def _partial_fit(self, X, y, sample_weight, classes, X_val, y_val, sample_weight_val) -> Self:
         """Train one epoch on X and y, going on from where the last call stopped."""
+        if isinstance(X, Shards):
+            raise ValueError(
+                "partial_fit takes rows in memory: pass it block after block (for X, y, w in data.blocks(): "
+                "model.partial_fit(X, y, w)), or call fit, which shuffles them."
+            )
         trial = copy.copy(self)
         first = not hasattr(self, "coefs_")
         progress = Progress(check_random_state(self.random_state)) if first else self._progress

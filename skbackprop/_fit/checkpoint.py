@@ -130,8 +130,8 @@ class Checkpoint:
 
     def _read(self) -> dict[str, Any]:
         try:
-            with np.load(self.path, allow_pickle=False) as file:
-                arrays = dict(file)
+            with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+                arrays = dict(archive)
             found: dict[str, Any] = json.loads(str(arrays.pop("text")))
             if found["format"] != FORMAT:
                 raise ValueError(f"format {found['format']}")

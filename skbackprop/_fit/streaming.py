@@ -188,7 +188,9 @@ class Stream:
     def plan(self, batch_size: int) -> tuple[int, int]:
         """Rows of a buffer, and how many buffers make an epoch."""
         X, Y = self.known.X, self.known.Y
-        row_bytes = (X.shape[1] + Y.shape[1] + 1) * X.dtype.itemsize + 8  # the order too
+        row_bytes = (
+            X.shape[1] + 2 * Y.shape[1] + 1
+        ) * X.dtype.itemsize + 24  # y twice as it is encoded; the order, y, w
         largest = int(np.diff(self.source.bounds).max())
         room = self.memory // 2 // row_bytes - batch_size
         if room < 2 * largest:
@@ -249,20 +251,22 @@ class Stream:
 
     def _fill(self, buffer: Buffer, blocks: Any, start: int, stop: threading.Event) -> None:
         """Read blocks into a buffer, until told to stop."""
-        at = start
+        at, rest = start, []
         for k in blocks:
             if stop.is_set():
                 return
             X = buffer.X[at : at + int(np.diff(self.source.bounds[k : k + 2])[0])]
             part = self._kept(k, Part(X, *self.source.read(k, X)))
-            rows = self.encode(part)
-            to = slice(at, at + rows.n)
             if part.X is not X:
-                buffer.X[to] = rows.X
-            buffer.Y[to] = rows.Y
-            if buffer.weights is not None:
-                buffer.weights[to] = rows.weights
-            at += rows.n
+                X[: len(part.X)] = part.X
+            rest.append((part.y, part.weights))
+            at += len(part.X)
+        y, weights = zip(*rest, strict=True)
+        weighted = None if weights[0] is None else np.concatenate(weights)
+        rows = self.encode(Part(buffer.X[start:at], np.concatenate(y), weighted))
+        buffer.Y[start:at] = rows.Y
+        if buffer.weights is not None:
+            buffer.weights[start:at] = rows.weights
         buffer.n = at - start
 
     def _kept(self, k: int, part: Part) -> Part:

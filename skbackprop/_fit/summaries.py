@@ -134,10 +134,11 @@ class NumberSummary:
 
     def add(self, y: Any, w: Any) -> None:
         """Take in a block; means and squares are merged as Chan, Golub and LeVeque (1979) do."""
+        y = np.asarray(y, dtype=np.float64)
         low, high = y.min(axis=0), y.max(axis=0)
         self._low = low if self._low is None else np.minimum(self._low, low)
         self._high = high if self._high is None else np.maximum(self._high, high)
-        y = y.reshape(len(y), -1).astype(np.float64)
+        y = y.reshape(len(y), -1)
         self.largest = np.maximum(self.largest, np.abs(y).max(axis=0))
         self.eligible = self.eligible + np.count_nonzero(w)
         weight = float(w.sum())
