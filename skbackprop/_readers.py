@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 NUMBERS = "biuf"  # kinds of NumPy dtypes that inputs may have
+AROUND = 2**18  # bytes that the system may map around those that are read (Linux: 64 KiB)
 
 
 def read_array(given: Any, name: str) -> ArrayReader | FileReader:
@@ -51,8 +52,9 @@ def _give_back(rows: Any) -> None:
         return  # "c": the pages may hold changes of the user's that no file has
     first = np.frombuffer(pages, np.uint8).__array_interface__["data"][0]
     start = rows.__array_interface__["data"][0] - first
-    aligned = start - start % mmap.PAGESIZE
-    pages.madvise(mmap.MADV_DONTNEED, aligned, start + rows.nbytes - aligned)
+    stop = min(start + rows.nbytes + AROUND, len(pages))
+    start = max(0, start - AROUND) // mmap.PAGESIZE * mmap.PAGESIZE
+    pages.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
 
 class FileReader:
