@@ -6,14 +6,13 @@
 Random float32 rows and labels are written into the folder, trained on by a process of its own, and deleted again.
 The resident memory is what that process holds at its highest above what it held once a small model had been
 trained. With --map one file is given as a memory map instead of a folder of files; with --cold the system is asked to
-forget the files before each run (it needs no privileges, but only clean pages go). Set OMP_NUM_THREADS for NumPy.
+forget the files before the run. Linux only.
 """
 
 import argparse
 import json
 import os
 import pathlib
-import resource
 import shutil
 import subprocess
 import sys
@@ -30,7 +29,7 @@ def write(folder, n, width, n_files):
     rng = np.random.default_rng(0)
     direction = rng.normal(size=width).astype(np.float32) / np.sqrt(width)
     for k, part in enumerate(np.array_split(np.arange(0, n, CHUNK), n_files)):
-        rows = min(n, part[-1] + CHUNK) - part[0]
+        rows = int(min(n, part[-1] + CHUNK) - part[0])
         X = np.lib.format.open_memmap(folder / f"X-{k:03d}.npy", "w+", np.float32, (rows, width))
         y = np.lib.format.open_memmap(folder / f"y-{k:03d}.npy", "w+", np.int8, (rows,))
         for start in range(0, rows, CHUNK):
@@ -50,7 +49,9 @@ def forget(folder):
 
 
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3  # MB, of Linux's kB
+    """MB that were resident at most; not ru_maxrss, which begins with that of the process that started this one."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1e3
 
 
 def train(args):
