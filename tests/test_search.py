@@ -25,6 +25,12 @@ THREADS = eval(
 )
 
 
+@pytest.fixture(autouse=True)
+def no_wish(monkeypatch):
+    """The user has not said how many threads to take, which joblib would pass on."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+
 @pytest.fixture(scope="module")
 def mapped(tmp_path_factory):
     """Rows in a file, mapped read-only, and their labels."""
