@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -129,13 +130,13 @@ def test_other_dtypes_and_orders_of_arrays(tmp_path, rng):
 def test_maps_keep_what_was_written_to_them(tmp_path, rng):
     """Their pages are dropped once they are read: that must not drop changes."""
     np.save(tmp_path / "X.npy", rng.normal(size=(5000, 4)))
-    for mode in ("r+", "c"):
+    for mode, value in (("r+", 7.0), ("c", 8.0)):
         X = np.load(tmp_path / "X.npy", mmap_mode=mode)
-        X[::2] = 7.0
+        X[::2] = value
         data = Shards(X[10:4000], block_rows=100)
         for _ in range(2):
-            assert (data.load()[0][::2] == 7.0).all()
-        assert (X[::2] == 7.0).all()
+            assert (data.load()[0][::2] == value).all()
+        assert (X[::2] == value).all()
 
 
 @pytest.mark.parametrize(
@@ -314,6 +315,21 @@ def test_early_stopping_holds_rows_out(tmp_path, rows):
     assert model.t_ == 3 * (N - min(n_most, round(0.1 * eligible)))
     scores = np.asarray(model.validation_scores_) * min(n_most, round(0.1 * eligible))
     assert scores.max() > 0.6 * min(n_most, round(0.1 * eligible))
+
+
+def test_rows_held_out_are_not_learned_from(tmp_path, rows):
+    """Not by the scaler either."""
+    X, _, y, w = rows
+    data = Shards(save_npy(tmp_path, X, y, w), **SMALL)
+    model = MLPRegressor(**FAST | {"early_stopping": True, "max_iter": 1}).fit(data)
+    targets = NumberSummary()
+    targets.add(y, w)
+    rng = np.random.RandomState(FAST["random_state"])  # which makes the split first
+    out, _ = hold_out(data, np.float32, rng, targets, 0.1, data.memory)
+    rest = np.setdiff1d(np.arange(N), out)
+    assert_allclose(
+        model.target_shift_, np.average(y[rest], weights=w[rest]), rtol=1e-12
+    )  # sums in another order
 
 
 def test_a_validation_set_on_the_disk_gives_the_bits_of_one_in_memory(tmp_path, rows):
@@ -504,6 +520,30 @@ def test_steps_over_buffers_have_the_bits_of_steps_over_arrays():
     assert_array_equal(results[0][1], results[1][1])
 
 
+class Slow(Shards):
+    """A disk that takes its time."""
+
+    n_reads = 0
+
+    def read(self, block, out):
+        self.n_reads += 1
+        time.sleep(0.002)
+        return super().read(block, out)
+
+
+def test_an_epoch_that_is_left_early_reads_no_further():
+    """So that Ctrl-C need not wait for a buffer to be full."""
+    stream = make_stream(2000, 1, 2 * 1000 * 72)
+    stream.source = Slow(np.arange(2000.0)[:, None], np.arange(2000) % 2, block_rows=1)
+    parts = stream.epoch(np.random.RandomState(0), True, 8)
+    next(parts)
+    first = stream.source.n_reads
+    parts.close()
+    # the buffer just filled, and what the other one got in the meantime: a thousand reads more would take two seconds
+    assert stream.source.n_reads < first + 500
+    assert not [t for t in threading.enumerate() if t.name.startswith("skbackprop")]
+
+
 def test_quality_of_shuffling_rows_come_anywhere_but_blocks_stay_together():
     n, block_rows, epochs = 1200, 10, 200
     stream = make_stream(n, block_rows, 2 * (2 * 100 + 8) * 72)
@@ -522,6 +562,9 @@ def test_quality_of_shuffling_rows_come_anywhere_but_blocks_stay_together():
     # rows of one block come within a buffer (and the minibatch that it may leave to the next)
     spread = np.ptp(positions.reshape(epochs, -1, block_rows), axis=2)
     assert spread.max() < room + 8
+    # and neighbours are a third of that buffer apart on average (a third of what it holds, which is less than its room)
+    apart = np.abs(np.diff(positions.reshape(epochs, -1, block_rows), axis=2)).mean()
+    assert_allclose(apart, n / n_buffers / 3, rtol=0.1)
     # rows of different blocks are as far apart as in a full shuffle, n / 3
     assert_allclose(np.abs(positions[:, 5] - positions[:, 705]).mean(), n / 3, rtol=0.1)
 
