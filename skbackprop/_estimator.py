@@ -517,7 +517,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             for X, Y, w in parts:
                 v = engine.predict(X, link=False)
                 losses.append(mean_loss(LOSSES[network.loss], v, Y, w, network.loss_args, place))
-                totals.append(len(Y) if w is None else w.sum())
+                totals.append(Y.shape[0] if w is None else w.sum())
             loss = losses[0] if len(losses) == 1 else float(np.average(losses, weights=totals))
             if scorer is None:
                 return loss, -loss

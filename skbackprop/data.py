@@ -64,7 +64,7 @@ class Shards:
 
     See Also
     --------
-    MLPSoftmaxClassifier.partial_fit : For rows that come as a stream.
+    skbackprop.MLPSoftmaxClassifier.partial_fit : For rows that come as a stream.
 
     Examples
     --------

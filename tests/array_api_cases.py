@@ -289,6 +289,34 @@ def test_own_validation_set(device, few_digits):
         model.fit(*device(X, y), X_val=X, y_val=y)
 
 
+def test_checkpoints_of_a_device(device, few_digits, tmp_path, monkeypatch):
+    """What was saved comes back to where the model is, and training goes on to the same bits."""
+    monkeypatch.setattr("skbackprop._fit.checkpoint.SHARE", 0)  # after each epoch
+
+    class Failure(Exception):
+        pass
+
+    def score(model, X, y):
+        score.left -= 1
+        if score.left < 0:
+            raise Failure
+        return 0.5
+
+    X, y = device(*few_digits)
+    params = {"max_iter": 4, "learning_rate": "onecycle", "random_state": 0, "early_stopping": True}
+    model = MLPSoftmaxClassifier((5,), **params, scoring=score)
+    score.left = 2
+    with pytest.raises(Failure):
+        model.fit(X, y, checkpoint=tmp_path / "run")
+    score.left = 100
+    model.fit(X, y, checkpoint=tmp_path / "run")
+    straight = MLPSoftmaxClassifier((5,), **params, scoring=score).fit(X, y)
+    assert type(model.coefs_[0]) is type(X)
+    for ours, theirs in zip(model.coefs_, straight.coefs_, strict=True):
+        assert_array_equal(to_numpy(ours), to_numpy(theirs))
+    assert model.loss_curve_ == straight.loss_curve_
+
+
 def test_gradients(device, few_digits):
     X, y = device(few_digits[0][:20], few_digits[1][:20])
     assert check_gradients(MLPSoftmaxClassifier((5,), "tanh"), X, y, max_parameters=50) < 1e-6
