@@ -27,6 +27,7 @@ from skbackprop._fit.validation import (
     NO_WEIGHT,
     SHARED_CONSTRAINTS,
     home_of,
+    one_column,
     to_host,
 )
 from skbackprop._nn.activations import softplus
@@ -266,6 +267,12 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         return v[:, 1] - v[:, 0] if v.shape[1] == 2 and not self._labels.multilabel else v
 
     # ----------------------------------------------------------------- what BaseMLP asks for ----
+
+    def _read(self, X: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
+        sample = super()._read(X, y, *args, **kwargs)
+        if isinstance(sample, Sample):
+            sample.y = one_column(sample.y)
+        return sample
 
     def _learn_targets(self, sample: Sample, classes: Any, first: bool) -> None:
         found, classes = Labels.of(sample.y), to_host(classes)

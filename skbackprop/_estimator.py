@@ -246,7 +246,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         progress = Progress(rng=rng if saved is None else saved.generator(rng))
         validation.warn_unscaled(sample.some.X, sample.place)
         trial._learn_targets(sample.stand_in, None, first=not warm)
-        held_out = trial._read_validation(X_val, y_val, sample_weight_val, sample.place)
+        held_out = trial._read_validation(X_val, y_val, sample_weight_val, sample)
         if saved is not None:
             saved.identify(self, sample, held_out, warm)
         splits = held_out is None and self.early_stopping
@@ -295,7 +295,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         if not first:
             validation.check_same_place(self, sample.place, "partial_fit")
         trial._learn_targets(sample, classes, first=first)
-        held_out = trial._read_validation(X_val, y_val, sample_weight_val, sample.place)
+        held_out = trial._read_validation(X_val, y_val, sample_weight_val, sample)
         validation.warn_without_effect(
             self, validation.idle_parameters(self, has_validation=held_out is not None, partial=True)
         )
@@ -346,14 +346,18 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             self.feature_names_in_ = np.asarray(data.feature_names, dtype=object)
         return sample
 
-    def _read_validation(self, X_val: Any, y_val: Any, weights: Any, place: Host) -> Sample | Sampled | None:
+    def _read_validation(
+        self, X_val: Any, y_val: Any, weights: Any, training: Sample | Sampled
+    ) -> Sample | Sampled | None:
         if X_val is None and y_val is None and weights is None:
             return None
         if X_val is None or (y_val is None and not isinstance(X_val, Shards)):
             raise ValueError("A validation set needs both X_val and y_val.")
-        held_out = self._read(X_val, y_val, weights, "sample_weight_val", reset=False)
-        if held_out.place != place:
-            raise ValueError(f"X_val must be where X is: X is {place}, X_val is {held_out.place}.")
+        with validation.in_validation_set():
+            held_out = self._read(X_val, y_val, weights, "sample_weight_val", reset=False)
+        if held_out.place != training.place:
+            raise ValueError(f"X_val must be where X is: X is {training.place}, X_val is {held_out.place}.")
+        validation.warn_unlike(training.some.X, held_out.some.X, training.place)
         return held_out
 
     def _train(
@@ -502,7 +506,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
 
         network, scoring, place = self._network, self.scoring, held_out.place
         engine = self._engine(place.xp)
-        parts = held_out.encoded(self._encode, dtype)
+        with validation.in_validation_set():
+            parts = held_out.encoded(self._encode, dtype)
         scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
         candidate = copy.copy(self)
         candidate.__dict__.pop("feature_names_in_", None)  # X below has lost its names
@@ -522,7 +527,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             if scorer is None:
                 return loss, -loss
             candidate._take_parameters(theta)
-            return loss, float(scorer(candidate, held_out.X, y, **weights))
+            score = float(scorer(candidate, held_out.X, y, **weights))
+            return loss, validation.check_score(score, scoring) if self.early_stopping else score
 
         return validate
 

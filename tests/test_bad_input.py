@@ -245,6 +245,58 @@ def test_tiny_features_are_noticed(data):
     MLPRegressor(**PLANNED).fit(0.0 * X, y)  # nothing that a scaler could mend
 
 
+def test_a_validation_set_that_was_not_scaled_is_noticed(rng):
+    X = rng.normal(size=(50, 3))
+    with pytest.warns(UserWarning, match="mean of column 1 is .* there and .*transform_input"):
+        MLPRegressor(**PLANNED).fit(X, X[:, 0], X_val=X + np.array([0.0, 500.0, 0.0]), y_val=X[:, 0])
+    MLPRegressor(**PLANNED).fit(X, X[:, 0], X_val=X + 20.0, y_val=X[:, 0])  # far, but who knows
+
+
+def test_errors_about_the_validation_set_say_so(data):
+    X, y = data
+    model = MLPSoftmaxClassifier(**PLANNED)
+    for bad, message in (((spoiled(X, np.nan), y), "X contains NaN"), ((X, y + 5), "labels \\[5, 6\\]")):
+        with pytest.raises(ValueError, match=f"In the validation set .*{message}"):
+            model.fit(X, y, X_val=bad[0], y_val=bad[1])
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+def test_a_score_that_is_nan_cannot_stop_a_fit(data):
+    X, y = data
+    model = MLPSoftmaxClassifier(**PLANNED, early_stopping=True, scoring="roc_auc")
+    with pytest.raises(ValueError, match="scoring='roc_auc' gives nan"):
+        model.fit(X, y, X_val=X[y == 0], y_val=y[y == 0])
+    watched = MLPSoftmaxClassifier(**PLANNED, scoring="roc_auc").fit(X, y, X_val=X[y == 0], y_val=y[y == 0])
+    assert np.isnan(watched.validation_scores_).all()
+
+
+def test_texts_and_gaps_in_X_are_told_of_the_pipeline_for_them(data):
+    X, y = data
+    with pytest.raises(ValueError, match="tabular_pipeline, which imputes"):
+        MLPRegressor().fit(spoiled(X, np.nan), y)
+    with pytest.raises(ValueError, match=r"encode texts, or use .*tabular_pipeline"):
+        MLPRegressor().fit([["red"], ["blue"]], [1.0, 2.0])
+
+
+def test_a_column_of_labels_warns_once(data):
+    X, y = data
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        column = MLPSoftmaxClassifier(**PLANNED, weight_decay="auto").fit(X, y[:, None])
+    assert [w.category.__name__ for w in caught].count("DataConversionWarning") == 1
+    assert np.array_equal(column.predict(X), MLPSoftmaxClassifier(**PLANNED).fit(X, y).predict(X))
+
+
+def test_weights_beyond_all_bounds_are_a_divergence(rng):
+    """Before they are infinite: a loss of 1e262 is no model either."""
+    X = rng.normal(size=(300, 10))
+    model = MLPRegressor(
+        solver="sgd", learning_rate="constant", learning_rate_init=5.0, max_iter=5, random_state=0
+    )
+    with pytest.raises(DivergenceError, match="beyond all bounds"):
+        model.fit(X, X[:, 0])
+
+
 def test_a_rising_loss_asks_for_a_lower_rate():
     with pytest.warns(ConvergenceWarning, match=r"raised the loss by 1 to 3; .* Lower learning_rate_init"):
         warn_not_converged(9, "epochs", [1.0, 2.0, 3.0], 0.1)

@@ -19,6 +19,7 @@ FLOATS: dict[str, tuple[str, ...]] = {
     "float64": ("float64",),
 }
 FLOAT64: Any = np.dtype(np.float64)  # not np.float64, which takes NumPy longer to compare with
+BOUND = 1e18  # of weights, far below what float32 can hold and far beyond what anything learns
 NUMBERS = "biuf"  # kinds of NumPy dtypes that other namespaces have too
 
 
@@ -58,9 +59,9 @@ class Host:
         """Rows of an array by their numbers."""
         return array[rows]
 
-    def are_finite(self, theta: Any) -> bool:
-        """Tell whether all numbers of a vector are."""
-        return bool(np.isfinite(np.sum(theta)))
+    def are_bounded(self, theta: Any) -> bool:
+        """Tell whether all numbers are finite, and none is beyond what any trained network has."""
+        return self.largest(theta) < BOUND
 
     def has_any(self, mask: Any) -> bool:
         """Tell whether one at least is True."""
@@ -123,10 +124,6 @@ class Device(Host):
         if isinstance(array, np.ndarray):
             return array[self.fetch(rows)]
         return self.xp.take(array, self.put(rows), axis=0)
-
-    def are_finite(self, theta: Any) -> bool:
-        """Wait for the device."""
-        return bool(self.xp.isfinite(self.xp.sum(theta)))
 
     def has_any(self, mask: Any) -> bool:
         """Wait for the device."""

@@ -39,14 +39,15 @@ class Labels:
         """Class number of each row; None for multilabel targets."""
         if self.multilabel:
             return None
-        y = column_or_1d(y, warn=True)
+        y = column_or_1d(y)
         codes = np.searchsorted(self.classes, y)
         known = np.minimum(codes, len(self.classes) - 1)
         unseen = np.unique(y[self.classes[known] != y])
         if len(unseen):
             raise ValueError(
                 f"y holds the labels {unseen.tolist()}, which are not among the known classes "
-                f"{self.classes.tolist()}. Name every class in the first call (partial_fit: `classes`)."
+                f"{self.classes.tolist()}. All classes must be among the training rows, or in `classes` of the first "
+                "call of partial_fit."
             )
         return codes
 

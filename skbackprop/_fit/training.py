@@ -132,7 +132,7 @@ def train(
             loss = run_epoch(engine, parts, rates, step, objective.batch_size)
             step += n_steps
             theta, _ = engine.dump(memory=False)
-            if not (np.isfinite(loss) and rows.place.are_finite(theta)):
+            if not (np.isfinite(loss) and rows.place.are_bounded(theta)):
                 raise Diverged(len(monitor.history.loss_curve) + 1, float(rates.max()), finite)
             finite = theta
             if monitor.ends_with(loss, theta, rates[-1]):

@@ -6,7 +6,8 @@ The only file that imports private names of scikit-learn.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ from sklearn.utils.validation import (
     FLOAT_DTYPES,
     _check_feature_names_in,
     _check_sample_weight,
+    column_or_1d,
     validate_data,
 )
 
@@ -43,6 +45,12 @@ __all__ = ["Interval", "Method", "check_constraints", "fit_context"]
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
 UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
 SCALE_ROWS = 1000
+HINTS = {  # what scikit-learn's errors about X do not know
+    "could not convert string to float": "Networks want numbers: encode texts, or use skbackprop.tabular_pipeline.",
+    "Cannot cast str dtype": "Networks want numbers: encode texts, or use skbackprop.tabular_pipeline.",
+    "Input X contains NaN": "Or use skbackprop.tabular_pipeline, which imputes missing values.",
+}
+UNLIKE = 100.0  # standard deviations between the means of training and validation rows that nothing honest explains
 RULES_OWN = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")  # parameters of some optimizers
 STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
     "learning_rate",
@@ -284,9 +292,41 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool,
         y_options: dict[str, Any] = {"multi_output": True}
     else:
         y_options = {}
-    return validate_data(
-        estimator, X, y, reset=reset, accept_sparse="csr", dtype=dtypes, order="C", **y_options
-    )
+    try:
+        return validate_data(
+            estimator, X, y, reset=reset, accept_sparse="csr", dtype=dtypes, order="C", **y_options
+        )
+    except ValueError as error:
+        text = str(error)
+        hints = [hint for sign, hint in HINTS.items() if sign in text]
+        if not hints:
+            raise
+        raise ValueError(f"{text}\n{hints[0]}") from error
+
+
+def one_column(y: Any) -> Any:
+    """Labels in a column become a vector, with scikit-learn's warning; all else stays as it is."""
+    is_column = isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1
+    return column_or_1d(y, warn=True) if is_column else y
+
+
+@contextmanager
+def in_validation_set() -> Iterator[None]:
+    """Say of errors that they are about the validation set."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
+
+
+def check_score(score: float, scoring: Any) -> float:
+    """Raise if a score cannot tell which epoch is the best."""
+    if np.isnan(score):
+        raise ValueError(
+            f"scoring={scoring!r} gives nan for the validation set, so it cannot decide when to stop. Scores of a "
+            "ranking, such as 'roc_auc', need rows of every class there."
+        )
+    return score
 
 
 def check_table(estimator: Any, X: Any, *, reset: bool) -> Any:
@@ -457,6 +497,25 @@ def warn_unscaled(X: Any, place: Host) -> None:
         )
 
 
+def warn_unlike(X: Any, X_val: Any, place: Host) -> None:
+    """Say so if a feature's validation rows are nowhere near its training rows: one of them was not scaled."""
+    if sp.issparse(X) or sp.issparse(X_val):
+        return
+    ours, theirs = (
+        place.fetch(A[:: max(1, A.shape[0] // SCALE_ROWS), :]).astype(np.float64) for A in (X, X_val)
+    )
+    with np.errstate(all="ignore"):
+        mean, std, mean_val = ours.mean(axis=0), ours.std(axis=0), theirs.mean(axis=0)
+        far = np.where(std > 1e-6 * np.abs(mean), np.abs(mean_val - mean) / std, 0.0)
+    worst = int(np.argmax(far))
+    if far[worst] > UNLIKE:
+        warn(
+            f"X_val does not look like X: the mean of column {worst} is {mean_val[worst]:.3g} there and "
+            f"{mean[worst]:.3g} in X. It must have gone through the same scaler; in a Pipeline, ask for it with "
+            "transform_input=['X_val'].",
+        )
+
+
 def divergence(epoch: int, rate: float | None, largest: float, estimator: Any) -> DivergenceError:
     """Name the epoch, the rate and the likely cause; the estimator holds the last finite model.
 
@@ -469,7 +528,7 @@ def divergence(epoch: int, rate: float | None, largest: float, estimator: Any) -
     )
     pace = "" if rate is None else f" at learning rate {rate:.3g}"
     return DivergenceError(
-        f"Training diverged in epoch {epoch}{pace}: loss or weights are no longer finite. Likely cause: "
+        f"Training diverged in epoch {epoch}{pace}: loss or weights grew beyond all bounds. Likely cause: "
         f"{cause}. Its `estimator` attribute holds the last finite model.",
         estimator,
     )
