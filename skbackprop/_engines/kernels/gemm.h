@@ -17,7 +17,7 @@ enum { MR = 4, NVM = 2 };
 typedef void Tile(Int k, const real *A, Int rsa, Int csa, const real *B, Int ldb, real *C, Int ldc,
                   const real *init, Int ldi);
 
-enum { AHEAD = 24 }; /* rows of B to ask for in advance: their stride is too Int for the hardware to guess */
+enum { AHEAD = 24 }; /* rows of B to ask for in advance: their stride is too long for the hardware to guess */
 
 /* Not inlined into their callers: in one large body GCC spills the accumulators. */
 #define TILE(M, NV)                                                                                              \

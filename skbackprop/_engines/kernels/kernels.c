@@ -76,7 +76,7 @@ static void gradient(Net *net, const RowsIn *rows, Int step, Int row_offset, voi
   sums[0] = sums[1] = NAN;
   if (!need_training(net) || !need_input(net, rows)) return;
   sums[0] = sums[1] = 0;
-  unsigned long mode = flush_denormals();
+  unsigned long long mode = flush_denormals();
   enter(net, MIN(rows->n_rows, net->max_rows));
   if (rows->n_rows == 0) memset(net->gradient, 0, (size_t)net->n_padded * sizeof(real));
   for (Int first = 0; first < rows->n_rows; first += net->max_rows) {
@@ -90,7 +90,7 @@ static void gradient(Net *net, const RowsIn *rows, Int step, Int row_offset, voi
 
 static void apply(Net *net, const void *flat, double rate, Int t) {
   if (!need_training(net)) return;
-  unsigned long mode = flush_denormals();
+  unsigned long long mode = flush_denormals();
   pad(net, net->gradient, flat);
   Update u = prepare(net, rate, t);
   clip_and_update(net, &u, 0);
@@ -101,7 +101,7 @@ static Int train(Net *net, const RowsIn *rows, const int64_t *order, Int n_order
                   Int batch_size, double mean_weight, double penalty, Int first_step, double seconds,
                   double sums[2]) {
   if (!need_training(net) || !need_input(net, rows)) return -1;
-  unsigned long mode = flush_denormals();
+  unsigned long long mode = flush_denormals();
   double until = now() + seconds;
   Int done = 0;
   enter(net, batch_size);
@@ -162,7 +162,7 @@ static void write_out(void *context, Int index, int worker) {
 
 /* Blocks of rows that fit the cache. To look for NaN also brings them there, at the memory's full speed. */
 static int predict(Net *net, const RowsIn *rows, void *out, int link, int checked) {
-  unsigned long mode = flush_denormals();
+  unsigned long long mode = flush_denormals();
   Int block = MAX(CACHE_BYTES / (net->layers[0].n_out * (Int)sizeof(real)), 64) / MR * MR;
   Prediction p = {net, rows, out, 0, 0, link, 1};
   enter(net, MIN(rows->n_rows, net->max_rows));
@@ -197,7 +197,7 @@ static void row_times_matrix(const real *a, const real *block, Int n_in, Int n_o
 static int predict_few(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked) {
   for (Int i = 0; i < rows->n_rows; i++)
     if (!checked && !all_finite((const real *)rows->X + i * rows->row_stride, net->layers[0].n_out)) return 0;
-  unsigned long mode = flush_denormals();
+  unsigned long long mode = flush_denormals();
   const Layer *last = &net->layers[net->H];
   const real *block = flat;
   for (Int h = 1; h <= net->H; h++) {

@@ -54,22 +54,22 @@ void release(void *p) {
 #endif
 }
 
-unsigned long flush_denormals(void) {
+unsigned long long flush_denormals(void) {
 #if defined(__x86_64__)
   unsigned int mode = _mm_getcsr();
   _mm_setcsr(mode | 0x8040); /* FTZ and DAZ */
   return mode;
 #elif defined(__aarch64__)
-  unsigned long mode;
+  unsigned long long mode; /* 64 bits on Windows, too, as the register has */
   __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
-  __asm__ volatile("msr fpcr, %0" ::"r"(mode | (1ul << 24)));
+  __asm__ volatile("msr fpcr, %0" ::"r"(mode | (1ull << 24)));
   return mode;
 #else
   return 0;
 #endif
 }
 
-void restore_mode(unsigned long mode) {
+void restore_mode(unsigned long long mode) {
 #if defined(__x86_64__)
   _mm_setcsr((unsigned int)mode);
 #elif defined(__aarch64__)

@@ -18,6 +18,6 @@ void *zeros(size_t size);
 void release(void *zeros);
 
 /* Floating-point mode of the calling thread: denormals count as zero, until it is restored. */
-unsigned long flush_denormals(void);
-void restore_mode(unsigned long mode);
+unsigned long long flush_denormals(void);
+void restore_mode(unsigned long long mode);
 #endif
