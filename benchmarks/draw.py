@@ -40,6 +40,7 @@ def as_text(ratios):
 
 def draw_speed(ratios, path, ink, background="none"):
     """Bars of seconds per fit, skbackprop's being 1; `ink` is the colour of everything written."""
+    matplotlib.rcParams["svg.hashsalt"] = "skbackprop"  # the same picture is the same file
     contestants = {"skbackprop": MINE, **COLOURS}
     figure, axes = plt.subplots(2, 4, figsize=(11, 4), layout="constrained")
     for ax, (work, title) in zip(axes.flat, SHOWN.items(), strict=True):
