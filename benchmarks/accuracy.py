@@ -268,6 +268,7 @@ def draw(ranks, title, path):
 def as_rst(title, table):
     lines = [title, "^" * len(title), "", ".. list-table::", "   :header-rows: 1", ""]
     text = table.reset_index(names="").map(lambda v: v if isinstance(v, str) else f"{v:.4g}")
+    text = text.replace("nan", " ")  # not measured
     for row in [list(text.columns), *text.to_numpy().tolist()]:
         lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
     return "\n".join([*lines, "", ""])
@@ -292,7 +293,7 @@ def write_report(rows, models, folder):
         draw(ranks, title, folder / f"ranks-{word}.png")
         score = "accuracy" if word == "classification" else "R²"
         text += [
-            f".. image:: /{folder.name}/ranks-{word}.png\n   :width: 80%\n   :alt: mean ranks\n",
+            f".. image:: /{folder.name}/ranks-{word}.png\n   :width: 80%\n   :alt: mean ranks of the models, {word}\n",
             as_rst(title, table.T),
         ]
         text += [as_rst(f"{word.capitalize()}, set by set: {score}", scores[table.index])]

@@ -55,9 +55,17 @@ def write_results(folder):
         ]
         picture = PICTURE.format(name, draw.as_text(ratios))
         text = table(title, ["work", "skbackprop", *PEERS, "peak"], rows, picture)
-        write(folder / f"results-{name}.inc", f"{text}\n``{found['command']}``: {found['facts']}.\n")
+        text += f"\n{faster_peers(found['results'])}``{found['command']}``: {found['facts']}.\n"
+        write(folder / f"results-{name}.inc", text)
     if draw.as_text(draw.speed_ratios(RESULTS)) not in draw.README_PICTURE.read_text():
         raise RuntimeError("The README's picture is of older measurements: run `python benchmarks/draw.py`.")
+
+
+def faster_peers(results):
+    """Where skbackprop is not the fastest, in words, as a reader of ratios likes to be told."""
+    places = {peer: [r["work"] for r in results if r["ratios"].get(peer, 1.0) < 1.0] for peer in PEERS}
+    found = [f"{peer} in {', '.join(works)}" for peer, works in places.items() if works]
+    return f"Faster than skbackprop: {'; '.join(found)}.\n\n" if found else ""
 
 
 def write_accuracy(folder):
@@ -114,6 +122,22 @@ def write_captions(folder):
     for mine, other in (("skbackprop", "sklearn MLP"), ("tabular_pipeline", "HistGradientBoosting")):
         figures += [*record(mine, other), gmean((seconds[mine] / seconds[other]).dropna())]
     write(folder / "accuracy-caption.inc", ACCURACY.format(*figures))
+    check_readme(min(ratios), max(ratios), figures)
+
+
+def check_readme(least, most, figures):
+    """The README says the same in words of its own, or the build fails."""
+    times = ["once" if figure == 1 else f"{figure} times" for figure in figures]
+    claims = (
+        f"scikit-learn takes {least:.1f} to {most:.1f} times as long",
+        f"beat those of scikit-learn's MLP {times[0]}, tie {times[1]} and lose {times[2]}",
+        f"beats gradient boosting {times[4]}, ties {times[5]} and loses {times[6]}, "
+        f"and takes {figures[7]:.1f} times as long",
+    )
+    readme = " ".join((RESULTS.parents[1] / "README.md").read_text(encoding="utf-8").split())
+    for claim in claims:
+        if claim not in readme:
+            raise RuntimeError(f"README.md is of older measurements; now it should say: {claim!r}")
 
 
 def record(mine, other):
