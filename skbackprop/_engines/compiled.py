@@ -178,8 +178,12 @@ class CompiledEngine:
 
     # -------------------------------------------------------------------------- arithmetic ----
 
-    def loss_and_gradient(self, X, Y, weights, step: int | None = None, row_offset: int = 0):
-        """Sum of w * loss, its gradient, sum of w: sums, so that shards add up (D7)."""
+    def loss_and_gradient(self, X, Y, weights, step: int | None = None, row_offset: Any = 0):
+        """Sum of w * loss, its gradient, sum of w: sums, so that shards add up (D7).
+
+        Dropout takes the masks of the rows row_offset, row_offset + 1, ... or, of an array, of these.
+        """
+        is_first = np.ndim(row_offset) == 0
         net = self._need(min(X.shape[0], BLOCK_ROWS))
         net.set_threads(resolve_threads(_cpu, self.n_threads))
         gradient = np.empty(self.network.n_parameters, dtype=self.dtype)
@@ -188,7 +192,8 @@ class CompiledEngine:
             np.ascontiguousarray(Y, dtype=self.dtype),
             None if weights is None else np.ascontiguousarray(weights, dtype=self.dtype),
             -1 if step is None else step,
-            row_offset,
+            row_offset if is_first else 0,
+            None if is_first else np.ascontiguousarray(row_offset, dtype=np.int64),
             gradient,
         )
         return loss, gradient, total

@@ -36,10 +36,11 @@ def mask(network: Network, layer: int, step: Any, rows: Any, columns: Any, xp: A
 
 
 def droppers(
-    xp: Any, network: Network, step: int | None, row_offset: int, X: Any, like: Any, member: int = 0
+    xp: Any, network: Network, step: int | None, row_offset: Any, X: Any, like: Any, member: int = 0
 ) -> list[Callable[[Any], Any]]:
     """For each layer 0..H-1 a function that multiplies its output by the mask of this step.
 
+    The rows of X have the numbers row_offset, row_offset + 1, ... in their minibatch or, if it is an array, these.
     `like` tells dtype and device. Without a step (prediction, validation) nothing is dropped. Members see the same
     inputs; their hidden units are numbered one member after the other.
     """
@@ -50,17 +51,20 @@ def droppers(
     def arange(n):
         return xp.arange(n, dtype=xp.int64, device=like.device)
 
+    def numbers(rows):
+        return rows + row_offset if isinstance(row_offset, int) else xp.take(row_offset, rows)
+
     def dense(layer):
         shape = (X.shape[0], network.sizes[layer])
         first = member * shape[1] if layer > 0 else 0
-        rows, columns = arange(shape[0])[:, None] + row_offset, arange(shape[1])[None, :] + first
-        factors = mask(network, layer, step, rows, columns, xp, like.dtype)
+        columns = arange(shape[1])[None, :] + first
+        factors = mask(network, layer, step, numbers(arange(shape[0]))[:, None], columns, xp, like.dtype)
         return lambda x: x * factors
 
     def stored(x):  # a sparse input: zeros stay zeros, only what is stored needs a mask
         coordinates = x.tocoo()
         rows, columns = (c.astype(xp.int64) for c in (coordinates.row, coordinates.col))
-        factors = mask(network, 0, step, rows + row_offset, columns, xp, like.dtype)
+        factors = mask(network, 0, step, numbers(rows), columns, xp, like.dtype)
         return sp.csr_array((coordinates.data * factors, (rows, columns)), shape=x.shape)
 
     def dropper(layer):

@@ -70,8 +70,8 @@ class ReferenceEngine:
         """Give the parameters and, if asked for, the optimizer's memory back, as they are now."""
         return self.theta, self.state if memory else None
 
-    def loss_and_gradient(self, X, Y, weights, step: int | None = None, row_offset: int = 0):
-        """Sum of w * loss, its gradient, sum of w: sums, so that shards add up (D7)."""
+    def loss_and_gradient(self, X, Y, weights, step: int | None = None, row_offset: Any = 0):
+        """Sum of w * loss, its gradient, sum of w: sums, so that shards add up (D7); see `droppers`."""
         xp, network = self.xp, self.network
         P, grads, values = Parameters(xp, network, self.theta), [], 0.0
         total = float(X.shape[0]) if weights is None else xp.sum(weights)

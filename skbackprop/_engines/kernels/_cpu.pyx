@@ -45,10 +45,10 @@ cdef extern from "kernels.h" nogil:
         void (*destroy)(Net *) noexcept nogil
         void (*set)(Net *, int, const void *) noexcept nogil
         void (*get)(const Net *, int, void *) noexcept nogil
-        void (*gradient)(Net *, const RowsIn *, Int, Int, void *, double *) noexcept nogil
+        void (*gradient)(Net *, const RowsIn *, Int, Int, const int64_t *, void *, double *) noexcept nogil
         void (*apply)(Net *, const void *, double, Int) noexcept nogil
-        Int (*train)(Net *, const RowsIn *, const int64_t *, Int, const double *, Int, Int, double, double, Int, double,
-                     double *) noexcept nogil
+        Int (*train)(Net *, const RowsIn *, const int64_t *, Int, const double *, Int, Int, double, double, Int,
+                      double, double *) noexcept nogil
         int (*predict)(Net *, const RowsIn *, void *, int, int) noexcept nogil
         int (*predict_few)(Net *, const RowsIn *, const void *, void *, int, int) noexcept nogil
         void (*set_extra)(Net *, double) noexcept nogil
@@ -213,13 +213,14 @@ cdef class CpuNet:
         """How many threads may work at once."""
         self.kernels.set_threads(self.net, n_threads)
 
-    def gradient(self, X, Y, weights, Int step, Int row_offset, flat):
+    def gradient(self, X, Y, weights, Int step, Int row_offset, numbers, flat):
         """Sums of w * loss and of w; the gradient goes to flat."""
         cdef RowsIn rows = self.rows(X, Y, weights)
+        cdef const int64_t *c_numbers = <const int64_t *>address(numbers)
         cdef void *p = address(flat, True)
         cdef double sums[2]
         with nogil:
-            self.kernels.gradient(self.net, &rows, step, row_offset, p, sums)
+            self.kernels.gradient(self.net, &rows, step, row_offset, c_numbers, p, sums)
         return sums[0], sums[1]
 
     def apply(self, flat, double rate, Int t):

@@ -149,7 +149,7 @@ static void sparse_gradient(const GradientTask *t) {
   }
   for (Int i = 0; i < b->n; i++) {
     Int row = row_number(b, i);
-    uint32_t key = row_key(d, i + b->row_offset);
+    uint32_t key = row_key(d, mask_number(b, i));
     for (Int e = pointer_at(b->in, row); e < pointer_at(b->in, row + 1); e++) {
       Int column = index_at(b->in, e);
       real x = drops ? data[e] * keep_factor(d, key, column) : data[e];

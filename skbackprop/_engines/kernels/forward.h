@@ -92,9 +92,11 @@ typedef struct {
   const RowsIn *in;
   const int64_t *order;
   Int first, n, step, row_offset; /* step < 0: no dropout */
+  const int64_t *numbers; /* of the rows in their minibatch, which seed the masks; NULL: row_offset + 0, 1, ... */
 } Batch;
 
 INLINE Int row_number(const Batch *b, Int i) { return b->order ? (Int)b->order[i] : b->first + i; }
+INLINE Int mask_number(const Batch *b, Int i) { return b->numbers ? (Int)b->numbers[i] : b->row_offset + i; }
 
 typedef struct {
   Net *net;
@@ -122,7 +124,7 @@ static void gather_task(void *context, Int index, int worker) {
       real *to = input->a + i * input->ld;
       memcpy(to, (const real *)in->X + row * in->row_stride, (size_t)input->n_out * sizeof(real));
       if (drops) {
-        mask_row(d, i + b->row_offset, 0, input->n_out, input->mask + i * input->ld);
+        mask_row(d, mask_number(b, i), 0, input->n_out, input->mask + i * input->ld);
         for (Int j = 0; j < input->n_out; j++) to[j] *= input->mask[i * input->ld + j];
       }
       continue;
@@ -130,7 +132,7 @@ static void gather_task(void *context, Int index, int worker) {
     real *v = first->q + i * first->ld;
     const real *W = weights(net, 1), *data = in->data;
     Int width = first->width;
-    uint32_t key = row_key(d, i + b->row_offset);
+    uint32_t key = row_key(d, mask_number(b, i));
     memcpy(v, bias(net, 1), (size_t)width * sizeof(real));
     for (Int e = pointer_at(in, row); e < pointer_at(in, row + 1); e++) {
       Int column = index_at(in, e);
@@ -150,7 +152,7 @@ static void mask_task(void *context, Int index, int worker) {
     Dropper d = dropper(l->dropout, net->spec.seed, h, b->step);
     for (Int i = index * GATHER_ROWS; l->dropout > 0 && i < MIN((index + 1) * GATHER_ROWS, b->n); i++)
       for (Int m = 0; m < net->n_members; m++)
-        mask_row(d, i + b->row_offset, m * l->n_out, l->n_out, l->mask + i * l->ld + m * l->pitch);
+        mask_row(d, mask_number(b, i), m * l->n_out, l->n_out, l->mask + i * l->ld + m * l->pitch);
   }
 }
 

@@ -72,7 +72,8 @@ static void clip_and_update(Net *net, const Update *u, real penalty) {
   update_factors(net, u);
 }
 
-static void gradient(Net *net, const RowsIn *rows, Int step, Int row_offset, void *flat, double sums[2]) {
+static void gradient(Net *net, const RowsIn *rows, Int step, Int row_offset, const int64_t *numbers, void *flat,
+                     double sums[2]) {
   sums[0] = sums[1] = NAN;
   if (!need_training(net) || !need_input(net, rows)) return;
   sums[0] = sums[1] = 0;
@@ -80,7 +81,8 @@ static void gradient(Net *net, const RowsIn *rows, Int step, Int row_offset, voi
   enter(net, MIN(rows->n_rows, net->max_rows));
   if (rows->n_rows == 0) memset(net->gradient, 0, (size_t)net->n_padded * sizeof(real));
   for (Int first = 0; first < rows->n_rows; first += net->max_rows) {
-    Batch batch = {rows, NULL, first, MIN(net->max_rows, rows->n_rows - first), step, row_offset + first};
+    Batch batch = {rows, NULL, first, MIN(net->max_rows, rows->n_rows - first), step, row_offset + first,
+                   numbers ? numbers + first : NULL};
     propagate(net, &batch, 1, first > 0, NULL, 0, sums);
   }
   leave(net);
@@ -107,7 +109,7 @@ static Int train(Net *net, const RowsIn *rows, const int64_t *order, Int n_order
   enter(net, batch_size);
   while (done < n_rates && (done == 0 || now() < until)) {
     Int start = done * batch_size, n = MIN(batch_size, n_order - start);
-    Batch batch = {rows, order + start, 0, n, first_step + done, 0};
+    Batch batch = {rows, order + start, 0, n, first_step + done, 0, NULL};
     Update u = prepare(net, rates[done], first_step + done + 1);
     int clips = net->spec.max_grad_norm > 0;
     real scale = (real)(1 / ((double)n * mean_weight));
@@ -170,7 +172,7 @@ static int predict(Net *net, const RowsIn *rows, void *out, int link, int checke
   fold(net);
   for (; p.first < rows->n_rows && p.is_finite; p.first += block) {
     p.n = MIN(block, rows->n_rows - p.first);
-    Batch batch = {rows, NULL, p.first, p.n, -1, 0};
+    Batch batch = {rows, NULL, p.first, p.n, -1, 0, NULL};
     BatchTask task = {net, &batch};
     Int n_tasks = (p.n + GATHER_ROWS - 1) / GATHER_ROWS;
     if (rows->data) pool_run(net->team, n_tasks, gather_task, &task);

@@ -50,8 +50,10 @@ typedef struct {
   /* slot -1: parameters; 0..: the optimizer's memory. Flat vectors are unpadded: [b; W] layer by layer, factors. */
   void (*set)(Net *net, int slot, const void *flat);
   void (*get)(const Net *net, int slot, void *flat);
-  /* Sums of w * loss and of w; the gradient goes to flat. step < 0: no dropout. */
-  void (*gradient)(Net *net, const RowsIn *rows, Int step, Int row_offset, void *flat, double sums[2]);
+  /* Sums of w * loss and of w; the gradient goes to flat. step < 0: no dropout. Masks are those of the rows' numbers in
+     their minibatch; NULL: row_offset + 0, 1, ... */
+  void (*gradient)(Net *net, const RowsIn *rows, Int step, Int row_offset, const int64_t *numbers, void *flat,
+                   double sums[2]);
   void (*apply)(Net *net, const void *flat, double rate, Int t);
   Int (*train)(Net *net, const RowsIn *rows, const int64_t *order, Int n_order, const double *rates, Int n_rates,
                 Int batch_size, double mean_weight, double penalty, Int first_step, double seconds, double sums[2]);
