@@ -268,7 +268,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         if saved is not None:
             saved.regime = regime
         settings = settle(self, len(sample), regime=regime)
-        epochs = Epochs(self, "fit", settings.max_iter, some)
+        epochs = self._epochs("fit", settings.max_iter, some)
         trial._train(sample, held_out, progress, epochs, settings, warm=warm, saved=saved)
         progress.forget_run()
         epochs.end_fit(lambda: copy.copy(trial).__dict__)
@@ -300,10 +300,14 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             self, validation.idle_parameters(self, has_validation=held_out is not None, partial=True)
         )
         settings = settle(self, len(sample.y), partial=True)
-        epochs = Epochs(self, "partial_fit", 1, sample)
+        epochs = self._epochs("partial_fit", 1, sample)
         trial._train(sample, held_out, progress, epochs, settings, warm=not first, partial=True)
         epochs.end_fit(lambda: copy.copy(trial).__dict__)
         return self._commit(trial)
+
+    def _epochs(self, task: str, max_epochs: int, sample: Sample) -> Epochs:
+        """Make the one that tells the callbacks."""
+        return Epochs(self, task, max_epochs, sample)
 
     def _commit(self, trial: BaseMLP) -> Self:
         """Take over what the trial learned; pass an interrupt on now that nothing is lost."""

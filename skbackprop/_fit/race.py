@@ -11,6 +11,7 @@ import numpy as np
 from skbackprop._fit import validation
 from skbackprop._fit.batches import validation_split
 from skbackprop._fit.settings import REGIMES, UNKNOWN, Regime, has_regime, is_auto, settle
+from skbackprop._fit.warn import say
 
 FEWEST_ROWS = 200  # of which a part can be held out and still tell something
 MOST_ROWS = 20_000  # that a race needs
@@ -47,7 +48,7 @@ def run_race(
         for name, regime in REGIMES.items()
     }
     if estimator.verbose:
-        print("  ".join(["race", *(f"{name} {loss:.6f}" for name, loss in losses.items())]), flush=True)
+        say("  ".join(["race", *(f"{name} {loss:.6f}" for name, loss in losses.items())]))
     winner = min(losses, key=lambda name: losses[name])
     return UNKNOWN if losses[winner] == max(losses.values()) else REGIMES[winner]
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from skbackprop._fit.warn import say
+
 
 @dataclass
 class History:
@@ -100,4 +102,4 @@ class Monitor:
             parts += [f"val score {self.history.validation_scores[-1]:+.6f}"]
         if rate is not None:
             parts += [f"rate {rate:.2e}"]
-        print("  ".join([*parts, f"{time.perf_counter() - self.started:8.2f} s"]), flush=True)
+        say("  ".join([*parts, f"{time.perf_counter() - self.started:8.2f} s"]))
