@@ -556,16 +556,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
             settings.batch_size,
         )
         progress.total_steps = progress.total_steps or settings.max_iter * objective.n_steps(rows.n)
-        plan = Plan(
-            1 if partial else settings.max_iter,
-            settings.learning_rate_init,
-            settings.learning_rate,
-            self.power_t,
-            progress.total_steps,
-            self.shuffle,
-            progress.plateau_factor,
-            progress.steps,
-        )
+        plan = self._plan(progress, partial)
         before = len(monitor.history.loss_curve)
         if saved is not None:
             theta = saved.resume(theta, plan, monitor, progress)
@@ -576,6 +567,19 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         progress.plateau_factor = plan.plateau_factor
         progress.rows_visited += rows.n * (len(monitor.history.loss_curve) - before)
         return outcome
+
+    def _plan(self, progress: Progress, partial: bool) -> Plan:
+        settings = self._settings
+        return Plan(
+            1 if partial else settings.max_iter,
+            settings.learning_rate_init,
+            settings.learning_rate,
+            self.power_t,
+            progress.total_steps,
+            self.shuffle,
+            progress.plateau_factor,
+            progress.steps,
+        )
 
     def _run_lbfgs(self, rows: Rows | Stream, theta: Any, monitor: Monitor) -> Outcome:
         settings = self._settings

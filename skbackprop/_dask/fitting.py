@@ -1,0 +1,196 @@
+"""The client's side of a fit: place the data, start the ranks, listen to them, and judge what went wrong."""
+
+from __future__ import annotations
+
+import pickle
+import secrets
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from distributed import Client, Future, KilledWorker
+from distributed.comm import CommClosedError
+
+from skbackprop._dask.comms import RankLost
+from skbackprop._dask.job import Job, run_rank
+from skbackprop._dask.placement import Placement, locked, place
+from skbackprop._dask.post import Abandoned, Inbox, deliver
+from skbackprop._fit.warn import say, warn
+
+POLL_SECONDS = 0.5  # between two looks at the workers
+LAST_WORDS_SECONDS = 2.0  # for the other ranks to say what went wrong, once one has failed
+
+
+class WorkerLostError(RuntimeError):
+    """A worker that held rows of the training set left the cluster, and took them with it."""
+
+
+@dataclass
+class Request:
+    """What is to be fitted."""
+
+    estimator: Any  # the local one, without callbacks
+    tables: dict[str, list[Any]]  # partitions
+    sync_every: int
+    retries: bool
+    epochs: Callable[[int], Any] | None  # number of epochs -> who tells the callbacks
+
+
+class Supervisor:
+    """One fit on a cluster."""
+
+    def __init__(self, client: Client, request: Request):
+        self.client, self.request = client, request
+        self.epochs: Any = None  # tells the callbacks, once the number of epochs is known
+        self.kept: dict[str, Any] | None = None  # what training could go on from
+        self.interrupted = False
+        self._heard: set[str] = set()
+
+    def run(self) -> dict[str, Any]:
+        """Fit, again and again if workers are lost and that is wanted, as long as epochs are completed in between."""
+        stuck = 0
+        while True:
+            before = self.kept
+            try:
+                return self._attempt()
+            except WorkerLostError:
+                stuck = stuck + 1 if self.kept is before else 0
+                if not self.request.retries or stuck > 1:  # rather workers that cannot bear their rows than bad luck
+                    raise
+
+    def _attempt(self) -> dict[str, Any]:
+        try:
+            placed = place(self.client, self.request.tables)
+            with locked(self.client, placed.addresses):
+                return self._supervise(placed)
+        except (CommClosedError, ConnectionError) as error:
+            raise ConnectionError(
+                "The connection to Dask's scheduler was lost during the fit; the estimator is as it was. Connect to a "
+                f"running cluster and fit again. ({error})"
+            ) from error
+
+    # ------------------------------------------------------------------------- while it runs ----
+
+    def _supervise(self, placed: Placement) -> dict[str, Any]:
+        job = Job(
+            fit=f"skbackprop-{secrets.token_hex(8)}",
+            token=secrets.token_hex(16),
+            estimator=self.request.estimator,
+            addresses=placed.addresses,
+            layouts=placed.layouts,
+            sync_every=self.request.sync_every,
+            has_callbacks=self.request.epochs is not None,
+            keeps=self.request.retries,
+            resume=self.kept,
+        )
+        inbox = Inbox(job.fit, self.client)
+        ranks: list[Future] = []
+        try:
+            for number, (address, shard) in enumerate(zip(placed.addresses, placed.shards, strict=True)):
+                key = f"{job.fit}-{number}"
+                ranks.append(
+                    self.client.submit(
+                        run_rank, job, number, shard, key=key, workers=[address], allow_other_workers=False,
+                        pure=False, priority=10,
+                    )  # fmt: skip
+                )
+            return self._listen(job, inbox, ranks)
+        finally:
+            with suppress(Exception):  # of a scheduler that is gone
+                self.client.cancel(ranks, force=True)
+                inbox.close()
+
+    def _listen(self, job: Job, inbox: Inbox, ranks: list[Future]) -> dict[str, Any]:
+        contacts: dict[int, str | None] = {}
+        looked = time.monotonic()
+        while True:
+            try:
+                message = inbox.next()
+                if message is not None:
+                    self._hear(job, message, contacts)
+                if ranks[0].status == "finished":
+                    for message in inbox.rest():
+                        self._hear(job, message, contacts)
+                    return self._result(ranks[0])
+                if any(rank.done() and rank.status != "finished" for rank in ranks):
+                    self._fail(job, ranks)
+                if time.monotonic() - looked > POLL_SECONDS:
+                    self._look(job)
+                    looked = time.monotonic()
+            except KeyboardInterrupt:
+                if self.interrupted:  # twice: no more patience
+                    raise
+                self.interrupted = True
+                self._answer(job, None, job.addresses[:1])
+
+    def _result(self, rank: Future) -> dict[str, Any]:
+        result = rank.result()
+        result["interrupted"] |= self.interrupted
+        return result
+
+    def _answer(self, job: Job, answer: Any, addresses: list[str]) -> None:
+        self.client.run(deliver, job.fit, answer, workers=addresses, on_error="ignore")
+
+    def _hear(self, job: Job, message: tuple[Any, ...], contacts: dict[int, str | None]) -> None:
+        """Do what a message asks for."""
+        kind, *content = message
+        if kind == "here":
+            contacts[content[0]] = content[1]
+            if len(contacts) == len(job.addresses):
+                self._answer(job, contacts, job.addresses)
+        elif kind == "fit" and self.request.epochs is not None and self.epochs is None:
+            self.epochs = self.request.epochs(content[0])
+        elif kind == "begin_epoch":
+            self.epochs.begin_epoch()
+        elif kind == "end_epoch":
+            attributes = vars(content[0])
+            self._answer(job, self.epochs.end_epoch(lambda: attributes), job.addresses[:1])
+        elif kind == "keep":
+            self.kept = pickle.loads(content[0])
+        elif kind == "voice":
+            self._speak(*content)
+        elif kind == "lost":
+            raise ConnectionError(str(content[0])) from content[0]
+
+    def _speak(self, text: str, category: type[Warning] | None) -> None:
+        if category is None:
+            say(text)
+        elif text not in self._heard:  # again, after a worker was lost
+            self._heard.add(text)
+            warn(text, category)
+
+    # -------------------------------------------------------------------- what can go wrong ----
+
+    def _missing(self, job: Job) -> list[str]:
+        present = self.client.nthreads(workers=job.addresses)
+        return [address for address in job.addresses if address not in present]
+
+    def _look(self, job: Job) -> None:
+        """Raise if a worker is gone: nobody else might notice."""
+        missing = self._missing(job)
+        if missing:
+            self._lose(missing)
+
+    def _lose(self, missing: list[str]) -> None:
+        whose = f"Worker {', '.join(missing)} was" if missing else "A connection between workers was"
+        raise WorkerLostError(
+            f"{whose} lost during the fit; the estimator is as it was. Fit again, or set on_worker_lost='retry' to go on "
+            "from the last epoch on the workers that are left."
+        )
+
+    def _fail(self, job: Job, ranks: list[Future]) -> None:
+        """Raise the error of the rank that failed first, not of those that it left alone."""
+        until = time.monotonic() + LAST_WORDS_SECONDS
+        while time.monotonic() < until and not all(rank.done() for rank in ranks):
+            if self._missing(job):
+                break
+            time.sleep(0.05)
+        if any(rank.status == "cancelled" for rank in ranks):
+            raise ConnectionError("its tasks were cancelled, as by a restart of the cluster")
+        errors = [rank.exception() for rank in ranks if rank.status == "error"]
+        for error in errors:
+            if not isinstance(error, (RankLost, Abandoned, KilledWorker)):
+                raise error
+        self._lose(self._missing(job))

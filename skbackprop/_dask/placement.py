@@ -1,0 +1,149 @@
+"""Which worker holds which rows: partitions are computed, and joined to one shard on each worker that has any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+from distributed import Client, Future, Lock
+
+from skbackprop._dask.tables import Layout, Shard, join
+
+
+@dataclass
+class Placement:
+    """Shards of the tables on workers, by rank."""
+
+    addresses: list[str]
+    layouts: dict[str, list[Layout]]
+    shards: list[Future]
+
+
+def is_collection(X: Any) -> bool:
+    """Tell whether it is an array or a DataFrame of Dask."""
+    return isinstance(X, (da.Array, dd.DataFrame, dd.Series))
+
+
+def parts_of(X: Any, y: Any, weights: Any, name: str = "X") -> list[Any]:
+    """Partitions of X, each with the rows of y and of the weights that belong to it, still to be computed."""
+    if not is_collection(X):
+        raise TypeError(
+            f"{name} must be an array or a DataFrame of Dask, got {type(X).__name__}. Fit data of this process with the "
+            "local estimator, or make it a collection: dask.array.from_array(X, chunks=(10_000, -1))."
+        )
+    if isinstance(X, da.Array) and X.ndim == 2 and X.numblocks[1] > 1:
+        raise ValueError(
+            f"{name} is cut into {X.numblocks[1]} blocks of columns; rows must be whole: {name}.rechunk({{1: -1}})."
+        )
+    if y is None:
+        raise ValueError(f"{name} needs its targets: y is None.")
+    columns = [_partitions(X), _partitions(_like(y, X, "y")), [None] * X.npartitions]
+    if weights is not None:
+        columns[2] = _partitions(_like(weights, X, "sample_weight"))
+    for column in columns[1:]:
+        if len(column) != len(columns[0]):
+            raise ValueError(
+                f"{name} has {len(columns[0])} partitions, but what goes with it has {len(column)}: they must be cut "
+                "alike. Repartition or rechunk one of them."
+            )
+    make = dask.delayed(_part, pure=False)
+    return [make(*pieces) for pieces in zip(*columns, strict=True)]
+
+
+def _like(y: Any, X: Any, name: str) -> Any:
+    """Y in the partitions of X."""
+    is_known = isinstance(X, da.Array) and not np.isnan(X.shape[0])
+    if not is_collection(y):
+        if not is_known or np.shape(y)[:1] != X.shape[:1]:
+            raise TypeError(
+                f"{name} must be a collection of Dask like X, with the same partitions; got {type(y).__name__}."
+            )
+        y = da.from_array(np.asarray(y), chunks=(X.chunks[0], *((-1,) * (np.ndim(y) - 1))))
+    if isinstance(y, da.Array):
+        if y.ndim == 2:
+            y = y.rechunk({1: -1})
+        if is_known and not np.isnan(y.shape[0]):
+            if y.shape[0] != X.shape[0]:
+                raise ValueError(f"X has {X.shape[0]} rows, but {name} has {y.shape[0]}.")
+            y = y.rechunk({0: X.chunks[0]})
+    return y
+
+
+def _partitions(X: Any) -> list[Any]:
+    return list(np.ravel(X.to_delayed()))
+
+
+def _part(X: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:
+    if len(y) != len(X) or (weights is not None and len(weights) != len(X)):
+        lengths = [len(X), len(y)] + ([] if weights is None else [len(weights)])
+        raise ValueError(f"A partition has other numbers of rows in X, y and sample_weight: {lengths}.")
+    return X, y, weights
+
+
+def _length(part: tuple[Any, Any, Any]) -> int:
+    return len(part[0])
+
+
+def _shard(parts: list[Any], pieces: list[tuple[int, int]]) -> Shard:
+    """Join partitions; a single one is not copied."""
+    if not parts:
+        return Shard(Layout.of([]))
+    X, y, weights = zip(*parts, strict=True)
+    return Shard(Layout.of(pieces), join(X), join(y), None if weights[0] is None else join(weights))
+
+
+def _shards(tables: dict[str, Any]) -> dict[str, Shard]:
+    return {name: _shard(*table) for name, table in tables.items()}
+
+
+def place(client: Client, tables: dict[str, list[Any]]) -> Placement:
+    """Compute the partitions where Dask likes, and join those of each worker there."""
+    futures = {name: client.compute(parts) for name, parts in tables.items()}
+    every = [future for column in futures.values() for future in column]
+    lengths = iter(client.gather(client.map(_length, every, pure=False)))
+    holders = client.who_has(every)
+    pieces: dict[str, dict[str, tuple[list[Any], list[Any]]]] = {}
+    for name, column in futures.items():
+        start = 0
+        for future in column:
+            n = next(lengths)
+            if n:
+                address = min(holders[future.key])
+                parts, bounds = pieces.setdefault(address, {t: ([], []) for t in tables})[name]
+                parts.append(future)
+                bounds.append((start, start + n))
+            start += n
+        if not start and name == "train":
+            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required: X has no rows.")
+    # the first has training rows
+    addresses = sorted(pieces, key=lambda a: pieces[a]["train"][1][:1] or [(np.inf, np.inf)])
+    layouts = {name: [Layout.of(pieces[a][name][1]) for a in addresses] for name in tables}
+    shards = [
+        client.submit(_shards, pieces[a], workers=[a], allow_other_workers=False, pure=False)
+        for a in addresses
+    ]
+    return Placement(addresses, layouts, shards)
+
+
+@contextmanager
+def locked(client: Client, addresses: list[str]) -> Iterator[None]:
+    """Have these workers for one fit at a time.
+
+    Locks are taken in one order, so that two fits cannot wait for each other, and they are leases: unlike a MultiLock,
+    which nobody can take any more when the client that holds it dies, they run out by themselves.
+    """
+    with ExitStack() as stack:
+        for address in sorted(addresses):
+            lock = Lock(f"skbackprop-{address}", scheduler_rpc=client.scheduler, loop=client.loop)
+            refreshing = getattr(lock, "refresh_callback", None)  # there is none where leases do not end
+            if refreshing is not None:
+                stack.callback(client.loop.add_callback, refreshing.stop)
+            lock.acquire()
+            stack.callback(lock.release)
+        yield

@@ -1,0 +1,120 @@
+"""Messages between the client and the ranks: a mailbox in the worker's process, and a queue of Dask's for the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from distributed import Client, Queue, Status, get_client, get_worker
+
+POLL_SECONDS = 0.5
+
+_boxes: dict[tuple[str, str], Mailbox] = {}  # by fit and worker
+
+
+class Abandoned(Exception):
+    """Nobody waits for this fit any more."""
+
+
+class Mailbox:
+    """A rank's: what the client sends it, by `deliver`, and what it sends the client."""
+
+    def __init__(self, fit: str):
+        self._worker = get_worker()
+        self._name = fit, self._worker.address
+        self._key = self._worker.get_current_task()
+        self._answers: SimpleQueue[Any] = SimpleQueue()
+        self._queue = Queue(fit, client=get_client())
+        self.interrupted = False
+
+    def __enter__(self) -> Mailbox:
+        _boxes[self._name] = self
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        del _boxes[self._name]
+
+    def is_wanted(self) -> bool:
+        """Tell whether the client still wants this task, and the worker goes on."""
+        task = self._worker.state.tasks.get(self._key)
+        runs = self._worker.status in (Status.running, Status.paused)
+        return runs and task is not None and task.state in ("executing", "long-running")
+
+    def tell(self, kind: str, *content: Any) -> None:
+        """Send the client a message."""
+        if not self.is_wanted():
+            raise Abandoned
+        self._queue.put(pickle.dumps((kind, *content)))
+
+    def wait(self) -> Any:
+        """The client's next answer."""
+        while True:
+            try:
+                return self._answers.get(timeout=POLL_SECONDS)
+            except Empty:
+                if not self.is_wanted():
+                    raise Abandoned from None
+
+    def check(self) -> None:
+        """Raise if the user interrupts the fit, or has left."""
+        if self.interrupted:
+            raise KeyboardInterrupt
+        if not self.is_wanted():
+            raise Abandoned
+
+    def receive(self, answer: Any) -> None:
+        """Take what the client sends; None interrupts."""
+        if answer is None:
+            self.interrupted = True
+        else:
+            self._answers.put(answer)
+
+
+class Inbox:
+    """The client's: it waits for the ranks' messages in the client's loop, so that no call to the scheduler times out."""
+
+    def __init__(self, fit: str, client: Client):
+        self._queue, self._client = Queue(fit, client=client), client
+        self._arrived: SimpleQueue[Any] = SimpleQueue()
+        self._pump = asyncio.run_coroutine_threadsafe(self._fetch(), client.loop.asyncio_loop)
+
+    async def _fetch(self) -> None:
+        try:
+            while (message := await self._queue.get(asynchronous=True)) is not None:
+                self._arrived.put(pickle.loads(message))
+        except Exception as error:  # of the connection
+            self._arrived.put(("lost", error))
+
+    def next(self) -> Any:
+        """The next message, or None if there is none for a moment."""
+        try:
+            return self._arrived.get(timeout=POLL_SECONDS)
+        except Empty:
+            return None
+
+    def rest(self) -> list[Any]:
+        """All messages that were sent before this call."""
+        self._end()
+        messages = []
+        while not self._arrived.empty():
+            messages.append(self._arrived.get())
+        return messages
+
+    def close(self) -> None:
+        """Leave nothing behind on the scheduler."""
+        if not self._pump.done():
+            self._end()
+        self._queue.close()
+
+    def _end(self) -> None:
+        self._queue.put(None)
+        self._pump.result(POLL_SECONDS)
+
+
+def deliver(fit: str, answer: Any, dask_worker: Any) -> None:
+    """Put an answer into a worker's mailbox; the client has the worker run this."""
+    box = _boxes.get((fit, dask_worker.address))
+    if box is not None:
+        box.receive(answer)
