@@ -38,7 +38,8 @@ def lazily(model: Any, method: str, X: Any, **options: Any) -> Any:
 
 def score(model: Any, X: Any, y: Any, sample_weight: Any) -> float:
     """The local model's score, from predictions made where X is; these, y and the weights come here."""
-    prediction, y, sample_weight = dask.compute(lazily(model, "predict", X), y, sample_weight)
+    (prediction,) = dask.compute(lazily(model, "predict", X))
+    y, sample_weight = dask.compute(y, sample_weight)
     judge = copy.copy(model)
     judge.predict = lambda X: prediction
     return float(judge.score(None, y, sample_weight))

@@ -19,7 +19,8 @@ from skbackprop._dask.placement import Placement, locked, place
 from skbackprop._dask.post import Abandoned, Inbox, deliver
 from skbackprop._fit.warn import say, warn
 
-POLL_SECONDS = 0.5  # between two looks at the workers
+POLL_SECONDS = 0.5  # between two looks at the workers, or,
+SOON_SECONDS = 0.005  # once a rank has said that it is done, at its task
 LAST_WORDS_SECONDS = 2.0  # for the other ranks to say what went wrong, once one has failed
 
 
@@ -104,11 +105,12 @@ class Supervisor:
 
     def _listen(self, job: Job, inbox: Inbox, ranks: list[Future]) -> dict[str, Any]:
         contacts: dict[int, str | None] = {}
-        looked = time.monotonic()
+        looked, is_over = time.monotonic(), False
         while True:
             try:
-                message = inbox.next()
+                message = inbox.next(SOON_SECONDS if is_over else POLL_SECONDS)
                 if message is not None:
+                    is_over = is_over or message[0] == "over"
                     self._hear(job, message, contacts)
                 if ranks[0].status == "finished":
                     for message in inbox.rest():

@@ -26,7 +26,7 @@ class Mailbox:
         self._name = fit, self._worker.address
         self._key = self._worker.get_current_task()
         self._answers: SimpleQueue[Any] = SimpleQueue()
-        self._queue = Queue(fit, client=get_client())
+        self._fit, self._client = fit, get_client()
         self.interrupted = False
 
     def __enter__(self) -> Mailbox:
@@ -46,7 +46,10 @@ class Mailbox:
         """Send the client a message."""
         if not self.is_wanted():
             raise Abandoned
-        self._queue.put(pickle.dumps((kind, *content)))
+        # no Queue here: the scheduler would keep it for a worker that dies
+        self._client.sync(
+            self._client.scheduler.queue_put, name=self._fit, data=pickle.dumps((kind, *content)), timeout=None
+        )
 
     def wait(self) -> Any:
         """The client's next answer."""
@@ -87,10 +90,10 @@ class Inbox:
         except Exception as error:  # of the connection
             self._arrived.put(("lost", error))
 
-    def next(self) -> Any:
-        """The next message, or None if there is none for a moment."""
+    def next(self, timeout: float) -> Any:
+        """The next message, or None if there is none for so many seconds."""
         try:
-            return self._arrived.get(timeout=POLL_SECONDS)
+            return self._arrived.get(timeout=timeout)
         except Empty:
             return None
 

@@ -1,0 +1,366 @@
+"""Estimators on a cluster of Dask: the local fit's weights, whatever the partitions; errors; and what faults do."""
+
+import os
+import pickle
+import signal
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+
+from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
+
+distributed = pytest.importorskip("distributed")
+da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
+
+from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLostError  # noqa: E402
+
+TOLERANCE = 1e-6  # asked for; sums in another order differ by 1e-15, and ten epochs enlarge that
+CUTS = (120, 0, 7, 93, 80)  # rows of the partitions: uneven, and one without any
+SIZE = sum(CUTS)
+IN_PROCESS = {"processes": False, "threads_per_worker": 1, "dashboard_address": None}
+
+pytestmark = [
+    # of Dask's own, when a cluster goes down
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:L-BFGS stopped"),
+    pytest.mark.filterwarnings("ignore:Training stopped at max_iter"),
+]
+PAIRS = {"classifier": (DaskMLPSoftmaxClassifier, MLPSoftmaxClassifier), "regressor": (DaskMLPRegressor, MLPRegressor)}
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two workers in this process."""
+    with distributed.LocalCluster(n_workers=2, **IN_PROCESS) as cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+def rows(kind, weights=False, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(SIZE, 6))
+    signal = X[:, 0] - X[:, 1] * X[:, 2] + 0.3 * rng.normal(size=SIZE)
+    y = np.digitize(signal, [-0.5, 0.5]) if kind == "classifier" else 3.0 + 2.0 * signal
+    return X, y, rng.integers(0, 4, SIZE).astype(float) if weights else None
+
+
+def collection(array, cuts=CUTS):
+    return None if array is None else da.from_array(array, chunks=(cuts, *((-1,) * (array.ndim - 1))))
+
+
+def fit_both(kind, X, y, w=None, cuts=CUTS, val=(), **params):
+    """The same fit on the cluster and here."""
+    far, near = PAIRS[kind]
+    params = {"hidden_layer_sizes": (8,), "max_iter": 10, "random_state": 3, "weight_decay": 0.1} | params
+    if params.get("solver") == "lbfgs":
+        params.pop("weight_decay")
+    names = ("X_val", "y_val", "sample_weight_val")
+    there = far(**params).fit(
+        collection(X, cuts), collection(y, cuts), collection(w, cuts),
+        **{name: da.from_array(array, chunks=(9, -1)[: array.ndim]) for name, array in zip(names, val, strict=False)},
+    )  # fmt: skip
+    here = near(**params).fit(X, y, w, **dict(zip(names, val, strict=False)))
+    return there, here
+
+
+def assert_close(ours, theirs, name):
+    if isinstance(theirs, (list, tuple)):
+        assert len(ours) == len(theirs)
+        for pair in zip(ours, theirs, strict=True):
+            assert_close(*pair, name)
+    elif isinstance(theirs, (str, type(None))):
+        assert ours == theirs
+    else:
+        assert_allclose(ours, theirs, rtol=TOLERANCE, atol=TOLERANCE, err_msg=name)
+
+
+def assert_same(there, here):
+    """All that fit learned: names, and numbers to TOLERANCE."""
+    learned = {name for name in vars(here) if name.endswith("_") and name[0] != "_"}
+    assert learned == {name for name in vars(there) if name.endswith("_") and name[0] != "_"}
+    for name in learned - {"auto_params_"}:
+        assert_close(vars(there)[name], vars(here)[name], name)
+    assert there.auto_params_ == here.auto_params_
+
+
+# ------------------------------------------------------------------------------ the same model ----
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("kind", PAIRS)
+def test_equals_the_local_fit(client, kind, solver):
+    assert_same(*fit_both(kind, *rows(kind, weights=True), solver=solver))
+
+
+VARIANTS = {
+    "race": {"weight_decay": "auto", "dropout": "auto"},
+    "split": {"early_stopping": True, "max_iter": 15, "n_iter_no_change": 2, "learning_rate": "adaptive"},
+    "scorer": {"early_stopping": True, "scoring": "accuracy"},
+    "balanced": {"class_weight": "balanced"},
+    "masks": {"dropout": [0.2, 0.3], "batch_size": 50},
+    "members": {"n_members": 3, "input_scale": True, "dropout": 0.2},
+    "textbook": {"engine": "reference", "dropout": [0.2, 0.3], "max_grad_norm": 0.1},
+    "clipped": {"max_grad_norm": 0.1, "alpha": 0.5, "solver": "nadam"},
+    "smooth": {"label_smoothing": 0.1, "shuffle": False, "hidden_layer_sizes": ()},
+    "split, lbfgs": {"solver": "lbfgs", "early_stopping": True, "class_weight": {1: 3.0}},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_equal_the_local_fit(client, name):
+    assert_same(*fit_both("classifier", *rows("classifier", weights=True), **VARIANTS[name]))
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"loss": "quantile", "quantile": [0.2, 0.8]}, {"loss": "poisson"}, {"loss": "gaussian", "early_stopping": True}],
+    ids=lambda params: params["loss"],
+)
+def test_losses_equal_the_local_fit(client, params):
+    X, y, w = rows("regressor", weights=True)
+    there, here = fit_both("regressor", X, np.abs(y), w, **params)
+    assert_same(there, here)
+    assert_allclose(there.predict(collection(X)).compute(), here.predict(X), rtol=TOLERANCE)
+
+
+def test_a_validation_set_of_ones_own(client):
+    X, y, w = rows("classifier", weights=True)
+    val = rows("classifier", weights=True, seed=1)
+    assert_same(*fit_both("classifier", X, y, w, val=val, early_stopping=True, scoring="neg_log_loss"))
+
+
+def test_float32_stays_float32(client):
+    X, y, _ = rows("regressor")
+    there, here = fit_both("regressor", X.astype(np.float32), y)
+    assert there.coefs_[0].dtype == np.float32
+    # sums of float32 in another order differ by 1e-7, which ten epochs enlarge
+    assert_allclose(there.coefs_[0], here.coefs_[0], atol=1e-4)
+
+
+def test_tables_with_names_and_labels(client):
+    X, y, w = rows("classifier", weights=True)
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    labels = pd.Series(np.array(["low", "mid", "high"])[y])
+    there = DaskMLPSoftmaxClassifier((8,), max_iter=5, random_state=0, weight_decay=0.1)
+    there.fit(dd.from_pandas(frame, 3), dd.from_pandas(labels, 3), dd.from_pandas(pd.Series(w), 3))
+    here = MLPSoftmaxClassifier((8,), max_iter=5, random_state=0, weight_decay=0.1).fit(frame, labels, w)
+    assert list(there.feature_names_in_) == list("abcdef")
+    assert list(there.classes_) == list(here.classes_)
+    assert_allclose(there.coefs_[0], here.coefs_[0], atol=TOLERANCE)
+    assert_array_equal(there.predict(dd.from_pandas(frame, 2)).compute(), here.predict(frame))
+    assert there.score(dd.from_pandas(frame, 2), dd.from_pandas(labels, 2)) == here.score(frame, labels)
+
+
+def test_multilabel_and_several_targets(client):
+    X, y, _ = rows("classifier")
+    assert_same(*fit_both("classifier", X, np.column_stack([y > 0, y > 1]).astype(int), class_weight="balanced"))
+    assert_same(*fit_both("regressor", X, np.column_stack([y, X[:, 0]])))
+
+
+def test_warm_start_and_a_generator_of_ones_own(client):
+    X, y, _ = rows("regressor")
+    models = {}
+    for cls, data in ((DaskMLPRegressor, map(collection, (X, y))), (MLPRegressor, (X, y))):
+        data = list(data)
+        model = cls((8,), max_iter=3, warm_start=True, random_state=np.random.RandomState(5), weight_decay=0.1)
+        models[cls] = model.fit(*data).fit(*data)
+    assert_same(*models.values())
+
+
+def test_local_steps_are_near(client):
+    X, y, w = rows("regressor", weights=True)
+    params = {"hidden_layer_sizes": (8,), "max_iter": 30, "random_state": 0, "batch_size": 20, "weight_decay": 0.0}
+    data = collection(X), collection(y), collection(w)
+    exact, apart = (DaskMLPRegressor(sync_every=k, **params).fit(*data) for k in (1, 4))
+    assert np.abs(exact.coefs_[0] - apart.coefs_[0]).max() > 1e-3  # another training
+    assert exact.score(X, y, w) > 0.8  # of R^2, of which the noise leaves 0.96
+    assert apart.score(X, y, w) > 0.8
+
+
+def test_one_local_step_of_sgd_is_the_whole_minibatchs(client):
+    """The mean of weights after one plain step, by rows, is the step by the mean gradient (D7)."""
+    from skbackprop._dask.spread import SpreadEngine
+
+    X, y, _ = rows("regressor")
+    params = {"solver": "sgd", "momentum": 0.0, "nesterovs_momentum": False, "max_iter": 5, "random_state": 0}
+    exact = DaskMLPRegressor((8,), weight_decay=0.0, **params).fit(collection(X), collection(y))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SpreadEngine, "_exact", SpreadEngine._apart)
+        patch.setattr("skbackprop._dask.spread.SLICE_SECONDS", 0.0)  # one step a round
+        apart = DaskMLPRegressor((8,), weight_decay=0.0, **params).fit(collection(X), collection(y))
+    assert_allclose(apart.coefs_[0], exact.coefs_[0], atol=1e-12)  # rounding
+
+
+# ------------------------------------------------------------------------------------ answers ----
+
+
+def test_predictions_are_lazy_and_the_local_ones(client):
+    X, y, _ = rows("classifier")
+    there, here = fit_both("classifier", X, (y > 0).astype(int), n_members=2)
+    for method in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
+        answer, expected = getattr(there, method)(collection(X)), getattr(there.to_local(), method)(X)
+        assert isinstance(answer, da.Array)
+        assert answer.dtype == expected.dtype
+        assert answer.shape == expected.shape
+        assert_array_equal(answer.compute(), expected)
+        assert_array_equal(getattr(there, method)(X), expected)
+    mean, members = there.predict_proba(collection(X), return_members=True)
+    assert members.shape == (2, SIZE, 2)
+    assert_array_equal(members.compute(), there.to_local().predict_proba(X, return_members=True)[1])
+    assert_array_equal(mean.compute(), there.predict_proba(X))
+    assert there.score(collection(X), collection((y > 0).astype(int))) == here.score(X, (y > 0).astype(int))
+
+
+def test_standard_deviations_are_lazy(client):
+    X, y, _ = rows("regressor")
+    there, here = fit_both("regressor", X, y, loss="gaussian")
+    mean, std = there.predict(collection(X), return_std=True)
+    assert_allclose(std.compute(), here.predict(X, return_std=True)[1], rtol=TOLERANCE)
+    assert mean.shape == std.shape == (SIZE,)
+
+
+def test_a_local_copy_a_clone_and_a_pickle(client):
+    X, y, _ = rows("regressor")
+    model = DaskMLPRegressor((8,), max_iter=2, random_state=0, client=client).fit(collection(X), collection(y))
+    local = model.to_local()
+    assert type(local) is MLPRegressor
+    local.coefs_[0][...] = 0.0
+    assert model.coefs_[0].any()
+    assert clone(model).client is client
+    again = pickle.loads(pickle.dumps(model))
+    assert again.client is None
+    assert_array_equal(again.predict(X), model.predict(X))
+    with pytest.raises(AttributeError, match="no attribute 'partial_fit'"):
+        model.partial_fit  # noqa: B018
+    assert list(model.get_params())[-3:] == sorted(model.get_params())[-3:]
+
+
+# --------------------------------------------------------------------- errors change nothing ----
+
+
+def test_errors_say_what_to_do_and_change_nothing(client):
+    X, y, w = rows("classifier")
+    model = DaskMLPSoftmaxClassifier((8,), max_iter=2, random_state=0).fit(collection(X), collection(y))
+    before = dict(vars(model))
+    bad = X.copy()
+    bad[200, 3] = np.nan
+    wide = da.from_array(X, chunks=(100, 3))
+    cases = [
+        ((X, y), TypeError, "must be an array or a DataFrame of Dask"),
+        ((wide, collection(y)), ValueError, r"X.rechunk\(\{1: -1\}\)"),
+        ((collection(bad), collection(y)), ValueError, "Input X contains NaN"),
+        ((collection(X), collection(y[:-1], (299,))), ValueError, "X has 300 rows, but y has 299"),
+        ((collection(X), collection(y + 0.5)), ValueError, "Unknown label type"),
+        ((collection(X), collection(y), collection(0.0 * X[:, 0])), ValueError, "at least one non-zero"),
+        ((collection(X), None), ValueError, "y is None"),
+    ]
+    for data, error, text in cases:
+        with pytest.raises(error, match=text):
+            model.fit(*data)
+    with pytest.raises(ValueError, match="'on_worker_lost' parameter"):
+        clone(model).set_params(on_worker_lost="wait").fit(collection(X), collection(y))
+    assert vars(model) == before
+
+
+def test_divergence_carries_the_local_model(client):
+    X, y, _ = rows("regressor")
+    model = DaskMLPRegressor((8,), solver="sgd", learning_rate_init=1e6, learning_rate="constant", random_state=0)
+    with pytest.raises(DivergenceError) as caught:
+        model.fit(collection(X), collection(y))
+    assert type(caught.value.estimator) is MLPRegressor
+    assert np.isfinite(caught.value.estimator.predict(X)).all()
+    assert not hasattr(model, "coefs_")
+
+
+def test_warnings_and_lines_come_to_the_client(client, capsys):
+    X, y, _ = rows("regressor")
+    X[:, 0] *= 1e5
+    with pytest.warns(UserWarning, match="Features differ in scale") as caught:
+        DaskMLPRegressor((8,), max_iter=2, verbose=True).fit(collection(X), collection(y))
+    assert caught[0].filename == __file__
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:12] for line in lines] == ["race  clean ", "epoch     1 ", "epoch     2 "]
+
+
+def test_callbacks_fire_here_and_can_stop(client):
+    pytest.importorskip("sklearn.callback")
+
+    class Listener:
+        def __init__(self):
+            self.heard, self.models = [], []
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            self.heard.append(("begin", context.task_name))
+
+        def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+            self.heard.append(("end", context.task_name))
+            self.thread = threading.current_thread()
+            self.models.append(fitted_estimator)
+            return context.task_name == "epoch" and len(self.models) == 2
+
+    listener = Listener()
+    X, y, _ = rows("regressor")
+    model = DaskMLPRegressor((8,), max_iter=7, random_state=0).set_callbacks(listener)
+    model.fit(collection(X), collection(y))
+    epoch = [("begin", "epoch"), ("end", "epoch")]
+    assert listener.heard == [("begin", "fit"), *epoch, *epoch, ("end", "fit")]
+    assert listener.thread is threading.current_thread()
+    assert model.n_iter_ == 2
+    assert_array_equal(listener.models[1].coefs_[0], model.coefs_[0])
+
+
+def test_ctrl_c_keeps_the_model_so_far(client):
+    X, y, _ = rows("regressor")
+    model = DaskMLPRegressor((8,), max_iter=100_000, learning_rate="constant", n_iter_no_change=np.inf)
+    threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(collection(X), collection(y))
+    assert time.monotonic() - started < 6
+    assert 1 <= model.n_iter_ < 100_000
+    assert np.isfinite(model.predict(X)).all()
+
+
+# --------------------------------------------------------------------------------- the cluster ----
+
+
+def test_two_fits_at_once(client):
+    X, y, _ = rows("regressor")
+    models = [DaskMLPRegressor((8,), max_iter=20, random_state=k) for k in range(3)]
+    threads = [threading.Thread(target=model.fit, args=(collection(X), collection(y))) for model in models]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert [model.n_iter_ for model in models] == [20] * 3
+
+
+def leftovers(client):
+    """What fits left on the cluster; none should."""
+
+    def look(dask_scheduler):
+        queues = [name for name in dask_scheduler.extensions["queues"].queues if "skbackprop" in name]
+        return [*queues, *(str(key) for key in dask_scheduler.tasks)]
+
+    until = time.monotonic() + 5  # the workers report a moment later
+    while (left := client.run_on_scheduler(look)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return left
+
+
+def test_nothing_stays_on_the_cluster(client):
+    X, y, _ = rows("regressor")
+    DaskMLPRegressor((8,), max_iter=2).fit(collection(X), collection(y))
+    assert leftovers(client) == []
