@@ -64,8 +64,12 @@ class Supervisor:
     def _attempt(self) -> dict[str, Any]:
         try:
             placed = place(self.client, self.request.tables)
-            with locked(self.client, placed.addresses):
-                return self._supervise(placed)
+            try:
+                with locked(self.client, placed.addresses):
+                    return self._supervise(placed)
+            finally:  # errors may keep this frame alive, and with it the rows
+                for shard in placed.shards:
+                    shard.release()
         except (CommClosedError, ConnectionError) as error:
             raise ConnectionError(
                 "The connection to Dask's scheduler was lost during the fit; the estimator is as it was. Connect to a "

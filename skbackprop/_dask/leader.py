@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from skbackprop._dask.comms import RankLost
 from skbackprop._dask.post import Mailbox
 from skbackprop._dask.ranks import Rank, columns_of
 from skbackprop._dask.spread import Remote, Spread, SpreadEngine, SpreadRows
@@ -222,8 +220,6 @@ def run_lead(job: Any, rank: Rank, mailbox: Mailbox) -> dict[str, Any]:
     except validation.DivergenceError as error:
         error.estimator = localised(vars(error.estimator), lead)
         raise
-    finally:
-        with suppress(RankLost):
-            rank.end()
+    rank.end()  # after an error the others learn from the closed connections: they may wait for other things
     model = None if leader.__dict__ is before else localised(vars(leader), lead)
     return {"model": model, "random_state": job.estimator.random_state, "interrupted": interrupted}

@@ -128,6 +128,8 @@ def place(client: Client, tables: dict[str, list[Any]]) -> Placement:
         client.submit(_shards, pieces[a], workers=[a], allow_other_workers=False, pure=False)
         for a in addresses
     ]
+    for future in every:  # the shards hold their rows
+        future.release()
     return Placement(addresses, layouts, shards)
 
 

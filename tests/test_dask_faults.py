@@ -1,0 +1,376 @@
+"""What becomes of a fit on a cluster when workers die, clients leave, schedulers go down, and strangers call."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from skbackprop import MLPRegressor
+
+distributed = pytest.importorskip("distributed")
+da = pytest.importorskip("dask.array")
+psutil = pytest.importorskip("psutil")  # of distributed
+
+from distributed.comm import connect  # noqa: E402
+
+from skbackprop._dask import comms  # noqa: E402
+from skbackprop.dask import DaskMLPRegressor, WorkerLostError  # noqa: E402
+
+QUICKLY = 5.0  # seconds in which a lost worker must be noticed
+TOLERANCE = 1e-6  # as in test_dask.py
+ENDLESS = {"max_iter": 100_000, "learning_rate": "constant", "n_iter_no_change": np.inf, "random_state": 0}
+PROCESSES = {"processes": True, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of Dask's own, when a cluster goes down
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:L-BFGS stopped"),
+    pytest.mark.filterwarnings("ignore:Training stopped at max_iter"),
+]
+
+
+def rows(n=600):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 6))
+    return X, X[:, 0] - X[:, 1] * X[:, 2] + 0.1 * rng.normal(size=n)
+
+
+def collections(n=600, chunk=60):
+    X, y = rows(n)
+    return da.from_array(X, chunks=(chunk, -1)), da.from_array(y, chunks=chunk)
+
+
+@pytest.fixture
+def cluster():
+    """Three worker processes, which a nanny starts anew when they die."""
+    with distributed.LocalCluster(n_workers=3, **PROCESSES) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    with distributed.Client(cluster) as client:
+        yield client
+
+
+def pids(client):
+    return list(client.run(os.getpid).values())
+
+
+def kill_rank_after(seconds, client, number, sign=signal.SIGKILL):
+    """Kill the worker that runs one of the ranks. The moment of the deed goes to the list that is returned."""
+    moments, pids = [], client.run(os.getpid)
+
+    def kill():
+        busy = client.processing()
+        victims = [worker for worker, keys in busy.items() if any("skbackprop" in str(key) for key in keys)]
+        moments.append(time.monotonic())
+        os.kill(pids[victims[number % len(victims)]], sign)
+
+    threading.Timer(seconds, kill).start()
+    return moments
+
+
+def kill_after(seconds, process):
+    moments = []
+
+    def kill():
+        moments.append(time.monotonic())
+        process.kill()
+
+    threading.Timer(seconds, kill).start()
+    return moments
+
+
+def is_quiet(client, within=10.0):
+    """No task of a fit is left on scheduler or workers, and no queue of it."""
+
+    def on_scheduler(dask_scheduler):
+        queues = dask_scheduler.extensions["queues"].queues
+        return [str(name) for name in [*queues, *dask_scheduler.tasks] if "skbackprop" in str(name)]
+
+    def on_worker(dask_worker):
+        return [str(key) for key, task in dask_worker.state.tasks.items() if task.state != "forgotten"] + [
+            *map(str, dask_worker.active_keys if hasattr(dask_worker, "active_keys") else [])
+        ]
+
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        left = [client.run_on_scheduler(on_scheduler), *client.run(on_worker).values()]
+        if not any(left):
+            return True
+        time.sleep(0.1)
+    print(left)
+    return False
+
+
+# -------------------------------------------------------------------------------- strangers ----
+
+
+class _Worker:
+    """As much of a worker as a tree of ranks looks at."""
+
+    def __init__(self, address, security):
+        self.address, self.security = address, security
+
+
+@pytest.mark.parametrize("hello", [["wrong", 1], ["token", 5], ["token"], 7, "token", None])
+def test_a_listener_turns_strangers_away(hello):
+    tree = comms.Tree(0, 2, "token", _Worker("tcp://127.0.0.1:1", distributed.Security()), lambda: True)
+    address = tree.open()
+    assert address.startswith("tcp://127.0.0.1:")  # where the worker is, and nowhere else
+
+    async def call():
+        comm = await connect(address, deserialize=False)
+        await comm.write(hello)
+        with pytest.raises(comms.CommClosedError):
+            await comm.read()
+        return True
+
+    try:
+        assert tree._run(asyncio.wait_for(call(), 5))
+        assert not tree._comms
+    finally:
+        tree.close()
+
+
+def test_a_tree_of_ranks_adds_up_gathers_and_scatters():
+    """Five ranks, three of them two levels down; nothing of them is in one place."""
+    n, results = 5, {}
+    security = distributed.Security()
+    trees = [comms.Tree(k, n, "token", _Worker("tcp://127.0.0.1:1", security), lambda: True) for k in range(n)]
+    addresses = {k: tree.open() for k, tree in enumerate(trees)}
+
+    def act(k):
+        tree = trees[k]
+        tree.join(addresses)
+        facts, (theta,) = tree.broadcast("hello", [np.arange(3.0)]) if k == 0 else tree.broadcast()
+        sums = tree.reduce([1.0, float(k)], None if k == 1 else theta + k)
+        gathered = tree.gather(k, [np.full(k, k)])
+        mine = tree.scatter([(str(j), [np.array(["é"] * j)]) for j in range(n)] if k == 0 else ())
+        results[k] = facts, sums, gathered, mine
+        tree.close()
+
+    threads = [threading.Thread(target=act, args=(k,)) for k in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert [results[k][0] for k in range(n)] == ["hello"] * n
+    numbers, total = results[0][1]
+    assert numbers == [5.0, 10.0]
+    assert_allclose(total, 4 * np.arange(3.0) + 9, rtol=0)
+    assert [(k, len(arrays[0])) for k, arrays in results[0][2]] == [(k, k) for k in range(n)]
+    assert [(results[k][3][0], results[k][3][1][0].tolist()) for k in range(n)] == [
+        (str(k), ["é"] * k) for k in range(n)
+    ]
+
+
+# ----------------------------------------------------------------------------------- workers ----
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_workers", [1, 2, 3])
+def test_any_number_of_workers_fits_the_local_model(n_workers):
+    X, y = rows()
+    far = collections(chunk=70)
+    with distributed.LocalCluster(n_workers=n_workers, **PROCESSES) as cluster, distributed.Client(cluster):
+        for solver in ("adam", "sgd", "lbfgs"):
+            params = {"solver": solver, "max_iter": 10, "random_state": 0}
+            there = DaskMLPRegressor((16, 8), **params).fit(*far)
+            here = MLPRegressor((16, 8), **params).fit(X, y)
+            assert_allclose(there.coefs_[0], here.coefs_[0], atol=TOLERANCE)
+            assert_allclose(there.loss_curve_, here.loss_curve_, rtol=TOLERANCE)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_an_error_soon_and_the_next_fit_works(client):
+    rng = np.random.default_rng(1)
+    data, model = collections(), DaskMLPRegressor((16,), **ENDLESS)
+    for victim in (0, 1, 2, 0, 1):
+        client.wait_for_workers(2, timeout=60)
+        moments = kill_rank_after(rng.uniform(1.0, 3.0), client, victim)
+        with pytest.raises(WorkerLostError, match="on_worker_lost='retry'"):
+            model.fit(*data)
+        assert time.monotonic() - moments[0] < QUICKLY
+        assert not hasattr(model, "coefs_")
+        after = DaskMLPRegressor((16,), max_iter=5, random_state=0).fit(*data)
+        assert after.n_iter_ == 5
+    assert is_quiet(client)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_retry_goes_on_from_the_last_epoch(client, solver):
+    X, y = rows(6000)
+    params = {"solver": solver, "max_iter": 60, "random_state": 0, "tol": 0.0}
+    params |= {"learning_rate": "cosine", "n_iter_no_change": 1000} if solver == "adam" else {}
+    model = DaskMLPRegressor((64, 64), on_worker_lost="retry", verbose=1, **params)
+    moments = kill_rank_after(2.0, client, 1)
+    model.fit(*collections(6000, 500))
+    assert moments  # it had not ended before
+    assert len(model.loss_curve_) == model.n_iter_
+    if solver == "adam":  # L-BFGS starts a new memory
+        here = MLPRegressor((64, 64), **params).fit(X, y)
+        assert model.n_iter_ == 60
+        assert model.t_ == here.t_
+        assert_allclose(model.loss_curve_, here.loss_curve_, rtol=1e-3)  # 60 epochs enlarge rounding
+    assert model.score(X, y) > 0.95
+    assert is_quiet(client)
+
+
+@pytest.mark.slow
+def test_the_only_worker_dies():
+    with distributed.LocalCluster(n_workers=1, **PROCESSES) as cluster, distributed.Client(cluster) as client:
+        moments = kill_rank_after(1.0, client, 0)
+        with pytest.raises(WorkerLostError):
+            DaskMLPRegressor((16,), **ENDLESS).fit(*collections())
+        assert time.monotonic() - moments[0] < QUICKLY
+
+
+@pytest.mark.slow
+def test_a_cluster_that_grows_and_shrinks(client, cluster):
+    data, model = collections(), DaskMLPRegressor((16,), **{**ENDLESS, "max_iter": 400})
+    threading.Timer(0.5, cluster.scale, args=(4,)).start()
+    assert model.fit(*data).n_iter_ == 400  # a new worker is left alone
+    client.wait_for_workers(4, timeout=30)
+    threading.Timer(1.0, cluster.scale, args=(1,)).start()
+    endless = DaskMLPRegressor((16,), **{**ENDLESS, "max_iter": 3000}, on_worker_lost="retry")
+    assert endless.fit(*data).n_iter_ == 3000
+
+
+# ------------------------------------------------------------------------ schedulers, clients ----
+
+
+def start(*command):
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "distributed.cli." + command[0], *command[1:]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture
+def by_hand(tmp_path):
+    """A scheduler and two workers in processes of their own."""
+    file = str(tmp_path / "scheduler.json")
+    processes = [start("dask_scheduler", "--scheduler-file", file, "--no-dashboard", "--port", "0")]
+    processes += [
+        start("dask_worker", "--scheduler-file", file, "--nthreads", "1", "--no-dashboard", "--no-nanny")
+        for _ in range(2)
+    ]
+    try:
+        yield file, processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.slow
+def test_the_scheduler_goes_down(by_hand):
+    file, processes = by_hand
+    with distributed.Client(scheduler_file=file, timeout=20) as client:
+        client.wait_for_workers(2, timeout=30)
+        moments = kill_after(2.0, processes[0])
+        with pytest.raises(ConnectionError, match="scheduler was lost"):
+            DaskMLPRegressor((16,), **ENDLESS).fit(*collections())
+        assert time.monotonic() - moments[0] < QUICKLY
+
+
+LEAVING = """
+import dask.array as da, distributed, numpy as np, sys
+from skbackprop.dask import DaskMLPRegressor
+client = distributed.Client(scheduler_file=sys.argv[1])
+X = np.random.default_rng(0).normal(size=(600, 6))
+X, y = da.from_array(X, chunks=(60, -1)), da.from_array(X[:, 0], chunks=60)
+print("fit", flush=True)
+DaskMLPRegressor((16,), max_iter=100_000, learning_rate="constant", n_iter_no_change=np.inf).fit(X, y)
+"""
+
+
+@pytest.mark.slow
+def test_a_client_that_dies_leaves_nothing_behind(by_hand):
+    file, _ = by_hand
+    with distributed.Client(scheduler_file=file, timeout=20) as client:
+        client.wait_for_workers(2, timeout=30)
+        DaskMLPRegressor((16,), max_iter=2).fit(*collections())  # what a first fit imports stays
+        memory = [psutil.Process(pid).memory_info().rss for pid in pids(client)]
+        leaving = subprocess.Popen([sys.executable, "-P", "-c", LEAVING, file], stdout=subprocess.PIPE)
+        assert leaving.stdout.readline() == b"fit\n"
+        time.sleep(3)
+        assert not is_quiet(client, within=0.1)
+        leaving.kill()
+        leaving.wait()
+        leaving.stdout.close()
+        assert is_quiet(client, within=20)
+        until = time.monotonic() + 10
+        while max(psutil.Process(pid).cpu_percent(0.5) for pid in pids(client)) > 30:
+            assert time.monotonic() < until, "a rank goes on computing"
+        for pid, before in zip(pids(client), memory, strict=True):
+            assert psutil.Process(pid).memory_info().rss < before + 30e6
+        # its locks are leases of 30 s
+        assert DaskMLPRegressor((16,), max_iter=2).fit(*collections()).n_iter_ == 2
+
+
+@pytest.mark.slow
+def test_restart_of_the_cluster_is_an_error(client):
+    threading.Timer(2.0, client.restart).start()
+    with pytest.raises((ConnectionError, WorkerLostError)):
+        DaskMLPRegressor((16,), **ENDLESS).fit(*collections())
+    client.wait_for_workers(2, timeout=60)
+    assert DaskMLPRegressor((16,), max_iter=2).fit(*collections()).n_iter_ == 2
+
+
+# ---------------------------------------------------------------------------------------- TLS ----
+
+
+@pytest.mark.slow
+def test_tls(monkeypatch):
+    pytest.importorskip("cryptography")
+    security = distributed.Security.temporary()
+    params = {"hidden_layer_sizes": (16,), "max_iter": 10, "random_state": 0}
+    X, y = rows()
+    with (
+        distributed.LocalCluster(n_workers=2, security=security, protocol="tls", **PROCESSES) as cluster,
+        distributed.Client(cluster, security=security) as client,
+    ):
+        assert client.scheduler.address.startswith("tls://")
+        there = DaskMLPRegressor(**params).fit(*collections())
+        assert_allclose(there.coefs_[0], MLPRegressor(**params).fit(X, y).coefs_[0], atol=TOLERANCE)
+
+
+@pytest.mark.slow
+def test_without_the_certificate_nobody_reaches_the_listener():
+    pytest.importorskip("cryptography")
+    security, stranger = distributed.Security.temporary(), distributed.Security.temporary()
+    tree = comms.Tree(0, 2, "token", _Worker("tls://127.0.0.1:1", security), lambda: True)
+    address = tree.open()
+    assert address.startswith("tls://")
+
+    async def call(address, **options):
+        comm = await connect(address, timeout=2, deserialize=False, **options)
+        await comm.write(["token", 1])  # even who knows it
+        await comm.read()
+
+    try:
+        for at, options in (
+            (address, stranger.get_connection_args("worker")),
+            (address.replace("tls://", "tcp://"), {}),
+        ):
+            with pytest.raises(comms.RankLost):
+                tree._run(asyncio.wait_for(call(at, **options), 6))
+            assert not tree._comms
+        worker = security.get_connection_args("worker")
+        with pytest.raises(comms.RankLost):  # this one is let in, and waits in vain
+            tree._run(asyncio.wait_for(call(address, **worker), 2))
+        assert list(tree._comms) == [1]
+    finally:
+        tree.close()
