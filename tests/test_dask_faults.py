@@ -68,13 +68,19 @@ def kill_rank_after(seconds, client, number, sign=signal.SIGKILL):
     """Kill the worker that runs one of the ranks. The moment of the deed goes to the list that is returned."""
     moments, pids = [], client.run(os.getpid)
 
-    def kill():
+    def ranks():
         busy = client.processing()
-        victims = [worker for worker, keys in busy.items() if any("skbackprop" in str(key) for key in keys)]
+        return [worker for worker, keys in busy.items() if any("skbackprop" in str(key) for key in keys)]
+
+    def kill():
+        while not ranks():  # the first fit imports things
+            time.sleep(0.05)
+        time.sleep(seconds)
+        victims = ranks()
         moments.append(time.monotonic())
         os.kill(pids[victims[number % len(victims)]], sign)
 
-    threading.Timer(seconds, kill).start()
+    threading.Thread(target=kill).start()
     return moments
 
 
@@ -196,7 +202,7 @@ def test_a_killed_worker_is_an_error_soon_and_the_next_fit_works(client):
     data, model = collections(), DaskMLPRegressor((16,), **ENDLESS)
     for victim in (0, 1, 2, 0, 1):
         client.wait_for_workers(2, timeout=60)
-        moments = kill_rank_after(rng.uniform(1.0, 3.0), client, victim)
+        moments = kill_rank_after(rng.uniform(0.0, 2.0), client, victim)
         with pytest.raises(WorkerLostError, match="on_worker_lost='retry'"):
             model.fit(*data)
         assert time.monotonic() - moments[0] < QUICKLY
@@ -213,7 +219,7 @@ def test_retry_goes_on_from_the_last_epoch(client, solver):
     params = {"solver": solver, "max_iter": 60, "random_state": 0, "tol": 0.0}
     params |= {"learning_rate": "cosine", "n_iter_no_change": 1000} if solver == "adam" else {}
     model = DaskMLPRegressor((64, 64), on_worker_lost="retry", verbose=1, **params)
-    moments = kill_rank_after(2.0, client, 1)
+    moments = kill_rank_after(0.7, client, 1)
     model.fit(*collections(6000, 500))
     assert moments  # it had not ended before
     assert len(model.loss_curve_) == model.n_iter_
@@ -229,7 +235,7 @@ def test_retry_goes_on_from_the_last_epoch(client, solver):
 @pytest.mark.slow
 def test_the_only_worker_dies():
     with distributed.LocalCluster(n_workers=1, **PROCESSES) as cluster, distributed.Client(cluster) as client:
-        moments = kill_rank_after(1.0, client, 0)
+        moments = kill_rank_after(0.5, client, 0)
         with pytest.raises(WorkerLostError):
             DaskMLPRegressor((16,), **ENDLESS).fit(*collections())
         assert time.monotonic() - moments[0] < QUICKLY
@@ -279,7 +285,8 @@ def test_the_scheduler_goes_down(by_hand):
     file, processes = by_hand
     with distributed.Client(scheduler_file=file, timeout=20) as client:
         client.wait_for_workers(2, timeout=30)
-        moments = kill_after(2.0, processes[0])
+        DaskMLPRegressor((16,), max_iter=2).fit(*collections())  # imports things
+        moments = kill_after(1.0, processes[0])
         with pytest.raises(ConnectionError, match="scheduler was lost"):
             DaskMLPRegressor((16,), **ENDLESS).fit(*collections())
         assert time.monotonic() - moments[0] < QUICKLY
@@ -322,7 +329,8 @@ def test_a_client_that_dies_leaves_nothing_behind(by_hand):
 
 @pytest.mark.slow
 def test_restart_of_the_cluster_is_an_error(client):
-    threading.Timer(2.0, client.restart).start()
+    DaskMLPRegressor((16,), max_iter=2).fit(*collections())  # imports things
+    threading.Timer(1.0, client.restart).start()
     with pytest.raises((ConnectionError, WorkerLostError)):
         DaskMLPRegressor((16,), **ENDLESS).fit(*collections())
     client.wait_for_workers(2, timeout=60)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import secrets
 import time
+from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from distributed.comm import CommClosedError
 from skbackprop._dask.comms import RankLost
 from skbackprop._dask.job import Job, run_rank
 from skbackprop._dask.placement import Placement, locked, place
-from skbackprop._dask.post import Abandoned, Inbox, deliver
+from skbackprop._dask.post import Abandoned, Inbox, deliver, is_connected
 from skbackprop._fit.warn import say, warn
 
 POLL_SECONDS = 0.5  # between two looks at the workers, or,
@@ -70,10 +71,10 @@ class Supervisor:
             finally:  # errors may keep this frame alive, and with it the rows
                 for shard in placed.shards:
                     shard.release()
-        except (CommClosedError, ConnectionError) as error:
+        except (CommClosedError, ConnectionError, CancelledError) as error:
             raise ConnectionError(
-                "The connection to Dask's scheduler was lost during the fit; the estimator is as it was. Connect to a "
-                f"running cluster and fit again. ({error})"
+                "The connection to Dask's scheduler was lost during the fit, or the cluster was restarted; the estimator "
+                f"is as it was. Connect to a running cluster and fit again. ({error})"
             ) from error
 
     # ------------------------------------------------------------------------- while it runs ----
@@ -103,8 +104,9 @@ class Supervisor:
                 )
             return self._listen(job, inbox, ranks)
         finally:
-            with suppress(Exception):  # of a scheduler that is gone
-                self.client.cancel(ranks, force=True)
+            with suppress(Exception):  # of a scheduler that goes in this moment
+                if is_connected(self.client):
+                    self.client.cancel(ranks, force=True)
                 inbox.close()
 
     def _listen(self, job: Job, inbox: Inbox, ranks: list[Future]) -> dict[str, Any]:
@@ -170,6 +172,8 @@ class Supervisor:
     # -------------------------------------------------------------------- what can go wrong ----
 
     def _missing(self, job: Job) -> list[str]:
+        if not is_connected(self.client):
+            raise ConnectionError("its scheduler does not answer")
         present = self.client.nthreads(workers=job.addresses)
         return [address for address in job.addresses if address not in present]
 

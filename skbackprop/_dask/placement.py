@@ -13,6 +13,7 @@ import dask.dataframe as dd
 import numpy as np
 from distributed import Client, Future, Lock
 
+from skbackprop._dask.post import is_connected
 from skbackprop._dask.tables import Layout, Shard, join
 
 
@@ -133,6 +134,11 @@ def place(client: Client, tables: dict[str, list[Any]]) -> Placement:
     return Placement(addresses, layouts, shards)
 
 
+def _release(client: Client, lock: Lock) -> None:
+    if is_connected(client):
+        lock.release()
+
+
 @contextmanager
 def locked(client: Client, addresses: list[str]) -> Iterator[None]:
     """Have these workers for one fit at a time.
@@ -147,5 +153,5 @@ def locked(client: Client, addresses: list[str]) -> Iterator[None]:
             if refreshing is not None:
                 stack.callback(client.loop.add_callback, refreshing.stop)
             lock.acquire()
-            stack.callback(lock.release)
+            stack.callback(_release, client, lock)
         yield

@@ -35,6 +35,11 @@ class Mailbox:
 
     def __exit__(self, *error: Any) -> None:
         del _boxes[self._name]
+        if not self.is_wanted() and self._worker.status == Status.running:
+            # the client may have died, with a share in the queue that only a second `close` gives back
+            queue = Queue(self._fit, client=self._client)
+            queue.close()
+            queue.close()
 
     def is_wanted(self) -> bool:
         """Tell whether the client still wants this task, and the worker goes on."""
@@ -75,6 +80,11 @@ class Mailbox:
             self._answers.put(answer)
 
 
+def is_connected(client: Client) -> bool:
+    """Tell whether its scheduler hears a client: without one each call would wait for it to come back."""
+    return client.status == "running"
+
+
 class Inbox:
     """The client's: it waits for the ranks' messages in the client's loop, so that no call to the scheduler times out."""
 
@@ -107,6 +117,9 @@ class Inbox:
 
     def close(self) -> None:
         """Leave nothing behind on the scheduler."""
+        if not is_connected(self._client):
+            self._pump.cancel()
+            return
         if not self._pump.done():
             self._end()
         self._queue.close()
