@@ -151,7 +151,9 @@ def test_a_tree_of_ranks_adds_up_gathers_and_scatters():
     """Five ranks, three of them two levels down; nothing of them is in one place."""
     n, results = 5, {}
     security = distributed.Security()
-    trees = [comms.Tree(k, n, "token", _Worker("tcp://127.0.0.1:1", security), lambda: True) for k in range(n)]
+    trees = [
+        comms.Tree(k, n, "token", _Worker("tcp://127.0.0.1:1", security), lambda: True) for k in range(n)
+    ]
     addresses = {k: tree.open() for k, tree in enumerate(trees)}
 
     def act(k):

@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose
 
 from skbackprop import MLPSoftmaxClassifier
+from skbackprop._engines import choose_engine
 from skbackprop._engines.dropout import BITS32, COLUMN, mask, mix
 from skbackprop._engines.reference import ReferenceEngine
 from skbackprop._nn.network import Network
@@ -112,3 +113,23 @@ def test_prediction_drops_nothing_and_training_is_reproducible(digits):
     assert one.score(X, y) > 0.5
     without = MLPSoftmaxClassifier((30,), **{**params, "dropout": 0.0}).fit(X, y)
     assert without.loss_ < one.loss_  # dropout makes the training loss larger
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_rows_take_the_masks_of_their_numbers_wherever_the_others_are(rng, engine, sparse):
+    """Rows 4, 0 and 7 of a minibatch, computed apart, add up with the others to the whole."""
+    network = Network((6, 5, 3), ("tanh",), "cross_entropy", dropout=(0.3, 0.4), seed=3)
+    X, Y = rng.normal(size=(9, 6)), np.eye(3)[rng.integers(0, 3, 9)]
+    X = sp.csr_array(X) if sparse else X
+    theta = rng.normal(size=network.n_parameters)
+    made = choose_engine(network, Optimizer(), engine)
+    made.load(theta)
+    loss, gradient, _ = made.loss_and_gradient(X, Y, None, step=2)
+    some, others = np.array([4, 0, 7]), np.array([1, 2, 3, 5, 6, 8])
+    parts = [made.loss_and_gradient(X[rows], Y[rows], None, 2, rows) for rows in (some, others)]
+    # sums in another order
+    assert_allclose(parts[0][0] + parts[1][0], loss, rtol=1e-13)
+    assert_allclose(parts[0][1] + parts[1][1], gradient, rtol=1e-12, atol=1e-13)
+    unmasked = made.loss_and_gradient(X[some], Y[some], None, 2)
+    assert np.abs(unmasked[1] - parts[0][1]).max() > 1e-3  # masks of other numbers are others

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import importlib.util
 import pathlib
 import pickle
 import shutil
@@ -79,6 +80,11 @@ def test_rooms_stay_small(path):
 def test_no_circles():
     """Each room can be imported first."""
     for path in ROOMS:
+        if (
+            name_of(path).startswith(("dask.py", "_dask/"))
+            and importlib.util.find_spec("distributed") is None
+        ):
+            continue  # its extra is missing
         module = ".".join(["skbackprop", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(
             ".__init__"
         )

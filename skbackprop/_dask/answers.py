@@ -23,9 +23,7 @@ def lazily(model: Any, method: str, X: Any, **options: Any) -> Any:
         row_axes[-1] = 1  # behind the members
     ask, pick, model = dask.delayed(_answers), dask.delayed(_pick), dask.delayed(model, pure=True)
     lengths = X.chunks[0] if isinstance(X, da.Array) else (np.nan,) * X.npartitions
-    parts = [
-        ask(model, method, part, options, examples, row_axes) for part in np.ravel(X.to_delayed())
-    ]
+    parts = [ask(model, method, part, options, examples, row_axes) for part in np.ravel(X.to_delayed())]
     arrays = []
     for k, (example, axis) in enumerate(zip(examples, row_axes, strict=True)):
         blocks = []

@@ -59,7 +59,9 @@ class Supervisor:
                 return self._attempt()
             except WorkerLostError:
                 stuck = stuck + 1 if self.kept is before else 0
-                if not self.request.retries or stuck > 1:  # rather workers that cannot bear their rows than bad luck
+                if (
+                    not self.request.retries or stuck > 1
+                ):  # rather workers that cannot bear their rows than bad luck
                     raise
 
     def _attempt(self) -> dict[str, Any]:
@@ -73,8 +75,8 @@ class Supervisor:
                     shard.release()
         except (CommClosedError, ConnectionError, CancelledError) as error:
             raise ConnectionError(
-                "The connection to Dask's scheduler was lost during the fit, or the cluster was restarted; the estimator "
-                f"is as it was. Connect to a running cluster and fit again. ({error})"
+                "The connection to Dask's scheduler was lost during the fit, or the cluster was restarted; the "
+                f"estimator is as it was. Connect to a running cluster and fit again. ({error})"
             ) from error
 
     # ------------------------------------------------------------------------- while it runs ----
@@ -95,13 +97,9 @@ class Supervisor:
         ranks: list[Future] = []
         try:
             for number, (address, shard) in enumerate(zip(placed.addresses, placed.shards, strict=True)):
+                pinned = {"workers": [address], "allow_other_workers": False, "pure": False, "priority": 10}
                 key = f"{job.fit}-{number}"
-                ranks.append(
-                    self.client.submit(
-                        run_rank, job, number, shard, key=key, workers=[address], allow_other_workers=False,
-                        pure=False, priority=10,
-                    )  # fmt: skip
-                )
+                ranks.append(self.client.submit(run_rank, job, number, shard, key=key, **pinned))
             return self._listen(job, inbox, ranks)
         finally:
             with suppress(Exception):  # of a scheduler that goes in this moment
@@ -186,8 +184,8 @@ class Supervisor:
     def _lose(self, missing: list[str]) -> None:
         whose = f"Worker {', '.join(missing)} was" if missing else "A connection between workers was"
         raise WorkerLostError(
-            f"{whose} lost during the fit; the estimator is as it was. Fit again, or set on_worker_lost='retry' to go on "
-            "from the last epoch on the workers that are left."
+            f"{whose} lost during the fit; the estimator is as it was. Fit again, or set on_worker_lost='retry' to go "
+            "on from the last epoch on the workers that are left."
         )
 
     def _fail(self, job: Job, ranks: list[Future]) -> None:

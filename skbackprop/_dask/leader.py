@@ -12,7 +12,7 @@ import numpy as np
 from skbackprop._dask.post import Mailbox
 from skbackprop._dask.ranks import Rank, columns_of
 from skbackprop._dask.spread import Remote, Spread, SpreadEngine, SpreadRows
-from skbackprop._dask.tables import Layout, from_plain
+from skbackprop._dask.tables import from_plain
 from skbackprop._estimator import BaseMLP, Sample
 from skbackprop._fit import validation
 from skbackprop._fit.places import HOST
@@ -43,7 +43,9 @@ class Lead:
             if [n, names] != self.columns:
                 raise ValueError(f"Partitions of X differ in their columns: {self.columns} and {[n, names]}.")
         order = np.concatenate([layout.rows for layout, _, _ in held])
-        y, *weights = (_ordered(values, order) for values in zip(*(arrays for *_, arrays in held), strict=True))
+        y, *weights = (
+            _ordered(values, order) for values in zip(*(arrays for *_, arrays in held), strict=True)
+        )
         dtype = np.result_type(*(dtype for _, _, dtype, _ in facts))
         X = Remote(self.rank, layouts, table, self.columns[0], dtype)
         return X, from_plain(y, any(fact[3] for fact in facts)), weights[0] if weights else None
@@ -68,13 +70,16 @@ class Lead:
         if progress is not None:
             theta, memory = engine.dump()
             n_epochs = len(monitor.history.loss_curve)
-            kept["theta"], kept["progress"] = theta, {
-                "state": memory,
-                "steps": engine.step,
-                "total_steps": progress.total_steps,
-                "plateau_factor": plan.plateau_factor,
-                "rows_visited": rows.n * n_epochs,
-            }
+            kept["theta"], kept["progress"] = (
+                theta,
+                {
+                    "state": memory,
+                    "steps": engine.step,
+                    "total_steps": progress.total_steps,
+                    "plateau_factor": plan.plateau_factor,
+                    "rows_visited": rows.n * n_epochs,
+                },
+            )
             kept["rng"] = progress.rng.get_state()
         self.mailbox.tell("keep", pickle.dumps(kept))
 
@@ -131,7 +136,7 @@ class Leading(BaseMLP):
         return Reports(self._lead, self.solver, max_epochs)
 
     def _training_rows(self, sample: Sample, dtype: Any, progress: Any) -> Any:
-        rows = SpreadRows(**vars(super()._training_rows(sample, dtype, progress)))
+        rows = SpreadRows(**vars(super()._training_rows(sample, dtype, progress)))  # type: ignore[safe-super]
         self._lead.scatter(rows)
         return rows
 
@@ -166,9 +171,7 @@ class Leading(BaseMLP):
         self._lead.training[1] = plan
         return plan
 
-    def _run_minibatches(
-        self, rows: Any, theta: Any, monitor: Any, progress: Any, partial: bool
-    ) -> Outcome:
+    def _run_minibatches(self, rows: Any, theta: Any, monitor: Any, progress: Any, partial: bool) -> Outcome:
         return self._run(super()._run_minibatches, rows, theta, monitor, progress, partial)
 
     def _run_lbfgs(self, rows: Any, theta: Any, monitor: Any) -> Outcome:
@@ -195,7 +198,7 @@ class Leading(BaseMLP):
 
 def localised(attributes: dict[str, Any], lead: Lead) -> Any:
     """The local estimator with the attributes of a leading one."""
-    cls = type(lead.job.estimator)
+    cls: Any = type(lead.job.estimator)
     model = cls.__new__(cls)
     model.__dict__.update({name: value for name, value in attributes.items() if name != "_lead"})
     return model
@@ -204,7 +207,7 @@ def localised(attributes: dict[str, Any], lead: Lead) -> Any:
 def run_lead(job: Any, rank: Rank, mailbox: Mailbox) -> dict[str, Any]:
     """Fit as rank 0: the model, the random numbers' state after it, and whether the user interrupted it."""
     lead = Lead(job, rank, mailbox)
-    cls = type(job.estimator)
+    cls: Any = type(job.estimator)
     leader = cls.__new__(type(cls.__name__, (Leading, cls), {}))
     leader.__dict__.update(vars(job.estimator), _lead=lead)
     before, interrupted = leader.__dict__, False

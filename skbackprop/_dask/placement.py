@@ -35,8 +35,8 @@ def parts_of(X: Any, y: Any, weights: Any, name: str = "X") -> list[Any]:
     """Partitions of X, each with the rows of y and of the weights that belong to it, still to be computed."""
     if not is_collection(X):
         raise TypeError(
-            f"{name} must be an array or a DataFrame of Dask, got {type(X).__name__}. Fit data of this process with the "
-            "local estimator, or make it a collection: dask.array.from_array(X, chunks=(10_000, -1))."
+            f"{name} must be an array or a DataFrame of Dask, got {type(X).__name__}. Fit data of this process with "
+            "the local estimator, or make it a collection: dask.array.from_array(X, chunks=(10_000, -1))."
         )
     if isinstance(X, da.Array) and X.ndim == 2 and X.numblocks[1] > 1:
         raise ValueError(
@@ -134,13 +134,13 @@ def place(client: Client, tables: dict[str, list[Any]]) -> Placement:
     return Placement(addresses, layouts, shards)
 
 
-def _release(client: Client, lock: Lock) -> None:
+def _release(client: Any, lock: Lock) -> None:
     if is_connected(client):
         lock.release()
 
 
 @contextmanager
-def locked(client: Client, addresses: list[str]) -> Iterator[None]:
+def locked(client: Any, addresses: list[str]) -> Iterator[None]:
     """Have these workers for one fit at a time.
 
     Locks are taken in one order, so that two fits cannot wait for each other, and they are leases: unlike a MultiLock,

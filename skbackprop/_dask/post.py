@@ -1,4 +1,4 @@
-"""Messages between the client and the ranks: a mailbox in the worker's process, and a queue of Dask's for the answers."""
+"""Messages between client and ranks: to them a mailbox in the worker's process, back through a queue of Dask's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pickle
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from distributed import Client, Queue, Status, get_client, get_worker
+from distributed import Queue, Status, get_client, get_worker
 
 POLL_SECONDS = 0.5
 
@@ -26,7 +26,8 @@ class Mailbox:
         self._name = fit, self._worker.address
         self._key = self._worker.get_current_task()
         self._answers: SimpleQueue[Any] = SimpleQueue()
-        self._fit, self._client = fit, get_client()
+        self._fit = fit
+        self._client: Any = get_client()
         self.interrupted = False
 
     def __enter__(self) -> Mailbox:
@@ -53,7 +54,10 @@ class Mailbox:
             raise Abandoned
         # no Queue here: the scheduler would keep it for a worker that dies
         self._client.sync(
-            self._client.scheduler.queue_put, name=self._fit, data=pickle.dumps((kind, *content)), timeout=None
+            self._client.scheduler.queue_put,
+            name=self._fit,
+            data=pickle.dumps((kind, *content)),
+            timeout=None,
         )
 
     def wait(self) -> Any:
@@ -80,15 +84,15 @@ class Mailbox:
             self._answers.put(answer)
 
 
-def is_connected(client: Client) -> bool:
+def is_connected(client: Any) -> bool:
     """Tell whether its scheduler hears a client: without one each call would wait for it to come back."""
     return client.status == "running"
 
 
 class Inbox:
-    """The client's: it waits for the ranks' messages in the client's loop, so that no call to the scheduler times out."""
+    """The client's: it waits for messages in the client's loop, so that no call to the scheduler times out."""
 
-    def __init__(self, fit: str, client: Client):
+    def __init__(self, fit: str, client: Any):
         self._queue, self._client = Queue(fit, client=client), client
         self._arrived: SimpleQueue[Any] = SimpleQueue()
         self._pump = asyncio.run_coroutine_threadsafe(self._fetch(), client.loop.asyncio_loop)

@@ -85,7 +85,9 @@ class Rank:
         if split:
             _, here = shard.layout.find(split[0])
             shard.training = here
-            shard.Y, shard.weights = (_spread(part, here, shard.layout.n) for part in (shard.Y, shard.weights))
+            shard.Y, shard.weights = (
+                _spread(part, here, shard.layout.n) for part in (shard.Y, shard.weights)
+            )
 
     def collect(self, *rows: Any, table: str, dtype: str) -> list[Any]:
         """X of some rows, or of all, to the root."""
@@ -116,7 +118,8 @@ class Rank:
         """Make an engine from what the root describes; it is known by its number from then on."""
         engine = _engine_of(spec, self.n_threads)
         self.engines.append(engine)
-        self.is_weight.append(weights_alone(np, engine.network, np.ones(engine.network.n_parameters)))
+        ones = np.ones(engine.network.n_parameters, dtype=np.float32)  # which keeps float32 what it meets
+        self.is_weight.append(weights_alone(np, engine.network, ones))
 
     def gradient(self, theta: Any, *, engine: int, table: str) -> tuple[list[float], Any]:
         """Sums over all training rows, in one round."""
@@ -130,11 +133,19 @@ class Rank:
         return self.tree.reduce(numbers, total)
 
     def steps(
-        self, order: Any, rates: Any, *, engine: int, table: str, batch_size: int, first_step: int, finish: Any = None
+        self,
+        order: Any,
+        rates: Any,
+        *,
+        engine: int,
+        table: str,
+        batch_size: int,
+        first_step: int,
+        finish: Any = None,
     ) -> list[float]:
         """Minibatches through `order`: each rank's part of the gradient, added up; the root makes the step.
 
-        finish(gradient, n_rows, rate, step): the root's, who sends the weights after it with the next step.
+        finish(theta, gradient, n_rows, rate, step): the root's, who sends the weights after it with the next step.
         """
         shard, local = self.shards[table], self.engines[engine]
         positions, here = shard.layout.find(order)
@@ -143,7 +154,8 @@ class Rank:
         for k, rate in enumerate(rates):
             own = slice(bounds[k], bounds[k + 1])
             if finish is not None:
-                self.tree.broadcast(None, [local.dump(memory=False)[0]])
+                theta = local.dump(memory=False)[0]
+                self.tree.broadcast(None, [theta])
             else:
                 local.load(self.tree.broadcast()[1][0])
             numbers, gradient = [0.0, 0.0], None
@@ -156,7 +168,7 @@ class Rank:
             numbers, gradient = self.tree.reduce(numbers, gradient)
             if finish is not None:
                 sums = [sums[0] + numbers[0], sums[1] + numbers[1]]
-                finish(gradient, min(batch_size, len(order) - k * batch_size), rate, first_step + k)
+                finish(theta, gradient, min(batch_size, len(order) - k * batch_size), rate, first_step + k)
         return sums
 
     def walk(
@@ -187,7 +199,8 @@ class Rank:
             in_batch = positions[own] - k * aims.batch_size
             loss, gradient, weight = local.loss_and_gradient(*shard.take(here[own]), first_step + k, in_batch)
             local.step = first_step + k
-            apply_step(local, gradient, n, rate, aims, self.is_weight[engine])
+            now = local.dump(memory=False)[0]
+            apply_step(local, now, gradient, n, rate, aims, self.is_weight[engine])
             sums = [sums[0] + float(loss), sums[1] + float(weight), sums[2]]
         theta, self.memory[engine] = local.dump()
         return self.tree.reduce(sums, theta * sums[2] if sums[2] else None)
@@ -206,13 +219,15 @@ class Rank:
 
 
 def apply_step(
-    engine: Any, gradient: Any, n_rows: int, rate: float, objective: Objective, is_weight: Any
+    engine: Any, theta: Any, gradient: Any, n_rows: int, rate: float, objective: Objective, is_weight: Any
 ) -> None:
-    """One step from the sum of a minibatch's gradients, as `train_steps` makes it."""
-    gradient = gradient / (n_rows * objective.mean_weight)  # D7
+    """One step from theta by the sum of a minibatch's gradients, as `train_steps` makes it."""
+    gradient = gradient * theta.dtype.type(1.0 / (n_rows * objective.mean_weight))  # D7
     if objective.penalty:
-        gradient = gradient + objective.penalty * is_weight * engine.dump(memory=False)[0]
-    engine.apply_gradient(gradient.astype(engine.dump(memory=False)[0].dtype, copy=False), float(rate))
+        decay = is_weight * theta
+        decay *= objective.penalty
+        gradient += decay
+    engine.apply_gradient(gradient, float(rate))
 
 
 def columns_of(estimator: Any) -> list[Any]:
@@ -230,9 +245,13 @@ def describe(network: Network, optimizer: Optimizer, kind: str) -> str:
 def _engine_of(spec: str, n_threads: int) -> Any:
     parts = json.loads(spec)
     fields = parts["network"]
-    args = {k: tuple(v) if isinstance(v, list) else v for k, v in fields["loss_args"].items()}
-    fields |= {k: tuple(v) for k, v in fields.items() if isinstance(v, list)} | {"loss_args": LossArgs(**args)}
-    return choose_engine(Network(**fields), Optimizer(**parts["optimizer"]), parts["kind"], n_threads=n_threads)
+    args: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in fields["loss_args"].items()}
+    fields |= {k: tuple(v) for k, v in fields.items() if isinstance(v, list)} | {
+        "loss_args": LossArgs(**args)
+    }
+    return choose_engine(
+        Network(**fields), Optimizer(**parts["optimizer"]), parts["kind"], n_threads=n_threads
+    )
 
 
 def _spread(part: Any, rows: Any, n: int) -> Any:

@@ -21,7 +21,9 @@ class Remote:
 
     ndim = 2
 
-    def __init__(self, rank: Rank, layouts: list[Layout], table: str, n_features: int, dtype: Any, rows: Any = None):
+    def __init__(
+        self, rank: Rank, layouts: list[Layout], table: str, n_features: int, dtype: Any, rows: Any = None
+    ):
         self.rank, self.layouts, self.table, self.rows = rank, layouts, table, rows
         n = sum(layout.n for layout in layouts) if rows is None else len(rows)
         self.shape, self.dtype = (n, n_features), np.dtype(dtype)
@@ -55,7 +57,11 @@ class Remote:
 
     def assemble(self, answers: list[Any], axis: int = 0) -> Any:
         """Join what the ranks computed for their rows, in the order of the rows."""
-        parts = [(self.positions(layout), arrays[0]) for layout, (_, arrays) in zip(self.layouts, answers, strict=True) if arrays]
+        parts = [
+            (self.positions(layout), arrays[0])
+            for layout, (_, arrays) in zip(self.layouts, answers, strict=True)
+            if arrays
+        ]
         shape = list(parts[0][1].shape)
         shape[axis] = self.shape[0]
         whole = np.empty(shape, dtype=parts[0][1].dtype)
@@ -145,12 +151,19 @@ class SpreadEngine:
     def _exact(self, rows: Any, rates: Any, where: Any, first_step: int) -> list[float]:
         batch_size = self.objective.batch_size
         return self.rank.call(
-            "steps", rows, rates, **where, batch_size=batch_size, first_step=first_step, mine={"finish": self._finish}
+            "steps",
+            rows,
+            rates,
+            **where,
+            batch_size=batch_size,
+            first_step=first_step,
+            mine={"finish": self._finish},
         )
 
-    def _finish(self, gradient: Any, n_rows: int, rate: float, step: int) -> None:
+    def _finish(self, theta: Any, gradient: Any, n_rows: int, rate: float, step: int) -> None:
         self.local.step = step
-        apply_step(self.local, gradient, n_rows, rate, self.objective, self.rank.is_weight[self.number])
+        is_weight = self.rank.is_weight[self.number]
+        apply_step(self.local, theta, gradient, n_rows, rate, self.objective, is_weight)
 
     def _apart(self, rows: Any, rates: Any, where: Any, first_step: int) -> list[float]:
         aims, theta = self.objective, self.local.dump(memory=False)[0]

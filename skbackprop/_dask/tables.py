@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,7 +71,7 @@ class Shard:
         return self.X[rows], self.Y[rows], None if self.weights is None else self.weights[rows]
 
 
-def join(parts: list[Any]) -> Any:
+def join(parts: Sequence[Any]) -> Any:
     """Rows of partitions in one array or DataFrame; of a single one it is that itself."""
     if len(parts) == 1:
         return parts[0]
@@ -86,7 +86,9 @@ def to_plain(array: Any) -> tuple[Any, bool]:
     if array.dtype.kind != "O":
         return array, False
     plain = np.asarray(array.tolist())
-    if plain.dtype.kind == "O" or (plain.dtype.kind in "US" and not all(isinstance(v, str) for v in array.flat)):
+    if plain.dtype.kind == "O" or (
+        plain.dtype.kind in "US" and not all(isinstance(v, str) for v in array.flat)
+    ):
         raise ValueError(f"Labels must be numbers or text, all of one kind; got {array[:5]!r}, ...")
     return plain, True
 
