@@ -218,8 +218,12 @@ def test_a_killed_worker_is_an_error_soon_and_the_next_fit_works(client):
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_retry_goes_on_from_the_last_epoch(client, solver):
     X, y = rows(6000)
-    params = {"solver": solver, "max_iter": 60, "random_state": 0, "tol": 0.0}
-    params |= {"learning_rate": "cosine", "n_iter_no_change": 1000} if solver == "adam" else {}
+    params = {"solver": solver, "random_state": 0, "tol": 0.0}
+    params |= (
+        {"max_iter": 60, "learning_rate": "cosine", "n_iter_no_change": 1000}
+        if solver == "adam"
+        else {"max_iter": 1000}
+    )
     model = DaskMLPRegressor((64, 64), on_worker_lost="retry", verbose=1, **params)
     moments = kill_rank_after(0.7, client, 1)
     model.fit(*collections(6000, 500))
