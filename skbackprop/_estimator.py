@@ -305,7 +305,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
         epochs.end_fit(lambda: copy.copy(trial).__dict__)
         return self._commit(trial)
 
-    def _epochs(self, task: str, max_epochs: int, sample: Sample) -> Epochs:
+    def _epochs(self, task: str, max_epochs: int, sample: Sample | Sampled) -> Epochs:
         """Make the one that tells the callbacks."""
         return Epochs(self, task, max_epochs, sample)
 

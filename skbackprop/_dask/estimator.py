@@ -76,7 +76,7 @@ class DaskMLP(BaseMLP):
 
     @with_callbacks
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(
+    def fit(  # type: ignore[override] # checkpoints are files of one machine
         self,
         X: Data,
         y: Data,

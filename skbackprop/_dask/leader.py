@@ -171,8 +171,10 @@ class Leading(BaseMLP):
         self._lead.training[1] = plan
         return plan
 
-    def _run_minibatches(self, rows: Any, theta: Any, monitor: Any, progress: Any, partial: bool) -> Outcome:
-        return self._run(super()._run_minibatches, rows, theta, monitor, progress, partial)
+    def _run_minibatches(
+        self, rows: Any, theta: Any, monitor: Any, progress: Any, partial: bool, saved: Any
+    ) -> Outcome:
+        return self._run(super()._run_minibatches, rows, theta, monitor, progress, partial, saved)
 
     def _run_lbfgs(self, rows: Any, theta: Any, monitor: Any) -> Outcome:
         return self._run(super()._run_lbfgs, rows, theta, monitor)

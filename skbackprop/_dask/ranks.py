@@ -142,15 +142,16 @@ class Rank:
         batch_size: int,
         first_step: int,
         finish: Any = None,
-    ) -> list[float]:
+        sums: Any = (0.0, 0.0),
+    ) -> Any:
         """Minibatches through `order`: each rank's part of the gradient, added up; the root makes the step.
 
-        finish(theta, gradient, n_rows, rate, step): the root's, who sends the weights after it with the next step.
+        finish(theta, gradient, n_rows, rate, step): the root's, who sends the weights after it with the next step, and
+        adds to the sums of losses and weights.
         """
         shard, local = self.shards[table], self.engines[engine]
         positions, here = shard.layout.find(order)
         bounds = np.searchsorted(positions, np.arange(len(rates) + 1) * batch_size)
-        sums = [0.0, 0.0]
         for k, rate in enumerate(rates):
             own = slice(bounds[k], bounds[k + 1])
             if finish is not None:
@@ -167,7 +168,7 @@ class Rank:
                 numbers = [float(loss), float(weight)]
             numbers, gradient = self.tree.reduce(numbers, gradient)
             if finish is not None:
-                sums = [sums[0] + numbers[0], sums[1] + numbers[1]]
+                sums = sums[0] + numbers[0], sums[1] + numbers[1]
                 finish(theta, gradient, min(batch_size, len(order) - k * batch_size), rate, first_step + k)
         return sums
 

@@ -93,7 +93,9 @@ class Spread(Host):
         return np.asarray(array) if isinstance(array, Remote) else array
 
     def largest(self, X: Any) -> float:
-        """Ask all ranks."""
+        """Ask all ranks, of rows that are with them."""
+        if not isinstance(X, Remote):
+            return super().largest(X)
         return max(largest for largest, _ in X.rank.call("largest", table=X.table))
 
 
@@ -134,30 +136,29 @@ class SpreadEngine:
         return loss, gradient, weight
 
     def train_steps(
-        self, X: Remote, Y: Any, weights: Any, order: Any, rates: Any, first_step: int
-    ) -> tuple[tuple[float, float], int]:
-        """Some steps, each a round or, with sync_every, that many in one."""
+        self, X: Remote, Y: Any, weights: Any, order: Any, rates: Any, first_step: int, sums: Any = (0.0, 0.0)
+    ) -> tuple[Any, int]:
+        """Some steps, each a round or, with sync_every, that many in one; add to the sums."""
         self._check()
         started, batch_size = time.perf_counter(), self.objective.batch_size
         n = min(len(rates), self._stride if self.sync_every == 1 else self.sync_every)
         rows, where = X.numbers(order[: n * batch_size]), {"engine": self.number, "table": X.table}
         walk = self._exact if self.sync_every == 1 else self._apart
-        loss, weight = walk(rows, rates[:n], where, first_step)
+        sums = walk(rows, rates[:n], where, first_step, sums)
         self.step = first_step + n
         seconds = (time.perf_counter() - started) / n
         self._stride = max(1, min(2 * self._stride, int(SLICE_SECONDS / seconds)))
-        return (loss, weight), n
+        return sums, n
 
-    def _exact(self, rows: Any, rates: Any, where: Any, first_step: int) -> list[float]:
-        batch_size = self.objective.batch_size
+    def _exact(self, rows: Any, rates: Any, where: Any, first_step: int, sums: Any) -> list[float]:
         return self.rank.call(
             "steps",
             rows,
             rates,
             **where,
-            batch_size=batch_size,
+            batch_size=self.objective.batch_size,
             first_step=first_step,
-            mine={"finish": self._finish},
+            mine={"finish": self._finish, "sums": sums},
         )
 
     def _finish(self, theta: Any, gradient: Any, n_rows: int, rate: float, step: int) -> None:
@@ -165,7 +166,7 @@ class SpreadEngine:
         is_weight = self.rank.is_weight[self.number]
         apply_step(self.local, theta, gradient, n_rows, rate, self.objective, is_weight)
 
-    def _apart(self, rows: Any, rates: Any, where: Any, first_step: int) -> list[float]:
+    def _apart(self, rows: Any, rates: Any, where: Any, first_step: int, sums: Any) -> list[float]:
         aims, theta = self.objective, self.local.dump(memory=False)[0]
         aims_sent = [aims.batch_size, float(aims.mean_weight), float(aims.penalty)]
         (loss, weight, n_rows), total = self.rank.call(
@@ -173,7 +174,7 @@ class SpreadEngine:
         )
         mean = (total / n_rows).astype(theta.dtype, copy=False)
         self.local.load(mean, self.rank.memory[self.number], aims)
-        return [loss, weight]
+        return [sums[0] + loss, sums[1] + weight]
 
     def predict(self, X: Remote, link: bool = True, checked: bool = True, members: bool = False) -> Any:
         """Outputs for rows that lie on the ranks."""
