@@ -132,7 +132,7 @@ class Leading(BaseMLP):
             self.feature_names_in_ = np.array(names, dtype=object)
         return Sample(X, y, validation.check_weights(weights, y, name), self._lead.place)
 
-    def _epochs(self, task: str, max_epochs: int, sample: Sample) -> Any:
+    def _epochs(self, task: str, max_epochs: int, sample: Any) -> Any:
         return Reports(self._lead, self.solver, max_epochs)
 
     def _training_rows(self, sample: Sample, dtype: Any, progress: Any) -> Any:

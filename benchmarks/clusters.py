@@ -10,7 +10,7 @@ scaling     steps per second of two workers with one thread each, of one process
 
 Medians of --repeats runs. Other work on the machine shows in all of them: measure when it is quiet.
 
-python benchmarks/distributed.py [--repeats 5] [--steps 3000]
+python benchmarks/clusters.py [--repeats 5] [--steps 3000]
 """
 
 import argparse
