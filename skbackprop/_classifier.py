@@ -298,7 +298,8 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         Y = self._encode(sample, dtype)
         factors = None
         if self.class_weight is not None:
-            factors = self._factors(class_counts(Y, sample.weights), len(Y), progress)
+            total = float(len(Y)) if sample.weights is None else float(sample.weights.sum())
+            factors = self._factors(class_counts(Y, sample.weights), total, progress)
         rows = self._rows(sample, Y, factors)
         if rows.weights is not None and not rows.weights.any():
             raise ValueError(NO_WEIGHT)
@@ -310,12 +311,13 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     def _encoder(self, summary: Summary, dtype: Any, progress: Progress) -> Encode:
         factors = None
         if self.class_weight is not None:
-            factors = self._factors(summary.targets.counts_of(self._labels), summary.n, progress)
+            factors = self._factors(summary.targets.counts_of(self._labels), summary.weight_sum, progress)
         return lambda part: self._rows(part, self._encode(part, dtype), factors)
 
-    def _factors(self, counts: Any, n_rows: int, progress: Progress) -> Any:
+    def _factors(self, counts: Any, total: float, progress: Progress) -> Any:
         progress.class_counts = progress.class_counts + counts
-        return class_factors(self.class_weight, self._labels, progress.class_counts, n_rows)
+        progress.class_total += total
+        return class_factors(self.class_weight, self._labels, progress.class_counts, progress.class_total)
 
     def _rows(self, sample: Sample | Part, Y: Any, factors: Any) -> Rows:
         weights = sample.weights

@@ -138,3 +138,18 @@ def test_a_class_that_partial_fit_has_not_seen_yet(cancer):
         model.partial_fit(X[y == 1], y[y == 1])
     assert model.predict_proba(X).shape == (len(X), 2)
     assert np.isfinite(model.loss_)
+
+
+def test_balanced_labels_do_not_depend_on_the_unit_of_the_weights(digits):
+    X, Y = digits[0][:300], np.eye(3, dtype=int)[digits[1][:300] % 3]
+    params = {"class_weight": "balanced", "alpha": 0.0, "weight_decay": 0.0, "max_iter": 2, "random_state": 0}
+    params |= {"learning_rate": "cosine", "batch_size": 100}
+    once, twice = (MLPSoftmaxClassifier((5,), **params).fit(X, Y, np.full(300, w)) for w in (1.0, 2.0))
+    assert_allclose(once.coefs_[0], twice.coefs_[0], rtol=1e-9)  # the same steps but for rounding
+    streamed = MLPSoftmaxClassifier((5,), **params)
+    for part in (slice(0, 200), slice(200, 300)):
+        streamed.partial_fit(X[part], Y[part], np.full(len(X[part]), 2.0))
+    plain = MLPSoftmaxClassifier((5,), **params)
+    for part in (slice(0, 200), slice(200, 300)):
+        plain.partial_fit(X[part], Y[part])
+    assert_allclose(plain.coefs_[0], streamed.coefs_[0], rtol=1e-9)

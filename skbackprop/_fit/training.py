@@ -63,6 +63,7 @@ class Progress:
     n_rows: int = 0  # of the training set: everything seen so far
     weight_sum: float = 0.0
     class_counts: Any = 0.0  # weighted
+    class_total: float = 0.0  # weights of the rows that were counted
     rows_visited: int = 0  # t_
     steps: int = 0
     total_steps: int = 0  # horizon of the schedule, set by the first call
