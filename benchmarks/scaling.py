@@ -5,11 +5,12 @@
 
 A step of B rows on P workers takes
 
-    T(P) = t0 + B/P * t_row + edges(P) * (2 L + 2 S / V),    edges(P) from the last worker to the root of the tree
+    T(P) = t0 + B/P * t_row + edges(P) * 2 (L + S (1/V + 1/V_net)),    L = L0 + latency of the network
 
-S bytes of weights go down a binary tree and gradients come up; L is the time of an empty message, V the bytes a second
-that one worker's line and its copying carry. A worker with two children serves one after the other: an edge to the
-second child costs S / V twice. t0 and t_row come from runs on one worker, L and V from runs on two.
+S bytes of weights go down a binary tree and as many of gradients come up; edges(P) are the messages, one after the
+other, from the last worker to the root, where a second child waits for the first. t0 and t_row, of the computation,
+come from runs on one worker; L0 and V, of the programs, from two workers on one machine. All else is predicted. Where
+workers share processors, as on one machine, B/P is B over the number of processors.
 """
 
 import argparse
@@ -20,13 +21,16 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 from network import Network
 
-HERE = pathlib.Path(__file__).parent
+HERE = "one machine"
 SIZES = {"small": (100,), "middle": (300, 300), "large": (1000, 1000)}
-FEATURES, BATCH, STEPS = 100, 1024, 40
+FEATURES, FEW, BATCH = 100, 64, 2048
+STEPS = 16  # in an epoch
+LONG = 0.6  # seconds by which a long fit takes longer than a short one
 NETWORKS = {  # seconds one way, bytes a second out of each host
     "0.1 ms, 10 Gbit/s": (1e-4, 1.25e9),
     "0.1 ms, 1 Gbit/s": (1e-4, 1.25e8),
@@ -37,15 +41,18 @@ NETWORKS = {  # seconds one way, bytes a second out of each host
 # ------------------------------------------------------------------------------------ measuring ----
 
 
-def step_seconds(client, hidden, batch, repeats=3):
-    """Median seconds of a step: fits of two lengths, so that what a fit does once cancels out."""
+def step_seconds(client, hidden, batch, repeats=2):
+    """Median seconds of a step: of long fits less short ones, so that what a fit does once cancels out."""
     import dask.array as da
+    import distributed
+
     from skbackprop.dask import DaskMLPRegressor
 
-    n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
-    rng, n = np.random.default_rng(0), 4 * batch
-    X = rng.normal(size=(n, FEATURES)).astype(np.float32)
-    X, y = (client.persist(da.from_array(A, chunks=(-(-n // n_workers), *A.shape[1:]))) for A in (X, X[:, 0]))
+    n_workers, n = len(client.scheduler_info(n_workers=-1)["workers"]), STEPS * batch
+    X = da.random.default_rng(0).normal(size=(n, FEATURES), chunks=(-(-n // n_workers), FEATURES))
+    X, y = client.persist([X.astype(np.float32), X[:, 0].astype(np.float32)])
+    distributed.wait([X, y])
+    assert len({worker for workers in client.who_has([X, y]).values() for worker in workers}) == n_workers
     params = {"learning_rate": "constant", "n_iter_no_change": np.inf, "random_state": 0, "batch_size": batch}
 
     def fit(epochs):
@@ -54,15 +61,17 @@ def step_seconds(client, hidden, batch, repeats=3):
         return time.perf_counter() - started
 
     fit(1)
-    few, many = 1, 1 + STEPS // 4
-    return statistics.median((fit(many) - fit(few)) / (4 * (many - few)) for _ in range(repeats))
+    short, epochs = fit(1), 2
+    while (seconds := fit(epochs)) - short < LONG:
+        epochs = min(8 * epochs, 1 + int(1.3 * LONG * (epochs - 1) / max(seconds - short, LONG / 20)))
+    return statistics.median((fit(epochs) - fit(1)) / (STEPS * (epochs - 1)) for _ in range(repeats))
 
 
 def measure_local(n_workers, works):
     import distributed
 
     with (
-        distributed.LocalCluster(n_workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         return [step_seconds(client, SIZES[size], batch) for size, batch in works]
@@ -91,6 +100,7 @@ def client(arguments):
     """Inside a host: measure on the cluster there."""
     import distributed
 
+    warnings.simplefilter("ignore")
     with distributed.Client(arguments.scheduler, timeout=30) as client:
         client.wait_for_workers(arguments.workers, timeout=60)
         print(
@@ -101,10 +111,11 @@ def client(arguments):
 
 
 def measure(arguments):
+    warnings.simplefilter("ignore")  # of graphs that hold data
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    works = [(size, batch) for size in SIZES for batch in (64, BATCH)]
+    works = [(size, batch) for size in SIZES for batch in (FEW, BATCH)]
     rows = []
-    for where, link in {"one machine": None, **NETWORKS}.items():
+    for where, link in {HERE: None, **NETWORKS}.items():
         for n_workers in (1, 2, 4):
             if link is not None and n_workers == 1:
                 continue
@@ -131,54 +142,60 @@ def n_bytes(size):
 def edges(n_workers):
     """Messages, one after the other, that carry an array from the last worker to the root of a binary tree."""
     longest = [0] * n_workers
-    for rank in range(1, n_workers):  # the second child waits until the first has been served
+    for rank in range(1, n_workers):
         longest[rank] = longest[(rank - 1) // 2] + (1 if rank % 2 else 2)
     return max(longest)
 
 
-def fit_model(rows):
-    """t0 and t_row of each size, L and V of each network."""
-    found = {(r["where"], r["workers"], r["size"], r["batch"]): r["seconds"] for r in rows}
-    compute = {}
-    for size in SIZES:
-        few, many = found["one machine", 1, size, 64], found["one machine", 1, size, BATCH]
-        t_row = (many - few) / (BATCH - 64)
-        compute[size] = (few - 64 * t_row, t_row)
-    links = {}
-    for where in dict.fromkeys(r["where"] for r in rows):
-        sizes = np.array([n_bytes(size) for size in SIZES])
-        rounds = np.array([found[where, 2, size, 64] - step(compute[size], 64, 2) for size in SIZES])
-        slope, start = np.polyfit(sizes, rounds, 1, w=1.0 / rounds)
-        links[where] = (start / 2, 2.0 / slope)
-    return compute, links
+class Model:
+    """Seconds of a step, from measurements on one worker and on two of one machine."""
+
+    def __init__(self, rows):
+        found = {(r["where"], r["workers"], r["size"], r["batch"]): r["seconds"] for r in rows}
+        self.compute, rounds = {}, []
+        for size in SIZES:
+            few, many = (found[HERE, 1, size, batch] for batch in (FEW, BATCH))
+            t_row = (many - few) / (BATCH - FEW)
+            self.compute[size] = few - FEW * t_row, t_row
+            rounds.append(found[HERE, 2, size, FEW] - self.computing(size, FEW, 2))
+        sizes = [n_bytes(size) for size in SIZES]
+        slope, start = np.polyfit(sizes, rounds, 1, w=1.0 / np.asarray(rounds))
+        self.latency, self.speed = start / 2.0, 2.0 / slope
+
+    def computing(self, size, batch, processors):
+        t0, t_row = self.compute[size]
+        return t0 + t_row * batch / processors
+
+    def step(self, size, batch, n_workers, latency=0.0, bandwidth=np.inf, processors=None):
+        """Seconds of a step; latency one way and bandwidth of the network between the workers."""
+        seconds = self.computing(size, batch, processors or n_workers)
+        if n_workers == 1:
+            return seconds
+        message = self.latency + latency + n_bytes(size) * (1.0 / self.speed + 1.0 / bandwidth)
+        return seconds + 2.0 * edges(n_workers) * message
 
 
-def step(compute, batch, n_workers, link=None, size=None):
-    """Seconds of a step by the model."""
-    t0, t_row = compute
-    seconds = t0 + t_row * batch / n_workers
-    if link is None or n_workers == 1:
-        return seconds
-    latency, speed = link
-    return seconds + edges(n_workers) * (2 * latency + 2 * n_bytes(size) / speed)
+def beside(rows, processors=2):
+    """Rows with what the model says of them."""
+    model = Model(rows)
+    for r in rows:
+        network = NETWORKS.get(r["where"], (0.0, np.inf))
+        said = model.step(
+            r["size"], r["batch"], r["workers"], *network, processors=min(r["workers"], processors)
+        )
+        yield {**r, "model": said}
 
 
 def show(arguments):
     rows = json.loads((arguments.folder / "scaling.json").read_text())
-    compute, links = fit_model(rows)
-    for size, (t0, t_row) in compute.items():
+    model = Model(rows)
+    for size, (t0, t_row) in model.compute.items():
         print(f"{size}: t0 {1e3 * t0:.2f} ms, t_row {1e6 * t_row:.2f} us, {n_bytes(size) / 1e6:.2f} MB")
-    for where, (latency, speed) in links.items():
-        print(f"{where}: L {1e3 * latency:.2f} ms, V {speed / 1e6:.0f} MB/s")
-    for r in rows:
-        link = links[r["where"]]
-        said = step(compute[r["size"]], r["batch"], r["workers"], link, r["size"])
+    print(f"L0 {1e3 * model.latency:.2f} ms, V {model.speed / 1e6:.0f} MB/s")
+    for r in beside(rows):
         print(
-            r["where"],
-            r["workers"],
-            r["size"],
-            r["batch"],
-            f"{1e3 * r['seconds']:.2f} ms, model {1e3 * said:.2f} ms",
+            f"{r['where']}: {r['workers']} workers, {r['size']}, {r['batch']} rows: {1e3 * r['seconds']:.2f} ms, "
+            f"model {1e3 * r['model']:.2f} ms"
         )
 
 
