@@ -3,6 +3,8 @@
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -388,3 +390,33 @@ def test_nothing_stays_on_the_cluster(client):
     X, y, _ = rows("regressor")
     DaskMLPRegressor((8,), max_iter=2).fit(collection(X), collection(y))
     assert leftovers(client) == []
+
+
+FAULTS = """
+import resource
+import numpy as np
+from skbackprop._dask.memory import kept_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        np.ones(250_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+first = faults()
+with kept_memory():
+    faults()
+    inside = faults()
+print(first, inside, faults())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library of Linux does it")
+def test_memory_is_used_again_in_a_fit_and_given_back_after_it():
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", FAULTS],
+        env={**os.environ, "MALLOC_TRIM_THRESHOLD_": "65536"},  # as a nanny sets it
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    before, inside, after = map(int, run.stdout.split())
+    assert inside < 50 < 5000 < min(before, after)  # 50 arrays of 2 MB have 24,000 pages of 4 kB

@@ -9,6 +9,7 @@ from distributed import get_worker
 
 from skbackprop._dask.comms import Tree
 from skbackprop._dask.leader import run_lead
+from skbackprop._dask.memory import kept_memory
 from skbackprop._dask.post import Mailbox
 from skbackprop._dask.ranks import Rank
 from skbackprop._dask.tables import Layout, Shard
@@ -34,7 +35,7 @@ def run_rank(job: Job, number: int, shards: dict[str, Shard]) -> Any:
     worker = get_worker()
     if worker.address != job.addresses[number]:
         raise RuntimeError(f"Rank {number} belongs on {job.addresses[number]}, but runs on {worker.address}.")
-    with Mailbox(job.fit) as mailbox:
+    with Mailbox(job.fit) as mailbox, kept_memory():
         tree = Tree(number, len(job.addresses), job.token, worker, mailbox.is_wanted)
         try:
             mailbox.tell("here", number, tree.open())
