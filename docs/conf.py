@@ -15,7 +15,8 @@ from _make.components import write_components
 from _make.derivation import draw_derivation
 from _make.pictures import draw_losses, write_diagram
 from _make.pointers import check_pointers
-from _make.results import write_accuracy, write_captions, write_results
+from _make.results import INKS, write_accuracy, write_captions, write_results
+from _make.scaling import draw_scaling, write_scaling
 
 matplotlib.use("Agg")
 project = "skbackprop"
@@ -112,6 +113,8 @@ write_components(made)
 write_results(made)
 write_accuracy(made)
 write_captions(made)
+write_scaling(made)
+draw_scaling(made, INKS)
 draw_losses(made)
 write_diagram(made)
 draw_derivation(made)
