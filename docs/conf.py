@@ -15,8 +15,7 @@ from _make.components import write_components
 from _make.derivation import draw_derivation
 from _make.pictures import draw_losses, write_diagram
 from _make.pointers import check_pointers
-from _make.results import INKS, write_accuracy, write_captions, write_results
-from _make.scaling import draw_scaling, write_scaling
+from _make.results import write_accuracy, write_captions, write_results
 
 matplotlib.use("Agg")
 project = "skbackprop"
@@ -113,8 +112,6 @@ write_components(made)
 write_results(made)
 write_accuracy(made)
 write_captions(made)
-write_scaling(made)
-draw_scaling(made, INKS)
 draw_losses(made)
 write_diagram(made)
 draw_derivation(made)
