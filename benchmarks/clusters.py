@@ -102,7 +102,7 @@ def exchange(rank, addresses, size, n):
 
 def tree(client, repeats):
     print("| float32 numbers | ms a round, median | 90 % |\n|---|---|---|")
-    workers = sorted(client.nthreads())
+    workers, found = sorted(client.nthreads()), []
     for size in (1_000, 10_000, 100_000, 1_000_000):
         times = []
         for k in range(repeats):
@@ -116,6 +116,8 @@ def tree(client, repeats):
         print(
             f"| {size:,} | {1e3 * np.median(times):.2f} | {1e3 * np.quantile(times, 0.9):.2f} |", flush=True
         )
+        found.append([size, float(np.median(times))])
+    return found
 
 
 def scaling(client, repeats):

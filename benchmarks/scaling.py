@@ -9,13 +9,14 @@ A step of B rows on P workers takes
 
 S bytes of weights go down a binary tree and as many of gradients come up; edges(P) are the messages, one after the
 other, from the last worker to the root, where a second child waits for the first. t0 and t_row, of the computation,
-come from runs on one worker; L0 and V, of the programs, from two workers on one machine. All else is predicted. Where
-workers share processors, as on one machine, B/P is B over the number of processors.
+come from runs on one worker; L0 and V, of the programs, from bare rounds of two (clusters.py measures these, too). All
+else is predicted. Workers of one machine share its processors: B/P is B over what two of them do together there.
 """
 
 import argparse
 import itertools
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -36,6 +37,7 @@ NETWORKS = {  # seconds one way, bytes a second out of each host
     "0.1 ms, 1 Gbit/s": (1e-4, 1.25e8),
     "1 ms, 1 Gbit/s": (1e-3, 1.25e8),
 }
+FASTEST = 2e8  # bytes a second that the switch of network.py can carry
 
 
 # ------------------------------------------------------------------------------------ measuring ----
@@ -77,6 +79,18 @@ def measure_local(n_workers, works):
         return [step_seconds(client, SIZES[size], batch) for size, batch in works]
 
 
+def measure_rounds():
+    """Seconds of a bare round of two workers, by the numbers in its array."""
+    import clusters
+    import distributed
+
+    with (
+        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        return clusters.tree(client, 3)
+
+
 def measure_hosts(n_workers, works, latency, bandwidth):
     """The same on hosts of their own, joined by a network with a latency and a bandwidth."""
     dask = [sys.executable, "-P", "-m", "distributed.cli"]
@@ -92,7 +106,8 @@ def measure_hosts(n_workers, works, latency, bandwidth):
             where = ["--host", network.address(host), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
             network.run(host, [*dask[:3], "distributed.cli.dask_worker", scheduler, *where], **quiet)
         ask = [sys.executable, "-P", __file__, "client", scheduler, str(n_workers), json.dumps(works)]
-        client = network.run(0, ask, stdout=subprocess.PIPE, text=True)
+        here = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent)}  # for the module network
+        client = network.run(0, ask, stdout=subprocess.PIPE, text=True, env=here)
         return json.loads(client.communicate(timeout=400)[0].splitlines()[-1])
 
 
@@ -115,7 +130,8 @@ def measure(arguments):
     arguments.folder.mkdir(parents=True, exist_ok=True)
     works = [(size, batch) for size in SIZES for batch in (FEW, BATCH)]
     rows = []
-    for where, link in {HERE: None, **NETWORKS}.items():
+    emulated = {name: link for name, link in NETWORKS.items() if link[1] <= FASTEST}
+    for where, link in {HERE: None, **emulated}.items():
         for n_workers in (1, 2, 4):
             if link is not None and n_workers == 1:
                 continue
@@ -127,7 +143,8 @@ def measure(arguments):
                     {"where": where, "workers": n_workers, "size": size, "batch": batch, "seconds": s}
                 )
                 print(*rows[-1].values(), flush=True)
-    (arguments.folder / "scaling.json").write_text(json.dumps(rows, indent=1) + "\n")
+    found = {"rounds": measure_rounds(), "steps": rows}
+    (arguments.folder / "scaling.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 # ------------------------------------------------------------------------------------ modelling ----
@@ -148,51 +165,55 @@ def edges(n_workers):
 
 
 class Model:
-    """Seconds of a step, from measurements on one worker and on two of one machine."""
+    """Seconds of a step: computing as measured on one worker, messages as measured by bare rounds of two."""
 
-    def __init__(self, rows):
-        found = {(r["where"], r["workers"], r["size"], r["batch"]): r["seconds"] for r in rows}
-        self.compute, rounds = {}, []
+    def __init__(self, found):
+        seconds = {(r["where"], r["workers"], r["size"], r["batch"]): r["seconds"] for r in found["steps"]}
+        self.compute = {}
         for size in SIZES:
-            few, many = (found[HERE, 1, size, batch] for batch in (FEW, BATCH))
+            few, many = (seconds[HERE, 1, size, batch] for batch in (FEW, BATCH))
             t_row = (many - few) / (BATCH - FEW)
             self.compute[size] = few - FEW * t_row, t_row
-            rounds.append(found[HERE, 2, size, FEW] - self.computing(size, FEW, 2))
-        sizes = [n_bytes(size) for size in SIZES]
-        slope, start = np.polyfit(sizes, rounds, 1, w=1.0 / np.asarray(rounds))
+        numbers, rounds = np.transpose(found["rounds"])
+        slope, start = np.polyfit(4.0 * numbers, rounds, 1, w=1.0 / rounds)  # there and back
         self.latency, self.speed = start / 2.0, 2.0 / slope
+        # how much faster than one the workers of this machine compute together: they share its processors
+        rows = [
+            BATCH * t_row / (seconds[HERE, 2, size, BATCH] - t0 - self.messages(size, 2))
+            for size, (t0, t_row) in self.compute.items()
+        ]
+        self.machine = float(np.median(rows))
 
-    def computing(self, size, batch, processors):
-        t0, t_row = self.compute[size]
-        return t0 + t_row * batch / processors
+    def messages(self, size, n_workers, latency=0.0, bandwidth=np.inf):
+        message = self.latency + latency + n_bytes(size) * (1.0 / self.speed + 1.0 / bandwidth)
+        return 2.0 * edges(n_workers) * message
 
     def step(self, size, batch, n_workers, latency=0.0, bandwidth=np.inf, processors=None):
         """Seconds of a step; latency one way and bandwidth of the network between the workers."""
-        seconds = self.computing(size, batch, processors or n_workers)
-        if n_workers == 1:
-            return seconds
-        message = self.latency + latency + n_bytes(size) * (1.0 / self.speed + 1.0 / bandwidth)
-        return seconds + 2.0 * edges(n_workers) * message
+        t0, t_row = self.compute[size]
+        seconds = t0 + t_row * batch / (processors or n_workers)
+        return seconds + self.messages(size, n_workers, latency, bandwidth)
 
 
-def beside(rows, processors=2):
-    """Rows with what the model says of them."""
-    model = Model(rows)
-    for r in rows:
+def beside(found):
+    """Steps with what the model says of them."""
+    model = Model(found)
+    for r in found["steps"]:
         network = NETWORKS.get(r["where"], (0.0, np.inf))
-        said = model.step(
-            r["size"], r["batch"], r["workers"], *network, processors=min(r["workers"], processors)
-        )
+        processors = 1.0 if r["workers"] == 1 else model.machine
+        said = model.step(r["size"], r["batch"], r["workers"], *network, processors=processors)
         yield {**r, "model": said}
 
 
 def show(arguments):
-    rows = json.loads((arguments.folder / "scaling.json").read_text())
-    model = Model(rows)
+    found = json.loads((arguments.folder / "scaling.json").read_text())
+    model = Model(found)
     for size, (t0, t_row) in model.compute.items():
         print(f"{size}: t0 {1e3 * t0:.2f} ms, t_row {1e6 * t_row:.2f} us, {n_bytes(size) / 1e6:.2f} MB")
-    print(f"L0 {1e3 * model.latency:.2f} ms, V {model.speed / 1e6:.0f} MB/s")
-    for r in beside(rows):
+    print(
+        f"L0 {1e3 * model.latency:.2f} ms, V {model.speed / 1e6:.0f} MB/s; this machine {model.machine:.2f} workers"
+    )
+    for r in beside(found):
         print(
             f"{r['where']}: {r['workers']} workers, {r['size']}, {r['batch']} rows: {1e3 * r['seconds']:.2f} ms, "
             f"model {1e3 * r['model']:.2f} ms"

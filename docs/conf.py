@@ -71,6 +71,7 @@ copybutton_prompt_is_regexp = True
 numpydoc_show_class_members = False
 numpydoc_validation_checks = {"GL08", "SS01", "PR01", "PR02", "PR03", "PR04", "PR07", "RT03"}
 toc_object_entries_show_parents = "hide"
+numpydoc_validation_exclude = {r"\.dask\..*\.partial_fit$"}  # which is there to say that it is not
 autodoc_typehints = "none"  # numpydoc's parameters say it in words
 autosummary_generate = True
 autodoc_default_options = {

@@ -22,6 +22,7 @@ TITLES = {
 PEERS = ["scikit-learn", "torch", "XLA", "onnxruntime"]
 
 
+INKS = {"light": "#222832", "dark": "#ced6dd"}  # of the theme
 PICTURE = """\
 .. container:: wide
 
@@ -42,7 +43,7 @@ def write_results(folder):
     for name, title in TITLES.items():
         found = json.loads((RESULTS / name / "compare.json").read_text())
         ratios = draw.speed_ratios(RESULTS, name)
-        for theme, ink in {"light": "#222832", "dark": "#ced6dd"}.items():
+        for theme, ink in INKS.items():
             draw.draw_speed(ratios, folder / f"speed-{name}-{theme}.svg", ink)
         rows = [
             [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 from numbers import Integral
 from typing import Any, ClassVar, Literal, NoReturn, Self
 
@@ -50,7 +51,7 @@ Attributes
 
 See Also
 --------
-{local} : The local estimator, with all parameters and attributes explained.
+skbackprop.{local} : The local estimator, with all parameters and attributes explained.
 
 References
 ----------
@@ -228,7 +229,10 @@ def on_cluster(cls: Any) -> Any:
     vars(__init__)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), *more])
     cls.__init__ = __init__
     if local.__doc__ is not None:  # python -OO has none
-        after = inspect.cleandoc(local.__doc__).partition("Parameters\n----------\n")[2]
+        text = re.sub(
+            r"(?<! ) \[\d\]_|\[\d\]_", "", inspect.cleandoc(local.__doc__)
+        )  # its references stay there
+        after = text.partition("Parameters\n----------\n")[2]
         parameters, _, after = after.partition("\n\nAttributes\n----------\n")
         attributes = after.partition("\n\nSee Also\n")[0]
         summary, _, example = inspect.cleandoc(cls.__doc__).partition("\n\n")
