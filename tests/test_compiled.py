@@ -516,6 +516,7 @@ CTRL_C = """
 import os, signal, sys, threading, time
 import numpy as np
 from skbackprop import MLPRegressor
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in the background do not have
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(200_000, 50)), rng.normal(size=200_000)
 model = MLPRegressor((200,), max_iter=1, learning_rate="cosine", weight_decay=0.0).fit(X[:100], y[:100])
