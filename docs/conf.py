@@ -6,9 +6,11 @@ import sys
 import matplotlib
 from sphinx_gallery.sorting import ExplicitOrder
 
+here = pathlib.Path(__file__).parent
+# "python -m sphinx" looks into the current folder first, where only the sources of the package are
+sys.path[:] = [path for path in sys.path if pathlib.Path(path).resolve() != here.parent.resolve()]
 import skbackprop
 
-here = pathlib.Path(__file__).parent
 sys.path.insert(0, str(here))
 from _make.api import check_api
 from _make.components import write_components

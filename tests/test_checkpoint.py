@@ -303,6 +303,7 @@ def test_killed_at_random_moments_a_fit_goes_on_to_the_same_bits(kind, tmp_path)
     assert read(whole)[2] == read(parts)[2]
 
 
+@pytest.mark.slow
 def test_killed_once_a_fit_goes_on(tmp_path):
     """Once the file is there, which is before the first epoch."""
     process = subprocess.Popen(
