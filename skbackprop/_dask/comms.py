@@ -134,7 +134,7 @@ class Tree:
         except (CommClosedError, OSError, TimeoutError) as error:
             raise RankLost(f"Rank {self.rank} of {self.n_ranks} lost a connection: {error}") from error
 
-    # -------------------------------------------------------------------------- to and fro ----
+    # -------------------------------------------------------------------------- both ways ----
 
     def broadcast(self, facts: Any = None, arrays: Sequence[Any] = ()) -> Message:
         """Send the root's message to all; the others give none, and get it."""
