@@ -48,7 +48,7 @@ cdef extern from "kernels.h" nogil:
         void (*gradient)(Net *, const RowsIn *, Int, Int, const int64_t *, void *, double *) noexcept nogil
         void (*apply)(Net *, const void *, double, Int) noexcept nogil
         Int (*train)(Net *, const RowsIn *, const int64_t *, Int, const double *, Int, Int, double, double, Int,
-                      double, double *) noexcept nogil
+                     double, double *) noexcept nogil
         int (*predict)(Net *, const RowsIn *, void *, int, int) noexcept nogil
         int (*predict_few)(Net *, const RowsIn *, const void *, void *, int, int) noexcept nogil
         void (*set_extra)(Net *, double) noexcept nogil
@@ -231,7 +231,7 @@ cdef class CpuNet:
 
     def train(self, X, Y, weights, order, rates, Int batch_size, double mean_weight, double penalty, Int first_step,
               double seconds, double loss_sum=0, double weight_sum=0):
-        """Steps through `order`, for about so many seconds; sums of w * loss and of w, which go on, and the steps done."""
+        """Steps through `order`, for about so many seconds; the sums of w * loss and of w go on. These and the steps done."""
         cdef RowsIn rows = self.rows(X, Y, weights)
         cdef const int64_t *c_order = <const int64_t *>address(order)
         cdef const double *c_rates = <const double *>address(rates)
