@@ -231,7 +231,7 @@ cdef class CpuNet:
 
     def train(self, X, Y, weights, order, rates, Int batch_size, double mean_weight, double penalty, Int first_step,
               double seconds, double loss_sum=0, double weight_sum=0):
-        """Steps through `order` for about so many seconds: the sums of w * loss and of w, gone on with, and how many."""
+        """Steps through `order` for about so many seconds: the sums of w * loss and of w go on; and how many steps."""
         cdef RowsIn rows = self.rows(X, Y, weights)
         cdef const int64_t *c_order = <const int64_t *>address(order)
         cdef const double *c_rates = <const double *>address(rates)
