@@ -14,6 +14,7 @@ else is predicted. Workers of one machine share its processors: B/P is B over wh
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -69,42 +70,45 @@ def step_seconds(client, hidden, batch, repeats=2):
     return statistics.median((fit(epochs) - fit(1)) / (STEPS * (epochs - 1)) for _ in range(repeats))
 
 
-def measure_local(n_workers, works):
+@contextlib.contextmanager
+def local_client(n_workers):
+    """Client of so many processes, with a thread each, on this machine."""
     import distributed
 
     with (
         distributed.LocalCluster(n_workers, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
+        yield client
+
+
+def measure_local(n_workers, works):
+    with local_client(n_workers) as client:
         return [step_seconds(client, SIZES[size], batch) for size, batch in works]
 
 
 def measure_rounds():
     """Seconds of a bare round of two workers, by the numbers in its array."""
     import clusters
-    import distributed
 
-    with (
-        distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=":0") as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with local_client(2) as client:
         return clusters.tree(client, 3)
 
 
 def measure_hosts(n_workers, works, latency, bandwidth):
     """The same on hosts of their own, joined by a network with a latency and a bandwidth."""
-    dask = [sys.executable, "-P", "-m", "distributed.cli"]
+    module = [sys.executable, "-P", "-m"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with Network(n_workers + 1, latency, bandwidth) as network:
         scheduler = f"tcp://{network.address(0)}:8786"
         network.run(
             0,
-            [*dask[:3], "distributed.cli.dask_scheduler", "--host", network.address(0), "--no-dashboard"],
+            [*module, "distributed.cli.dask_scheduler", "--host", network.address(0), "--no-dashboard"],
             **quiet,
         )
         for host in range(1, n_workers + 1):
             where = ["--host", network.address(host), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-            network.run(host, [*dask[:3], "distributed.cli.dask_worker", scheduler, *where], **quiet)
+            network.run(host, [*module, "distributed.cli.dask_worker", scheduler, *where], **quiet)
         ask = [sys.executable, "-P", __file__, "client", scheduler, str(n_workers), json.dumps(works)]
         here = {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent)}  # for the module network
         client = network.run(0, ask, stdout=subprocess.PIPE, text=True, env=here)

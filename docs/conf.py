@@ -35,9 +35,8 @@ extensions = [
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_make", "_templates", "gallery/*/GALLERY_HEADER.rst"]
-nitpicky = (
-    True  # a reference that leads nowhere fails the build; other packages' names are for their own pages
-)
+nitpicky = True  # a reference that leads nowhere fails the build
+# other packages' names are for their own pages
 nitpick_ignore_regex = [("py:.*", r"(sklearn|threadpoolctl|numpy|scipy|pandas|torch)\b.*")]
 html_title = project
 html_theme = "pydata_sphinx_theme"

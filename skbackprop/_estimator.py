@@ -353,10 +353,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Persistent, DocLinkMixin, BaseE
     def _read_validation(
         self, X_val: Any, y_val: Any, weights: Any, training: Sample | Sampled
     ) -> Sample | Sampled | None:
-        if X_val is None and y_val is None and weights is None:
+        holds_targets = isinstance(X_val, Shards)
+        if not validation.has_validation_set(X_val, y_val, weights, holds_targets=holds_targets):
             return None
-        if X_val is None or (y_val is None and not isinstance(X_val, Shards)):
-            raise ValueError("A validation set needs both X_val and y_val.")
         with validation.in_validation_set():
             held_out = self._read(X_val, y_val, weights, "sample_weight_val", reset=False)
         if held_out.place != training.place:

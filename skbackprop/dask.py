@@ -67,10 +67,7 @@ class DaskMLPSoftmaxClassifier(DaskMLP, MLPSoftmaxClassifier):
             Predictions, and behind them what else was asked for. Of a DataFrame their number is not known before they
             are computed.
         """
-        options = {"return_members": return_members}
-        return lazily(
-            self._fitted(), "predict", X, **{name: True for name, wanted in options.items() if wanted}
-        )
+        return lazily(self._fitted(), "predict", X, return_members=return_members)
 
     def predict_proba(self, X: Data, return_members: bool = False) -> Any:
         """Probability of each class, in the order of `classes_`; of a collection of Dask lazily.
@@ -87,8 +84,7 @@ class DaskMLPSoftmaxClassifier(DaskMLP, MLPSoftmaxClassifier):
         p : Dask array, or ndarray, of shape (n_samples, n_classes)
             As the local estimator's.
         """
-        options = {"return_members": True} if return_members else {}
-        return lazily(self._fitted(), "predict_proba", X, **options)
+        return lazily(self._fitted(), "predict_proba", X, return_members=return_members)
 
     def predict_log_proba(self, X: Data) -> Any:
         """Logarithm of `predict_proba`; of a collection of Dask lazily.
@@ -163,7 +159,4 @@ class DaskMLPRegressor(DaskMLP, MLPRegressor):
             Predictions, and behind them what else was asked for. Of a DataFrame their number is not known before they
             are computed.
         """
-        options = {"return_std": return_std, "return_members": return_members}
-        return lazily(
-            self._fitted(), "predict", X, **{name: True for name, wanted in options.items() if wanted}
-        )
+        return lazily(self._fitted(), "predict", X, return_std=return_std, return_members=return_members)

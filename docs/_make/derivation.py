@@ -7,6 +7,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Circle
 
+from .files import INKS
+
 RADIUS = 0.3
 
 
@@ -19,8 +21,8 @@ class Colours(NamedTuple):
 
 
 THEMES = {
-    "light": Colours("#222832", "#1f6f8b", "#c8641b"),
-    "dark": Colours("#ced6dd", "#6fc3df", "#f3a35c"),
+    "light": Colours(INKS["light"], "#1f6f8b", "#c8641b"),
+    "dark": Colours(INKS["dark"], "#6fc3df", "#f3a35c"),
 }
 
 
@@ -216,7 +218,7 @@ def draw_softmax(path, colours):
             number(value, ".2f"),
             ha="center",
             va="center",
-            color="white" if value > 0.12 else "#222832",
+            color="white" if value > 0.12 else INKS["light"],
         )
     right.set_xticks(range(4), [rf"$v_{i}$" for i in range(1, 5)])
     right.set_yticks(range(4), [f"$a_{j} = {p:.2f}$" for j, p in enumerate(a, start=1)])

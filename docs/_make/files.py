@@ -1,5 +1,7 @@
 """Pieces of reStructuredText, and files that change only when their content does."""
 
+INKS = {"light": "#222832", "dark": "#ced6dd"}  # of what is written, in the themes
+
 
 def table(title, columns, rows, above=""):
     """A section with a table, and what stands above it."""

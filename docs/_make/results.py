@@ -7,7 +7,7 @@ import sys
 import pandas as pd
 from scipy.stats import gmean
 
-from .files import table, write
+from .files import INKS, table, write
 
 RESULTS = pathlib.Path(__file__).parents[2] / "benchmarks" / "results"
 sys.path.insert(0, str(RESULTS.parent))
@@ -22,7 +22,6 @@ TITLES = {
 PEERS = ["scikit-learn", "torch", "XLA", "onnxruntime"]
 
 
-INKS = {"light": "#222832", "dark": "#ced6dd"}  # of the theme
 PICTURE = """\
 .. container:: wide
 

@@ -14,7 +14,11 @@ from skbackprop._dask.placement import is_collection
 
 
 def lazily(model: Any, method: str, X: Any, **options: Any) -> Any:
-    """What the local model's method gives, for a collection: arrays of Dask, cut as X is."""
+    """What the local model's method gives, for a collection: arrays of Dask, cut as X is.
+
+    options: of the method, those that are asked for True.
+    """
+    options = {name: True for name, wanted in options.items() if wanted}
     if not is_collection(X):
         return getattr(model, method)(X, **options)
     examples = _as_tuple(_ask(model, method, _example(model, X), options))

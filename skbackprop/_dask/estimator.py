@@ -19,7 +19,7 @@ from skbackprop._dask.fitting import Request, Supervisor
 from skbackprop._dask.placement import parts_of
 from skbackprop._estimator import BaseMLP, Sample
 from skbackprop._fit.callbacks import Epochs, callbacks_of, with_callbacks, without_callbacks
-from skbackprop._fit.validation import Interval, StrOptions, fit_context
+from skbackprop._fit.validation import Interval, StrOptions, fit_context, has_validation_set
 from skbackprop._types import Data
 
 CLUSTER_PARAMETERS = ("client", "sync_every", "on_worker_lost")
@@ -63,7 +63,7 @@ Examples
 """
 
 
-def has_no_stream(estimator: Any) -> bool:
+def has_no_stream(estimator: Any) -> NoReturn:
     """Tell that there is no partial_fit."""
     raise AttributeError(
         f"{type(estimator).__name__} has no partial_fit: rows of a cluster are there all at once. to_local() has it."
@@ -114,9 +114,7 @@ class DaskMLP(BaseMLP):
             stays as it was.
         """
         tables = {"train": parts_of(X, y, sample_weight), "validation": []}
-        if X_val is not None or y_val is not None or sample_weight_val is not None:
-            if X_val is None or y_val is None:
-                raise ValueError("A validation set needs both X_val and y_val.")
+        if has_validation_set(X_val, y_val, sample_weight_val):
             tables["validation"] = parts_of(X_val, y_val, sample_weight_val, "X_val")
         local = self._with_state()
         local.random_state = _own_numbers(self.random_state)
@@ -144,7 +142,7 @@ class DaskMLP(BaseMLP):
     @available_if(has_no_stream)
     def partial_fit(self, *data: Data, **more: Data) -> NoReturn:
         """Not for clusters."""
-        raise NotImplementedError
+        has_no_stream(self)
 
     def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
         """Score as the local estimator does: predictions are made where X is; these and y come to this process.

@@ -310,6 +310,15 @@ def one_column(y: Any) -> Any:
     return column_or_1d(y, warn=True) if is_column else y
 
 
+def has_validation_set(X_val: Any, y_val: Any, weights: Any, *, holds_targets: bool = False) -> bool:
+    """Tell whether there is one; raise if there is a part of one. holds_targets: X_val has its own."""
+    if X_val is None and y_val is None and weights is None:
+        return False
+    if X_val is None or (y_val is None and not holds_targets):
+        raise ValueError("A validation set needs both X_val and y_val.")
+    return True
+
+
 @contextmanager
 def in_validation_set() -> Iterator[None]:
     """Say of errors that they are about the validation set."""
