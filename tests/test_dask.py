@@ -20,6 +20,7 @@ distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 
+from skbackprop._dask import placement  # noqa: E402
 from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier  # noqa: E402
 
 TOLERANCE = 1e-6  # asked for; sums in another order differ by 1e-15, and ten epochs enlarge that
@@ -371,6 +372,36 @@ def test_two_fits_at_once(client):
     for thread in threads:
         thread.join(20)
     assert [model.n_iter_ for model in models] == [20] * 3
+
+
+def test_partitions_are_moved_until_workers_are_even():
+    workers = ["a", "b", "c"]
+    assert placement._evened(["a", "a"], [5, 5], workers) == ["b", "a"]
+    assert placement._evened(["a", "b", "c"], [50, 52, 49], workers) == ["a", "b", "c"]  # even enough
+    moved = placement._evened(["a"] * 10 + ["b"], [10] * 10 + [0], workers)
+    assert sorted(moved[:10].count(worker) for worker in workers) == [3, 3, 4]
+    assert placement._evened(["a", "a", "b"], [100, 1, 1], ["a", "b"]) == ["a", "b", "b"]
+    assert placement._evened(["gone", "b"], [4, 4], ["b", "c"]) == [
+        "c",
+        "b",
+    ]  # moved from where it must not stay
+    assert placement._evened([], [], workers) == []
+
+
+def test_few_partitions_of_one_array_go_to_all_workers_unless_persisted(client):
+    X, y, _ = rows("regressor")
+    cuts = (SIZE // 2, SIZE - SIZE // 2)
+
+    def placed(X, y):
+        parts = {"train": placement.parts_of(X, y, None), "validation": placement.Partitions()}
+        return placement.place(client, parts)
+
+    lazy = placed(collection(X, cuts), collection(y, cuts))
+    assert sorted(lazy.addresses) == sorted(client.nthreads())
+    assert [layout.n for layout in lazy.layouts["train"]] == list(cuts)
+    (home,) = list(client.nthreads())[1:]
+    kept = client.persist([collection(X + 1, cuts), collection(y + 1, cuts)], workers=[home])  # other keys
+    assert placed(*kept).addresses == [home]
 
 
 def leftovers(client):

@@ -25,7 +25,12 @@ from skbackprop.dask import DaskMLPRegressor, WorkerLostError  # noqa: E402
 
 QUICKLY = 5.0  # seconds in which a lost worker must be noticed
 TOLERANCE = 1e-6  # as in test_dask.py
-ENDLESS = {"max_iter": 3000, "learning_rate": "constant", "n_iter_no_change": np.inf, "random_state": 0}  # a minute
+ENDLESS = {
+    "max_iter": 3000,
+    "learning_rate": "constant",
+    "n_iter_no_change": np.inf,
+    "random_state": 0,
+}  # a minute
 PROCESSES = {"processes": True, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
 
 pytestmark = [

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._dask.answers import score
 from skbackprop._dask.fitting import Request, Supervisor
-from skbackprop._dask.placement import parts_of
+from skbackprop._dask.placement import Partitions, parts_of
 from skbackprop._estimator import BaseMLP, Sample
 from skbackprop._fit.callbacks import Epochs, callbacks_of, with_callbacks, without_callbacks
 from skbackprop._fit.validation import Interval, StrOptions, fit_context, has_validation_set
@@ -113,7 +113,7 @@ class DaskMLP(BaseMLP):
             If the loss or the weights cease to be finite. As with any other error, an earlier fit of this estimator
             stays as it was.
         """
-        tables = {"train": parts_of(X, y, sample_weight), "validation": []}
+        tables = {"train": parts_of(X, y, sample_weight), "validation": Partitions()}
         if has_validation_set(X_val, y_val, sample_weight_val):
             tables["validation"] = parts_of(X_val, y_val, sample_weight_val, "X_val")
         local = self._with_state()

@@ -16,7 +16,7 @@ from distributed.comm import CommClosedError
 
 from skbackprop._dask.comms import RankLost
 from skbackprop._dask.job import Job, run_rank
-from skbackprop._dask.placement import Placement, locked, place
+from skbackprop._dask.placement import Partitions, Placement, locked, place
 from skbackprop._dask.post import Abandoned, Inbox, deliver, is_connected
 from skbackprop._fit.warn import say, warn
 
@@ -34,7 +34,7 @@ class Request:
     """What is to be fitted."""
 
     estimator: Any  # the local one, without callbacks
-    tables: dict[str, list[Any]]  # partitions
+    tables: dict[str, Partitions]
     sync_every: int
     retries: bool
     epochs: Callable[[int], Any] | None  # number of epochs -> who tells the callbacks

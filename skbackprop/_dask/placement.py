@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import dask
@@ -12,9 +12,20 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 from distributed import Client, Future, Lock
+from distributed.client import futures_of
 
 from skbackprop._dask.post import is_connected
 from skbackprop._dask.tables import Layout, Shard, join
+
+UNEVEN = 1.1  # rows of the fullest worker to those of the mean, from which on partitions are moved
+
+
+@dataclass
+class Partitions:
+    """A table's partitions: X, y and weights, still to be computed, and what of X was persisted."""
+
+    parts: list[Any] = field(default_factory=list)
+    persisted: list[Future] = field(default_factory=list)
 
 
 @dataclass
@@ -31,8 +42,8 @@ def is_collection(X: Any) -> bool:
     return isinstance(X, (da.Array, dd.DataFrame, dd.Series))
 
 
-def parts_of(X: Any, y: Any, weights: Any, name: str = "X") -> list[Any]:
-    """Partitions of X, each with the rows of y and of the weights that belong to it, still to be computed."""
+def parts_of(X: Any, y: Any, weights: Any, name: str = "X") -> Partitions:
+    """Join each partition of X with the rows of y and of the weights that belong to it."""
     if not is_collection(X):
         raise TypeError(
             f"{name} must be an array or a DataFrame of Dask, got {type(X).__name__}. Fit data of this process with "
@@ -54,7 +65,7 @@ def parts_of(X: Any, y: Any, weights: Any, name: str = "X") -> list[Any]:
                 "alike. Repartition or rechunk one of them."
             )
     make = dask.delayed(_part, pure=False)
-    return [make(*pieces) for pieces in zip(*columns, strict=True)]
+    return Partitions([make(*pieces) for pieces in zip(*columns, strict=True)], futures_of(X))
 
 
 def _like(y: Any, X: Any, name: str) -> Any:
@@ -103,19 +114,53 @@ def _shards(tables: dict[str, Any]) -> dict[str, Shard]:
     return {name: _shard(*table) for name, table in tables.items()}
 
 
-def place(client: Client, tables: dict[str, list[Any]]) -> Placement:
-    """Compute the partitions where Dask likes, and join those of each worker there."""
-    futures = {name: client.compute(parts) for name, parts in tables.items()}
+def _owners(client: Client, futures: list[Future], lengths: list[int], persisted: list[Future]) -> list[str]:
+    """Choose a worker for each partition: among those that hold what the user persisted, or else among all.
+
+    Of few partitions that it cuts out of one array, Dask would leave all on the worker which has that array.
+    """
+    holders = client.who_has(futures)
+    homes = set[str]().union(*client.who_has(persisted).values()) if persisted else set()
+    return _evened([min(holders[future.key]) for future in futures], lengths, homes or {*client.nthreads()})
+
+
+def _evened(addresses: list[str], lengths: list[int], workers: Iterable[str]) -> list[str]:
+    """Move a few partitions, so that all workers have about as many rows: a step waits for the one with the most."""
+    addresses, held = list(addresses), {worker: list[int]() for worker in sorted(workers)}
+    rows = dict.fromkeys(held, 0)
+
+    def give(k: int, worker: str) -> None:
+        held[worker].append(k)
+        rows[worker] += lengths[k]
+        addresses[k] = worker
+
+    for k, address in enumerate(addresses):
+        give(k, address if address in held else min(rows, key=rows.__getitem__))
+    most = UNEVEN * sum(lengths) / len(held)
+    while True:
+        full, free = max(rows, key=rows.__getitem__), min(rows, key=rows.__getitem__)
+        gap = rows[full] - rows[free]
+        fitting = [k for k in held[full] if 0 < lengths[k] < gap]
+        if rows[full] <= most or not fitting:
+            return addresses
+        k = min(fitting, key=lambda k: abs(lengths[k] - gap / 2))  # which leaves the two most alike
+        held[full].remove(k)
+        rows[full] -= lengths[k]
+        give(k, free)
+
+
+def place(client: Client, tables: dict[str, Partitions]) -> Placement:
+    """Compute the partitions, and join those of each worker there."""
+    futures = {name: client.compute(table.parts) for name, table in tables.items()}
     every = [future for column in futures.values() for future in column]
-    lengths = iter(client.gather(client.map(_length, every, pure=False)))
-    holders = client.who_has(every)
+    lengths = {
+        name: client.gather(client.map(_length, column, pure=False)) for name, column in futures.items()
+    }
     pieces: dict[str, dict[str, tuple[list[Any], list[Any]]]] = {}
     for name, column in futures.items():
-        start = 0
-        for future in column:
-            n = next(lengths)
+        owners, start = _owners(client, column, lengths[name], tables[name].persisted), 0
+        for future, n, address in zip(column, lengths[name], owners, strict=True):
             if n:
-                address = min(holders[future.key])
                 parts, bounds = pieces.setdefault(address, {t: ([], []) for t in tables})[name]
                 parts.append(future)
                 bounds.append((start, start + n))
