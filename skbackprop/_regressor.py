@@ -9,8 +9,9 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from skbackprop._documentation import document
-from skbackprop._estimator import BaseMLP, Sample, with_minibatches
+from skbackprop._estimator import BaseMLP, with_minibatches
 from skbackprop._fit.batches import Rows
+from skbackprop._fit.samples import Sample
 from skbackprop._fit.streaming import Encode, Part
 from skbackprop._fit.summaries import NumberSummary, Summary
 from skbackprop._fit.targets import Scaler

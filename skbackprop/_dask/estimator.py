@@ -17,8 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 from skbackprop._dask.answers import score
 from skbackprop._dask.fitting import Request, Supervisor
 from skbackprop._dask.placement import Partitions, parts_of
-from skbackprop._estimator import BaseMLP, Sample
+from skbackprop._estimator import BaseMLP
 from skbackprop._fit.callbacks import Epochs, callbacks_of, with_callbacks, without_callbacks
+from skbackprop._fit.samples import Sample
 from skbackprop._fit.validation import Interval, StrOptions, fit_context, has_validation_set
 from skbackprop._types import Data
 

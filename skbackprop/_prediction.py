@@ -1,0 +1,156 @@
+"""What a fitted estimator is: arrays that a user sees and may change, the vector behind them, and its outputs."""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skbackprop._engines import choose_engine
+from skbackprop._fit import validation
+from skbackprop._fit.callbacks import without_callbacks
+from skbackprop._fit.places import FLOAT64, HOST, map_arrays
+from skbackprop._nn.network import Network, Parameters
+from skbackprop._nn.optimizers import Optimizer
+from skbackprop._out_of_core import nameless, predict_blocks
+from skbackprop.data import Shards
+from skbackprop.persistence import Persistent
+
+
+class Serving:
+    """What prediction keeps between calls: the parameters behind coefs_ and intercepts_, and idle engines."""
+
+    def __init__(self, parameters: Parameters | None = None):
+        self.parameters = parameters
+        self._idle: list[tuple[tuple, Any]] = []
+
+    def borrow(self, wanted: tuple) -> Any:
+        """Lend an engine for network, name, namespace, n_threads: to one at a time, as threads may predict at once."""
+        made, engine = self._idle.pop() if self._idle else ((), None)
+        if made == wanted:
+            return engine
+        network, name, xp, n_threads = wanted
+        return choose_engine(network, Optimizer(), name, xp, n_threads)
+
+    def give_back(self, wanted: tuple, engine: Any) -> None:
+        """After an error it is not, and another one is made."""
+        self._idle.append((wanted, engine))
+
+
+def _are_same(some: list[Any], others: list[Any]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
+
+
+def _learned(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The public attributes that fit set."""
+    return {name: value for name, value in attributes.items() if name.endswith("_") and name[0] != "_"}
+
+
+class Predicting(Persistent):
+    """Parameters and prediction of both estimators."""
+
+    engine: str
+    n_threads: int | None
+    _network: Network
+    _progress: Any
+
+    def _take_parameters(self, theta: Any) -> None:
+        P = Parameters(validation.home_of(theta).xp, self._network, theta)
+        self.coefs_, self.intercepts_ = P.W[1:], P.b[1:]
+        self.__dict__.pop("member_factors_", None)
+        self.__dict__.pop("input_scale_", None)
+        if self._network.n_members > 1:
+            self.member_factors_ = list(zip(P.r[1:], P.s[1:], strict=True))
+        if self._network.input_scale:
+            self.input_scale_ = P.c
+        self._serving = Serving(P)
+
+    def _arrays(self) -> list[Any]:
+        """The fitted parameters, which are the truth also after the user changed them, as in the flat vector."""
+        layers = zip(self.intercepts_, self.coefs_, strict=False)
+        arrays = [array for pair in layers for array in pair]
+        arrays += [factor for pair in getattr(self, "member_factors_", []) for factor in pair]
+        return [*arrays, self.input_scale_] if hasattr(self, "input_scale_") else arrays
+
+    def _theta(self) -> Any:
+        """The flat vector of the fitted parameters."""
+        P, arrays = self._serving.parameters, self._arrays()
+        if P is not None and _are_same(arrays, P.arrays):
+            return P.theta  # they are its views
+        shapes, expected = [np.shape(array) for array in arrays], list(self._network.shapes)
+        if shapes != expected or len(self.coefs_) != len(self.intercepts_):
+            n = 2 * self._network.n_layers
+            raise ValueError(
+                f"coefs_ and intercepts_ must have the shapes {expected[1:n:2]} and {expected[0:n:2]}, got "
+                f"{[np.shape(W) for W in self.coefs_]} and {[np.shape(b) for b in self.intercepts_]}"
+                + (f"; the factors {expected[n:]}, got {shapes[n:]}." if expected[n:] else ".")
+            )
+        xp = validation.home_of(*arrays).xp
+        return xp.concat([xp.reshape(xp.asarray(array), (-1,)) for array in arrays])
+
+    def _output(self, X: Any, link: bool, members: bool = False, method: str = "predict") -> Any:
+        """Output of the network for the user's X: the prediction, or v[H] without its link.
+
+        The mean of the members' predictions, or with `members` each one's, (n_members, n_samples, n_outputs).
+        Computed in the wider of the dtypes of X and of the weights, as NumPy would.
+        """
+        if "coefs_" not in self.__dict__:
+            check_is_fitted(self)
+        if isinstance(X, Shards):
+            model = nameless(self, X, method)
+            return predict_blocks(X, lambda block: model._output(block, link, members, method), int(members))
+        theta, place = self._theta(), validation.place_of(X)
+        validation.check_same_place(self, place, method)
+        wide = place.dtype_of(theta) == FLOAT64
+
+        def predict(X, checked):
+            dtype = FLOAT64 if wide else place.dtype_of(X)
+            wanted = self._network, self.engine, place.xp, self.n_threads
+            engine = self._serving.borrow(wanted)
+            engine.load(place.cast(theta, dtype))
+            with np.errstate(over="ignore"):
+                output = engine.predict(place.cast(X, dtype), link=link, checked=checked, members=members)
+            self._serving.give_back(wanted, engine)
+            return output
+
+        output = predict(X, checked=False) if validation.is_plain(self, X) else None
+        if (
+            output is None
+        ):  # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
+            dtypes = place.floats("float64" if wide else "auto")
+            output = predict(validation.check_rows(self, X, reset=False, dtypes=dtypes), checked=True)
+        return output
+
+    def __getstate__(self):
+        """Leave out what the copy makes anew, in memory of its own.
+
+        A model's callbacks have done their work and stay behind; before `fit` they go along, for the worker processes
+        of a search have to report.
+        """
+        state = {name: value for name, value in super().__getstate__().items() if name != "_serving"}
+        if "coefs_" not in state:
+            return state
+        state = without_callbacks(state)
+        home = validation.home_of(self.coefs_[0])
+        return state if home is HOST else state | map_arrays(home.compact, _learned(state))
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._serving = Serving()
+        if "coefs_" in state:
+            with suppress(ValueError):  # of other shapes, set by the user: prediction will say so
+                self._take_parameters(self._theta())
+
+    def __sklearn_array_api_convert__(self, converter: Callable[..., Any]) -> Self:
+        """Copy whose arrays were converted, for `sklearn.utils._array_api.move_estimator_to`."""
+        moved = copy.copy(self)
+        if "coefs_" in moved.__dict__:
+            moved.__dict__ |= map_arrays(converter, _learned(moved.__dict__))
+            moved._take_parameters(moved._theta())
+            moved._progress = self._progress.converted(converter)
+        return moved
