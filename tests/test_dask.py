@@ -20,7 +20,7 @@ distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 
-from skbackprop._dask import placement  # noqa: E402
+from skbackprop._dask import fitting, placement  # noqa: E402
 from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier  # noqa: E402
 
 TOLERANCE = 1e-6  # asked for; sums in another order differ by 1e-15, and ten epochs enlarge that
@@ -388,20 +388,27 @@ def test_partitions_are_moved_until_workers_are_even():
     assert placement._evened([], [], workers) == []
 
 
-def test_few_partitions_of_one_array_go_to_all_workers_unless_persisted(client):
+def test_few_partitions_of_one_array_go_to_all_workers(client):
     X, y, _ = rows("regressor")
     cuts = (SIZE // 2, SIZE - SIZE // 2)
+    addresses = sorted(client.nthreads())
+    parts = {"train": placement.parts_of(collection(X, cuts), collection(y, cuts), None), "validation": []}
+    placed = placement.place(client, parts)
+    assert sorted(placed.addresses) == addresses
+    assert [layout.n for layout in placed.layouts["train"]] == list(cuts)
+    assert placement.place(client, parts, addresses[1:]).addresses == addresses[1:]
 
-    def placed(X, y):
-        parts = {"train": placement.parts_of(X, y, None), "validation": placement.Partitions()}
-        return placement.place(client, parts)
 
-    lazy = placed(collection(X, cuts), collection(y, cuts))
-    assert sorted(lazy.addresses) == sorted(client.nthreads())
-    assert [layout.n for layout in lazy.layouts["train"]] == list(cuts)
-    (home,) = list(client.nthreads())[1:]
-    kept = client.persist([collection(X + 1, cuts), collection(y + 1, cuts)], workers=[home])  # other keys
-    assert placed(*kept).addresses == [home]
+def test_workers_of_ones_choice(client, monkeypatch):
+    X, y, _ = rows("regressor")
+    placed, address = [], sorted(client.nthreads())[1]
+    monkeypatch.setattr(fitting, "place", lambda *args: placed.append(placement.place(*args)) or placed[-1])
+    model = DaskMLPRegressor((8,), max_iter=3, workers=[address])
+    model.fit(collection(X), collection(y))
+    assert [where.addresses for where in placed] == [[address]]
+    for wrong in (["tcp://nowhere:1"], []):
+        with pytest.raises(ValueError, match="addresses of workers of the cluster, some of"):
+            clone(model).set_params(workers=wrong).fit(collection(X), collection(y))
 
 
 def leftovers(client):

@@ -16,26 +16,30 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._dask.answers import score
 from skbackprop._dask.fitting import Request, Supervisor
-from skbackprop._dask.placement import Partitions, parts_of
+from skbackprop._dask.placement import parts_of, present
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.callbacks import Epochs, callbacks_of, with_callbacks, without_callbacks
 from skbackprop._fit.samples import Sample
 from skbackprop._fit.validation import Interval, StrOptions, fit_context, has_validation_set
 from skbackprop._types import Data
 
-CLUSTER_PARAMETERS = ("client", "sync_every", "on_worker_lost")
+CLUSTER_PARAMETERS = ("client", "workers", "sync_every", "on_worker_lost")
 DOC = """{summary}
 
 All parameters are those of :class:`~skbackprop.{local}`, which :meth:`to_local` gives; the same ``random_state`` gives
-the same model, to rounding, however the rows are cut and wherever they lie. Partitions are computed where Dask likes;
-each worker that then holds rows joins them and does its part of every minibatch in one long task. Targets and weights
-of all rows, unlike X, also come to one of these workers. ``n_threads=None`` takes as many threads as a worker has.
+the same model, to rounding, however the rows are cut and wherever they lie. Partitions are computed and spread
+evenly; each worker joins those that it then holds, and does its part of every minibatch in one long task. Targets and
+weights of all rows, unlike X, also come to one of these workers. ``n_threads=None`` takes as many threads as a worker
+has.
 
 Parameters
 ----------
 {parameters}
 client : distributed.Client, default=None
     Of the cluster to fit on; None takes the current one. It is not pickled.
+workers : list of str, default=None
+    Addresses of the workers to train on, such as the keys of ``client.nthreads()``; None means all. Rows are spread
+    evenly over them: a few partitions move, also of persisted collections.
 sync_every : int, default=1
     1: every step is that of the whole minibatch. k > 1: workers make k steps of their own, each with its rows of the
     minibatches, and then take the mean of their weights, by the rows they saw (local SGD [1]_). That is a k-th of the
@@ -114,7 +118,7 @@ class DaskMLP(BaseMLP):
             If the loss or the weights cease to be finite. As with any other error, an earlier fit of this estimator
             stays as it was.
         """
-        tables = {"train": parts_of(X, y, sample_weight), "validation": Partitions()}
+        tables = {"train": parts_of(X, y, sample_weight), "validation": []}
         if has_validation_set(X_val, y_val, sample_weight_val):
             tables["validation"] = parts_of(X_val, y_val, sample_weight_val, "X_val")
         local = self._with_state()
@@ -123,9 +127,9 @@ class DaskMLP(BaseMLP):
         if getattr(self, "_skl_callbacks", None):
             sample = Sample(X, y, sample_weight)
             epochs = lambda n: Epochs(self, "fit", n, sample)  # noqa: E731
-        supervisor = Supervisor(
-            self._client(), Request(local, tables, self.sync_every, self.on_worker_lost == "retry", epochs)
-        )
+        client, retries = self._client(), self.on_worker_lost == "retry"
+        workers = self._workers(client)
+        supervisor = Supervisor(client, Request(local, tables, workers, self.sync_every, retries, epochs))
         result = supervisor.run()
         model = result["model"]
         if isinstance(self.random_state, np.random.RandomState):  # it was drawn from
@@ -191,6 +195,17 @@ class DaskMLP(BaseMLP):
             raise ValueError("fit waits, so it needs an ordinary client: Client(..., asynchronous=False).")
         return client
 
+    def _workers(self, client: Any) -> list[str] | None:
+        if self.workers is None:
+            return None
+        unknown = set(self.workers).difference(present(client, None))
+        if unknown or not len(self.workers):
+            raise ValueError(
+                f"workers must be addresses of workers of the cluster, some of {present(client, None)}; "
+                f"got {list(self.workers)}."
+            )
+        return list(self.workers)
+
     def __getstate__(self) -> Any:
         return super().__getstate__() | {"client": None}
 
@@ -215,6 +230,7 @@ def on_cluster(cls: Any) -> Any:
     kind = inspect.Parameter.KEYWORD_ONLY
     more = [
         inspect.Parameter("client", kind, default=None, annotation=Any),
+        inspect.Parameter("workers", kind, default=None, annotation=list[str] | None),
         inspect.Parameter("sync_every", kind, default=1, annotation=int),
         inspect.Parameter("on_worker_lost", kind, default="raise", annotation=Literal["raise", "retry"]),
     ]
@@ -247,6 +263,7 @@ def on_cluster(cls: Any) -> Any:
 
 CLUSTER_CONSTRAINTS: dict[str, Any] = {
     "client": "no_validation",
+    "workers": ["array-like", None],
     "sync_every": [Interval(Integral, 1, None, closed="left")],
     "on_worker_lost": [StrOptions({"raise", "retry"})],
 }

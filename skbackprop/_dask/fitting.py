@@ -16,7 +16,7 @@ from distributed.comm import CommClosedError
 
 from skbackprop._dask.comms import RankLost
 from skbackprop._dask.job import Job, run_rank
-from skbackprop._dask.placement import Partitions, Placement, locked, place
+from skbackprop._dask.placement import Placement, locked, place, present
 from skbackprop._dask.post import Abandoned, Inbox, deliver, is_connected
 from skbackprop._fit.warn import say, warn
 
@@ -34,7 +34,8 @@ class Request:
     """What is to be fitted."""
 
     estimator: Any  # the local one, without callbacks
-    tables: dict[str, Partitions]
+    tables: dict[str, list[Any]]  # partitions
+    workers: list[str] | None  # those that may have rows
     sync_every: int
     retries: bool
     epochs: Callable[[int], Any] | None  # number of epochs -> who tells the callbacks
@@ -66,7 +67,9 @@ class Supervisor:
 
     def _attempt(self) -> dict[str, Any]:
         try:
-            placed = place(self.client, self.request.tables)
+            if not present(self.client, self.request.workers):
+                raise WorkerLostError("None of the workers that the fit may use is in the cluster any more.")
+            placed = place(self.client, self.request.tables, self.request.workers)
             try:
                 with locked(self.client, placed.addresses):
                     return self._supervise(placed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import dask
@@ -12,20 +12,11 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 from distributed import Client, Future, Lock
-from distributed.client import futures_of
 
 from skbackprop._dask.post import is_connected
 from skbackprop._dask.tables import Layout, Shard, join
 
 UNEVEN = 1.1  # rows of the fullest worker to those of the mean, from which on partitions are moved
-
-
-@dataclass
-class Partitions:
-    """A table's partitions: X, y and weights, still to be computed, and what of X was persisted."""
-
-    parts: list[Any] = field(default_factory=list)
-    persisted: list[Future] = field(default_factory=list)
 
 
 @dataclass
@@ -42,8 +33,8 @@ def is_collection(X: Any) -> bool:
     return isinstance(X, (da.Array, dd.DataFrame, dd.Series))
 
 
-def parts_of(X: Any, y: Any, weights: Any, name: str = "X") -> Partitions:
-    """Join each partition of X with the rows of y and of the weights that belong to it."""
+def parts_of(X: Any, y: Any, weights: Any, name: str = "X") -> list[Any]:
+    """Join each partition of X with the rows of y and of the weights that belong to it; still to be computed."""
     if not is_collection(X):
         raise TypeError(
             f"{name} must be an array or a DataFrame of Dask, got {type(X).__name__}. Fit data of this process with "
@@ -65,7 +56,7 @@ def parts_of(X: Any, y: Any, weights: Any, name: str = "X") -> Partitions:
                 "alike. Repartition or rechunk one of them."
             )
     make = dask.delayed(_part, pure=False)
-    return Partitions([make(*pieces) for pieces in zip(*columns, strict=True)], futures_of(X))
+    return [make(*pieces) for pieces in zip(*columns, strict=True)]
 
 
 def _like(y: Any, X: Any, name: str) -> Any:
@@ -114,19 +105,9 @@ def _shards(tables: dict[str, Any]) -> dict[str, Shard]:
     return {name: _shard(*table) for name, table in tables.items()}
 
 
-def _owners(client: Client, futures: list[Future], lengths: list[int], persisted: list[Future]) -> list[str]:
-    """Choose a worker for each partition: among those that hold what the user persisted, or else among all.
-
-    Of few partitions that it cuts out of one array, Dask would leave all on the worker which has that array.
-    """
-    holders = client.who_has(futures)
-    homes = set[str]().union(*client.who_has(persisted).values()) if persisted else set()
-    return _evened([min(holders[future.key]) for future in futures], lengths, homes or {*client.nthreads()})
-
-
 def _evened(addresses: list[str], lengths: list[int], workers: Iterable[str]) -> list[str]:
     """Move a few partitions, so that all workers have about as many rows: a step waits for the one with the most."""
-    addresses, held = list(addresses), {worker: list[int]() for worker in sorted(workers)}
+    addresses, held = list(addresses), {worker: list[int]() for worker in workers}
     rows = dict.fromkeys(held, 0)
 
     def give(k: int, worker: str) -> None:
@@ -149,16 +130,26 @@ def _evened(addresses: list[str], lengths: list[int], workers: Iterable[str]) ->
         give(k, free)
 
 
-def place(client: Client, tables: dict[str, Partitions]) -> Placement:
-    """Compute the partitions, and join those of each worker there."""
-    futures = {name: client.compute(table.parts) for name, table in tables.items()}
+def present(client: Client, wanted: Iterable[str] | None) -> list[str]:
+    """Addresses of the cluster's workers, or of those of them that are wanted."""
+    there = set(client.nthreads())
+    return sorted(there if wanted is None else there.intersection(wanted))
+
+
+def place(client: Client, tables: dict[str, list[Any]], workers: Iterable[str] | None = None) -> Placement:
+    """Compute the partitions, spread them evenly over the workers, and join those of each worker there.
+
+    Dask may have all of a few partitions on one worker: on that which has the array that they are cut from, say.
+    """
+    futures = {name: client.compute(parts) for name, parts in tables.items()}
     every = [future for column in futures.values() for future in column]
     lengths = {
         name: client.gather(client.map(_length, column, pure=False)) for name, column in futures.items()
     }
+    holders, homes = client.who_has(every), present(client, workers)
     pieces: dict[str, dict[str, tuple[list[Any], list[Any]]]] = {}
     for name, column in futures.items():
-        owners, start = _owners(client, column, lengths[name], tables[name].persisted), 0
+        owners, start = _evened([min(holders[future.key]) for future in column], lengths[name], homes), 0
         for future, n, address in zip(column, lengths[name], owners, strict=True):
             if n:
                 parts, bounds = pieces.setdefault(address, {t: ([], []) for t in tables})[name]
