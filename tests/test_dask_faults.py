@@ -24,6 +24,7 @@ from skbackprop._dask import comms  # noqa: E402
 from skbackprop.dask import DaskMLPRegressor, WorkerLostError  # noqa: E402
 
 QUICKLY = 5.0  # seconds in which a lost worker must be noticed
+LEASE = 5.0  # seconds after which the locks of a client that died run out (Dask's default: 30)
 TOLERANCE = 1e-6  # as in test_dask.py
 ENDLESS = {
     "max_iter": 3000,
@@ -260,18 +261,20 @@ def test_a_cluster_that_grows_and_shrinks(client, cluster):
     assert model.fit(*data).n_iter_ == 400  # a new worker is left alone
     client.wait_for_workers(4, timeout=30)
     threading.Timer(1.0, cluster.scale, args=(1,)).start()
-    endless = DaskMLPRegressor((16,), **ENDLESS, on_worker_lost="retry")
-    assert endless.fit(*data).n_iter_ == 3000
+    shrinking = DaskMLPRegressor((16,), **{**ENDLESS, "max_iter": 800}, on_worker_lost="retry")
+    assert shrinking.fit(*data).n_iter_ == 800
 
 
 # ------------------------------------------------------------------------ schedulers, clients ----
 
 
 def start(*command):
+    leases = {"DASK_DISTRIBUTED__SCHEDULER__LOCKS__LEASE_TIMEOUT": f"{LEASE:.0f}s"}
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "distributed.cli." + command[0], *command[1:]],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env={**os.environ, **leases},
     )
 
 
@@ -335,8 +338,9 @@ def test_a_client_that_dies_leaves_nothing_behind(by_hand):
             assert time.monotonic() < until, "a rank goes on computing"
         for pid, before in zip(pids(client), memory, strict=True):
             assert psutil.Process(pid).memory_info().rss < before + 30e6
-        # its locks are leases of 30 s
+        began = time.monotonic()
         assert DaskMLPRegressor((16,), max_iter=2).fit(*collections()).n_iter_ == 2
+        assert time.monotonic() - began < LEASE + QUICKLY
 
 
 @pytest.mark.slow
