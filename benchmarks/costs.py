@@ -2,10 +2,11 @@
 
 The tables show ratios of medians.
 
-python benchmarks/costs.py [--data DIR] [--repeats 9] [--epochs 3]
+python benchmarks/costs.py [--data DIR] [--repeats 9] [--epochs 3] [--out benchmarks/results/costs.json]
 """
 
 import argparse
+import json
 import pathlib
 import warnings
 from functools import partial
@@ -15,16 +16,20 @@ from compare import FOREVER, images, measure, noise
 
 from skbackprop import MLPSoftmaxClassifier
 
+VALIDATION, DOUBLE = "X_val, y_val: a tenth of the rows", "float64 in place of float32"
 OPTIONS = {
     "plain": {},
     "dropout=0.2": {"dropout": 0.2},
-    'class_weight="balanced"': {"class_weight": "balanced"},
+    "class_weight='balanced'": {"class_weight": "balanced"},
     "sample_weight": {},
     "label_smoothing=0.1": {"label_smoothing": 0.1},
     "max_grad_norm=1": {"max_grad_norm": 1.0},
-    'learning_rate="cosine"': {"learning_rate": "cosine", "n_iter_no_change": 10},
-    "X_val, y_val: a tenth of the rows": {},
+    "learning_rate='cosine'": {"learning_rate": "cosine", "n_iter_no_change": 10},
+    VALIDATION: {},
+    "weight_decay='auto'": {"weight_decay": "auto"},
+    DOUBLE: {},
 }
+MEMBERS = 1, 2, 4, 8
 
 
 def main():
@@ -34,44 +39,40 @@ def main():
     parser.add_argument("--data", type=pathlib.Path)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--out", type=pathlib.Path, help="a JSON file for the seconds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    found = {
+        "features": measure(features(arguments), arguments.repeats),
+        "members": measure(members(arguments), arguments.repeats),
+    }
+    for seconds in found.values():
+        show(seconds)
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def features(arguments):
+    """Fits of W1, each with one more feature than the first."""
     X, y = images(arguments.data, 60_000)
     w = np.random.default_rng(0).random(len(X))
-    extra = {
-        "sample_weight": {"sample_weight": w},
-        "X_val, y_val: a tenth of the rows": {"X_val": X[:6_000], "y_val": y[:6_000]},
-    }
+    extra = {"sample_weight": {"sample_weight": w}, VALIDATION: {"X_val": X[:6_000], "y_val": y[:6_000]}}
+    alike = {"learning_rate": "constant", "weight_decay": 0.0, "n_iter_no_change": FOREVER}
+    alike |= {"batch_size": 200, "max_iter": arguments.epochs, "n_threads": 1, "random_state": 0}
     runs = {}
     for name, params in OPTIONS.items():
-        alike = {"learning_rate": "constant", "weight_decay": 0.0, "n_iter_no_change": FOREVER}
-        model = MLPSoftmaxClassifier(
-            (100,),
-            batch_size=200,
-            max_iter=arguments.epochs,
-            n_threads=1,
-            random_state=0,
-            **{**alike, **params},
-        )
-        runs[name] = partial(model.fit, X, y, **extra.get(name, {}))
-    show(measure(runs, arguments.repeats))
+        model = MLPSoftmaxClassifier((100,), **{**alike, **params})
+        rows = X.astype(np.float64) if name == DOUBLE else X
+        runs[name] = partial(model.fit, rows, y, **extra.get(name, {}))
+    return runs
+
+
+def members(arguments):
+    """Fits of so many members."""
     X, y = noise(10_000, 100)
-    runs = {
-        f"{k} members of (128, 128)": partial(
-            MLPSoftmaxClassifier(
-                (128, 128),
-                n_members=k,
-                batch_size=128,
-                max_iter=arguments.epochs,
-                weight_decay=0.5,
-                n_threads=1,
-            ).fit,
-            X,
-            y,
-        )
-        for k in (1, 2, 4, 8)
-    }
-    show(measure(runs, arguments.repeats))
+    alike = {"batch_size": 128, "max_iter": arguments.epochs, "weight_decay": 0.5, "n_threads": 1}
+    models = {f"n_members={k}": MLPSoftmaxClassifier((128, 128), n_members=k, **alike) for k in MEMBERS}
+    return {name: partial(model.fit, X, y) for name, model in models.items()}
 
 
 def show(seconds):
