@@ -1,15 +1,17 @@
 """Training on more rows than memory should hold: seconds an epoch, MB/s and peak resident memory.
 
     python benchmarks/out_of_core.py --folder FOLDER [--gigabytes 8] [--memory 256MB] [--epochs 2] [--threads N]
-                                     [--features 128] [--layers 64 64] [--files 8] [--map] [--cold] [--keep]
+                                     [--features 128] [--layers 64 64] [--files 8] [--map] [--cold] [--kill] [--keep]
 
 Random float32 rows and labels are written into the folder, trained on by a process of its own, and deleted again.
 The resident memory is what that process holds at its highest above what it held once a small model had been
 trained. With --map one file is given as a memory map instead of a folder of files; with --cold the system is asked to
-forget the files before the run. Linux only.
+forget the files before the run; with --kill the training is run once more, killed by SIGKILL half-way through its
+second epoch and started again, and the weights of both are compared. Linux only.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import pathlib
@@ -77,7 +79,39 @@ def train(args):
     model = MLPSoftmaxClassifier(**params, max_iter=args.epochs, verbose=1)
     model.fit(data, checkpoint=folder / "checkpoint")
     total = time.perf_counter() - began
-    print(json.dumps({"seconds": total, "before": before, "peak": peak(), "loss": model.loss_}))
+    weights = hashlib.sha256(b"".join(array.tobytes() for array in [*model.coefs_, *model.intercepts_]))
+    found = {
+        "seconds": total,
+        "before": before,
+        "peak": peak(),
+        "loss": model.loss_,
+        "weights": weights.hexdigest(),
+    }
+    print(json.dumps(found))
+
+
+def start(folder):
+    """Start that process, whose lines are read from stdout."""
+    options = [*sys.argv[1:], "--child"]
+    if "--folder" in options:
+        at = options.index("--folder")
+        del options[at : at + 2]
+    command = [sys.executable, "-P", "-W", "ignore", __file__, *options, "--folder", str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def killed_and_resumed(folder, epoch):
+    """Train again from the start, and be killed on the way; the result in the end."""
+    (folder / "checkpoint").unlink()
+    with start(folder) as process:
+        next(line for line in process.stdout if line.startswith("epoch"))
+        time.sleep(epoch / 2)
+        process.kill()
+    print("  killed")
+    with start(folder) as process:
+        *lines, result = process.stdout
+    print(*(f"  {line}" for line in lines), sep="", end="")
+    return json.loads(result)
 
 
 def run(folder, args):
@@ -89,13 +123,8 @@ def run(folder, args):
           f"{time.perf_counter() - began:.0f} s")  # fmt: skip
     if args.cold:
         forget(folder)
-    options = [*sys.argv[1:], "--child"]
-    if "--folder" in options:
-        at = options.index("--folder")
-        del options[at : at + 2]
-    command = [sys.executable, "-P", "-W", "ignore", __file__, *options, "--folder", str(folder)]
     lines, stamps = [], [time.perf_counter()]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with start(folder) as process:
         for line in process.stdout:
             lines.append(line.strip())
             if line.startswith("epoch"):
@@ -113,6 +142,12 @@ def run(folder, args):
     )
     print(f"resident memory: {result['before']:.0f} MB before, at most {result['peak'] - result['before']:.0f} MB more "
           f"(memory={args.memory}); loss {result['loss']:.4f}")  # fmt: skip
+    if args.kill:
+        again = killed_and_resumed(folder, seconds)
+        print(
+            "killed and resumed: "
+            + ("the same bits" if again["weights"] == result["weights"] else "OTHER WEIGHTS")
+        )
 
 
 def main():
@@ -130,6 +165,7 @@ def main():
     parser.add_argument("--weight-decay", default="auto")
     parser.add_argument("--map", action="store_true")
     parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--kill", action="store_true")
     parser.add_argument("--keep", action="store_true", help="leave the rows in the folder")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
