@@ -10,11 +10,13 @@ scaling     steps per second of two workers with one thread each, of one process
 
 Medians of --repeats runs. Other work on the machine shows in all of them: measure when it is quiet.
 
-python benchmarks/clusters.py [--repeats 5] [--steps 3000]
+python -P benchmarks/clusters.py [--repeats 5] [--out benchmarks/results/scaling/clusters.json]
 """
 
 import argparse
+import json
 import os
+import pathlib
 import statistics
 import time
 import warnings
@@ -31,6 +33,8 @@ from skbackprop._dask.memory import kept_memory
 from skbackprop.dask import DaskMLPRegressor
 
 WIDTHS = 32, 100, 310, 1000  # of two hidden layers, for networks of about 1e3, 1e4, 1e5 and 1e6 parameters
+BATCHES = 512, 2048, 4096
+LONG = 2.0  # seconds by which a long fit takes longer than a short one
 COMMON = {
     "learning_rate": "constant",
     "weight_decay": 0.0,
@@ -41,45 +45,61 @@ COMMON = {
 
 
 def data(n_rows, n_features=16):
+    """Rows of this process, and the same in two partitions."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_rows, n_features)).astype(np.float32)
-    return X, X[:, 0].copy()
+    y, chunk = X[:, 0].copy(), n_rows // 2
+    return (X, y), (da.from_array(X, chunks=(chunk, -1)), da.from_array(y, chunks=chunk))
 
 
-def seconds(fit, repeats):
-    """Median time of a fit, after one that warms up."""
-    fit()
-    times = []
+def seconds(fit, epochs):
+    started = time.perf_counter()
+    fit(epochs)
+    return time.perf_counter() - started
+
+
+def long_enough(fit):
+    """Epochs of a fit that takes LONG seconds more than one of a single epoch."""
+    seconds(fit, 1)  # warms up
+    short, epochs = seconds(fit, 1), 2
+    while (longer := seconds(fit, epochs) - short) < LONG:
+        epochs = min(8 * epochs, 1 + int(1.3 * LONG * (epochs - 1) / max(longer, LONG / 20)))
+    return epochs
+
+
+def step_seconds(fits, epoch, repeats):
+    """Median seconds of a step of several fits, in turn; of long ones less short ones: what is done once cancels out.
+
+    Each is a function of the number of epochs, of `epoch` steps each.
+    """
+    times, longs = {fit: [] for fit in fits}, {fit: long_enough(fit) for fit in fits}
     for _ in range(repeats):
-        started = time.perf_counter()
-        fit()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+        for fit, n in longs.items():
+            times[fit].append((seconds(fit, n) - seconds(fit, 1)) / (epoch * (n - 1)))
+    return [statistics.median(found) for found in times.values()]
 
 
-def per_step(make, X, y, steps, repeats, batch_size):
-    """Seconds a step: of a long fit less a short one, so that starting and placing do not count."""
-    epoch = len(X) // batch_size
-    short, long = max(1, steps // epoch // 4), max(2, steps // epoch)
-    times = [seconds(lambda n=n: make(n).fit(X, y), repeats) for n in (short, long)]
-    return (times[1] - times[0]) / ((long - short) * epoch)
+def there(client, params, rows):
+    """A fit on the cluster, of so many epochs."""
+    return lambda n: DaskMLPRegressor(max_iter=n, client=client, n_threads=1, **params).fit(*rows)
 
 
-def rounds(client, steps, repeats):
+def here(n_threads, params, rows):
+    """One in this process."""
+    return lambda n: MLPRegressor(max_iter=n, n_threads=n_threads, **params).fit(*rows)
+
+
+def rounds(client, repeats):
     print("| parameters | ms a step, two workers | one process | ms a round |\n|---|---|---|---|")
-    X, y = data(512)
-    far = da.from_array(X, chunks=(256, -1)), da.from_array(y, chunks=256)
+    (near, far), found = data(512), []
     for width in WIDTHS:
         params = {**COMMON, "hidden_layer_sizes": (width, width), "batch_size": 16}
         n = 16 * width + width * width + 3 * width + 1
-        there = per_step(
-            lambda k, p=params: DaskMLPRegressor(max_iter=k, client=client, **p),
-            *far, steps, repeats, 16,
-        )  # fmt: skip
-        here = per_step(
-            lambda k, p=params: MLPRegressor(max_iter=k, n_threads=1, **p), X, y, steps, repeats, 16
-        )
-        print(f"| {n:,} | {1e3 * there:.2f} | {1e3 * here:.2f} | {1e3 * (there - here):.2f} |", flush=True)
+        both = step_seconds([there(client, params, far), here(1, params, near)], 512 // 16, repeats)
+        found.append([n, *both])
+        two, one = (1e3 * step for step in both)
+        print(f"| {n:,} | {two:.2f} | {one:.2f} | {two - one:.2f} |", flush=True)
+    return found
 
 
 def exchange(rank, addresses, size, n):
@@ -118,35 +138,21 @@ def tree(client, repeats):
         print(
             f"| {size:,} | {1e3 * np.median(times):.2f} | {1e3 * np.quantile(times, 0.9):.2f} |", flush=True
         )
-        found.append([size, float(np.median(times))])
+        found.append([size, float(np.median(times)), float(np.quantile(times, 0.9))])
     return found
 
 
 def scaling(client, repeats):
     print("| batch | workers: steps/s | threads: steps/s | one thread | efficiency |\n|---|---|---|---|---|")
-    X, y = data(8192, 256)
-    far = da.from_array(X, chunks=(4096, -1)), da.from_array(y, chunks=4096)
-    for batch_size in (512, 2048, 4096):
+    (near, far), found = data(8192, 256), []
+    for batch_size in BATCHES:
         params = {**COMMON, "hidden_layer_sizes": (512, 512), "batch_size": batch_size}
-        steps = 120 * 512 // batch_size
-        times = [
-            per_step(
-                lambda k, p=params: DaskMLPRegressor(max_iter=k, client=client, **p),
-                *far, steps, repeats, batch_size,
-            )
-        ]  # fmt: skip
-        times += [
-            per_step(
-                lambda k, p=params, n=n: MLPRegressor(max_iter=k, n_threads=n, **p),
-                X, y, steps, repeats, batch_size,
-            )
-            for n in (2, 1)
-        ]  # fmt: skip
-        workers, threads, one = (1 / t for t in times)
-        print(
-            f"| {batch_size} | {workers:.1f} | {threads:.1f} | {one:.1f} | {workers / threads:.2f} |",
-            flush=True,
-        )
+        fits = [there(client, params, far), *(here(n, params, near) for n in (2, 1))]
+        found.append([batch_size, *step_seconds(fits, 8192 // batch_size, repeats)])
+        workers, threads, one = (1 / step for step in found[-1][1:])
+        efficiency = workers / threads
+        print(f"| {batch_size} | {workers:.1f} | {threads:.1f} | {one:.1f} | {efficiency:.2f} |", flush=True)
+    return found
 
 
 def main():
@@ -154,7 +160,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=3000, help="of a fit in the first table")
+    parser.add_argument("--out", type=pathlib.Path, help="a JSON file for the seconds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     options = {"processes": True, "n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
@@ -162,9 +168,10 @@ def main():
         distributed.LocalCluster(**options, silence_logs=50) as cluster,
         distributed.Client(cluster) as client,
     ):
-        tree(client, arguments.repeats)
-        rounds(client, arguments.steps, arguments.repeats)
-        scaling(client, arguments.repeats)
+        found = {table.__name__: table(client, arguments.repeats) for table in (tree, rounds, scaling)}
+    if arguments.out is not None:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ A step of B rows on P workers takes
 
 S bytes of weights go down a binary tree and as many of gradients come up; edges(P) are the messages, one after the
 other, from the last worker to the root, where a second child waits for the first. t0 and t_row, of the computation,
-come from runs on one worker; L0 and V, of the programs, from bare rounds of two (clusters.py measures these, too). All
-else is predicted. Workers of one machine share its processors: B/P is B over what two of them do together there.
+come from runs on one worker; L0 and V, of the programs, from two of one machine with few rows. All else is predicted,
+with one constant more for this machine: how much faster than one two workers compute together.
 """
 
 import argparse
@@ -19,10 +19,8 @@ import itertools
 import json
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
-import time
 import warnings
 
 import numpy as np
@@ -32,7 +30,8 @@ HERE = "one machine"
 SIZES = {"small": (100,), "middle": (300, 300), "large": (1000, 1000)}
 FEATURES, FEW, BATCH = 100, 64, 2048
 STEPS = 16  # in an epoch
-LONG = 0.6  # seconds by which a long fit takes longer than a short one
+WORKERS = 1, 2, 4
+REPEATS = 3
 NETWORKS = {  # seconds one way, bytes a second out of each host
     "0.1 ms, 10 Gbit/s": (1e-4, 1.25e9),
     "0.1 ms, 1 Gbit/s": (1e-4, 1.25e8),
@@ -44,30 +43,21 @@ FASTEST = 2e8  # bytes a second that the switch of network.py can carry
 # ------------------------------------------------------------------------------------ measuring ----
 
 
-def step_seconds(client, hidden, batch, repeats=2):
-    """Median seconds of a step: of long fits less short ones, so that what a fit does once cancels out."""
+def steps(clients, size, batch):
+    """Median seconds of a step on each of some clusters, in turn, with as many rows on each worker."""
+    import clusters
     import dask.array as da
     import distributed
 
-    from skbackprop.dask import DaskMLPRegressor
-
-    n_workers, n = len(client.scheduler_info(n_workers=-1)["workers"]), STEPS * batch
-    X = da.random.default_rng(0).normal(size=(n, FEATURES), chunks=(-(-n // n_workers), FEATURES))
-    X, y = client.persist([X.astype(np.float32), X[:, 0].astype(np.float32)])
-    distributed.wait([X, y])
-    assert len({worker for workers in client.who_has([X, y]).values() for worker in workers}) == n_workers
-    params = {"learning_rate": "constant", "n_iter_no_change": np.inf, "random_state": 0, "batch_size": batch}
-
-    def fit(epochs):
-        started = time.perf_counter()
-        DaskMLPRegressor(hidden, client=client, max_iter=epochs, n_threads=1, **params).fit(X, y)
-        return time.perf_counter() - started
-
-    fit(1)
-    short, epochs = fit(1), 2
-    while (seconds := fit(epochs)) - short < LONG:
-        epochs = min(8 * epochs, 1 + int(1.3 * LONG * (epochs - 1) / max(seconds - short, LONG / 20)))
-    return statistics.median((fit(epochs) - fit(1)) / (STEPS * (epochs - 1)) for _ in range(repeats))
+    params = {**clusters.COMMON, "solver": "adam", "hidden_layer_sizes": SIZES[size], "batch_size": batch}
+    n, fits = STEPS * batch, []
+    for client in clients:
+        n_workers = len(client.nthreads())
+        X = da.random.default_rng(0).normal(size=(n, FEATURES), chunks=(-(-n // n_workers), FEATURES))
+        X, y = client.persist([X.astype(np.float32), X[:, 0].astype(np.float32)])
+        distributed.wait([X, y])
+        fits.append(clusters.there(client, params, (X, y)))
+    return clusters.step_seconds(fits, STEPS, REPEATS)
 
 
 @contextlib.contextmanager
@@ -76,23 +66,19 @@ def local_client(n_workers):
     import distributed
 
     with (
-        distributed.LocalCluster(n_workers, threads_per_worker=1, dashboard_address=":0") as cluster,
+        distributed.LocalCluster(
+            n_workers=n_workers, threads_per_worker=1, dashboard_address=":0"
+        ) as cluster,
         distributed.Client(cluster) as client,
     ):
         yield client
 
 
-def measure_local(n_workers, works):
-    with local_client(n_workers) as client:
-        return [step_seconds(client, SIZES[size], batch) for size, batch in works]
-
-
-def measure_rounds():
-    """Seconds of a bare round of two workers, by the numbers in its array."""
-    import clusters
-
-    with local_client(2) as client:
-        return clusters.tree(client, 3)
+def measure_local(works):
+    """For each work the seconds with 1, 2 and 4 workers: three clusters, of which two are idle."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(local_client(n)) for n in WORKERS]
+        return [steps(clients, *work) for work in works]
 
 
 def measure_hosts(n_workers, works, latency, bandwidth):
@@ -122,11 +108,7 @@ def client(arguments):
     warnings.simplefilter("ignore")
     with distributed.Client(arguments.scheduler, timeout=30) as client:
         client.wait_for_workers(arguments.workers, timeout=60)
-        print(
-            json.dumps(
-                [step_seconds(client, SIZES[size], batch) for size, batch in json.loads(arguments.works)]
-            )
-        )
+        print(json.dumps([steps([client], *work) for work in json.loads(arguments.works)]))
 
 
 def measure(arguments):
@@ -134,21 +116,20 @@ def measure(arguments):
     arguments.folder.mkdir(parents=True, exist_ok=True)
     works = [(size, batch) for size in SIZES for batch in (FEW, BATCH)]
     rows = []
-    emulated = {name: link for name, link in NETWORKS.items() if link[1] <= FASTEST}
-    for where, link in {HERE: None, **emulated}.items():
-        for n_workers in (1, 2, 4):
-            if link is not None and n_workers == 1:
-                continue
-            seconds = (
-                measure_local(n_workers, works) if link is None else measure_hosts(n_workers, works, *link)
-            )
-            for (size, batch), s in zip(works, seconds, strict=True):
-                rows.append(
-                    {"where": where, "workers": n_workers, "size": size, "batch": batch, "seconds": s}
-                )
-                print(*rows[-1].values(), flush=True)
-    found = {"rounds": measure_rounds(), "steps": rows}
-    (arguments.folder / "scaling.json").write_text(json.dumps(found, indent=1) + "\n")
+
+    def note(where, n_workers, work, seconds):
+        size, batch = work
+        rows.append({"where": where, "workers": n_workers, "size": size, "batch": batch, "seconds": seconds})
+        print(*rows[-1].values(), flush=True)
+
+    for work, seconds in zip(works, measure_local(works), strict=True):
+        for n_workers, s in zip(WORKERS, seconds, strict=True):
+            note(HERE, n_workers, work, s)
+    for where, link in NETWORKS.items():
+        for n_workers in WORKERS[1:] if link[1] <= FASTEST else ():
+            for work, (s,) in zip(works, measure_hosts(n_workers, works, *link), strict=True):
+                note(where, n_workers, work, s)
+    (arguments.folder / "scaling.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 
 # ------------------------------------------------------------------------------------ modelling ----
@@ -169,44 +150,56 @@ def edges(n_workers):
 
 
 class Model:
-    """Seconds of a step: computing as measured on one worker, messages as measured by bare rounds of two."""
+    """Seconds of a step: computing as measured on one worker, messages as measured between two of one machine."""
 
     def __init__(self, found):
-        seconds = {(r["where"], r["workers"], r["size"], r["batch"]): r["seconds"] for r in found["steps"]}
+        seconds = {(r["workers"], r["size"], r["batch"]): r["seconds"] for r in found if r["where"] == HERE}
         self.compute = {}
         for size in SIZES:
-            few, many = (seconds[HERE, 1, size, batch] for batch in (FEW, BATCH))
+            few, many = (seconds[1, size, batch] for batch in (FEW, BATCH))
             t_row = (many - few) / (BATCH - FEW)
             self.compute[size] = few - FEW * t_row, t_row
-        numbers, rounds = np.transpose(found["rounds"])
-        slope, start = np.polyfit(4.0 * numbers, rounds, 1, w=1.0 / rounds)  # there and back
+        rounds = [seconds[2, size, FEW] - self.computing(size, FEW, 2) for size in SIZES]
+        n = [n_bytes(size) for size in SIZES]
+        slope, start = np.polyfit(n, rounds, 1, w=1.0 / np.asarray(rounds))  # there and back
         self.latency, self.speed = start / 2.0, 2.0 / slope
         # how much faster than one the workers of this machine compute together: they share its processors
-        rows = [
-            BATCH * t_row / (seconds[HERE, 2, size, BATCH] - t0 - self.messages(size, 2))
+        shared = [
+            BATCH * t_row / (seconds[2, size, BATCH] - t0 - self.messages(size, edges(2)))
             for size, (t0, t_row) in self.compute.items()
         ]
-        self.machine = float(np.median(rows))
+        self.machine = float(np.median(shared))
 
-    def messages(self, size, n_workers, latency=0.0, bandwidth=np.inf):
-        message = self.latency + latency + n_bytes(size) * (1.0 / self.speed + 1.0 / bandwidth)
-        return 2.0 * edges(n_workers) * message
-
-    def step(self, size, batch, n_workers, latency=0.0, bandwidth=np.inf, processors=None):
-        """Seconds of a step; latency one way and bandwidth of the network between the workers."""
+    def computing(self, size, batch, processors):
         t0, t_row = self.compute[size]
-        seconds = t0 + t_row * batch / (processors or n_workers)
-        return seconds + self.messages(size, n_workers, latency, bandwidth)
+        return t0 + t_row * batch / processors
+
+    def messages(self, size, n, latency=0.0, bandwidth=np.inf):
+        """Down and up n edges of the tree; latency one way and bandwidth of the network between the workers."""
+        message = self.latency + latency + n_bytes(size) * (1.0 / self.speed + 1.0 / bandwidth)
+        return 2.0 * n * message
+
+    def step(self, size, batch, n_workers, latency=0.0, bandwidth=np.inf):
+        """Seconds of a step on machines of their own."""
+        messages = self.messages(size, edges(n_workers), latency, bandwidth)
+        return self.computing(size, batch, n_workers) + messages
+
+    def step_here(self, size, batch, n_workers, latency=0.0, bandwidth=np.inf):
+        """Seconds of one on this machine, whose processors all workers share.
+
+        Without a network between them a message keeps both processors busy, and they come one by one.
+        """
+        n = n_workers - 1 if np.isinf(bandwidth) else edges(n_workers)
+        processors = 1.0 if n_workers == 1 else self.machine
+        return self.computing(size, batch, processors) + self.messages(size, n, latency, bandwidth)
 
 
 def beside(found):
     """Steps with what the model says of them."""
     model = Model(found)
-    for r in found["steps"]:
+    for r in found:
         network = NETWORKS.get(r["where"], (0.0, np.inf))
-        processors = 1.0 if r["workers"] == 1 else model.machine
-        said = model.step(r["size"], r["batch"], r["workers"], *network, processors=processors)
-        yield {**r, "model": said}
+        yield {**r, "model": model.step_here(r["size"], r["batch"], r["workers"], *network)}
 
 
 def show(arguments):

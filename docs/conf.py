@@ -17,7 +17,8 @@ from _make.components import write_components
 from _make.derivation import draw_derivation
 from _make.pictures import draw_losses, write_diagram
 from _make.pointers import check_pointers
-from _make.results import write_accuracy, write_captions, write_results
+from _make.results import write_accuracy, write_captions, write_costs, write_results
+from _make.scaling import draw_scaling, write_rounds, write_scaling
 
 matplotlib.use("Agg")
 project = "skbackprop"
@@ -113,9 +114,13 @@ check_api(here / "api.rst")
 write_components(made)
 write_results(made)
 write_accuracy(made)
+write_costs(made)
 write_captions(made)
 draw_losses(made)
 write_diagram(made)
 draw_derivation(made)
+write_scaling(made)
+write_rounds(made)
+draw_scaling(made)
 for page in ("derivation.rst", "extend.rst"):
     check_pointers(here / page)

@@ -143,7 +143,8 @@ class Tree:
     async def _broadcast(self, message: Message) -> Message:
         if self._parent is not None:
             message = await _receive(self._parent)
-        await asyncio.gather(*(_send(self._comms[child], message) for child in self.children))
+        for child in self.children:  # one by one: the first can pass it on while the second gets it
+            await _send(self._comms[child], message)
         return message
 
     def reduce(self, numbers: list[float], array: Any = None) -> tuple[list[float], Any]:
