@@ -184,6 +184,12 @@ class Model:
         messages = self.messages(size, edges(n_workers), latency, bandwidth)
         return self.computing(size, batch, n_workers) + messages
 
+    def rows_worth(self, size, n_workers, latency=0.0, bandwidth=np.inf):
+        """Rows of a minibatch from which on so many workers are half as fast together as so many times one."""
+        t0, t_row = self.compute[size]
+        messages = self.messages(size, edges(n_workers), latency, bandwidth)
+        return ((n_workers - 2) * t0 + n_workers * messages) / t_row  # T(1) = T(P) P / 2, solved for B
+
     def step_here(self, size, batch, n_workers, latency=0.0, bandwidth=np.inf):
         """Seconds of one on this machine, whose processors all workers share.
 

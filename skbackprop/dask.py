@@ -1,6 +1,6 @@
 """Estimators for data on a cluster of Dask: the same models, trained where the rows are.
 
-Rows stay on the workers that hold them. Each minibatch is that of the local fit; every worker computes the gradient's
+Rows lie on the workers, evenly. Each minibatch is that of the local fit; every worker computes the gradient's
 sum over its own rows of it, and sums add up (D7), so that the weights are those of the local fit, but for rounding.
 """
 
@@ -21,7 +21,7 @@ except ImportError as error:
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._dask.answers import lazily
 from skbackprop._dask.estimator import CLUSTER_CONSTRAINTS, DaskMLP, on_cluster
-from skbackprop._dask.fitting import WorkerLostError
+from skbackprop._dask.placement import WorkerLostError
 from skbackprop._regressor import MLPRegressor
 from skbackprop._types import Data
 

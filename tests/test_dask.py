@@ -21,7 +21,7 @@ da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 
 from skbackprop._dask import fitting, placement  # noqa: E402
-from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier  # noqa: E402
+from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLostError  # noqa: E402
 
 TOLERANCE = 1e-6  # asked for; sums in another order differ by 1e-15, and ten epochs enlarge that
 CUTS = (120, 0, 7, 93, 80)  # rows of the partitions: uneven, and one without any
@@ -348,15 +348,35 @@ def test_callbacks_fire_here_and_can_stop(client):
     assert_array_equal(listener.models[1].coefs_[0], model.coefs_[0])
 
 
-def test_ctrl_c_keeps_the_model_so_far(client):
+class Dawdler:
+    """A callback that takes its time, so that Ctrl-C comes in it."""
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        time.sleep(0.3)
+
+
+@pytest.mark.parametrize("dawdles", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_ctrl_c_keeps_the_model_so_far(client, dawdles):
     X, y, _ = rows("regressor")
-    model = DaskMLPRegressor((8,), max_iter=100_000, learning_rate="constant", n_iter_no_change=np.inf)
+    model = DaskMLPRegressor((8,), max_iter=5000, learning_rate="constant", n_iter_no_change=np.inf)
+    if dawdles:
+        pytest.importorskip("sklearn.callback")
+        model.set_callbacks(Dawdler())
     threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         model.fit(collection(X), collection(y))
     assert time.monotonic() - started < 6
-    assert 1 <= model.n_iter_ < 100_000
+    assert 1 <= model.n_iter_ < 5000
     assert np.isfinite(model.predict(X)).all()
 
 
@@ -397,6 +417,11 @@ def test_few_partitions_of_one_array_go_to_all_workers(client):
     assert sorted(placed.addresses) == addresses
     assert [layout.n for layout in placed.layouts["train"]] == list(cuts)
     assert placement.place(client, parts, addresses[1:]).addresses == addresses[1:]
+    kept = client.persist([collection(X + 1, cuts), collection(y + 1, cuts)], workers=addresses[1:])
+    parts["train"] = placement.parts_of(*kept, None)
+    assert sorted(placement.place(client, parts).addresses) == addresses
+    with pytest.raises(WorkerLostError, match="None of the workers"):
+        placement.place(client, parts, ["tcp://gone:1"])
 
 
 def test_workers_of_ones_choice(client, monkeypatch):

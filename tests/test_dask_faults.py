@@ -15,6 +15,7 @@ from numpy.testing import assert_allclose
 from skbackprop import MLPRegressor
 
 distributed = pytest.importorskip("distributed")
+dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
 psutil = pytest.importorskip("psutil")  # of distributed
 
@@ -206,6 +207,18 @@ def test_any_number_of_workers_fits_the_local_model(n_workers):
 
 
 @pytest.mark.slow
+def test_the_client_of_ones_choice_fits_and_scores(client):
+    X, y = rows()
+    with (
+        distributed.LocalCluster(n_workers=1, **PROCESSES) as cluster,
+        distributed.Client(cluster, set_as_default=False) as other,
+    ):
+        far = other.persist(collections())
+        model = DaskMLPRegressor((8,), max_iter=2, client=other).fit(*far)
+        assert_allclose(model.score(*far), model.to_local().score(X, y))
+
+
+@pytest.mark.slow
 def test_a_killed_worker_is_an_error_soon_and_the_next_fit_works(client):
     rng = np.random.default_rng(1)
     data, model = collections(), DaskMLPRegressor((16,), **ENDLESS)
@@ -255,26 +268,88 @@ def test_the_only_worker_dies():
 
 
 @pytest.mark.slow
+def test_the_only_worker_dies_and_comes_back():
+    with distributed.LocalCluster(n_workers=1, **PROCESSES) as cluster, distributed.Client(cluster) as client:
+        moments = kill_rank_after(0.5, client, 0)
+        model = DaskMLPRegressor((16,), **{**ENDLESS, "max_iter": 600}, on_worker_lost="retry")
+        assert model.fit(*collections()).n_iter_ == 600
+        assert moments
+
+
+@pytest.mark.slow
+def test_no_worker_yet():
+    options = {**PROCESSES, "n_workers": 0}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
+        threading.Timer(1.0, cluster.scale, args=(1,)).start()
+        assert DaskMLPRegressor((16,), max_iter=2).fit(*collections()).n_iter_ == 2
+
+
+@pytest.mark.slow
+def test_errors_of_partitions_leave_no_rows_behind(client):
+    def fail(block, block_info):
+        if block_info[0]["chunk-location"][0] == 9:
+            raise OSError("the disk is gone")
+        return block
+
+    X, y = collections()
+    for _ in range(2):
+        with pytest.raises(OSError, match="the disk is gone"):
+            DaskMLPRegressor((16,)).fit(X.map_blocks(fail, dtype=X.dtype, meta=np.empty((0, 0))), y)
+    assert is_quiet(client)
+
+
+@pytest.mark.slow
+def test_ctrl_c_before_the_ranks_run(client):
+    """All threads of the workers are busy when it comes."""
+    data, model = collections(), DaskMLPRegressor((16,), **ENDLESS)
+    model.set_params(max_iter=2).fit(*data)  # imports things
+    workers = list(client.nthreads())
+    busy = []
+
+    def occupy():
+        time.sleep(0.5)  # the partitions are there
+        busy.extend(client.submit(time.sleep, 3, workers=[w], priority=100, pure=False) for w in workers)
+
+    occupy()
+    threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        model.set_params(max_iter=3000).fit(*data)
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.slow
 def test_a_cluster_that_grows_and_shrinks(client, cluster):
     data, model = collections(), DaskMLPRegressor((16,), **{**ENDLESS, "max_iter": 400})
     threading.Timer(0.5, cluster.scale, args=(4,)).start()
     assert model.fit(*data).n_iter_ == 400  # a new worker is left alone
     client.wait_for_workers(4, timeout=30)
-    threading.Timer(1.0, cluster.scale, args=(1,)).start()
+    shrunk = []
+
+    def shrink():
+        shrunk.append(True)
+        cluster.scale(1)
+
+    threading.Timer(1.0, shrink).start()
     shrinking = DaskMLPRegressor((16,), **{**ENDLESS, "max_iter": 800}, on_worker_lost="retry")
     assert shrinking.fit(*data).n_iter_ == 800
+    assert shrunk  # and not only after the fit
+    assert len(client.nthreads()) == 1
 
 
 # ------------------------------------------------------------------------ schedulers, clients ----
 
 
+LOCKS = "DASK_DISTRIBUTED__SCHEDULER__LOCKS__"
+LEASES = {f"{LOCKS}LEASE_TIMEOUT": f"{LEASE:.0f}s", f"{LOCKS}LEASE_VALIDATION_INTERVAL": "1s"}
+
+
 def start(*command):
-    leases = {"DASK_DISTRIBUTED__SCHEDULER__LOCKS__LEASE_TIMEOUT": f"{LEASE:.0f}s"}
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "distributed.cli." + command[0], *command[1:]],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, **leases},
+        env={**os.environ, **LEASES},
     )
 
 
@@ -321,11 +396,14 @@ DaskMLPRegressor((16,), max_iter=3000, learning_rate="constant", n_iter_no_chang
 @pytest.mark.slow
 def test_a_client_that_dies_leaves_nothing_behind(by_hand):
     file, _ = by_hand
-    with distributed.Client(scheduler_file=file, timeout=20) as client:
+    lease = {"distributed.scheduler.locks.lease-timeout": f"{LEASE:.0f}s"}  # the first client's counts
+    with dask.config.set(lease), distributed.Client(scheduler_file=file, timeout=20) as client:
         client.wait_for_workers(2, timeout=30)
         DaskMLPRegressor((16,), max_iter=2).fit(*collections())  # what a first fit imports stays
         memory = [psutil.Process(pid).memory_info().rss for pid in pids(client)]
-        leaving = subprocess.Popen([sys.executable, "-P", "-c", LEAVING, file], stdout=subprocess.PIPE)
+        leaving = subprocess.Popen(
+            [sys.executable, "-P", "-c", LEAVING, file], stdout=subprocess.PIPE, env={**os.environ, **LEASES}
+        )
         assert leaving.stdout.readline() == b"fit\n"
         time.sleep(3)
         assert not is_quiet(client, within=0.1)

@@ -4,7 +4,7 @@ One model on many machines
 
 A minibatch may lie on several machines: each works out the gradient of its own rows, and the sums add up to the
 gradient of the whole. So a cluster of Dask learns the model that one machine would have learned, whatever lies where,
-at the price of a message to and fro in every step. What if it sent fewer?
+at the price of messages in every step. What if it sent fewer?
 """
 
 import dask.array as da
@@ -18,7 +18,7 @@ from skbackprop.dask import DaskMLPSoftmaxClassifier
 
 # %%
 # The first two thirds of the digits, in five partitions of very different sizes, on three workers. These are threads of
-# this process here; give ``Client`` the address of a scheduler, and they are machines. The rows stay where they are.
+# this process here; give ``Client`` the address of a scheduler, and they are machines. Dask spreads the partitions.
 
 X, y = load_digits(return_X_y=True)
 X = X / 16.0
@@ -57,5 +57,5 @@ ax.legend(frameon=False)
 plt.show()
 
 # %%
-# The blue line runs in the middle of the grey one. With fewer messages training is slower to fit the rows, the more so
-# the longer the workers are alone. When more machines pay at all is worked out in :doc:`/user_guide/scaling`.
+# The blue line runs in the middle of the grey one. With fewer messages training is slower to fit the rows. When more
+# machines pay at all is worked out in :doc:`/user_guide/scaling`.

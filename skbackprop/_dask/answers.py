@@ -38,10 +38,14 @@ def lazily(model: Any, method: str, X: Any, **options: Any) -> Any:
     return arrays[0] if len(arrays) == 1 else tuple(arrays)
 
 
-def score(model: Any, X: Any, y: Any, sample_weight: Any) -> float:
+def score(model: Any, X: Any, y: Any, sample_weight: Any, client: Any) -> float:
     """The local model's score, from predictions made where X is; these, y and the weights come here."""
-    (prediction,) = dask.compute(lazily(model, "predict", X))
-    y, sample_weight = dask.compute(y, sample_weight)
+
+    def here(*wanted: Any) -> Any:
+        return dask.compute(*wanted) if client is None else client.compute(wanted, sync=True)
+
+    (prediction,) = here(lazily(model, "predict", X))
+    y, sample_weight = here(y, sample_weight)
     judge = copy.copy(model)
     judge.predict = lambda X: prediction
     return float(judge.score(None, y, sample_weight))
@@ -70,5 +74,5 @@ def _pick(answers: tuple[Any, ...], k: int) -> Any:
 def _example(model: Any, X: Any) -> Any:
     """One row of zeros as X has them: its answer tells shapes and dtypes."""
     if isinstance(X, da.Array):
-        return np.zeros((1, X.shape[1]), dtype=X.dtype)
+        return np.zeros((1, *X.shape[1:]), dtype=X.dtype)
     return pd.DataFrame({name: np.zeros(1, dtype=kind) for name, kind in X.dtypes.items()})

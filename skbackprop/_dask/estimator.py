@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._dask.answers import score
 from skbackprop._dask.fitting import Request, Supervisor
-from skbackprop._dask.placement import parts_of, present
+from skbackprop._dask.placement import parts_of
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.callbacks import Epochs, callbacks_of, with_callbacks, without_callbacks
 from skbackprop._fit.samples import Sample
@@ -166,7 +166,7 @@ class DaskMLP(BaseMLP):
         score : float
             Accuracy, or R^2 (quantiles: 1 - pinball loss / that of the best constant).
         """
-        return score(self._fitted(), X, y, sample_weight)
+        return score(self._fitted(), X, y, sample_weight, self.client)
 
     def to_local(self) -> Any:
         """Make the ordinary estimator, with this one's parameters and all that it has learned.
@@ -198,11 +198,10 @@ class DaskMLP(BaseMLP):
     def _workers(self, client: Any) -> list[str] | None:
         if self.workers is None:
             return None
-        unknown = set(self.workers).difference(present(client, None))
-        if unknown or not len(self.workers):
+        there = sorted(client.nthreads())
+        if not len(self.workers) or not set(self.workers).issubset(there):
             raise ValueError(
-                f"workers must be addresses of workers of the cluster, some of {present(client, None)}; "
-                f"got {list(self.workers)}."
+                f"workers must be addresses of workers of the cluster, some of {there}; got {list(self.workers)}."
             )
         return list(self.workers)
 

@@ -16,17 +16,13 @@ from distributed.comm import CommClosedError
 
 from skbackprop._dask.comms import RankLost
 from skbackprop._dask.job import Job, run_rank
-from skbackprop._dask.placement import Placement, locked, place, present
+from skbackprop._dask.placement import Placement, WorkerLostError, locked, place
 from skbackprop._dask.post import Abandoned, Inbox, deliver, is_connected
 from skbackprop._fit.warn import say, warn
 
 POLL_SECONDS = 0.5  # between two looks at the workers, or,
 SOON_SECONDS = 0.005  # once a rank has said that it is done, at its task
 LAST_WORDS_SECONDS = 2.0  # for the other ranks to say what went wrong, once one has failed
-
-
-class WorkerLostError(RuntimeError):
-    """A worker that held rows of the training set left the cluster, and took them with it."""
 
 
 @dataclass
@@ -59,16 +55,13 @@ class Supervisor:
             try:
                 return self._attempt()
             except WorkerLostError:
-                stuck = stuck + 1 if self.kept is before else 0
-                if (
-                    not self.request.retries or stuck > 1
-                ):  # rather workers that cannot bear their rows than bad luck
+                stuck = stuck + 1 if self.kept is before else 1
+                # twice is rather workers that cannot bear their rows than bad luck
+                if not self.request.retries or stuck > 1:
                     raise
 
     def _attempt(self) -> dict[str, Any]:
         try:
-            if not present(self.client, self.request.workers):
-                raise WorkerLostError("None of the workers that the fit may use is in the cluster any more.")
             placed = place(self.client, self.request.tables, self.request.workers)
             try:
                 with locked(self.client, placed.addresses):
@@ -149,6 +142,8 @@ class Supervisor:
             contacts[content[0]] = content[1]
             if len(contacts) == len(job.addresses):
                 self._answer(job, contacts, job.addresses)
+                if self.interrupted:  # before rank 0 could hear of it
+                    self._answer(job, None, job.addresses[:1])
         elif kind == "fit" and self.request.epochs is not None and self.epochs is None:
             self.epochs = self.request.epochs(content[0])
         elif kind == "begin_epoch":
@@ -175,8 +170,8 @@ class Supervisor:
     def _missing(self, job: Job) -> list[str]:
         if not is_connected(self.client):
             raise ConnectionError("its scheduler does not answer")
-        present = self.client.nthreads(workers=job.addresses)
-        return [address for address in job.addresses if address not in present]
+        left = self.client.nthreads(workers=job.addresses)
+        return [address for address in job.addresses if address not in left]
 
     def _look(self, job: Job) -> None:
         """Raise if a worker is gone: nobody else might notice."""

@@ -115,7 +115,7 @@ class Reports:
         if not self._lead.job.has_callbacks:
             return False
         self._lead.mailbox.tell("end_epoch", localised(fitted(), self._lead))
-        return bool(self._lead.mailbox.wait())
+        return bool(self._lead.mailbox.wait(interruptible=True))
 
     def end_fit(self, fitted: Callable[[], dict]) -> None:
         """The client tells them, when it has the model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect, insort
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from skbackprop._dask.post import is_connected
 from skbackprop._dask.tables import Layout, Shard, join
 
 UNEVEN = 1.1  # rows of the fullest worker to those of the mean, from which on partitions are moved
+
+
+class WorkerLostError(RuntimeError):
+    """A worker that held rows of the training set left the cluster, and took them with it."""
 
 
 @dataclass
@@ -63,11 +68,11 @@ def _like(y: Any, X: Any, name: str) -> Any:
     """Y in the partitions of X."""
     is_known = isinstance(X, da.Array) and not np.isnan(X.shape[0])
     if not is_collection(y):
-        if not is_known or np.shape(y)[:1] != X.shape[:1]:
+        if not is_known:
             raise TypeError(
                 f"{name} must be a collection of Dask like X, with the same partitions; got {type(y).__name__}."
             )
-        y = da.from_array(np.asarray(y), chunks=(X.chunks[0], *((-1,) * (np.ndim(y) - 1))))
+        y = da.from_array(np.asarray(y), chunks=-1)
     if isinstance(y, da.Array):
         if y.ndim == 2:
             y = y.rechunk({1: -1})
@@ -107,11 +112,11 @@ def _shards(tables: dict[str, Any]) -> dict[str, Shard]:
 
 def _evened(addresses: list[str], lengths: list[int], workers: Iterable[str]) -> list[str]:
     """Move a few partitions, so that all workers have about as many rows: a step waits for the one with the most."""
-    addresses, held = list(addresses), {worker: list[int]() for worker in workers}
+    addresses, held = list(addresses), {worker: list[tuple[int, int]]() for worker in workers}
     rows = dict.fromkeys(held, 0)
 
     def give(k: int, worker: str) -> None:
-        held[worker].append(k)
+        insort(held[worker], (lengths[k], k))
         rows[worker] += lengths[k]
         addresses[k] = worker
 
@@ -120,20 +125,29 @@ def _evened(addresses: list[str], lengths: list[int], workers: Iterable[str]) ->
     most = UNEVEN * sum(lengths) / len(held)
     while True:
         full, free = max(rows, key=rows.__getitem__), min(rows, key=rows.__getitem__)
-        gap = rows[full] - rows[free]
-        fitting = [k for k in held[full] if 0 < lengths[k] < gap]
+        parts, gap = held[full], rows[full] - rows[free]
+        middle = bisect(parts, (gap / 2, 0))  # half the gap leaves the two most alike
+        fitting = [part for part in parts[max(0, middle - 1) : middle + 1] if 0 < part[0] < gap]
         if rows[full] <= most or not fitting:
             return addresses
-        k = min(fitting, key=lambda k: abs(lengths[k] - gap / 2))  # which leaves the two most alike
-        held[full].remove(k)
-        rows[full] -= lengths[k]
+        n, k = min(fitting, key=lambda part: abs(part[0] - gap / 2))
+        parts.remove((n, k))
+        rows[full] -= n
         give(k, free)
 
 
-def present(client: Client, wanted: Iterable[str] | None) -> list[str]:
-    """Addresses of the cluster's workers, or of those of them that are wanted."""
-    there = set(client.nthreads())
-    return sorted(there if wanted is None else there.intersection(wanted))
+def _running(dask_scheduler: Any) -> list[str]:
+    """Workers that take tasks: not those that are paused or about to leave."""
+    return sorted(worker.address for worker in dask_scheduler.running)
+
+
+def _homes(client: Client, wanted: Iterable[str] | None) -> list[str]:
+    """Choose the workers that may have rows."""
+    running = client.run_on_scheduler(_running)
+    homes = [address for address in running if wanted is None or address in wanted]
+    if not homes:
+        raise WorkerLostError("None of the workers that the fit may use is in the cluster any more.")
+    return homes
 
 
 def place(client: Client, tables: dict[str, list[Any]], workers: Iterable[str] | None = None) -> Placement:
@@ -143,30 +157,40 @@ def place(client: Client, tables: dict[str, list[Any]], workers: Iterable[str] |
     """
     futures = {name: client.compute(parts) for name, parts in tables.items()}
     every = [future for column in futures.values() for future in column]
-    lengths = {
-        name: client.gather(client.map(_length, column, pure=False)) for name, column in futures.items()
-    }
-    holders, homes = client.who_has(every), present(client, workers)
+    counts = client.map(_length, every, pure=False)
+    try:
+        return _place(client, futures, client.gather(counts), workers)
+    finally:  # the shards hold the rows; and an error may keep this frame alive
+        for future in [*every, *counts]:
+            future.release()
+
+
+def _place(
+    client: Client, futures: dict[str, list[Future]], lengths: list[int], workers: Iterable[str] | None
+) -> Placement:
+    holders = client.who_has([future for column in futures.values() for future in column])
+    homes = _homes(client, workers)
     pieces: dict[str, dict[str, tuple[list[Any], list[Any]]]] = {}
     for name, column in futures.items():
-        owners, start = _evened([min(holders[future.key]) for future in column], lengths[name], homes), 0
-        for future, n, address in zip(column, lengths[name], owners, strict=True):
+        here = [min(holders[future.key], default="") for future in column]  # lost just now: computed again
+        ns, lengths = lengths[: len(column)], lengths[len(column) :]
+        start = 0
+        for future, n, address in zip(column, ns, _evened(here, ns, homes), strict=True):
             if n:
-                parts, bounds = pieces.setdefault(address, {t: ([], []) for t in tables})[name]
+                parts, bounds = pieces.setdefault(address, {t: ([], []) for t in futures})[name]
                 parts.append(future)
                 bounds.append((start, start + n))
             start += n
-        if not start and name == "train":
-            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required: X has no rows.")
+        if column and not start:
+            where = "In the validation set (X_val, y_val): " if name == "validation" else ""
+            raise ValueError(f"{where}Found array with 0 sample(s) while a minimum of 1 is required.")
     # the first has training rows
     addresses = sorted(pieces, key=lambda a: pieces[a]["train"][1][:1] or [(np.inf, np.inf)])
-    layouts = {name: [Layout.of(pieces[a][name][1]) for a in addresses] for name in tables}
+    layouts = {name: [Layout.of(pieces[a][name][1]) for a in addresses] for name in futures}
     shards = [
         client.submit(_shards, pieces[a], workers=[a], allow_other_workers=False, pure=False)
         for a in addresses
     ]
-    for future in every:  # the shards hold their rows
-        future.release()
     return Placement(addresses, layouts, shards)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -60,13 +61,15 @@ class Mailbox:
             timeout=None,
         )
 
-    def wait(self) -> Any:
+    def wait(self, interruptible: bool = False) -> Any:
         """The client's next answer."""
         while True:
             try:
                 return self._answers.get(timeout=POLL_SECONDS)
             except Empty:
-                if not self.is_wanted():
+                if interruptible:
+                    self.check()
+                elif not self.is_wanted():
                     raise Abandoned from None
 
     def check(self) -> None:
@@ -112,8 +115,10 @@ class Inbox:
             return None
 
     def rest(self) -> list[Any]:
-        """All messages that were sent before this call."""
-        self._end()
+        """All messages that were sent before this call, however long they are on their way."""
+        self._queue.put(None)
+        while is_connected(self._client) and not self._is_over():
+            pass
         messages = []
         while not self._arrived.empty():
             messages.append(self._arrived.get())
@@ -121,16 +126,18 @@ class Inbox:
 
     def close(self) -> None:
         """Leave nothing behind on the scheduler."""
-        if not is_connected(self._client):
-            self._pump.cancel()
-            return
-        if not self._pump.done():
-            self._end()
-        self._queue.close()
+        if is_connected(self._client) and not self._pump.done():
+            self._queue.put(None)
+            self._is_over()
+        self._pump.cancel()
+        if is_connected(self._client):
+            self._queue.close()
 
-    def _end(self) -> None:
-        self._queue.put(None)
-        self._pump.result(POLL_SECONDS)
+    def _is_over(self) -> bool:
+        """Wait a moment for the last message."""
+        with suppress(TimeoutError):
+            self._pump.result(POLL_SECONDS)
+        return self._pump.done()
 
 
 def deliver(fit: str, answer: Any, dask_worker: Any) -> None:
