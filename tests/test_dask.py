@@ -26,7 +26,7 @@ from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLo
 TOLERANCE = 1e-6  # asked for; sums in another order differ by 1e-15, and ten epochs enlarge that
 CUTS = (120, 0, 7, 93, 80)  # rows of the partitions: uneven, and one without any
 SIZE = sum(CUTS)
-IN_PROCESS = {"processes": False, "threads_per_worker": 1, "dashboard_address": None}
+IN_PROCESS = {"processes": False, "threads_per_worker": 1, "dashboard_address": ":0"}
 
 pytestmark = [
     # of Dask's own, when a cluster goes down

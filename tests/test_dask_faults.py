@@ -33,7 +33,7 @@ ENDLESS = {
     "n_iter_no_change": np.inf,
     "random_state": 0,
 }  # a minute
-PROCESSES = {"processes": True, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+PROCESSES = {"processes": True, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of Dask's own, when a cluster goes down
