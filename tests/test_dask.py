@@ -26,7 +26,7 @@ from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLo
 TOLERANCE = 1e-6  # asked for; sums in another order differ by 1e-15, and ten epochs enlarge that
 CUTS = (120, 0, 7, 93, 80)  # rows of the partitions: uneven, and one without any
 SIZE = sum(CUTS)
-IN_PROCESS = {"processes": False, "threads_per_worker": 1, "dashboard_address": ":0"}
+IN_PROCESS = {"processes": False, "threads_per_worker": 1, "dashboard_address": ":0", "protocol": "tcp"}
 
 pytestmark = [
     # of Dask's own, when a cluster goes down
@@ -43,7 +43,7 @@ PAIRS = {
 
 @pytest.fixture(scope="module")
 def client():
-    """Two workers in this process."""
+    """Two workers in this process, which nevertheless send bytes."""
     with (
         distributed.LocalCluster(n_workers=2, **IN_PROCESS) as cluster,
         distributed.Client(cluster) as client,

@@ -9,20 +9,22 @@ import threading
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
-from skbackprop import MLPRegressor
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 
 distributed = pytest.importorskip("distributed")
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
+dd = pytest.importorskip("dask.dataframe")
 psutil = pytest.importorskip("psutil")  # of distributed
 
 from distributed.comm import connect  # noqa: E402
 
 from skbackprop._dask import comms  # noqa: E402
-from skbackprop.dask import DaskMLPRegressor, WorkerLostError  # noqa: E402
+from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLostError  # noqa: E402
 
 QUICKLY = 5.0  # seconds in which a lost worker must be noticed
 LEASE = 5.0  # seconds after which the locks of a client that died run out (Dask's default: 30)
@@ -204,6 +206,20 @@ def test_any_number_of_workers_fits_the_local_model(n_workers):
             here = MLPRegressor((16, 8), **params).fit(X, y)
             assert_allclose(there.coefs_[0], here.coefs_[0], atol=TOLERANCE)
             assert_allclose(there.loss_curve_, here.loss_curve_, rtol=TOLERANCE)
+
+
+@pytest.mark.slow
+def test_tables_from_several_processes(client):
+    X, y = rows()
+    table, labels = pd.DataFrame(X, columns=list("abcdef")), pd.Series(np.where(y > 0, "much", "little"))
+    far = [dd.from_pandas(part, npartitions=6) for part in (table, labels)]
+    params = {"max_iter": 5, "random_state": 0, "early_stopping": True}
+    there = DaskMLPSoftmaxClassifier((8,), **params).fit(*far)
+    here = MLPSoftmaxClassifier((8,), **params).fit(table, labels)
+    assert there.feature_names_in_.tolist() == list("abcdef")
+    assert there.classes_.tolist() == ["little", "much"]
+    assert_allclose(there.coefs_[0], here.coefs_[0], atol=TOLERANCE)
+    assert there.score(*far) == here.score(table, labels)
 
 
 @pytest.mark.slow
