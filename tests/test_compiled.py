@@ -443,9 +443,8 @@ print(level())
 """
 
 
-@pytest.mark.parametrize(
-    "level", ["v3", pytest.param("v4", marks=SLOW), pytest.param("baseline", marks=SLOW)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["v3", "v4", "baseline"])
 def test_every_level_of_the_cpu(level):
     result = run_python(LEVEL_CHECK, SKBACKPROP_CPU=level)
     if level in _cpu.levels():
@@ -460,7 +459,7 @@ def test_an_unknown_level_is_refused():
     assert "SKBACKPROP_CPU='v9' cannot be had" in result.stderr
 
 
-@pytest.mark.parametrize("cls", [MLPSoftmaxClassifier, MLPRegressor])
+@pytest.mark.parametrize("cls", [MLPSoftmaxClassifier, pytest.param(MLPRegressor, marks=SLOW)])
 def test_many_python_threads_and_processes_at_once(cls, digits):
     X, y = digits[0][:300], digits[1][:300]
 

@@ -85,6 +85,7 @@ def test_dropouts_expected_activation_is_the_undropped_one(p, rng):
     )  # 200 masks of 400 rows: a standard error is up to 0.5 %, over 50 units
 
 
+@pytest.mark.slow
 def test_grid_search_over_twelve_settings_equals_the_loop_by_hand():
     X, y = load_breast_cancer(return_X_y=True)
     weights = np.where(y == 0, 2.0, 1.0)

@@ -146,7 +146,7 @@ def _homes(client: Client, wanted: Iterable[str] | None) -> list[str]:
     running = client.run_on_scheduler(_running)
     homes = [address for address in running if wanted is None or address in wanted]
     if not homes:
-        raise WorkerLostError("None of the workers that the fit may use is in the cluster any more.")
+        raise WorkerLostError("None of the workers that the fit may use is in the cluster and running.")
     return homes
 
 
