@@ -38,12 +38,11 @@ class Lead:
         answers = self.rank.call("read", table=table, columns=self.columns)
         held = [(layout, *answer) for layout, answer in zip(layouts, answers, strict=True) if layout.n]
         facts = [facts for _, facts, _ in held]
+        if self.columns is None:
+            self.columns = tuple(facts[0][:2])
         for n, names, *_ in facts:
-            columns = [n, None if names is None else list(names)]  # from other processes lists come as tuples
-            if self.columns is None:
-                self.columns = columns
-            if columns != self.columns:
-                raise ValueError(f"Partitions of X differ in their columns: {self.columns} and {columns}.")
+            if (n, names) != self.columns:
+                raise ValueError(f"Partitions of X differ in their columns: {self.columns} and {(n, names)}.")
         order = np.concatenate([layout.rows for layout, _, _ in held])
         y, *weights = (
             _ordered(values, order) for values in zip(*(arrays for *_, arrays in held), strict=True)

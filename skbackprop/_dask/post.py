@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from contextlib import suppress
+from concurrent import futures
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -117,8 +117,8 @@ class Inbox:
     def rest(self) -> list[Any]:
         """All messages that were sent before this call, however long they are on their way."""
         self._queue.put(None)
-        while is_connected(self._client) and not self._is_over():
-            pass
+        while is_connected(self._client) and not self._pump.done():
+            futures.wait([self._pump], POLL_SECONDS)
         messages = []
         while not self._arrived.empty():
             messages.append(self._arrived.get())
@@ -128,16 +128,10 @@ class Inbox:
         """Leave nothing behind on the scheduler."""
         if is_connected(self._client) and not self._pump.done():
             self._queue.put(None)
-            self._is_over()
+            futures.wait([self._pump], POLL_SECONDS)
         self._pump.cancel()
         if is_connected(self._client):
             self._queue.close()
-
-    def _is_over(self) -> bool:
-        """Wait a moment for the last message."""
-        with suppress(TimeoutError):
-            self._pump.result(POLL_SECONDS)
-        return self._pump.done()
 
 
 def deliver(fit: str, answer: Any, dask_worker: Any) -> None:

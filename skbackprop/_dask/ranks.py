@@ -231,10 +231,10 @@ def apply_step(
     engine.apply_gradient(gradient, float(rate))
 
 
-def columns_of(estimator: Any) -> list[Any]:
-    """Number and names, or None, of an estimator's features."""
+def columns_of(estimator: Any) -> tuple[Any, Any]:
+    """Number and names, or None, of an estimator's features; in tuples, as all that comes over the wire."""
     names = getattr(estimator, "feature_names_in_", None)
-    return [estimator.n_features_in_, None if names is None else list(names)]
+    return estimator.n_features_in_, None if names is None else tuple(names)
 
 
 def describe(network: Network, optimizer: Optimizer, kind: str) -> str:
