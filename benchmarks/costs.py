@@ -41,24 +41,25 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, help="a JSON file for the seconds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    found = {
-        "features": measure(features(arguments), arguments.repeats),
-        "members": measure(members(arguments), arguments.repeats),
-        "race": measure(race(arguments), arguments.repeats),
+    rows = images(arguments.data, 60_000)
+    works = {
+        "features": features(*rows, arguments.epochs),
+        "members": members(arguments.epochs),
+        "race": race(*rows),
     }
+    found = {name: measure(runs, arguments.repeats) for name, runs in works.items()}
     for seconds in found.values():
         show(seconds)
     if arguments.out is not None:
         arguments.out.write_text(json.dumps(found, indent=1) + "\n")
 
 
-def features(arguments):
+def features(X, y, epochs):
     """Fits of W1, each with one more feature than the first."""
-    X, y = images(arguments.data, 60_000)
     w = np.random.default_rng(0).random(len(X))
     extra = {"sample_weight": {"sample_weight": w}, VALIDATION: {"X_val": X[:6_000], "y_val": y[:6_000]}}
     alike = {"learning_rate": "constant", "weight_decay": 0.0, "n_iter_no_change": FOREVER}
-    alike |= {"batch_size": 200, "max_iter": arguments.epochs, "n_threads": 1, "random_state": 0}
+    alike |= {"batch_size": 200, "max_iter": epochs, "n_threads": 1, "random_state": 0}
     runs = {}
     for name, params in OPTIONS.items():
         model = MLPSoftmaxClassifier((100,), **{**alike, **params})
@@ -67,17 +68,16 @@ def features(arguments):
     return runs
 
 
-def members(arguments):
+def members(epochs):
     """Fits of so many members."""
     X, y = noise(10_000, 100)
-    alike = {"batch_size": 128, "max_iter": arguments.epochs, "weight_decay": 0.5, "n_threads": 1}
+    alike = {"batch_size": 128, "max_iter": epochs, "weight_decay": 0.5, "n_threads": 1}
     models = {f"n_members={k}": MLPSoftmaxClassifier((128, 128), n_members=k, **alike) for k in MEMBERS}
     return {name: partial(model.fit, X, y) for name, model in models.items()}
 
 
-def race(arguments):
+def race(X, y):
     """Default fits without and with a race for the decay, of as many epochs (by itself "auto" may choose more)."""
-    X, y = images(arguments.data, 60_000)
     models = {
         f"weight_decay={decay!r}": MLPSoftmaxClassifier((100,), weight_decay=decay, max_iter=16, n_threads=1)
         for decay in (0.5, "auto")

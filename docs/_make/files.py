@@ -3,12 +3,17 @@
 INKS = {"light": "#222832", "dark": "#ced6dd"}  # of what is written, in the themes
 
 
-def table(title, columns, rows, above=""):
-    """A section with a table, and what stands above it."""
-    lines = [title, "-" * len(title), "", above, "", ".. list-table::", "   :header-rows: 1", ""]
+def listing(columns, rows):
+    """A table."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in [columns, *rows]:
         lines += [f"   {'* -' if i == 0 else '  -'} {cell}" for i, cell in enumerate(row)]
     return "\n".join([*lines, ""])
+
+
+def table(title, columns, rows, above=""):
+    """A section with a table, and what stands above it."""
+    return "\n".join([title, "-" * len(title), "", above, "", listing(columns, rows)])
 
 
 def write(path, text):

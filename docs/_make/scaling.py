@@ -7,11 +7,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import scaling  # of benchmarks, whose folder results.py puts on the path
 
-from .files import INKS, table, write
+from .files import INKS, listing, table, write
 from .results import RESULTS
 
-LINES = {"0.1 ms, 10 Gbit/s": "-", "0.1 ms, 1 Gbit/s": "--", "1 ms, 1 Gbit/s": ":"}
-COLOURS = {"small": "#2a7f9e", "middle": "#f89939", "large": "#7d5ba6"}
+LINES = dict(zip(scaling.NETWORKS, ("-", "--", ":"), strict=True))
+COLOURS = dict(zip(scaling.SIZES, ("#2a7f9e", "#f89939", "#7d5ba6"), strict=True))
+INKED = "text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"
 LARGEST = 4096  # workers
 CLUSTERS = 2, 8, 64, 1024
 ROWS = 65_536  # of a minibatch, shared out
@@ -58,8 +59,8 @@ def write_scaling(folder):
     ]
     above = "Milliseconds a step, measured / by the model."
     write(folder / "scaling.inc", text + table("Measured and modelled", columns, steps, above))
-    write(folder / "scaling-best.inc", "\n".join(best_table(model)))
-    write(folder / "scaling-worth.inc", "\n".join(worth_table(model)))
+    write(folder / "scaling-best.inc", best_table(model))
+    write(folder / "scaling-worth.inc", worth_table(model))
 
 
 def percent(logarithm):
@@ -80,22 +81,15 @@ def write_rounds(folder):
     ]
     pieces = [
         "Without a fit: an array goes to one other worker, and another comes back.",
-        *listing(["float32 numbers", "ms, median", "ms, 90 %"], bare),
+        listing(["float32 numbers", "ms, median", "ms, 90 %"], bare),
         "In a fit, with 16 rows a minibatch, so that there is next to nothing to compute:",
-        *listing(
-            ["weights", "ms a step, two workers", "one process", "ms a round", "steps a second"], rounds
-        ),
+        listing(["weights", "ms a step, two workers", "one process", "ms a round", "steps a second"], rounds),
         "With much to compute: steps a second of two hidden layers of 512 units on 256 inputs (394,753 weights), by "
         "two workers of one thread each, by one process with two threads, and with one. Efficiency is the first beside "
         "the second.",
-        *listing(["rows", "two workers", "two threads", "one thread", "efficiency"], shares),
+        listing(["rows", "two workers", "two threads", "one thread", "efficiency"], shares),
     ]
-    write(folder / "rounds.inc", "\n".join(pieces))
-
-
-def listing(head, rows):
-    """A table without a title, in lines."""
-    return ["", *table("", head, rows).splitlines()[4:], ""]
+    write(folder / "rounds.inc", "\n\n".join(pieces))
 
 
 def best_table(model):
@@ -123,9 +117,7 @@ def draw_scaling(folder):
     model = scaling.Model(measured())
     workers = np.unique(np.geomspace(1, LARGEST, 60).round().astype(int))
     for theme, ink in INKS.items():
-        with plt.rc_context(
-            {"text.color": ink, "axes.labelcolor": ink, "xtick.color": ink, "ytick.color": ink}
-        ):
+        with plt.rc_context(dict.fromkeys(INKED, ink)):
             figure, ax = plt.subplots(figsize=(8, 4.2), layout="constrained")
             for size, name in itertools.product(COLOURS, LINES):
                 link = scaling.NETWORKS[name]
@@ -135,12 +127,9 @@ def draw_scaling(folder):
             ax.set(xlabel="workers", ylabel="times as fast as one", ylim=(0.5, 64))
             ax.xaxis.set_major_formatter("{x:,.0f}")
             ax.yaxis.set_major_formatter("{x:g}")
-            ax.tick_params(colors=ink)
-            for spine in ax.spines.values():
-                spine.set_color(ink)
             keys = [plt.Line2D([], [], color=colour, label=size) for size, colour in COLOURS.items()]
             keys += [plt.Line2D([], [], color=ink, ls=style, label=name) for name, style in LINES.items()]
             keys += [plt.Line2D([], [], color=ink, lw=0.7, alpha=0.5, label="ideal")]
-            figure.legend(handles=keys, frameon=False, loc="outside right center", labelcolor=ink)
+            figure.legend(handles=keys, frameon=False, loc="outside right center")
             figure.savefig(folder / f"scaling-{theme}.svg", transparent=True, metadata={"Date": None})
             plt.close(figure)
