@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from listeners import Silent
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, log_loss
@@ -39,20 +40,11 @@ class Listener:
         return self.stop_after is not None and self.notes.count("end epoch") >= self.stop_after
 
 
-class EpochLimit:
+class EpochLimit(Silent):
     """Takes no data and no model; asks to stop after so many epochs."""
 
     def __init__(self, n_epochs):
         self.n_epochs = n_epochs
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
 
     def on_fit_task_end(self, estimator, context):
         return context.task_name == "epoch" and context.task_id + 1 >= self.n_epochs

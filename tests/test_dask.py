@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from listeners import Silent
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
@@ -318,15 +319,9 @@ def test_warnings_and_lines_come_to_the_client(client, capsys):
 def test_callbacks_fire_here_and_can_stop(client):
     pytest.importorskip("sklearn.callback")
 
-    class Listener:
+    class Listener(Silent):
         def __init__(self):
             self.heard, self.models = [], []
-
-        def setup(self, estimator, context):
-            pass
-
-        def teardown(self, estimator, context):
-            pass
 
         def on_fit_task_begin(self, estimator, context):
             self.heard.append(("begin", context.task_name))
@@ -348,19 +343,10 @@ def test_callbacks_fire_here_and_can_stop(client):
     assert_array_equal(listener.models[1].coefs_[0], model.coefs_[0])
 
 
-class Dawdler:
+class Dawdler(Silent):
     """A callback that takes its time, so that Ctrl-C comes in it."""
 
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+    def on_fit_task_end(self, estimator, context):
         time.sleep(0.3)
 
 
@@ -401,10 +387,8 @@ def test_partitions_are_moved_until_workers_are_even():
     moved = placement._evened(["a"] * 10 + ["b"], [10] * 10 + [0], workers)
     assert sorted(moved[:10].count(worker) for worker in workers) == [3, 3, 4]
     assert placement._evened(["a", "a", "b"], [100, 1, 1], ["a", "b"]) == ["a", "b", "b"]
-    assert placement._evened(["gone", "b"], [4, 4], ["b", "c"]) == [
-        "c",
-        "b",
-    ]  # moved from where it must not stay
+    # moved from where it must not stay
+    assert placement._evened(["gone", "b"], [4, 4], ["b", "c"]) == ["c", "b"]
     assert placement._evened([], [], workers) == []
 
 

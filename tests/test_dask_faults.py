@@ -23,18 +23,14 @@ psutil = pytest.importorskip("psutil")  # of distributed
 
 from distributed.comm import connect  # noqa: E402
 
-from skbackprop._dask import comms  # noqa: E402
+from skbackprop._dask import comms, fitting, placement  # noqa: E402
 from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLostError  # noqa: E402
 
 QUICKLY = 5.0  # seconds in which a lost worker must be noticed
 LEASE = 5.0  # seconds after which the locks of a client that died run out (Dask's default: 30)
 TOLERANCE = 1e-6  # as in test_dask.py
-ENDLESS = {
-    "max_iter": 3000,
-    "learning_rate": "constant",
-    "n_iter_no_change": np.inf,
-    "random_state": 0,
-}  # a minute
+# a minute, if nothing ends it
+ENDLESS = {"max_iter": 3000, "learning_rate": "constant", "n_iter_no_change": np.inf, "random_state": 0}
 PROCESSES = {"processes": True, "threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": 50}
 
 pytestmark = [
@@ -315,23 +311,25 @@ def test_errors_of_partitions_leave_no_rows_behind(client):
 
 
 @pytest.mark.slow
-def test_ctrl_c_before_the_ranks_run(client):
-    """All threads of the workers are busy when it comes."""
-    data, model = collections(), DaskMLPRegressor((16,), **ENDLESS)
-    model.set_params(max_iter=2).fit(*data)  # imports things
-    workers = list(client.nthreads())
-    busy = []
+def test_ctrl_c_before_the_ranks_run(client, monkeypatch):
+    """The rows are placed, but all threads of the workers are busy when it comes."""
+    data, busy = collections(), []
+    DaskMLPRegressor((16,), max_iter=2).fit(*data)  # imports things
 
-    def occupy():
-        time.sleep(0.5)  # the partitions are there
-        busy.extend(client.submit(time.sleep, 3, workers=[w], priority=100, pure=False) for w in workers)
+    def occupied(*args):
+        placed = placement.place(*args)
+        distributed.wait(placed.shards)
+        busy.extend(
+            client.submit(time.sleep, 3, workers=[w], priority=100, pure=False) for w in placed.addresses
+        )
+        threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        return placed
 
-    occupy()
-    threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    monkeypatch.setattr(fitting, "place", occupied)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        model.set_params(max_iter=3000).fit(*data)
-    assert time.monotonic() - started < 10
+        DaskMLPRegressor((16,), **ENDLESS).fit(*data)
+    assert 3 < time.monotonic() - started < 10
 
 
 @pytest.mark.slow
