@@ -4,6 +4,7 @@ import os
 import pathlib
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -293,10 +294,17 @@ def test_killed_at_random_moments_a_fit_goes_on_to_the_same_bits(kind, tmp_path)
     parts.mkdir()
     seconds = run(whole, kind, 40_000)
     moments, kills = random.Random(0), 0
-    while not run(parts, kind, 40_000, moments.uniform(0.05, 0.6) * seconds):
-        kills += 1
-        assert kills < 100
-    assert kills > 0  # how many there are depends on what else the machine does
+    while True:
+        finished = run(parts, kind, 40_000, moments.uniform(0.05, 0.6) * seconds)
+        if finished and kills:  # how many there are depends on what else the machine does
+            break
+        if finished:  # so much faster than the first that nobody killed it: once more
+            shutil.rmtree(parts)
+            parts.mkdir()
+            seconds = finished
+        else:
+            kills += 1
+            assert kills < 100
     for ours, theirs in zip(read(whole)[:2], read(parts)[:2], strict=True):
         for one, two in zip(ours, theirs, strict=True):
             assert_array_equal(one, two)
