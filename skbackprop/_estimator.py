@@ -68,6 +68,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         """Learn what is needed to encode y, or check that y fits what was learned before."""
 
     @abstractmethod
+    def _check_like(self, y: Any, known: Any) -> None:
+        """Raise unless y is of the kind, the width and the domain of the targets that are trained on."""
+
+    @abstractmethod
     def _target_summary(self, y: Any) -> LabelSummary | NumberSummary:
         """Make what gathers, block by block, all that is learned from targets; y is the first block's."""
 
@@ -267,6 +271,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             return None
         with validation.in_validation_set():
             held_out = self._read(X_val, y_val, weights, "sample_weight_val", reset=False)
+            self._check_like(held_out.stand_in.y, training.stand_in.y)
         if held_out.place != training.place:
             raise ValueError(f"X_val must be where X is: X is {training.place}, X_val is {held_out.place}.")
         validation.warn_unlike(training.some.X, held_out.some.X, training.place)

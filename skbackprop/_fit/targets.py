@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,23 +26,30 @@ class Labels:
     @classmethod
     def of(cls, y: Any) -> Labels:
         """Learn the classes from y."""
-        check_classification_targets(y)
-        if type_of_target(y).startswith("multilabel"):
-            return cls(np.arange(y.shape[1]), multilabel=True)
-        if type_of_target(y) == "multiclass-multioutput":
-            raise ValueError(
-                "y has several columns with more than two values each: this classifier learns one label per "
-                "row, or a multilabel indicator of 0s and 1s. Wrap it in "
-                "sklearn.multioutput.MultiOutputClassifier to learn each column on its own."
-            )
-        return cls(np.unique(column_or_1d(y)))
+        if y.ndim == 2 and y.shape[1] > 1:
+            return cls(np.arange(indicator(y).shape[1]), multilabel=True)
+        with labels_of_one_kind(y):
+            check_classification_targets(y)
+            return cls(np.unique(column_or_1d(y)))
+
+    def check(self, y: Any) -> None:
+        """Raise for labels that are unknown, and for targets of another kind or width."""
+        if self.multilabel:
+            indicator(y, len(self.classes))
+        else:
+            self.codes(y)
 
     def codes(self, y: Any) -> Any:
         """Class number of each row; None for multilabel targets."""
         if self.multilabel:
             return None
+        if y.ndim == 2 and y.shape[1] > 1:
+            raise ValueError(
+                f"y must hold one label per row, as the model was trained on, got shape {y.shape}."
+            )
         y = column_or_1d(y)
-        codes = np.searchsorted(self.classes, y)
+        with labels_of_one_kind(y, self.classes):
+            codes = np.searchsorted(self.classes, y)
         known = np.minimum(codes, len(self.classes) - 1)
         unseen = np.unique(y[self.classes[known] != y])
         if len(unseen):
@@ -54,12 +63,7 @@ class Labels:
     def encode(self, y: Any, dtype: Any) -> Any:
         """One-hot rows (D9), or the 0/1 indicator of multilabel targets."""
         if self.multilabel:
-            y = y.toarray() if sp.issparse(y) else np.asarray(y)
-            if y.ndim != 2 or y.shape[1] != len(self.classes):
-                raise ValueError(
-                    f"y must be a multilabel indicator with {len(self.classes)} columns, got shape {y.shape}."
-                )
-            return y.astype(dtype)
+            return indicator(y, len(self.classes)).astype(dtype, order="C")  # as a sum's last bits tell
         codes = self.codes(y)
         Y = np.zeros((len(codes), len(self.classes)), dtype=dtype)
         Y[np.arange(len(codes)), codes] = 1.0
@@ -70,6 +74,39 @@ class Labels:
         if self.multilabel:
             return place.cast(output > 0, np.int64)
         return place.take(place.put(self.classes), place.xp.argmax(output, axis=1))
+
+
+def indicator(y: Any, n_labels: int | None = None) -> Any:
+    """Multilabel targets, which must be 0 and 1 (or False and True) alone; of so many labels if that is known."""
+    y = y.toarray() if sp.issparse(y) else np.asarray(y)
+    if n_labels is not None and (y.ndim != 2 or y.shape[1] != n_labels):
+        raise ValueError(f"y must be a multilabel indicator with {n_labels} columns, got shape {y.shape}.")
+    if y.dtype.kind in "biufO" and np.isin(y, (0, 1)).all():
+        return y
+    with labels_of_one_kind(y):
+        check_classification_targets(y)
+    if type_of_target(y) == "multiclass-multioutput":
+        raise ValueError(
+            "y has several columns with more than two values each: this classifier learns one label per "
+            "row, or a multilabel indicator of 0s and 1s. Wrap it in "
+            "sklearn.multioutput.MultiOutputClassifier to learn each column on its own."
+        )
+    raise ValueError(
+        "y has several columns, so it must be a multilabel indicator of 0s and 1s, but it holds "
+        f"{np.unique(y)[:5].tolist()}: write 1 where a row has the label and 0 where it has not."
+    )
+
+
+@contextmanager
+def labels_of_one_kind(*labels: Any) -> Iterator[None]:
+    """Raise the user's error where labels cannot be sorted together."""
+    try:
+        yield
+    except TypeError:
+        kinds = sorted({type(label).__name__ for some in labels for label in np.ravel(some).tolist()})
+        raise ValueError(
+            f"Labels must be all of one kind, but there are {' and '.join(kinds)} among them."
+        ) from None
 
 
 def smooth(Y: Any, amount: float, multilabel: bool) -> Any:
