@@ -37,6 +37,7 @@ from skbackprop._fit.validation import (
 )
 from skbackprop._nn.activations import softplus
 from skbackprop._nn.losses import LossArgs, log_softmax
+from skbackprop._prediction import of_one_model
 from skbackprop._types import Array, Auto, Data
 
 
@@ -182,6 +183,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         """
         return self._partial_fit(X, y, sample_weight, classes, X_val, y_val, sample_weight_val)
 
+    @of_one_model
     def predict(self, X: Data, return_members: bool = False) -> Any:
         """Predict the label of each row.
 
@@ -208,6 +210,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         labels = [self._labels.decode(members[j, :, :], place) for j in range(members.shape[0])]
         return y, home_of(*labels).xp.stack(labels)
 
+    @of_one_model
     def predict_proba(self, X: Data, return_members: bool = False) -> Any:
         """Probability of each class, in the order of `classes_`.
 
@@ -238,6 +241,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             p = xp.where(p < tiny, tiny / (1.0 + below), p)
         return (p, self._output(X, link=True, members=True)) if return_members else p
 
+    @of_one_model
     def predict_log_proba(self, X: Data) -> Array:
         """Logarithm of `predict_proba`, from the logits and therefore finite.
 
@@ -255,6 +259,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         xp = home_of(v).xp
         return -softplus(xp, -v) if self._labels.multilabel else log_softmax(xp, v)
 
+    @of_one_model
     def decision_function(self, X: Data) -> Array:
         """Logits, the weighted sums of the output layer.
 

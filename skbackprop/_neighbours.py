@@ -13,6 +13,7 @@ from skbackprop._fit import validation
 from skbackprop._fit.places import HOST
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Parameters
+from skbackprop._prediction import as_published
 
 
 class Convertible:
@@ -133,7 +134,8 @@ class Convertible:
 
 
 def on_host(model: Any) -> Any:
-    """A fitted model whose arrays are NumPy's: itself, or a copy of one that was fitted elsewhere."""
+    """A fitted model as it is now, whose arrays are NumPy's: copies of them if it was fitted elsewhere."""
+    model = as_published(model)
     check_is_fitted(model)
     if validation.home_of(model.coefs_[0]) is HOST:
         return model

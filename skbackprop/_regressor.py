@@ -27,6 +27,7 @@ from skbackprop._fit.validation import (
     to_host,
 )
 from skbackprop._nn.losses import LOSSES, LossArgs
+from skbackprop._prediction import of_one_model
 from skbackprop._types import Auto, Data
 
 
@@ -169,6 +170,7 @@ default='squared_error'
         """
         return self._partial_fit(X, y, sample_weight, None, X_val, y_val, sample_weight_val)
 
+    @of_one_model
     def predict(self, X: Data, return_std: bool = False, return_members: bool = False) -> Any:
         """Predict the target of each row, in the units of y.
 
@@ -210,6 +212,7 @@ default='squared_error'
             answers.append(place.xp.stack([self._shape(y) for y in each]))
         return answers[0] if len(answers) == 1 else tuple(answers)
 
+    @of_one_model
     def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
         """R^2 of the predictions; for quantiles 1 - pinball loss / that of the best constant.
 
