@@ -188,7 +188,8 @@ default='squared_error'
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Predictions, 1-D if y was. With several quantiles a last axis is added for them; they never cross.
-            They are float64 unless X and the model are float32.
+            They are float64 whatever the dtype of X, as large targets need the digits (float32 on devices without
+            float64).
         std : ndarray of the shape of y
             Only with ``return_std=True``.
         members : ndarray of shape (n_members, ...)

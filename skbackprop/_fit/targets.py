@@ -224,24 +224,22 @@ class Scaler:
         return np.ascontiguousarray(((y - self.shift) / self.scale).astype(dtype))
 
     def decode(self, output: Any, loss_name: str, place: Host = HOST) -> tuple[Any, Any]:
-        """Prediction in the user's units and, for gaussian, its standard deviation.
+        """Prediction in the user's units and, for gaussian, its standard deviation; in float64 where the place has it.
 
+        Float32 would round large targets to fewer digits than the network tells apart.
         Several quantiles come as (rows, targets, quantiles), sorted so that they never cross
         (Chernozhukov, Fernandez-Val and Galichon, 2010).
         """
-        xp, n_targets, dtype = place.xp, self.shift.shape[0], place.dtype_of(output)
-        output = place.cast(
-            output, place.dtype_of(self.shift)
-        )  # float64: targets can be large, and need the digits
+        xp, n_targets = place.xp, self.shift.shape[0]
+        output = place.cast(output, place.dtype_of(self.shift))
         if loss_name == "gaussian":
             m, s = output[:, :n_targets], output[:, n_targets:]
             std = xp.exp(0.5 * s) * self.scale
-            return place.cast(self.shift + self.scale * m, dtype), place.cast(std, dtype)
+            return self.shift + self.scale * m, std
         if loss_name == "quantile":
             output = xp.sort(xp.reshape(output, (output.shape[0], n_targets, -1)), axis=2)
-            y = self.shift[:, None] + self.scale[:, None] * output
-            return place.cast(y, dtype), None
-        return place.cast(self.shift + self.scale * output, dtype), None
+            return self.shift[:, None] + self.scale[:, None] * output, None
+        return self.shift + self.scale * output, None
 
 
 def constant_loss(loss_name: str, Y: Any, weights: Any, args: LossArgs) -> float:
