@@ -67,7 +67,8 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         training loss only.
     class_weight : dict, 'balanced', list or None, default=None
         Factors of the sample weights by class. 'balanced' gives each class the same total weight; classes missing
-        from a dict have factor 1. For multilabel targets a list of these, one per label; a row's weight is
+        from a dict have factor 1, and labels that only the dict has are ignored, as a fold may lack a class. For
+        multilabel targets a list of these, one per label; a row's weight is
         multiplied by the factors of all its labels.
 
     Attributes
@@ -276,6 +277,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         v = self._output(X, link=False, method="decision_function")
         return v[:, 1] - v[:, 0] if v.shape[1] == 2 and not self._labels.multilabel else v
 
+    @of_one_model
     def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
         """Accuracy of the predictions; for multilabel targets the share of rows whose labels are all right.
 
@@ -342,6 +344,15 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         if rows.weights is not None and not rows.weights.any():
             raise ValueError(NO_WEIGHT)
         return rows
+
+    def _weights_like_training(self, sample: Sample, progress: Progress) -> Any:
+        if self.class_weight is None:
+            return sample.weights
+        factors = class_factors(self.class_weight, self._labels, progress.class_counts, progress.class_total)
+        weights = apply_class_factors(factors, self._encode(sample, np.float64), sample.weights)
+        if not weights.any():
+            raise ValueError(NO_WEIGHT)
+        return weights
 
     def _target_summary(self, y: Any) -> LabelSummary:
         return LabelSummary()

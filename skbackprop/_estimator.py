@@ -87,6 +87,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
     def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
         """Rows to train on, with everything that acts in training only."""
 
+    def _weights_like_training(self, sample: Sample, progress: Progress) -> Any:
+        """Weights of other rows by what was learned of those trained on; None: all 1."""
+        return sample.weights
+
     @abstractmethod
     def _loss_name(self) -> str:
         """Key of LOSSES."""
@@ -337,7 +341,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         try:
             runner._learn_targets(sample, None, first=True)
             runner._train(sample, None, progress, None, settle(runner, len(sample.y)))
-            weights = runner._training_rows(held_out, dtype, progress).weights
+            weights = runner._weights_like_training(held_out, progress)
         except ValueError:
             return np.inf
         if runner._interrupt is not None:

@@ -136,7 +136,12 @@ def class_factors(class_weight: Any, labels: Labels, counts: Any, total: float) 
         raise ValueError(
             f"class_weight must be 'balanced', a dict of classes or None for single labels; got {class_weight!r}."
         )
-    return np.asarray([_factor(class_weight, c) for c in _known(class_weight, labels.classes)])
+    known = labels.classes.tolist()
+    if class_weight and not any(label in known for label in class_weight):
+        raise ValueError(
+            f"class_weight names the labels {list(class_weight)}, none of which is among the classes {known}."
+        )
+    return np.asarray([_factor(class_weight, label) for label in known])
 
 
 def _balance(counts: Any) -> Any:
@@ -144,14 +149,6 @@ def _balance(counts: Any) -> Any:
     factors = np.zeros(len(counts))
     factors[present] = counts.sum() / (present.sum() * counts[present])
     return factors
-
-
-def _known(class_weight: dict, classes: Any) -> list[Any]:
-    known = classes.tolist()
-    unknown = [label for label in class_weight if label not in known]
-    if unknown:
-        raise ValueError(f"class_weight names the labels {unknown}, which are not among the classes {known}.")
-    return known
 
 
 def _factor(class_weight: dict, label: Any) -> float:
@@ -168,12 +165,22 @@ def _multilabel_factors(class_weight: Any, on: Any, total: float) -> Any:
     if len(class_weight) != n_labels:
         raise ValueError(f"class_weight must hold one entry per label ({n_labels}), got {len(class_weight)}.")
     columns = [
-        _balance(np.asarray([total - ones, ones]))
-        if isinstance(entry, str)
-        else [_factor(entry, c) for c in _known(entry, np.arange(2))]
+        _label_factors(entry, np.asarray([total - ones, ones]))
         for entry, ones in zip(class_weight, on, strict=True)
     ]
     return np.asarray(columns).T
+
+
+def _label_factors(class_weight: Any, counts: Any) -> Any:
+    """Factors of one label's zeros and ones."""
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        return _balance(counts)
+    if not isinstance(class_weight, dict) or not {0, 1}.issuperset(class_weight):
+        raise ValueError(
+            "Each label's class_weight must be 'balanced' or a dict with factors of 0 and 1 (such as {1: 5.0}), got "
+            f"{class_weight!r}."
+        )
+    return [_factor(class_weight, value) for value in (0, 1)]
 
 
 def apply_class_factors(factors: Any, Y: Any, weights: Any) -> Any:
