@@ -28,8 +28,8 @@ from skbackprop._fit.targets import (
 from skbackprop._fit.training import Progress
 from skbackprop._fit.validation import (
     CLASSIFIER_CONSTRAINTS,
-    NO_WEIGHT,
     SHARED_CONSTRAINTS,
+    check_weight_sum,
     complete,
     home_of,
     one_column,
@@ -341,17 +341,16 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             total = float(len(Y)) if sample.weights is None else float(sample.weights.sum())
             factors = self._factors(class_counts(Y, sample.weights), total, progress)
         rows = self._rows(sample, Y, factors)
-        if rows.weights is not None and not rows.weights.any():
-            raise ValueError(NO_WEIGHT)
-        return rows
+        if rows.weights is not None:
+            check_weight_sum(rows.weights)
+        return rows.in_units(dtype)
 
     def _weights_like_training(self, sample: Sample, progress: Progress) -> Any:
         if self.class_weight is None:
             return sample.weights
         factors = class_factors(self.class_weight, self._labels, progress.class_counts, progress.class_total)
         weights = apply_class_factors(factors, self._encode(sample, np.float64), sample.weights)
-        if not weights.any():
-            raise ValueError(NO_WEIGHT)
+        check_weight_sum(weights)
         return weights
 
     def _target_summary(self, y: Any) -> LabelSummary:
@@ -372,8 +371,6 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         weights = sample.weights
         if factors is not None:
             weights = apply_class_factors(factors, Y, weights)
-        if weights is not None:
-            weights = weights.astype(Y.dtype)
         X = sample.place.cast(sample.X, Y.dtype)
         return Rows(X, smooth(Y, self.label_smoothing, self._labels.multilabel), weights, sample.place)
 

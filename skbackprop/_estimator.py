@@ -441,6 +441,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             engine.load(theta)
             losses, totals = [], []
             for X, Y, w in parts:
+                if w is not None and not w.any():  # of a block; all are not
+                    continue
                 v = engine.predict(X, link=False)
                 losses.append(mean_loss(LOSSES[network.loss], v, Y, w, network.loss_args, place))
                 totals.append(Y.shape[0] if w is None else w.sum())
@@ -466,11 +468,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         validation.warn_large_batch(self.batch_size, rows.n)
         progress.n_rows += rows.n
         progress.weight_sum += rows.weight_sum
+        validation.check_penalty(self.alpha, progress.weight_sum)
         objective = Objective.over(
-            progress.n_rows,
-            progress.weight_sum,
-            self.alpha,
-            settings.batch_size,
+            progress.n_rows, progress.weight_sum, self.alpha, settings.batch_size, rows.unit
         )
         progress.total_steps = progress.total_steps or settings.max_iter * objective.n_steps(rows.n)
         plan = self._plan(progress, partial)
@@ -502,6 +502,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         settings = self._settings
         options = {"maxiter": settings.max_iter, "maxfun": self.max_fun, "gtol": settings.tol}
         engine = self._engine(rows.place.xp)
+        validation.check_penalty(self.alpha, rows.weight_sum)
         return minimize_lbfgs(engine, rows, theta, monitor, alpha=self.alpha, options=options)
 
     def _warn_not_converged(self, outcome: Outcome, monitor: Monitor) -> None:

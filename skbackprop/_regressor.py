@@ -291,7 +291,7 @@ default='squared_error'
             )
             put = sample.place.put
             self.target_shift_, self.target_scale_ = put(scaler.shift), put(scaler.scale)
-        return self._rows(sample, dtype)
+        return self._rows(sample, dtype).in_units(dtype)
 
     def _target_summary(self, y: Any) -> NumberSummary:
         self._columns(y)  # raises for labels
@@ -307,9 +307,8 @@ default='squared_error'
         return lambda part: self._rows(part, dtype)
 
     def _rows(self, sample: Sample | Part, dtype: Any) -> Rows:
-        weights = None if sample.weights is None else sample.weights.astype(dtype)
         X = sample.place.cast(sample.X, dtype)
-        return Rows(X, self._encode(sample, dtype), weights, sample.place)
+        return Rows(X, self._encode(sample, dtype), sample.weights, sample.place)
 
     def _loss_name(self) -> str:
         return str(self.loss)

@@ -488,3 +488,12 @@ def test_targets_that_no_model_can_learn(kind, known, bad, message, client):
             model.fit(collection(X), bad)
     with pytest.raises(ValueError, match=f"In the validation set .*{message}"):
         model.fit(collection(X), known, X_val=collection(X), y_val=bad)
+
+
+@pytest.mark.parametrize("size", [1e-43, 1e39])
+def test_weights_that_float32_cannot_hold(size, client):
+    X, y, w = rows("regressor", weights=True)
+    there, here = fit_both("regressor", X.astype(np.float32), y, size * w, alpha=0.0)
+    plain = fit_both("regressor", X.astype(np.float32), y, w, alpha=0.0)[1]
+    assert_allclose(there.loss_curve_, here.loss_curve_, rtol=1e-4)
+    assert_allclose(plain.loss_curve_, here.loss_curve_, rtol=1e-4)

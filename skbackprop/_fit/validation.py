@@ -30,7 +30,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from skbackprop._fit.places import HOST, Device, Host
+from skbackprop._fit.places import BOUND, HOST, Device, Host
 from skbackprop._fit.settings import is_auto, is_patient
 from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
@@ -67,6 +67,7 @@ LOSSES_OWN = {"focal_gamma": "focal", "huber_delta": "huber", "quantile": "quant
 NUMPYS = (np.ndarray, np.generic, type)  # types of scalars look like arrays, too
 NO_WEIGHT = "sample_weight and class_weight together leave no row with a positive weight."
 NO_NUMBERS = "Unknown label type: y must be numbers. For labels there is MLPSoftmaxClassifier."
+WEIGHT_SUMS = 1e-100, 1e100  # that leave room for products with targets, losses and factors
 INPUT_SCALE_RATE = 6.0  # of input_scale=True
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -413,7 +414,32 @@ def check_weights(sample_weight: Any, rows: Any, name: str = "sample_weight") ->
         raise ValueError(
             f"All of {name} is zero, so there is nothing to learn from: give at least one row a positive weight."
         )
+    check_weight_sum(w, name)
     return w
+
+
+def check_weight_sum(weights: Any, name: str = "sample_weight and class_weight together") -> float:
+    """Sum of weights, or of sums of weights, which must leave room for products with other numbers."""
+    with np.errstate(over="ignore"):
+        total = float(np.sum(weights, dtype=np.float64))
+    low, high = WEIGHT_SUMS
+    if total == 0.0:
+        raise ValueError(NO_WEIGHT)
+    if not low <= total <= high:
+        raise ValueError(
+            f"The weights ({name}) sum to {total:.3g}, but numbers are computed with only from {low:g} to {high:g}. "
+            "Divide them by their mean, and alpha too if the penalty is to stay as strong."
+        )
+    return total
+
+
+def check_penalty(alpha: float, weight_sum: float) -> None:
+    """Raise if beside the penalty nothing is left of the loss, and float32 cannot hold it."""
+    if alpha / weight_sum > BOUND:
+        raise ValueError(
+            f"The weights sum to {weight_sum:.3g}, beside which the penalty of alpha={alpha:g} leaves nothing of the "
+            "loss: divide sample_weight by its mean, or set alpha=0."
+        )
 
 
 def warn_without_effect(estimator: Any, idle: dict[str, str]) -> None:
