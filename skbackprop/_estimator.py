@@ -68,6 +68,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         """Learn what is needed to encode y, or check that y fits what was learned before."""
 
     @abstractmethod
+    def _check_like(self, y: Any, known: Any) -> None:
+        """Raise unless y is of the kind, the width and the domain of the targets that are trained on."""
+
+    @abstractmethod
     def _target_summary(self, y: Any) -> LabelSummary | NumberSummary:
         """Make what gathers, block by block, all that is learned from targets; y is the first block's."""
 
@@ -82,6 +86,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
     @abstractmethod
     def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
         """Rows to train on, with everything that acts in training only."""
+
+    def _weights_like_training(self, sample: Sample, progress: Progress) -> Any:
+        """Weights of other rows by what was learned of those trained on; None: all 1."""
+        return sample.weights
 
     @abstractmethod
     def _loss_name(self) -> str:
@@ -267,6 +275,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             return None
         with validation.in_validation_set():
             held_out = self._read(X_val, y_val, weights, "sample_weight_val", reset=False)
+            self._check_like(held_out.stand_in.y, training.stand_in.y)
         if held_out.place != training.place:
             raise ValueError(f"X_val must be where X is: X is {training.place}, X_val is {held_out.place}.")
         validation.warn_unlike(training.some.X, held_out.some.X, training.place)
@@ -332,7 +341,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         try:
             runner._learn_targets(sample, None, first=True)
             runner._train(sample, None, progress, None, settle(runner, len(sample.y)))
-            weights = runner._training_rows(held_out, dtype, progress).weights
+            weights = runner._weights_like_training(held_out, progress)
         except ValueError:
             return np.inf
         if runner._interrupt is not None:
@@ -432,6 +441,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             engine.load(theta)
             losses, totals = [], []
             for X, Y, w in parts:
+                if w is not None and not w.any():  # of a block; all are not
+                    continue
                 v = engine.predict(X, link=False)
                 losses.append(mean_loss(LOSSES[network.loss], v, Y, w, network.loss_args, place))
                 totals.append(Y.shape[0] if w is None else w.sum())
@@ -457,11 +468,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         validation.warn_large_batch(self.batch_size, rows.n)
         progress.n_rows += rows.n
         progress.weight_sum += rows.weight_sum
+        validation.check_penalty(self.alpha, progress.weight_sum)
         objective = Objective.over(
-            progress.n_rows,
-            progress.weight_sum,
-            self.alpha,
-            settings.batch_size,
+            progress.n_rows, progress.weight_sum, self.alpha, settings.batch_size, rows.unit
         )
         progress.total_steps = progress.total_steps or settings.max_iter * objective.n_steps(rows.n)
         plan = self._plan(progress, partial)
@@ -493,6 +502,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         settings = self._settings
         options = {"maxiter": settings.max_iter, "maxfun": self.max_fun, "gtol": settings.tol}
         engine = self._engine(rows.place.xp)
+        validation.check_penalty(self.alpha, rows.weight_sum)
         return minimize_lbfgs(engine, rows, theta, monitor, alpha=self.alpha, options=options)
 
     def _warn_not_converged(self, outcome: Outcome, monitor: Monitor) -> None:

@@ -101,7 +101,8 @@ class Convertible:
     def to_torch(self) -> Any:
         """Make a torch module that computes the same.
 
-        Its parameters have the dtype of `coefs_`, its inputs must have it too, and its device is the CPU. There is no
+        Its parameters have the dtype of `coefs_`, its inputs must have it too, and its device is the CPU; targets of
+        more than seven digits need a model of ``dtype="float64"``, as a float32 module answers in float32. There is no
         dropout in it. Input scale, members' factors and target scales are part of its weights, so it can be trained on
         in the units of y.
 
@@ -143,7 +144,7 @@ def on_host(model: Any) -> Any:
 
 
 def effective_layers(model: Any) -> list[Parameters]:
-    """W[1..H] and b[1..H] that each member acts with, the last layer of a regressor in the units of y.
+    """W[1..H] and b[1..H] that each member acts with, the last layer of a regressor in the units of y, and in float64.
 
     The model is one on the host. For the link exp that is before the link, for gaussian the logarithm of the variance.
     """
@@ -154,7 +155,7 @@ def effective_layers(model: Any) -> list[Parameters]:
         for net in nets:
             net.W, net.b = list(net.W), list(net.b)
             W, b = _in_units(network.loss, net.W[-1], net.b[-1], model.target_shift_, model.target_scale_)
-            net.W[-1], net.b[-1] = W.astype(P.theta.dtype), b.astype(P.theta.dtype)
+            net.W[-1], net.b[-1] = W, b
     return nets
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from skbackprop._fit.validation import complete
+
 NUMBERS = "biuf"  # kinds of NumPy dtypes that inputs may have
 AROUND = 2**18  # bytes that the system may map around those that are read (Linux: 64 KiB)
 
@@ -24,6 +26,10 @@ def read_array(given: Any, name: str) -> ArrayReader | FileReader:
         if isinstance(mapped, np.memmap) and mapped.flags.c_contiguous:
             return FileReader(path, mapped)
         return ArrayReader(mapped)  # in Fortran's order, or empty
+    if name == "y":
+        given = complete(given)
+    elif np.ma.is_masked(given):
+        raise ValueError(f"{name} is an array with masked values, which cannot be trained on.")
     return ArrayReader(given if isinstance(given, np.ndarray) else np.asarray(given))
 
 
@@ -104,6 +110,11 @@ class ArrayShard:
             if reader is not None and (not reader.shape or reader.shape[0] != self.n_rows):
                 raise ValueError(f"{name} of shape {reader.shape} does not fit X of shape {self.X.shape}.")
 
+    @property
+    def target_shape(self) -> Any:
+        """Shape of a row's targets; None without any."""
+        return None if self.y is None else self.y.shape[1:]
+
     def pieces(self, rows: int) -> list[int]:
         """Sizes of blocks, of so many rows but for the last."""
         return [min(rows, self.n_rows - start) for start in range(0, self.n_rows, rows)]
@@ -170,6 +181,11 @@ class ParquetShard:
     def _is_number(self, kind: Any) -> bool:
         types = self._pa.types
         return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
+
+    @property
+    def target_shape(self) -> Any:
+        """Shape of a row's targets; None without any."""
+        return None if self._y is None else () if self._y_is_1d else (len(self._y),)
 
     def pieces(self, rows: int) -> list[int]:
         """Sizes of blocks: of the row groups, whatever is asked for."""

@@ -11,6 +11,7 @@ from sklearn.base import RegressorMixin
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
 from skbackprop._fit.batches import Rows
+from skbackprop._fit.places import HOST
 from skbackprop._fit.samples import Sample
 from skbackprop._fit.streaming import Encode, Part
 from skbackprop._fit.summaries import NumberSummary, Summary
@@ -21,6 +22,7 @@ from skbackprop._fit.validation import (
     SHARED_CONSTRAINTS,
     check_domain,
     home_of,
+    numbers,
     quantiles,
     to_host,
 )
@@ -187,7 +189,8 @@ default='squared_error'
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Predictions, 1-D if y was. With several quantiles a last axis is added for them; they never cross.
-            They are float64 unless X and the model are float32.
+            They are float64 whatever the dtype of X, as large targets need the digits (float32 on devices without
+            float64).
         std : ndarray of the shape of y
             Only with ``return_std=True``.
         members : ndarray of shape (n_members, ...)
@@ -229,6 +232,10 @@ default='squared_error'
         score : float
             1 is perfect. For several quantiles the mean over them.
         """
+        if home_of(y) is HOST:  # else R^2 is computed where y is
+            y = numbers(y)
+            if hasattr(self, "target_shift_"):
+                self._check_width(y, self.target_shift_.shape[0])
         if not hasattr(self, "_network") or self._network.loss != "quantile":
             return float(super().score(X, y, sample_weight))
         # here, as its import takes longer than that of this package
@@ -252,24 +259,25 @@ default='squared_error'
     # ----------------------------------------------------------------- what BaseMLP asks for ----
 
     def _learn_targets(self, sample: Sample, classes: Any, first: bool) -> None:
-        y = np.asarray(sample.y)
         if first:
-            self._y_is_1d = y.ndim == 1
+            self._y_is_1d = np.ndim(sample.y) == 1
             self._quantile_is_scalar = np.ndim(self.quantile) == 0
             self.__dict__.pop("target_shift_", None)
+            check_domain(self.loss, self._columns(sample.y))
+        else:
+            check_domain(self.loss, self._check_width(sample.y, self.target_shift_.shape[0]))
+
+    def _check_like(self, y: Any, known: Any) -> None:
+        check_domain(self.loss, self._check_width(y, self._columns(known).shape[1]))
+
+    def _check_width(self, y: Any, started: int) -> Any:
         y = self._columns(y)
-        check_domain(self.loss, y)
-        if not first and y.shape[1] != self.target_shift_.shape[0]:
-            started = self.target_shift_.shape[0]
+        if y.shape[1] != started:
             raise ValueError(f"y has {y.shape[1]} targets, but the model was started with {started}.")
+        return y
 
     def _columns(self, y: Any) -> Any:
-        try:
-            y = np.asarray(y, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(
-                "Unknown label type: y must be numbers. For labels there is MLPSoftmaxClassifier."
-            ) from None
+        y = numbers(y)
         return y[:, None] if y.ndim == 1 else y
 
     def _encode(self, sample: Sample | Part, dtype: Any) -> Any:
@@ -284,7 +292,7 @@ default='squared_error'
             )
             put = sample.place.put
             self.target_shift_, self.target_scale_ = put(scaler.shift), put(scaler.scale)
-        return self._rows(sample, dtype)
+        return self._rows(sample, dtype).in_units(dtype)
 
     def _target_summary(self, y: Any) -> NumberSummary:
         self._columns(y)  # raises for labels
@@ -300,9 +308,8 @@ default='squared_error'
         return lambda part: self._rows(part, dtype)
 
     def _rows(self, sample: Sample | Part, dtype: Any) -> Rows:
-        weights = None if sample.weights is None else sample.weights.astype(dtype)
         X = sample.place.cast(sample.X, dtype)
-        return Rows(X, self._encode(sample, dtype), weights, sample.place)
+        return Rows(X, self._encode(sample, dtype), sample.weights, sample.place)
 
     def _loss_name(self) -> str:
         return str(self.loss)

@@ -279,3 +279,12 @@ def _check_alike(first: Any, shard: Any) -> None:
             f"All shards must have the same columns: the first has {first.names or first.n_features}, another "
             f"{shard.names or shard.n_features}."
         )
+    if first.target_shape != shard.target_shape:
+        raise ValueError(
+            f"The targets of all shards must have the same columns: the first shard's have the shape "
+            f"{_shape(first.target_shape)}, another's {_shape(shard.target_shape)}."
+        )
+
+
+def _shape(columns: Any) -> str:
+    return "of none" if columns is None else str(("n_samples", *columns)).replace("'", "")

@@ -5,12 +5,15 @@ import copy
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
+from sklearn.utils.class_weight import compute_class_weight
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._fit.race import FEWEST_ROWS, MOST_ROWS, run_race
+from skbackprop._fit.samples import Sample
 from skbackprop._fit.settings import REGIMES, UNKNOWN, planned_epochs, resolve_batch_size, settle
 
 
@@ -317,3 +320,17 @@ def test_every_loss_can_race():
     for loss in ("brier", "focal"):
         model = MLPSoftmaxClassifier((10,), loss=loss, class_weight="balanced", max_iter=2).fit(X, y > 0)
         assert model.auto_params_["weight_decay"] in {regime.weight_decay for regime in REGIMES.values()}
+
+
+def test_rows_to_judge_by_are_weighted_by_the_rows_that_were_trained_on(rng):
+    """Were they counted too, balanced weights would depend on what they judge."""
+    X, y = rng.normal(size=(200, 3)), np.repeat([0, 1], 100)
+    trained, judged = np.r_[:90, 100:110], np.r_[90:100, 110:200]
+    params = MLPSoftmaxClassifier(
+        (4,), class_weight="balanced", learning_rate="cosine", max_iter=3, weight_decay=0.1, random_state=0
+    ).get_params()
+    model = MLPSoftmaxClassifier(**params).fit(X[trained], y[trained])
+    parts = (Sample(X[rows], y[rows], None) for rows in (trained, judged))
+    factors = compute_class_weight("balanced", classes=np.array([0, 1]), y=y[trained])
+    expected = log_loss(y[judged], model.predict_proba(X[judged]), sample_weight=factors[y[judged]])
+    assert_allclose(MLPSoftmaxClassifier()._judge(params, *parts), expected, rtol=1e-12)

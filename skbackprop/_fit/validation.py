@@ -6,7 +6,7 @@ The only file that imports private names of scikit-learn.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
@@ -25,11 +25,12 @@ from sklearn.utils.validation import (
     FLOAT_DTYPES,
     _check_feature_names_in,
     _check_sample_weight,
+    assert_all_finite,
     column_or_1d,
     validate_data,
 )
 
-from skbackprop._fit.places import HOST, Device, Host
+from skbackprop._fit.places import BOUND, HOST, Device, Host
 from skbackprop._fit.settings import follows_plan, is_auto, is_patient
 from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
@@ -66,6 +67,8 @@ STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
 LOSSES_OWN = {"focal_gamma": "focal", "huber_delta": "huber", "quantile": "quantile"}
 NUMPYS = (np.ndarray, np.generic, type)  # types of scalars look like arrays, too
 NO_WEIGHT = "sample_weight and class_weight together leave no row with a positive weight."
+NO_NUMBERS = "Unknown label type: y must be numbers. For labels there is MLPSoftmaxClassifier."
+WEIGHT_SUMS = 1e-100, 1e100  # that leave room for products with targets, losses and factors
 INPUT_SCALE_RATE = 6.0  # of input_scale=True
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -289,12 +292,13 @@ def check_same_place(estimator: Any, place: Host, method: str) -> None:
 
 
 def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool, dtypes: Any) -> Any:
-    """Check X, and y if it is given, with scikit-learn's own errors; sparse X becomes CSR."""
+    """Check X, and y if it is given, with scikit-learn's own errors; sparse X becomes CSR, sparse y dense."""
     if not (isinstance(y, str) and y == "no_validation"):
         y_options: dict[str, Any] = {"multi_output": True}
     else:
         y_options = {}
     try:
+        y = complete(y)
         return validate_data(
             estimator, X, y, reset=reset, accept_sparse="csr", dtype=dtypes, order="C", **y_options
         )
@@ -304,6 +308,44 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool,
         if not hints:
             raise
         raise ValueError(f"{text}\n{hints[0]}") from error
+
+
+def complete(y: Any) -> Any:
+    """Targets none of which is missing: as they were given, but sparse ones dense, and numbers not as objects.
+
+    scikit-learn itself finds NaN among floats, but not None, NaT or pandas' NA among objects, nor what a list of texts
+    or a mask hides.
+    """
+    y = y.toarray() if sp.issparse(y) else y
+    if y is None or home_of(y) is not HOST:
+        return y
+    try:
+        values = np.asarray(y)
+    except ValueError:  # ragged, as scikit-learn will say
+        return y
+    if values.dtype.kind in "US" and values is not y:
+        values = np.asarray(y, dtype=object)
+    is_missing = np.ma.is_masked(y)
+    if values.dtype.kind in "fmM":
+        is_missing |= bool((values != values).any())
+    elif values.dtype.kind == "O":
+        is_missing |= any(map(_is_missing, values.flat))
+    if is_missing:
+        raise ValueError("Input y contains NaN. Leave out the rows whose target is missing.")
+    if values.dtype.kind == "O" and not isinstance(values.flat[0], str):
+        plain = np.asarray(values.tolist())
+        return plain if plain.dtype.kind in "biuf" else y
+    return y
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, str):
+        return False
+    if (
+        value is None or type(value).__name__ == "NAType"
+    ):  # pandas.NA, which equals nothing and differs from nothing
+        return True
+    return isinstance(value, Hashable) and bool(value != value)
 
 
 def one_column(y: Any) -> Any:
@@ -374,7 +416,32 @@ def check_weights(sample_weight: Any, rows: Any, name: str = "sample_weight") ->
         raise ValueError(
             f"All of {name} is zero, so there is nothing to learn from: give at least one row a positive weight."
         )
+    check_weight_sum(w, name)
     return w
+
+
+def check_weight_sum(weights: Any, name: str = "sample_weight and class_weight together") -> float:
+    """Sum of weights, or of sums of weights, which must leave room for products with other numbers."""
+    with np.errstate(over="ignore"):
+        total = float(np.sum(weights, dtype=np.float64))
+    low, high = WEIGHT_SUMS
+    if total == 0.0:
+        raise ValueError(NO_WEIGHT)
+    if not low <= total <= high:
+        raise ValueError(
+            f"The weights ({name}) sum to {total:.3g}, but numbers are computed with only from {low:g} to {high:g}. "
+            "Divide them by their mean, and alpha too if the penalty is to stay as strong."
+        )
+    return total
+
+
+def check_penalty(alpha: float, weight_sum: float) -> None:
+    """Raise if beside the penalty nothing is left of the loss, and float32 cannot hold it."""
+    if alpha / weight_sum > BOUND:
+        raise ValueError(
+            f"The weights sum to {weight_sum:.3g}, beside which the penalty of alpha={alpha:g} leaves nothing of the "
+            "loss: divide sample_weight by its mean, or set alpha=0."
+        )
 
 
 def warn_without_effect(estimator: Any, idle: dict[str, str]) -> None:
@@ -434,6 +501,23 @@ def idle_parameters(
         if hasattr(estimator, name) and estimator.loss != loss:
             idle[name] = f"without loss={loss!r}"
     return idle
+
+
+def numbers(y: Any) -> Any:
+    """Targets of a regression, as a float64 array of finite numbers."""
+    y = np.asarray(complete(y))
+    try:
+        if y.dtype.kind in "cmM":  # whose imaginary parts, or units, would be lost
+            raise TypeError
+        y = y.astype(np.float64, copy=False)
+    except OverflowError:  # an int beyond all floats
+        y = np.asarray(np.inf)
+    except (TypeError, ValueError):
+        raise ValueError(NO_NUMBERS) from None
+    assert_all_finite(y, input_name="y")
+    if y.ndim not in (1, 2):
+        raise ValueError(f"y must have one column, or one for each target, got an array of shape {y.shape}.")
+    return y
 
 
 def check_domain(loss_name: str, y: Any) -> None:
