@@ -49,7 +49,7 @@ class Summary:
     def stand_ins(self, n_features: int) -> tuple[Any, Any, Any]:
         """X, y and weights of a few rows that pass the checks, or fail them, as all rows do."""
         y = self.targets.stand_in()
-        y = np.resize(y, (max(2, len(y)), *y.shape[1:]))
+        y = np.resize(y, (3 * len(y), *y.shape[1:]))  # a label a row would look like numbers
         X = np.repeat(np.resize(self._X, len(y))[:, None], n_features, axis=1)
         return X, y, np.resize(self._weights, len(y)) if self._weights else None
 
@@ -78,7 +78,7 @@ class LabelSummary:
         y = y.reshape(-1)
         with labels_of_one_kind(y, [] if self.values is None else self.values):
             if self.values is None:
-                check_classification_targets(y)
+                check_classification_targets(np.tile(y, 3))  # a block may have a label a row, at which it warns
                 self.values, self.counts, self.eligible = y[:0], np.zeros(0), np.zeros(0, dtype=np.int64)
             values, codes = np.unique(y, return_inverse=True)
             together = np.union1d(self.values, values)
