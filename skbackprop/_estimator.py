@@ -28,6 +28,7 @@ from skbackprop._fit.checkpoint import Checkpoint
 from skbackprop._fit.lbfgs import minimize_lbfgs
 from skbackprop._fit.race import run_race
 from skbackprop._fit.samples import Sample
+from skbackprop._fit.scoring import Judge
 from skbackprop._fit.settings import Settings, settle
 from skbackprop._fit.stopping import Best, Monitor, Patience
 from skbackprop._fit.streaming import Encode, Part, Stream
@@ -414,18 +415,16 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _validator(self, held_out: Sample | Sampled, dtype: Any):
         """Make the function theta -> validation loss, score."""
-        from sklearn.metrics import get_scorer  # here, as its import takes longer than that of this package
-
-        network, scoring, place = self._network, self.scoring, held_out.place
+        network, place = self._network, held_out.place
         engine = self._engine(place.xp)
         with validation.in_validation_set():
             parts = held_out.encoded(self._encode, dtype)
-        scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
+        judge = None
+        if self.scoring is not None:
+            classes = validation.to_host(getattr(self, "classes_", None))
+            judge = Judge(self.scoring, held_out.y, held_out.weights, classes, place.put)
         candidate = copy.copy(self)
         candidate.__dict__.pop("feature_names_in_", None)  # X below has lost its names
-        if scorer is not None:
-            y, w = place.put(held_out.y), held_out.weights
-            weights = {} if w is None else {"sample_weight": place.put(w)}
 
         def validate(theta):
             theta = place.put(theta)
@@ -436,11 +435,11 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
                 losses.append(mean_loss(LOSSES[network.loss], v, Y, w, network.loss_args, place))
                 totals.append(Y.shape[0] if w is None else w.sum())
             loss = losses[0] if len(losses) == 1 else float(np.average(losses, weights=totals))
-            if scorer is None:
+            if judge is None:
                 return loss, -loss
             candidate._take_parameters(theta)
-            score = float(scorer(candidate, held_out.X, y, **weights))
-            return loss, validation.check_score(score, scoring) if self.early_stopping else score
+            score = judge(candidate, held_out.X)
+            return loss, judge.check(score) if self.early_stopping else score
 
         return validate
 
@@ -496,12 +495,18 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         return minimize_lbfgs(engine, rows, theta, monitor, alpha=self.alpha, options=options)
 
     def _warn_not_converged(self, outcome: Outcome, monitor: Monitor) -> None:
-        losses = monitor.history.loss_curve
+        history = monitor.history
         if self.solver == "lbfgs":
-            validation.warn_lbfgs(outcome.message, len(losses))
+            validation.warn_lbfgs(outcome.message, len(history.loss_curve))
         elif np.isfinite(self.n_iter_no_change) and not SCHEDULES[self._settings.learning_rate].horizon:
             # else it was to make max_iter epochs
-            validation.warn_not_converged(self._settings.max_iter, "epochs", losses, monitor.patience.margin)
+            watched, curve = "loss", history.loss_curve
+            if monitor.early_stopping:
+                by_loss = self.scoring is None
+                watched = "validation loss" if by_loss else "validation score"
+                curve = history.validation_loss_curve if by_loss else history.validation_scores
+            margin = monitor.patience.margin
+            validation.warn_not_converged(self._settings.max_iter, "epochs", curve, margin, watched)
 
     def _finish(self, outcome: Outcome, monitor: Monitor, progress: Progress) -> None:
         """Set the fitted attributes."""

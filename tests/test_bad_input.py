@@ -1,6 +1,7 @@
 """Bad input: a clear error or a documented result, and the model fitted before stays as it was."""
 
 import copy
+import re
 import warnings
 
 import numpy as np
@@ -302,6 +303,28 @@ def test_a_rising_loss_asks_for_a_lower_rate():
         warn_not_converged(9, "epochs", [1.0, 2.0, 3.0], 0.1)
     with pytest.warns(ConvergenceWarning, match=r"lowered the loss by 1 to 2; .* Raise max_iter"):
         warn_not_converged(9, "epochs", [3.0, 2.0], 0.1)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "change"),
+    [(None, r"(lowered|raised) the validation loss"), ("r2", r"(lowered|raised) the validation score")],
+)
+def test_training_that_stops_early_is_not_told_to(scoring, change, rng):
+    """It is told of what it watched, and not to set what is set."""
+    X = rng.normal(size=(100, 3))
+    model = MLPRegressor((5,), learning_rate="constant", max_iter=3, early_stopping=True, random_state=0)
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.set_params(scoring=scoring).fit(X, X[:, 0])
+    (text,) = [str(warning.message) for warning in caught]
+    *_, before, last = model.validation_loss_curve_ if scoring is None else model.validation_scores_
+    assert re.search(f"{change} by {abs(last - before):.3g} to {last:.4g};", text)
+    assert re.search("still lowered the validation loss|still raised the validation score", text)
+    assert "or lower n_iter_no_change." in text
+    assert "early_stopping" not in text
+    with pytest.warns(ConvergenceWarning, match=r"still lowered the loss by .* early_stopping=True"):
+        model.set_params(early_stopping=False, scoring=None).fit(X, X[:, 0])
+    with pytest.warns(ConvergenceWarning, match=r"the last one left the loss at [\d.]+; less"):
+        model.set_params(max_iter=1).fit(X, X[:, 0])
 
 
 def test_validation_set_needs_both_parts(data):

@@ -328,16 +328,6 @@ def in_validation_set() -> Iterator[None]:
         raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
 
 
-def check_score(score: float, scoring: Any) -> float:
-    """Raise if a score cannot tell which epoch is the best."""
-    if np.isnan(score):
-        raise ValueError(
-            f"scoring={scoring!r} gives nan for the validation set, so it cannot decide when to stop. Scores of a "
-            "ranking, such as 'roc_auc', need rows of every class there."
-        )
-    return score
-
-
 def check_table(estimator: Any, X: Any, *, reset: bool) -> Any:
     """Check a dense X whose numbers may be missing, with scikit-learn's own errors; it comes to the host."""
     return validate_data(
@@ -447,18 +437,32 @@ def check_domain(loss_name: str, y: Any) -> None:
 # ------------------------------------------------------------------------------------- texts ----
 
 
-def warn_not_converged(max_iter: int, unit: str, losses: list[float], margin: float) -> None:
-    """Say how far from converged training was, and which knob to turn."""
-    fall = losses[-2] - losses[-1] if len(losses) > 1 else np.nan
-    if fall < 0.0:
-        change, advice = f"raised the loss by {-fall:.3g}", "Lower learning_rate_init, raise max_iter or tol"
+def warn_not_converged(
+    max_iter: int, unit: str, curve: list[float], margin: float, watched: str = "loss"
+) -> None:
+    """Say how far from converged training was, and which knob to turn.
+
+    curve: of what patience watched, by its name: "loss", or with early stopping "validation loss" or "validation
+    score". Of scores higher is better.
+    """
+    sign = 1.0 if watched == "validation score" else -1.0
+    gain = sign * (curve[-1] - curve[-2]) if len(curve) > 1 else np.nan
+    advice = "Raise max_iter or learning_rate_init, raise tol"
+    if np.isnan(gain):
+        change = f"left the {watched} at"
+    elif gain < 0.0:
+        change = f"{'lowered' if sign > 0.0 else 'raised'} the {watched} by {-gain:.3g} to"
+        advice = "Lower learning_rate_init, raise max_iter or tol"
     else:
-        change = f"still lowered the loss by {fall:.3g}"
-        advice = "Raise max_iter or learning_rate_init, raise tol"
+        change = f"still {'raised' if sign > 0.0 else 'lowered'} the {watched} by {gain:.3g} to"
+    advice += (
+        ", or stop early on purpose with early_stopping=True"
+        if watched == "loss"
+        else ", or lower n_iter_no_change"
+    )
     warn(
-        f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one {change} to "
-        f"{losses[-1]:.4g}; less than {margin:.3g} counts as no improvement. {advice}, or stop early on "
-        "purpose with early_stopping=True.",
+        f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one {change} {curve[-1]:.4g}; "
+        f"less than {margin:.3g} counts as no improvement. {advice}.",
         ConvergenceWarning,
     )
 
