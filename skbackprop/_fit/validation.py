@@ -31,6 +31,7 @@ from sklearn.utils.validation import (
 )
 
 from skbackprop._fit.places import BOUND, HOST, Device, Host
+from skbackprop._fit.scales import ROUTING, some_rows
 from skbackprop._fit.settings import follows_plan, is_auto, is_patient
 from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
@@ -45,13 +46,18 @@ __all__ = ["Interval", "Method", "check_constraints", "fit_context"]
 
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
 UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
-SCALE_ROWS = 1000
 HINTS = {  # what scikit-learn's errors about X do not know
     "could not convert string to float": "Networks want numbers: encode texts, or use skbackprop.tabular_pipeline.",
     "Cannot cast str dtype": "Networks want numbers: encode texts, or use skbackprop.tabular_pipeline.",
     "Input X contains NaN": "Or use skbackprop.tabular_pipeline, which imputes missing values.",
 }
-UNLIKE = 100.0  # standard deviations between the means of training and validation rows that nothing honest explains
+OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through the steps that X went through
+    "features, but",
+    "feature names should match",
+    "could not convert string to float",
+    "Cannot cast str dtype",
+    "Input X contains NaN",
+)
 RULES_OWN = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")  # parameters of some optimizers
 STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
     "learning_rate",
@@ -369,17 +375,10 @@ def in_validation_set() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
-
-
-def check_score(score: float, scoring: Any) -> float:
-    """Raise if a score cannot tell which epoch is the best."""
-    if np.isnan(score):
-        raise ValueError(
-            f"scoring={scoring!r} gives nan for the validation set, so it cannot decide when to stop. Scores of a "
-            "ranking, such as 'roc_auc', need rows of every class there."
-        )
-    return score
+        text = f"In the validation set (X_val, y_val): {error}"
+        if any(sign in text for sign in OF_THE_STEPS):
+            text += f"\nX_val must go through the steps that X goes through. In a Pipeline write {ROUTING}."
+        raise ValueError(text) from error
 
 
 def check_table(estimator: Any, X: Any, *, reset: bool) -> Any:
@@ -537,18 +536,32 @@ def check_domain(loss_name: str, y: Any) -> None:
 # ------------------------------------------------------------------------------------- texts ----
 
 
-def warn_not_converged(max_iter: int, unit: str, losses: list[float], margin: float) -> None:
-    """Say how far from converged training was, and which knob to turn."""
-    fall = losses[-2] - losses[-1] if len(losses) > 1 else np.nan
-    if fall < 0.0:
-        change, advice = f"raised the loss by {-fall:.3g}", "Lower learning_rate_init, raise max_iter or tol"
+def warn_not_converged(
+    max_iter: int, unit: str, curve: list[float], margin: float, watched: str = "loss"
+) -> None:
+    """Say how far from converged training was, and which knob to turn.
+
+    curve: of what patience watched, by its name: "loss", or with early stopping "validation loss" or "validation
+    score". Of scores higher is better.
+    """
+    sign = 1.0 if watched == "validation score" else -1.0
+    gain = sign * (curve[-1] - curve[-2]) if len(curve) > 1 else np.nan
+    advice = "Raise max_iter or learning_rate_init, raise tol"
+    if np.isnan(gain):
+        change = f"left the {watched} at"
+    elif gain < 0.0:
+        change = f"{'lowered' if sign > 0.0 else 'raised'} the {watched} by {-gain:.3g} to"
+        advice = "Lower learning_rate_init, raise max_iter or tol"
     else:
-        change = f"still lowered the loss by {fall:.3g}"
-        advice = "Raise max_iter or learning_rate_init, raise tol"
+        change = f"still {'raised' if sign > 0.0 else 'lowered'} the {watched} by {gain:.3g} to"
+    advice += (
+        ", or stop early on purpose with early_stopping=True"
+        if watched == "loss"
+        else ", or lower n_iter_no_change"
+    )
     warn(
-        f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one {change} to "
-        f"{losses[-1]:.4g}; less than {margin:.3g} counts as no improvement. {advice}, or stop early on "
-        "purpose with early_stopping=True.",
+        f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one {change} {curve[-1]:.4g}; "
+        f"less than {margin:.3g} counts as no improvement. {advice}.",
         ConvergenceWarning,
     )
 
@@ -571,19 +584,34 @@ def warn_lbfgs(message: str, n_iter: int) -> None:
 
 
 def warn_unscaled(X: Any, place: Host) -> None:
-    """Say so if two features differ by more than UNSCALED in range and in standard deviation, or all are tiny.
+    """Say so if a feature is UNSCALED times as far from zero as it spreads, if two differ so much, or all are tiny.
 
-    A sample of the rows tells. Either measure alone would blame features that are rarely different from zero;
-    sparse inputs, full of these, are not judged.
+    A sample of the rows tells. Features differ if they do in range and in standard deviation. Either measure alone
+    would blame features that are rarely different from zero; sparse inputs, full of these, are not judged.
     """
     if sp.issparse(X):
         return
-    some = place.fetch(X[:: max(1, X.shape[0] // SCALE_ROWS), :]).astype(np.float64)
+    some = some_rows(X, place)
     with np.errstate(over="ignore", invalid="ignore"):
-        std, span = some.std(axis=0), np.ptp(some, axis=0)
-    varies = span > 1e-6 * np.abs(some).max(axis=0)
+        mean, std, span, largest = (
+            some.mean(axis=0),
+            some.std(axis=0),
+            np.ptp(some, axis=0),
+            np.abs(some).max(axis=0),
+        )
+        # what spreads over no more than roundings is constant
+        spreads = span > 8.0 * np.finfo(place.dtype_of(X)).eps * largest
+        offset = np.where(spreads & np.isfinite(std), np.abs(mean) / np.where(spreads, std, 1.0), 0.0)
+    varies = span > 1e-6 * largest
+    far = int(np.argmax(offset))
     small, large = np.argmin(np.where(varies, std, np.inf)), np.argmax(std)
-    if varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
+    if offset[far] > UNSCALED:
+        warn(
+            f"Column {far} is far from zero for its spread: its mean is {mean[far]:.6g}, its standard deviation "
+            f"{std[far]:.3g}. Networks hardly tell such values apart, and digits are lost; put a StandardScaler in "
+            "front: make_pipeline(StandardScaler(), ...).",
+        )
+    elif varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
         warn(
             f"Features differ in scale: column {large} spreads over {span[large]:.3g}, column {small} over "
             f"{span[small]:.3g}. Networks learn badly from such inputs; put a StandardScaler in front: "
@@ -593,25 +621,6 @@ def warn_unscaled(X: Any, place: Host) -> None:
         warn(
             f"No feature spreads over more than {span[large]:.3g}, so the first weights hardly tell the rows apart and "
             "the network may learn nothing. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...).",
-        )
-
-
-def warn_unlike(X: Any, X_val: Any, place: Host) -> None:
-    """Say so if a feature's validation rows are nowhere near its training rows: one of them was not scaled."""
-    if sp.issparse(X) or sp.issparse(X_val):
-        return
-    ours, theirs = (
-        place.fetch(A[:: max(1, A.shape[0] // SCALE_ROWS), :]).astype(np.float64) for A in (X, X_val)
-    )
-    with np.errstate(all="ignore"):
-        mean, std, mean_val = ours.mean(axis=0), ours.std(axis=0), theirs.mean(axis=0)
-        far = np.where(std > 1e-6 * np.abs(mean), np.abs(mean_val - mean) / std, 0.0)
-    worst = int(np.argmax(far))
-    if far[worst] > UNLIKE:
-        warn(
-            f"X_val does not look like X: the mean of column {worst} is {mean_val[worst]:.3g} there and "
-            f"{mean[worst]:.3g} in X. It must have gone through the same scaler; in a Pipeline, ask for it with "
-            "transform_input=['X_val'].",
         )
 
 
