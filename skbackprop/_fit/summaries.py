@@ -118,10 +118,6 @@ class LabelSummary:
         counts[labels.codes(self.values)] = self.counts
         return counts
 
-    def fingerprint(self) -> str:
-        """Text that tells these targets from others."""
-        return repr(np.asarray(self.counts).tolist())
-
 
 class NumberSummary:
     """Of numbers: weighted mean and variance of each column, smallest and largest."""
@@ -177,7 +173,3 @@ class NumberSummary:
     def strata(self, y: Any) -> Any:
         """All rows are of one stratum."""
         return np.zeros(len(y), dtype=int)
-
-    def fingerprint(self) -> str:
-        """Text that tells these targets from others."""
-        return repr([np.asarray(part).tolist() for part in (self.mean, self._squares, self.stand_in())])
