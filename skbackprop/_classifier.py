@@ -27,6 +27,7 @@ from skbackprop._fit.validation import (
     CLASSIFIER_CONSTRAINTS,
     NO_WEIGHT,
     SHARED_CONSTRAINTS,
+    check_finite_output,
     home_of,
     one_column,
     to_host,
@@ -252,8 +253,10 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             Natural logarithms.
         """
         v = self._output(X, link=False, method="predict_log_proba")
-        xp = home_of(v).xp
-        return -softplus(xp, -v) if self._labels.multilabel else log_softmax(xp, v)
+        place = home_of(v)
+        with np.errstate(over="ignore"):  # looked for in the answer
+            log_p = -softplus(place.xp, -v) if self._labels.multilabel else log_softmax(place.xp, v)
+        return check_finite_output(log_p, place)
 
     @of_one_model
     def decision_function(self, X: Data) -> Array:
@@ -270,7 +273,10 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             For two classes the one column v_1 - v_0, positive where the second class is more probable.
         """
         v = self._output(X, link=False, method="decision_function")
-        return v[:, 1] - v[:, 0] if v.shape[1] == 2 and not self._labels.multilabel else v
+        if self._labels.multilabel or v.shape[1] != 2:
+            return v
+        with np.errstate(over="ignore"):
+            return check_finite_output(v[:, 1] - v[:, 0], home_of(v))
 
     # ----------------------------------------------------------------- what BaseMLP asks for ----
 

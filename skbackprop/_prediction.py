@@ -148,7 +148,7 @@ class Predicting(Persistent):
             wanted = self._network, self.engine, place.xp, self.n_threads
             engine = self._serving.borrow(wanted)
             engine.load(place.cast(theta, dtype))
-            with np.errstate(over="ignore"):
+            with np.errstate(all="ignore"):  # what comes of it is looked at below
                 output = engine.predict(place.cast(X, dtype), link=link, checked=checked, members=members)
             self._serving.give_back(wanted, engine)
             return output
@@ -158,8 +158,9 @@ class Predicting(Persistent):
             output is None
         ):  # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
             dtypes = place.floats("float64" if wide else "auto")
-            output = predict(validation.check_rows(self, X, reset=False, dtypes=dtypes), checked=True)
-        return output
+            X = validation.check_rows(self, X, reset=False, dtypes=dtypes)
+            output = predict(X, checked=True)
+        return validation.check_finite_output(output, place, X, theta)
 
     def __getstate__(self):
         """Leave out what the copy makes anew, in memory of its own.
