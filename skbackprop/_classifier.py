@@ -114,6 +114,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         learning_rate_init: float | Auto = "auto",
         power_t: float = 0.5,
         batch_size: int | Auto = "auto",
+        epochs: int | Auto = "auto",
         max_iter: int = 200,
         max_fun: int = 15000,
         shuffle: bool = True,

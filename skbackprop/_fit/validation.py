@@ -30,7 +30,7 @@ from sklearn.utils.validation import (
 )
 
 from skbackprop._fit.places import HOST, Device, Host
-from skbackprop._fit.settings import is_auto, is_patient
+from skbackprop._fit.settings import follows_plan, is_auto, is_patient
 from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.initializers import INITIALIZERS
@@ -57,6 +57,7 @@ STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
     "learning_rate_init",
     "power_t",
     "batch_size",
+    "epochs",
     "shuffle",
     "weight_decay",
     "dropout",
@@ -127,6 +128,7 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
     "learning_rate_init": [StrOptions({"auto"}), _real(0, closed="neither")],
     "power_t": [_real(0)],
     "batch_size": [StrOptions({"auto"}), _integer(1)],
+    "epochs": [StrOptions({"auto"}), _integer(1)],
     "max_iter": [_integer(1)],
     "max_fun": [_integer(1)],
     "shuffle": ["boolean"],
@@ -434,6 +436,10 @@ def idle_parameters(
         idle["max_fun"] = "without solver='lbfgs'"
     else:
         idle |= dict.fromkeys(STEPS_OWN, solver)
+    if minibatch and not follows_plan(estimator, partial):
+        idle["epochs"] = "without a schedule that ends, such as learning_rate='onecycle'"
+    elif minibatch and not is_auto(estimator.epochs) and estimator.epochs > estimator.max_iter:
+        idle["epochs"] = f"beyond max_iter={estimator.max_iter}, which has to be raised too"
     if minibatch and estimator.learning_rate != "invscaling":
         idle["power_t"] = "without learning_rate='invscaling'"
     if not is_patient(estimator, partial):
