@@ -269,7 +269,7 @@ default='squared_error'
 
     def _columns(self, y: Any) -> Any:
         try:
-            y = np.asarray(y, dtype=np.float64)
+            y = np.asarray(y, dtype=np.float64, order="C")  # a DataFrame's sums would differ in the last bit
         except (TypeError, ValueError):
             raise ValueError(
                 "Unknown label type: y must be numbers. For labels there is MLPSoftmaxClassifier."

@@ -137,3 +137,13 @@ def test_scaling_uses_the_weights(diabetes):
     model = MLPRegressor(max_iter=2, **PLANNED).fit(X, y, w)
     assert_allclose(model.target_shift_, y[:100].mean())
     assert_allclose(model.target_scale_, y[:100].std())
+
+
+def test_targets_in_the_order_of_columns_give_the_same_bits(rng):
+    """As a DataFrame holds them; their sums differed in the last digit, and all that followed."""
+    X, y = rng.normal(size=(11, 1)), rng.exponential(size=(11, 2))
+    rows, columns = (
+        MLPRegressor((3, 2), "tanh", max_iter=2, random_state=0).fit(X, order(y)).predict(X)
+        for order in (np.ascontiguousarray, np.asfortranarray)
+    )
+    assert np.array_equal(rows, columns)
