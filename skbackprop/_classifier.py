@@ -28,6 +28,7 @@ from skbackprop._fit.training import Progress
 from skbackprop._fit.validation import (
     CLASSIFIER_CONSTRAINTS,
     SHARED_CONSTRAINTS,
+    check_finite_output,
     check_weight_sum,
     complete,
     home_of,
@@ -259,8 +260,10 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             Natural logarithms.
         """
         v = self._output(X, link=False, method="predict_log_proba")
-        xp = home_of(v).xp
-        return -softplus(xp, -v) if self._labels.multilabel else log_softmax(xp, v)
+        place = home_of(v)
+        with np.errstate(over="ignore"):  # looked for in the answer
+            log_p = -softplus(place.xp, -v) if self._labels.multilabel else log_softmax(place.xp, v)
+        return check_finite_output(log_p, place)
 
     @of_one_model
     def decision_function(self, X: Data) -> Array:
@@ -277,7 +280,10 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             For two classes the one column v_1 - v_0, positive where the second class is more probable.
         """
         v = self._output(X, link=False, method="decision_function")
-        return v[:, 1] - v[:, 0] if v.shape[1] == 2 and not self._labels.multilabel else v
+        if self._labels.multilabel or v.shape[1] != 2:
+            return v
+        with np.errstate(over="ignore"):
+            return check_finite_output(v[:, 1] - v[:, 0], home_of(v))
 
     @of_one_model
     def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:

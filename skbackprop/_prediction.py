@@ -167,17 +167,21 @@ class Predicting(Persistent):
             )
         wide = place.dtype_of(theta) == FLOAT64
 
+        def looked_at(output):
+            return validation.check_finite_output(output, place, X, theta)
+
         def predict(X, checked):
             dtype = FLOAT64 if wide else place.dtype_of(X)
             wanted = self._network, self.engine, place.xp, self.n_threads
             engine = self._serving.borrow(wanted)
             engine.load(place.cast(theta, dtype))
             options = {"link": link, "checked": checked, "members": members}
-            with np.errstate(over="ignore"):
+            with np.errstate(all="ignore"):  # what comes of it is looked at
                 if answer is None:
                     output = engine.predict(place.cast(X, dtype), **options)
+                    output = None if output is None else looked_at(output)
                 else:
-                    output = _answers(engine, place.cast(X, dtype), options, answer)
+                    output = _answers(engine, place.cast(X, dtype), options, lambda v: answer(looked_at(v)))
             self._serving.give_back(wanted, engine)
             return output
 
@@ -186,7 +190,8 @@ class Predicting(Persistent):
             output is None
         ):  # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
             dtypes = place.floats("float64" if wide else "auto")
-            output = predict(validation.check_rows(self, X, reset=False, dtypes=dtypes), checked=True)
+            X = validation.check_rows(self, X, reset=False, dtypes=dtypes)
+            output = predict(X, checked=True)
         return output
 
     def __getstate__(self):

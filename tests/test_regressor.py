@@ -175,3 +175,13 @@ def test_large_targets_keep_their_digits_however_they_come():
     assert stream.score(X, y) > 0.98
     gaussian = MLPRegressor((20,), loss="gaussian", max_iter=10, **PLANNED).fit(X, y)
     assert {part.dtype for part in gaussian.predict(X, return_std=True)} == {np.dtype(np.float64)}
+
+
+def test_targets_in_the_order_of_columns_give_the_same_bits(rng):
+    """As a DataFrame holds them; their sums differed in the last digit, and all that followed."""
+    X, y = rng.normal(size=(11, 1)), rng.exponential(size=(11, 2))
+    rows, columns = (
+        MLPRegressor((3, 2), "tanh", max_iter=2, random_state=0).fit(X, order(y)).predict(X)
+        for order in (np.ascontiguousarray, np.asfortranarray)
+    )
+    assert np.array_equal(rows, columns)

@@ -67,6 +67,10 @@ class Host:
         """Tell whether one at least is True."""
         return mask.any()  # in half the time of np.any, which counts for a single row
 
+    def are_finite(self, array: Any) -> bool:
+        """Tell whether no number is NaN or infinite."""
+        return np.isfinite(array).all()
+
     def largest(self, X: Any) -> float:
         """Largest absolute value."""
         return float(max(X.max(), -X.min()))
@@ -128,6 +132,10 @@ class Device(Host):
     def has_any(self, mask: Any) -> bool:
         """Wait for the device."""
         return bool(self.xp.any(mask))
+
+    def are_finite(self, array: Any) -> bool:
+        """Wait for the device."""
+        return bool(self.xp.all(self.xp.isfinite(array)))
 
     def largest(self, X: Any) -> float:
         """Wait for the device."""

@@ -404,6 +404,32 @@ def is_plain(estimator: Any, X: Any) -> bool:
     )
 
 
+def check_finite_output(output: Any, place: Host, X: Any = None, theta: Any = None) -> Any:
+    """Give a prediction back; raise if it is not finite, with the likely cause, for X and the weights if given.
+
+    Where scikit-learn's assume_finite is set it passes, as NaN in X does.
+    """
+    if place.are_finite(output) or get_config()["assume_finite"]:
+        return output
+    dtype = place.dtype_of(output)
+    end = f"the range of {dtype.name}, which ends at {np.finfo(dtype).max:.3g}"
+    largest = 0.0 if X is None else place.largest(X)
+    if theta is not None and not place.are_finite(theta):
+        cause = "coefs_, intercepts_ or factors hold NaN or infinity, which fit never leaves there: fit anew"
+    elif largest > UNSCALED:
+        cause = (
+            f"inputs reach {largest:.3g}, and sums of them leave {end}. Scale them as in training "
+            "(make_pipeline(StandardScaler(), ...)), and leave out rows that are no measurements"
+        )
+    else:
+        cause = (
+            f"what the network extrapolates leaves {end}; exponentials, which loss='poisson', 'gamma' and 'gaussian' "
+            "take, do so early. Ask nearer to the training rows, or fit with scaled features, a lower "
+            "learning_rate_init or more epochs"
+        )
+    raise ValueError(f"Predictions are not finite. Likely cause: {cause}.")
+
+
 def check_weights(sample_weight: Any, rows: Any, name: str = "sample_weight") -> Any:
     """One non-negative float64 weight per row, not all zero; None stays None."""
     if sample_weight is None:
