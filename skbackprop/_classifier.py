@@ -20,7 +20,6 @@ from skbackprop._fit.targets import (
     apply_class_factors,
     class_counts,
     class_factors,
-    smooth,
 )
 from skbackprop._fit.training import Progress
 from skbackprop._fit.validation import (
@@ -195,14 +194,16 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         members : ndarray of shape (n_members, n_samples) or (n_members, n_samples, n_labels)
             Only with ``return_members=True``.
         """
-        v = self._output(X, link=False)
-        place = home_of(v)
-        y = self._labels.decode(v, place)
+        decode = self._labels.decode
+        y = self._output(X, link=False, answer=lambda v: decode(v, home_of(v)))
         if not return_members:
             return y
-        members = self._output(X, link=False, members=True)
-        labels = [self._labels.decode(members[j, :, :], place) for j in range(members.shape[0])]
-        return y, home_of(*labels).xp.stack(labels)
+
+        def decode_each(v: Any) -> Any:
+            labels = [decode(v[j, :, :], home_of(v)) for j in range(v.shape[0])]
+            return home_of(*labels).xp.stack(labels)
+
+        return y, self._output(X, link=False, members=True, answer=decode_each)
 
     def predict_proba(self, X: Data, return_members: bool = False) -> Any:
         """Probability of each class, in the order of `classes_`.
@@ -300,8 +301,8 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         factors = None
         if self.class_weight is not None:
             total = float(len(Y)) if sample.weights is None else float(sample.weights.sum())
-            factors = self._factors(class_counts(Y, sample.weights), total, progress)
-        rows = self._rows(sample, Y, factors)
+            factors = self._factors(class_counts(Y, sample.weights, self._n_targets()), total, progress)
+        rows = self._rows(sample, Y, dtype, factors)
         if rows.weights is not None and not rows.weights.any():
             raise ValueError(NO_WEIGHT)
         return rows
@@ -313,27 +314,29 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         factors = None
         if self.class_weight is not None:
             factors = self._factors(summary.targets.counts_of(self._labels), summary.weight_sum, progress)
-        return lambda part: self._rows(part, self._encode(part, dtype), factors)
+        return lambda part: self._rows(part, self._encode(part, dtype), dtype, factors)
 
     def _factors(self, counts: Any, total: float, progress: Progress) -> Any:
         progress.class_counts = progress.class_counts + counts
         progress.class_total += total
         return class_factors(self.class_weight, self._labels, progress.class_counts, progress.class_total)
 
-    def _rows(self, sample: Sample | Part, Y: Any, factors: Any) -> Rows:
+    def _rows(self, sample: Sample | Part, Y: Any, dtype: Any, factors: Any) -> Rows:
         weights = sample.weights
         if factors is not None:
             weights = apply_class_factors(factors, Y, weights)
         if weights is not None:
-            weights = weights.astype(Y.dtype)
-        X = sample.place.cast(sample.X, Y.dtype)
-        return Rows(X, smooth(Y, self.label_smoothing, self._labels.multilabel), weights, sample.place)
+            weights = weights.astype(dtype)
+        return Rows(sample.place.cast(sample.X, dtype), Y, weights, sample.place)
+
+    def _n_targets(self) -> int:
+        return len(self._labels.classes)
 
     def _loss_name(self) -> str:
         return f"binary_{self.loss}" if self._labels.multilabel else self.loss
 
     def _loss_args(self) -> LossArgs:
-        return LossArgs(focal_gamma=self.focal_gamma)
+        return LossArgs(focal_gamma=self.focal_gamma, label_smoothing=float(self.label_smoothing))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from skbackprop._documentation import DocLinkMixin
 from skbackprop._engines import choose_engine
 from skbackprop._fit import validation
-from skbackprop._fit.batches import Rows
+from skbackprop._fit.batches import Rows, output_blocks
 from skbackprop._fit.callbacks import (
     CallbackSupportMixin,
     Epochs,
@@ -32,7 +32,7 @@ from skbackprop._fit.settings import Settings, settle
 from skbackprop._fit.stopping import Best, Monitor, Patience
 from skbackprop._fit.streaming import Encode, Part, Stream
 from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
-from skbackprop._fit.targets import constant_loss, mean_loss
+from skbackprop._fit.targets import constant_loss, row_losses
 from skbackprop._fit.training import Diverged, Outcome, Plan, Progress, train
 from skbackprop._neighbours import Convertible
 from skbackprop._nn.initializers import initialize
@@ -82,6 +82,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
     @abstractmethod
     def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
         """Rows to train on, with everything that acts in training only."""
+
+    @abstractmethod
+    def _n_targets(self) -> int:
+        """Number of targets, or of classes."""
 
     @abstractmethod
     def _loss_name(self) -> str:
@@ -346,12 +350,12 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         model._take_parameters(theta)
         return model.__dict__
 
-    def _describe(self, n_features: int, n_targets: int, seed: int) -> Network:
+    def _describe(self, n_features: int, seed: int) -> Network:
         """Make the network that the parameters ask for."""
         hidden = validation.hidden_sizes(self.hidden_layer_sizes)
         name, args = self._loss_name(), self._loss_args()
         return Network(
-            sizes=(n_features, *hidden, n_targets * LOSSES[name].outputs_per_target(args)),
+            sizes=(n_features, *hidden, self._n_targets() * LOSSES[name].outputs_per_target(args)),
             activations=validation.activation_names(self.activation, len(hidden)),
             loss=name,
             loss_args=args,
@@ -363,7 +367,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _start(self, rows: Rows | Stream, rng: Any) -> None:
         """Describe the network and draw its weights."""
-        network = self._describe(*rows.shape, seed=int(rng.randint(2**31)))
+        network = self._describe(rows.n_features, seed=int(rng.randint(2**31)))
         W, b, factors = initialize(network, self.initializer, rng)
         loss = LOSSES[network.loss]
         if loss.link == "exp":  # start at the link of the mean
@@ -374,7 +378,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _go_on(self, rows: Rows | Stream) -> None:
         """Keep the weights, under what the parameters say now."""
-        network = self._describe(*rows.shape, seed=self._network.seed)
+        network = self._describe(rows.n_features, seed=self._network.seed)
         validation.check_same_shape(self._network, network)
         self._network = network
 
@@ -394,7 +398,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _monitor(self, held_out: Any, rows: Rows | Stream, progress: Progress, dtype: Any) -> Monitor:
         network, known = self._network, rows.known
-        unit = constant_loss(network.loss, known.Y, known.weights, network.loss_args)
+        unit = constant_loss(network.loss, known.Y, known.weights, network.loss_args, self._n_targets())
         if not LOSSES[network.loss].relative_tol or unit <= 0.0:
             unit = 1.0  # the loss has no zero to measure from, or the best constant is perfect
         stops_early = self.early_stopping and held_out is not None
@@ -417,6 +421,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         from sklearn.metrics import get_scorer  # here, as its import takes longer than that of this package
 
         network, scoring, place = self._network, self.scoring, held_out.place
+        loss, args = LOSSES[network.loss], replace(network.loss_args, label_smoothing=0.0)
+        n_outputs = network.sizes[-1] * network.n_members
         engine = self._engine(place.xp)
         with validation.in_validation_set():
             parts = held_out.encoded(self._encode, dtype)
@@ -432,15 +438,18 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             engine.load(theta)
             losses, totals = [], []
             for X, Y, w in parts:
-                v = engine.predict(X, link=False)
-                losses.append(mean_loss(LOSSES[network.loss], v, Y, w, network.loss_args, place))
+                values = [
+                    row_losses(loss, engine.predict(block, link=False), Y[rows, ...], args, place)
+                    for rows, block in output_blocks(X, n_outputs)
+                ]
+                losses.append(float(np.average(np.concatenate(values), weights=w)))
                 totals.append(Y.shape[0] if w is None else w.sum())
-            loss = losses[0] if len(losses) == 1 else float(np.average(losses, weights=totals))
+            mean = losses[0] if len(losses) == 1 else float(np.average(losses, weights=totals))
             if scorer is None:
-                return loss, -loss
+                return mean, -mean
             candidate._take_parameters(theta)
             score = float(scorer(candidate, held_out.X, y, **weights))
-            return loss, validation.check_score(score, scoring) if self.early_stopping else score
+            return mean, validation.check_score(score, scoring) if self.early_stopping else score
 
         return validate
 

@@ -300,6 +300,9 @@ default='squared_error'
         X = sample.place.cast(sample.X, dtype)
         return Rows(X, self._encode(sample, dtype), weights, sample.place)
 
+    def _n_targets(self) -> int:
+        return int(self.target_shift_.shape[0])
+
     def _loss_name(self) -> str:
         return str(self.loss)
 
