@@ -25,7 +25,7 @@ def text_columns(model: Any) -> set[Any]:
     text: set[Any] = set()
     for part in parts(model):
         if isinstance(part, ColumnTransformer):
-            for _, encoder, columns in part.transformers_:
+            for _, encoder, columns in getattr(part, "transformers_", ()):
                 if isinstance(encoder, Pipeline) and _is_plain(encoder.steps[0][1]):
                     text |= set(columns)
     return text
