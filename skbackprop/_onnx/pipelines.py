@@ -28,6 +28,7 @@ from skbackprop._onnx.inputs import input_types
 from skbackprop._onnx.known import ENSEMBLES, check_steps, named
 from skbackprop._onnx.precision import is_scaler, lossy_parts
 from skbackprop._onnx.text import parts, plain_columns, take_text
+from skbackprop._regressor import MLPRegressor
 from skbackprop._table import Table
 
 SCALERS = (StandardScaler, RobustScaler, MinMaxScaler)
@@ -56,7 +57,13 @@ class Dtypes:
         wide, networks = np.dtype(np.float64), np.dtype(dtype or "float32")
         beyond_scalers = not all(map(is_scaler, lossy))
         ensembles = [e for model in models for e in parts(model) if type(e).__name__ in ENSEMBLES]
-        if ensembles and (beyond_scalers or lossy_parts(ensembles)):
+        has_regressors = any(isinstance(part, MLPRegressor) for e in ensembles for part in parts(e))
+        if has_regressors and dtype == "float32":
+            raise ValueError(
+                "dtype='float32' cannot hold what regressors inside an ensemble predict, which is float64. Leave dtype "
+                "out: then the graph takes and gives float64."
+            )
+        if ensembles and (beyond_scalers or has_regressors or lossy_parts(ensembles)):
             return cls(wide, wide, wide)  # skl2onnx takes what goes into an ensemble to come out of it
         return cls(wide if lossy else networks, wide if beyond_scalers else networks, networks)
 
