@@ -19,6 +19,7 @@ from skbackprop._fit.places import HOST
 from skbackprop._fit.samples import Sample
 from skbackprop._fit.training import Outcome, Plan
 from skbackprop._fit.warn import heard_by
+from skbackprop._prediction import in_blocks
 
 
 class Lead:
@@ -167,8 +168,8 @@ class Leading(BaseMLP):
             answering[self._network] = self._engine()
         engine = answering[self._network]
         engine.load(self._theta())
-        output = engine.predict(X, link=link, members=members)
-        return output if answer is None else answer(output)
+        options = {"link": link, "members": members}
+        return engine.predict(X, **options) if answer is None else in_blocks(engine, X, options, answer)
 
     def _plan(self, progress: Any, partial: bool) -> Plan:
         plan = super()._plan(progress, partial)

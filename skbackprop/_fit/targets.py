@@ -256,7 +256,8 @@ def _in_short(loss: Loss, Y: Any, weights: Any, args: LossArgs, n_classes: int) 
         return Y.astype(np.float64), w, 0.0
     counts = class_counts(Y, w, n_classes)
     if loss.quadratic is not None:
-        shares = counts / w.sum()
+        total = counts.sum() if loss.task == "classification" else w.sum()
+        shares = np.minimum(counts / total, 1.0)  # which rounding may exceed
         variance = (1.0 - args.label_smoothing) ** 2 * float(shares @ (1.0 - shares))
         y = smooth(shares[None, :], args.label_smoothing, loss.task == "multilabel")
         return y, np.ones(1), loss.quadratic * variance
