@@ -58,7 +58,8 @@ dropout : float, sequence of floats or 'auto', default=0.0
     one more in front for the inputs. 'auto' follows the race of `weight_decay`: 0 for the smallest decay, else 0.1,
     also without a race; 0 without a plan.
 max_grad_norm : float or None, default=None
-    Longest gradient of J that a step may see; longer ones are shortened to it.
+    Longest gradient of J that a step may see; longer ones are shortened to it. None: any, but for
+    ``loss="gaussian"``, where it means 1.
 initializer : str, default='auto'
     Of the weights: 'glorot_uniform', 'glorot_normal', 'he_uniform', 'he_normal', 'lecun_normal', 'orthogonal';
     'auto' chooses by activation and starts the output layer at zero. Biases start at zero, but for log

@@ -328,7 +328,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             self._finish(Outcome(result(error.theta)), monitor, progress)
             del self._interrupt
             # a copy, which is without the callbacks
-            raise validation.divergence(error.epoch, error.rate, sample.largest, copy.copy(self)) from None
+            raise validation.divergence(
+                error.epoch, error.rate, sample.largest, self._max_grad_norm(), copy.copy(self)
+            ) from None
         if monitor.early_stopping and monitor.best.theta is not None:
             progress.exhausted = partial and outcome.converged and not monitor.stopped
             if not partial or progress.exhausted:
@@ -394,6 +396,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         validation.check_same_shape(self._network, network)
         self._network = network
 
+    def _max_grad_norm(self) -> float | None:
+        """The user's limit, or else that of the loss."""
+        return LOSSES[self._network.loss].max_grad_norm if self.max_grad_norm is None else self.max_grad_norm
+
     def _engine(self, xp: Any = np) -> Any:
         optimizer = Optimizer(
             name="sgd" if self.solver == "lbfgs" else self.solver,
@@ -403,7 +409,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             beta_2=self.beta_2,
             epsilon=self.epsilon,
             weight_decay=self._settings.weight_decay,
-            max_grad_norm=self.max_grad_norm,
+            max_grad_norm=self._max_grad_norm(),
             input_scale_rate=validation.input_scale_rate(self.input_scale) or 0.0,
         )
         return choose_engine(self._network, optimizer, self.engine, xp, self.n_threads)

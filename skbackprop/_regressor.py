@@ -51,8 +51,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 default='squared_error'
         Loss of one row, summed over the targets. 'huber': squares up to `huber_delta`, absolute beyond [1]_.
         'quantile': the pinball loss of `quantile` [2]_. 'poisson' and 'gamma': half the deviance, with a log link;
-        y >= 0 and y > 0. 'gaussian': the network also learns a standard deviation for each row [3]_; see
-        `predict`.
+        y >= 0 and y > 0. 'gaussian': the network also learns a standard deviation for each row [3]_, at least
+        1 % of the scaled target's; see `predict`.
     huber_delta : float, default=1.35
         Where huber turns from square to absolute, in units of the scaled target (its standard deviation).
     quantile : float or list of floats, default=0.5

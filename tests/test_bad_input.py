@@ -17,7 +17,7 @@ from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, RobustScaler
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._fit.places import HOST
 from skbackprop._fit.scales import check_alike
-from skbackprop._fit.validation import warn_not_converged
+from skbackprop._fit.validation import divergence, warn_not_converged
 
 PLANNED = {"learning_rate": "cosine", "max_iter": 3, "random_state": 0}
 
@@ -515,3 +515,26 @@ def test_warnings_point_at_the_users_line(params, digits):
         make_pipeline(model).fit(digits[0][:50], digits[1][:50])
     assert len(caught) >= 2
     assert {w.filename for w in caught} == {__file__}
+
+
+@pytest.mark.parametrize(
+    ("params", "advice"),
+    [
+        ({}, r"lower learning_rate_init or set max_grad_norm=1\.0\."),
+        ({"max_grad_norm": 1e30}, r"lower learning_rate_init or max_grad_norm \(now 1e\+30\)\."),
+    ],
+    ids=["no limit", "a limit"],
+)
+def test_a_divergence_recommends_nothing_that_is_done_already(params, advice, rng):
+    X = rng.normal(size=(300, 10))
+    model = MLPRegressor(
+        solver="sgd", learning_rate="constant", learning_rate_init=5.0, random_state=0, **params
+    )
+    with pytest.raises(DivergenceError, match=advice):
+        model.fit(X, X[:, 0])
+
+
+def test_a_divergence_of_lbfgs_does_not_speak_of_learning_rates():
+    error = divergence(3, None, 1.0, None, None)
+    assert "raise alpha, or take a minibatch solver" in str(error)
+    assert "learning rate" not in str(error)

@@ -111,7 +111,7 @@ def test_losses_of_labels_are_as_quadratic_as_they_say(name, rng):
         ("quantile", [1.0, 2.0], [0.0, 5.0], 0.5 * 1.0 + 0.5 * 3.0),
         ("poisson", [0.0, np.log(2.0)], [1.0, 0.0], 0.0 + 2.0),
         ("gamma", [0.0, np.log(2.0)], [1.0, 1.0], 0.0 + np.log(2.0) - 0.5),
-        ("gaussian", [1.0, 2.0, 0.0, 0.0], [0.0, 5.0], 2 * 0.5 * np.log(2 * np.pi) + 5.0),
+        ("gaussian", [1.0, 2.0, *[np.log(0.9999)] * 2], [0.0, 5.0], 2 * 0.5 * np.log(2 * np.pi) + 5.0),
     ],
 )
 def test_loss_values_by_hand(name, v, y, value):

@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 
 from skbackprop._fit.places import HOST, Host
-from skbackprop._nn.losses import LOSSES, Loss, LossArgs, smooth, target_rows
+from skbackprop._nn.losses import LOSSES, Loss, LossArgs, log_variance, smooth, target_rows
 
 
 @dataclass
@@ -229,7 +229,7 @@ class Scaler:
         output = place.cast(output, place.dtype_of(self.shift))
         if loss_name == "gaussian":
             m, s = output[:, :n_targets], output[:, n_targets:]
-            std = xp.exp(0.5 * s) * self.scale
+            std = xp.exp(0.5 * log_variance(xp, s)) * self.scale
             return self.shift + self.scale * m, std
         if loss_name == "quantile":
             output = xp.sort(xp.reshape(output, (output.shape[0], n_targets, -1)), axis=2)

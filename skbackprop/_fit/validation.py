@@ -650,16 +650,21 @@ def warn_unscaled(X: Any, place: Host) -> None:
         )
 
 
-def divergence(epoch: int, rate: float | None, largest: float, estimator: Any) -> DivergenceError:
+def divergence(
+    epoch: int, rate: float | None, largest: float, max_grad_norm: float | None, estimator: Any
+) -> DivergenceError:
     """Name the epoch, the rate and the likely cause; the estimator holds the last finite model.
 
-    largest: of the features' absolute values.
+    largest: of the features' absolute values. What is recommended has not been done already.
     """
-    cause = (
-        f"the features reach {largest:.3g}: put a StandardScaler in front (make_pipeline(StandardScaler(), ...))"
-        if largest > UNSCALED
-        else "the learning rate is too high: lower learning_rate_init or set max_grad_norm=1.0"
-    )
+    if largest > UNSCALED:
+        scaler = "put a StandardScaler in front (make_pipeline(StandardScaler(), ...))"
+        cause = f"the features reach {largest:.3g}: {scaler}"
+    elif rate is None:
+        cause = "L-BFGS stepped too far: raise alpha, or take a minibatch solver such as 'adam'"
+    else:
+        clip = "set max_grad_norm=1.0" if max_grad_norm is None else f"max_grad_norm (now {max_grad_norm:g})"
+        cause = f"the learning rate is too high: lower learning_rate_init or {clip}"
     pace = "" if rate is None else f" at learning rate {rate:.3g}"
     return DivergenceError(
         f"Training diverged in epoch {epoch}{pace}: loss or weights grew beyond all bounds. Likely cause: "

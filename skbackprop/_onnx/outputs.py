@@ -10,6 +10,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 
 from skbackprop._estimator import BaseMLP
 from skbackprop._neighbours import on_host
+from skbackprop._nn.losses import LOG_VARIANCE_FLOOR
 from skbackprop._nn.network import Parameters
 from skbackprop._onnx.graph import Graph
 from skbackprop._onnx.nodes import LINK_NODES, entry, halves, raw_output
@@ -88,7 +89,9 @@ def _mean_and_std(g: Graph, model: Any, v: str) -> None:
     scale, shift = model.target_scale_, model.target_shift_
     m, s = halves(g, v, len(shift))
     g.output("variable", _rescaled(g, m, scale, shift), [len(shift)], np.float64)
-    std = g("Exp", g("Mul", g.cast(s, np.float64), g.constant(0.5, np.float64)))
+    floor = g.constant(LOG_VARIANCE_FLOOR, np.float64, "log_variance_floor")
+    above = g("Softplus", g("Sub", g.cast(s, np.float64), floor))
+    std = g("Exp", g("Mul", g("Add", above, floor), g.constant(0.5, np.float64)))
     std = g("Mul", std, g.constant(scale, np.float64, "target_scale"))
     g.output("std", std, [len(shift)], np.float64)
 
