@@ -63,6 +63,11 @@ class Lead:
             "prepare", *X.selection, table=X.table, dtype=X.dtype.name, mine={"messages": messages}
         )
 
+    @property
+    def n_epochs(self) -> int:
+        """Epochs of the whole training that are over."""
+        return len(self.training[3].history.loss_curve)
+
     def keep(self, theta: Any = None) -> None:
         """Send the client all that training could go on from."""
         if not self.job.keeps:
@@ -71,7 +76,6 @@ class Lead:
         kept = {name: getattr(monitor, name) for name in ("history", "patience", "best")} | {"theta": theta}
         if progress is not None:
             theta, memory = engine.dump()
-            n_epochs = len(monitor.history.loss_curve)
             kept["theta"], kept["progress"] = (
                 theta,
                 {
@@ -79,7 +83,7 @@ class Lead:
                     "steps": engine.step,
                     "total_steps": progress.total_steps,
                     "plateau_factor": plan.plateau_factor,
-                    "rows_visited": rows.n * n_epochs,
+                    "rows_visited": rows.n * self.n_epochs,
                 },
             )
             kept["rng"] = progress.rng.get_state()
@@ -107,7 +111,7 @@ class Reports:
             self._lead.keep()
         self._begun = True
         if self._lead.job.has_callbacks:
-            self._lead.mailbox.tell("begin_epoch")
+            self._lead.mailbox.tell("begin_epoch", self._lead.n_epochs + 1)
 
     def end_epoch(self, fitted: Callable[[], dict]) -> bool:
         """True if a callback asks to stop."""
@@ -115,7 +119,7 @@ class Reports:
             self._lead.keep(localised(fitted(), self._lead)._theta())
         if not self._lead.job.has_callbacks:
             return False
-        self._lead.mailbox.tell("end_epoch", localised(fitted(), self._lead))
+        self._lead.mailbox.tell("end_epoch", self._lead.n_epochs, localised(fitted(), self._lead))
         return bool(self._lead.mailbox.wait(interruptible=True))
 
     def end_fit(self, fitted: Callable[[], dict]) -> None:
