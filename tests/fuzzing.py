@@ -153,11 +153,13 @@ class Call:
 
     method: str
     args: dict[str, Any] = field(default_factory=dict)
+    memory: int | None = None  # for Shards of the data, or none are made
 
     def make(self):
         return {name: arg.make() if hasattr(arg, "make") else arg for name, arg in self.args.items()}
 
 
+MEMORY = [1, 100, 1000, 10**9]  # bytes
 ROWS, COLUMNS = range(13), range(7)
 FORMS_DRAWN, NUMBERS_DRAWN, KINDS_DRAWN = list(FORMS), list(NUMBERS), list(PER_ROW)
 LABELS_DRAWN, TARGETS_DRAWN = list(LABELS), [f"numbers: {name}" for name in TARGETS]
@@ -196,7 +198,8 @@ def draw_call(draw, cls, method, rows, columns, kind, kinds):
         if cls is MLPSoftmaxClassifier:
             del flags["return_std"]
         asked = {flag: draw(st.booleans()) for flag, methods in flags.items() if method in methods}
-        return Call(method, {"X": draw_inputs(draw, draw(st.integers(1, 8)), columns)} | asked)
+        rows, memory = draw(st.integers(1, 8)), pick(draw, None, MEMORY, 15)
+        return Call(method, {"X": draw_inputs(draw, rows, columns)} | asked, memory)
     if method not in (*FITTING, "score"):
         return Call(method)
     args = draw_rows(draw, "", rows, columns, kind, kinds)
@@ -204,7 +207,7 @@ def draw_call(draw, cls, method, rows, columns, kind, kinds):
         args |= draw_rows(draw, "_val", draw(st.integers(1, 6)), columns, kind, kinds)
     if method == "partial_fit" and cls is MLPSoftmaxClassifier:
         args |= one_of(draw, [{}, {}, {"classes": [0, 1, 2]}, {"classes": ["b", "a"]}])
-    return Call(method, args)
+    return Call(method, args, pick(draw, None, MEMORY, 8))
 
 
 @st.composite
@@ -226,7 +229,7 @@ def sessions(draw):
 
 OTHERWISE = [  # the same bits must come of
     *SAME, "y as a list", "y as a Series", "weights as a list", "names for labels",
-    "three threads", "a clone", "twice as many weights", "row by row",
+    "three threads", "a clone", "twice as many weights", "row by row", "shards", "a checkpoint",
 ]  # fmt: skip
 CLOSE = [*SPARSE, "the other engine", "weights of 1e-300", "weights of 1e300"]  # and but for rounding of
 OTHERWISE += CLOSE

@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import os
 import pickle
+import tempfile
 import warnings
 
 import numpy as np
@@ -31,6 +32,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from skbackprop import DivergenceError, MLPSoftmaxClassifier, tabular_pipeline
+from skbackprop.data import Shards
 
 ERRORS = (ValueError, TypeError, MemoryError)  # DivergenceError and NotFittedError are among them
 COUNT = os.environ.get("SKBACKPROP_FUZZ")  # of cases, other ones in each run
@@ -170,7 +172,8 @@ def play(model, call):
     args_before, before, found = copy.deepcopy(args), copy.deepcopy(kept(model)), answers(model)
     error = None
     try:
-        answer = getattr(model, call.method)(**args)
+        given = args if call.memory is None else in_shards(call, args)
+        answer = getattr(model, call.method)(**given)
     except ERRORS as raised:
         error = raised
     if error is not None:
@@ -183,6 +186,8 @@ def play(model, call):
         if call.method in FITTING:
             assert answer is model
             check_fitted(model)
+            if call.method == "fit" and model.validation_loss_curve_:
+                assert np.isfinite(model.validation_loss_curve_).all()
         else:
             assert same(kept(model), before), f"{call.method} changed the model"
         if call.method in PREDICTING[type(model)]:
@@ -190,6 +195,21 @@ def play(model, call):
     for name, value in args.items():
         assert same(value, args_before[name]), f"{call.method} changed {name}"
     return model
+
+
+def in_shards(call, args):
+    """The same data in two Shards each, which for a fit hold targets and weights too."""
+    given = dict(args)
+    for suffix in ("", "_val"):
+        if f"X{suffix}" in args:
+            names = [f"{name}{suffix}" for name in ("X", "y", "sample_weight")]
+            parts = [given.pop(name, None) for name in (names if call.method in FITTING else names[:1])]
+            given[names[0]] = Shards(*map(halves, parts), memory=call.memory, block_rows=3)
+    return given
+
+
+def halves(rows):
+    return [*np.array_split(rows, 2)] if isinstance(rows, np.ndarray) and rows.ndim else rows
 
 
 def n_rows(X):
@@ -234,10 +254,10 @@ def test_any_calls_fail_as_documented_or_leave_a_sound_model(session):
             model = play(model, call)
 
 
-def fitted(cls, params, X, y, weights, asked):
+def fitted(cls, params, X, y, weights, asked, checkpoint=None):
     """A short fit and its answers, or the type of the error."""
     try:
-        model = cls(**params).fit(X, y, weights)
+        model = cls(**params).fit(X, y, weights, checkpoint=checkpoint)
         return {name: np.asarray(answer) for name, answer in answers(model, asked).items()}, model
     except ERRORS as error:
         return type(error), None
@@ -256,6 +276,8 @@ def otherwise(cls, params, X, y, weights, change):
         weights = None if weights is None else weights.tolist()
     elif change == "names for labels" and cls is MLPSoftmaxClassifier and y.ndim == 1:
         y = np.array(["p", "q", "r", "s"], object)[np.unique(y, return_inverse=True)[1]]
+    elif change == "shards":
+        X, y, weights = Shards(halves(X), halves(y), halves(weights)), None, None
     elif change == "three threads":
         params = params | {"n_threads": 3}
     elif change == "the other engine":
@@ -265,6 +287,10 @@ def otherwise(cls, params, X, y, weights, change):
     ):
         factor = {"w": 1e-300, "t": 2.0}[change[0]] if "1e300" not in change else 1e300
         weights = factor * (np.ones(len(X)) if weights is None else weights)
+    if change == "a checkpoint":
+        with tempfile.TemporaryDirectory() as folder:
+            fitted(cls, params, X, y, weights, asked, f"{folder}/a")
+            return fitted(cls, params, X, y, weights, asked, f"{folder}/a")
     return fitted(cls, params, X, y, weights, asked)
 
 

@@ -7,6 +7,7 @@ same for every place, and is put to X's place when it is ready.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ FLOATS: dict[str, tuple[str, ...]] = {
 }
 FLOAT64: Any = np.dtype(np.float64)  # not np.float64, which takes NumPy longer to compare with
 BOUND = 1e18  # of weights, far below what float32 can hold and far beyond what anything learns
+FEW = 1000  # numbers that BLAS does not spread over threads
 NUMBERS = "biuf"  # kinds of NumPy dtypes that other namespaces have too
 
 
@@ -69,6 +71,8 @@ class Host:
 
     def are_finite(self, array: Any) -> bool:
         """Tell whether no number is NaN or infinite."""
+        if array.size < FEW and math.isfinite(np.vdot(array, array)):  # in a third of the time
+            return True
         return np.isfinite(array).all()
 
     def largest(self, X: Any) -> float:
