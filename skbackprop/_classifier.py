@@ -203,13 +203,16 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         members : ndarray of shape (n_members, n_samples) or (n_members, n_samples, n_labels)
             Only with ``return_members=True``.
         """
-        decode = self._labels.decode
-        y = self._output(X, link=False, answer=lambda v: decode(v, home_of(v)))
+
+        def decode(v: Any) -> Any:
+            return self._labels.decode(v, home_of(v))
+
+        y = self._output(X, link=False, answer=decode)
         if not return_members:
             return y
 
         def decode_each(v: Any) -> Any:
-            labels = [decode(v[j, :, :], home_of(v)) for j in range(v.shape[0])]
+            labels = [decode(v[j, :, :]) for j in range(v.shape[0])]
             return home_of(*labels).xp.stack(labels)
 
         return y, self._output(X, link=False, members=True, answer=decode_each)

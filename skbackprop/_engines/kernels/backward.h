@@ -11,9 +11,9 @@ typedef struct {
 
 /* Value of each row and delta[H], in place of v[H]. */
 static void loss_task(void *context, Int index, int worker) {
-  (void)worker;
   const LossTask *task = context;
   const Batch *b = task->batch;
+  real *spare = task->net->scratch + worker * task->net->scratch_size; /* longer than any layer's row */
   const Loss *L = &task->net->loss;
   Layer *last = &task->net->layers[task->net->H];
   Int members = task->net->n_members;
@@ -23,7 +23,7 @@ static void loss_task(void *context, Int index, int worker) {
     real value = 0;
     w /= (real)members; /* J has the mean of the members' losses */
     for (Int m = 0; m < members; m++, v += last->pitch) {
-      value += has_classes(L) ? class_loss_row(L, v, (Int)((const int64_t *)b->in->Y)[row])
+      value += has_classes(L) ? class_loss_row(L, v, (Int)((const int64_t *)b->in->Y)[row], spare)
                               : loss_row(L, v, (const real *)b->in->Y + row * L->n_targets);
       for (Int j = 0; j < last->pitch; j += VW) {
         vec delta = load(v + j) * (w * task->scale);

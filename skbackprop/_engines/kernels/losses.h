@@ -68,33 +68,26 @@ static real focal_row(const Loss *L, real *v, Int t) {
   return value;
 }
 
-/* Needs the logarithms of all probabilities twice, and so leaves v until the end. */
-static real smooth_focal_row(const Loss *L, real *v, Int t) {
+static real smooth_focal_row(const Loss *L, real *v, Int t, real *slopes) {
   Int n = L->n_outputs;
-  real on = L->kept + L->uniform, off = L->uniform, slope;
   double value = 0, total = 0; /* of as many small terms as there are classes */
-  real largest = largest_of_row(v, n);
-  vec sums = all(0);
-  for (Int j = 0; j < n; j += VW) sums += (vec)((ivec)vexp(load(v + j) - largest) & first_lanes(n - j));
-  real log_sum = r_log(lanes_sum(sums));
+  memcpy(slopes, v, (size_t)n * sizeof(real));
+  real log_sum, largest = softmax_row(v, n, &log_sum);
   for (Int j = 0; j < n; j++) {
-    real y = j == t ? on : off;
-    value += y * focal1(v[j] - largest - log_sum, L->focal_gamma, &slope);
-    total += y * slope;
+    real slope, y = j == t ? L->kept + L->uniform : L->uniform;
+    value += y * focal1(slopes[j] - largest - log_sum, L->focal_gamma, &slope);
+    slopes[j] = y * slope;
+    total += slopes[j];
   }
-  for (Int j = 0; j < n; j++) {
-    real log_p = v[j] - largest - log_sum;
-    focal1(log_p, L->focal_gamma, &slope);
-    v[j] = (j == t ? on : off) * slope - r_exp(log_p) * (real)total;
-  }
+  for (Int j = 0; j < n; j++) v[j] = slopes[j] - v[j] * (real)total;
   return (real)value;
 }
 
-/* One class per row. */
-static real class_loss_row(const Loss *L, real *v, Int t) {
+/* One class per row; spare: room for a row. */
+static real class_loss_row(const Loss *L, real *v, Int t, real *spare) {
   if (L->loss == LOSS_CROSS_ENTROPY) return cross_entropy_row(L, v, t);
   if (L->loss == LOSS_BRIER) return brier_row(L, v, t);
-  return L->uniform != 0 ? smooth_focal_row(L, v, t) : focal_row(L, v, t);
+  return L->uniform != 0 ? smooth_focal_row(L, v, t, spare) : focal_row(L, v, t);
 }
 
 /* Labels and targets one by one. */
