@@ -515,3 +515,10 @@ def test_warnings_point_at_the_users_line(params, digits):
         make_pipeline(model).fit(digits[0][:50], digits[1][:50])
     assert len(caught) >= 2
     assert {w.filename for w in caught} == {__file__}
+
+
+def test_features_whose_spread_vanishes_are_no_careless_arithmetic(rng):
+    """Their standard deviation is 0, as its squares underflow; numpy's warnings would be errors here."""
+    X = 1e-310 * rng.normal(size=(8, 4))
+    with pytest.warns(UserWarning, match="far from zero|No feature spreads"):
+        MLPRegressor(**PLANNED).fit(X, np.arange(8.0))
