@@ -770,3 +770,9 @@ def test_memory_stays_within_its_bound(how, tmp_path):
     assert (
         predicted < 400
     )  # and 3 million outputs of two numbers, labels and what they are made of: 24 MB each
+
+
+def test_shards_without_rows_beside_others():
+    X, y = np.arange(3.0)[:, None], np.array(["a", "b", "a"], dtype=object)
+    data = Shards([X[:0], X], [y[:0], y])
+    assert MLPSoftmaxClassifier(max_iter=1, random_state=0).fit(data).classes_.tolist() == ["a", "b"]

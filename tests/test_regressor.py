@@ -232,3 +232,16 @@ def test_the_limit_of_a_gaussian_step_is_the_users_if_there_is_one():
     )
     assert_array_equal(unset, one)
     assert (one != ten).any()
+
+
+def test_targets_beyond_all_networks_are_an_error(rng):
+    X, y = rng.normal(size=(20, 2)), rng.normal(size=20)
+    model = MLPRegressor((3,), max_iter=2, random_state=0)
+    for dtype in (np.float32, np.float64):
+        with pytest.raises(ValueError, match=r"Targets reach .*e\+200.*leave scale_target=True"):
+            MLPRegressor(scale_target=False).fit(X.astype(dtype), 1e200 * y)
+    with pytest.raises(ValueError, match=r"In the validation set .*Targets reach 1e\+200.*no measurements"):
+        model.fit(X, y, X_val=X[:1], y_val=[1e200])
+    with pytest.raises(ValueError, match=r"Targets reach 1e\+200.*no measurements"):
+        model.fit(X, y).partial_fit(X[:1], [1e200])
+    MLPRegressor((3,), max_iter=2, scale_target=False).fit(X, 1e6 * y)  # large, but who knows

@@ -338,7 +338,7 @@ def complete(y: Any) -> Any:
         is_missing |= any(map(_is_missing, values.flat))
     if is_missing:
         raise ValueError("Input y contains NaN. Leave out the rows whose target is missing.")
-    if values.dtype.kind == "O" and not isinstance(values.flat[0], str):
+    if values.dtype.kind == "O" and values.size and not isinstance(values.flat[0], str):
         plain = np.asarray(values.tolist())
         return plain if plain.dtype.kind in "biuf" else y
     return y
@@ -618,7 +618,7 @@ def warn_unscaled(X: Any, place: Host) -> None:
     if sp.issparse(X):
         return
     some = some_rows(X, place)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         mean, std, span, largest = (
             some.mean(axis=0),
             some.std(axis=0),
