@@ -38,7 +38,7 @@ def to_onnx(model, X=None, *, dtype=None, target_opset=OPSET, name=None) -> Any:
         Fitted.
     X : array-like or DataFrame of shape (n_samples, n_features), default=None
         Some rows as `predict` takes them. The names and kinds of the columns are read, and where onnxruntime is
-        installed the graph's answers are compared with the model's, for up to 300 of them. Needed if the model was
+        installed the graph's answers are compared with the model's, for some hundred of them. Needed if the model was
         fitted to a DataFrame, unless it is one of our estimators alone.
     dtype : {'float32', 'float64'}, default=None
         In what to compute. None: what our estimator was fitted with, and float32 for Pipelines, as some of their
@@ -161,6 +161,7 @@ def register_skl2onnx() -> None:
     """Make this package's estimators known to skl2onnx.
 
     Then ``skl2onnx.to_onnx`` and ``skl2onnx.convert_sklearn`` export Pipelines with them; `to_onnx` calls this itself.
+    They do not keep thresholds, nor the digits that float32 lacks, as `to_onnx` does.
 
     Raises
     ------

@@ -505,12 +505,23 @@ PLACES = {
 }
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("name", "place"),
     [
-        *((name, "alone") for name in THRESHOLDS),
-        *(("fixed first", place) for place in PLACES),
-        ("tuned", "inside"),
+        *((name, "alone") for name in THRESHOLDS if not name.startswith("tuned")),
+        *(("fixed first", place) for place in ("inside", "outside")),
+        ("tuned", "outside"),
+        slow("fixed first", "of a search"),
+        *(
+            slow(name, place)
+            for name in THRESHOLDS
+            if name.startswith("tuned")
+            for place in ("alone", "inside")
+        ),
     ],
 )
 def test_thresholds_are_in_the_graph(name, place, noisy):
@@ -566,10 +577,10 @@ def test_votes(noisy):
 @pytest.mark.parametrize(
     "around",
     [
-        lambda inner: TunedThresholdClassifierCV(inner, cv=2),
+        slow(lambda inner: TunedThresholdClassifierCV(inner, cv=2)),
         lambda inner: FixedThresholdClassifier(inner, threshold=0.3),
-        lambda inner: CalibratedClassifierCV(inner, cv=2),
-        lambda inner: CalibratedClassifierCV(inner, cv=2, ensemble=False),
+        slow(lambda inner: CalibratedClassifierCV(inner, cv=2)),
+        slow(lambda inner: CalibratedClassifierCV(inner, cv=2, ensemble=False)),
         lambda inner: FixedThresholdClassifier(CalibratedClassifierCV(inner, cv=2), threshold=0.3),
     ],
 )
@@ -646,7 +657,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("message", REFUSED)
+@pytest.mark.parametrize("message", [slow(text) if "Tuned" in text else text for text in REFUSED])
 def test_what_the_graph_could_not_answer_alike_is_refused(message, noisy):
     X, y = noisy
     model = REFUSED[message]().fit(X, y)
@@ -657,6 +668,19 @@ def test_what_the_graph_could_not_answer_alike_is_refused(message, noisy):
 def test_unknown_parts_are_exported_when_rows_show_that_they_agree(noisy):
     X, y = noisy
     assert_agrees(make_pipeline(KernelPCA(4), small()).fit(X, y), X)
+
+
+def test_transformers_alone_and_rows_that_only_tell_the_columns(noisy):
+    X, y = noisy
+    for transformer in (
+        StandardScaler(),
+        ColumnTransformer([("a", MinMaxScaler(), [0, 1])], remainder="passthrough"),
+    ):
+        (codes,) = run(to_onnx(transformer.fit(X), X), X).values()
+        assert_allclose(codes, transformer.transform(X), rtol=1e-5, atol=1e-5)
+    model = scaled(small()).fit(X, y)
+    nothing = np.full((2, 4), np.nan, np.float32)  # predict refuses them
+    assert to_onnx(model, nothing) == to_onnx(model, X) == to_onnx(model, X[:0])
 
 
 # ------------------------------------------------------------------------------ many digits ----
@@ -696,7 +720,10 @@ FINE = {
 }
 
 
-@pytest.mark.parametrize("name", FINE)
+QUICK = {"standardised", "scaled bins", "imputed", "columns"}
+
+
+@pytest.mark.parametrize("name", [name if name in QUICK else slow(name) for name in FINE])
 def test_numbers_that_float32_cannot_hold_go_in_as_float64(name):
     X, y = identified()
     model = FINE[name]().fit(X, y)
