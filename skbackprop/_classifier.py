@@ -12,6 +12,7 @@ from sklearn.base import ClassifierMixin
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
 from skbackprop._fit.batches import Rows
+from skbackprop._fit.places import HOST
 from skbackprop._fit.samples import Sample
 from skbackprop._fit.streaming import Encode, Part
 from skbackprop._fit.summaries import LabelSummary, Summary
@@ -20,18 +21,23 @@ from skbackprop._fit.targets import (
     apply_class_factors,
     class_counts,
     class_factors,
+    indicator,
+    labels_of_one_kind,
 )
 from skbackprop._fit.training import Progress
 from skbackprop._fit.validation import (
     CLASSIFIER_CONSTRAINTS,
-    NO_WEIGHT,
     SHARED_CONSTRAINTS,
+    check_finite_output,
+    check_weight_sum,
+    complete,
     home_of,
     one_column,
     to_host,
 )
 from skbackprop._nn.activations import softplus
 from skbackprop._nn.losses import LossArgs, log_softmax
+from skbackprop._prediction import of_one_model
 from skbackprop._types import Array, Auto, Data
 
 
@@ -61,7 +67,8 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         training loss only.
     class_weight : dict, 'balanced', list or None, default=None
         Factors of the sample weights by class. 'balanced' gives each class the same total weight; classes missing
-        from a dict have factor 1. For multilabel targets a list of these, one per label; a row's weight is
+        from a dict have factor 1, and labels that only the dict has are ignored, as a fold may lack a class. For
+        multilabel targets a list of these, one per label; a row's weight is
         multiplied by the factors of all its labels.
 
     Attributes
@@ -111,6 +118,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         learning_rate_init: float | Auto = "auto",
         power_t: float = 0.5,
         batch_size: int | Auto = "auto",
+        epochs: int | Auto = "auto",
         max_iter: int = 200,
         max_fun: int = 15000,
         shuffle: bool = True,
@@ -177,6 +185,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         """
         return self._partial_fit(X, y, sample_weight, classes, X_val, y_val, sample_weight_val)
 
+    @of_one_model
     def predict(self, X: Data, return_members: bool = False) -> Any:
         """Predict the label of each row.
 
@@ -198,13 +207,17 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         def decode(v: Any) -> Any:
             return self._labels.decode(v, home_of(v))
 
+        y = self._output(X, link=False, answer=decode)
+        if not return_members:
+            return y
+
         def decode_each(v: Any) -> Any:
             labels = [decode(v[j, :, :]) for j in range(v.shape[0])]
             return home_of(*labels).xp.stack(labels)
 
-        y = self._output(X, link=False, answer=decode)
-        return (y, self._output(X, link=False, members=True, answer=decode_each)) if return_members else y
+        return y, self._output(X, link=False, members=True, answer=decode_each)
 
+    @of_one_model
     def predict_proba(self, X: Data, return_members: bool = False) -> Any:
         """Probability of each class, in the order of `classes_`.
 
@@ -235,6 +248,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             p = xp.where(p < tiny, tiny / (1.0 + below), p)
         return (p, self._output(X, link=True, members=True)) if return_members else p
 
+    @of_one_model
     def predict_log_proba(self, X: Data) -> Array:
         """Logarithm of `predict_proba`, from the logits and therefore finite.
 
@@ -249,9 +263,12 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             Natural logarithms.
         """
         v = self._output(X, link=False, method="predict_log_proba")
-        xp = home_of(v).xp
-        return -softplus(xp, -v) if self._labels.multilabel else log_softmax(xp, v)
+        place = home_of(v)
+        with np.errstate(over="ignore"):  # looked for in the answer
+            log_p = -softplus(place.xp, -v) if self._labels.multilabel else log_softmax(place.xp, v)
+        return check_finite_output(log_p, place)
 
+    @of_one_model
     def decision_function(self, X: Data) -> Array:
         """Logits, the weighted sums of the output layer.
 
@@ -266,7 +283,34 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             For two classes the one column v_1 - v_0, positive where the second class is more probable.
         """
         v = self._output(X, link=False, method="decision_function")
-        return v[:, 1] - v[:, 0] if v.shape[1] == 2 and not self._labels.multilabel else v
+        if self._labels.multilabel or v.shape[1] != 2:
+            return v
+        with np.errstate(over="ignore"):
+            return check_finite_output(v[:, 1] - v[:, 0], home_of(v))
+
+    @of_one_model
+    def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
+        """Accuracy of the predictions; for multilabel targets the share of rows whose labels are all right.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            1 is perfect.
+        """
+        y = complete(y)
+        if hasattr(self, "_labels") and self._labels.multilabel and home_of(y) is HOST:
+            y = indicator(y, len(self._labels.classes)).astype(np.int64)
+        with labels_of_one_kind(y):
+            return float(super().score(X, y, sample_weight))
 
     # ----------------------------------------------------------------- what BaseMLP asks for ----
 
@@ -277,18 +321,23 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         return sample
 
     def _learn_targets(self, sample: Sample, classes: Any, first: bool) -> None:
-        found, classes = Labels.of(sample.y), to_host(classes)
+        found = Labels.of(sample.y)
+        classes = None if classes is None else np.asarray(complete(to_host(classes)))
         if first:
             self._labels = found
             if classes is not None and not found.multilabel:
-                self._labels = Labels(np.unique(classes))
+                with labels_of_one_kind(classes):
+                    self._labels = Labels(np.unique(classes))
             self.classes_ = sample.place.put(self._labels.classes)
         elif classes is not None and not np.array_equal(np.unique(classes), self._labels.classes):
             known = self._labels.classes.tolist()
             raise ValueError(f"classes={classes!r} differs from the classes of the first call, {known}.")
         elif found.multilabel != self._labels.multilabel:
             raise ValueError("y must be of the kind of the first call: one label per row, or multilabel.")
-        self._labels.encode(sample.y, np.float32)  # raises for labels that are unknown
+        self._check_like(sample.y, None)
+
+    def _check_like(self, y: Any, known: Any) -> None:
+        self._labels.check(y)
 
     def _strata(self, y: Any) -> Any:
         return self._labels.codes(y)
@@ -303,9 +352,17 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             total = float(len(Y)) if sample.weights is None else float(sample.weights.sum())
             factors = self._factors(class_counts(Y, sample.weights, self._n_targets()), total, progress)
         rows = self._rows(sample, Y, dtype, factors)
-        if rows.weights is not None and not rows.weights.any():
-            raise ValueError(NO_WEIGHT)
-        return rows
+        if rows.weights is not None:
+            check_weight_sum(rows.weights)
+        return rows.in_units(dtype)
+
+    def _weights_like_training(self, sample: Sample, progress: Progress) -> Any:
+        if self.class_weight is None:
+            return sample.weights
+        factors = class_factors(self.class_weight, self._labels, progress.class_counts, progress.class_total)
+        weights = apply_class_factors(factors, self._encode(sample, np.float64), sample.weights)
+        check_weight_sum(weights)
+        return weights
 
     def _target_summary(self, y: Any) -> LabelSummary:
         return LabelSummary()
@@ -325,8 +382,6 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         weights = sample.weights
         if factors is not None:
             weights = apply_class_factors(factors, Y, weights)
-        if weights is not None:
-            weights = weights.astype(dtype)
         return Rows(sample.place.cast(sample.X, dtype), Y, weights, sample.place)
 
     def _n_targets(self) -> int:

@@ -28,6 +28,8 @@ from skbackprop._fit.checkpoint import Checkpoint
 from skbackprop._fit.lbfgs import minimize_lbfgs
 from skbackprop._fit.race import run_race
 from skbackprop._fit.samples import Sample
+from skbackprop._fit.scales import check_alike
+from skbackprop._fit.scoring import Judge
 from skbackprop._fit.settings import Settings, settle
 from skbackprop._fit.stopping import Best, Monitor, Patience
 from skbackprop._fit.streaming import Encode, Part, Stream
@@ -68,6 +70,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         """Learn what is needed to encode y, or check that y fits what was learned before."""
 
     @abstractmethod
+    def _check_like(self, y: Any, known: Any) -> None:
+        """Raise unless y is of the kind, the width and the domain of the targets that are trained on."""
+
+    @abstractmethod
     def _target_summary(self, y: Any) -> LabelSummary | NumberSummary:
         """Make what gathers, block by block, all that is learned from targets; y is the first block's."""
 
@@ -82,6 +88,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
     @abstractmethod
     def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
         """Rows to train on, with everything that acts in training only."""
+
+    def _weights_like_training(self, sample: Sample, progress: Progress) -> Any:
+        """Weights of other rows by what was learned of those trained on; None: all 1."""
+        return sample.weights
 
     @abstractmethod
     def _n_targets(self) -> int:
@@ -208,7 +218,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         if not first:
             validation.check_same_place(self, sample.place, "partial_fit")
         trial._learn_targets(sample, classes, first=first)
-        held_out = trial._read_validation(X_val, y_val, sample_weight_val, sample)
+        held_out = trial._read_validation(X_val, y_val, sample_weight_val, sample, partial=True)
         validation.warn_without_effect(
             self, validation.idle_parameters(self, has_validation=held_out is not None, partial=True)
         )
@@ -264,16 +274,18 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         return sample
 
     def _read_validation(
-        self, X_val: Any, y_val: Any, weights: Any, training: Sample | Sampled
+        self, X_val: Any, y_val: Any, weights: Any, training: Sample | Sampled, *, partial: bool = False
     ) -> Sample | Sampled | None:
         holds_targets = isinstance(X_val, Shards)
         if not validation.has_validation_set(X_val, y_val, weights, holds_targets=holds_targets):
             return None
         with validation.in_validation_set():
             held_out = self._read(X_val, y_val, weights, "sample_weight_val", reset=False)
+            self._check_like(held_out.stand_in.y, training.stand_in.y)
         if held_out.place != training.place:
             raise ValueError(f"X_val must be where X is: X is {training.place}, X_val is {held_out.place}.")
-        validation.warn_unlike(training.some.X, held_out.some.X, training.place)
+        # a piece of a stream may well differ from the whole
+        check_alike(training.some.X, held_out.some.X, training.place, strict=not partial)
         return held_out
 
     def _train(
@@ -336,7 +348,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         try:
             runner._learn_targets(sample, None, first=True)
             runner._train(sample, None, progress, None, settle(runner, len(sample.y)))
-            weights = runner._training_rows(held_out, dtype, progress).weights
+            weights = runner._weights_like_training(held_out, progress)
         except ValueError:
             return np.inf
         if runner._interrupt is not None:
@@ -418,26 +430,26 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _validator(self, held_out: Sample | Sampled, dtype: Any):
         """Make the function theta -> validation loss, score."""
-        from sklearn.metrics import get_scorer  # here, as its import takes longer than that of this package
-
-        network, scoring, place = self._network, self.scoring, held_out.place
+        network, place = self._network, held_out.place
         loss, args = LOSSES[network.loss], replace(network.loss_args, label_smoothing=0.0)
         n_outputs = network.sizes[-1] * network.n_members
         engine = self._engine(place.xp)
         with validation.in_validation_set():
             parts = held_out.encoded(self._encode, dtype)
-        scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
+        judge = None
+        if self.scoring is not None:
+            classes = validation.to_host(getattr(self, "classes_", None))
+            judge = Judge(self.scoring, held_out.y, held_out.weights, classes, place.put)
         candidate = copy.copy(self)
         candidate.__dict__.pop("feature_names_in_", None)  # X below has lost its names
-        if scorer is not None:
-            y, w = place.put(held_out.y), held_out.weights
-            weights = {} if w is None else {"sample_weight": place.put(w)}
 
         def validate(theta):
             theta = place.put(theta)
             engine.load(theta)
             losses, totals = [], []
             for X, Y, w in parts:
+                if w is not None and not w.any():  # of a block; all are not
+                    continue
                 values = [
                     row_losses(loss, engine.predict(block, link=False), Y[rows, ...], args, place)
                     for rows, block in output_blocks(X, n_outputs)
@@ -445,11 +457,11 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
                 losses.append(float(np.average(np.concatenate(values), weights=w)))
                 totals.append(Y.shape[0] if w is None else w.sum())
             mean = losses[0] if len(losses) == 1 else float(np.average(losses, weights=totals))
-            if scorer is None:
+            if judge is None:
                 return mean, -mean
             candidate._take_parameters(theta)
-            score = float(scorer(candidate, held_out.X, y, **weights))
-            return mean, validation.check_score(score, scoring) if self.early_stopping else score
+            score = judge(candidate, held_out.X)
+            return mean, judge.check(score) if self.early_stopping else score
 
         return validate
 
@@ -466,11 +478,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         validation.warn_large_batch(self.batch_size, rows.n)
         progress.n_rows += rows.n
         progress.weight_sum += rows.weight_sum
+        validation.check_penalty(self.alpha, progress.weight_sum)
         objective = Objective.over(
-            progress.n_rows,
-            progress.weight_sum,
-            self.alpha,
-            settings.batch_size,
+            progress.n_rows, progress.weight_sum, self.alpha, settings.batch_size, rows.unit
         )
         progress.total_steps = progress.total_steps or settings.max_iter * objective.n_steps(rows.n)
         plan = self._plan(progress, partial)
@@ -502,15 +512,22 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         settings = self._settings
         options = {"maxiter": settings.max_iter, "maxfun": self.max_fun, "gtol": settings.tol}
         engine = self._engine(rows.place.xp)
+        validation.check_penalty(self.alpha, rows.weight_sum)
         return minimize_lbfgs(engine, rows, theta, monitor, alpha=self.alpha, options=options)
 
     def _warn_not_converged(self, outcome: Outcome, monitor: Monitor) -> None:
-        losses = monitor.history.loss_curve
+        history = monitor.history
         if self.solver == "lbfgs":
-            validation.warn_lbfgs(outcome.message, len(losses))
+            validation.warn_lbfgs(outcome.message, len(history.loss_curve))
         elif np.isfinite(self.n_iter_no_change) and not SCHEDULES[self._settings.learning_rate].horizon:
             # else it was to make max_iter epochs
-            validation.warn_not_converged(self._settings.max_iter, "epochs", losses, monitor.patience.margin)
+            watched, curve = "loss", history.loss_curve
+            if monitor.early_stopping:
+                by_loss = self.scoring is None
+                watched = "validation loss" if by_loss else "validation score"
+                curve = history.validation_loss_curve if by_loss else history.validation_scores
+            margin = monitor.patience.margin
+            validation.warn_not_converged(self._settings.max_iter, "epochs", curve, margin, watched)
 
     def _finish(self, outcome: Outcome, monitor: Monitor, progress: Progress) -> None:
         """Set the fitted attributes."""

@@ -13,6 +13,7 @@ from skbackprop._fit import validation
 from skbackprop._fit.places import HOST
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Parameters
+from skbackprop._prediction import as_published
 
 
 class Convertible:
@@ -100,7 +101,8 @@ class Convertible:
     def to_torch(self) -> Any:
         """Make a torch module that computes the same.
 
-        Its parameters have the dtype of `coefs_`, its inputs must have it too, and its device is the CPU. There is no
+        Its parameters have the dtype of `coefs_`, its inputs must have it too, and its device is the CPU; targets of
+        more than seven digits need a model of ``dtype="float64"``, as a float32 module answers in float32. There is no
         dropout in it. Input scale, members' factors and target scales are part of its weights, so it can be trained on
         in the units of y.
 
@@ -133,7 +135,8 @@ class Convertible:
 
 
 def on_host(model: Any) -> Any:
-    """A fitted model whose arrays are NumPy's: itself, or a copy of one that was fitted elsewhere."""
+    """A fitted model as it is now, whose arrays are NumPy's: copies of them if it was fitted elsewhere."""
+    model = as_published(model)
     check_is_fitted(model)
     if validation.home_of(model.coefs_[0]) is HOST:
         return model
@@ -141,7 +144,7 @@ def on_host(model: Any) -> Any:
 
 
 def effective_layers(model: Any) -> list[Parameters]:
-    """W[1..H] and b[1..H] that each member acts with, the last layer of a regressor in the units of y.
+    """W[1..H] and b[1..H] that each member acts with, the last layer of a regressor in the units of y, and in float64.
 
     The model is one on the host. For the link exp that is before the link, for gaussian the logarithm of the variance.
     """
@@ -152,7 +155,7 @@ def effective_layers(model: Any) -> list[Parameters]:
         for net in nets:
             net.W, net.b = list(net.W), list(net.b)
             W, b = _in_units(network.loss, net.W[-1], net.b[-1], model.target_shift_, model.target_scale_)
-            net.W[-1], net.b[-1] = W.astype(P.theta.dtype), b.astype(P.theta.dtype)
+            net.W[-1], net.b[-1] = W, b
     return nets
 
 

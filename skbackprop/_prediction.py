@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
 import operator
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -22,6 +23,8 @@ from skbackprop._out_of_core import nameless, predict_blocks
 from skbackprop.data import Shards
 from skbackprop.persistence import Persistent
 
+Estimator = TypeVar("Estimator")
+
 
 class Serving:
     """What prediction keeps between calls: the parameters behind coefs_ and intercepts_, and idle engines."""
@@ -32,15 +35,36 @@ class Serving:
 
     def borrow(self, wanted: tuple) -> Any:
         """Lend an engine for network, name, namespace, n_threads: to one at a time, as threads may predict at once."""
-        made, engine = self._idle.pop() if self._idle else ((), None)
-        if made == wanted:
-            return engine
+        with suppress(IndexError):  # none is idle; to look first would leave a moment for another thread
+            made, engine = self._idle.pop()
+            if made == wanted:
+                return engine
         network, name, xp, n_threads = wanted
         return choose_engine(network, Optimizer(), name, xp, n_threads)
 
     def give_back(self, wanted: tuple, engine: Any) -> None:
         """After an error it is not, and another one is made."""
         self._idle.append((wanted, engine))
+
+
+def as_published(estimator: Estimator) -> Estimator:
+    """The model as the last fit left it, whatever other threads do to the estimator from here on.
+
+    `fit` and `partial_fit` assign a new `__dict__` when all is learned, and never change one that predictions read.
+    """
+    model = object.__new__(type(estimator))
+    model.__dict__ = estimator.__dict__
+    return model
+
+
+def of_one_model(method: validation.Method) -> validation.Method:
+    """Let a method read a single model from its first line to its last, though another thread may fit meanwhile."""
+
+    @functools.wraps(method)
+    def reading(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return method(as_published(self), *args, **kwargs)
+
+    return cast(validation.Method, reading)
 
 
 def _are_same(some: list[Any], others: list[Any]) -> bool:
@@ -70,6 +94,7 @@ class Predicting(Persistent):
 
     engine: str
     n_threads: int | None
+    n_features_in_: int
     _network: Network
     _progress: Any
 
@@ -105,7 +130,12 @@ class Predicting(Persistent):
                 + (f"; the factors {expected[n:]}, got {shapes[n:]}." if expected[n:] else ".")
             )
         xp = validation.home_of(*arrays).xp
-        return xp.concat([xp.reshape(xp.asarray(array), (-1,)) for array in arrays])
+        theta = xp.concat([xp.reshape(xp.asarray(array), (-1,)) for array in arrays])
+        if not xp.isdtype(theta.dtype, ("real floating", "integral")):
+            raise ValueError(
+                f"coefs_ and intercepts_ must hold real numbers, but their dtype is {theta.dtype}."
+            )
+        return theta
 
     def _output(
         self,
@@ -130,7 +160,15 @@ class Predicting(Persistent):
             )
         theta, place = self._theta(), validation.place_of(X)
         validation.check_same_place(self, place, method)
+        if self.n_features_in_ != self._network.sizes[0]:
+            raise ValueError(
+                f"n_features_in_ was changed to {self.n_features_in_!r}, but the weights are for "
+                f"{self._network.sizes[0]} features: set it back, or fit anew."
+            )
         wide = place.dtype_of(theta) == FLOAT64
+
+        def looked_at(output):
+            return validation.check_finite_output(output, place, X, theta)
 
         def predict(X, checked):
             dtype = FLOAT64 if wide else place.dtype_of(X)
@@ -138,11 +176,12 @@ class Predicting(Persistent):
             engine = self._serving.borrow(wanted)
             engine.load(place.cast(theta, dtype))
             options = {"link": link, "checked": checked, "members": members}
-            with np.errstate(over="ignore"):
+            with np.errstate(all="ignore"):  # what comes of it is looked at
                 if answer is None:
                     output = engine.predict(place.cast(X, dtype), **options)
+                    output = None if output is None else looked_at(output)
                 else:
-                    output = in_blocks(engine, place.cast(X, dtype), options, answer)
+                    output = in_blocks(engine, place.cast(X, dtype), options, lambda v: answer(looked_at(v)))
             self._serving.give_back(wanted, engine)
             return output
 
@@ -151,7 +190,8 @@ class Predicting(Persistent):
             output is None
         ):  # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
             dtypes = place.floats("float64" if wide else "auto")
-            output = predict(validation.check_rows(self, X, reset=False, dtypes=dtypes), checked=True)
+            X = validation.check_rows(self, X, reset=False, dtypes=dtypes)
+            output = predict(X, checked=True)
         return output
 
     def __getstate__(self):
@@ -160,7 +200,8 @@ class Predicting(Persistent):
         A model's callbacks have done their work and stay behind; before `fit` they go along, for the worker processes
         of a search have to report.
         """
-        state = {name: value for name, value in super().__getstate__().items() if name != "_serving"}
+        state = dict(super().__getstate__())  # at once, as another thread may fit meanwhile
+        state.pop("_serving", None)
         if "coefs_" not in state:
             return state
         state = without_callbacks(state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from scipy.linalg import block_diag
 from sklearn.base import is_classifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._fit.settings import settle
@@ -107,10 +107,10 @@ def _joined(nets: list[Parameters]) -> tuple[list[Any], list[Any]]:
 
 def _set_up(theirs: Any, X: Any, y: Any) -> None:
     """Fit one epoch to rows that mean nothing: so scikit-learn makes its own inner state, whatever its version."""
-    theirs.set_params(max_iter=1, random_state=0, batch_size=len(y))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        theirs.fit(X, y.ravel() if y.shape[1:] == (1,) else y)
+    theirs.set_params(random_state=0, batch_size=len(y))
+    known = {"classes": unique_labels(y)} if is_classifier(theirs) else {}
+    # not `fit`, whose ConvergenceWarning could only be silenced for all threads
+    theirs.partial_fit(X, y.ravel() if y.shape[1:] == (1,) else y, **known)
     vars(theirs).pop("_optimizer", None)  # its memory of that epoch: partial_fit makes a new one
 
 

@@ -117,7 +117,7 @@ def _stack(network: Any, P: Any, head: list[Any]) -> Any:
     """The layers of one member."""
     modules: list[Any] = []
     for h in range(1, network.n_layers + 1):
-        linear = torch.nn.utils.skip_init(torch.nn.Linear, *P.W[h].shape, dtype=_dtype(P.W[h]))
+        linear = torch.nn.utils.skip_init(torch.nn.Linear, *P.W[h].shape, dtype=_dtype(P.theta))
         with torch.no_grad():
             linear.weight.copy_(torch.tensor(P.W[h].T.copy()))
             linear.bias.copy_(torch.tensor(P.b[h].copy()))

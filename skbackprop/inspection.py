@@ -19,6 +19,7 @@ from skbackprop._fit.settings import settle
 from skbackprop._fit.training import Progress
 from skbackprop._neighbours import on_host
 from skbackprop._nn.network import Parameters
+from skbackprop._prediction import as_published
 from skbackprop._types import Array, Data
 
 __all__ = ["check_gradients", "feature_importances", "layer_outputs"]
@@ -179,6 +180,7 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
     (150, 5)
     """
     _check_is_network(estimator)
+    estimator = as_published(estimator)
     theta, network, place = estimator._theta(), estimator._network, validation.place_of(X)
     validation.check_same_place(estimator, place, "predict")
     H = network.n_layers

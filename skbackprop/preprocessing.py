@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -14,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._documentation import DocLinkMixin
 from skbackprop._fit import validation
+from skbackprop._prediction import of_one_model
 from skbackprop._types import Data
 from skbackprop.persistence import Persistent
 
@@ -107,13 +109,16 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
             The fitted encoder.
         """
         _check_range(self.code_range)
-        X = validation.check_table(self, X, reset=True)
+        trial = copy.copy(self)  # whatever fails below, self stays as it was
+        X = validation.check_table(trial, X, reset=True)
         weights = validation.check_weights(sample_weight, X)
         weights = np.ones(len(X)) if weights is None else weights
-        self.bin_edges_ = [_edges(x, weights, self.n_bins) for x in X.T]
-        self.n_bins_ = np.array([len(edges) - 1 for edges in self.bin_edges_])
+        trial.bin_edges_ = [_edges(x, weights, self.n_bins) for x in X.T]
+        trial.n_bins_ = np.array([len(edges) - 1 for edges in trial.bin_edges_])
+        self.__dict__ = trial.__dict__
         return self
 
+    @of_one_model
     def transform(self, X: Data) -> NDArray[Any]:
         """Encode rows.
 
@@ -139,6 +144,7 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         codes = (low + (high - low) * passed).astype(X.dtype, copy=False)
         return np.hstack([X, codes]) if self.passthrough else codes
 
+    @of_one_model
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> NDArray[np.object_]:
         """Name the columns of `transform`: "age_bin0", "age_bin1", ...
 

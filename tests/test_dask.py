@@ -467,3 +467,33 @@ def test_memory_is_used_again_in_a_fit_and_given_back_after_it():
     )  # fmt: skip
     before, inside, after = map(int, run.stdout.split())
     assert inside < 50 < 5000 < min(before, after)  # 50 arrays of 2 MB have 24,000 pages of 4 kB
+
+
+@pytest.mark.parametrize(
+    ("kind", "known", "bad", "message"),
+    [
+        ("classifier", lambda y: (y[:, None] > [0, 1]) * 1, lambda y: 2 * (y[:, None] > [0, 1]), "0s and 1s, but it"),
+        ("classifier", lambda y: np.where(y, "b", "a"), lambda y: np.where(y, None, "a"), "y contains NaN"),
+        ("regressor", lambda y: y, lambda y: np.where(y > 1, pd.NA, y), "y contains NaN"),
+        ("regressor", lambda y: y, lambda y: np.stack([y, y], axis=1), "2 targets, but the model was started with 1"),
+    ],
+    ids=["no indicator", "None", "NA", "other width"],
+)  # fmt: skip
+def test_targets_that_no_model_can_learn(kind, known, bad, message, client):
+    X, y, _ = rows("classifier")
+    known, bad = collection(known(y)), collection(bad(y))
+    model = PAIRS[kind][0]((4,), max_iter=1, learning_rate="cosine")
+    if message[0] != "2":  # two targets are as good as one, to begin with
+        with pytest.raises(ValueError, match=message):
+            model.fit(collection(X), bad)
+    with pytest.raises(ValueError, match=f"In the validation set .*{message}"):
+        model.fit(collection(X), known, X_val=collection(X), y_val=bad)
+
+
+@pytest.mark.parametrize("size", [1e-43, 1e39])
+def test_weights_that_float32_cannot_hold(size, client):
+    X, y, w = rows("regressor", weights=True)
+    there, here = fit_both("regressor", X.astype(np.float32), y, size * w, alpha=0.0)
+    plain = fit_both("regressor", X.astype(np.float32), y, w, alpha=0.0)[1]
+    assert_allclose(there.loss_curve_, here.loss_curve_, rtol=1e-4)
+    assert_allclose(plain.loss_curve_, here.loss_curve_, rtol=1e-4)

@@ -182,6 +182,89 @@ def test_parquet_labels_names_and_chosen_columns(tmp_path, rows):
         Shards(tmp_path / "rows.parquet", "tree", features=["c"])
 
 
+def indexed(kind, table):
+    """A DataFrame with an index of this kind."""
+    n = len(table)
+    return {
+        "counted": lambda: table,
+        "unnamed": lambda: table.set_axis(np.arange(n) * 3 % n, axis=0),
+        "named": lambda: table.set_axis(np.arange(n) * 3 % n, axis=0).rename_axis("id"),
+        "texts": lambda: table.set_axis([f"row {i}" for i in range(n)], axis=0),
+        "multi": lambda: table.set_axis([np.arange(n) // 7, np.arange(n) % 7], axis=0).rename_axis(
+            ["a", None]
+        ),
+        "sorted": lambda: table.sort_values("target"),
+    }[kind]()
+
+
+@pytest.mark.parametrize("kind", ["counted", "unnamed", "named", "texts", "multi", "sorted"])
+def test_the_index_of_a_data_frame_is_no_feature(kind, tmp_path, rows):
+    pytest.importorskip("pyarrow")
+    pd = pytest.importorskip("pandas")
+    X, _, target, _ = rows
+    table = pd.DataFrame(X[:200], columns=[f"x{j}" for j in range(WIDTH)]).assign(target=target[:200])
+    written = indexed(kind, table)
+    written.to_parquet(tmp_path / "rows.parquet")
+    data = Shards(tmp_path / "rows.parquet", "target")
+    assert (data.feature_names, data.dtype) == ([f"x{j}" for j in range(WIDTH)], np.float32)
+    assert_array_equal(data.load()[0], written.drop(columns="target"))
+    assert_array_equal(data.y, written["target"])
+
+
+def test_an_index_that_is_asked_for_is_read(tmp_path, rows):
+    pytest.importorskip("pyarrow")
+    pd = pytest.importorskip("pandas")
+    X = rows[0][:50]
+    table = pd.DataFrame(X[:, :2], columns=["a", "b"], index=pd.Index(X[:, 2], name="c"))
+    table.to_parquet(tmp_path / "rows.parquet")
+    assert_array_equal(Shards(tmp_path / "rows.parquet", "a", features=["b", "c"]).load()[0], X[:, 1:3])
+    data = Shards(tmp_path / "rows.parquet", "c", "c")
+    assert data.feature_names == ["a", "b"]
+    assert_array_equal(data.y, X[:, 2])
+    assert_array_equal(data.sample_weight, X[:, 2])
+    table[[]].to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(ValueError, match=r"no columns of features beside \['c'\]; features=\[...\] names"):
+        Shards(tmp_path / "rows.parquet")
+
+
+def test_files_that_say_different_things_of_the_index(tmp_path, rows):
+    """One was written by pandas with an index, one without, and one by a program that dropped pandas' notes."""
+    pa = pytest.importorskip("pyarrow")
+    pd = pytest.importorskip("pandas")
+    import pyarrow.parquet as pq
+
+    X = rows[0][:60]
+    for k, part in enumerate(np.array_split(X, 4)):
+        table = pd.DataFrame(part[:, :2], columns=["a", "b"])
+        if k == 1:
+            table.index = part[:, 2]  # __index_level_0__
+        if k == 2:
+            table.index = pd.Index(part[:, 2], name="id")
+        table.to_parquet(tmp_path / f"part-{k}.parquet")
+        if k == 3:
+            bare = pa.table(
+                {"a": part[:, 0], "b": part[:, 1], "id": part[:, 2], "__index_level_0__": part[:, 3]}
+            )
+            pq.write_table(bare, tmp_path / "part-3.parquet")
+    data = Shards(tmp_path)
+    assert data.feature_names == ["a", "b"]
+    assert_array_equal(data.load()[0], X[:, :2])
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")  # Dask's
+def test_the_index_that_dask_writes_is_no_feature(tmp_path, rows):
+    pd = pytest.importorskip("pandas")
+    dd = pytest.importorskip("dask.dataframe")
+    pytest.importorskip("pyarrow")
+    X = rows[0][:60]
+    table = dd.from_pandas(pd.DataFrame(X[:, :2], columns=["a", "b"]), npartitions=2)
+    for write_index in (True, False):
+        table.to_parquet(tmp_path, write_index=write_index, overwrite=True)
+        data = Shards(tmp_path)
+        assert data.feature_names == ["a", "b"]
+        assert_array_equal(data.load()[0], X[:, :2])
+
+
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)

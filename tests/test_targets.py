@@ -83,8 +83,12 @@ def test_balanced_factors_are_scikit_learns_and_use_the_weights():
 def test_class_weight_dicts():
     labels = Labels.of(np.array(["a", "b", "c"]))
     assert_array_equal(class_factors({"b": 5.0}, labels, np.ones(3), 3), [1.0, 5.0, 1.0])
-    with pytest.raises(ValueError, match=r"\['z'\]"):
-        class_factors({"z": 1.0}, labels, np.ones(3), 3)
+    assert_array_equal(class_factors({"b": 5.0, "z": 2.0}, labels, np.ones(3), 3), [1.0, 5.0, 1.0])
+    assert_array_equal(class_factors({}, labels, np.ones(3), 3), 1.0)
+    with pytest.raises(
+        ValueError, match=r"\['y', 'z'\], none of which is among the classes \['a', 'b', 'c'\]"
+    ):
+        class_factors({"y": 1.0, "z": 1.0}, labels, np.ones(3), 3)
     with pytest.raises(ValueError, match="finite number >= 0"):
         class_factors({"a": -1.0}, labels, np.ones(3), 3)
 
@@ -98,6 +102,9 @@ def test_multilabel_class_weight_lists():
     assert_allclose(apply_class_factors(factors, y, None), [3 * 2 / 3, 3 * 2.0, 2 / 3, 3 * 2 / 3])
     with pytest.raises(ValueError, match=r"one entry per label \(2\)"):
         class_factors(["balanced"], labels, counts, 4)
+    for wrong in ({1: 2.0, 7: 1.0}, "equal", None):
+        with pytest.raises(ValueError, match="must be 'balanced' or a dict with factors of 0 and 1"):
+            class_factors(["balanced", wrong], labels, counts, 4)
 
 
 def test_scaler_standardises_with_weights(rng):

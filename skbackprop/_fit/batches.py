@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,12 +17,13 @@ BLOCK_OUTPUTS = 2**18  # numbers that a prediction holds at a time, where nobody
 
 @dataclass
 class Rows:
-    """Inputs, targets as the engines take them, and raw weights (None: all 1) of a set of rows."""
+    """Inputs, targets as the engines take them, and weights (None: all 1) of a set of rows."""
 
     X: Any
     Y: Any
     weights: Any = None
     place: Host = HOST  # of X; Y and weights are on the host until they are put `together`
+    unit: float = 1.0  # of the weights: what the user gave is so many times as much
 
     @property
     def n(self) -> int:
@@ -31,11 +33,19 @@ class Rows:
     @property
     def weight_sum(self) -> float:
         """Sum of the raw weights."""
-        return (
-            float(self.n)
-            if self.weights is None
-            else float(np.sum(self.place.fetch(self.weights), dtype=float))
-        )
+        if self.weights is None:
+            return float(self.n)
+        return self.unit * float(np.sum(self.place.fetch(self.weights), dtype=float))
+
+    def in_units(self, dtype: Any, unit: float | None = None) -> Rows:
+        """Rows whose weights are of the engine's dtype, as multiples of a unit: by default of about their mean.
+
+        So float32 holds all that count beside the others, however large or small the user's numbers are.
+        """
+        if self.weights is None:
+            return self
+        unit = weight_unit(self.weight_sum / self.n) if unit is None else unit
+        return replace(self, weights=(self.weights / unit).astype(dtype), unit=unit)
 
     @property
     def n_features(self) -> int:
@@ -57,11 +67,16 @@ class Rows:
         for start in range(0, self.n, BLOCK_ROWS):
             cut = slice(start, min(start + BLOCK_ROWS, self.n))
             weights = None if self.weights is None else self.weights[cut]
-            yield Rows(self.X[cut, :], self.Y[cut, ...], weights, self.place)
+            yield replace(self, X=self.X[cut, :], Y=self.Y[cut, ...], weights=weights)
 
     def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Rows, Any]]:
         """Parts with the orders in which an epoch visits their rows: whole minibatches, but for the last. Here one."""
         yield self, self.place.put(epoch_order(rng, self.n, shuffle))
+
+
+def weight_unit(mean: float) -> float:
+    """A power of two near the mean weight: to divide by it costs no rounding."""
+    return math.ldexp(1.0, math.frexp(mean)[1] - 1)
 
 
 def output_blocks(X: Any, n_outputs: int) -> Iterator[tuple[slice, Any]]:

@@ -151,6 +151,7 @@ class Stream:
     memory: int  # bytes, for both buffers
     held_out: Any = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     place: Host = HOST
+    unit: float = 1.0  # of the weights that the engine sees
     _buffers: tuple[Buffer, Buffer] | None = None
 
     def __post_init__(self) -> None:
@@ -183,7 +184,8 @@ class Stream:
     def blocks(self) -> Iterator[Rows]:
         """Cut into blocks that together are the whole, in order (D7)."""
         for k, part in enumerate(read_parts(self.source, self.known.X.dtype)):
-            yield from self.encode(self._kept(k, part)).blocks()
+            rows = self.encode(self._kept(k, part))
+            yield from rows.in_units(part.X.dtype, self.unit).blocks()
 
     # ------------------------------------------------------------------------------ an epoch ----
 
@@ -238,8 +240,8 @@ class Stream:
                 stop.set()
 
     def _allocate(self, n: int) -> Buffer:
-        X, Y, w = self.known.X, self.known.Y, self.known.weights
-        weights = None if w is None else np.zeros(n, dtype=w.dtype)
+        X, Y = self.known.X, self.known.Y
+        weights = None if self.known.weights is None else np.zeros(n, dtype=X.dtype)
         return Buffer(np.zeros((n, X.shape[1]), X.dtype), np.zeros((n, *Y.shape[1:]), Y.dtype), weights)
 
     def _deal(self, rng: Any, shuffle: bool, n_buffers: int) -> Iterator[Any]:
@@ -267,7 +269,7 @@ class Stream:
         rows = self.encode(Part(buffer.X[start:at], np.concatenate(y), weighted))
         buffer.Y[start:at] = rows.Y
         if buffer.weights is not None:
-            buffer.weights[start:at] = rows.weights
+            buffer.weights[start:at] = rows.weights / self.unit
         buffer.n = at - start
 
     def _kept(self, k: int, part: Part) -> Part:

@@ -63,13 +63,13 @@ def _several_labels(g: Graph, model: Any, v: str) -> None:
 def _rescaled(g: Graph, a: str, scale: Any, shift: Any) -> str:
     """From a to shift + scale * a, in float64: targets can be large, and need the digits."""
     a = g("Mul", g.cast(a, np.float64), g.constant(scale, np.float64, "target_scale"))
-    return g.cast(g("Add", a, g.constant(shift, np.float64, "target_shift")), g.dtype)
+    return g("Add", a, g.constant(shift, np.float64, "target_shift"))
 
 
 def _targets(g: Graph, model: Any, v: str) -> None:
     a = entry(LINK_NODES, model.out_activation_)(g, v)
     y = _rescaled(g, a, model.target_scale_, model.target_shift_)
-    g.output("variable", y, [len(model.target_shift_)])
+    g.output("variable", y, [len(model.target_shift_)], np.float64)
 
 
 def _quantiles(g: Graph, model: Any, v: str) -> None:
@@ -79,16 +79,16 @@ def _quantiles(g: Graph, model: Any, v: str) -> None:
     a = g("TopK", a, g.integers([n]), largest=0, n_results=2)
     y = _rescaled(g, a, model.target_scale_[:, None], model.target_shift_[:, None])
     shape = [n_targets] if model._quantile_is_scalar else [n] if model._y_is_1d else [n_targets, n]
-    g.output("variable", g("Reshape", y, g.integers([-1, *shape])), shape)
+    g.output("variable", g("Reshape", y, g.integers([-1, *shape])), shape, np.float64)
 
 
 def _mean_and_std(g: Graph, model: Any, v: str) -> None:
     scale, shift = model.target_scale_, model.target_shift_
     m, s = halves(g, v, len(shift))
-    g.output("variable", _rescaled(g, m, scale, shift), [len(shift)])
+    g.output("variable", _rescaled(g, m, scale, shift), [len(shift)], np.float64)
     std = g("Exp", g("Mul", g.cast(s, np.float64), g.constant(0.5, np.float64)))
     std = g("Mul", std, g.constant(scale, np.float64, "target_scale"))
-    g.output("std", g.cast(std, g.dtype), [len(shift)])
+    g.output("std", std, [len(shift)], np.float64)
 
 
 OUTPUT_NODES: dict[str, Callable[[Graph, Any, str], None]] = {
