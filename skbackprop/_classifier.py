@@ -23,12 +23,12 @@ from skbackprop._fit.targets import (
     class_factors,
     indicator,
     labels_of_one_kind,
-    smooth,
 )
 from skbackprop._fit.training import Progress
 from skbackprop._fit.validation import (
     CLASSIFIER_CONSTRAINTS,
     SHARED_CONSTRAINTS,
+    check_finite_output,
     check_weight_sum,
     complete,
     home_of,
@@ -118,6 +118,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         learning_rate_init: float | Auto = "auto",
         power_t: float = 0.5,
         batch_size: int | Auto = "auto",
+        epochs: int | Auto = "auto",
         max_iter: int = 200,
         max_fun: int = 15000,
         shuffle: bool = True,
@@ -202,14 +203,19 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         members : ndarray of shape (n_members, n_samples) or (n_members, n_samples, n_labels)
             Only with ``return_members=True``.
         """
-        v = self._output(X, link=False)
-        place = home_of(v)
-        y = self._labels.decode(v, place)
+
+        def decode(v: Any) -> Any:
+            return self._labels.decode(v, home_of(v))
+
+        y = self._output(X, link=False, answer=decode)
         if not return_members:
             return y
-        members = self._output(X, link=False, members=True)
-        labels = [self._labels.decode(members[j, :, :], place) for j in range(members.shape[0])]
-        return y, home_of(*labels).xp.stack(labels)
+
+        def decode_each(v: Any) -> Any:
+            labels = [decode(v[j, :, :]) for j in range(v.shape[0])]
+            return home_of(*labels).xp.stack(labels)
+
+        return y, self._output(X, link=False, members=True, answer=decode_each)
 
     @of_one_model
     def predict_proba(self, X: Data, return_members: bool = False) -> Any:
@@ -257,8 +263,10 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             Natural logarithms.
         """
         v = self._output(X, link=False, method="predict_log_proba")
-        xp = home_of(v).xp
-        return -softplus(xp, -v) if self._labels.multilabel else log_softmax(xp, v)
+        place = home_of(v)
+        with np.errstate(over="ignore"):  # looked for in the answer
+            log_p = -softplus(place.xp, -v) if self._labels.multilabel else log_softmax(place.xp, v)
+        return check_finite_output(log_p, place)
 
     @of_one_model
     def decision_function(self, X: Data) -> Array:
@@ -275,7 +283,10 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             For two classes the one column v_1 - v_0, positive where the second class is more probable.
         """
         v = self._output(X, link=False, method="decision_function")
-        return v[:, 1] - v[:, 0] if v.shape[1] == 2 and not self._labels.multilabel else v
+        if self._labels.multilabel or v.shape[1] != 2:
+            return v
+        with np.errstate(over="ignore"):
+            return check_finite_output(v[:, 1] - v[:, 0], home_of(v))
 
     @of_one_model
     def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
@@ -339,8 +350,8 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         factors = None
         if self.class_weight is not None:
             total = float(len(Y)) if sample.weights is None else float(sample.weights.sum())
-            factors = self._factors(class_counts(Y, sample.weights), total, progress)
-        rows = self._rows(sample, Y, factors)
+            factors = self._factors(class_counts(Y, sample.weights, self._n_targets()), total, progress)
+        rows = self._rows(sample, Y, dtype, factors)
         if rows.weights is not None:
             check_weight_sum(rows.weights)
         return rows.in_units(dtype)
@@ -360,25 +371,27 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         factors = None
         if self.class_weight is not None:
             factors = self._factors(summary.targets.counts_of(self._labels), summary.weight_sum, progress)
-        return lambda part: self._rows(part, self._encode(part, dtype), factors)
+        return lambda part: self._rows(part, self._encode(part, dtype), dtype, factors)
 
     def _factors(self, counts: Any, total: float, progress: Progress) -> Any:
         progress.class_counts = progress.class_counts + counts
         progress.class_total += total
         return class_factors(self.class_weight, self._labels, progress.class_counts, progress.class_total)
 
-    def _rows(self, sample: Sample | Part, Y: Any, factors: Any) -> Rows:
+    def _rows(self, sample: Sample | Part, Y: Any, dtype: Any, factors: Any) -> Rows:
         weights = sample.weights
         if factors is not None:
             weights = apply_class_factors(factors, Y, weights)
-        X = sample.place.cast(sample.X, Y.dtype)
-        return Rows(X, smooth(Y, self.label_smoothing, self._labels.multilabel), weights, sample.place)
+        return Rows(sample.place.cast(sample.X, dtype), Y, weights, sample.place)
+
+    def _n_targets(self) -> int:
+        return len(self._labels.classes)
 
     def _loss_name(self) -> str:
         return f"binary_{self.loss}" if self._labels.multilabel else self.loss
 
     def _loss_args(self) -> LossArgs:
-        return LossArgs(focal_gamma=self.focal_gamma)
+        return LossArgs(focal_gamma=self.focal_gamma, label_smoothing=float(self.label_smoothing))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

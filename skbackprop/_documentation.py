@@ -20,9 +20,8 @@ learning_rate : {'auto', 'constant', 'invscaling', 'adaptive', 'cosine', 'warmup
 default='auto'
     Factor of `learning_rate_init` over the steps of any minibatch solver. 'invscaling': (step + 1)^-power_t.
     'adaptive': divided by 5 each time the patience of `n_iter_no_change` epochs runs out, until it is
-    negligible. The next four plan for exactly `max_iter` epochs and end near 0. 'auto' is 'onecycle' over few epochs
-    (see `max_iter`), and 'constant' in `partial_fit`, whose end is not known. 'constant' brings scikit-learn's way
-    of training.
+    negligible. The next four follow a plan of `epochs` and end near 0. 'auto' is 'onecycle', and 'constant' in
+    `partial_fit`, whose end is not known. 'constant' brings scikit-learn's way of training.
 learning_rate_init : float or 'auto', default='auto'
     The learning rate, > 0. 'auto' is 0.001 for constant rates, and in a plan 0.01, for 'rmsprop' and 'sgd' 0.005; for
     'lion' 0.0003 and 0.0015.
@@ -30,9 +29,12 @@ power_t : float, default=0.5
     Exponent of 'invscaling'.
 batch_size : int or 'auto', default='auto'
     Rows per step; 'auto' is n_samples / 64, rounded to a power of two within 16 and 256, and all rows up to 64.
+epochs : int or 'auto', default='auto'
+    Length of the plan of a schedule that has one, at most `max_iter`. 'auto' is, for one cycle, 16 epochs or what 1024
+    steps take, and half as many again where the race of `weight_decay` finds little noise; for other schedules
+    and in `partial_fit` it is `max_iter`.
 max_iter : int, default=200
-    Most epochs, or iterations of L-BFGS. With ``learning_rate='auto'`` 16 epochs are planned, or what 1024 steps take,
-    and half as many again for targets with little noise. A schedule asked for by its name plans for exactly so many.
+    Most epochs, or iterations of L-BFGS.
 max_fun : int, default=15000
     Most evaluations of J by L-BFGS.
 shuffle : bool, default=True
@@ -47,7 +49,8 @@ weight_decay : float or 'auto', default='auto'
     Decoupled decay: each step first multiplies the weights by 1 - rate * weight_decay (AdamW). 'auto' is 0 without
     a plan. In a plan the noise of the targets decides between 0.05, 0.5 and 2: three networks of half the width race,
     trained in float32 on four fifths of the rows (of at most 20,000) and judged by their loss on the others, and the
-    winner's decay serves the training on all rows. Without a race, with fewer than 200 rows or none to spare, and in
+    winner's decay serves the training on all rows. The race is run where `weight_decay`, `dropout` or, for one cycle,
+    `epochs` is 'auto'. Without a race, with fewer than 200 rows or none to spare, and in
     `partial_fit`, it is 0.5. Solvers with other rates than Adam's take
     these values in inverse proportion.
 dropout : float, sequence of floats or 'auto', default=0.0
@@ -116,8 +119,9 @@ member_factors_ : list of tuples of two ndarray
 input_scale_ : ndarray of shape (n_features,)
     Only with `input_scale`: the factors of the inputs.
 auto_params_ : dict
-    What each parameter that was 'auto' stood for in the last fit, of learning_rate, learning_rate_init, batch_size,
-    weight_decay, dropout and tol.
+    What each parameter that was 'auto' stood for in the last fit, as far as it acts: of learning_rate,
+    learning_rate_init, batch_size, epochs, weight_decay, dropout and tol. Given as parameters, these values bring the
+    same fit, to the last bit.
 loss_curve_ : list of float
     Mean training loss of each epoch, without the penalty, as measured before each step.
 loss_, best_loss_ : float

@@ -11,6 +11,7 @@ import numpy as np
 
 from skbackprop._fit import validation
 from skbackprop._fit.batches import weight_unit
+from skbackprop._fit.identity import fingerprint
 from skbackprop._fit.places import FLOAT64, HOST, Host
 from skbackprop._fit.race import MOST_ROWS
 from skbackprop._fit.streaming import FEW_BLOCKS, Part, Stream, hold_out, read_parts, survey
@@ -109,9 +110,10 @@ class Sampled:
         return self.summary.largest
 
     def fingerprint(self) -> str:
-        """Shape, kind and content."""
-        some = self.some.fingerprint()
-        return f"{self.source.shape} {some} {self.summary.weight_sum!r} {self.summary.targets.fingerprint()}"
+        """Shape, kind and content of all, in one pass; and the memory, by which rows are shuffled."""
+        source = self.source
+        name = fingerprint((part.X, part.y, part.weights) for part in read_parts(source, self.dtype))
+        return f"{source.shape} {self.dtype} {name} memory {source.memory}"
 
     def split(self, rng: Any, fraction: float, strata: Any) -> tuple[Sampled, Any]:
         """Hold rows out for validation, in memory: as many as take a quarter of it, at most."""

@@ -21,6 +21,7 @@ from skbackprop._fit.validation import (
     REGRESSOR_CONSTRAINTS,
     SHARED_CONSTRAINTS,
     check_domain,
+    check_finite_output,
     home_of,
     numbers,
     quantiles,
@@ -106,6 +107,7 @@ default='squared_error'
         learning_rate_init: float | Auto = "auto",
         power_t: float = 0.5,
         batch_size: int | Auto = "auto",
+        epochs: int | Auto = "auto",
         max_iter: int = 200,
         max_fun: int = 15000,
         shuffle: bool = True,
@@ -205,12 +207,15 @@ default='squared_error'
         if return_std and loss != "gaussian":
             raise ValueError(f"return_std=True needs loss='gaussian'; this model has loss={loss!r}.")
         scaler, place = Scaler(self.target_shift_, self.target_scale_), home_of(output)
-        y, std = scaler.decode(output, loss, place)
-        answers = [self._shape(y)] + ([self._shape(std)] if return_std else [])
-        if return_members:
-            members = self._output(X, link=True, members=True)
-            each = [scaler.decode(members[j, :, :], loss, place)[0] for j in range(members.shape[0])]
-            answers.append(place.xp.stack([self._shape(y) for y in each]))
+        with np.errstate(over="ignore"):  # looked for in the answers
+            y, std = scaler.decode(output, loss, place)
+            answers = [self._shape(y)] + ([self._shape(std)] if return_std else [])
+            if return_members:
+                members = self._output(X, link=True, members=True)
+                each = [scaler.decode(members[j, :, :], loss, place)[0] for j in range(members.shape[0])]
+                answers.append(place.xp.stack([self._shape(y) for y in each]))
+        for answer in answers:
+            check_finite_output(answer, place)
         return answers[0] if len(answers) == 1 else tuple(answers)
 
     @of_one_model
@@ -276,7 +281,7 @@ default='squared_error'
         return y
 
     def _columns(self, y: Any) -> Any:
-        y = numbers(y)
+        y = np.ascontiguousarray(numbers(y))  # a DataFrame's sums would differ in the last bit
         return y[:, None] if y.ndim == 1 else y
 
     def _encode(self, sample: Sample | Part, dtype: Any) -> Any:
@@ -309,6 +314,9 @@ default='squared_error'
     def _rows(self, sample: Sample | Part, dtype: Any) -> Rows:
         X = sample.place.cast(sample.X, dtype)
         return Rows(X, self._encode(sample, dtype), sample.weights, sample.place)
+
+    def _n_targets(self) -> int:
+        return int(self.target_shift_.shape[0])
 
     def _loss_name(self) -> str:
         return str(self.loss)

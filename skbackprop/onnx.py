@@ -113,7 +113,7 @@ def to_inputs(onnx_model, X) -> dict[str, Any]:
     -------
     inputs : dict of str to ndarray
         One matrix, or one column per input, in the types that the graph asks for. In columns of text, True and False
-        become "True" and "False", numbers their text, and missing values the empty string.
+        become "1" and "0" as the numbers do, other numbers their text, and missing values the empty string.
 
     Examples
     --------

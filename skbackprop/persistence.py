@@ -21,9 +21,11 @@ TRUSTED_TYPES = [
     "skbackprop._classifier.MLPSoftmaxClassifier",
     "skbackprop._regressor.MLPRegressor",
     "skbackprop.preprocessing.PiecewiseLinearEncoder",
+    "skbackprop._table.Table",
     "skbackprop.tabular.Columns",
     "skbackprop.tabular.plain_categories",
     "skbackprop.tabular.plain_numbers",
+    "skbackprop.tabular.same_names",
     "numpy.dtype",
     "sklearn.model_selection._split.KFold",
 ]

@@ -542,7 +542,7 @@ class NoPythonNumbers(TorchFunctionMode):
 
 
 def small_network(loss="cross_entropy", activation="relu", **params):
-    args = LossArgs(quantiles=(0.3, 0.8))
+    args = LossArgs(quantiles=(0.3, 0.8), label_smoothing=0.1)
     outputs = 3 * LOSSES[loss].outputs_per_target(args)
     return Network((4, 5, outputs), (activation,), loss, args, dropout=(0.1, 0.2), **params)
 
@@ -564,6 +564,8 @@ def test_the_host_never_waits_for_the_device(network, optimizer, monkeypatch):
     xp = array_api_compat.array_namespace(torch.ones(1))
     theta, X, Y = torch.ones(network.n_parameters, **meta), torch.ones(n, 4, **meta), torch.ones(n, 3, **meta)
     order = torch.empty(n, device="meta", dtype=torch.int64)
+    if LOSSES[network.loss].task == "classification":
+        Y = torch.zeros(n, device="meta", dtype=torch.int64)
     engine = ReferenceEngine(network, optimizer, xp)
     engine.load(theta, objective=Objective(5, 1.0, 0.1))
     with NoTransfers(), NoPythonNumbers():

@@ -2,11 +2,15 @@
 
 import asyncio
 import os
+import random
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -22,6 +26,10 @@ dd = pytest.importorskip("dask.dataframe")
 psutil = pytest.importorskip("psutil")  # of distributed
 
 from distributed.comm import connect  # noqa: E402
+from distributed.comm.addressing import parse_host_port  # noqa: E402
+from distributed.protocol import dumps  # noqa: E402
+from distributed.protocol.serialize import ToPickle  # noqa: E402
+from distributed.protocol.utils import pack_frames  # noqa: E402
 
 from skbackprop._dask import comms, fitting, placement  # noqa: E402
 from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLostError  # noqa: E402
@@ -153,14 +161,117 @@ def test_a_listener_turns_strangers_away(hello):
         tree.close()
 
 
-def test_a_tree_of_ranks_adds_up_gathers_and_scatters():
-    """Five ranks, three of them two levels down; nothing of them is in one place."""
-    n, results = 5, {}
-    security = distributed.Security()
-    trees = [
-        comms.Tree(k, n, "token", _Worker("tcp://127.0.0.1:1", security), lambda: True) for k in range(n)
-    ]
+class Bomb:
+    """Unpickled, it leaves a trace."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.trace),)
+
+
+def sized(message):
+    """A message as Dask's comms write it: a bomb in it is pickled, and unpickled by whoever reads it with them."""
+    content = pack_frames(dumps(message))
+    return struct.pack("Q", len(content)) + content
+
+
+HANDSHAKE = sized({"compression": None, "python": (3, 11, 0), "pickle-protocol": 5})
+HUGE = struct.pack("Q", 2**62)
+STRANGERS = {  # what they send first
+    "a bomb": lambda bomb: sized(bomb),
+    "a bomb in the handshake": lambda bomb: sized({"compression": bomb, "pickle-protocol": 5}),
+    "a bomb in the hello": lambda bomb: HANDSHAKE + sized([bomb, 1]),
+    "a bomb beside the token": lambda bomb: HANDSHAKE + sized(["token", bomb]),
+    "a bomb behind the hello": lambda bomb: HANDSHAKE + sized(["token", 1, bomb]),
+    "another token": lambda bomb: HANDSHAKE + sized(["nekot", 1]),
+    "a short token": lambda bomb: HANDSHAKE + sized(["", 1]),
+    "a long token": lambda bomb: HANDSHAKE + sized(["token" * 1000, 1]),
+    "the number of nobody's child": lambda bomb: HANDSHAKE + sized(["token", 7]),
+    "more bytes than a hello has": lambda bomb: HANDSHAKE + HUGE + sized(["token", 1]),
+    "more bytes than a handshake has": lambda bomb: HUGE + HANDSHAKE,
+    "more frames than there are": lambda bomb: struct.pack("QQ", 8, 2**62),
+    "noise": lambda bomb: random.Random(0).randbytes(5000),
+    "text": lambda bomb: b"GET / HTTP/1.1\r\n\r\n",
+    "a part": lambda bomb: HANDSHAKE[:-3],
+    "a handshake alone": lambda bomb: HANDSHAKE,
+    "nothing": lambda bomb: b"",
+}
+
+
+def security():
+    return _Worker("tcp://127.0.0.1:1", distributed.Security())
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_nothing_that_a_stranger_sends_is_unpickled(name, tmp_path, monkeypatch):
+    """It is hung up on, at the latest when it should have said who it is."""
+    monkeypatch.setattr(comms, "HELLO_SECONDS", 0.2)
+    tree = comms.Tree(0, 2, "token", security(), lambda: True)
+    host, port = parse_host_port(tree.open().removeprefix("tcp://"))
+
+    async def call():
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(STRANGERS[name](ToPickle(Bomb(tmp_path / "trace"))))
+        with suppress(ConnectionError):  # it may be hung up on while it still talks
+            await reader.read()  # to the end
+        writer.close()
+        return True
+
+    try:
+        assert tree._run(asyncio.wait_for(call(), 60))
+        assert not tree._comms
+        assert not (tmp_path / "trace").exists()
+    finally:
+        tree.close()
+
+
+def test_nothing_that_a_false_parent_sends_is_unpickled(tmp_path):
+    """Neither a handshake, nor what comes after it."""
+    bomb = ToPickle(Bomb(tmp_path / "trace"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(sized({"compression": bomb, "pickle-protocol": 5}) + sized([bomb, bomb]))
+                while connection.recv(1000):
+                    pass
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        tree = comms.Tree(1, 2, "token", security(), lambda: True)
+        try:
+            tree.open()
+            tree.join({0: f"tcp://127.0.0.1:{server.getsockname()[1]}"})
+            with pytest.raises(ValueError, match="extra data"):  # msgpack, of what it takes for a head
+                tree.broadcast()
+        finally:
+            tree.close()
+        thread.join()
+    assert not (tmp_path / "trace").exists()
+
+
+def besiege(address, trace, opened):
+    """Call like all strangers at once, and stay on the line."""
+    host, port = parse_host_port(address.removeprefix("tcp://"))
+    for send in STRANGERS.values():
+        with suppress(OSError):  # nobody listens there any more
+            caller = socket.create_connection((host, port))
+            opened.append(caller)
+            caller.sendall(send(ToPickle(Bomb(trace))))
+
+
+@pytest.mark.parametrize("besieged", [False, True])
+def test_a_tree_of_ranks_adds_up_gathers_and_scatters(besieged, tmp_path):
+    """Five ranks, three of them two levels down; nothing of them is in one place. Strangers change nothing."""
+    n, results, opened = 5, {}, []
+    trees = [comms.Tree(k, n, "token", security(), lambda: True) for k in range(n)]
     addresses = {k: tree.open() for k, tree in enumerate(trees)}
+    if besieged:
+        for k in (0, 1):
+            besiege(addresses[k], tmp_path / "trace", opened)
 
     def act(k):
         tree = trees[k]
@@ -176,7 +287,9 @@ def test_a_tree_of_ranks_adds_up_gathers_and_scatters():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
+    for caller in opened:
+        caller.close()
     assert [results[k][0] for k in range(n)] == ["hello"] * n
     numbers, total = results[0][1]
     assert numbers == [5.0, 10.0]
@@ -185,6 +298,66 @@ def test_a_tree_of_ranks_adds_up_gathers_and_scatters():
     assert [(results[k][3][0], results[k][3][1][0].tolist()) for k in range(n)] == [
         (str(k), ["é"] * k) for k in range(n)
     ]
+    assert not (tmp_path / "trace").exists()
+
+
+def test_what_crosses_the_wire_is_the_same_there():
+    """Arrays of all kinds and sizes, also none, and numbers of NumPy among the facts."""
+    trees = [comms.Tree(k, 2, "token", security(), lambda: True) for k in range(2)]
+    addresses, heard = {k: tree.open() for k, tree in enumerate(trees)}, []
+    arrays = [
+        np.arange(100_000),
+        np.zeros((3, 0)),
+        np.ones((2, 3, 4), np.float32)[:, ::2],
+        np.array(["é", "ab"]),
+    ]
+    arrays += [
+        np.array([True, False]),
+        np.array([1j]),
+        np.array(["2026-01-01"], "M8[D]"),
+        np.arange(4.0)[::-1],
+    ]
+    facts = {"a": [1, 2.5, None, "é", (True, [])], "b": [np.float64(0.5), np.int64(7), np.bool_(True)]}
+
+    def act():
+        trees[1].join(addresses)
+        heard.append(trees[1].broadcast())
+        trees[1].close()
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    trees[0].join(addresses)
+    trees[0].broadcast(facts, arrays)
+    thread.join(60)
+    trees[0].close()
+    ((told, received),) = heard
+    assert told == {"a": (1, 2.5, None, "é", (True, ())), "b": (0.5, 7, True)}
+    for ours, theirs in zip(arrays, received, strict=True):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_fit_under_siege_learns_the_same(tmp_path, monkeypatch):
+    """Strangers call each rank as soon as it listens, and stay on the line."""
+    opened, listening = [], comms.Tree.open
+
+    def under_siege(tree):
+        address = listening(tree)
+        if address is not None:
+            besiege(address, tmp_path / "trace", opened)
+        return address
+
+    monkeypatch.setattr(comms.Tree, "open", under_siege)
+    X, y = rows()
+    options = {**PROCESSES, "processes": False, "protocol": "tcp"}
+    params = {"max_iter": 10, "random_state": 0}
+    with distributed.LocalCluster(n_workers=2, **options) as cluster, distributed.Client(cluster):
+        there = DaskMLPRegressor((8,), **params).fit(*collections())
+    assert len(opened) == len(STRANGERS)
+    for caller in opened:
+        caller.close()
+    assert_allclose(there.coefs_[0], MLPRegressor((8,), **params).fit(X, y).coefs_[0], atol=TOLERANCE)
+    assert not (tmp_path / "trace").exists()
 
 
 # ----------------------------------------------------------------------------------- workers ----

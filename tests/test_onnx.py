@@ -369,6 +369,49 @@ def test_polars():
     assert_array_equal(run(onnx_model, to_inputs(onnx_model, theirs))["label"], model.predict(X))
 
 
+def test_booleans_are_ones_and_zeros_in_the_graph_too():
+    pytest.importorskip("skl2onnx")
+    X, y = table()
+    model = tabular_pipeline(random_state=0, max_iter=2, weight_decay=0.5, dropout=0.0).fit(X, y)
+    onnx_model = to_onnx(model, X)
+    expected = run(onnx_model, to_inputs(onnx_model, X))["probabilities"]
+    for dtype in (int, float, str, "boolean", "category"):
+        inputs = to_inputs(onnx_model, X.astype({"member": dtype}))
+        assert_array_equal(run(onnx_model, inputs)["probabilities"], expected)
+    assert_array_equal(run(to_onnx(model, X.astype({"member": int})), inputs)["probabilities"], expected)
+
+
+def test_numbers_that_come_as_texts():
+    pytest.importorskip("skl2onnx")
+    X, y = table()
+    X = X[["age", "member"]].assign(height=np.arange(len(X)).astype(str))
+    model = tabular_pipeline(random_state=0, max_iter=2, weight_decay=0.5, dropout=0.0).fit(X, y)
+    assert assert_agrees(model, X, X) == list(X.columns)
+    onnx_model = to_onnx(model, X)
+    with pytest.raises(ValueError, match=r"Column 'height' held numbers in training, but here also 'tall'"):
+        to_inputs(onnx_model, X.assign(height="tall"))
+    X.loc[3, "height"] = "?"
+    with pytest.warns(UserWarning, match="numbers as text"):
+        model.fit(X, y)
+    with pytest.raises(
+        ValueError, match=r"Column 'height' held texts among its numbers \('\?'\).* cannot read"
+    ):
+        to_onnx(model, X)
+
+
+@pytest.mark.parametrize(
+    "names", [[7, 3, 0, 1], ["how old", "town", "is-member", "4"], ["a", ("b", 1), 1, None]]
+)
+def test_columns_with_names_that_are_no_identifiers(names):
+    pytest.importorskip("skl2onnx")
+    X, y = table()
+    X = X[["age", "town", "member", "children"]].set_axis(names, axis=1)
+    model = tabular_pipeline(random_state=0, max_iter=2, weight_decay=0.5, dropout=0.0).fit(X, y)
+    onnx_model = to_onnx(model, X.iloc[:, [2, 3, 1, 0]])
+    found = run(onnx_model, to_inputs(onnx_model, X))["probabilities"]
+    assert_allclose(found, model.predict_proba(X), atol=ATOL[np.dtype(np.float32)])
+
+
 class Odd(TransformerMixin, BaseEstimator):
     """Nothing that skl2onnx knows."""
 

@@ -21,6 +21,7 @@ SECOND = {
     "learning_rate_init": 0.02,
     "power_t": 0.9,
     "batch_size": 7,
+    "epochs": 3,
     "max_iter": 2,
     "max_fun": 2,
     "shuffle": False,

@@ -222,3 +222,13 @@ def test_the_limit_of_a_gaussian_step_is_the_users_if_there_is_one():
     )
     assert_array_equal(unset, one)
     assert (one != ten).any()
+
+
+def test_targets_in_the_order_of_columns_give_the_same_bits(rng):
+    """As a DataFrame holds them; their sums differed in the last digit, and all that followed."""
+    X, y = rng.normal(size=(11, 1)), rng.exponential(size=(11, 2))
+    rows, columns = (
+        MLPRegressor((3, 2), "tanh", max_iter=2, random_state=0).fit(X, order(y)).predict(X)
+        for order in (np.ascontiguousarray, np.asfortranarray)
+    )
+    assert np.array_equal(rows, columns)

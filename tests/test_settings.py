@@ -82,11 +82,72 @@ def test_a_stream_has_a_constant_rate_and_no_regime():
     }
 
 
-def test_max_iter_limits_the_plan_and_is_that_of_a_schedule_by_name():
-    assert settle(MLPRegressor(max_iter=1000), 10_000).max_iter == 16
-    assert settle(MLPRegressor(max_iter=5), 10_000).max_iter == 5
-    assert settle(MLPRegressor(), 50).max_iter == 200
-    assert settle(MLPRegressor(learning_rate="onecycle"), 10_000, regime=REGIMES["clean"]).max_iter == 200
+@pytest.mark.parametrize("schedule", ["auto", "onecycle"])
+def test_a_cycle_is_as_long_as_its_rows_need_within_max_iter(schedule):
+    def length(n_rows, regime=UNKNOWN, **params):
+        return settle(MLPRegressor(learning_rate=schedule, **params), n_rows, regime=regime).max_iter
+
+    assert length(10_000, max_iter=1000) == 16
+    assert length(10_000, max_iter=5) == 5
+    assert length(50) == 200
+    assert length(10_000, REGIMES["clean"]) == 24
+    assert length(10_000, REGIMES["clean"], epochs=7) == 7
+    assert length(10_000, epochs=300, max_iter=1000) == 300
+    assert length(10_000, epochs=300) == 200
+
+
+def test_other_plans_take_all_of_max_iter_unless_told_otherwise():
+    assert settle(MLPRegressor(learning_rate="cosine"), 10_000, regime=REGIMES["clean"]).max_iter == 200
+    assert settle(MLPRegressor(learning_rate="cosine", epochs=9), 10_000).max_iter == 9
+
+
+def test_epochs_that_do_nothing_are_named():
+    X, y = curve(50, 0.1)
+    with pytest.warns(UserWarning, match="epochs=9 has no effect beyond max_iter=2"):
+        assert MLPRegressor((3,), epochs=9, max_iter=2).fit(X, y).n_iter_ == 2
+    with pytest.warns(UserWarning, match="epochs=9 has no effect without a schedule that ends"):
+        MLPRegressor((3,), learning_rate="constant", epochs=9, max_iter=2, n_iter_no_change=np.inf).fit(X, y)
+    with pytest.warns(UserWarning, match="epochs=9 has no effect with solver='lbfgs'"):
+        MLPRegressor((), solver="lbfgs", alpha=1.0, epochs=9).fit(X, y)
+
+
+LEFT_OPEN = {
+    "defaults": {},
+    "dropout": {"dropout": "auto"},
+    "limited": {"max_iter": 5},
+    "early stopping": {"early_stopping": True, "n_iter_no_change": 5},
+    "tol": {"tol": 0.001},
+    "cosine": {"learning_rate": "cosine", "max_iter": 10},
+    "constant": {"learning_rate": "constant", "max_iter": 30, "n_iter_no_change": 3},
+    "sgd": {"solver": "sgd"},
+    "lion": {"solver": "lion"},
+    "lbfgs": {"solver": "lbfgs", "alpha": 1.0},
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("noise", [0.0, 3.0])
+@pytest.mark.parametrize("params", LEFT_OPEN.values(), ids=LEFT_OPEN)
+def test_what_auto_stood_for_can_be_given_back(params, noise):
+    """All of it brings the same bits; one value, the same length and schedule."""
+    X, y = curve(300, noise)
+    model = MLPRegressor((20,), random_state=0, **params).fit(X, y)
+    found = model.auto_params_
+    again = clone(model).set_params(**found).fit(X, y)
+    assert again.auto_params_ == {}
+    assert again.loss_curve_ == model.loss_curve_
+    assert_array_equal(again.coefs_[0], model.coefs_[0])
+    for name in found:
+        one = clone(model).set_params(**{name: found[name]}).fit(X, y)
+        assert one.auto_params_ | {name: found[name]} == found
+        assert one.loss_curve_ == model.loss_curve_
+        assert one.learning_rate_curve_ == model.learning_rate_curve_
+
+
+def test_few_rows_have_no_race_to_be_told_of():
+    X, y = curve(FEWEST_ROWS - 1, 0.0)
+    model = MLPRegressor((5,), random_state=0).fit(X, y)
+    assert_array_equal(clone(model).set_params(**model.auto_params_).fit(X, y).coefs_[0], model.coefs_[0])
 
 
 def test_lbfgs_has_scikit_learns_limits():
@@ -104,7 +165,7 @@ def test_what_is_given_is_kept():
     assert (settings.learning_rate, settings.learning_rate_init, settings.max_iter) == ("cosine", 0.1, 7)
     assert (settings.batch_size, settings.weight_decay, settings.dropout, settings.tol) == (50, 0.3, 0.2, 0.5)
     assert settings.stops  # tol was asked for
-    assert settings.found(model) == {}
+    assert settings.found(model) == {"epochs": 7}
 
 
 def test_tol_acts_on_a_plan_only_when_asked_for():
@@ -150,6 +211,7 @@ def test_what_the_user_fixed_stays(digits):
     model = MLPSoftmaxClassifier((20,), weight_decay=0.2, dropout="auto", random_state=0).fit(X, y)
     assert "weight_decay" not in model.auto_params_
     assert model._settings.weight_decay == 0.2
+    assert model.n_iter_ == model.auto_params_["epochs"]
     assert model.auto_params_["dropout"] in {regime.dropout for regime in REGIMES.values()}
 
 
@@ -211,11 +273,10 @@ def test_a_race_in_which_all_diverge_leaves_the_fit_to_tell():
 
 def test_a_tie_tells_nothing():
     X, y = curve(400, 0.0)
-    model = MLPRegressor((), weight_decay=0.5, dropout="auto", random_state=0).fit(
-        X, y
-    )  # no layer to drop from
+    # a single step from weights of zero, which nothing can decay
+    model = MLPRegressor((), dropout="auto", epochs=1, batch_size=400, random_state=0).fit(X, y)
     assert model.auto_params_["dropout"] == UNKNOWN.dropout
-    assert model.n_iter_ == planned_epochs(np.ceil(400 / 16))
+    assert model.auto_params_["weight_decay"] == UNKNOWN.weight_decay
 
 
 def test_ctrl_c_in_the_race_leaves_the_earlier_fit(digits, monkeypatch):

@@ -26,7 +26,7 @@ X, y = make_classification(
 )
 X_train, X_test, y_train, y_test = train_test_split(X, y, train_size=2000, stratify=y, random_state=0)
 
-long = {"learning_rate": "onecycle", "max_iter": 100, "weight_decay": 0.0}
+long = {"epochs": 100, "weight_decay": 0.0}
 models = {
     "trained long": MLPSoftmaxClassifier(**long, random_state=0),
     "long, label_smoothing=0.1": MLPSoftmaxClassifier(**long, label_smoothing=0.1, random_state=0),

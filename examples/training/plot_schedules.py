@@ -27,8 +27,8 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_sta
 
 endings = {
     "constant": {"max_iter": 200, "n_iter_no_change": 15},
-    "onecycle": {"max_iter": 40, "n_iter_no_change": inf},
-    "coslog4": {"max_iter": 40, "n_iter_no_change": inf},
+    "onecycle": {"epochs": 40, "n_iter_no_change": inf},
+    "coslog4": {"epochs": 40, "n_iter_no_change": inf},
 }
 models = {}
 for schedule, ending in endings.items():

@@ -157,15 +157,18 @@ class Leading(BaseMLP):
         parts = (replace(part, X=np.asarray(part.X), place=HOST) for part in (sample, held_out))
         return BaseMLP._judge(local(), params | {"n_threads": self._lead.rank.n_threads}, *parts)
 
-    def _output(self, X: Any, link: bool, members: bool = False, method: str = "predict") -> Any:
+    def _output(
+        self, X: Any, link: bool, members: bool = False, method: str = "predict", answer: Any = None
+    ) -> Any:
         if not isinstance(X, Remote):
-            return super()._output(X, link, members, method)
+            return super()._output(X, link, members, method, answer)
         answering = self._lead.answering
         if self._network not in answering:
             answering[self._network] = self._engine()
         engine = answering[self._network]
         engine.load(self._theta())
-        return engine.predict(X, link=link, members=members)
+        output = engine.predict(X, link=link, members=members)
+        return output if answer is None else answer(output)
 
     def _plan(self, progress: Any, partial: bool) -> Plan:
         plan = super()._plan(progress, partial)

@@ -12,11 +12,12 @@ import numpy as np
 from skbackprop._fit.places import HOST, Host
 
 BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
+BLOCK_OUTPUTS = 2**18  # numbers that a prediction holds at a time, where nobody needs all
 
 
 @dataclass
 class Rows:
-    """Inputs, encoded targets and weights (None: all 1) of a set of rows."""
+    """Inputs, targets as the engines take them, and weights (None: all 1) of a set of rows."""
 
     X: Any
     Y: Any
@@ -47,9 +48,9 @@ class Rows:
         return replace(self, weights=(self.weights / unit).astype(dtype), unit=unit)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Numbers of features and of outputs' targets."""
-        return self.X.shape[1], self.Y.shape[1]
+    def n_features(self) -> int:
+        """Number of inputs."""
+        return int(self.X.shape[1])
 
     @property
     def known(self) -> Rows:
@@ -78,6 +79,17 @@ def weight_unit(mean: float) -> float:
     return math.ldexp(1.0, math.frexp(mean)[1] - 1)
 
 
+def output_blocks(X: Any, n_outputs: int) -> Iterator[tuple[slice, Any]]:
+    """Cut X so that few outputs are held at a time: which rows, and these."""
+    n_rows, step = X.shape[0], max(1, BLOCK_OUTPUTS // n_outputs)
+    if n_rows <= step:
+        yield slice(0, n_rows), X
+        return
+    for start in range(0, n_rows, step):
+        rows = slice(start, min(start + step, n_rows))
+        yield rows, X[rows, :]
+
+
 def epoch_order(rng: Any, n_rows: int, shuffle: bool) -> Any:
     """Row numbers in the order in which an epoch visits them."""
     return rng.permutation(n_rows) if shuffle else np.arange(n_rows)
@@ -94,9 +106,9 @@ def validation_split(rng: Any, n_rows: int, fraction: float, weights: Any, codes
     _, strata, sizes = np.unique(strata, return_inverse=True, return_counts=True)
     take = validation_shares(sizes, fraction, n_rows)
     shuffled = rng.permutation(len(eligible))
-    chosen = np.concatenate(
-        [shuffled[strata[shuffled] == stratum][:count] for stratum, count in enumerate(take)]
-    )
+    by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    place_in_stratum = np.arange(len(eligible)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    chosen = by_stratum[place_in_stratum < np.repeat(take, sizes)]
     validation = np.sort(eligible[chosen])
     return np.setdiff1d(np.arange(n_rows), validation, assume_unique=True), validation
 
@@ -113,7 +125,7 @@ def validation_shares(sizes: Any, fraction: float, n_rows: int, most_rows: float
         )
     share = np.minimum(n_validation * sizes / sizes.sum(), most)
     take = np.floor(share).astype(int)
-    while take.sum() < n_validation:  # largest remainders first
-        gap = np.where(take < most, share - take, -np.inf)
-        take[np.argmax(gap)] += 1
+    while (left := n_validation - take.sum()) > 0:  # largest remainders first
+        open_ = np.flatnonzero(take < most)
+        take[open_[np.argsort(take[open_] - share[open_], kind="stable")[:left]]] += 1
     return take

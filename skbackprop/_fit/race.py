@@ -10,7 +10,16 @@ import numpy as np
 
 from skbackprop._fit import validation
 from skbackprop._fit.batches import validation_split
-from skbackprop._fit.settings import REGIMES, UNKNOWN, Regime, has_regime, is_auto, settle
+from skbackprop._fit.settings import (
+    REGIMES,
+    UNKNOWN,
+    Regime,
+    follows_plan,
+    has_regime,
+    is_auto,
+    natural_length,
+    settle,
+)
 from skbackprop._fit.warn import say
 
 FEWEST_ROWS = 200  # of which a part can be held out and still tell something
@@ -31,20 +40,24 @@ def run_race(
 
     ``judge(params, rows, held_out)`` trains an estimator with these parameters and gives its loss on other rows. No
     network that raced is used further: the winner's regime is, on all rows, of which the sample may be a part (n_rows).
-    A winner that is known already, from a checkpoint, spares the race.
+    A winner that is known already, from a checkpoint, spares the race. The race itself does not depend on what of its
+    outcome the user has named, and the seed is drawn without one, too: so values that it found can be given back.
     """
-    if not has_regime(estimator) or len(sample.y) < FEWEST_ROWS:
+    n_rows = n_rows or len(sample.y)
+    if not follows_plan(estimator) or len(sample.y) < FEWEST_ROWS:
         return UNKNOWN
     seed = int(rng.randint(2**31))
     if known is not None:
         return known
+    if not has_regime(estimator, n_rows):
+        return UNKNOWN
     try:
         rows, held_out = _split(sample, strata, np.random.RandomState(seed))
     except ValueError:  # no class can spare a row
         return UNKNOWN
-    params = estimator.get_params(deep=False) | _small(estimator, n_rows or len(sample.y), len(rows.y), seed)
+    params = estimator.get_params(deep=False) | _small(estimator, n_rows, len(rows.y), seed)
     losses = {
-        name: judge(params | _left_open(estimator, regime), rows, held_out)
+        name: judge(params | _regularisation(estimator, regime), rows, held_out)
         for name, regime in REGIMES.items()
     }
     if estimator.verbose:
@@ -69,12 +82,14 @@ def _split(sample: Any, strata: Any, rng: Any) -> tuple[Any, Any]:
 def _small(estimator: Any, n_rows: int, n_raced: int, seed: int) -> dict[str, Any]:
     """Parameters that make the race cheap: half the width, one member, float32, and a plan without stretch."""
     settings = settle(estimator, n_rows)
+    epochs = min(settings.max_iter, natural_length(estimator, n_rows))
     widths = validation.hidden_sizes(estimator.hidden_layer_sizes)
     return {
         "hidden_layer_sizes": tuple(max(1, n // 2) for n in widths),
         "n_members": 1,
         "dtype": "float32",
-        "max_iter": settings.max_iter,
+        "max_iter": epochs,
+        "epochs": epochs,
         "batch_size": min(settings.batch_size, n_raced),
         "random_state": seed,
         "early_stopping": False,
@@ -83,7 +98,9 @@ def _small(estimator: Any, n_rows: int, n_raced: int, seed: int) -> dict[str, An
     }
 
 
-def _left_open(estimator: Any, regime: Regime) -> dict[str, Any]:
-    """What of the regime the user did not fix."""
+def _regularisation(estimator: Any, regime: Regime) -> dict[str, Any]:
+    """The regime's decay, also where the user named one, and its dropout unless the user did."""
     values = regime.regularisation(estimator.solver)
-    return {name: value for name, value in values.items() if is_auto(getattr(estimator, name))}
+    if not is_auto(estimator.dropout):
+        del values["dropout"]
+    return values

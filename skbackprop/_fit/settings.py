@@ -52,8 +52,17 @@ class Settings:
     stops: bool  # does patience end the training?
 
     def found(self, estimator: Any) -> dict[str, Any]:
-        """What "auto" stood for, by the names of the parameters that were left to it and act."""
-        acting = vars(self) if estimator.solver != "lbfgs" else {"tol": self.tol}
+        """What "auto" stood for, by the names of the parameters that were left to it and act.
+
+        The same fit with these values in place of "auto" is the same to the last bit.
+        """
+        acting: dict[str, Any] = {"tol": self.tol}
+        if estimator.solver != "lbfgs":
+            acting = {"epochs" if name == "max_iter" else name: value for name, value in vars(self).items()}
+            if not self.stops:
+                del acting["tol"]
+            if not SCHEDULES[self.learning_rate].horizon:
+                del acting["epochs"]
         return {name: value for name, value in acting.items() if is_auto(getattr(estimator, name, None))}
 
 
@@ -62,9 +71,12 @@ def follows_plan(estimator: Any, partial: bool = False) -> bool:
     return estimator.solver != "lbfgs" and SCHEDULES[_schedule(estimator, partial)].horizon
 
 
-def has_regime(estimator: Any) -> bool:
+def has_regime(estimator: Any, n_rows: int) -> bool:
     """Tell whether the training depends on how noisy the targets are."""
-    return follows_plan(estimator) and (is_auto(estimator.weight_decay) or is_auto(estimator.dropout))
+    if not follows_plan(estimator):
+        return False
+    lengths = {plan_length(estimator, n_rows, regime) for regime in REGIMES.values()}
+    return len(lengths) > 1 or is_auto(estimator.weight_decay) or is_auto(estimator.dropout)
 
 
 def is_patient(estimator: Any, partial: bool = False) -> bool:
@@ -89,12 +101,25 @@ def settle(estimator: Any, n_rows: int, *, regime: Regime = UNKNOWN, partial: bo
     if planned:
         auto |= regime.regularisation(estimator.solver)
     given = {name: value for name in auto if not is_auto(value := getattr(estimator, name))}
-    epochs = estimator.max_iter
-    if planned and is_auto(estimator.learning_rate):
-        epochs = min(epochs, math.ceil(regime.stretch * planned_epochs(math.ceil(n_rows / batch_size))))
+    epochs = plan_length(estimator, n_rows, regime, partial=partial) if planned else estimator.max_iter
     return Settings(
         **(auto | given), batch_size=batch_size, max_iter=epochs, stops=is_patient(estimator, partial)
     )
+
+
+def plan_length(estimator: Any, n_rows: int, regime: Regime = UNKNOWN, *, partial: bool = False) -> int:
+    """Epochs of a plan: as many as asked for, or else as one cycle needs, and never more than max_iter."""
+    if is_auto(estimator.epochs):
+        return min(estimator.max_iter, natural_length(estimator, n_rows, regime.stretch, partial=partial))
+    return int(min(estimator.max_iter, estimator.epochs))
+
+
+def natural_length(estimator: Any, n_rows: int, stretch: float = 1.0, *, partial: bool = False) -> int:
+    """Epochs that one cycle needs for these rows and their noise; other schedules take all of max_iter."""
+    if partial or _schedule(estimator, partial) != "onecycle":
+        return int(estimator.max_iter)
+    steps = math.ceil(n_rows / resolve_batch_size(estimator.batch_size, n_rows))
+    return math.ceil(stretch * planned_epochs(steps))
 
 
 def planned_epochs(steps: int) -> int:

@@ -107,8 +107,10 @@ def hold_out(
 def _draw(rng: Any, strata: Any, is_eligible: Any, left: Any, take: Any) -> Any:
     """Rows of a block that are chosen; the numbers of rows left, and to take of them, fall."""
     rows = [np.empty(0, dtype=np.int64)]
-    for stratum in np.unique(strata[is_eligible]):
-        candidates = np.flatnonzero(is_eligible & (strata == stratum))
+    eligible = np.flatnonzero(is_eligible)
+    eligible = eligible[np.argsort(strata[eligible], kind="stable")]
+    present, starts = np.unique(strata[eligible], return_index=True)
+    for stratum, candidates in zip(present, np.split(eligible, starts[1:]), strict=False):
         n, wanted, rest = len(candidates), take[stratum], left[stratum]
         drawn = rng.hypergeometric(wanted, rest - wanted, n) if 0 < wanted < rest else n * (wanted > 0)
         rows.append(rng.permutation(candidates)[:drawn])
@@ -163,9 +165,9 @@ class Stream:
         return int(self._sizes.sum())
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Numbers of features and of outputs' targets."""
-        return self.known.shape
+    def n_features(self) -> int:
+        """Number of inputs."""
+        return self.known.n_features
 
     def sum_weights(self) -> float:
         """Sum of the weights as they are encoded, from the targets alone."""
@@ -190,9 +192,8 @@ class Stream:
     def plan(self, batch_size: int) -> tuple[int, int]:
         """Rows of a buffer, and how many buffers make an epoch."""
         X, Y = self.known.X, self.known.Y
-        row_bytes = (
-            X.shape[1] + 2 * Y.shape[1] + 1
-        ) * X.dtype.itemsize + 24  # y twice as it is encoded; the order, y, w
+        # X and weights; y, twice as it is encoded; the order, y, w
+        row_bytes = (X.shape[1] + 1) * X.itemsize + 2 * Y[:1].nbytes + 24
         largest = int(np.diff(self.source.bounds).max())
         room = self.memory // 2 // row_bytes - batch_size
         if room < 2 * largest:

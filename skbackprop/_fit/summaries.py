@@ -49,7 +49,7 @@ class Summary:
     def stand_ins(self, n_features: int) -> tuple[Any, Any, Any]:
         """X, y and weights of a few rows that pass the checks, or fail them, as all rows do."""
         y = self.targets.stand_in()
-        y = np.resize(y, (max(2, len(y)), *y.shape[1:]))
+        y = np.resize(y, (3 * len(y), *y.shape[1:]))  # a label a row would look like numbers
         X = np.repeat(np.resize(self._X, len(y))[:, None], n_features, axis=1)
         return X, y, np.resize(self._weights, len(y)) if self._weights else None
 
@@ -78,7 +78,9 @@ class LabelSummary:
         y = y.reshape(-1)
         with labels_of_one_kind(y, [] if self.values is None else self.values):
             if self.values is None:
-                check_classification_targets(y)
+                check_classification_targets(
+                    np.tile(y, 3)
+                )  # a block may have a label a row, at which it warns
                 self.values, self.counts, self.eligible = y[:0], np.zeros(0), np.zeros(0, dtype=np.int64)
             values, codes = np.unique(y, return_inverse=True)
             together = np.union1d(self.values, values)
@@ -117,10 +119,6 @@ class LabelSummary:
         counts = np.zeros(len(labels.classes))
         counts[labels.codes(self.values)] = self.counts
         return counts
-
-    def fingerprint(self) -> str:
-        """Text that tells these targets from others."""
-        return repr(np.asarray(self.counts).tolist())
 
 
 class NumberSummary:
@@ -177,7 +175,3 @@ class NumberSummary:
     def strata(self, y: Any) -> Any:
         """All rows are of one stratum."""
         return np.zeros(len(y), dtype=int)
-
-    def fingerprint(self) -> str:
-        """Text that tells these targets from others."""
-        return repr([np.asarray(part).tolist() for part in (self.mean, self._squares, self.stand_in())])

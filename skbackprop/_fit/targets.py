@@ -13,12 +13,12 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 
 from skbackprop._fit.places import HOST, Host
-from skbackprop._nn.losses import LOSSES, Loss, LossArgs, log_variance
+from skbackprop._nn.losses import LOSSES, Loss, LossArgs, log_variance, smooth, target_rows
 
 
 @dataclass
 class Labels:
-    """How class labels and one-hot rows correspond."""
+    """How class labels and their codes correspond."""
 
     classes: Any
     multilabel: bool = False
@@ -49,7 +49,7 @@ class Labels:
             )
         y = column_or_1d(y)
         with labels_of_one_kind(y, self.classes):
-            codes = np.searchsorted(self.classes, y)
+            codes = np.searchsorted(self.classes, y).astype(np.int64, copy=False)
         known = np.minimum(codes, len(self.classes) - 1)
         unseen = np.unique(y[self.classes[known] != y])
         if len(unseen):
@@ -61,13 +61,10 @@ class Labels:
         return codes
 
     def encode(self, y: Any, dtype: Any) -> Any:
-        """One-hot rows (D9), or the 0/1 indicator of multilabel targets."""
+        """Class number of each row, or the 0/1 indicator of multilabel targets in this dtype."""
         if self.multilabel:
             return indicator(y, len(self.classes)).astype(dtype, order="C")  # as a sum's last bits tell
-        codes = self.codes(y)
-        Y = np.zeros((len(codes), len(self.classes)), dtype=dtype)
-        Y[np.arange(len(codes)), codes] = 1.0
-        return Y
+        return self.codes(y)
 
     def decode(self, output: Any, place: Host = HOST) -> Any:
         """Labels of the largest output; for multilabel those with logit above 0 (probability > 1/2)."""
@@ -109,17 +106,11 @@ def labels_of_one_kind(*labels: Any) -> Iterator[None]:
         ) from None
 
 
-def smooth(Y: Any, amount: float, multilabel: bool) -> Any:
-    """Move the share `amount` of each target to the uniform distribution (Szegedy et al., 2016)."""
-    if amount == 0.0:
-        return Y
-    uniform = 0.5 if multilabel else 1.0 / Y.shape[1]
-    return ((1.0 - amount) * Y + amount * uniform).astype(Y.dtype)
-
-
-def class_counts(Y: Any, weights: Any) -> Any:
-    """Weighted number of rows in each class, or with each label."""
+def class_counts(Y: Any, weights: Any, n_classes: int = 0) -> Any:
+    """Weighted number of rows in each class, of n_classes, or with each label."""
     w = np.ones(len(Y)) if weights is None else weights
+    if Y.ndim == 1:
+        return np.bincount(Y, w, n_classes)
     return w @ Y.astype(np.float64)
 
 
@@ -188,10 +179,7 @@ def apply_class_factors(factors: Any, Y: Any, weights: Any) -> Any:
 
     A row of multilabel targets has one weight, as every row does: the product of its labels' factors.
     """
-    if factors.ndim == 2:
-        rows = np.prod(np.where(Y > 0, factors[1], factors[0]), axis=1)
-    else:
-        rows = factors[np.argmax(Y, axis=1)]
+    rows = np.prod(np.where(Y > 0, factors[1], factors[0]), axis=1) if factors.ndim == 2 else factors[Y]
     return rows if weights is None else weights * rows
 
 
@@ -249,15 +237,38 @@ class Scaler:
         return self.shift + self.scale * output, None
 
 
-def constant_loss(loss_name: str, Y: Any, weights: Any, args: LossArgs) -> float:
-    """Weighted mean loss of the best constant prediction: L0, the yardstick of `tol`."""
+def constant_loss(loss_name: str, Y: Any, weights: Any, args: LossArgs, n_classes: int = 0) -> float:
+    """Weighted mean loss of the best constant prediction: L0, the yardstick of `tol`. n_classes: of class codes."""
     loss = LOSSES[loss_name]
-    Y = Y.astype(np.float64)
+    y, w, spread = _in_short(loss, Y, weights, args, n_classes)
+    v = loss.constant(y, w, args)
+    values = loss.value(np, np.broadcast_to(v, (len(y), len(v))), y, args)
+    return float(np.average(values, weights=w)) + spread
+
+
+def _in_short(loss: Loss, Y: Any, weights: Any, args: LossArgs, n_classes: int) -> tuple[Any, Any, float]:
+    """Targets and their weights whose mean loss is that of all rows, but for the number beside them.
+
+    Labels are told by their shares, as if these were the targets of one row; the number is what is quadratic in them.
+    """
     w = np.ones(len(Y)) if weights is None else weights.astype(np.float64)
-    v = loss.constant(Y, w, args)
-    return mean_loss(loss, np.broadcast_to(v, (len(Y), len(v))), Y, w, args)
+    if loss.task == "regression":
+        return Y.astype(np.float64), w, 0.0
+    counts = class_counts(Y, w, n_classes)
+    if loss.quadratic is not None:
+        shares = counts / w.sum()
+        variance = (1.0 - args.label_smoothing) ** 2 * float(shares @ (1.0 - shares))
+        y = smooth(shares[None, :], args.label_smoothing, loss.task == "multilabel")
+        return y, np.ones(1), loss.quadratic * variance
+    if loss.task == "classification":  # each class once
+        Y = np.flatnonzero(counts)
+        w = counts[Y]
+    else:
+        Y = Y.astype(np.float64)
+    return target_rows(np, loss, Y, len(counts), w, args), w, 0.0
 
 
-def mean_loss(loss: Loss, v: Any, Y: Any, weights: Any, args: LossArgs, place: Host = HOST) -> float:
-    """Weighted mean of the loss of raw outputs v; v and Y are in the place, weights on the host."""
-    return float(np.average(place.fetch(loss.value(place.xp, v, Y, args)), weights=weights))
+def row_losses(loss: Loss, v: Any, Y: Any, args: LossArgs, place: Host = HOST) -> Any:
+    """Loss of each row, on the host, of raw outputs v; v and Y are in the place."""
+    y = target_rows(place.xp, loss, Y, v.shape[1], v, args)
+    return place.fetch(loss.value(place.xp, v, y, args))

@@ -31,7 +31,8 @@ from sklearn.utils.validation import (
 )
 
 from skbackprop._fit.places import BOUND, HOST, Device, Host
-from skbackprop._fit.settings import is_auto, is_patient
+from skbackprop._fit.scales import ROUTING, some_rows
+from skbackprop._fit.settings import follows_plan, is_auto, is_patient
 from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.initializers import INITIALIZERS
@@ -45,19 +46,25 @@ __all__ = ["Interval", "Method", "check_constraints", "fit_context"]
 
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
 UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
-SCALE_ROWS = 1000
 HINTS = {  # what scikit-learn's errors about X do not know
     "could not convert string to float": "Networks want numbers: encode texts, or use skbackprop.tabular_pipeline.",
     "Cannot cast str dtype": "Networks want numbers: encode texts, or use skbackprop.tabular_pipeline.",
     "Input X contains NaN": "Or use skbackprop.tabular_pipeline, which imputes missing values.",
 }
-UNLIKE = 100.0  # standard deviations between the means of training and validation rows that nothing honest explains
+OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through the steps that X went through
+    "features, but",
+    "feature names should match",
+    "could not convert string to float",
+    "Cannot cast str dtype",
+    "Input X contains NaN",
+)
 RULES_OWN = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")  # parameters of some optimizers
 STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
     "learning_rate",
     "learning_rate_init",
     "power_t",
     "batch_size",
+    "epochs",
     "shuffle",
     "weight_decay",
     "dropout",
@@ -130,6 +137,7 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
     "learning_rate_init": [StrOptions({"auto"}), _real(0, closed="neither")],
     "power_t": [_real(0)],
     "batch_size": [StrOptions({"auto"}), _integer(1)],
+    "epochs": [StrOptions({"auto"}), _integer(1)],
     "max_iter": [_integer(1)],
     "max_fun": [_integer(1)],
     "shuffle": ["boolean"],
@@ -367,17 +375,10 @@ def in_validation_set() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
-
-
-def check_score(score: float, scoring: Any) -> float:
-    """Raise if a score cannot tell which epoch is the best."""
-    if np.isnan(score):
-        raise ValueError(
-            f"scoring={scoring!r} gives nan for the validation set, so it cannot decide when to stop. Scores of a "
-            "ranking, such as 'roc_auc', need rows of every class there."
-        )
-    return score
+        text = f"In the validation set (X_val, y_val): {error}"
+        if any(sign in text for sign in OF_THE_STEPS):
+            text += f"\nX_val must go through the steps that X goes through. In a Pipeline write {ROUTING}."
+        raise ValueError(text) from error
 
 
 def check_table(estimator: Any, X: Any, *, reset: bool) -> Any:
@@ -401,6 +402,32 @@ def is_plain(estimator: Any, X: Any) -> bool:
         and X.shape[1] == estimator.n_features_in_
         and not hasattr(estimator, "feature_names_in_")
     )
+
+
+def check_finite_output(output: Any, place: Host, X: Any = None, theta: Any = None) -> Any:
+    """Give a prediction back; raise if it is not finite, with the likely cause, for X and the weights if given.
+
+    Where scikit-learn's assume_finite is set it passes, as NaN in X does.
+    """
+    if place.are_finite(output) or get_config()["assume_finite"]:
+        return output
+    dtype = place.dtype_of(output)
+    end = f"the range of {dtype.name}, which ends at {np.finfo(dtype).max:.3g}"
+    largest = 0.0 if X is None else place.largest(X)
+    if theta is not None and not place.are_finite(theta):
+        cause = "coefs_, intercepts_ or factors hold NaN or infinity, which fit never leaves there: fit anew"
+    elif largest > UNSCALED:
+        cause = (
+            f"inputs reach {largest:.3g}, and sums of them leave {end}. Scale them as in training "
+            "(make_pipeline(StandardScaler(), ...)), and leave out rows that are no measurements"
+        )
+    else:
+        cause = (
+            f"what the network extrapolates leaves {end}; exponentials, which loss='poisson', 'gamma' and 'gaussian' "
+            "take, do so early. Ask nearer to the training rows, or fit with scaled features, a lower "
+            "learning_rate_init or more epochs"
+        )
+    raise ValueError(f"Predictions are not finite. Likely cause: {cause}.")
 
 
 def check_weights(sample_weight: Any, rows: Any, name: str = "sample_weight") -> Any:
@@ -475,6 +502,10 @@ def idle_parameters(
         idle["max_fun"] = "without solver='lbfgs'"
     else:
         idle |= dict.fromkeys(STEPS_OWN, solver)
+    if minibatch and not follows_plan(estimator, partial):
+        idle["epochs"] = "without a schedule that ends, such as learning_rate='onecycle'"
+    elif minibatch and not is_auto(estimator.epochs) and estimator.epochs > estimator.max_iter:
+        idle["epochs"] = f"beyond max_iter={estimator.max_iter}, which has to be raised too"
     if minibatch and estimator.learning_rate != "invscaling":
         idle["power_t"] = "without learning_rate='invscaling'"
     if not is_patient(estimator, partial):
@@ -531,18 +562,32 @@ def check_domain(loss_name: str, y: Any) -> None:
 # ------------------------------------------------------------------------------------- texts ----
 
 
-def warn_not_converged(max_iter: int, unit: str, losses: list[float], margin: float) -> None:
-    """Say how far from converged training was, and which knob to turn."""
-    fall = losses[-2] - losses[-1] if len(losses) > 1 else np.nan
-    if fall < 0.0:
-        change, advice = f"raised the loss by {-fall:.3g}", "Lower learning_rate_init, raise max_iter or tol"
+def warn_not_converged(
+    max_iter: int, unit: str, curve: list[float], margin: float, watched: str = "loss"
+) -> None:
+    """Say how far from converged training was, and which knob to turn.
+
+    curve: of what patience watched, by its name: "loss", or with early stopping "validation loss" or "validation
+    score". Of scores higher is better.
+    """
+    sign = 1.0 if watched == "validation score" else -1.0
+    gain = sign * (curve[-1] - curve[-2]) if len(curve) > 1 else np.nan
+    advice = "Raise max_iter or learning_rate_init, raise tol"
+    if np.isnan(gain):
+        change = f"left the {watched} at"
+    elif gain < 0.0:
+        change = f"{'lowered' if sign > 0.0 else 'raised'} the {watched} by {-gain:.3g} to"
+        advice = "Lower learning_rate_init, raise max_iter or tol"
     else:
-        change = f"still lowered the loss by {fall:.3g}"
-        advice = "Raise max_iter or learning_rate_init, raise tol"
+        change = f"still {'raised' if sign > 0.0 else 'lowered'} the {watched} by {gain:.3g} to"
+    advice += (
+        ", or stop early on purpose with early_stopping=True"
+        if watched == "loss"
+        else ", or lower n_iter_no_change"
+    )
     warn(
-        f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one {change} to "
-        f"{losses[-1]:.4g}; less than {margin:.3g} counts as no improvement. {advice}, or stop early on "
-        "purpose with early_stopping=True.",
+        f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one {change} {curve[-1]:.4g}; "
+        f"less than {margin:.3g} counts as no improvement. {advice}.",
         ConvergenceWarning,
     )
 
@@ -565,19 +610,34 @@ def warn_lbfgs(message: str, n_iter: int) -> None:
 
 
 def warn_unscaled(X: Any, place: Host) -> None:
-    """Say so if two features differ by more than UNSCALED in range and in standard deviation, or all are tiny.
+    """Say so if a feature is UNSCALED times as far from zero as it spreads, if two differ so much, or all are tiny.
 
-    A sample of the rows tells. Either measure alone would blame features that are rarely different from zero;
-    sparse inputs, full of these, are not judged.
+    A sample of the rows tells. Features differ if they do in range and in standard deviation. Either measure alone
+    would blame features that are rarely different from zero; sparse inputs, full of these, are not judged.
     """
     if sp.issparse(X):
         return
-    some = place.fetch(X[:: max(1, X.shape[0] // SCALE_ROWS), :]).astype(np.float64)
+    some = some_rows(X, place)
     with np.errstate(over="ignore", invalid="ignore"):
-        std, span = some.std(axis=0), np.ptp(some, axis=0)
-    varies = span > 1e-6 * np.abs(some).max(axis=0)
+        mean, std, span, largest = (
+            some.mean(axis=0),
+            some.std(axis=0),
+            np.ptp(some, axis=0),
+            np.abs(some).max(axis=0),
+        )
+        # what spreads over no more than roundings is constant
+        spreads = span > 8.0 * np.finfo(place.dtype_of(X)).eps * largest
+        offset = np.where(spreads & np.isfinite(std), np.abs(mean) / np.where(spreads, std, 1.0), 0.0)
+    varies = span > 1e-6 * largest
+    far = int(np.argmax(offset))
     small, large = np.argmin(np.where(varies, std, np.inf)), np.argmax(std)
-    if varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
+    if offset[far] > UNSCALED:
+        warn(
+            f"Column {far} is far from zero for its spread: its mean is {mean[far]:.6g}, its standard deviation "
+            f"{std[far]:.3g}. Networks hardly tell such values apart, and digits are lost; put a StandardScaler in "
+            "front: make_pipeline(StandardScaler(), ...).",
+        )
+    elif varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
         warn(
             f"Features differ in scale: column {large} spreads over {span[large]:.3g}, column {small} over "
             f"{span[small]:.3g}. Networks learn badly from such inputs; put a StandardScaler in front: "
@@ -587,25 +647,6 @@ def warn_unscaled(X: Any, place: Host) -> None:
         warn(
             f"No feature spreads over more than {span[large]:.3g}, so the first weights hardly tell the rows apart and "
             "the network may learn nothing. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...).",
-        )
-
-
-def warn_unlike(X: Any, X_val: Any, place: Host) -> None:
-    """Say so if a feature's validation rows are nowhere near its training rows: one of them was not scaled."""
-    if sp.issparse(X) or sp.issparse(X_val):
-        return
-    ours, theirs = (
-        place.fetch(A[:: max(1, A.shape[0] // SCALE_ROWS), :]).astype(np.float64) for A in (X, X_val)
-    )
-    with np.errstate(all="ignore"):
-        mean, std, mean_val = ours.mean(axis=0), ours.std(axis=0), theirs.mean(axis=0)
-        far = np.where(std > 1e-6 * np.abs(mean), np.abs(mean_val - mean) / std, 0.0)
-    worst = int(np.argmax(far))
-    if far[worst] > UNLIKE:
-        warn(
-            f"X_val does not look like X: the mean of column {worst} is {mean_val[worst]:.3g} there and "
-            f"{mean[worst]:.3g} in X. It must have gone through the same scaler; in a Pipeline, ask for it with "
-            "transform_input=['X_val'].",
         )
 
 

@@ -1,10 +1,10 @@
 """Losses: each owns its link (network output v -> prediction a), its value and its delta = dE/dv.
 
 Conventions, for every entry. v is the raw output of the last layer, (rows, outputs); y the targets,
-(rows, targets). ``value`` gives one number per row, the sum over its outputs; ``delta`` is the derivative
-of that very number (trap T1: the reported loss and the gradient are one function). Both start from v, never
-from the prediction, so that no logarithm meets a rounded 0. ``constant`` is the v of the best constant
-prediction for weighted targets (NumPy, float64).
+(rows, targets): those of classes are one-hot, and may be smoothed (`target_rows`). ``value`` gives one number
+per row, the sum over its outputs; ``delta`` is the derivative of that very number (trap T1: the reported loss
+and the gradient are one function). Both start from v, never from the prediction, so that no logarithm meets a
+rounded 0. ``constant`` is the v of the best constant prediction for weighted targets (NumPy, float64).
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ LOG_VARIANCE_FLOOR = math.log(
 
 @dataclass(frozen=True)
 class LossArgs:
-    """The parameters that single losses have."""
+    """The parameters that single losses have; all of labels have smoothing, in training."""
 
     focal_gamma: float = 2.0
     huber_delta: float = 1.35
     quantiles: tuple[float, ...] = (0.5,)
+    label_smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,28 @@ class Loss:
     relative_tol: bool = True  # False where the loss has no zero to measure `tol` from
     max_grad_norm: float | None = None  # of a step, unless the user sets one
     pool: Callable[[Any, Any], Any] | None = None  # members' v -> v of the mean prediction; None: by link
+    quadratic: float | None = None  # of labels: value - quadratic |y|^2 is linear in y; None: it is not
+
+
+def smooth(y: Any, amount: float, multilabel: bool) -> Any:
+    """Move the share `amount` of each target to the uniform distribution (Szegedy et al., 2016)."""
+    if amount == 0.0:
+        return y
+    uniform = 0.5 if multilabel else 1.0 / y.shape[1]
+    return (1.0 - amount) * y + amount * uniform
+
+
+def target_rows(xp: Any, loss: Loss, Y: Any, n_outputs: int, like: Any, args: LossArgs) -> Any:
+    """Targets as the entries take them: of class codes the one-hot rows (D9); labels are smoothed.
+
+    Rows of classes are made when they are needed, for few rows at a time. `like` tells dtype and device.
+    """
+    if loss.task == "regression":
+        return Y
+    if loss.task == "classification":
+        classes = xp.arange(n_outputs, dtype=Y.dtype, device=like.device)
+        Y = xp.astype(Y[:, None] == classes[None, :], like.dtype)
+    return smooth(Y, args.label_smoothing, loss.task == "multilabel")
 
 
 def apply_link(xp: Any, loss: Loss, v: Any) -> Any:
@@ -297,18 +320,28 @@ def _quantile_constant(y, w, args):
 
 
 LOSSES: dict[str, Loss] = {
-    "cross_entropy": Loss("classification", "softmax", cross_entropy, cross_entropy_delta, _log_frequencies),
-    "brier": Loss("classification", "softmax", *_brier(LINKS["softmax"]), _log_frequencies),
-    "focal": Loss("classification", "softmax", focal, focal_delta, _log_frequencies),
+    "cross_entropy": Loss(
+        "classification",
+        "softmax",
+        cross_entropy,
+        cross_entropy_delta,
+        _log_frequencies,
+        quadratic=0.0,
+    ),
+    "brier": Loss("classification", "softmax", *_brier(LINKS["softmax"]), _log_frequencies, quadratic=1.0),
+    "focal": Loss("classification", "softmax", focal, focal_delta, _log_frequencies, quadratic=0.0),
     "binary_cross_entropy": Loss(
         "multilabel",
         "logistic",
         binary_cross_entropy,
         lambda xp, v, y, args: logistic(xp, v) - y,
         _log_odds,
+        quadratic=0.0,
     ),
-    "binary_brier": Loss("multilabel", "logistic", *_brier(LINKS["logistic"]), _log_odds),
-    "binary_focal": Loss("multilabel", "logistic", binary_focal, binary_focal_delta, _log_odds),
+    "binary_brier": Loss("multilabel", "logistic", *_brier(LINKS["logistic"]), _log_odds, quadratic=1.0),
+    "binary_focal": Loss(
+        "multilabel", "logistic", binary_focal, binary_focal_delta, _log_odds, quadratic=0.0
+    ),
     "squared_error": Loss(
         "regression",
         "identity",

@@ -22,7 +22,7 @@ class Schedule:
     """An entry."""
 
     factor: Callable[[Any, int, float], Any]
-    horizon: bool = True  # does it plan for max_iter epochs?
+    horizon: bool = True  # does it follow a plan of `epochs`?
     plateau: bool = False  # is the rate divided by 5 when the loss stops improving?
 
 

@@ -18,14 +18,17 @@ from skbackprop._fit.validation import home_of
 from skbackprop._onnx.converters import convert_target_encoder, register, set_types_of_target_encoder
 from skbackprop._onnx.graph import ML_OPSET, require
 from skbackprop._onnx.inputs import input_types
-from skbackprop._onnx.text import parts, take_text, text_columns
+from skbackprop._onnx.text import parts, plain_columns, take_text
+from skbackprop._table import Table
 
 
 def convert(model: Any, X: Any, dtype: Any, opset: int, name: str) -> Any:
     """Export any fitted model of scikit-learn that skl2onnx has converters for."""
     skl2onnx = require("skl2onnx")
     register()
-    types = input_types(model, X, dtype, text_columns(model))
+    if hasattr(X, "columns"):
+        X = _in_order(model, X)
+    types = input_types(model, X, dtype, plain_columns(model))
     model = copy.deepcopy(model)
     take_text(model)
     _check_steps(model, ())
@@ -53,6 +56,15 @@ def convert(model: Any, X: Any, dtype: Any, opset: int, name: str) -> Any:
     _drop_idle_inputs(onnx_model.graph)
     require("onnx.checker").check_model(onnx_model, full_check=True)
     return onnx_model
+
+
+def _in_order(model: Any, X: Any) -> Any:
+    """X with its columns as in the fit, if names that are no texts say which these are: skl2onnx takes their places."""
+    for part in parts(model):
+        names = getattr(part, "names_", None) if isinstance(part, Table) else None
+        if names and not all(isinstance(name, str) for name in names):
+            X, _ = part.arranged(X)
+    return X
 
 
 def _options(model: Any) -> dict[int, dict[str, bool]]:
