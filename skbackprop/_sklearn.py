@@ -13,11 +13,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
+from skbackprop._effective import effective_layers, on_host
 from skbackprop._fit.settings import settle
 from skbackprop._fit.stopping import Best, History, Monitor, Patience
 from skbackprop._fit.targets import Labels
 from skbackprop._fit.training import Outcome, Progress
-from skbackprop._neighbours import effective_layers, on_host
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Parameters, flatten
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from skbackprop._effective import on_host
 from skbackprop._estimator import BaseMLP
-from skbackprop._neighbours import on_host
 from skbackprop._nn.network import Parameters
 from skbackprop._onnx.graph import Graph
 from skbackprop._onnx.nodes import LINK_NODES, entry, halves, raw_output
