@@ -28,7 +28,7 @@ from skbackprop._fit.checkpoint import Checkpoint
 from skbackprop._fit.lbfgs import minimize_lbfgs
 from skbackprop._fit.race import run_race
 from skbackprop._fit.samples import Sample
-from skbackprop._fit.settings import Settings, settle
+from skbackprop._fit.settings import Settings, gradient_limit, settle, wants_gradient_limit
 from skbackprop._fit.stopping import Best, Monitor, Patience
 from skbackprop._fit.streaming import Encode, Part, Stream
 from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
@@ -290,6 +290,12 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         # L-BFGS's line search compares losses that differ by less than float32 can tell
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else result_dtype
         rows = sample.rows(self, dtype, progress)
+        if wants_gradient_limit(self):
+            inputs, targets = rows.known.scales()
+            if LOSSES[self._loss_name()].task != "regression":
+                targets = 1.0
+            limit = gradient_limit(self.solver, settings, inputs, targets)
+            self._settings = replace(settings, max_grad_norm=limit)
         if warm:
             self._go_on(rows)
         else:
@@ -387,7 +393,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             beta_2=self.beta_2,
             epsilon=self.epsilon,
             weight_decay=self._settings.weight_decay,
-            max_grad_norm=self.max_grad_norm,
+            max_grad_norm=self._settings.max_grad_norm,
             input_scale_rate=validation.input_scale_rate(self.input_scale) or 0.0,
         )
         return choose_engine(self._network, optimizer, self.engine, xp, self.n_threads)

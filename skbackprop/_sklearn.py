@@ -186,6 +186,7 @@ def _our_parameters(model: Any) -> dict[str, Any]:
         "learning_rate": model.learning_rate if model.solver == "sgd" else "constant",
         "learning_rate_init": model.learning_rate_init,
         "batch_size": batch_size,
+        "max_grad_norm": None,
         "alpha": model.alpha * (n or batch_size) / batch_size,
         "scoring": score if model.early_stopping else None,
     }
