@@ -126,7 +126,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         alpha: float = 0.0001,
         weight_decay: float | Auto = "auto",
         dropout: float | Sequence[float] | Auto = 0.0,
-        max_grad_norm: float | None = None,
+        max_grad_norm: float | Auto | None = "auto",
         initializer: str = "auto",
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,

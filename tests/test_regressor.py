@@ -226,12 +226,13 @@ def test_gaussian_of_a_constant_target_is_the_constant(solver, dtype):
 def test_the_limit_of_a_gaussian_step_is_the_users_if_there_is_one():
     X = np.random.default_rng(0).normal(size=(100, 3))
     params = {"loss": "gaussian", "max_iter": 3, **PLANNED}
-    unset, one, ten = (
+    unset, one, none, small = (
         MLPRegressor((4,), max_grad_norm=limit, **params).fit(X, X[:, 0]).coefs_[0]
-        for limit in (None, 1.0, 1e-3)
+        for limit in ("auto", 1.0, None, 1e-3)
     )
     assert_array_equal(unset, one)
-    assert (one != ten).any()
+    assert (one != none).any()
+    assert (one != small).any()
 
 
 def test_targets_beyond_all_networks_are_an_error(rng):

@@ -145,7 +145,7 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
     "alpha": [_real(0)],
     "weight_decay": [StrOptions({"auto"}), _real(0)],
     "dropout": [StrOptions({"auto"}), _real(0, 1), "array-like"],
-    "max_grad_norm": [_real(0, closed="neither"), None],
+    "max_grad_norm": [StrOptions({"auto"}), _real(0, closed="neither"), None],
     "initializer": [_TableNames(lambda: ["auto", *INITIALIZERS])],
     "momentum": [_real(0, 1, closed="both")],
     "nesterovs_momentum": ["boolean"],
@@ -486,7 +486,7 @@ def warn_without_effect(estimator: Any, idle: dict[str, str]) -> None:
 
 
 def _same(value: Any, default: Any) -> bool:
-    if is_auto(value):  # asks for nothing
+    if value is None or is_auto(value):  # asks for nothing
         return True
     return type(value) is type(default) and bool(np.all(value == default))
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
+from skbackprop._effective import on_host
 from skbackprop._estimator import BaseMLP
-from skbackprop._neighbours import on_host
 from skbackprop._nn.losses import LOG_VARIANCE_FLOOR
 from skbackprop._nn.network import Parameters
 from skbackprop._onnx.graph import Graph
