@@ -499,7 +499,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         losses = monitor.history.loss_curve
         if self.solver == "lbfgs":
             validation.warn_lbfgs(outcome.message, len(losses))
-        elif np.isfinite(self.n_iter_no_change) and not SCHEDULES[self._settings.learning_rate].horizon:
+        elif self.n_iter_no_change != np.inf and not SCHEDULES[self._settings.learning_rate].horizon:
             # else it was to make max_iter epochs
             validation.warn_not_converged(self._settings.max_iter, "epochs", losses, monitor.patience.margin)
 
