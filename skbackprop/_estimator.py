@@ -528,7 +528,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         history = monitor.history
         if self.solver == "lbfgs":
             validation.warn_lbfgs(outcome.message, len(history.loss_curve))
-        elif np.isfinite(self.n_iter_no_change) and not SCHEDULES[self._settings.learning_rate].horizon:
+        elif self.n_iter_no_change != np.inf and not SCHEDULES[self._settings.learning_rate].horizon:
             # else it was to make max_iter epochs
             watched, curve = "loss", history.loss_curve
             if monitor.early_stopping:
