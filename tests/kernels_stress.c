@@ -40,9 +40,9 @@ typedef struct {
 
 typedef struct {
   Int n; /* of parameters */
-  double *theta, *X, *Y, *weights, rates[N_STEPS];
+  int64_t *Y, *order;
+  double *theta, *X, *weights, rates[N_STEPS];
   int32_t *indices, *indptr;
-  int64_t *order;
 } Data;
 
 static void *exactly(size_t n, size_t size) { /* so that a step beyond the end is seen */
@@ -65,8 +65,8 @@ static Data data_of(Kind kind) {
   for (Int i = 0; i < N_ROWS * N_IN; i++) d.X[i] = RANDOM(), d.indices[i] = (int32_t)(i * 7 % N_IN);
   d.indptr = exactly(N_ROWS + 1, sizeof(int32_t));
   for (Int i = 0; i <= N_ROWS; i++) d.indptr[i] = (int32_t)(i * N_IN);
-  d.Y = exactly(N_ROWS * N_OUT, sizeof(double));
-  for (Int i = 0; i < N_ROWS * N_OUT; i++) d.Y[i] = i % N_OUT == i / N_OUT % N_OUT;
+  d.Y = exactly(N_ROWS, sizeof(int64_t));
+  for (Int i = 0; i < N_ROWS; i++) d.Y[i] = i % N_OUT;
   d.weights = exactly(N_ROWS, sizeof(double));
   d.order = exactly(N_ROWS, sizeof(int64_t));
   for (Int i = 0; i < N_ROWS; i++) d.weights[i] = 0.5 + (double)(i % 2), d.order[i] = i * 7 % N_ROWS;
