@@ -116,7 +116,7 @@ default='squared_error'
         alpha: float = 0.0001,
         weight_decay: float | Auto = "auto",
         dropout: float | Sequence[float] | Auto = 0.0,
-        max_grad_norm: float | None = None,
+        max_grad_norm: float | Auto | None = "auto",
         initializer: str = "auto",
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -341,4 +341,6 @@ default='squared_error'
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        loss = LOSSES.get(self.loss)  # None: a name that fit will refuse
+        tags.target_tags.positive_only = loss is not None and loss.lower is not None
         return tags

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skbackprop._neighbours import effective_layers, on_host
+from skbackprop._effective import effective_layers, on_host
 from skbackprop._nn.activations import LEAKY_SLOPE
 from skbackprop._nn.losses import LOG_VARIANCE_FLOOR, LOSSES
 

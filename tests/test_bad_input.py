@@ -538,3 +538,10 @@ def test_a_divergence_of_lbfgs_does_not_speak_of_learning_rates():
     error = divergence(3, None, 1.0, None, None)
     assert "raise alpha, or take a minibatch solver" in str(error)
     assert "learning rate" not in str(error)
+
+
+def test_features_whose_spread_vanishes_are_no_careless_arithmetic(rng):
+    """Their standard deviation is 0, as its squares underflow; numpy's warnings would be errors here."""
+    X = 1e-310 * rng.normal(size=(8, 4))
+    with pytest.warns(UserWarning, match="far from zero|No feature spreads"):
+        MLPRegressor(**PLANNED).fit(X, np.arange(8.0))

@@ -177,6 +177,16 @@ def test_large_targets_keep_their_digits_however_they_come():
     assert {part.dtype for part in gaussian.predict(X, return_std=True)} == {np.dtype(np.float64)}
 
 
+def test_targets_in_the_order_of_columns_give_the_same_bits(rng):
+    """As a DataFrame holds them; their sums differed in the last digit, and all that followed."""
+    X, y = rng.normal(size=(11, 1)), rng.exponential(size=(11, 2))
+    rows, columns = (
+        MLPRegressor((3, 2), "tanh", max_iter=2, random_state=0).fit(X, order(y)).predict(X)
+        for order in (np.ascontiguousarray, np.asfortranarray)
+    )
+    assert np.array_equal(rows, columns)
+
+
 @pytest.mark.parametrize(
     ("dtype", "seed"),
     [*(("float64", seed) for seed in range(4)), *(("float32", seed) for seed in range(4, 6))],
@@ -216,19 +226,23 @@ def test_gaussian_of_a_constant_target_is_the_constant(solver, dtype):
 def test_the_limit_of_a_gaussian_step_is_the_users_if_there_is_one():
     X = np.random.default_rng(0).normal(size=(100, 3))
     params = {"loss": "gaussian", "max_iter": 3, **PLANNED}
-    unset, one, ten = (
+    unset, one, none, small = (
         MLPRegressor((4,), max_grad_norm=limit, **params).fit(X, X[:, 0]).coefs_[0]
-        for limit in (None, 1.0, 1e-3)
+        for limit in ("auto", 1.0, None, 1e-3)
     )
     assert_array_equal(unset, one)
-    assert (one != ten).any()
+    assert (one != none).any()
+    assert (one != small).any()
 
 
-def test_targets_in_the_order_of_columns_give_the_same_bits(rng):
-    """As a DataFrame holds them; their sums differed in the last digit, and all that followed."""
-    X, y = rng.normal(size=(11, 1)), rng.exponential(size=(11, 2))
-    rows, columns = (
-        MLPRegressor((3, 2), "tanh", max_iter=2, random_state=0).fit(X, order(y)).predict(X)
-        for order in (np.ascontiguousarray, np.asfortranarray)
-    )
-    assert np.array_equal(rows, columns)
+def test_targets_beyond_all_networks_are_an_error(rng):
+    X, y = rng.normal(size=(20, 2)), rng.normal(size=20)
+    model = MLPRegressor((3,), max_iter=2, random_state=0)
+    for dtype in (np.float32, np.float64):
+        with pytest.raises(ValueError, match=r"Targets reach .*e\+200.*leave scale_target=True"):
+            MLPRegressor(scale_target=False).fit(X.astype(dtype), 1e200 * y)
+    with pytest.raises(ValueError, match=r"In the validation set .*Targets reach 1e\+200.*no measurements"):
+        model.fit(X, y, X_val=X[:1], y_val=[1e200])
+    with pytest.raises(ValueError, match=r"Targets reach 1e\+200.*no measurements"):
+        model.fit(X, y).partial_fit(X[:1], [1e200])
+    MLPRegressor((3,), max_iter=2, scale_target=False).fit(X, 1e6 * y)  # large, but who knows

@@ -84,6 +84,18 @@ def test_best_constant_is_the_best(name, weighted, rng):
             assert mean(best + size * rng.normal(size=len(best))) >= mean(best) - 1e-12
 
 
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.quadratic is not None])
+def test_losses_of_labels_are_as_quadratic_as_they_say(name, rng):
+    """Less quadratic |y|^2, the value of a mean of targets is the mean of their values."""
+    loss, args = LOSSES[name], LossArgs(quantiles=(0.3, 0.8))
+    v, y = rng.normal(size=(1, 4)), rng.dirichlet(np.ones(4), 6)
+
+    def linear(y):
+        return loss.value(np, np.broadcast_to(v, y.shape), y, args) - loss.quadratic * np.sum(y**2, axis=1)
+
+    assert_allclose(linear(y.mean(axis=0, keepdims=True)), [linear(y).mean()], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("name", "v", "y", "value"),
     [

@@ -30,10 +30,8 @@ except ImportError as error:
 
 SLICE_SECONDS = 0.05  # of work between two chances to interrupt
 FEW_ROWS = 4  # up to which a prediction is done before the kernels' own copy of the parameters is made
-BLOCK_ROWS = (
-    512  # rows whose activations a gradient or a prediction holds at a time: fewer, if the widest layer
-)
-BLOCK_NUMBERS = 2**22  # would have more numbers than that
+BLOCK_ROWS = 512  # rows whose activations a gradient or a prediction holds at a time, or fewer, for
+BLOCK_NUMBERS = 2**22  # numbers at most in the widest layer
 
 
 def _codes(names: str) -> dict[str, int]:

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from skbackprop._fit.places import HOST, Host
+from skbackprop._fit.places import BOUND, HOST, Host
 from skbackprop._nn.losses import LOSSES, Loss, LossArgs, log_variance, smooth, target_rows
 
 
@@ -215,8 +215,17 @@ class Scaler:
         return cls(shift, np.where(constant, 1.0, scale))
 
     def encode(self, y: Any, dtype: Any) -> Any:
-        """Targets of the scaled problem; scaled in float64, then cast."""
-        return np.ascontiguousarray(((y - self.shift) / self.scale).astype(dtype))
+        """Targets of the scaled problem; scaled in float64, then cast. Raise if no network could come near them."""
+        with np.errstate(over="ignore"):
+            scaled = (y - self.shift) / self.scale
+        largest = np.abs(scaled).max()
+        if not largest < BOUND:
+            raise ValueError(
+                f"Targets reach {np.abs(y).max():.3g}, which is {largest:.3g} in units of the network, more than any "
+                "can learn: leave scale_target=True, or divide them by a constant; beside targets of which the scale "
+                "was learned already, leave out those that are no measurements."
+            )
+        return np.ascontiguousarray(scaled.astype(dtype))
 
     def decode(self, output: Any, loss_name: str, place: Host = HOST) -> tuple[Any, Any]:
         """Prediction in the user's units and, for gaussian, its standard deviation; in float64 where the place has it.
@@ -256,7 +265,8 @@ def _in_short(loss: Loss, Y: Any, weights: Any, args: LossArgs, n_classes: int) 
         return Y.astype(np.float64), w, 0.0
     counts = class_counts(Y, w, n_classes)
     if loss.quadratic is not None:
-        shares = counts / w.sum()
+        total = counts.sum() if loss.task == "classification" else w.sum()
+        shares = np.minimum(counts / total, 1.0)  # which rounding may exceed
         variance = (1.0 - args.label_smoothing) ** 2 * float(shares @ (1.0 - shares))
         y = smooth(shares[None, :], args.label_smoothing, loss.task == "multilabel")
         return y, np.ones(1), loss.quadratic * variance

@@ -145,7 +145,7 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
     "alpha": [_real(0)],
     "weight_decay": [StrOptions({"auto"}), _real(0)],
     "dropout": [StrOptions({"auto"}), _real(0, 1), "array-like"],
-    "max_grad_norm": [_real(0, closed="neither"), None],
+    "max_grad_norm": [StrOptions({"auto"}), _real(0, closed="neither"), None],
     "initializer": [_TableNames(lambda: ["auto", *INITIALIZERS])],
     "momentum": [_real(0, 1, closed="both")],
     "nesterovs_momentum": ["boolean"],
@@ -338,7 +338,7 @@ def complete(y: Any) -> Any:
         is_missing |= any(map(_is_missing, values.flat))
     if is_missing:
         raise ValueError("Input y contains NaN. Leave out the rows whose target is missing.")
-    if values.dtype.kind == "O" and not isinstance(values.flat[0], str):
+    if values.dtype.kind == "O" and values.size and not isinstance(values.flat[0], str):
         plain = np.asarray(values.tolist())
         return plain if plain.dtype.kind in "biuf" else y
     return y
@@ -486,7 +486,7 @@ def warn_without_effect(estimator: Any, idle: dict[str, str]) -> None:
 
 
 def _same(value: Any, default: Any) -> bool:
-    if is_auto(value):  # asks for nothing
+    if value is None or is_auto(value):  # asks for nothing
         return True
     return type(value) is type(default) and bool(np.all(value == default))
 
@@ -618,7 +618,7 @@ def warn_unscaled(X: Any, place: Host) -> None:
     if sp.issparse(X):
         return
     some = some_rows(X, place)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         mean, std, span, largest = (
             some.mean(axis=0),
             some.std(axis=0),

@@ -35,6 +35,7 @@ class Rule:
     rate: float  # that can stay constant
     peak: float  # that a schedule which ends low can climb to
     uses: tuple[str, ...] = ()  # the Optimizer's constants that act here
+    unbounded: bool = False  # do its steps grow with the gradient?
 
     def init(self, xp: Any, theta: Any) -> dict[str, Any]:
         """Fresh memory: zeros."""
@@ -90,6 +91,6 @@ OPTIMIZERS: dict[str, Rule] = {
     "adam": Rule(("m", "v"), adam, 0.001, 0.01, uses=("beta_1", "beta_2", "epsilon")),
     "nadam": _NadamRule(("m", "v"), nadam, 0.001, 0.01, uses=("beta_1", "beta_2", "epsilon")),
     "rmsprop": Rule(("v",), rmsprop, 0.001, 0.005, uses=("beta_2", "epsilon")),
-    "sgd": Rule(("velocity",), sgd, 0.001, 0.005, uses=("momentum", "nesterovs_momentum")),
+    "sgd": Rule(("velocity",), sgd, 0.001, 0.005, uses=("momentum", "nesterovs_momentum"), unbounded=True),
     "lion": Rule(("m",), lion, 0.0003, 0.0015, uses=("beta_1", "beta_2")),
 }
