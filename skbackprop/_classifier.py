@@ -161,6 +161,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         X_val: Data = None,
         y_val: Data = None,
         sample_weight_val: Data = None,
+        total_samples: int | None = None,
     ) -> Self:
         """Train one epoch on X and y, going on from where the last call stopped.
 
@@ -177,13 +178,17 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         X_val, y_val, sample_weight_val : array-like, default=None
             A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best
             weights are restored, and later calls return at once with a warning.
+        total_samples : int, default=None
+            Rows of the whole training set that the calls walk through, for the strength of `alpha`, which stands beside
+            the sum of their weights. None: all rows that came so far, each call's being new ones; where calls bring the
+            same rows again, as in several epochs, the penalty then fades.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        return self._partial_fit(X, y, sample_weight, classes, X_val, y_val, sample_weight_val)
+        return self._partial_fit(X, y, sample_weight, classes, X_val, y_val, sample_weight_val, total_samples)
 
     @of_one_model
     def predict(self, X: Data, return_members: bool = False) -> Any:

@@ -89,6 +89,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
     def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
         """Rows to train on, with everything that acts in training only."""
 
+    def _warn_first_block(self, y: Any, weights: Any) -> None:
+        """Say so if a stream's first rows are none to learn lasting things from."""
+        return
+
     def _weights_like_training(self, sample: Sample, progress: Progress) -> Any:
         """Weights of other rows by what was learned of those trained on; None: all 1."""
         return sample.weights
@@ -199,7 +203,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     @with_callbacks
     @validation.fit_context(prefer_skip_nested_validation=True)
-    def _partial_fit(self, X, y, sample_weight, classes, X_val, y_val, sample_weight_val) -> Self:
+    def _partial_fit(
+        self, X, y, sample_weight, classes, X_val, y_val, sample_weight_val, total_samples
+    ) -> Self:
         """Train one epoch on X and y, going on from where the last call stopped."""
         if isinstance(X, Shards):
             raise ValueError(
@@ -218,6 +224,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         if not first:
             validation.check_same_place(self, sample.place, "partial_fit")
         trial._learn_targets(sample, classes, first=first)
+        if first:
+            trial._warn_first_block(sample.y, sample.weights)
+        progress.total_samples = validation.total_of(total_samples, len(sample.y))
         held_out = trial._read_validation(X_val, y_val, sample_weight_val, sample, partial=True)
         validation.warn_without_effect(
             self, validation.idle_parameters(self, has_validation=held_out is not None, partial=True)
@@ -487,10 +496,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         validation.warn_large_batch(self.batch_size, rows.n)
         progress.n_rows += rows.n
         progress.weight_sum += rows.weight_sum
-        validation.check_penalty(self.alpha, progress.weight_sum)
-        objective = Objective.over(
-            progress.n_rows, progress.weight_sum, self.alpha, settings.batch_size, rows.unit
-        )
+        n_rows, weight_sum = progress.training_set()
+        validation.check_penalty(self.alpha, weight_sum)
+        objective = Objective.over(n_rows, weight_sum, self.alpha, settings.batch_size, rows.unit)
         progress.total_steps = progress.total_steps or settings.max_iter * objective.n_steps(rows.n)
         plan = self._plan(progress, partial)
         before = len(monitor.history.loss_curve)

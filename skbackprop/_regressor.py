@@ -26,6 +26,7 @@ from skbackprop._fit.validation import (
     numbers,
     quantiles,
     to_host,
+    warn_constant_block,
 )
 from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._prediction import of_one_model
@@ -148,10 +149,11 @@ default='squared_error'
         X_val: Data = None,
         y_val: Data = None,
         sample_weight_val: Data = None,
+        total_samples: int | None = None,
     ) -> Self:
         """Train one epoch on X and y, going on from where the last call stopped.
 
-        The target's scale is learned from the first call.
+        The target's scale is learned from the first call, and kept: give it rows that stand for all.
 
         Parameters
         ----------
@@ -164,13 +166,17 @@ default='squared_error'
         X_val, y_val, sample_weight_val : array-like, default=None
             A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best
             weights are restored, and later calls return at once with a warning.
+        total_samples : int, default=None
+            Rows of the whole training set that the calls walk through, for the strength of `alpha`, which stands beside
+            the sum of their weights. None: all rows that came so far, each call's being new ones; where calls bring the
+            same rows again, as in several epochs, the penalty then fades.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        return self._partial_fit(X, y, sample_weight, None, X_val, y_val, sample_weight_val)
+        return self._partial_fit(X, y, sample_weight, None, X_val, y_val, sample_weight_val, total_samples)
 
     @of_one_model
     def predict(self, X: Data, return_std: bool = False, return_members: bool = False) -> Any:
@@ -270,6 +276,14 @@ default='squared_error'
             check_domain(self.loss, self._columns(sample.y))
         else:
             check_domain(self.loss, self._check_width(sample.y, self.target_shift_.shape[0]))
+
+    def _warn_first_block(self, y: Any, weights: Any) -> None:
+        y = self._columns(y)
+        if weights is not None:
+            y = y[weights > 0]
+        constant = np.flatnonzero(np.ptp(y, axis=0) == 0.0).tolist()
+        if constant and self.scale_target and LOSSES[self.loss].scaling == "standardize":
+            warn_constant_block(constant, len(y))
 
     def _check_like(self, y: Any, known: Any) -> None:
         check_domain(self.loss, self._check_width(y, self._columns(known).shape[1]))

@@ -123,7 +123,7 @@ def _their_parameters(model: Any) -> dict[str, Any]:
         return params | {"solver": "lbfgs", "tol": settings.tol}
     params["batch_size"] = settings.batch_size
     if progress.weight_sum:
-        params["alpha"] = model.alpha * settings.batch_size / progress.weight_sum
+        params["alpha"] = model.alpha * settings.batch_size / progress.training_set()[1]
     if model.solver in SOLVERS and settings.learning_rate in SCHEDULES:
         params |= {"learning_rate": settings.learning_rate, "learning_rate_init": settings.learning_rate_init}
     return params | {"solver": model.solver if model.solver in SOLVERS else "adam"}

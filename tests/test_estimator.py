@@ -563,3 +563,53 @@ def test_no_floating_point_warning_leaves_training(rng):
         warnings.simplefilter("error")
         with pytest.raises(DivergenceError):
             MLPRegressor(solver="sgd", learning_rate_init=1.0).fit(X, y)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("cls", [MLPRegressor, MLPSoftmaxClassifier])
+def test_the_penalty_of_epochs_of_partial_fit_is_that_of_fit(cls, weighted, rng):
+    X = rng.normal(size=(120, 4))
+    y = X[:, 0] + 0.1 * rng.normal(size=120) if cls is MLPRegressor else (X[:, 0] > 0).astype(int)
+    w = rng.uniform(0.5, 2.0, size=120) if weighted else None
+    params = {"alpha": 20.0, "shuffle": False, "random_state": 0, "batch_size": 40}
+    whole = cls((6,), learning_rate="constant", max_iter=50, n_iter_no_change=np.inf, **params).fit(X, y, w)
+    epochs, fading = cls((6,), **params), cls((6,), **params)
+    for _ in range(50):
+        epochs.partial_fit(X, y, w, total_samples=120)
+        fading.partial_fit(X, y, w)
+    assert_allclose(epochs.coefs_[0], whole.coefs_[0], rtol=1e-9, atol=1e-12)
+    assert np.linalg.norm(fading.coefs_[0]) > 1.15 * np.linalg.norm(whole.coefs_[0])
+    stream = cls((6,), **params)
+    for rows in (
+        slice(0, 40),
+        slice(40, 80),
+        slice(80, 120),
+    ):  # known from the first call on how many will come
+        kwargs = {"classes": [0, 1]} if cls is MLPSoftmaxClassifier else {}
+        stream.partial_fit(X[rows], y[rows], total_samples=120, **kwargs)
+    once = cls((6,), learning_rate="constant", max_iter=1, n_iter_no_change=np.inf, **params)
+    if cls is MLPSoftmaxClassifier:  # no scale to learn from the first rows
+        assert_allclose(stream.coefs_[0], once.fit(X, y).coefs_[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("wrong", [0, 119, 120.0, True, "120"])
+def test_total_samples_is_a_number_of_rows(wrong, rng):
+    X = rng.normal(size=(120, 4))
+    with pytest.raises(ValueError, match=r"total_samples must be .* not below the 120 of this call"):
+        MLPRegressor((3,), random_state=0).partial_fit(X, X[:, 0], total_samples=wrong)
+
+
+def test_a_first_call_that_tells_no_scale_warns(rng):
+    X = rng.normal(size=(20, 4))
+    model = MLPRegressor((3,), random_state=0)
+    with pytest.warns(
+        UserWarning, match=r"is a single row, so the scale stays 1\. Make the first call with rows"
+    ):
+        clone(model).partial_fit(X[:1], X[:1, 0])
+    with pytest.warns(UserWarning, match=r"has 20 rows of equal targets \(of the targets \[1\]\)"):
+        clone(model).partial_fit(X, np.stack([X[:, 0], np.ones(20)], axis=1))
+    with pytest.warns(UserWarning, match="has 3 rows of equal targets"):
+        clone(model).partial_fit(X, (np.arange(20) > 2) * 1.0, (np.arange(20) > 16) * 1.0)
+    clone(model).partial_fit(X, X[:, 0]).partial_fit(X[:1], X[:1, 0])  # a later one does not
+    clone(model).set_params(scale_target=False).partial_fit(X[:1], X[:1, 0])
+    clone(model).fit(X[:1], X[:1, 0])

@@ -60,8 +60,11 @@ class Progress:
     patience: Patience | None = None  # None: starts with the next call
     best: Best = field(default_factory=Best)
     exhausted: bool = False  # has early stopping ended the stream?
-    n_rows: int = 0  # of the training set: everything seen so far
+    n_rows: int = 0  # seen so far, and their weights
     weight_sum: float = 0.0
+    total_samples: int | None = (
+        None  # rows of the whole training set, if the user said how many; else those seen
+    )
     class_counts: Any = 0.0  # weighted
     class_total: float = 0.0  # weights of the rows that were counted
     rows_visited: int = 0  # t_
@@ -69,6 +72,12 @@ class Progress:
     total_steps: int = 0  # horizon of the schedule, set by the first call
     plateau_factor: float = 1.0
     state: dict | None = None  # the optimizer's memory
+
+    def training_set(self) -> tuple[int, float]:
+        """Number of rows of the whole training set, and the sum of their weights, whose mean is that of those seen."""
+        if self.total_samples is None:
+            return self.n_rows, self.weight_sum
+        return self.total_samples, self.total_samples * (self.weight_sum / self.n_rows)
 
     def forget_run(self) -> None:
         """Drop what only partial_fit's next call could use: a later call starts these anew."""

@@ -711,6 +711,29 @@ def divergence(
     )
 
 
+def total_of(total_samples: Any, n_rows: int) -> int | None:
+    """Read total_samples of a call of partial_fit on so many rows."""
+    if total_samples is None:
+        return None
+    if not isinstance(total_samples, Integral) or isinstance(total_samples, bool) or total_samples < n_rows:
+        raise ValueError(
+            "total_samples must be the number of rows of the whole training set, an integer not below the "
+            f"{n_rows} of this call; got {total_samples!r}."
+        )
+    return int(total_samples)
+
+
+def warn_constant_block(columns: list[int], n_rows: int) -> None:
+    """Say so if partial_fit's first rows tell nothing of the scale of their targets."""
+    rows = "is a single row" if n_rows == 1 else f"has {n_rows} rows of equal targets"
+    which = "" if columns == [0] else f" (of the targets {columns})"
+    warn(
+        f"The first call of partial_fit, from which the target's scale is learned once for all, {rows}{which}, so the "
+        "scale stays 1. Make the first call with rows that stand for all, or scale y yourself and set "
+        "scale_target=False."
+    )
+
+
 def warn_exhausted() -> None:
     """Say that partial_fit does nothing any more."""
     warn(
