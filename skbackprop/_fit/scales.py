@@ -17,7 +17,8 @@ ODD = 10.0  # times the same that is strange if most columns do it, as is a spre
 FEW_ROWS = 10  # whose spread tells nothing
 ROUTING = (  # what to write in a Pipeline
     "mlp.set_fit_request(X_val=True, y_val=True) and make_pipeline(StandardScaler(), mlp, transform_input=['X_val']), "
-    "or Pipeline(steps, transform_input=['X_val']), after sklearn.set_config(enable_metadata_routing=True)"
+    "Pipeline(steps, transform_input=['X_val']) or pipeline.set_params(transform_input=['X_val']), after "
+    "sklearn.set_config(enable_metadata_routing=True)"
 )
 
 
