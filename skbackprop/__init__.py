@@ -4,9 +4,8 @@ from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._engines.compiled import show_config
 from skbackprop._fit.validation import DivergenceError
 from skbackprop._regressor import MLPRegressor
+from skbackprop._version import __version__
 from skbackprop.tabular import tabular_pipeline
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DivergenceError",

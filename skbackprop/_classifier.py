@@ -126,7 +126,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         alpha: float = 0.0001,
         weight_decay: float | Auto = "auto",
         dropout: float | Sequence[float] | Auto = 0.0,
-        max_grad_norm: float | None = None,
+        max_grad_norm: float | Auto | None = "auto",
         initializer: str = "auto",
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -207,15 +207,12 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         def decode(v: Any) -> Any:
             return self._labels.decode(v, home_of(v))
 
-        y = self._output(X, link=False, answer=decode)
-        if not return_members:
-            return y
-
         def decode_each(v: Any) -> Any:
             labels = [decode(v[j, :, :]) for j in range(v.shape[0])]
             return home_of(*labels).xp.stack(labels)
 
-        return y, self._output(X, link=False, members=True, answer=decode_each)
+        y = self._output(X, link=False, answer=decode)
+        return (y, self._output(X, link=False, members=True, answer=decode_each)) if return_members else y
 
     @of_one_model
     def predict_proba(self, X: Data, return_members: bool = False) -> Any:

@@ -57,8 +57,11 @@ dropout : float, sequence of floats or 'auto', default=0.0
     Share in [0, 1) of each hidden layer's outputs that a training step sets to zero; one per hidden layer, or
     one more in front for the inputs. 'auto' follows the race of `weight_decay`: 0 for the smallest decay, else 0.1,
     also without a race; 0 without a plan.
-max_grad_norm : float or None, default=None
-    Longest gradient of J that a step may see; longer ones are shortened to it.
+max_grad_norm : float, 'auto' or None, default='auto'
+    Longest gradient of J that a step may see; longer ones are shortened to it. None: of any length. 'auto' is 1 for
+    ``loss='gaussian'``, else None but for 'sgd', whose steps grow with the gradient, on features or targets that were
+    not scaled (whose root mean square is above 3): there it is 1, and without a plan half as much for each time that
+    the features' root mean square goes beyond 3 by another factor of 2. With a rate above 0.05 it stays None.
 initializer : str, default='auto'
     Of the weights: 'glorot_uniform', 'glorot_normal', 'he_uniform', 'he_normal', 'lecun_normal', 'orthogonal';
     'auto' chooses by activation and starts the output layer at zero. Biases start at zero, but for log
@@ -119,8 +122,8 @@ input_scale_ : ndarray of shape (n_features,)
     Only with `input_scale`: the factors of the inputs.
 auto_params_ : dict
     What each parameter that was 'auto' stood for in the last fit, as far as it acts: of learning_rate,
-    learning_rate_init, batch_size, epochs, weight_decay, dropout and tol. Given as parameters, these values bring the
-    same fit, to the last bit.
+    learning_rate_init, batch_size, epochs, weight_decay, dropout, max_grad_norm and tol. Given as parameters, these
+    values bring the same fit, to the last bit.
 loss_curve_ : list of float
     Mean training loss of each epoch, without the penalty, as measured before each step.
 loss_, best_loss_ : float

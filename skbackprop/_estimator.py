@@ -30,7 +30,7 @@ from skbackprop._fit.race import run_race
 from skbackprop._fit.samples import Sample
 from skbackprop._fit.scales import check_alike
 from skbackprop._fit.scoring import Judge
-from skbackprop._fit.settings import Settings, settle
+from skbackprop._fit.settings import Settings, gradient_limit, settle, wants_gradient_limit
 from skbackprop._fit.stopping import Best, Monitor, Patience
 from skbackprop._fit.streaming import Encode, Part, Stream
 from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
@@ -306,6 +306,13 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         # L-BFGS's line search compares losses that differ by less than float32 can tell
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else result_dtype
         rows = sample.rows(self, dtype, progress)
+        if wants_gradient_limit(self):
+            inputs, targets = rows.known.scales()
+            if LOSSES[self._loss_name()].task != "regression":
+                targets = 1.0
+            self._settings = replace(
+                settings, max_grad_norm=gradient_limit(self.solver, settings, inputs, targets)
+            )
         if warm:
             self._go_on(rows)
         else:
@@ -328,7 +335,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             self._finish(Outcome(result(error.theta)), monitor, progress)
             del self._interrupt
             # a copy, which is without the callbacks
-            raise validation.divergence(error.epoch, error.rate, sample.largest, copy.copy(self)) from None
+            raise validation.divergence(
+                error.epoch, error.rate, sample.largest, self._settings.max_grad_norm, copy.copy(self)
+            ) from None
         if monitor.early_stopping and monitor.best.theta is not None:
             progress.exhausted = partial and outcome.converged and not monitor.stopped
             if not partial or progress.exhausted:
@@ -403,7 +412,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             beta_2=self.beta_2,
             epsilon=self.epsilon,
             weight_decay=self._settings.weight_decay,
-            max_grad_norm=self.max_grad_norm,
+            max_grad_norm=self._settings.max_grad_norm,
             input_scale_rate=validation.input_scale_rate(self.input_scale) or 0.0,
         )
         return choose_engine(self._network, optimizer, self.engine, xp, self.n_threads)
@@ -519,7 +528,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         history = monitor.history
         if self.solver == "lbfgs":
             validation.warn_lbfgs(outcome.message, len(history.loss_curve))
-        elif np.isfinite(self.n_iter_no_change) and not SCHEDULES[self._settings.learning_rate].horizon:
+        elif self.n_iter_no_change != np.inf and not SCHEDULES[self._settings.learning_rate].horizon:
             # else it was to make max_iter epochs
             watched, curve = "loss", history.loss_curve
             if monitor.early_stopping:

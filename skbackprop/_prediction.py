@@ -76,7 +76,7 @@ def _learned(attributes: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if name.endswith("_") and name[0] != "_"}
 
 
-def _answers(engine: Any, X: Any, options: dict[str, bool], answer: Callable[[Any], Any]) -> Any:
+def in_blocks(engine: Any, X: Any, options: dict[str, bool], answer: Callable[[Any], Any]) -> Any:
     """What is wanted of the engine's outputs, made block by block; None if it refuses X."""
     answers, network = [], engine.network
     for _, rows in output_blocks(X, network.sizes[-1] * network.n_members):
@@ -181,7 +181,7 @@ class Predicting(Persistent):
                     output = engine.predict(place.cast(X, dtype), **options)
                     output = None if output is None else looked_at(output)
                 else:
-                    output = _answers(engine, place.cast(X, dtype), options, lambda v: answer(looked_at(v)))
+                    output = in_blocks(engine, place.cast(X, dtype), options, lambda v: answer(looked_at(v)))
             self._serving.give_back(wanted, engine)
             return output
 

@@ -51,8 +51,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 default='squared_error'
         Loss of one row, summed over the targets. 'huber': squares up to `huber_delta`, absolute beyond [1]_.
         'quantile': the pinball loss of `quantile` [2]_. 'poisson' and 'gamma': half the deviance, with a log link;
-        y >= 0 and y > 0. 'gaussian': the network also learns a standard deviation for each row [3]_; see
-        `predict`.
+        y >= 0 and y > 0. 'gaussian': the network also learns a standard deviation for each row [3]_, at least
+        1 % of the scaled target's; see `predict`.
     huber_delta : float, default=1.35
         Where huber turns from square to absolute, in units of the scaled target (its standard deviation).
     quantile : float or list of floats, default=0.5
@@ -115,7 +115,7 @@ default='squared_error'
         alpha: float = 0.0001,
         weight_decay: float | Auto = "auto",
         dropout: float | Sequence[float] | Auto = 0.0,
-        max_grad_norm: float | None = None,
+        max_grad_norm: float | Auto | None = "auto",
         initializer: str = "auto",
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
@@ -327,4 +327,6 @@ default='squared_error'
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        loss = LOSSES.get(self.loss)  # None: a name that fit will refuse
+        tags.target_tags.positive_only = loss is not None and loss.lower is not None
         return tags

@@ -13,11 +13,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
+from skbackprop._effective import effective_layers, on_host
 from skbackprop._fit.settings import settle
 from skbackprop._fit.stopping import Best, History, Monitor, Patience
 from skbackprop._fit.targets import Labels
 from skbackprop._fit.training import Outcome, Progress
-from skbackprop._neighbours import effective_layers, on_host
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Parameters, flatten
 
@@ -186,6 +186,7 @@ def _our_parameters(model: Any) -> dict[str, Any]:
         "learning_rate": model.learning_rate if model.solver == "sgd" else "constant",
         "learning_rate_init": model.learning_rate_init,
         "batch_size": batch_size,
+        "max_grad_norm": None,
         "alpha": model.alpha * (n or batch_size) / batch_size,
         "scoring": score if model.early_stopping else None,
     }

@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted
 from skbackprop._columns import NUMBERS, as_table, check_categories, columns_of, floats
 from skbackprop._fit.warn import warn
 from skbackprop._texts import read
-from skbackprop.tabular import Columns
 
 
 class Table(ColumnTransformer):
@@ -47,7 +46,7 @@ class Table(ColumnTransformer):
         self._check_targets(X, y, labels)
         encoded = super().fit_transform(X, y, **params)
         self.names_, self.numbers_ = names, numbers
-        if all(isinstance(columns, Columns) for *_, columns in self.transformers):
+        if all(hasattr(columns, "max_categories") for *_, columns in self.transformers):  # none a user's own
             chosen = self._chosen(dropped=True)
             left_out = [label for i, label in enumerate(labels) if i not in chosen]
             if left_out:

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skbackprop._effective import on_host
 from skbackprop._engines.members import member
 from skbackprop._engines.reference import PREDICT_ROWS, forward
 from skbackprop._estimator import BaseMLP
@@ -17,7 +18,6 @@ from skbackprop._fit import validation
 from skbackprop._fit.lbfgs import objective_and_gradient
 from skbackprop._fit.settings import settle
 from skbackprop._fit.training import Progress
-from skbackprop._neighbours import on_host
 from skbackprop._nn.network import Parameters
 from skbackprop._prediction import as_published
 from skbackprop._types import Array, Data

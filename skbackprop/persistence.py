@@ -12,6 +12,7 @@ from skbackprop._fit.training import Progress
 from skbackprop._fit.warn import warn
 from skbackprop._nn.losses import LossArgs
 from skbackprop._nn.network import Network
+from skbackprop._version import __version__
 
 __all__ = ["TRUSTED_TYPES", "VersionWarning"]
 
@@ -58,24 +59,18 @@ class Persistent:
     def __getstate__(self) -> dict[str, Any]:
         state: Any = super().__getstate__()
         plain = {name: _plain(value) if name in PARTS else value for name, value in state.items()}
-        return {VERSION: _version(), **plain}
+        return {VERSION: __version__, **plain}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         saved_by = state.get(VERSION, "a version before 0.1.0")
-        if saved_by != _version():
+        if saved_by != __version__:
             warn(
-                f"This {type(self).__name__} was saved by skbackprop {saved_by} and is loaded by {_version()}. "
+                f"This {type(self).__name__} was saved by skbackprop {saved_by} and is loaded by {__version__}. "
                 "Compare some predictions before you rely on it, or fit it anew.",
                 VersionWarning,
             )
         parts = {name: _revived(name, value) for name, value in state.items() if name != VERSION}
         super().__setstate__(parts)  # type: ignore[misc]
-
-
-def _version() -> str:
-    from skbackprop import __version__  # here, as it is set last
-
-    return __version__
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,8 @@ from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, RobustScaler
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._fit.places import HOST
 from skbackprop._fit.scales import check_alike
-from skbackprop._fit.validation import warn_not_converged
+from skbackprop._fit.validation import divergence, warn_not_converged
+from skbackprop.inspection import layer_outputs
 
 PLANNED = {"learning_rate": "cosine", "max_iter": 3, "random_state": 0}
 
@@ -517,8 +518,172 @@ def test_warnings_point_at_the_users_line(params, digits):
     assert {w.filename for w in caught} == {__file__}
 
 
+@pytest.mark.parametrize(
+    ("params", "advice"),
+    [
+        ({}, r"lower learning_rate_init or set max_grad_norm=1\.0\."),
+        ({"max_grad_norm": 1e30}, r"lower learning_rate_init or max_grad_norm \(now 1e\+30\)\."),
+    ],
+    ids=["no limit", "a limit"],
+)
+def test_a_divergence_recommends_nothing_that_is_done_already(params, advice, rng):
+    X = rng.normal(size=(300, 10))
+    model = MLPRegressor(
+        solver="sgd", learning_rate="constant", learning_rate_init=5.0, random_state=0, **params
+    )
+    with pytest.raises(DivergenceError, match=advice):
+        model.fit(X, X[:, 0])
+
+
+def test_a_divergence_of_lbfgs_does_not_speak_of_learning_rates():
+    error = divergence(3, None, 1.0, None, None)
+    assert "raise alpha, or take a minibatch solver" in str(error)
+    assert "learning rate" not in str(error)
+
+
 def test_features_whose_spread_vanishes_are_no_careless_arithmetic(rng):
     """Their standard deviation is 0, as its squares underflow; numpy's warnings would be errors here."""
     X = 1e-310 * rng.normal(size=(8, 4))
     with pytest.warns(UserWarning, match="far from zero|No feature spreads"):
         MLPRegressor(**PLANNED).fit(X, np.arange(8.0))
+
+
+# ----------------------------------------------------------------------------- sparse matrices ----
+
+
+def broken(name, X, index_dtype):
+    """A sparse matrix that was sound when SciPy made it, and is not any more."""
+    kind, _, fault = name.partition(" ")
+    S = getattr(sp, f"{kind}_matrix")(X)
+    if kind == "coo":
+        S.row, S.col = S.row.astype(index_dtype), S.col.astype(index_dtype)
+    elif kind != "lil":
+        S.indices, S.indptr = S.indices.astype(index_dtype), S.indptr.astype(index_dtype)
+    FAULTS[fault](S)
+    return S
+
+
+def put(attribute, at, value):
+    def spoil(S):
+        getattr(S, attribute)[at] = value
+
+    return spoil
+
+
+def cut(attribute, stop):
+    return lambda S: setattr(S, attribute, getattr(S, attribute)[:stop])
+
+
+FAULTS = {
+    "column too large": put("indices", 5, 2**30),
+    "column one too large": put("indices", -1, 3),
+    "column negative": put("indices", 5, -3),
+    "pointer beyond the end": put("indptr", 10, 2**30),
+    "last pointer beyond the end": put("indptr", -1, 2**30),
+    "pointers that fall": put("indptr", 10, 0),
+    "first pointer not zero": put("indptr", 0, 1),
+    "first pointer negative": put("indptr", 0, -1),
+    "too few pointers": cut("indptr", -2),
+    "too few numbers": cut("data", -2),
+    "too few columns": cut("indices", -2),
+    "columns in halves": lambda S: setattr(S, "indices", S.indices + 0.5),
+    "row too large": put("row", 5, 2**30),
+    "row negative": put("row", 5, -1),
+    "too few rows": cut("row", -1),
+    "unknown column": lambda S: S.rows[3].__setitem__(0, 10**8),
+}
+BROKEN = [
+    *(f"csr {name}" for name in list(FAULTS)[:12]),
+    "csc column too large",
+    "csc last pointer beyond the end",
+    "bsr column too large",
+    "coo row too large",
+    "coo row negative",
+    "coo too few rows",
+    "lil unknown column",
+]
+
+
+def methods(cls, engine, X, y, S):
+    """All that takes X, by its name."""
+    params = {"hidden_layer_sizes": (4,), "engine": engine, **PLANNED, "weight_decay": 0.0}
+    fitted = cls(**params).fit(X, y)
+    calls = {
+        "fit": lambda: cls(**params).fit(S, y),
+        "lbfgs": lambda: cls((4,), engine=engine, solver="lbfgs", max_iter=3, random_state=0).fit(S, y),
+        "warm start": lambda: copy.copy(fitted).set_params(warm_start=True).fit(S, y),
+        "partial_fit": lambda: copy.copy(fitted).partial_fit(S, y),
+        "first partial_fit": lambda: cls((4,), engine=engine, random_state=0).partial_fit(S, y),
+        "X_val": lambda: cls(**params).fit(X, y, X_val=S, y_val=y),
+        "X_val of partial_fit": lambda: copy.copy(fitted).partial_fit(X, y, X_val=S, y_val=y),
+        "predict": lambda: fitted.predict(S),
+        "score": lambda: fitted.score(S, y),
+        "layer_outputs": lambda: layer_outputs(fitted, S),
+    }
+    if hasattr(fitted, "predict_proba"):
+        calls["first partial_fit"] = lambda: cls((4,), engine=engine, random_state=0).partial_fit(
+            S, y, classes=[0, 1]
+        )
+        calls["predict_proba"] = lambda: fitted.predict_proba(S)
+        calls["predict_log_proba"] = lambda: fitted.predict_log_proba(S)
+    return fitted, calls
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:.*no effect")
+@pytest.mark.parametrize("name", BROKEN)
+def test_malformed_sparse_input_is_refused_by_every_engine_and_method(name, data):
+    X, y = data
+    for k, engine in enumerate(("compiled", "reference")):
+        for cls in (MLPSoftmaxClassifier, MLPRegressor):
+            fitted, calls = methods(cls, engine, X, y, broken(name, X, (np.int32, np.int64)[k]))
+            before = state(fitted)
+            for method, call in calls.items():
+                print(engine, cls.__name__, method)  # which, if one is let through
+                with pytest.raises(ValueError, match="Sparse X is malformed"):
+                    call()
+            assert_unchanged(fitted, before)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:.*no effect")
+@pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
+@pytest.mark.parametrize("cls", [MLPSoftmaxClassifier, MLPRegressor])
+def test_unsorted_and_duplicate_sparse_entries_add_up_and_are_never_written(cls, index_dtype, data):
+    """Not even by a fit that diverges, whose error names the largest feature."""
+    X, y = data
+    columns = np.tile([2, 0, 2, 1], len(X)).astype(index_dtype)  # every row names column 2 twice, and 1 last
+    numbers = np.c_[0.25 * X[:, 2], X[:, 0], 0.75 * X[:, 2], X[:, 1]].ravel()
+    S = sp.csr_array((numbers, columns, np.arange(0, len(columns) + 1, 4).astype(index_dtype)), X.shape)
+    assert S.indices.dtype == index_dtype
+    assert not S.has_canonical_format
+    arrays = {name: getattr(S, name) for name in ("data", "indices", "indptr")}
+    copies = {name: array.copy() for name, array in arrays.items()}
+    for engine in ("compiled", "reference"):
+        dense = methods(cls, engine, X, y, X)[1]
+        sparse = methods(cls, engine, X, y, S)[1]
+        for method in (
+            "predict",
+            "score",
+            "layer_outputs",
+            *(["predict_proba"] if "predict_proba" in sparse else []),
+        ):
+            assert_allclose(sparse[method](), dense[method](), atol=1e-12)
+        for method in ("fit", "lbfgs", "warm start", "partial_fit", "first partial_fit"):
+            # the sums' order is another one, and training enlarges rounding
+            assert_allclose(sparse[method]().predict(S), dense[method]().predict(X), rtol=1e-6, atol=1e-6)
+        sparse["X_val"]()
+        for solver in ("sgd", "lbfgs"):
+            with pytest.raises(DivergenceError, match=r"features reach|learning rate is too high"):
+                cls((4,), solver=solver, engine=engine, learning_rate_init=1e30, weight_decay=0.0, max_iter=9,
+                    random_state=0).fit(S * 1e200 if solver == "lbfgs" else S, y)  # fmt: skip
+        for name, array in arrays.items():
+            assert getattr(S, name) is array
+            assert np.array_equal(array, copies[name])
+
+
+def test_the_largest_number_of_sparse_input_is_told_when_training_diverges(data):
+    X, y = data
+    S = sp.csr_array(np.r_[X, np.full((1, 3), 5e3)])
+    with pytest.raises(DivergenceError, match="features reach 5e\\+03"):
+        MLPRegressor((4,), solver="sgd", learning_rate_init=1e30, weight_decay=0.0, max_iter=9).fit(
+            S, np.r_[y, 0]
+        )

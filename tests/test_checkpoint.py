@@ -556,6 +556,16 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(n, 20)).astype(np.float32)
 y = (X[:, 0] * X[:, 1] > 0).astype(int)
 params = {"learning_rate": "onecycle", "max_iter": 20, "early_stopping": True, "random_state": 0, "n_threads": 1}
+epochs = 0
+def score(model, X, y):
+    global epochs
+    epochs += 1
+    if epochs == int(sys.argv[4]):
+        print("waits", flush=True)
+        sys.stdin.readline()
+    return float(epochs)
+if len(sys.argv) > 4:
+    params["scoring"] = score
 model = MLPSoftmaxClassifier((64, 64), **params)
 args = (Shards(X, y, memory=40 * n),) if kind == "shards" else (X, y)
 print("ready", flush=True)
@@ -564,10 +574,10 @@ model.fit(*args, checkpoint=folder / "run")
 """
 
 
-def run(folder, kind, n, seconds=None):
+def run(folder, kind, n, seconds=None, *more):
     """Fit in a process of its own, killed so long after it is ready; the seconds it took, None if it was killed."""
     process = subprocess.Popen(
-        [sys.executable, "-P", "-W", "ignore", "-c", FIT, str(folder), kind, str(n)],
+        [sys.executable, "-P", "-W", "ignore", "-c", FIT, str(folder), kind, str(n), *more],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -615,17 +625,18 @@ def test_killed_at_random_moments_a_fit_goes_on_to_the_same_bits(kind, tmp_path)
 
 @pytest.mark.slow
 def test_killed_once_a_fit_goes_on(tmp_path):
-    """Once the file is there, which is before the first epoch."""
+    """In its third epoch."""
     process = subprocess.Popen(
-        [sys.executable, "-P", "-W", "ignore", "-c", FIT, str(tmp_path), "shards", "2000"],
-        stdout=subprocess.DEVNULL,
+        [sys.executable, "-P", "-W", "ignore", "-c", FIT, str(tmp_path), "shards", "2000", "3"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with process:
-        until = time.perf_counter() + 60
-        while not (tmp_path / "run").exists() and time.perf_counter() < until:
-            time.sleep(0.01)
+        assert process.stdout.readline() == "ready\n"
+        assert process.stdout.readline() == "waits\n"
         process.send_signal(signal.SIGKILL)
     assert (tmp_path / "run").exists()
     assert not (tmp_path / "model").exists()
-    assert run(tmp_path, "shards", 2000)
+    assert run(tmp_path, "shards", 2000, None, "0")
     assert len(read(tmp_path)[2]) == 20

@@ -1,6 +1,8 @@
 """The compiled engine against the reference engine, its oracle: one gradient and one step from the same state."""
 
+import dataclasses
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -25,12 +27,14 @@ from skbackprop._engines.compiled import (
     OPTIMIZER_CODES,
     CompiledEngine,
     _cpu,
+    level,
 )
 from skbackprop._engines.reference import ReferenceEngine
 from skbackprop._nn.activations import ACTIVATIONS, Activation
 from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._nn.network import Network, Objective
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
+from skbackprop.data import Shards
 
 SLOW = pytest.mark.slow  # starts a process of its own for one line
 
@@ -582,7 +586,24 @@ def test_t16_threadpoolctl_knows_and_limits_the_kernels():
 
 @pytest.mark.parametrize(
     ("variable", "expected"),
-    [("2,1", 2), *(pytest.param(*case, marks=SLOW) for case in (("1", 1), ("1000", None), ("junk", None)))],
+    [
+        ("2,1", 2),
+        ("\u00b2", None),  # a digit, and no number
+        *(
+            pytest.param(*case, marks=SLOW)
+            for case in (
+                ("1", 1),
+                (" 1 ", 1),
+                ("1000", None),
+                ("9" * 5000, None),
+                ("junk", None),
+                ("", None),
+                ("0", None),
+                ("-1", None),
+                ("1.5", None),
+            )
+        ),
+    ],
 )
 def test_t16_omp_num_threads_is_honoured(variable, expected):
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -608,33 +629,47 @@ def test_more_threads_than_anyone_has(digits):
     assert_array_equal(models[0].coefs_[0], models[1].coefs_[0])
 
 
+@pytest.mark.parametrize("n_threads", [2**31, 2**63, 2**70, 0, -1])
+def test_numbers_of_threads_that_are_none_are_refused(n_threads, digits):
+    model = MLPSoftmaxClassifier((8,), max_iter=1, learning_rate="cosine", random_state=0)
+    with pytest.raises(ValueError, match="n_threads"):
+        clone(model).set_params(n_threads=n_threads).fit(*digits)
+    fitted = model.fit(*digits).set_params(n_threads=n_threads)
+    with pytest.raises(ValueError, match="n_threads must be None or an integer from 1 to 2147483647"):
+        fitted.predict(digits[0])
+    most = fitted.set_params(n_threads=np.int64(2**31 - 1)).predict(digits[0])
+    assert_array_equal(most, fitted.set_params(n_threads=np.int8(1)).predict(digits[0]))
+
+
 CTRL_C = """
-import os, signal, sys, threading, time
+import os, signal, sys
 import numpy as np
 from skbackprop import MLPRegressor
+from skbackprop._engines.compiled import CompiledEngine
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in the background do not have
 rng = np.random.default_rng(0)
 X, y = rng.normal(size=(200_000, 50)), rng.normal(size=200_000)
-model = MLPRegressor((200,), max_iter=1, learning_rate="cosine", weight_decay=0.0).fit(X[:100], y[:100])
+model = MLPRegressor((200, 200), max_iter=1, learning_rate="cosine", weight_decay=0.0).fit(X[:100], y[:100])
 before = model.coefs_[0].copy()
-sent = []
-def interrupt():
-    sent.append(time.perf_counter())
-    os.kill(os.getpid(), signal.SIGINT)
-threading.Timer(1.0, interrupt).start()
+slices, train_steps = [], CompiledEngine.train_steps
+def watched(*args):
+    sums, done = train_steps(*args)
+    slices.append(done)
+    if len(slices) == 3:
+        os.kill(os.getpid(), signal.SIGINT)
+    return sums, done
+CompiledEngine.train_steps = watched
 try:
     model.set_params(max_iter=100, n_threads=int(sys.argv[1]) if len(sys.argv) > 1 else 1).fit(X, y)
 except KeyboardInterrupt:
-    print(time.perf_counter() - sent[0], np.isfinite(model.predict(X[:5])).all(), (model.coefs_[0] != before).any())
+    print(len(slices), model.n_iter_, np.isfinite(model.predict(X[:5])).all(), (model.coefs_[0] != before).any())
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill cannot interrupt a process itself there")
-def test_ctrl_c_inside_a_long_epoch_is_noticed_at_once_and_loses_nothing():
-    seconds, finite, trained = run_python(CTRL_C).stdout.split()
-    # a slice lasts 0.05 s; half a second allows for a busy machine (without slices an epoch takes several)
-    assert float(seconds) < 0.5
-    assert (finite, trained) == ("True", "True")
+def test_ctrl_c_inside_a_long_epoch_is_noticed_after_a_slice_and_loses_nothing():
+    """Slices of 0.05 s, of which the first epoch has dozens: it comes after the third, and no other is made."""
+    assert run_python(CTRL_C).stdout.split() == ["3", "0", "True", "True"]
 
 
 LBFGS = """
@@ -651,3 +686,426 @@ def test_lbfgs_has_the_same_bits_for_any_number_of_threads_of_the_blas_too():
     """SciPy's vectors, long enough here that OpenBLAS would share them out, are summed by one thread."""
     one, two = (run_python(LBFGS, OMP_NUM_THREADS=str(n)).stdout for n in (1, 2))
     assert one == two != ""
+
+
+# --------------------------------------------------------------- what Python may hand to the kernels ----
+
+
+def small(dtype=np.float64, **changes):
+    """A network of 3 inputs, 4 hidden units and 2 outputs in the kernels' memory, and what its calls want."""
+    spec = {
+        "level": level(), "bits": 8 * np.dtype(dtype).itemsize, "max_rows": 8, "sizes": (3, 4, 2), "activations": [2],
+        "dropout": (0.0, 0.0), "seed": 1, "loss": 0, "n_targets": 2, "focal_gamma": 2.0, "huber_delta": 1.0,
+        "quantiles": (), "n_members": 1, "input_scale": False, "input_scale_rate": 1.0, "optimizer": 1,
+        "nesterov": True, "momentum": 0.9, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0,
+        "max_grad_norm": 0.0,
+    }  # fmt: skip
+    spec |= changes
+    net = _cpu.CpuNet(*spec.values())
+    arrays = {
+        "X": np.ones((6, 3), dtype),
+        "Y": np.tile(np.eye(2, dtype=dtype), (3, 1)),
+        "weights": np.ones(6, dtype),
+        "theta": np.ones(26, dtype),
+        "order": np.arange(6),
+        "rates": np.full(2, 0.1),
+        "out": np.empty((6, 2), dtype),
+        "numbers": np.arange(6),
+    }
+    return net, arrays
+
+
+def calls_of(net, a):
+    """All calls of a network that take arrays, with the names of these."""
+    return {
+        "set": (("theta",), lambda: net.set(-1, a["theta"])),
+        "set memory": (("theta",), lambda: net.set(1, a["theta"])),
+        "get": (("theta",), lambda: net.get(-1, a["theta"])),
+        "gradient": (
+            ("X", "Y", "weights", "numbers", "theta"),
+            lambda: net.gradient(a["X"], a["Y"], a["weights"], 0, 0, a["numbers"], a["theta"]),
+        ),
+        "apply": (("theta",), lambda: net.apply(a["theta"], 0.1, 1)),
+        "train": (
+            ("X", "Y", "weights", "order", "rates"),
+            lambda: net.train(a["X"], a["Y"], a["weights"], a["order"], a["rates"], 3, 1.0, 0.0, 0, 1.0),
+        ),
+        "predict": (("X", "out"), lambda: net.predict(a["X"], a["out"], True, True)),
+        "predict_few": (
+            ("X", "theta", "out"),
+            lambda: net.predict_few(a["X"], a["theta"], a["out"], True, True),
+        ),
+    }
+
+
+def misaligned(array):
+    return np.frombuffer(b"\0" + array.tobytes(), array.dtype, array.size, 1).reshape(array.shape)
+
+
+SPOILERS = {
+    "shorter": lambda array: array[:-1].copy(),
+    "longer": lambda array: np.concatenate([array, array]),
+    "empty": lambda array: array[:0].copy(),
+    "of halves of the size": lambda array: array.astype(f"{array.dtype.kind}{array.itemsize // 2}"),
+    "with gaps": lambda array: np.repeat(array, 2, axis=0)[::2],
+    "misaligned": misaligned,
+    "None": lambda array: None,
+    "a list": lambda array: array.tolist(),
+}
+
+
+HARMLESS = {
+    ("weights", "None"),
+    ("numbers", "None"),
+    ("order", "longer"),  # it may be walked through in part
+    ("order", "shorter"),  # a last minibatch
+    ("rates", "shorter"),
+}
+
+
+@pytest.mark.parametrize("how", SPOILERS)
+def test_every_array_is_checked_before_a_kernel_runs(how):
+    net, right = small()
+    for name, (_, call) in calls_of(net, right).items():
+        assert call() is not False, name
+    for name in calls_of(net, right):
+        for array in calls_of(net, right)[name][0]:
+            if (array, how) in HARMLESS:
+                continue
+            wrong = right | {array: SPOILERS[how](right[array])}
+            print(name, array)  # which, if one is let through
+            with pytest.raises((ValueError, TypeError, BufferError, AttributeError)):
+                calls_of(net, wrong)[name][1]()
+
+
+def csr(X, dtype=np.int32):
+    S = sp.csr_array(X)
+    return S.data, S.indices.astype(dtype), S.indptr.astype(dtype), S.shape
+
+
+def test_every_array_of_sparse_rows_is_checked_before_a_kernel_runs():
+    net, right = small()
+    for rows in (csr(right["X"], np.int32), csr(right["X"], np.int64)):
+        right["X"] = rows
+        takers = {name: call for name, (arrays, call) in calls_of(net, right).items() if "X" in arrays}
+        with pytest.raises(ValueError, match="dense rows"):
+            takers.pop("predict_few")()
+        for name, call in takers.items():
+            assert call() is not False, name
+        wrong = [(*rows[:k], SPOILERS[how](rows[k]), *rows[k + 1 :]) for k in range(3) for how in SPOILERS]
+        wrong += [
+            (*rows[:3], shape) for shape in ((6, 2), (6, 4), (5, 3), (7, 3), (6, 2**40), (2**62, 3), (-1, 3))
+        ]
+        for at, value in ((1, 3), (1, -1), (1, 2**30), (2, -1), (2, 19), (2, 2**30)):
+            for place in (0, 3, -1):
+                bad = rows[at].copy()
+                if at == 2 and place == 3 and value == 19:
+                    value = 1  # falls
+                bad[place] = value
+                wrong.append((*rows[:at], bad, *rows[at + 1 :]))
+        for bad in wrong:
+            for name in takers:
+                print(name, bad)
+                with pytest.raises((ValueError, TypeError, BufferError, AttributeError)):
+                    calls_of(net, right | {"X": bad})[name][1]()
+
+
+@pytest.mark.parametrize(
+    ("order", "rates", "batch"),
+    [
+        ((0, 6), 1, 2),
+        ((-1, 0), 1, 2),
+        ((0, 1), 2, 2),
+        ((0, 1), 1, 0),
+        ((0, 1), 1, -1),
+        ((0, 1), 1, 9),
+        ((0, 2**62), 1, 2),
+    ],
+)
+def test_orders_that_name_no_row_and_batches_that_do_not_fit_are_refused(order, rates, batch):
+    net, a = small()
+    for X in (a["X"], csr(a["X"])):
+        with pytest.raises(ValueError, match=r"minibatches|do not exist"):
+            net.train(X, a["Y"], None, np.array(order), np.full(rates, 0.1), batch, 1.0, 0.0, 0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"level": "v9"},
+        {"bits": 16},
+        {"bits": 128},
+        {"max_rows": 0},
+        {"sizes": (3,), "activations": [], "dropout": ()},
+        {"sizes": (3, 0, 2)},
+        {"sizes": (3, -4, 2)},
+        {"activations": []},
+        {"activations": [2, 2]},
+        {"activations": [12]},
+        {"activations": [-1]},
+        {"dropout": (0.0,)},
+        {"dropout": (0.0, 0.0, 0.0)},
+        {"dropout": (0.0, 1.0)},
+        {"dropout": (np.nan, 0.0)},
+        {"loss": 13},
+        {"loss": -1},
+        {"loss": 12},  # two outputs for each target
+        {"loss": 9, "quantiles": ()},
+        {"n_targets": 1},
+        {"optimizer": 5},
+        {"optimizer": -1},
+        {"n_members": 0},
+    ],
+)
+def test_networks_that_cannot_be_are_refused(change):
+    with pytest.raises(ValueError, match=r"No network has|no kernels for"):
+        small(**change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"sizes": (3, 2**40, 2)}, {"sizes": (3, 2**70, 2)}, {"max_rows": 2**62}, {"n_members": 2**61}]
+)
+def test_networks_beyond_any_memory_are_refused_without_an_overflow(change):
+    with pytest.raises(MemoryError):
+        small(**change)
+
+
+def test_memory_that_was_never_made_is_not_read():
+    net, a = small()
+    for slot in (0, 1, 2, 2**30):
+        with pytest.raises(ValueError, match="no such memory"):
+            net.get(slot, a["theta"])
+    with pytest.raises(ValueError, match="no such memory"):
+        net.set(2, a["theta"])
+
+
+# ------------------------------------------------------------------------------- what engines take ----
+
+
+@pytest.mark.parametrize("solver", OPTIMIZER_CODES)
+def test_a_network_that_needs_more_room_keeps_what_it_has_learned(solver, rng):
+    """Before a step, when there is no memory of the optimizer yet, and after one."""
+    network, X, Y, w, theta = problem(
+        rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 40, np.float64, True, False
+    )
+    results = []
+    for grows in (False, True):
+        engine = CompiledEngine(network, Optimizer(solver))
+        engine.load(theta, objective=Objective(4, 1.0, 0.01))
+        for k in range(3):
+            if grows:
+                assert engine.predict(X[: 4 + 10 * k]).shape == (4 + 10 * k, 3)
+                engine.dump()
+            else:
+                engine.predict(X)
+            engine.train_steps(X, Y, w, np.arange(4), np.array([0.01]), k)
+        results.append(engine.dump())
+    assert_array_equal(results[0][0], results[1][0])
+    assert results[0][1].keys() == results[1][1].keys()
+    for name, value in results[0][1].items():
+        assert_array_equal(value, results[1][1][name])
+
+
+def test_validation_by_blocks_of_different_lengths(rng):
+    X = rng.normal(size=(400, 5))
+    y = X[:, 0]
+    shards = Shards([X[:100], X[100:]], [y[:100], y[100:]], memory=10_000, block_rows=300)
+    params = {"hidden_layer_sizes": (8,), "max_iter": 2, "random_state": 0}
+    model = MLPRegressor(**params).fit(X[:200], y[:200], X_val=shards)
+    whole = MLPRegressor(**params).fit(X[:200], y[:200], X_val=X, y_val=y)
+    assert_allclose(model.validation_loss_curve_, whole.validation_loss_curve_, rtol=1e-12)  # sums of blocks
+
+
+@pytest.mark.parametrize("engine", [CompiledEngine, ReferenceEngine])
+@pytest.mark.parametrize("solver", OPTIMIZER_CODES)
+def test_engines_refuse_parameters_and_memory_of_another_network(solver, engine, rng):
+    network, X, Y, w, theta = problem(
+        rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 9, np.float64, True, False
+    )
+    engine = engine(network, Optimizer(solver))
+    for wrong in (theta[:-1], np.r_[theta, 0.0], theta[:0], theta[:, None], np.float64(1.0)):
+        with pytest.raises(ValueError, match="parameters in one vector"):
+            engine.load(wrong)
+    fresh = engine.rule.init(np, theta)
+    wrong_states = [{}, [], "no", {"other": theta}]
+    wrong_states += [
+        fresh | {name: value}
+        for name in fresh
+        for value in (np.zeros(1), np.zeros((2, theta.size)), theta[:-1])
+    ]
+    for wrong in wrong_states:
+        with pytest.raises(ValueError, match="optimizer's memory"):
+            engine.load(theta, wrong, Objective(9))
+    engine.load(theta, fresh, Objective(9))
+    engine.train_steps(X, Y, w, np.arange(9), np.array([0.1]), 0)
+
+
+def test_the_kernels_take_float32_and_float64_alone(rng):
+    network, *_, theta = problem(
+        rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 9, np.float64, True, False
+    )
+    engine = CompiledEngine(network, Optimizer())
+    for dtype in (np.int64, np.float16, np.longdouble, complex, object, theta.dtype.newbyteorder()):
+        with pytest.raises(ValueError, match="float32 and float64"):
+            engine.load(theta.astype(dtype))
+
+
+def test_numbers_at_odd_addresses_are_copied(rng):
+    network, X, Y, w, theta = problem(
+        rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 9, np.float64, True, True
+    )
+    engine = CompiledEngine(network, Optimizer())
+    engine.load(theta)
+    odd = X.copy()
+    odd.data, odd.indices, odd.indptr = map(misaligned, (X.data, X.indices, X.indptr))
+    for right, wrong in ((X, odd), (X.toarray(), misaligned(X.toarray()))):
+        assert_array_equal(engine.predict(wrong), engine.predict(right))
+        ours, theirs = (
+            engine.loss_and_gradient(wrong, misaligned(Y), misaligned(w)),
+            engine.loss_and_gradient(right, Y, w),
+        )
+        assert_array_equal(ours[1], theirs[1])
+
+
+@pytest.mark.parametrize("loader", [lambda model: model, lambda model: pickle.loads(pickle.dumps(model))])
+def test_attributes_that_were_changed_do_not_lead_out_of_the_memory(loader, digits):
+    X, y = digits[0][:200], digits[1][:200]
+    params = {"learning_rate": "constant", "random_state": 0}
+    changes = {
+        "n_features_in_": lambda m: setattr(m, "n_features_in_", 3),
+        "coefs_ of other shapes": lambda m: m.coefs_.__setitem__(0, m.coefs_[0][:3]),
+        "intercepts_ of other shapes": lambda m: m.intercepts_.__setitem__(1, m.intercepts_[1][:3]),
+        "sizes": lambda m: setattr(m, "_network", dataclasses.replace(m._network, sizes=(3, 8, 10))),
+        "hidden sizes": lambda m: setattr(m, "_network", dataclasses.replace(m._network, sizes=(64, 9, 10))),
+        "activations": lambda m: setattr(m, "_network", dataclasses.replace(m._network, activations=())),
+        "dropout": lambda m: setattr(m, "_network", dataclasses.replace(m._network, dropout=(0.5,))),
+        "members": lambda m: setattr(m, "_network", dataclasses.replace(m._network, n_members=3)),
+        "memory": lambda m: m._progress.state.__setitem__("v", np.zeros(1)),
+        "no memory": lambda m: m._progress.state.clear(),
+    }
+    for name, change in changes.items():
+        model = MLPSoftmaxClassifier((8,), **params).partial_fit(X, y)
+        change(model)
+        model = loader(model)
+        if "memory" not in name:
+            for rows in (X[:1, :3], X[:, :3]) if "features" in name else (X[:1], X):
+                print(name)
+                with pytest.raises(ValueError, match=r"features|shapes|layers|sizes"):
+                    model.predict(rows)
+        print(name)
+        if name in ("activations", "dropout"):  # which are described anew
+            model.partial_fit(X, y)
+            continue
+        with pytest.raises(ValueError, match=r"features|shapes|layers|sizes|memory|n_members"):
+            model.partial_fit(X[:, :3] if "features" in name else X, y)
+
+
+def test_partial_fit_by_another_solver_is_refused(digits):
+    for engine in ("compiled", "reference"):
+        model = MLPSoftmaxClassifier((8,), engine=engine, random_state=0).partial_fit(*digits)
+        with pytest.raises(ValueError, match=r"has no 'velocity' .*solver that training began with"):
+            model.set_params(solver="sgd").partial_fit(*digits)
+        model.set_params(solver="adam").partial_fit(*digits)
+
+
+OUT_OF_MEMORY = """
+import resource, sys
+import numpy as np
+from skbackprop._engines.compiled import CompiledEngine
+from skbackprop._nn.network import Network, Objective
+from skbackprop._nn.optimizers import Optimizer
+from skbackprop._fit.batches import Rows
+from skbackprop._fit.lbfgs import minimize_lbfgs
+
+network = Network((2000, 1000, 1), ("relu",), "squared_error")  # 8 MB of parameters in float32
+X, Y = np.ones((4, 2000), np.float32), np.ones((4, 1), np.float32)
+theta = np.full(network.n_parameters, 1e-3, np.float32)
+gradient, out = np.empty_like(theta), np.empty((4, 1), np.float32)
+
+def limited(call):
+    with open("/proc/self/statm") as file:
+        now = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + 2**20, resource.RLIM_INFINITY))
+    try:
+        call()
+    except MemoryError as error:
+        return str(error).startswith("not enough memory")
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+engine = CompiledEngine(network, Optimizer("adam"), 1)
+engine.load(theta)
+makes = lambda: engine._create(4)
+assert limited(makes), "create"
+net = engine._need(4)
+calls = {
+    "gradient": lambda: net.gradient(X, Y, None, -1, 0, None, gradient),
+    "set": lambda: net.set(0, theta),
+    "apply": lambda: net.apply(theta, 1e-3, 1),
+    "train": lambda: net.train(X, Y, None, np.arange(4), np.full(1, 1e-3), 4, 1.0, 0.0, 0, 1.0),
+}
+for name, call in calls.items():
+    net = engine._create(4)
+    net.set(-1, theta)
+    assert limited(call), name
+    call()  # now there is enough, and it works
+    net.predict(X, out, True, True)
+    assert np.isfinite(out).all()
+
+class Scarce(CompiledEngine):  # memory runs out in the middle of a fit by L-BFGS
+    calls = 0
+
+    def loss_and_gradient(self, *args):
+        Scarce.calls += 1
+        if Scarce.calls < 2:
+            return super().loss_and_gradient(*args)
+        self.net = None
+        return self._lacking(*args)
+
+    def _lacking(self, *args):
+        found = []
+        def call():
+            found.append(super(Scarce, self).loss_and_gradient(*args))
+        if limited(call):
+            raise MemoryError("found")
+        return found[0]
+try:
+    minimize_lbfgs(Scarce(network, Optimizer("sgd"), 1), Rows(X, Y), theta, None, alpha=0.0, options={"maxiter": 3})
+except MemoryError as error:
+    assert str(error) == "found"
+    print("all of them")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory, and /proc, are Linux's")
+def test_out_of_memory_is_a_memory_error_wherever_it_happens():
+    result = run_python(OUT_OF_MEMORY)
+    assert result.stdout == "all of them\n", result.stderr
+
+
+def test_numbers_of_other_kinds_and_layouts_become_the_kernels_own(rng):
+    network, X, Y, w, theta = problem(
+        rng, "cross_entropy", (5, 6), ("tanh",), (0.3, 0.0), 9, np.float64, True, False
+    )
+    Y[:2] = np.eye(3)[:2]  # whole numbers, which every kind can tell
+    X, w = np.rint(4.0 * X), np.rint(2.0 * w)
+    engine = CompiledEngine(network, Optimizer())
+    results = []
+    for change in (
+        lambda array: array,
+        np.asfortranarray,
+        lambda array: np.repeat(array, 2, axis=0)[::2],
+        lambda array: array[::-1].copy()[::-1],
+        lambda array: array.astype(array.dtype.newbyteorder()),
+        lambda array: array.astype(np.int16),
+        lambda array: array.astype(np.float16),
+        misaligned,
+    ):
+        order, numbers = change(np.arange(8, -1, -1)), change(np.arange(3, 12))
+        engine.load(theta, objective=Objective(4))
+        found = engine.loss_and_gradient(change(X), change(Y), change(w), step=2, row_offset=numbers)
+        engine.train_steps(change(X), change(Y), change(w), order, change(np.array([1, 2])), 0)
+        results.append([*found, engine.dump()[0], engine.predict(change(X))])
+    for others in results[1:]:
+        for ours, theirs in zip(others, results[0], strict=True):
+            assert_array_equal(ours, theirs)

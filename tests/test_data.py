@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -606,27 +605,36 @@ def test_steps_over_buffers_have_the_bits_of_steps_over_arrays():
     assert_array_equal(results[0][1], results[1][1])
 
 
-class Slow(Shards):
-    """A disk that takes its time."""
+class Gated(Shards):
+    """A disk that stops to read after so many blocks, until it is told to go on."""
 
-    n_reads = 0
+    def __init__(self, *args, most, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.most, self.n_reads = most, 0
+        self.waits, self.gate = threading.Event(), threading.Event()
 
     def read(self, block, out):
         self.n_reads += 1
-        time.sleep(0.002)
+        if self.n_reads == self.most:
+            self.waits.set()
+            self.gate.wait()
         return super().read(block, out)
 
 
 def test_an_epoch_that_is_left_early_reads_no_further():
     """So that Ctrl-C need not wait for a buffer to be full."""
     stream = make_stream(2000, 1, 2 * 1000 * ROW_BYTES)
-    stream.source = Slow(np.arange(2000.0)[:, None], np.arange(2000) % 2, block_rows=1)
+    stream.source = Gated(np.arange(2000.0)[:, None], np.arange(2000) % 2, block_rows=1, most=1000)
     parts = stream.epoch(np.random.RandomState(0), True, 8)
     next(parts)
-    first = stream.source.n_reads
-    parts.close()
-    # the buffer just filled, and what the other one got in the meantime: a thousand reads more would take two seconds
-    assert stream.source.n_reads < first + 500
+    assert stream.source.waits.wait(60)  # the second buffer is half full
+    stop = parts.gi_frame.f_locals["stop"]
+    leaving = threading.Thread(target=parts.close)
+    leaving.start()
+    assert stop.wait(60)
+    stream.source.gate.set()
+    leaving.join(60)
+    assert stream.source.n_reads == 1000
     assert not [t for t in threading.enumerate() if t.name.startswith("skbackprop")]
 
 

@@ -140,7 +140,7 @@ def test_scaling_uses_the_weights(diabetes):
     assert_allclose(model.target_scale_, y[:100].std())
 
 
-@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "quantile"])
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "quantile", "gaussian"])
 def test_large_targets_keep_their_digits_in_float32(loss):
     """Seconds since 1970: float32 tells numbers of that size apart by 128."""
     X = np.random.default_rng(0).normal(size=(200, 5))
@@ -185,6 +185,54 @@ def test_targets_in_the_order_of_columns_give_the_same_bits(rng):
         for order in (np.ascontiguousarray, np.asfortranarray)
     )
     assert np.array_equal(rows, columns)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "seed"),
+    [*(("float64", seed) for seed in range(4)), *(("float32", seed) for seed in range(4, 6))],
+)
+def test_gaussian_learns_targets_without_noise(dtype, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(200, 5)).astype(dtype)
+    model = MLPRegressor(loss="gaussian", random_state=seed).fit(X, X[:, 0])
+    assert model.score(X, X[:, 0]) > 0.999
+    std = model.predict(X, return_std=True)[1]
+    assert (std >= 0.01 * model.target_scale_).all()
+    assert np.median(std) < 0.05 * X[:, 0].std()
+
+
+@pytest.mark.parametrize(
+    "params", [{"solver": "lbfgs", "max_iter": 100}, {"solver": "sgd"}, {"n_members": 2}], ids=str
+)
+@pytest.mark.filterwarnings("ignore:L-BFGS stopped")
+def test_gaussian_learns_targets_without_noise_with_any_solver(params):
+    X = np.random.default_rng(0).normal(size=(200, 5))
+    assert MLPRegressor(loss="gaussian", random_state=0, **params).fit(X, X[:, 0]).score(X, X[:, 0]) > 0.99
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_gaussian_of_a_constant_target_is_the_constant(solver, dtype):
+    X = np.random.default_rng(0).normal(size=(200, 5)).astype(dtype)
+    mean, std = (
+        MLPRegressor(loss="gaussian", solver=solver, random_state=0)
+        .fit(X, np.full(200, 7.0))
+        .predict(X, True)
+    )
+    assert_allclose(mean, 7.0, rtol=1e-6)
+    assert (std < 0.05).all()
+
+
+def test_the_limit_of_a_gaussian_step_is_the_users_if_there_is_one():
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    params = {"loss": "gaussian", "max_iter": 3, **PLANNED}
+    unset, one, none, small = (
+        MLPRegressor((4,), max_grad_norm=limit, **params).fit(X, X[:, 0]).coefs_[0]
+        for limit in ("auto", 1.0, None, 1e-3)
+    )
+    assert_array_equal(unset, one)
+    assert (one != none).any()
+    assert (one != small).any()
 
 
 def test_targets_beyond_all_networks_are_an_error(rng):

@@ -12,9 +12,21 @@ from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._fit.batches import Rows
 from skbackprop._fit.race import FEWEST_ROWS, MOST_ROWS, run_race
 from skbackprop._fit.samples import Sample
-from skbackprop._fit.settings import REGIMES, UNKNOWN, planned_epochs, resolve_batch_size, settle
+from skbackprop._fit.settings import (
+    REGIMES,
+    UNKNOWN,
+    gradient_limit,
+    planned_epochs,
+    resolve_batch_size,
+    settle,
+    wants_gradient_limit,
+)
+from skbackprop._nn.optimizers import OPTIMIZERS
+
+SOLVERS = [*OPTIMIZERS, "lbfgs"]
 
 
 def curve(n, noise, seed=0):
@@ -334,3 +346,123 @@ def test_rows_to_judge_by_are_weighted_by_the_rows_that_were_trained_on(rng):
     factors = compute_class_weight("balanced", classes=np.array([0, 1]), y=y[trained])
     expected = log_loss(y[judged], model.predict_proba(X[judged]), sample_weight=factors[y[judged]])
     assert_allclose(MLPSoftmaxClassifier()._judge(params, *parts), expected, rtol=1e-12)
+
+
+# ------------------------------------------------------------------------- long gradients ----
+
+
+@pytest.mark.parametrize("schedule", ["auto", "constant", "invscaling", "adaptive", "cosine", "coslog4"])
+@pytest.mark.parametrize("size", [1e2, 1e4, 1e6])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_sgd_learns_from_unscaled_features(size, schedule, diabetes):
+    X, y = size * diabetes[0], diabetes[1]
+    model = MLPRegressor((20,), solver="sgd", learning_rate=schedule, max_iter=60, random_state=0).fit(X, y)
+    assert model.auto_params_["max_grad_norm"] <= 1.0
+    assert model.score(X, y) > 0.3  # without the limit it diverges
+    labels = y > np.median(y)
+    classifier = MLPSoftmaxClassifier(
+        (20,), solver="sgd", learning_rate=schedule, max_iter=60, random_state=0
+    )
+    assert classifier.fit(X, labels).score(X, labels) > 0.65
+
+
+@pytest.mark.parametrize("schedule", ["auto", "constant", "invscaling", "adaptive"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:Features differ in scale")
+def test_sgd_stays_finite_on_features_far_from_zero_and_on_outliers(schedule):
+    rng = np.random.default_rng(0)
+    far, y = 100.0 + rng.normal(size=(100, 2)), rng.normal(size=100)
+    outlier = rng.normal(size=(100, 2))
+    outlier[7] = 1e3
+    tailed = rng.standard_t(2, size=(100, 2))
+    for X in (far, outlier, tailed, sp.csr_array(outlier), far.astype(np.float32)):
+        model = MLPRegressor(solver="sgd", learning_rate=schedule, max_iter=30, random_state=0).fit(X, y)
+        assert max(abs(W).max() for W in model.coefs_) < 10.0
+
+
+@pytest.mark.parametrize("schedule", ["auto", "constant"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_sgd_learns_unscaled_targets(schedule, rng):
+    X = rng.normal(size=(300, 3))
+    raw = MLPRegressor(solver="sgd", learning_rate=schedule, scale_target=False, random_state=0)
+    assert raw.fit(X, 100.0 * X[:, 0]).score(X, 100.0 * X[:, 0]) > 0.5
+    counts = rng.poisson(np.exp(3.0 * X[:, 0]))  # most are 0, some in the thousands
+    model = MLPRegressor(solver="sgd", learning_rate=schedule, loss="poisson", random_state=0).fit(X, counts)
+    assert model.auto_params_["max_grad_norm"] == 1.0
+    assert model.loss_ < 0.5 * model.loss_curve_[0]
+
+
+@pytest.mark.parametrize("cls", [MLPSoftmaxClassifier, MLPRegressor])
+def test_on_scaled_data_sgd_takes_its_plain_steps(cls, digits):
+    X, y = digits[0][:150], digits[1][:150]
+    params = {"solver": "sgd", "max_iter": 3, "weight_decay": 0.5, "epochs": 3, "random_state": 0}
+    auto = cls((8,), **params).fit(X, y)
+    assert auto.auto_params_["max_grad_norm"] is None
+    plain = cls((8,), **params, max_grad_norm=None).fit(X, y)
+    assert all(map(np.array_equal, auto.coefs_, plain.coefs_))
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_a_step_without_a_limit_is_the_derivative_of_J_and_with_one_as_long_as_that(engine, rng):
+    X, y = 100.0 * rng.normal(size=(30, 3)), rng.normal(size=30)
+    rate = 1e-6
+    scaled = (y - y.mean()) / y.std()
+    residuals = -scaled  # of a linear model whose weights start at zero
+    W, b = X.T @ residuals / 30, residuals.mean()
+    length = np.sqrt(W @ W + b * b)
+
+    def stepped(limit):
+        model = MLPRegressor(
+            (), solver="sgd", learning_rate="constant", learning_rate_init=rate, momentum=0.0,
+            nesterovs_momentum=False, alpha=0.0, max_grad_norm=limit, engine=engine, random_state=0,
+        )  # fmt: skip
+        return model.partial_fit(X, y)
+
+    assert_allclose(stepped(None).coefs_[0][:, 0], -rate * W, rtol=1e-12)
+    model = stepped("auto")
+    limit = model.auto_params_["max_grad_norm"]
+    assert limit == 2.0**-5  # of features 33 times as large as scaled ones, in powers of two
+    assert_allclose(model.coefs_[0][:, 0], -rate * W * limit / length, rtol=1e-12)
+
+
+def test_the_limit_follows_schedule_scale_and_rate():
+    def limit(inputs, targets=1.0, solver="sgd", **params):
+        model = MLPRegressor(solver=solver, **params)
+        return gradient_limit(solver, settle(model, 100), inputs, targets)
+
+    assert limit(3.0) is None
+    assert limit(3.1) == limit(1e6) == limit(1.0, 3.1) == 1.0
+    assert limit(1e16) is None
+    assert limit(np.inf) is None
+    constant = {"learning_rate": "constant"}
+    assert limit(5.9, **constant) == limit(1.0, 1e6, **constant) == 1.0
+    assert limit(6.1, **constant) == 0.5
+    assert limit(3072.0, **constant) == 2.0**-10
+    assert limit(100.0, learning_rate_init=0.05) == 1.0
+    assert limit(100.0, learning_rate_init=0.06) is None
+    assert all(wants_gradient_limit(MLPRegressor(solver=solver)) == (solver == "sgd") for solver in SOLVERS)
+    assert not wants_gradient_limit(MLPRegressor(solver="sgd", max_grad_norm=None))
+
+
+def test_weights_count_for_the_scale_as_repeated_rows_do():
+    X, Y = np.array([[1.0, 3.0], [7.0, 7.0], [100.0, 100.0]]), np.array([[2.0], [0.0], [50.0]])
+    expected = (np.sqrt((2 * 5.0 + 49.0) / 3), np.sqrt((2 * 4.0) / 3))
+    assert_allclose(Rows(X, Y, np.array([2.0, 1.0, 0.0])).scales(), expected)
+    assert_allclose(Rows(X[[0, 0, 1]], Y[[0, 0, 1]]).scales(), expected)
+    assert_allclose(Rows(sp.csr_array(X[[0, 0, 1]]), Y[[0, 0, 1]]).scales(), expected)
+
+
+@pytest.mark.parametrize("schedule", ["auto", "constant"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_limit_that_was_found_brings_the_same_fit(schedule, diabetes):
+    X, y = 100.0 * diabetes[0], diabetes[1]
+    model = MLPRegressor((8,), solver="sgd", learning_rate=schedule, max_iter=5, random_state=0).fit(X, y)
+    again = clone(model).set_params(**model.auto_params_).fit(X, y)
+    assert all(map(np.array_equal, again.coefs_, model.coefs_))
+
+
+def test_no_limit_asks_for_nothing_where_there_is_none():
+    X, y = curve(50, 0.1)
+    MLPRegressor((), solver="lbfgs", alpha=1.0, max_grad_norm=None).fit(X, y)  # warnings are errors
+    with pytest.warns(UserWarning, match="max_grad_norm=2.0 has no effect with solver='lbfgs'"):
+        MLPRegressor((), solver="lbfgs", alpha=1.0, max_grad_norm=2.0).fit(X, y)

@@ -30,10 +30,10 @@ except ImportError as error:
 
 SLICE_SECONDS = 0.05  # of work between two chances to interrupt
 FEW_ROWS = 4  # up to which a prediction is done before the kernels' own copy of the parameters is made
-BLOCK_ROWS = (
-    512  # rows whose activations a gradient or a prediction holds at a time: fewer, if the widest layer
-)
-BLOCK_NUMBERS = 2**22  # would have more numbers than that
+FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+INT64 = np.dtype(np.int64)
+BLOCK_ROWS = 512  # rows whose activations a gradient or a prediction holds at a time, or fewer, for
+BLOCK_NUMBERS = 2**22  # numbers at most in the widest layer
 
 
 def _codes(names: str) -> dict[str, int]:
@@ -102,8 +102,9 @@ class CompiledEngine:
         self.network, self.optimizer, self.n_threads = network, optimizer, n_threads
         self.rule = OPTIMIZERS[optimizer.name]
         self.net: Any = None
-        self.dtype: Any = None
-        self._is_filled = False
+        self.dtype: Any = FLOATS[0]
+        self._is_filled = False  # are the parameters in the kernels' memory,
+        self._remembers = False  # and the optimizer's memory?
         widest = max(network.sizes) * network.n_members
         self._block_rows = max(1, min(BLOCK_ROWS, BLOCK_NUMBERS // widest))
 
@@ -111,19 +112,30 @@ class CompiledEngine:
 
     def load(self, theta, state: dict | None = None, objective: Any = None) -> None:
         """Take parameters, the optimizer's memory (None: fresh) and the Objective that a step follows."""
+        self.network.check(theta)
+        if state is not None:
+            self.rule.check(state, theta)
+        if theta.dtype != self.dtype and theta.dtype not in FLOATS:
+            raise ValueError(f"The kernels compute in float32 and float64, got parameters of {theta.dtype}.")
         self._theta, self._state, self.objective, self.step = np.ascontiguousarray(theta), state, objective, 0
-        self._is_filled = False
+        self._is_filled = self._remembers = False
         if self.net is None or self.dtype != self._theta.dtype:
             self.net, self.dtype = None, self._theta.dtype
 
-    def _need(self, rows: int, filled: bool = True) -> Any:
+    def _need(self, rows: int, filled: bool = True, memory: bool = False) -> Any:
         """The network in the kernels' memory, with room for so many rows at a time; its numbers in place."""
         if self.net is None or self.net.max_rows < rows:
+            if self._remembers:
+                self._state = self._memory()
             if self._is_filled:
-                self._theta, self._state = self.dump()
-            self.net, self._is_filled = self._create(max(1, rows)), False
+                self._theta = self._copy(-1)
+            self._is_filled = self._remembers = False
+            self.net = self._create(max(1, rows))
         if filled and not self._is_filled:
-            self._fill()
+            self.net.set(-1, self._theta)
+            self._is_filled = True
+        if memory and not self._remembers:
+            self._remember()
         return self.net
 
     def _create(self, rows: int) -> Any:
@@ -155,22 +167,19 @@ class CompiledEngine:
             opt.max_grad_norm or 0.0,
         )
 
-    def _fill(self) -> None:
-        net, state = self.net, self._state
-        net.set(-1, self._theta)
-        self._is_filled = True
-        if self.objective is not None or state is not None:
-            state = self.rule.init(np, self._theta) if state is None else state
-            for slot, name in enumerate(self.rule.slots):
-                net.set(slot, np.ascontiguousarray(state[name], dtype=self.dtype))
-            net.mu_product = state.get("mu_product", 1.0)
+    def _remember(self) -> None:
+        state = self.rule.init(np, self._theta) if self._state is None else self._state
+        for slot, name in enumerate(self.rule.slots):
+            self.net.set(slot, _plain(state[name], self.dtype))
+        self.net.mu_product = state.get("mu_product", 1.0)
+        self._remembers = True
 
     def dump(self, memory: bool = True) -> tuple[Any, dict | None]:
         """Give the parameters and, if asked for, the optimizer's memory back, as they are now."""
         return self._copy(-1) if self._is_filled else self._theta, self._memory() if memory else None
 
     def _memory(self) -> dict:
-        if not self._is_filled:
+        if not self._remembers:
             return self.rule.init(np, self._theta) if self._state is None else self._state
         memory = {name: self._copy(slot) for slot, name in enumerate(self.rule.slots)}
         if "mu_product" in self.rule.init(np, np.zeros(1)):
@@ -192,17 +201,14 @@ class CompiledEngine:
         is_first = np.ndim(row_offset) == 0
         net = self._need(min(X.shape[0], self._block_rows))
         net.set_threads(resolve_threads(_cpu, self.n_threads))
-        Y = self._targets(Y)
-        if Y.ndim == 1 and Y.size and not 0 <= Y.min() <= Y.max() < self.network.sizes[-1]:
-            raise ValueError(_cpu.CODES)
         gradient = np.empty(self.network.n_parameters, dtype=self.dtype)
         loss, total = net.gradient(
             self._rows(X),
-            Y,
-            None if weights is None else np.ascontiguousarray(weights, dtype=self.dtype),
+            self._targets(Y),
+            None if weights is None else _plain(weights, self.dtype),
             -1 if step is None else step,
             row_offset if is_first else 0,
-            None if is_first else np.ascontiguousarray(row_offset, dtype=np.int64),
+            None if is_first else _plain(row_offset, INT64),
             gradient,
         )
         return loss, gradient, total
@@ -210,19 +216,19 @@ class CompiledEngine:
     def apply_gradient(self, gradient, rate: float) -> None:
         """Make one step of the optimizer."""
         self.step += 1
-        self._need(1).apply(np.ascontiguousarray(gradient, dtype=self.dtype), rate, self.step)
+        self._need(1, memory=True).apply(_plain(gradient, self.dtype), rate, self.step)
 
     def train_steps(self, X, Y, weights, order, rates, first_step: int, sums=(0.0, 0.0)):
         """Walk through the rows of `order`, a minibatch a step, until they or the time slice end; add to the sums."""
         objective = self.objective
-        net = self._need(objective.batch_size)
+        net = self._need(objective.batch_size, memory=True)
         net.set_threads(resolve_threads(_cpu, self.n_threads))
         sums, done = net.train(
             self._rows(X),
             self._targets(Y),
-            None if weights is None else np.ascontiguousarray(weights, dtype=self.dtype),
-            np.ascontiguousarray(order, dtype=np.int64),
-            np.ascontiguousarray(rates, dtype=np.float64),
+            None if weights is None else _plain(weights, self.dtype),
+            _plain(order, INT64),
+            _plain(rates, np.float64),
             objective.batch_size,
             objective.mean_weight,
             objective.penalty,
@@ -257,17 +263,21 @@ class CompiledEngine:
     def _targets(self, Y: Any) -> Any:
         """Y as the kernels take it: class codes, or a contiguous matrix."""
         if LOSSES[self.network.loss].task != "classification":
-            return np.ascontiguousarray(Y, dtype=self.dtype)
+            return _plain(Y, self.dtype)
         if Y.ndim != 1 or Y.dtype.kind not in "iu":
             raise ValueError(f"{_cpu.CODES} Got an array of shape {Y.shape} and dtype {Y.dtype}.")
-        return np.ascontiguousarray(Y, dtype=np.int64)
+        return _plain(Y, INT64)
 
     def _rows(self, X: Any) -> Any:
-        """X as the kernels take it: a contiguous matrix, or the three arrays of CSR."""
+        """X as the kernels take it: a contiguous matrix, or the three arrays of CSR and the shape."""
         if not sp.issparse(X):
-            return np.ascontiguousarray(X, dtype=self.dtype)
+            return _plain(X, self.dtype)
         X = X.tocsr()
-        wide = X.indices.dtype == np.int64 or X.indptr.dtype == np.int64
-        kind = np.int64 if wide else np.int32
-        data = np.ascontiguousarray(X.data, dtype=self.dtype)
-        return data, X.indices.astype(kind, copy=False), X.indptr.astype(kind, copy=False), wide
+        kind = np.int32 if X.indices.dtype == X.indptr.dtype == np.int32 else INT64
+        return _plain(X.data, self.dtype), _plain(X.indices, kind), _plain(X.indptr, kind), X.shape
+
+
+def _plain(array: Any, dtype: Any) -> Any:
+    """As numbers that lie side by side, each at an address that is a multiple of its size: mostly as it is."""
+    array = np.ascontiguousarray(array, dtype=dtype)
+    return array if array.flags.aligned else array.copy()

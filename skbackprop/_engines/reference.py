@@ -63,6 +63,9 @@ class ReferenceEngine:
     def load(self, theta, state: dict | None = None, objective: Any = None) -> None:
         """Take parameters, the optimizer's memory (None: fresh) and the Objective that a step follows."""
         xp = self.xp
+        self.network.check(theta)
+        if state is not None:
+            self.rule.check(state, theta)
         self.theta, self.step = theta, 0
         self.state = self.rule.init(xp, theta) if state is None else state
         self.objective = objective

@@ -12,12 +12,19 @@ from typing import Any
 
 import threadpoolctl
 
+MOST_THREADS = 2**31 - 1  # that can be asked for, an `int` of C
+
 
 def default_threads() -> int:
     """OMP_NUM_THREADS, but no more than the CPUs that this process may use."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    wanted = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return max(1, min(int(wanted), cpus)) if wanted.isdigit() else cpus
+    try:
+        wanted = int(
+            os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+        )  # of nested levels the outermost counts
+    except ValueError:  # it is ignored, as OpenMP does
+        return cpus
+    return min(wanted, cpus) if wanted > 0 else cpus
 
 
 class KernelThreads(threadpoolctl.LibController):
@@ -42,7 +49,11 @@ class KernelThreads(threadpoolctl.LibController):
 
 def resolve_threads(cpu: Any, n_threads: int | None) -> int:
     """Read n_threads; None means the limit that holds now."""
-    return cpu.get_num_threads() if n_threads is None else int(n_threads)
+    if n_threads is None:
+        return int(cpu.get_num_threads())
+    if not 1 <= n_threads <= MOST_THREADS:
+        raise ValueError(f"n_threads must be None or an integer from 1 to {MOST_THREADS}; got {n_threads!r}.")
+    return int(n_threads)
 
 
 def load_kernels() -> Any:

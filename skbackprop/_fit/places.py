@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 FLOATS: dict[str, tuple[str, ...]] = {
     "auto": ("float64", "float32"),
@@ -77,7 +78,8 @@ class Host:
 
     def largest(self, X: Any) -> float:
         """Largest absolute value."""
-        return float(max(X.max(), -X.min()))
+        numbers = X.data if sp.issparse(X) else X  # for X.max() would merge duplicates in the user's matrix
+        return float(max(numbers.max(initial=0.0), -numbers.min(initial=0.0)))
 
 
 HOST = Host()

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
 
@@ -14,6 +15,9 @@ PLANNED_EPOCHS = 16  # at least, and
 PLANNED_STEPS = 1024  # at least
 EPOCH_STEPS = 64  # that batch_size="auto" gives an epoch, with batches of
 BATCH_SIZES = 16, 256  # rows
+SCALED = 3.0  # root mean square of features or targets beyond which they were not scaled
+ENDLESS = 1e15  # beyond which their squares leave float32, so that nothing can be learned
+HIGH_RATE = 10.0  # times the peak of an optimizer: beyond it training may diverge, and say so
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Settings:
     dropout: Any
     tol: float
     stops: bool  # does patience end the training?
+    max_grad_norm: float | None = None
 
     def found(self, estimator: Any) -> dict[str, Any]:
         """What "auto" stood for, by the names of the parameters that were left to it and act.
@@ -63,6 +68,8 @@ class Settings:
                 del acting["tol"]
             if not SCHEDULES[self.learning_rate].horizon:
                 del acting["epochs"]
+            if self.max_grad_norm is None and not OPTIMIZERS[estimator.solver].unbounded:
+                del acting["max_grad_norm"]
         return {name: value for name, value in acting.items() if is_auto(getattr(estimator, name, None))}
 
 
@@ -94,6 +101,7 @@ def settle(estimator: Any, n_rows: int, *, regime: Regime = UNKNOWN, partial: bo
         "weight_decay": 0.0,
         "dropout": 0.0,
         "tol": TOL,
+        "max_grad_norm": LOSSES[estimator.loss].max_grad_norm,  # and see gradient_limit
     }
     if minibatch:
         rule = OPTIMIZERS[estimator.solver]
@@ -105,6 +113,30 @@ def settle(estimator: Any, n_rows: int, *, regime: Regime = UNKNOWN, partial: bo
     return Settings(
         **(auto | given), batch_size=batch_size, max_iter=epochs, stops=is_patient(estimator, partial)
     )
+
+
+def wants_gradient_limit(estimator: Any) -> bool:
+    """Tell whether max_grad_norm depends on the data."""
+    return (
+        is_auto(estimator.max_grad_norm)
+        and estimator.solver != "lbfgs"
+        and OPTIMIZERS[estimator.solver].unbounded
+    )
+
+
+def gradient_limit(solver: str, settings: Settings, inputs: float, targets: float) -> float | None:
+    """Read max_grad_norm="auto" of a solver whose steps grow with the gradient, by the data's root mean squares.
+
+    Scaled data need no limit. With others gradients grow as the data, and the curvature as their square: plain steps
+    would diverge. Where a plan lowers the rate to zero in the end, steps of any length pass through every scale, and
+    1 serves all. Where it does not, steps must be as much shorter as the inputs are larger.
+    """
+    too_fast = settings.learning_rate_init > HIGH_RATE * OPTIMIZERS[solver].peak
+    if too_fast or not SCALED < max(inputs, targets) < ENDLESS:
+        return settings.max_grad_norm
+    if SCHEDULES[settings.learning_rate].horizon or inputs <= SCALED:
+        return 1.0
+    return 2.0 ** -math.floor(math.log2(inputs / SCALED))
 
 
 def plan_length(estimator: Any, n_rows: int, regime: Regime = UNKNOWN, *, partial: bool = False) -> int:

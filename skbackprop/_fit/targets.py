@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 
 from skbackprop._fit.places import BOUND, HOST, Host
-from skbackprop._nn.losses import LOSSES, Loss, LossArgs, smooth, target_rows
+from skbackprop._nn.losses import LOSSES, Loss, LossArgs, log_variance, smooth, target_rows
 
 
 @dataclass
@@ -238,7 +238,7 @@ class Scaler:
         output = place.cast(output, place.dtype_of(self.shift))
         if loss_name == "gaussian":
             m, s = output[:, :n_targets], output[:, n_targets:]
-            std = xp.exp(0.5 * s) * self.scale
+            std = xp.exp(0.5 * log_variance(xp, s)) * self.scale
             return self.shift + self.scale * m, std
         if loss_name == "quantile":
             output = xp.sort(xp.reshape(output, (output.shape[0], n_targets, -1)), axis=2)
@@ -265,7 +265,8 @@ def _in_short(loss: Loss, Y: Any, weights: Any, args: LossArgs, n_classes: int) 
         return Y.astype(np.float64), w, 0.0
     counts = class_counts(Y, w, n_classes)
     if loss.quadratic is not None:
-        shares = counts / w.sum()
+        total = counts.sum() if loss.task == "classification" else w.sum()
+        shares = np.minimum(counts / total, 1.0)  # which rounding may exceed
         variance = (1.0 - args.label_smoothing) ** 2 * float(shares @ (1.0 - shares))
         y = smooth(shares[None, :], args.label_smoothing, loss.task == "multilabel")
         return y, np.ones(1), loss.quadratic * variance

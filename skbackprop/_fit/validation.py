@@ -30,6 +30,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from skbackprop._engines.threads import MOST_THREADS
 from skbackprop._fit.places import BOUND, HOST, Device, Host
 from skbackprop._fit.scales import ROUTING, some_rows
 from skbackprop._fit.settings import follows_plan, is_auto, is_patient
@@ -45,6 +46,7 @@ __all__ = ["Interval", "Method", "check_constraints", "fit_context"]
 
 
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
+CHECKED_FORMATS = ("csr", "csc", "bsr", "coo")  # of sparse matrices: the others are made of these
 UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
 HINTS = {  # what scikit-learn's errors about X do not know
     "could not convert string to float": "Networks want numbers: encode texts, or use skbackprop.tabular_pipeline.",
@@ -145,7 +147,7 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
     "alpha": [_real(0)],
     "weight_decay": [StrOptions({"auto"}), _real(0)],
     "dropout": [StrOptions({"auto"}), _real(0, 1), "array-like"],
-    "max_grad_norm": [_real(0, closed="neither"), None],
+    "max_grad_norm": [StrOptions({"auto"}), _real(0, closed="neither"), None],
     "initializer": [_TableNames(lambda: ["auto", *INITIALIZERS])],
     "momentum": [_real(0, 1, closed="both")],
     "nesterovs_momentum": ["boolean"],
@@ -161,7 +163,7 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
     "verbose": ["verbose"],
     "dtype": [StrOptions({"auto", "float32", "float64"})],
     "engine": [StrOptions({"auto", "reference", "compiled"})],
-    "n_threads": [_integer(1), None],
+    "n_threads": [Interval(Integral, 1, MOST_THREADS, closed="both"), None],
     "n_members": [_integer(1)],
     "input_scale": ["boolean", _real(0, closed="neither")],
 }
@@ -303,6 +305,9 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool,
         y_options: dict[str, Any] = {"multi_output": True}
     else:
         y_options = {}
+    if sp.issparse(X) and X.ndim == 2:
+        X = X if X.format in CHECKED_FORMATS else X.tocsr()
+        check_structure(X)
     try:
         y = complete(y)
         return validate_data(
@@ -314,6 +319,39 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool,
         if not hints:
             raise
         raise ValueError(f"{text}\n{hints[0]}") from error
+
+
+def check_structure(X: Any) -> None:
+    """Raise if a sparse matrix points at entries, rows or columns that it does not have.
+
+    SciPy looks when it makes one and not again, but its code in C, as ours, would follow them out of the memory.
+    """
+    if X.format == "coo":
+        lengths, numbers = {len(X.row), len(X.col), len(X.data)}, [(X.row, X.shape[0]), (X.col, X.shape[1])]
+        is_sound = len(lengths) == 1
+    else:
+        block = X.blocksize if X.format == "bsr" else (1, 1)
+        n_rows, n_columns = (n // size for n, size in zip(X.shape, block, strict=True))
+        n_lines, n_across = (n_columns, n_rows) if X.format == "csc" else (n_rows, n_columns)
+        starts, numbers = X.indptr, [(X.indices, n_across)]
+        is_sound = (
+            starts.dtype.kind in "iu"
+            and starts.shape == (n_lines + 1,)
+            and len(X.data) == len(X.indices)
+            and starts[0] == 0
+            and starts[-1] <= len(X.data)
+            and not (starts[1:] < starts[:-1]).any()
+        )
+    for indices, stop in numbers:
+        used = indices if X.format == "coo" or not is_sound else indices[: starts[-1]]
+        is_sound = is_sound and used.dtype.kind in "iu" and used.ndim == 1
+        is_sound = is_sound and not (len(used) and (used.min() < 0 or used.max() >= stop))
+    if not is_sound:
+        raise ValueError(
+            f"Sparse X is malformed: its {X.format} arrays point at entries, rows or columns that a matrix of shape "
+            f"{X.shape} with {len(X.data)} stored numbers does not have. Build it anew from its coordinates, "
+            "scipy.sparse.csr_array((data, (rows, columns)), shape), which checks them."
+        )
 
 
 def complete(y: Any) -> Any:
@@ -486,7 +524,7 @@ def warn_without_effect(estimator: Any, idle: dict[str, str]) -> None:
 
 
 def _same(value: Any, default: Any) -> bool:
-    if is_auto(value):  # asks for nothing
+    if value is None or is_auto(value):  # asks for nothing
         return True
     return type(value) is type(default) and bool(np.all(value == default))
 
@@ -650,16 +688,21 @@ def warn_unscaled(X: Any, place: Host) -> None:
         )
 
 
-def divergence(epoch: int, rate: float | None, largest: float, estimator: Any) -> DivergenceError:
+def divergence(
+    epoch: int, rate: float | None, largest: float, max_grad_norm: float | None, estimator: Any
+) -> DivergenceError:
     """Name the epoch, the rate and the likely cause; the estimator holds the last finite model.
 
-    largest: of the features' absolute values.
+    largest: of the features' absolute values. What is recommended has not been done already.
     """
-    cause = (
-        f"the features reach {largest:.3g}: put a StandardScaler in front (make_pipeline(StandardScaler(), ...))"
-        if largest > UNSCALED
-        else "the learning rate is too high: lower learning_rate_init or set max_grad_norm=1.0"
-    )
+    if largest > UNSCALED:
+        scaler = "put a StandardScaler in front (make_pipeline(StandardScaler(), ...))"
+        cause = f"the features reach {largest:.3g}: {scaler}"
+    elif rate is None:
+        cause = "L-BFGS stepped too far: raise alpha, or take a minibatch solver such as 'adam'"
+    else:
+        clip = "set max_grad_norm=1.0" if max_grad_norm is None else f"max_grad_norm (now {max_grad_norm:g})"
+        cause = f"the learning rate is too high: lower learning_rate_init or {clip}"
     pace = "" if rate is None else f" at learning rate {rate:.3g}"
     return DivergenceError(
         f"Training diverged in epoch {epoch}{pace}: loss or weights grew beyond all bounds. Likely cause: "

@@ -25,6 +25,11 @@ LINKS: dict[str, Activation] = {
 }
 
 
+LOG_VARIANCE_FLOOR = math.log(
+    1e-4
+)  # of gaussian: a standard deviation of 1 % of the target's, which is scaled to 1
+
+
 @dataclass(frozen=True)
 class LossArgs:
     """The parameters that single losses have; all of labels have smoothing, in training."""
@@ -48,6 +53,7 @@ class Loss:
     lower: tuple[str, float] | None = None  # domain of y: (">=" or ">", bound)
     outputs_per_target: Callable[[LossArgs], int] = lambda args: 1
     relative_tol: bool = True  # False where the loss has no zero to measure `tol` from
+    max_grad_norm: float | None = None  # of a step, where the user leaves it to "auto"
     pool: Callable[[Any, Any], Any] | None = None  # members' v -> v of the mean prediction; None: by link
     quadratic: float | None = None  # of labels: value - quadratic |y|^2 is linear in y; None: it is not
 
@@ -240,21 +246,26 @@ def gamma(xp, v, y, args):
     return xp.sum(v - xp.log(y) + y * xp.exp(-v) - 1.0, axis=1)
 
 
+def log_variance(xp, s):
+    """Ln(floor + e^s): what is left of a variance would make steps without bounds where targets have no noise."""
+    return LOG_VARIANCE_FLOOR + softplus(xp, s - LOG_VARIANCE_FLOOR)
+
+
 def gaussian(xp, v, y, args):
-    """Negative log likelihood of N(m, e^s) (Nix and Weigend, 1994): v holds all m, then all s."""
-    m, s = v[:, : y.shape[1]], v[:, y.shape[1] :]
+    """Negative log likelihood of N(m, floor + e^s) (Nix and Weigend, 1994): v holds all m, then all s."""
+    m, s = v[:, : y.shape[1]], log_variance(xp, v[:, y.shape[1] :])
     return 0.5 * xp.sum(math.log(2.0 * math.pi) + s + (y - m) ** 2 * xp.exp(-s), axis=1)
 
 
 def gaussian_delta(xp, v, y, args):
-    """By m: (m - y) e^-s; by s: (1 - (y - m)^2 e^-s) / 2."""
+    """With the variance u by m: (m - y) / u; by s: (1 - (y - m)^2 / u) / 2, times the share e^s / u of it."""
     m, s = v[:, : y.shape[1]], v[:, y.shape[1] :]
-    precision = xp.exp(-s)
-    return xp.concat([(m - y) * precision, 0.5 * (1.0 - (y - m) ** 2 * precision)], axis=1)
+    precision, share = xp.exp(-log_variance(xp, s)), logistic(xp, s - LOG_VARIANCE_FLOOR)
+    return xp.concat([(m - y) * precision, 0.5 * (1.0 - (y - m) ** 2 * precision) * share], axis=1)
 
 
 def gaussian_pool(xp, v):
-    """Mean and log variance of the equal mixture of the members' distributions."""
+    """M and s of the equal mixture of the members' distributions; the floor is in all variances alike."""
     m, s = v[..., : v.shape[-1] // 2], v[..., v.shape[-1] // 2 :]
     mean = xp.mean(m, axis=0)
     variance = xp.mean(xp.exp(s) + (m - mean) ** 2, axis=0)  # law of total variance
@@ -300,7 +311,8 @@ def _huber_center(y, w, args):
 def _moments(y, w, args):
     m = _mean(y, w)
     variance = np.average((y - m) ** 2, axis=0, weights=w)
-    return np.concatenate([m, np.log(np.maximum(variance, np.finfo(float).eps))])
+    floor = math.exp(LOG_VARIANCE_FLOOR)
+    return np.concatenate([m, np.log(np.maximum(variance - floor, np.finfo(float).eps * floor))])
 
 
 def _quantile_constant(y, w, args):
@@ -383,6 +395,7 @@ LOSSES: dict[str, Loss] = {
         scaling="standardize",
         outputs_per_target=lambda args: 2,
         relative_tol=False,
+        max_grad_norm=1.0,  # as the gradient by m grows like 1 / u, and one row may spoil Adam's second moments
         pool=gaussian_pool,
     ),
 }

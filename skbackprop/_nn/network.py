@@ -64,6 +64,14 @@ class Network:
         """Length of the flat vector."""
         return sum(math.prod(shape) for shape in self.shapes)
 
+    def check(self, theta: Any) -> None:
+        """Raise unless theta is a flat vector of this network."""
+        if theta.shape != (self.n_parameters,):
+            raise ValueError(
+                f"A network with layers of the sizes {self.sizes} has {self.n_parameters} parameters in one vector, "
+                f"but the array has the shape {tuple(theta.shape)}: the model's state was changed. Fit it anew."
+            )
+
 
 class Parameters:
     """One flat vector ``theta``, and views into it.

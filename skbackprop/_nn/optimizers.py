@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Optimizer:
@@ -35,10 +37,25 @@ class Rule:
     rate: float  # that can stay constant
     peak: float  # that a schedule which ends low can climb to
     uses: tuple[str, ...] = ()  # the Optimizer's constants that act here
+    unbounded: bool = False  # do its steps grow with the gradient?
 
     def init(self, xp: Any, theta: Any) -> dict[str, Any]:
         """Fresh memory: zeros."""
         return {slot: xp.zeros_like(theta) for slot in self.slots}
+
+    def check(self, state: Any, theta: Any) -> None:
+        """Raise unless this is memory of this rule for these parameters."""
+        shapes = {
+            name: theta.shape if np.ndim(value) else () for name, value in self.init(np, np.empty(0)).items()
+        }
+        known = state if isinstance(state, dict) else {}
+        wrong = [name for name in shapes if name not in known or np.shape(known[name]) != shapes[name]]
+        if wrong:
+            raise ValueError(
+                f"The optimizer's memory that training goes on with has no {' and no '.join(map(repr, wrong))} for "
+                f"these {theta.shape[0]} parameters: it is another solver's or network's, or was changed. Go on with "
+                "the solver that training began with, or start anew with fit."
+            )
 
 
 def sgd(xp, g, state, theta, rate, t, opt):
@@ -90,6 +107,6 @@ OPTIMIZERS: dict[str, Rule] = {
     "adam": Rule(("m", "v"), adam, 0.001, 0.01, uses=("beta_1", "beta_2", "epsilon")),
     "nadam": _NadamRule(("m", "v"), nadam, 0.001, 0.01, uses=("beta_1", "beta_2", "epsilon")),
     "rmsprop": Rule(("v",), rmsprop, 0.001, 0.005, uses=("beta_2", "epsilon")),
-    "sgd": Rule(("velocity",), sgd, 0.001, 0.005, uses=("momentum", "nesterovs_momentum")),
+    "sgd": Rule(("velocity",), sgd, 0.001, 0.005, uses=("momentum", "nesterovs_momentum"), unbounded=True),
     "lion": Rule(("m",), lion, 0.0003, 0.0015, uses=("beta_1", "beta_2")),
 }

@@ -35,6 +35,7 @@ cdef extern from "kernels.h" nogil:
         const void *data
         const void *indices
         const void *indptr
+        Int n_entries
         int wide_indices
         const void *Y
         const void *weights
@@ -43,20 +44,23 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct Kernels:
         const char *level
         int vector_bytes
-        Net *(*create)(const Spec *, Int) noexcept nogil
+        int (*create)(const Spec *, Int, Net **) noexcept nogil
         void (*destroy)(Net *) noexcept nogil
-        void (*set)(Net *, int, const void *) noexcept nogil
-        void (*get)(const Net *, int, void *) noexcept nogil
-        void (*gradient)(Net *, const RowsIn *, Int, Int, const int64_t *, void *, double *) noexcept nogil
-        void (*apply)(Net *, const void *, double, Int) noexcept nogil
-        Int (*train)(Net *, const RowsIn *, const int64_t *, Int, const double *, Int, Int, double, double, Int,
-                     double, double *) noexcept nogil
+        int (*set)(Net *, int, const void *) noexcept nogil
+        int (*get)(const Net *, int, void *) noexcept nogil
+        int (*gradient)(Net *, const RowsIn *, Int, Int, const int64_t *, void *, double *) noexcept nogil
+        int (*apply)(Net *, const void *, double, Int) noexcept nogil
+        int (*train)(Net *, const RowsIn *, const int64_t *, Int, const double *, Int, Int, double, double, Int,
+                     double, double *, Int *) noexcept nogil
         int (*predict)(Net *, const RowsIn *, void *, int, int) noexcept nogil
         int (*predict_few)(Net *, const RowsIn *, const void *, void *, int, int) noexcept nogil
         void (*set_extra)(Net *, double) noexcept nogil
         double (*get_extra)(const Net *) noexcept nogil
         void (*set_threads)(Net *, int) noexcept nogil
         double (*fma_rate)() noexcept nogil
+    enum:
+        NOT_FINITE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_CLASS, NO_SUCH_SLOT
+        ACT_SOFTMAX, LOSS_FOCAL, LOSS_QUANTILE, LOSS_GAUSSIAN, OPT_LION
     const Kernels *skb_kernels(const char *level, int bits)
     int skb_supported(const char *level)
 
@@ -108,34 +112,102 @@ def built_levels():
 
 def fma_rate(str level, int bits):
     """Floating-point operations a second of one core that does nothing but multiply-adds: the peak of benchmarks."""
-    return skb_kernels(level.encode(), bits).fma_rate()
+    return kernels_of(level, bits).fma_rate()
 
 
-cdef void *address(object array, bint writable=False) except? NULL:
-    """Where a contiguous array's numbers are; the caller keeps the array alive."""
+cdef const Kernels *kernels_of(str level, int bits) except NULL:
+    cdef const Kernels *kernels = skb_kernels(level.encode(), bits) if bits == 32 or bits == 64 else NULL
+    if kernels == NULL or not skb_supported(level.encode()):
+        raise ValueError(f"There are no kernels for level {level!r} and {bits} bits.")
+    return kernels
+
+
+cdef int checked(int status) except -1:
+    """Raise what a status says."""
+    if status == NO_MEMORY:
+        raise MemoryError("not enough memory for the network's layers, its gradient and the optimizer")
+    if status == NO_SUCH_ROW:
+        raise ValueError(
+            "X or the order of its rows is malformed: it points at rows, entries or columns that do not exist."
+        )
+    if status == NO_SUCH_CLASS:
+        raise ValueError(CODES)
+    if status == NO_SUCH_SLOT:
+        raise ValueError("The optimizer has no such memory, or none yet.")
+    return status
+
+
+cdef void *address(object array, str name, Int itemsize, Int n_rows, Int width=1, bint writable=False) except NULL:
+    """Where the n_rows * width numbers of a contiguous array are; the caller keeps the array alive.
+
+    All that comes from Python passes here: an array of another length, or of numbers of another size, is a ValueError.
+    What kind of numbers they are, `CompiledEngine` sees to: to look here too takes NumPy longer than all else.
+    """
     cdef Py_buffer view
-    if array is None:
-        return NULL
     PyObject_GetBuffer(array, &view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
     cdef void *p = view.buf
+    cdef Py_ssize_t size = view.len, found = view.itemsize, row = width * itemsize
     PyBuffer_Release(&view)
-    return p
+    if found != itemsize or size % row or size // row != n_rows or <size_t>p % <size_t>itemsize:
+        raise ValueError(
+            f"{name} must be {n_rows * width} numbers of {itemsize} bytes, at a multiple of them in the memory; it is an "
+            f"array of shape {getattr(array, 'shape', None)} and dtype {getattr(array, 'dtype', None)}."
+        )
+    return p if p != NULL else <void *>&NOTHING
+
+
+cdef double NOTHING = 0.0  # where an array without numbers may be said to be
+
+
+cdef Int n_parameters(list sizes, Int n_members, bint input_scale) except -1:
+    """Length of the flat vector, as `Network.shapes` has it; the kernels' other vectors are not much longer."""
+    own = [1] * (len(sizes) - 2) + [n_members]  # matrices of each layer
+    n = sum(n_members * n_out + k * n_in * n_out for k, n_in, n_out in zip(own, sizes, sizes[1:]))
+    if n_members > 1:
+        n += n_members * sum(n_in + n_out for n_in, n_out in zip(sizes, sizes[1:-1]))
+    return n + sizes[0] if input_scale else n
 
 
 cdef class CpuNet:
-    """One network in the memory of the kernels, for batches of up to max_rows rows."""
+    """One network in the memory of the kernels, for batches of up to max_rows rows.
+
+    Nothing is taken on trust: what cannot be is a ValueError, and what there is no memory for a MemoryError.
+    """
 
     cdef const Kernels *kernels
     cdef Net *net
     cdef readonly Int max_rows
+    cdef Int n_in, n_targets, row_out, n, itemsize  # row_out: outputs of all members; n: parameters
+    cdef bint is_plain  # one member, no input scale
+    cdef bint has_classes  # whose numbers are the targets
 
-    def __cinit__(self, str level, int bits, Int max_rows, sizes, activations, dropout, Int seed, int loss,
+    def __cinit__(self, str level, int bits, Int max_rows, sizes, activations, dropout, seed, int loss,
                   Int n_targets, double focal_gamma, double huber_delta, double label_smoothing, quantiles,
                   Int n_members, bint input_scale, double input_scale_rate, int optimizer, bint nesterov,
                   double momentum, double beta_1, double beta_2, double epsilon, double weight_decay,
                   double max_grad_norm):
         cdef Spec spec
-        cdef Int n = len(sizes), i
+        cdef list widths = [int(size) for size in sizes]
+        cdef Int n = len(widths), i
+        self.kernels = kernels_of(level, bits)
+        per_target = len(quantiles) if loss == LOSS_QUANTILE else 2 if loss == LOSS_GAUSSIAN else 1
+        if not (
+            n >= 2 and len(activations) == n - 2 and len(dropout) == n - 1 and min(widths) >= 1
+            and all(0 <= act <= ACT_SOFTMAX for act in activations) and all(0.0 <= p < 1.0 for p in dropout)
+            and 0 <= loss <= LOSS_GAUSSIAN and 0 <= optimizer <= OPT_LION and n_members >= 1 and max_rows >= 1
+            and n_targets * per_target == widths[n - 1]
+        ):
+            raise ValueError(
+                f"No network has layers of the sizes {tuple(widths)}, {len(activations)} activations, {len(dropout)} "
+                f"rates of dropout {tuple(dropout)}, {n_targets} targets and {n_members} members."
+            )
+        largest = max(widths) + 64  # with its padding
+        if float(n) * n_members * largest * max(largest, max_rows) > 2 ** 56:  # far from an overflow
+            raise MemoryError(f"not enough memory for layers of the sizes {tuple(widths)}, and {max_rows} rows")
+        self.n_in, self.n_targets, self.row_out = widths[0], n_targets, n_members * widths[n - 1]
+        self.n, self.itemsize = n_parameters(widths, n_members, input_scale), bits // 8
+        self.is_plain = n_members == 1 and not input_scale
+        self.has_classes = loss <= LOSS_FOCAL
         cdef Int *c_sizes = <Int *>malloc(n * sizeof(Int))
         cdef int *c_activations = <int *>malloc(n * sizeof(int))
         cdef double *c_dropout = <double *>malloc(n * sizeof(double))
@@ -144,7 +216,7 @@ cdef class CpuNet:
             if not (c_sizes and c_activations and c_dropout and c_quantiles):
                 raise MemoryError
             for i in range(n):
-                c_sizes[i] = sizes[i]
+                c_sizes[i] = widths[i]
             for i in range(n - 2):
                 c_activations[i] = activations[i]
             for i in range(n - 1):
@@ -152,18 +224,15 @@ cdef class CpuNet:
             for i in range(len(quantiles)):
                 c_quantiles[i] = quantiles[i]
             spec.H, spec.sizes, spec.activations, spec.dropout = n - 1, c_sizes, c_activations, c_dropout
-            spec.seed, spec.loss, spec.n_targets = <uint32_t>seed, loss, n_targets
+            spec.seed, spec.loss, spec.n_targets = <uint32_t>(seed & 0xffffffff), loss, n_targets
             spec.focal_gamma, spec.huber_delta, spec.label_smoothing = focal_gamma, huber_delta, label_smoothing
             spec.quantiles, spec.n_quantiles = c_quantiles, len(quantiles)
             spec.n_members, spec.input_scale, spec.input_scale_rate = n_members, input_scale, input_scale_rate
             spec.optimizer, spec.nesterov, spec.momentum = optimizer, nesterov, momentum
             spec.beta_1, spec.beta_2, spec.epsilon = beta_1, beta_2, epsilon
             spec.weight_decay, spec.max_grad_norm = weight_decay, max_grad_norm
-            self.kernels = skb_kernels(level.encode(), bits)
             self.max_rows = max_rows
-            self.net = self.kernels.create(&spec, max_rows)
-            if self.net == NULL:
-                raise MemoryError("not enough memory for the network's layers")
+            checked(self.kernels.create(&spec, max_rows, &self.net))
         finally:
             free(c_sizes)
             free(c_activations)
@@ -174,33 +243,48 @@ cdef class CpuNet:
         if self.net != NULL:
             self.kernels.destroy(self.net)
 
-    cdef RowsIn rows(self, X, Y, weights) except *:
-        """X: a C-contiguous matrix, or (data, indices, indptr, are indices int64)."""
+    cdef void *reals(self, array, str name, Int n_rows, Int width=1, bint writable=False) except NULL:
+        return address(array, name, self.itemsize, n_rows, width, writable)
+
+    cdef RowsIn rows(self, X, bint with_targets=False, Y=None, weights=None) except *:
+        """X: a C-contiguous matrix, or (data, indices, indptr, shape) of CSR."""
         cdef RowsIn rows
-        rows.X = rows.data = rows.indices = rows.indptr = NULL
-        rows.row_stride = 0
-        rows.wide_indices = 0
+        cdef Int n_features
+        rows.X = rows.data = rows.indices = rows.indptr = rows.Y = rows.weights = NULL
+        rows.row_stride = rows.wide_indices = rows.n_entries = 0
+        rows.n_rows, n_features = X[3] if isinstance(X, tuple) else X.shape
+        if n_features != self.n_in:
+            raise ValueError(f"X has {n_features} features, but the network was made for {self.n_in}.")
         if isinstance(X, tuple):
-            rows.data, rows.indices, rows.indptr = address(X[0]), address(X[1]), address(X[2])
-            rows.wide_indices = X[3]
-            rows.n_rows = len(X[2]) - 1
+            rows.wide_indices, rows.n_entries = X[1].itemsize == 8, len(X[0])
+            rows.data = self.reals(X[0], "data of sparse X", rows.n_entries)
+            rows.indices = address(X[1], "indices of sparse X", 8 if rows.wide_indices else 4, rows.n_entries)
+            rows.indptr = address(X[2], "indptr of sparse X", 8 if rows.wide_indices else 4, rows.n_rows + 1)
         else:
-            rows.X = address(X)
-            rows.n_rows, rows.row_stride = X.shape
-        rows.Y, rows.weights = address(Y), address(weights)
+            rows.X, rows.row_stride = self.reals(X, "X", rows.n_rows, n_features), n_features
+        if with_targets and self.has_classes:
+            rows.Y = address(Y, "class codes", 8, rows.n_rows)
+        elif with_targets:
+            rows.Y = self.reals(Y, "Y", rows.n_rows, self.n_targets)
+        if weights is not None:
+            rows.weights = self.reals(weights, "weights", rows.n_rows)
         return rows
 
     def set(self, int slot, flat):
         """Copy a flat vector in: slot -1 the parameters, 0 and 1 the optimizer's memory."""
-        cdef const void *p = address(flat)
+        cdef const void *p = self.reals(flat, "the parameters or memory", self.n)
+        cdef int status
         with nogil:
-            self.kernels.set(self.net, slot, p)
+            status = self.kernels.set(self.net, slot, p)
+        checked(status)
 
     def get(self, int slot, flat):
         """Copy a flat vector out."""
-        cdef void *p = address(flat, True)
+        cdef void *p = self.reals(flat, "the parameters or memory", self.n, 1, True)
+        cdef int status
         with nogil:
-            self.kernels.get(self.net, slot, p)
+            status = self.kernels.get(self.net, slot, p)
+        checked(status)
 
     @property
     def mu_product(self):
@@ -217,53 +301,63 @@ cdef class CpuNet:
 
     def gradient(self, X, Y, weights, Int step, Int row_offset, numbers, flat):
         """Sums of w * loss and of w; the gradient goes to flat."""
-        cdef RowsIn rows = self.rows(X, Y, weights)
-        cdef const int64_t *c_numbers = <const int64_t *>address(numbers)
-        cdef void *p = address(flat, True)
+        cdef RowsIn rows = self.rows(X, True, Y, weights)
+        cdef const int64_t *c_numbers = NULL
+        if numbers is not None:
+            c_numbers = <const int64_t *>address(numbers, "row numbers", 8, rows.n_rows)
+        cdef void *p = self.reals(flat, "the gradient", self.n, 1, True)
         cdef double sums[2]
+        cdef int status
         with nogil:
-            self.kernels.gradient(self.net, &rows, step, row_offset, c_numbers, p, sums)
+            status = self.kernels.gradient(self.net, &rows, step, row_offset, c_numbers, p, sums)
+        checked(status)
         return sums[0], sums[1]
 
     def apply(self, flat, double rate, Int t):
         """One step of the optimizer, number t = 1, 2, ..."""
-        cdef const void *p = address(flat)
+        cdef const void *p = self.reals(flat, "the gradient", self.n)
+        cdef int status
         with nogil:
-            self.kernels.apply(self.net, p, rate, t)
+            status = self.kernels.apply(self.net, p, rate, t)
+        checked(status)
 
     def train(self, X, Y, weights, order, rates, Int batch_size, double mean_weight, double penalty, Int first_step,
               double seconds, double loss_sum=0, double weight_sum=0):
         """Steps through `order` for about so many seconds: the sums of w * loss and of w go on; and how many steps."""
-        cdef RowsIn rows = self.rows(X, Y, weights)
-        cdef const int64_t *c_order = <const int64_t *>address(order)
-        cdef const double *c_rates = <const double *>address(rates)
-        cdef Int n_order = len(order), n_rates = len(rates), done
+        cdef RowsIn rows = self.rows(X, True, Y, weights)
+        cdef Int n_order = len(order), n_rates = len(rates), done = 0
+        cdef const int64_t *c_order = <const int64_t *>address(order, "the order of rows", 8, n_order)
+        cdef const double *c_rates = <const double *>address(rates, "rates", 8, n_rates)
+        if n_rates < 1 or not 1 <= batch_size <= self.max_rows or (n_rates - 1) * batch_size >= n_order:
+            raise ValueError(
+                f"{n_order} rows do not make {n_rates} minibatches of {batch_size}, at most {self.max_rows} rows each."
+            )
         cdef double sums[2]
+        cdef int status
         sums[0], sums[1] = loss_sum, weight_sum
         with nogil:
-            done = self.kernels.train(self.net, &rows, c_order, n_order, c_rates, n_rates, batch_size, mean_weight,
-                                      penalty, first_step, seconds, sums)
-        if done == -2:
-            raise ValueError(CODES)
-        if done < 0:
-            raise MemoryError("not enough memory for the gradient and the optimizer")
+            status = self.kernels.train(self.net, &rows, c_order, n_order, c_rates, n_rates, batch_size, mean_weight,
+                                        penalty, first_step, seconds, sums, &done)
+        checked(status)
         return (sums[0], sums[1]), done
 
-    def predict(self, X, out, bint link, bint checked):
+    def predict(self, X, out, bint link, bint checked_before):
         """Outputs of the last layer, through the link or raw; False if X was not checked and is not finite."""
-        cdef RowsIn rows = self.rows(X, None, None)
-        cdef void *p = address(out, True)
-        cdef bint is_finite
+        cdef RowsIn rows = self.rows(X)
+        cdef void *p = self.reals(out, "the output", rows.n_rows, self.row_out, True)
+        cdef int status
         with nogil:
-            is_finite = self.kernels.predict(self.net, &rows, p, link, checked)
-        return is_finite
+            status = self.kernels.predict(self.net, &rows, p, link, checked_before)
+        return checked(status) != NOT_FINITE
 
-    def predict_few(self, X, flat, out, bint link, bint checked):
-        """The same for up to max_rows rows, straight from a flat vector."""
-        cdef RowsIn rows = self.rows(X, None, None)
-        cdef const void *theta = address(flat)
-        cdef void *p = address(out, True)
-        cdef bint is_finite
+    def predict_few(self, X, flat, out, bint link, bint checked_before):
+        """The same for up to max_rows rows of a dense matrix, straight from a flat vector."""
+        cdef RowsIn rows = self.rows(X)
+        cdef const void *theta = self.reals(flat, "the parameters", self.n)
+        cdef void *p = self.reals(out, "the output", rows.n_rows, self.row_out, True)
+        cdef int status
+        if rows.X == NULL or rows.n_rows > self.max_rows or not self.is_plain:
+            raise ValueError(f"Up to {self.max_rows} dense rows, one member and no input scale are asked for here.")
         with nogil:
-            is_finite = self.kernels.predict_few(self.net, &rows, theta, p, link, checked)
-        return is_finite
+            status = self.kernels.predict_few(self.net, &rows, theta, p, link, checked_before)
+        return checked(status) != NOT_FINITE

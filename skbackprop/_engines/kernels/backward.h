@@ -116,21 +116,21 @@ static void gradient_task(void *context, Int index, int worker) {
     return;
   }
   Int i0 = (index - 1) * t->chunk, i1 = MIN(i0 + t->chunk, l->n_in), start = l->W + i0 * l->ldp;
-  real *scratch = net->scratch + worker * net->scratch_size, *C = t->gemm.C;
+  real *scratch = net->scratch + worker * net->scratch_size, *g = t->gemm.C + i0 * l->ldw; /* of row i0 */
   if (!t->sparse && (t->update || l->folded)) /* nobody reads this gradient again: keep it out of the memory */
-    C = scratch + SCRATCH_REALS - i0 * l->ldw;
+    g = scratch + SCRATCH_REALS;
   for (Int m = 0; !t->sparse && m < t->products; m++) {
     Gemm gemm = t->gemm;
-    gemm.A += m * net->layers[t->h - 1].pitch, gemm.B += m * l->pitch, gemm.C = C + m * l->pitch;
-    if (gemm.init) gemm.init += m * l->pitch;
-    gemm_block(&gemm, i0, i1, 0, gemm.n, scratch);
+    gemm.m = i1 - i0;
+    gemm.A += m * net->layers[t->h - 1].pitch + i0, gemm.B += m * l->pitch, gemm.C = g + m * l->pitch;
+    if (gemm.init) gemm.init += m * l->pitch + i0 * l->ldw;
+    gemm_block(&gemm, 0, gemm.m, 0, gemm.n, scratch);
   }
-  real *g = C + i0 * l->ldw;
   if (l->folded) {
-    pull_back(net, t->h, i0, i1, C, t->sparse ? net->touched : NULL, t->accumulate);
+    pull_back(net, t->h, i0, i1, g, t->sparse ? net->touched : NULL, t->accumulate);
     g = net->gradient + start;
   } else if (t->update && !t->sparse && l->ldw > l->width) /* what others left there must not move the padding */
-    for (Int i = i0; i < i1; i++) store(C + i * l->ldw + l->width, all(0));
+    for (Int i = 0; i < i1 - i0; i++) store(g + i * l->ldw + l->width, all(0));
   if (t->update && t->sparse && !l->folded) update_sparse(t, i0, i1);
   else if (t->update) update_stretch(t, start, (i1 - i0) * l->ldp, g, 1);
 }

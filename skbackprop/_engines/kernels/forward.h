@@ -95,8 +95,33 @@ typedef struct {
   const int64_t *numbers; /* of the rows in their minibatch, which seed the masks; NULL: row_offset + 0, 1, ... */
 } Batch;
 
+/* Whether a stretch of a CSR matrix's column numbers are all below n. */
+static int are_columns(const RowsIn *rows, Int start, Int stop, Int n) {
+  uint64_t wide = 0;
+  uint32_t narrow = 0; /* the largest as unsigned, which negative ones exceed: loops that compilers vectorise */
+  if (rows->wide_indices)
+    for (Int e = start; e < stop; e++) wide = MAX(wide, ((const uint64_t *)rows->indices)[e]);
+  else
+    for (Int e = start; e < stop; e++) narrow = MAX(narrow, ((const uint32_t *)rows->indices)[e]);
+  return start == stop || MAX(wide, narrow) < (uint64_t)n;
+}
+
 INLINE Int row_number(const Batch *b, Int i) { return b->order ? (Int)b->order[i] : b->first + i; }
 INLINE Int mask_number(const Batch *b, Int i) { return b->numbers ? (Int)b->numbers[i] : b->row_offset + i; }
+
+/* Whether all rows of a batch, and the columns that sparse ones name, exist. */
+static int are_rows(const Net *net, const Batch *b) {
+  const RowsIn *in = b->in;
+  for (Int i = 0; (b->order || in->data) && i < b->n; i++) {
+    Int row = row_number(b, i);
+    if (row < 0 || row >= in->n_rows) return 0;
+    if (!in->data) continue;
+    Int start = pointer_at(in, row), stop = pointer_at(in, row + 1);
+    if (start < 0 || start > stop || stop > in->n_entries) return 0;
+    if (!are_columns(in, start, stop, net->layers[0].n_out)) return 0;
+  }
+  return 1;
+}
 
 typedef struct {
   Net *net;

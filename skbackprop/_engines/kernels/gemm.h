@@ -18,6 +18,8 @@ typedef void Tile(Int k, const real *A, Int rsa, Int csa, const real *B, Int ldb
                   const real *init, Int ldi);
 
 enum { AHEAD = 24 }; /* rows of B to ask for in advance: their stride is too long for the hardware to guess */
+/* By the address in numbers, for no pointer may stand beyond the end of B. */
+#define PREFETCH(p, n) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(n) * sizeof(real)))
 
 /* Not inlined into their callers: in one large body GCC spills the accumulators. */
 #define TILE(M, NV)                                                                                              \
@@ -29,7 +31,7 @@ enum { AHEAD = 24 }; /* rows of B to ask for in advance: their stride is too lon
     for (Int p = 0; p < k; p++) {                                                                               \
       vec b[NV];                                                                                                 \
       for (int j = 0; j < NV; j++) b[j] = load(B + p * ldb + VW * j);                                            \
-      for (int j = 0; j < NV; j++) __builtin_prefetch(B + (p + AHEAD) * ldb + VW * j);                           \
+      for (int j = 0; j < NV; j++) PREFETCH(B, (p + AHEAD) * ldb + VW * j);                                      \
       _Pragma("GCC unroll 8") for (int i = 0; i < M; i++) {                                                      \
         vec a = all(A[i * rsa + p * csa]);                                                                       \
         for (int j = 0; j < NV; j++) c[i][j] += a * b[j];                                                        \
@@ -75,9 +77,9 @@ static void pack(const Gemm *g, Int i0, Int i1, Int k0, Int kb, real *to) {
   for (Int i = i0; i < i1; i += MR) {
     Int rows = MIN(i1 - i, MR);
     const real *from = g->A + i + k0 * g->csa;
-    for (Int p = 0; p < kb; p++, from += g->csa, to += MR)
-      if (rows == MR) memcpy(to, from, sizeof(real) * MR);
-      else memcpy(to, from, sizeof(real) * (size_t)rows);
+    for (Int p = 0; p < kb; p++, to += MR)
+      if (rows == MR) memcpy(to, from + p * g->csa, sizeof(real) * MR);
+      else memcpy(to, from + p * g->csa, sizeof(real) * (size_t)rows);
   }
 }
 
@@ -87,8 +89,8 @@ static void gemm_part(const Gemm *g, const real *A, Int tile_step, Int rsa, Int 
   int last = k0 + kb >= g->k;
   for (Int j = j0; j < j1;) {
     Int left = (j1 - j) / VW, nv = left == NVM + 1 ? 2 : MIN(left, NVM); /* 3 + 1 is slower than 2 + 2 */
-    const real *a = A;
-    for (Int i = i0; i < i1; i += MR, a += tile_step) {
+    for (Int i = i0, tile = 0; i < i1; i += MR, tile++) {
+      const real *a = A + tile * tile_step;
       Int rows = MIN(i1 - i, MR);
       real *C = g->C + i * g->ldc + j;
       const real *init = C;

@@ -6,7 +6,9 @@
 #include "kernels.h"
 
 /* Multiply-adds of a batch below which waking a second thread costs more than it brings. */
-enum { WORTH_A_THREAD = 6000000 };
+#ifndef WORTH_A_THREAD
+#define WORTH_A_THREAD 6000000
+#endif
 
 static void enter(Net *net, Int rows) {
   Int work = 0;
@@ -84,37 +86,47 @@ static int has_known_classes(const Net *net, const Batch *b) {
   return known;
 }
 
-static void gradient(Net *net, const RowsIn *rows, Int step, Int row_offset, const int64_t *numbers, void *flat,
-                     double sums[2]) {
-  sums[0] = sums[1] = NAN;
-  if (!need_training(net) || !need_input(net, rows)) return;
+/* Whether a batch can be trained on. */
+static int status_of(const Net *net, const Batch *b) {
+  if (!are_rows(net, b)) return NO_SUCH_ROW;
+  return has_known_classes(net, b) ? DONE : NO_SUCH_CLASS;
+}
+
+static int gradient(Net *net, const RowsIn *rows, Int step, Int row_offset, const int64_t *numbers, void *flat,
+                    double sums[2]) {
+  if (!need_gradient(net) || !need_input(net, rows)) return NO_MEMORY;
+  int status = DONE;
   sums[0] = sums[1] = 0;
   unsigned long long mode = flush_denormals();
   enter(net, MIN(rows->n_rows, net->max_rows));
   if (rows->n_rows == 0) memset(net->gradient, 0, (size_t)net->n_padded * sizeof(real));
-  for (Int first = 0; first < rows->n_rows; first += net->max_rows) {
+  for (Int first = 0; first < rows->n_rows && status == DONE; first += net->max_rows) {
     Batch batch = {rows, NULL, first, MIN(net->max_rows, rows->n_rows - first), step, row_offset + first,
                    numbers ? numbers + first : NULL};
-    propagate(net, &batch, 1, first > 0, NULL, 0, sums);
+    status = status_of(net, &batch);
+    if (status == DONE) propagate(net, &batch, 1, first > 0, NULL, 0, sums);
   }
   leave(net);
   unpad(net, net->gradient, flat);
   restore_mode(mode);
+  return status;
 }
 
-static void apply(Net *net, const void *flat, double rate, Int t) {
-  if (!need_training(net)) return;
+static int apply(Net *net, const void *flat, double rate, Int t) {
+  if (!need(&net->gradient, net->n_padded) || !need_slots(net)) return NO_MEMORY;
   unsigned long long mode = flush_denormals();
   pad(net, net->gradient, flat);
   Update u = prepare(net, rate, t);
   clip_and_update(net, &u, 0);
   restore_mode(mode);
+  return DONE;
 }
 
-static Int train(Net *net, const RowsIn *rows, const int64_t *order, Int n_order, const double *rates, Int n_rates,
-                  Int batch_size, double mean_weight, double penalty, Int first_step, double seconds,
-                  double sums[2]) {
-  if (!need_training(net) || !need_input(net, rows)) return -1;
+static int train(Net *net, const RowsIn *rows, const int64_t *order, Int n_order, const double *rates, Int n_rates,
+                 Int batch_size, double mean_weight, double penalty, Int first_step, double seconds, double sums[2],
+                 Int *made) {
+  if (!need_gradient(net) || !need_slots(net) || !need_input(net, rows)) return NO_MEMORY;
+  int status = DONE;
   unsigned long long mode = flush_denormals();
   double until = now() + seconds;
   Int done = 0;
@@ -122,8 +134,8 @@ static Int train(Net *net, const RowsIn *rows, const int64_t *order, Int n_order
   while (done < n_rates && (done == 0 || now() < until)) {
     Int start = done * batch_size, n = MIN(batch_size, n_order - start);
     Batch batch = {rows, order + start, 0, n, first_step + done, 0, NULL};
-    if (!has_known_classes(net, &batch)) {
-      done = -2;
+    status = status_of(net, &batch);
+    if (status != DONE) {
       break;
     }
     Update u = prepare(net, rates[done], first_step + done + 1);
@@ -135,7 +147,8 @@ static Int train(Net *net, const RowsIn *rows, const int64_t *order, Int n_order
   }
   leave(net);
   restore_mode(mode);
-  return done;
+  *made = done;
+  return status;
 }
 
 /* Whether n numbers are finite: x - x is 0 then, and NaN otherwise. */
@@ -153,7 +166,7 @@ typedef struct {
   const RowsIn *rows;
   real *out;
   Int first, n; /* the rows of a block */
-  int link, is_finite;
+  int link, status;
 } Prediction;
 
 static void look_for_nan(void *context, Int index, int worker) {
@@ -162,7 +175,7 @@ static void look_for_nan(void *context, Int index, int worker) {
   const real *X = p->rows->X;
   for (Int i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, p->n); i++)
     if (!all_finite(X + (p->first + i) * p->rows->row_stride, p->net->layers[0].n_out))
-      __atomic_store_n(&p->is_finite, 0, __ATOMIC_RELAXED);
+      __atomic_store_n(&p->status, NOT_FINITE, __ATOMIC_RELAXED);
 }
 
 static void write_out(void *context, Int index, int worker) {
@@ -182,23 +195,25 @@ static void write_out(void *context, Int index, int worker) {
 static int predict(Net *net, const RowsIn *rows, void *out, int link, int checked) {
   unsigned long long mode = flush_denormals();
   Int block = MAX(CACHE_BYTES / (net->layers[0].n_out * (Int)sizeof(real)), 64) / MR * MR;
-  Prediction p = {net, rows, out, 0, 0, link, 1};
+  Prediction p = {.net = net, .rows = rows, .out = out, .link = link, .status = DONE};
   enter(net, MIN(rows->n_rows, net->max_rows));
   block = MIN(block * net->team, net->max_rows);
   fold(net);
-  for (; p.first < rows->n_rows && p.is_finite; p.first += block) {
+  for (; p.first < rows->n_rows; p.first += block) {
     p.n = MIN(block, rows->n_rows - p.first);
     Batch batch = {rows, NULL, p.first, p.n, -1, 0, NULL};
     BatchTask task = {net, &batch};
     Int n_tasks = (p.n + GATHER_ROWS - 1) / GATHER_ROWS;
-    if (rows->data) pool_run(net->team, n_tasks, gather_task, &task);
+    if (!are_rows(net, &batch)) p.status = NO_SUCH_ROW;
+    else if (rows->data) pool_run(net->team, n_tasks, gather_task, &task);
     else if (!checked) pool_run(net->team, n_tasks, look_for_nan, &p);
-    forward(net, &batch, (const real *)rows->X + p.first * rows->row_stride, rows->row_stride, 0);
+    if (p.status != DONE) break;
+    forward(net, &batch, rows->data ? NULL : (const real *)rows->X + p.first * rows->row_stride, rows->row_stride, 0);
     pool_run(net->team, n_tasks, write_out, &p);
   }
   leave(net);
   restore_mode(mode);
-  return p.is_finite;
+  return p.status;
 }
 
 /* v = b + a W with rows of W as they come, one row of `a` at a time: for so few rows W is read once either way. */
@@ -214,7 +229,7 @@ static void row_times_matrix(const real *a, const real *block, Int n_in, Int n_o
 
 static int predict_few(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked) {
   for (Int i = 0; i < rows->n_rows; i++)
-    if (!checked && !all_finite((const real *)rows->X + i * rows->row_stride, net->layers[0].n_out)) return 0;
+    if (!checked && !all_finite((const real *)rows->X + i * rows->row_stride, net->layers[0].n_out)) return NOT_FINITE;
   unsigned long long mode = flush_denormals();
   const Layer *last = &net->layers[net->H];
   const real *block = flat;
@@ -233,7 +248,7 @@ static int predict_few(Net *net, const RowsIn *rows, const void *flat, void *out
   for (Int i = 0; i < rows->n_rows; i++)
     memcpy((real *)out + i * last->n_out, last->q + i * last->ld, (size_t)last->n_out * sizeof(real));
   restore_mode(mode);
-  return 1;
+  return DONE;
 }
 
 static void set_extra(Net *net, double mu_product) { net->mu_product = mu_product; }
@@ -265,5 +280,18 @@ NOINLINE double fma_rate(void) {
   return lanes_sum(total) == -1 ? 0 : best; /* uses the sums, so that they are computed */
 }
 
-const Kernels TABLE = {LEVEL, VECTOR_BYTES, create, destroy, set, get, gradient, apply, train, predict, predict_few, set_extra, get_extra,
-                       set_threads, fma_rate};
+const Kernels TABLE = {.level = LEVEL,
+                       .vector_bytes = VECTOR_BYTES,
+                       .create = create,
+                       .destroy = destroy,
+                       .set = set,
+                       .get = get,
+                       .gradient = gradient,
+                       .apply = apply,
+                       .train = train,
+                       .predict = predict,
+                       .predict_few = predict_few,
+                       .set_extra = set_extra,
+                       .get_extra = get_extra,
+                       .set_threads = set_threads,
+                       .fma_rate = fma_rate};

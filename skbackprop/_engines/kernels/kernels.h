@@ -11,6 +11,8 @@ enum { LOSS_CROSS_ENTROPY, LOSS_BRIER, LOSS_FOCAL, LOSS_BINARY_CROSS_ENTROPY, LO
        LOSS_GAMMA, LOSS_GAUSSIAN };
 enum { OPT_SGD, OPT_ADAM, OPT_NADAM, OPT_RMSPROP, OPT_LION };
 enum { MAX_SLOTS = 2 };
+/* What became of a call. Other than by these no function fails; the arrays that it gets must be as long as it says. */
+enum { DONE = 0, NOT_FINITE = 1, NO_MEMORY = -1, NO_SUCH_ROW = -2, NO_SUCH_CLASS = -3, NO_SUCH_SLOT = -4 };
 
 /* What a network and its optimizer are, in numbers; layers h = 1..H as in the derivation. */
 typedef struct {
@@ -31,11 +33,13 @@ typedef struct {
   double momentum, beta_1, beta_2, epsilon, weight_decay, max_grad_norm; /* max_grad_norm 0: no limit */
 } Spec;
 
-/* Rows of inputs, dense or CSR (then data, indices and indptr are set), with targets and weights. */
+/* Rows of inputs, dense or CSR (then data, indices and indptr are set), with targets and weights. What indptr and
+   indices say is checked before it is followed. */
 typedef struct {
   const void *X;
   Int n_rows, row_stride;
   const void *data, *indices, *indptr;
+  Int n_entries;    /* of data and of indices */
   int wide_indices; /* int64 instead of int32 */
   const void *Y; /* class codes, int64_t, for the losses up to LOSS_FOCAL; else n_targets numbers a row */
   const void *weights;
@@ -46,20 +50,22 @@ typedef struct Net Net;
 typedef struct {
   const char *level;
   int vector_bytes;
-  Net *(*create)(const Spec *spec, Int max_rows);
+  int (*create)(const Spec *spec, Int max_rows, Net **net);
   void (*destroy)(Net *net);
   /* slot -1: parameters; 0..: the optimizer's memory. Flat vectors are unpadded: [b; W] layer by layer, factors. */
-  void (*set)(Net *net, int slot, const void *flat);
-  void (*get)(const Net *net, int slot, void *flat);
+  int (*set)(Net *net, int slot, const void *flat);
+  int (*get)(const Net *net, int slot, void *flat);
   /* Sums of w * loss and of w; the gradient goes to flat. step < 0: no dropout. Masks are those of the rows' numbers in
      their minibatch; NULL: row_offset + 0, 1, ... */
-  void (*gradient)(Net *net, const RowsIn *rows, Int step, Int row_offset, const int64_t *numbers, void *flat,
-                   double sums[2]);
-  void (*apply)(Net *net, const void *flat, double rate, Int t);
-  /* Steps made; -1: out of memory; -2: a row's class is not in 0..n_targets - 1. */
-  Int (*train)(Net *net, const RowsIn *rows, const int64_t *order, Int n_order, const double *rates, Int n_rates,
-                Int batch_size, double mean_weight, double penalty, Int first_step, double seconds, double sums[2]);
-  /* A row of `out` is that of each member, side by side. 0, and no prediction, if dense rows that were not `checked` hold NaN or infinity. */
+  int (*gradient)(Net *net, const RowsIn *rows, Int step, Int row_offset, const int64_t *numbers, void *flat,
+                  double sums[2]);
+  int (*apply)(Net *net, const void *flat, double rate, Int t);
+  /* Steps through `order`, whose minibatches have one rate each, for about so many seconds: how many were `made`. */
+  int (*train)(Net *net, const RowsIn *rows, const int64_t *order, Int n_order, const double *rates, Int n_rates,
+               Int batch_size, double mean_weight, double penalty, Int first_step, double seconds, double sums[2],
+               Int *made);
+  /* A row of `out` is that of each member, side by side. NOT_FINITE, and no prediction, if dense rows that were not
+     `checked` hold NaN or infinity. */
   int (*predict)(Net *net, const RowsIn *rows, void *out, int link, int checked);
   /* The same bits for up to max_rows dense rows, straight from a flat vector that need not be set before; for
      networks of one member and without input scale. */

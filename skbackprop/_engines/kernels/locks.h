@@ -37,7 +37,7 @@ static void send_all(Signal *s) { pthread_cond_broadcast(s); }
 static void yield_core(void) { sched_yield(); }
 static int start(Thread *run, void *argument) {
   pthread_t thread;
-  return pthread_create(&thread, NULL, run, argument) == 0;
+  return pthread_create(&thread, NULL, run, argument) == 0 && pthread_detach(thread) == 0;
 }
 static void in_forked_children(void (*act)(void)) { pthread_atfork(NULL, NULL, act); }
 #endif

@@ -141,13 +141,16 @@ static real quantile_loss_row(const Loss *L, real *v, const real *y) {
   return value;
 }
 
+/* The variance is e^s above a floor; see the entry in losses.py. */
 static real gaussian_loss_row(const Loss *L, real *m, const real *y) {
   real value = 0, *s = m + L->n_targets;
+  const real floor = R(-9.210340371976182); /* LOG_VARIANCE_FLOOR */
   for (Int t = 0; t < L->n_targets; t++) {
-    real precision = r_exp(-s[t]), r = y[t] - m[t];
-    value += R(0.5) * (R(1.8378770664093453) + s[t] + r * r * precision);
+    real above = s[t] - floor, log_variance = floor + softplus1(above);
+    real precision = r_exp(-log_variance), r = y[t] - m[t], squares = r * r * precision;
+    value += R(0.5) * (R(1.8378770664093453) + log_variance + squares);
     m[t] = -r * precision;
-    s[t] = R(0.5) * (1 - r * r * precision);
+    s[t] = R(0.5) * (1 - squares) * logistic1(above);
   }
   return value;
 }

@@ -47,11 +47,12 @@ static void fold(Net *net) {
   net->is_stale = 0;
 }
 
-/* Row i of the gradient E by the folded weights, added to those by W, r and c, and to the group's share of s. */
-static void pull_back_row(const Net *net, Int h, Int i, const real *E, real *share) {
+/* Row i of the gradient E by the folded weights, added to those by W, r and c, and to the group's share of s (NULL:
+   there is no s). */
+static void pull_back_row(const Net *net, Int h, Int i, const real *E, real *shares) {
   const Layer *l = &net->layers[h];
   real c = scale_of_input(net, h, i), grad_c = 0;
-  for (Int m = 0; m < net->n_members; m++, E += l->pitch, share += l->pitch) {
+  for (Int m = 0; m < net->n_members; m++, E += l->pitch) {
     const real *W = stored_weights(net, h, m, i), *s = net->theta + l->s + m * l->pitch;
     real *g = net->gradient + (W - net->theta);
     vec sums = all(0);
@@ -64,7 +65,7 @@ static void pull_back_row(const Net *net, Int h, Int i, const real *E, real *sha
       continue;
     }
     Int at = l->r + m * l->ldr + i;
-    real r = net->theta[at], factor = c * r;
+    real r = net->theta[at], factor = c * r, *share = shares + m * l->pitch;
     for (Int j = 0; j < l->pitch; j += VW) {
       vec by_s = load(E + j) * load(W + j), e = load(E + j) * load(s + j);
       store(g + j, load(g + j) + factor * e);
@@ -78,19 +79,19 @@ static void pull_back_row(const Net *net, Int h, Int i, const real *E, real *sha
   if (h == 1 && net->c >= 0) net->gradient[net->c + i] += grad_c;
 }
 
-/* Rows i0..i1 (of them those touched; NULL: all); i0 begins a group of MR rows, whose shares are summed in their order
-   afterwards, so that the bits do not depend on who computed them. */
+/* Rows i0..i1 (of them those touched; NULL: all), the first of which is E's; i0 begins a group of MR rows, whose shares
+   are summed in their order afterwards, so that the bits do not depend on who computed them. */
 static void pull_back(const Net *net, Int h, Int i0, Int i1, const real *E, const char *touched, int accumulate) {
   const Layer *l = &net->layers[h];
   for (Int i = i0; i < i1; i++) {
-    real *share = net->shares + i / MR * l->width;
-    if (is_shared(net, h) && i % MR == 0) memset(share, 0, (size_t)l->width * sizeof(real));
+    real *share = is_shared(net, h) ? net->shares + i / MR * l->width : NULL;
+    if (share && i % MR == 0) memset(share, 0, (size_t)l->width * sizeof(real));
     if (!accumulate) {
       memset(net->gradient + l->W + i * l->ldp, 0, (size_t)l->ldp * sizeof(real));
       for (Int m = 0; is_shared(net, h) && m < net->n_members; m++) net->gradient[l->r + m * l->ldr + i] = 0;
       if (h == 1 && net->c >= 0) net->gradient[net->c + i] = 0;
     }
-    if (!touched || touched[i]) pull_back_row(net, h, i, E + i * l->ldw, share);
+    if (!touched || touched[i]) pull_back_row(net, h, i, E + (i - i0) * l->ldw, share);
   }
 }
 

@@ -39,7 +39,12 @@ struct Net {
   int n_threads, limit, team; /* most ever asked for, allowed now, at work now */
 };
 
-static real *reals(Int n) { return zeros((size_t)n * sizeof(real) + 64); }
+static real *reals(Int n) {
+  return n < 0 || n > (PTRDIFF_MAX - 64) / (Int)sizeof(real) ? NULL : zeros((size_t)n * sizeof(real) + 64);
+}
+
+/* Numbers for a vector that has none yet; 0: out of memory. */
+static int need(real **vector, Int n) { return *vector || (*vector = reals(n)) != NULL; }
 
 static int n_slots(int optimizer) { return optimizer == OPT_ADAM || optimizer == OPT_NADAM ? 2 : 1; }
 
@@ -63,18 +68,15 @@ static int is_folded(const Net *net, Int h) { return is_shared(net, h) || (h == 
 static int allocate_layer(Net *net, Int h) {
   Layer *l = &net->layers[h];
   Int n = net->max_rows * l->ld;
-  int ok = (l->a = reals(n)) != NULL;
-  l->q = l->a;
-  if (l->dropout > 0) {
-    ok &= (l->mask = reals(n)) != NULL;
-    if (h > 0) ok &= (l->q = reals(n)) != NULL;
-  }
+  int ok = need(&l->a, n);
+  if (l->dropout > 0) ok = ok && need(&l->mask, n);
+  if (l->dropout > 0 && h > 0) ok = ok && need(&l->q, n);
+  else l->q = l->a;
   if (h == 0) return ok;
-  if (l->act >= 0 && stores_derivative(l->act)) ok &= (l->d = reals(n)) != NULL;
-  if (h < net->H) ok &= (l->delta = reals(n)) != NULL;
-  else l->delta = NULL;
-  if (h > 1) ok &= (l->WT = reals(net->n_members * l->n_out * l->ldt)) != NULL;
-  if (is_folded(net, h)) ok &= (l->folded = reals(l->n_in * l->ldw)) != NULL;
+  if (l->act >= 0 && stores_derivative(l->act)) ok = ok && need(&l->d, n);
+  if (h < net->H) ok = ok && need(&l->delta, n);
+  if (h > 1) ok = ok && need(&l->WT, net->n_members * l->n_out * l->ldt);
+  if (is_folded(net, h)) ok = ok && need(&l->folded, l->n_in * l->ldw);
   return ok;
 }
 
@@ -105,9 +107,9 @@ static void place_factors(Net *net, Int *end) {
   net->c = net->spec.input_scale ? take(end, padded(net->layers[0].n_out)) : -1;
 }
 
-static Net *create(const Spec *spec, Int max_rows) {
-  Net *net = calloc(1, sizeof *net);
-  if (!net) return NULL;
+static int create(const Spec *spec, Int max_rows, Net **made) {
+  Net *net = *made = calloc(1, sizeof *net);
+  if (!net) return NO_MEMORY;
   net->H = spec->H;
   net->n_members = spec->n_members;
   net->max_rows = max_rows;
@@ -136,7 +138,8 @@ static Net *create(const Spec *spec, Int max_rows) {
   if (ok) memcpy(net->quantiles, spec->quantiles, sizeof(double) * (size_t)spec->n_quantiles);
   if (!ok) {
     destroy(net);
-    return NULL;
+    *made = NULL;
+    return NO_MEMORY;
   }
   Int choices = spec->loss <= LOSS_FOCAL ? spec->n_targets : 2; /* between which smoothing spreads */
   net->loss = (Loss){.loss = spec->loss, .n_targets = spec->n_targets, .n_outputs = spec->sizes[spec->H],
@@ -145,31 +148,31 @@ static Net *create(const Spec *spec, Int max_rows) {
                      .focal_gamma = (real)spec->focal_gamma, .huber_delta = (real)spec->huber_delta,
                      .quantiles = net->quantiles, .n_quantiles = spec->n_quantiles};
   net->spec.sizes = NULL, net->spec.activations = NULL, net->spec.dropout = NULL, net->spec.quantiles = NULL;
-  return net;
+  return DONE;
 }
 
-/* What only training needs, and what only dense inputs need, on first use; 0: out of memory. */
-static int need_training(Net *net) {
-  if (!net->gradient) net->gradient = reals(net->n_padded);
-  if (!net->scratch) net->scratch = reals(net->scratch_size * net->n_threads);
-  for (int s = 0; s < n_slots(net->spec.optimizer); s++)
-    if (!net->slots[s]) net->slots[s] = reals(net->n_padded);
+/* What only gradients need, only steps, and only one kind of inputs, on first use; 0: out of memory. */
+static int need_gradient(Net *net) {
   Int shares = 0;
   for (Int h = 1; h < net->H && net->n_members > 1; h++)
     shares = MAX(shares, (net->layers[h].n_in / MR + 1) * net->layers[h].width);
-  if (shares && !net->shares) net->shares = reals(shares);
-  return net->gradient && (net->shares || !shares) && net->scratch && net->slots[0] &&
-         (net->slots[1] || n_slots(net->spec.optimizer) == 1);
+  return need(&net->gradient, net->n_padded) && need(&net->scratch, net->scratch_size * net->n_threads) &&
+         (!shares || need(&net->shares, shares));
+}
+
+static int need_slots(Net *net) {
+  int ok = 1;
+  for (int s = 0; s < n_slots(net->spec.optimizer); s++) ok = ok && need(&net->slots[s], net->n_padded);
+  return ok;
 }
 
 static int need_input(Net *net, const RowsIn *rows) {
   if (rows->data) {
     const Layer *first = &net->layers[1];
     if (!net->touched) net->touched = calloc((size_t)first->n_in, 1);
-    if (first->folded && !net->met) net->met = reals(first->n_in * first->ldw);
-    return net->touched && (net->met || !first->folded);
+    return net->touched && (!first->folded || need(&net->met, first->n_in * first->ldw));
   }
-  return net->layers[0].a || allocate_layer(net, 0);
+  return allocate_layer(net, 0);
 }
 
 static real *vector_of(const Net *net, int slot) { return slot < 0 ? net->theta : net->slots[slot]; }
@@ -200,13 +203,19 @@ static void copy(const Net *net, real *wide, real *flat, int inwards) {
 static void pad(const Net *net, real *wide, const real *flat) { copy(net, wide, (real *)flat, 1); }
 static void unpad(const Net *net, const real *wide, real *flat) { copy(net, (real *)wide, flat, 0); }
 
-static void set(Net *net, int slot, const void *flat) {
-  if (slot >= 0 && !need_training(net)) return;
+static int set(Net *net, int slot, const void *flat) {
+  if (slot >= n_slots(net->spec.optimizer)) return NO_SUCH_SLOT;
+  if (slot >= 0 && !need_slots(net)) return NO_MEMORY;
   pad(net, vector_of(net, slot), flat);
   net->is_stale = 1;
+  return DONE;
 }
 
-static void get(const Net *net, int slot, void *flat) { unpad(net, vector_of(net, slot), flat); }
+static int get(const Net *net, int slot, void *flat) {
+  if (slot >= n_slots(net->spec.optimizer) || !vector_of(net, slot)) return NO_SUCH_SLOT;
+  unpad(net, vector_of(net, slot), flat);
+  return DONE;
+}
 
 /* What a layer's products use: rows ldw apart. */
 static const real *bias(const Net *net, Int h) { return net->theta + net->layers[h].b; }

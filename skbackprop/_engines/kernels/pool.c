@@ -11,6 +11,7 @@ enum { MAX_HELPERS = MAX_THREADS - 1, SPINS = 4000, MAX_TASKS = 0xfffff };
 /* One word says it all, so that a claim made late fails: generation (24 bits), tasks (20), next task (20). */
 static atomic_ullong ticket;
 static atomic_long done;
+static atomic_int n_workers; /* of the job, the caller included: only so many have memory of their own */
 static Task *task_;
 static void *context_;
 static unsigned long long generation;
@@ -38,7 +39,8 @@ static void pause_cpu(void) {
 /* Claim one task and do it; 0 if there is none. */
 static int help(int worker) {
   unsigned long long t = atomic_load_explicit(&ticket, memory_order_acquire);
-  while (NEXT(t) < TASKS(t)) {
+  /* A helper that was wanted by an earlier job may come late. If the claim succeeds, this was that job's number. */
+  while (NEXT(t) < TASKS(t) && worker < atomic_load_explicit(&n_workers, memory_order_relaxed)) {
     if (atomic_compare_exchange_weak_explicit(&ticket, &t, t + 1, memory_order_acq_rel, memory_order_acquire)) {
       /* the job cannot end before this task does, so what it points to is alive */
       task_(context_, (Int)NEXT(t), worker);
@@ -67,6 +69,7 @@ THREAD(helper, number) { /* for as long as the process lives */
 static void forget_helpers(void) { /* threads do not survive a fork */
   atomic_store(&n_helpers, 0);
   atomic_store(&n_active, 0);
+  atomic_store(&ticket, 0); /* nor do the jobs of other threads */
   owner = sleep_lock = (Lock)LOCK_FREE;
   wake = (Signal)NO_SIGNAL;
 }
@@ -102,6 +105,7 @@ void pool_run(int n_threads, Int n_tasks, Task *task, void *context) {
   }
   task_ = task;
   context_ = context;
+  atomic_store_explicit(&n_workers, n_threads, memory_order_relaxed);
   atomic_store_explicit(&done, 0, memory_order_relaxed);
   generation = (generation + 1) & 0xffffff;
   atomic_store_explicit(&ticket, generation << 40 | (unsigned long long)n_tasks << 20, memory_order_release);
