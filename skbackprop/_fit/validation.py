@@ -348,8 +348,8 @@ def sound(X: Any, name: str) -> Any:
         is_sound = is_sound and not (len(used) and (used.min() < 0 or used.max() >= stop))
     if not is_sound:
         raise ValueError(
-            f"Sparse {name} is malformed: its {X.format} arrays point at entries, rows or columns that a matrix of shape "
-            f"{X.shape} with {len(X.data)} stored numbers does not have. Build it anew from its coordinates, "
+            f"Sparse {name} is malformed: its {X.format} arrays point at entries, rows or columns that a matrix of "
+            f"shape {X.shape} with {len(X.data)} stored numbers does not have. Build it anew from its coordinates, "
             "scipy.sparse.csr_array((data, (rows, columns)), shape), which checks them."
         )
     return X
