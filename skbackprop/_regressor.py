@@ -212,7 +212,7 @@ default='squared_error'
         loss = self._network.loss
         if return_std and loss != "gaussian":
             raise ValueError(f"return_std=True needs loss='gaussian'; this model has loss={loss!r}.")
-        scaler, place = Scaler(self.target_shift_, self.target_scale_), home_of(output)
+        scaler, place = self._scaler(), home_of(output)
         with np.errstate(over="ignore"):  # looked for in the answers
             y, std = scaler.decode(output, loss, place)
             answers = [self._shape(y)] + ([self._shape(std)] if return_std else [])
@@ -297,6 +297,18 @@ default='squared_error'
     def _columns(self, y: Any) -> Any:
         y = np.ascontiguousarray(numbers(y))  # a DataFrame's sums would differ in the last bit
         return y[:, None] if y.ndim == 1 else y
+
+    def _scaler(self) -> Scaler:
+        """Make the Scaler of the fitted attributes, which are the truth also after the user changed them."""
+        shift, scale, network = self.target_shift_, self.target_scale_, self._network
+        n_targets = network.sizes[-1] // LOSSES[network.loss].outputs_per_target(network.loss_args)
+        shapes = [getattr(part, "shape", None) for part in (shift, scale)]
+        if shapes != [(n_targets,)] * 2:
+            raise ValueError(
+                f"target_shift_ and target_scale_ must be arrays of shape {(n_targets,)}, a number for each target; "
+                f"got {shift!r} and {scale!r}."
+            )
+        return Scaler(shift, scale)
 
     def _encode(self, sample: Sample | Part, dtype: Any) -> Any:
         fetch = sample.place.fetch

@@ -196,12 +196,13 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
     nets = [member(network, P, j) for j in range(network.n_members)]
     shape = (network.n_members, X.shape[0], network.sizes[h])
     outputs = xp.empty(shape, dtype=theta.dtype, device=theta.device)
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):  # what comes of it is looked at
         for start in range(0, X.shape[0], PREDICT_ROWS):
             rows = slice(start, min(start + PREDICT_ROWS, X.shape[0]))
             for j, M in enumerate(nets):
                 a, v, _ = forward(xp, network, M, X[rows, :], [lambda x: x] * H)
                 outputs[j, rows, :] = v[H] if h == H else a[h]
+    validation.check_finite_output(outputs, place, X, theta)
     return outputs if network.n_members > 1 else outputs[0, :, :]
 
 

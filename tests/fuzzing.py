@@ -77,7 +77,7 @@ VALUES: dict[str, list[Any]] = {  # legal ones, the ends of the legal among them
     "n_iter_no_change": [1, 2, np.inf],
     "tol": ["auto", 0, 1e-300, 1e-4, 1e300],
     "warm_start": [True, False],
-    "verbose": [False],  # other values print, and do nothing else
+    "verbose": [False, True, 2, 10**6],
     "dtype": ["auto", "float32", "float64"],
     "engine": ["auto", "reference", "compiled"],
     "n_threads": [None, 1, 2, 3],
@@ -90,15 +90,39 @@ VALUES: dict[str, list[Any]] = {  # legal ones, the ends of the legal among them
     "quantile": [1e-300, 0.5, [0.5], (0.1, 0.9), np.array([0.25, 0.5, 0.75]), 1.0 - 1e-16],
     "scale_target": [True, False],
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Always:
+    """A scorer that gives the same each time, and takes no weights."""
+
+    value: Any
+
+    def __call__(self, model, X, y):
+        model.predict(X)
+        return self.value
+
+
+SCORERS = [None, *map(Always, [0.5, np.nan, np.inf, np.float32(1.0), np.ones(1), True, "good", None, 1j])]
 VALUES_OF: dict[type, dict[str, list[Any]]] = {  # where it depends on the estimator
     MLPSoftmaxClassifier: {
         "loss": losses_for("classification"),
-        "scoring": [None, "accuracy", "neg_log_loss", "roc_auc", "roc_auc_ovr", "neg_brier_score", "f1_macro"],
+        "scoring": ["accuracy", "neg_log_loss", "roc_auc", "roc_auc_ovr", "neg_brier_score", "f1_macro", *SCORERS],
     },
     MLPRegressor: {
         "loss": losses_for("regression"),
-        "scoring": [None, "r2", "neg_max_error", "neg_mean_poisson_deviance", "d2_pinball_score"],
+        "scoring": ["r2", "neg_max_error", "neg_mean_poisson_deviance", "d2_pinball_score", *SCORERS],
     },
+}  # fmt: skip
+WRONG = {  # for one parameter; there are others that none takes
+    "hidden_layer_sizes": [(0,), (2.5,), [[2]], "23", (True,), (-1,), np.zeros(2, int), {3}],
+    "activation": [["relu"] * 9, ["no such"], [], [["relu"]], ("relu", 1)],
+    "dropout": [[1.0], [0.1] * 9, [[0.1]], [np.nan], ["a"], [-0.1], np.array(0.5)],
+    "quantile": [[0.9, 0.1], [0.5, 0.5], [], [0.0], [[0.5]], ["a"], [np.nan], 1.0],
+    "class_weight": [{0: -1.0}, {7: 1.0}, {0: np.nan}, {0: "a"}, {}, [1.0, 2.0], [None], [], ["balanced"] * 2, "even"],
+    "n_threads": [2**31, 2**62, 2**70],
+    "scoring": ["no such scorer", len, MLPRegressor],
+    "random_state": [2**40, "seed", np.random],
 }  # fmt: skip
 ILLEGAL = [None, -1, 0, 1.5, np.nan, -np.inf, 2**70, "", "no such name", (), [None], {}, b"relu", 1j, object]
 
@@ -135,12 +159,37 @@ def draw_parameters(draw, cls):
     usual = {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0}
     params = usual | {name: one_of(draw, values[name]) for name in changed}
     wrong = pick(draw, None, names, 20)
-    return params if wrong is None else params | {wrong: one_of(draw, ILLEGAL)}
+    return params if wrong is None else params | {wrong: one_of(draw, [*ILLEGAL, *WRONG.get(wrong, [])])}
 
 
 # --------------------------------------------------------------------------------------- calls ----
 
 FITTING = ("fit", "partial_fit")
+REPLACING = ("pickle", "clone", "tamper", "to_sklearn")
+TAMPERED = [
+    (name, value)
+    for name in (
+        "coefs_",
+        "intercepts_",
+        "n_features_in_",
+        "target_scale_",
+        "classes_",
+        "n_outputs_",
+        "out_activation_",
+    )
+    for value in (
+        None,
+        [],
+        1,
+        10**9,
+        "text",
+        [np.ones((3, 3))] * 2,
+        [np.zeros(0)],
+        np.ones(1),
+        [[[1j]]],
+        [None, None],
+    )
+]  # of fitted attributes, as a user might set them
 PREDICTING = {
     MLPSoftmaxClassifier: ("predict", "predict_proba", "predict_log_proba", "decision_function"),
     MLPRegressor: ("predict",),
@@ -193,6 +242,11 @@ def draw_call(draw, cls, method, rows, columns, kind, kinds):
     """A call of a method."""
     if method == "set_params":
         return Call(method, draw_parameters(draw, cls))
+    if method == "layer_outputs":
+        return Call(method, {"X": draw_inputs(draw, 3, columns), "layer": draw(st.integers(-3, 3))})
+    if method == "tamper":
+        name, value = one_of(draw, TAMPERED)
+        return Call(method, {"name": name, "value": value})
     if method in PREDICTING[cls]:
         flags = {"return_members": ("predict", "predict_proba"), "return_std": ("predict",)}
         if cls is MLPSoftmaxClassifier:
@@ -218,7 +272,7 @@ def sessions(draw):
     columns = draw(st.integers(1, 4))
     kinds = LABELS_DRAWN if cls is MLPSoftmaxClassifier else TARGETS_DRAWN
     kind = pick(draw, one_of(draw, kinds[:6]), kinds, 2)
-    methods = [*FITTING, *PREDICTING[cls], "score", "set_params", "pickle", "clone"]
+    methods = [*FITTING, *PREDICTING[cls], "score", "layer_outputs", "set_params", *REPLACING]
     chosen = [one_of(draw, FITTING), *(one_of(draw, methods) for _ in range(draw(st.integers(0, 4))))]
     calls = [draw_call(draw, cls, method, rows, columns, kind, kinds) for method in chosen]
     if draw(st.booleans()):  # most calls are of use to a fitted model only

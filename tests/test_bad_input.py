@@ -644,6 +644,23 @@ def test_malformed_sparse_input_is_refused_by_every_engine_and_method(name, data
             assert_unchanged(fitted, before)
 
 
+@pytest.mark.parametrize("name", BROKEN)
+def test_malformed_sparse_targets_are_refused(name, data):
+    X, labels = data[0], np.ones((20, 3), dtype=int)
+    model = MLPSoftmaxClassifier((4,), **PLANNED).fit(X, labels)
+    broken_y = broken(name, labels, np.int32)
+    for call in (
+        lambda: model.fit(X, broken_y),
+        lambda: model.partial_fit(X, broken_y),
+        lambda: model.fit(X, labels, X_val=X, y_val=broken_y),
+        lambda: model.score(X, broken_y),
+    ):
+        with pytest.raises(ValueError, match="Sparse y is malformed"):
+            call()
+    with pytest.raises(ValueError, match="Sparse y must have two dimensions"):
+        model.fit(X, sp.coo_array(labels[:, 0]))
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore:.*no effect")
 @pytest.mark.parametrize("index_dtype", [np.int32, np.int64])
 @pytest.mark.parametrize("cls", [MLPSoftmaxClassifier, MLPRegressor])

@@ -1,5 +1,6 @@
 """Predicting: one whole model at a time, and attributes that the user changed."""
 
+import copy
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -186,3 +187,17 @@ def test_weights_that_are_no_numbers_are_an_error(value, rng):
     model.intercepts_[-1][0] = value
     with pytest.raises(ValueError, match="coefs_, intercepts_ or factors hold NaN or infinity"):
         model.predict(X)
+
+
+@pytest.mark.parametrize("value", [np.ones(2), np.zeros(0), np.ones((1, 1)), [1.0], None])
+def test_target_scales_of_another_shape_are_an_error(value):
+    model = MLPRegressor((3,), **QUICK).fit(X, X[:, 0])
+    for name in ("target_scale_", "target_shift_"):
+        changed = copy.copy(model)
+        setattr(changed, name, value)
+        with pytest.raises(
+            ValueError, match=r"target_shift_ and target_scale_ must be arrays of shape \(1,\)"
+        ):
+            changed.predict(X)
+    model.target_scale_ = np.array([2.0]) * model.target_scale_
+    assert len(model.predict(X)) == len(X)

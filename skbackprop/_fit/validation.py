@@ -306,8 +306,7 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool,
     else:
         y_options = {}
     if sp.issparse(X) and X.ndim == 2:
-        X = X if X.format in CHECKED_FORMATS else X.tocsr()
-        check_structure(X)
+        X = sound(X, "X")
     try:
         y = complete(y)
         return validate_data(
@@ -321,11 +320,12 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool,
         raise ValueError(f"{text}\n{hints[0]}") from error
 
 
-def check_structure(X: Any) -> None:
-    """Raise if a sparse matrix points at entries, rows or columns that it does not have.
+def sound(X: Any, name: str) -> Any:
+    """Give a sparse matrix back; raise if it points at entries, rows or columns that it does not have.
 
     SciPy looks when it makes one and not again, but its code in C, as ours, would follow them out of the memory.
     """
+    X = X if X.format in CHECKED_FORMATS else X.tocsr()
     if X.format == "coo":
         lengths, numbers = {len(X.row), len(X.col), len(X.data)}, [(X.row, X.shape[0]), (X.col, X.shape[1])]
         is_sound = len(lengths) == 1
@@ -348,10 +348,11 @@ def check_structure(X: Any) -> None:
         is_sound = is_sound and not (len(used) and (used.min() < 0 or used.max() >= stop))
     if not is_sound:
         raise ValueError(
-            f"Sparse X is malformed: its {X.format} arrays point at entries, rows or columns that a matrix of shape "
-            f"{X.shape} with {len(X.data)} stored numbers does not have. Build it anew from its coordinates, "
+            f"Sparse {name} is malformed: its {X.format} arrays point at entries, rows or columns that a matrix of "
+            f"shape {X.shape} with {len(X.data)} stored numbers does not have. Build it anew from its coordinates, "
             "scipy.sparse.csr_array((data, (rows, columns)), shape), which checks them."
         )
+    return X
 
 
 def complete(y: Any) -> Any:
@@ -360,7 +361,10 @@ def complete(y: Any) -> Any:
     scikit-learn itself finds NaN among floats, but not None, NaT or pandas' NA among objects, nor what a list of texts
     or a mask hides.
     """
-    y = y.toarray() if sp.issparse(y) else y
+    if sp.issparse(y):
+        if y.ndim != 2:
+            raise ValueError(f"Sparse y must have two dimensions, rows and columns; it has {y.ndim}.")
+        y = sound(y, "y").toarray()
     if y is None or home_of(y) is not HOST:
         return y
     try:
