@@ -562,3 +562,18 @@ def test_no_floating_point_warning_leaves_training(rng):
         warnings.simplefilter("error")
         with pytest.raises(DivergenceError):
             MLPRegressor(solver="sgd", learning_rate_init=1.0).fit(X, y)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "nadam", "rmsprop", "lion"])
+def test_partial_fit_by_another_solver_begins_with_a_memory_of_its_own(solver):
+    """As a new estimator with these weights would."""
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y = X[:, 0]
+    model = MLPRegressor((4,), batch_size=40, random_state=0).partial_fit(X, y)
+    fresh = MLPRegressor((4,), batch_size=40, random_state=0, solver=solver).partial_fit(X, y)
+    fresh._progress.forget_run()
+    for ours, theirs in zip(fresh.coefs_ + fresh.intercepts_, model.coefs_ + model.intercepts_, strict=True):
+        ours[...] = theirs
+    for one in (model.set_params(solver=solver), fresh):
+        one.partial_fit(X, y)
+    assert_allclose(model.coefs_[0], fresh.coefs_[0], rtol=1e-12)  # rows in another order: rounding
