@@ -40,7 +40,7 @@ from skbackprop._neighbours import Convertible
 from skbackprop._nn.initializers import initialize
 from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._nn.network import Network, Objective, flatten
-from skbackprop._nn.optimizers import Optimizer
+from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 from skbackprop._nn.schedules import SCHEDULES
 from skbackprop._out_of_core import Sampled, nameless, read_shards
 from skbackprop._prediction import Predicting
@@ -494,6 +494,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
     ) -> Outcome:
         settings = self._settings
         validation.warn_large_batch(self.batch_size, rows.n)
+        progress.prepare_memory(OPTIMIZERS[self.solver], theta)
         progress.n_rows += rows.n
         progress.weight_sum += rows.weight_sum
         n_rows, weight_sum = progress.training_set()

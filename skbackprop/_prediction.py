@@ -17,6 +17,7 @@ from skbackprop._fit import validation
 from skbackprop._fit.batches import output_blocks
 from skbackprop._fit.callbacks import without_callbacks
 from skbackprop._fit.places import FLOAT64, HOST, map_arrays
+from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Network, Parameters
 from skbackprop._nn.optimizers import Optimizer
 from skbackprop._out_of_core import nameless, predict_blocks
@@ -208,12 +209,33 @@ class Predicting(Persistent):
         home = validation.home_of(self.coefs_[0])
         return state if home is HOST else state | map_arrays(home.compact, _learned(state))
 
-    def __setstate__(self, state):
-        super().__setstate__(state)
+    def _renew(self) -> None:
         self._serving = Serving()
-        if "coefs_" in state:
+        if "coefs_" in self.__dict__:
             with suppress(ValueError):  # of other shapes, set by the user: prediction will say so
                 self._take_parameters(self._theta())
+
+    def _check_state(self) -> None:
+        super()._check_state()
+        if "coefs_" not in self.__dict__:
+            return
+        network, arrays = self._network, self._arrays()
+        lists = self.coefs_, self.intercepts_
+        if not all(isinstance(some, (list, tuple)) and len(some) == network.n_layers for some in lists):
+            raise TypeError(f"coefs_ and intercepts_ must be lists of {network.n_layers} arrays")
+        if any(isinstance(array, np.ndarray) and array.dtype.kind not in "biuf" for array in arrays):
+            raise TypeError("coefs_, intercepts_ and factors must be arrays of real numbers")
+        n_outputs = network.sizes[-1]
+        n_targets = n_outputs // LOSSES[network.loss].outputs_per_target(network.loss_args)
+        expected = {"target_shift_": n_targets, "target_scale_": n_targets}
+        given = {name: getattr(self, name) for name in expected if hasattr(self, name)}
+        if hasattr(self, "_labels"):
+            given["classes"], expected["classes"] = self._labels.classes, n_outputs
+        for name, array in given.items():
+            if getattr(array, "shape", None) != (expected[name],):
+                raise ValueError(
+                    f"{name} must have one entry for each of {expected[name]} outputs, got {array!r}"
+                )
 
     def __sklearn_array_api_convert__(self, converter: Callable[..., Any]) -> Self:
         """Copy whose arrays were converted, for `sklearn.utils._array_api.move_estimator_to`."""

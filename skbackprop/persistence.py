@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from typing import Any
+from functools import cache
+from numbers import Integral, Real
+from typing import Any, Self, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 from skbackprop._fit.settings import Settings
-from skbackprop._fit.stopping import Best, History, Patience
 from skbackprop._fit.targets import Labels
 from skbackprop._fit.training import Progress
 from skbackprop._fit.warn import warn
-from skbackprop._nn.losses import LossArgs
+from skbackprop._nn.activations import ACTIVATIONS
+from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Network
 from skbackprop._version import __version__
 
@@ -33,16 +40,12 @@ TRUSTED_TYPES = [
 
 VERSION = "_skbackprop_version"
 
-# by the name of the attribute that holds one
+# by the name of the attribute that holds one; the parts inside these are known by the types of their fields
 PARTS: dict[str, Any] = {
     "_network": Network,
-    "loss_args": LossArgs,
     "_labels": Labels,
     "_settings": Settings,
     "_progress": Progress,
-    "history": History,
-    "patience": Patience,
-    "best": Best,
 }
 
 
@@ -62,15 +65,30 @@ class Persistent:
         return {VERSION: __version__, **plain}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        saved_by = state.get(VERSION, "a version before 0.1.0")
+        saved_by = str(state.get(VERSION, "a version before 0.1.0"))
         if saved_by != __version__:
             warn(
                 f"This {type(self).__name__} was saved by skbackprop {saved_by} and is loaded by {__version__}. "
                 "Compare some predictions before you rely on it, or fit it anew.",
                 VersionWarning,
             )
-        parts = {name: _revived(name, value) for name, value in state.items() if name != VERSION}
-        super().__setstate__(parts)  # type: ignore[misc]
+        with _whole(self):
+            super().__setstate__(_restored(state))  # type: ignore[misc]
+            self._check_state()
+        self._renew()
+
+    def __copy__(self) -> Self:
+        """Of a fit that is not finished too: nothing is checked, for the parts need not yet go together."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(_restored(self.__getstate__()))
+        twin._renew()
+        return twin
+
+    def _check_state(self) -> None:
+        """Raise if the parts of a state that was loaded do not go together."""
+
+    def _renew(self) -> None:
+        """Make what is not saved."""
 
 
 def _plain(value: Any) -> Any:
@@ -80,9 +98,84 @@ def _plain(value: Any) -> Any:
     return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
 
 
-def _revived(name: str, value: Any) -> Any:
+def _restored(state: dict[str, Any]) -> dict[str, Any]:
+    """Attributes of a saved state, its parts made again."""
+    return {
+        name: _revived(name, value, PARTS[name]) if name in PARTS else value
+        for name, value in state.items()
+        if name != VERSION
+    }
+
+
+def _revived(name: str, value: Any, part: Any) -> Any:
     """Make the part again; fields that it no longer has are left out, new ones have their default."""
-    if name not in PARTS or not isinstance(value, dict):
-        return value
-    known = {field.name for field in fields(PARTS[name])}
-    return PARTS[name](**{key: _revived(key, inner) for key, inner in value.items() if key in known})
+    hints = _hints(part)
+    if isinstance(value, dict):
+        known = {key: inner for key, inner in value.items() if key in hints}
+        for key, inner in known.items():
+            inner_part = next(
+                (kind for kind in (hints[key], *get_args(hints[key])) if is_dataclass(kind)), None
+            )
+            if inner_part is not None and inner is not None:
+                known[key] = _revived(f"{name}.{key}", inner, inner_part)
+        value = part(**known)
+    if not isinstance(value, part):
+        raise TypeError(f"{name} is {value!r}")
+    for key, hint in hints.items():
+        if not _is_a(getattr(value, key), hint):
+            raise TypeError(f"{name}.{key} is {getattr(value, key)!r}")
+    if isinstance(value, Network):
+        _check_network(value)
+    return value
+
+
+@cache
+def _hints(part: Any) -> dict[str, Any]:
+    """Types of a part's fields."""
+    hints = get_type_hints(part)
+    return {field.name: hints[field.name] for field in fields(part)}
+
+
+def _is_a(value: Any, hint: Any) -> bool:
+    """Tell whether a value is of the type that a field says; NumPy's numbers are numbers."""
+    if hint is Any:
+        return True
+    kind, args = get_origin(hint), get_args(hint)
+    if kind in (list, tuple):
+        return isinstance(value, kind) and all(_is_a(item, args[0]) for item in value)
+    if kind is not None:
+        return any(_is_a(value, arg) for arg in args)
+    if isinstance(value, (bool, np.bool_)):
+        return hint is bool
+    if hint is int:  # all of ours are counts, or seeds
+        return isinstance(value, Integral) and 0 <= int(value) < 2**63
+    return isinstance(value, Real if hint is float else hint)
+
+
+def _check_network(network: Network) -> None:
+    """Raise if these values describe no network."""
+    n_layers, args = len(network.sizes) - 1, network.loss_args
+    if n_layers < 1 or min(network.sizes) < 1 or network.n_members < 1:
+        raise ValueError(f"the network's sizes are {network.sizes}, its members {network.n_members}")
+    names = [name for name in network.activations if name not in ACTIVATIONS]
+    names += [network.loss] if network.loss not in LOSSES else []
+    if names or len(network.activations) != n_layers - 1:
+        raise ValueError(f"its activations and loss are {network.activations} and {network.loss!r}")
+    if len(network.dropout) != n_layers or not all(0.0 <= rate < 1.0 for rate in network.dropout):
+        raise ValueError(f"its dropout is {network.dropout}")
+    if not all(map(math.isfinite, (args.focal_gamma, args.huber_delta, *args.quantiles))):
+        raise ValueError(f"the parameters of its loss are {args}")
+    if not args.quantiles or network.sizes[-1] % LOSSES[network.loss].outputs_per_target(args):
+        raise ValueError(f"{network.sizes[-1]} outputs are not those of {network.loss!r} with {args}")
+
+
+@contextmanager
+def _whole(estimator: Any) -> Iterator[None]:
+    """Whatever is raised inside says that a state is not what this package saves."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError) as error:
+        raise ValueError(
+            f"This state of {type(estimator).__name__} is damaged, or was changed since it was saved: {error}. Load it "
+            "from an intact file, or make a new estimator and fit it."
+        ) from error

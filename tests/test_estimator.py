@@ -613,3 +613,18 @@ def test_a_first_call_that_tells_no_scale_warns(rng):
     clone(model).partial_fit(X, X[:, 0]).partial_fit(X[:1], X[:1, 0])  # a later one does not
     clone(model).set_params(scale_target=False).partial_fit(X[:1], X[:1, 0])
     clone(model).fit(X[:1], X[:1, 0])
+
+
+@pytest.mark.parametrize("solver", ["sgd", "nadam", "rmsprop", "lion"])
+def test_partial_fit_by_another_solver_begins_with_a_memory_of_its_own(solver):
+    """As a new estimator with these weights would."""
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y = X[:, 0]
+    model = MLPRegressor((4,), batch_size=40, random_state=0).partial_fit(X, y)
+    fresh = MLPRegressor((4,), batch_size=40, random_state=0, solver=solver).partial_fit(X, y)
+    fresh._progress.forget_run()
+    for ours, theirs in zip(fresh.coefs_ + fresh.intercepts_, model.coefs_ + model.intercepts_, strict=True):
+        ours[...] = theirs
+    for one in (model.set_params(solver=solver), fresh):
+        one.partial_fit(X, y)
+    assert_allclose(model.coefs_[0], fresh.coefs_[0], rtol=1e-12)  # rows in another order: rounding

@@ -6,6 +6,7 @@ import io
 import pathlib
 import pickle
 import pickletools
+import random
 import warnings
 
 import joblib
@@ -180,6 +181,143 @@ def test_fields_that_are_gone_and_fields_that_are_new(models):
     assert_array_equal(make.answer(model, X), make.answer(copy.deepcopy(models["stream"]), X))
 
 
+# ------------------------------------------------------------------------------------ tampered ----
+
+OTHERS = [
+    None,
+    "x",
+    [],
+    {},
+    (),
+    -1,
+    10**30,
+    0.5,
+    float("nan"),
+    True,
+    object(),
+    (1,),
+    (10**9,) * 3,
+    ("a", "b"),
+]
+OTHERS += [np.zeros(1), np.zeros((3, 3)), np.array("a"), np.array([1j, 0j]), np.zeros(5, dtype=object)]
+
+
+def nodes(tree, path=()):
+    """Where each value of a state is."""
+    if path:
+        yield path
+    if isinstance(tree, dict):
+        for key, inner in tree.items():
+            yield from nodes(inner, (*path, key))
+
+
+def use(model, X, y):
+    """In all ways; a ValueError is an answer, anything else none."""
+    calls = [
+        lambda: model.predict(X),
+        lambda: model.partial_fit(X, y),
+        lambda: model.set_params(warm_start=True, max_iter=1).fit(X, y),
+    ]
+    said = []
+    for call in calls:
+        try:
+            call()
+        except ValueError as error:
+            said.append(str(error))
+    return said
+
+
+@pytest.fixture(scope="module")
+def saved():
+    """States of fitted models, each with the rows to use it on."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4))
+    y, label = X[:, 0], (X[:, 0] > 0).astype(int)
+    stream = MLPRegressor((5,), solver="nadam", early_stopping=True)
+    models = [
+        (MLPSoftmaxClassifier((5,), max_iter=2).fit(X, label), label),
+        (MLPRegressor((5, 3), loss="quantile", quantile=[0.1, 0.9], max_iter=2).fit(X, y), y),
+        (stream.partial_fit(X, y, X_val=X, y_val=y), y),
+        (MLPRegressor((5,), n_members=2, input_scale=True, max_iter=2).fit(X, y), y),
+    ]
+    return [(type(model), model.__getstate__(), X, y) for model, y in models]
+
+
+@pytest.mark.parametrize("n", [1, pytest.param(len(OTHERS), marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("ignore")
+def test_a_changed_state_is_a_valueerror_or_works(saved, n):
+    """Each value of it is put to others: at the latest when it is used, it is said."""
+    draw = random.Random(0)
+    for cls, state, X, y in saved:
+        parameters = cls().get_params()
+        for path in nodes(state):
+            for other in draw.sample(OTHERS, n):
+                if path[0] in parameters:
+                    continue
+                changed = copy.deepcopy(state)
+                holder = changed
+                for key in path[:-1]:
+                    holder = holder[key]
+                holder[path[-1]] = other
+                model = cls.__new__(cls)
+                try:
+                    model.__setstate__(changed)
+                except ValueError as error:
+                    refused = str(error)
+                    assert refused.startswith(f"This state of {cls.__name__} is damaged")
+                else:
+                    use(model, X, y)
+
+
+@pytest.mark.parametrize(
+    ("path", "other", "message"),
+    [
+        (("_network", "sizes"), (4, 7, 2), "coefs_ and intercepts_ must have the shapes"),
+        (("_network", "sizes"), (4, 5, -2), "is damaged"),
+        (("_network", "activations"), ("relu", "relu"), "is damaged"),
+        (("_network", "loss"), "nonsense", "is damaged"),
+        (("_labels", "classes"), np.arange(1), "classes must have one entry for each of 2 outputs"),
+        (("_progress",), None, "_progress is None"),
+        (("coefs_",), [np.zeros((4, 9)), np.zeros((9, 2))], "coefs_ and intercepts_ must have the shapes"),
+        (("coefs_",), [np.zeros((4, 5), complex), np.zeros((5, 2))], "real numbers"),
+    ],
+)
+@pytest.mark.parametrize("way", WAYS[:3])
+def test_a_file_of_a_changed_model_says_what_is_wrong(saved, way, path, other, message):
+    cls, state, X, _ = saved[0]
+    changed = copy.deepcopy(state)
+    holder = changed
+    for key in path[:-1]:
+        holder = holder[key]
+    holder[path[-1]] = other
+
+    def load():
+        model = cls.__new__(cls)
+        model.__setstate__(way(changed))
+        return model
+
+    with pytest.raises(ValueError, match=message):
+        load().predict(X)
+
+
+@pytest.mark.parametrize(
+    "state", [{"m": np.zeros(1), "v": np.zeros(1)}, {"m": np.zeros((1, 31)), "v": np.zeros(31)}]
+)
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+def test_an_optimizers_memory_of_another_length_is_refused(state, engine):
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    model = MLPRegressor((5,), engine=engine).partial_fit(X, X[:, 0])
+    saved = model.__getstate__()
+    saved["_progress"]["state"] = state
+    model.__setstate__(saved)
+    before = model.predict(X)
+    with pytest.raises(
+        ValueError, match="The optimizer's memory 'm' is not one of this network's 31 parameters"
+    ):
+        model.partial_fit(X, X[:, 0])
+    assert_array_equal(model.predict(X), before)
+
+
 # ------------------------------------------------------------------------------- golden files ----
 
 
@@ -194,7 +332,9 @@ def test_golden_files_load_and_predict_as_they_did(path):
     expected = np.load(path.with_suffix(".npy"))
     # instructions differ between CPUs, and so does rounding
     tolerance = 1e-5 if expected.dtype == np.float32 else 1e-10
-    if getattr(model, "loss", None) == "gaussian":  # the floor of variances, 1e-4, is younger than these files
+    if (
+        getattr(model, "loss", None) == "gaussian"
+    ):  # the floor of variances, 1e-4, is younger than these files
         tolerance = 1e-4
     assert_allclose(make.answer(model, make.problem()[0]), expected, rtol=tolerance)
 

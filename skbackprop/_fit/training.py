@@ -7,6 +7,7 @@ import math
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from skbackprop._fit.batches import Rows
 from skbackprop._fit.places import map_arrays
 from skbackprop._fit.stopping import Best, History, Monitor, Patience
 from skbackprop._nn.network import Objective
+from skbackprop._nn.optimizers import Rule
 from skbackprop._nn.schedules import SCHEDULES
 
 PLATEAU_DIVISOR = 5.0  # of learning_rate="adaptive"
@@ -84,6 +86,25 @@ class Progress:
         self.patience, self.best, self.state = None, Best(), None
         self.steps, self.total_steps, self.plateau_factor = 0, 0, 1.0
         self.rng = int(self.rng.randint(2**31))  # a seed is lighter to keep than a generator
+
+    def prepare_memory(self, rule: Rule, theta: Any) -> None:
+        """Keep the optimizer's memory if it is this rule's; after another solver it and the steps begin anew."""
+        if self.state is None:
+            return
+        if self.state.keys() != rule.init(np, np.zeros(1)).keys():
+            self.state, self.steps, self.total_steps = None, 0, 0
+            return
+        for name, value in self.state.items():
+            if name in rule.slots:
+                is_real = value.dtype.kind == "f" if isinstance(value, np.ndarray) else True  # or a device's
+                is_right = is_real and tuple(getattr(value, "shape", ())) == tuple(theta.shape)
+            else:
+                is_right = isinstance(value, Real)
+            if not is_right:
+                raise ValueError(
+                    f"The optimizer's memory {name!r} is not one of this network's {theta.shape[0]} parameters: the "
+                    "state of this estimator is damaged, or was changed. Call fit, or load it from an intact file."
+                )
 
     def converted(self, convert: Any) -> Progress:
         """Copy whose vectors of the size of the network were converted."""
