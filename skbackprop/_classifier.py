@@ -12,6 +12,7 @@ from sklearn.base import ClassifierMixin
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
 from skbackprop._fit.batches import Rows
+from skbackprop._fit.places import HOST
 from skbackprop._fit.samples import Sample
 from skbackprop._fit.streaming import Encode, Part
 from skbackprop._fit.summaries import LabelSummary, Summary
@@ -20,13 +21,16 @@ from skbackprop._fit.targets import (
     apply_class_factors,
     class_counts,
     class_factors,
-    smooth,
+    indicator,
+    labels_of_one_kind,
 )
 from skbackprop._fit.training import Progress
 from skbackprop._fit.validation import (
     CLASSIFIER_CONSTRAINTS,
-    NO_WEIGHT,
     SHARED_CONSTRAINTS,
+    check_finite_output,
+    check_weight_sum,
+    complete,
     home_of,
     one_column,
     to_host,
@@ -63,7 +67,8 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         training loss only.
     class_weight : dict, 'balanced', list or None, default=None
         Factors of the sample weights by class. 'balanced' gives each class the same total weight; classes missing
-        from a dict have factor 1. For multilabel targets a list of these, one per label; a row's weight is
+        from a dict have factor 1, and labels that only the dict has are ignored, as a fold may lack a class. For
+        multilabel targets a list of these, one per label; a row's weight is
         multiplied by the factors of all its labels.
 
     Attributes
@@ -198,14 +203,16 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         members : ndarray of shape (n_members, n_samples) or (n_members, n_samples, n_labels)
             Only with ``return_members=True``.
         """
-        v = self._output(X, link=False)
-        place = home_of(v)
-        y = self._labels.decode(v, place)
-        if not return_members:
-            return y
-        members = self._output(X, link=False, members=True)
-        labels = [self._labels.decode(members[j, :, :], place) for j in range(members.shape[0])]
-        return y, home_of(*labels).xp.stack(labels)
+
+        def decode(v: Any) -> Any:
+            return self._labels.decode(v, home_of(v))
+
+        def decode_each(v: Any) -> Any:
+            labels = [decode(v[j, :, :]) for j in range(v.shape[0])]
+            return home_of(*labels).xp.stack(labels)
+
+        y = self._output(X, link=False, answer=decode)
+        return (y, self._output(X, link=False, members=True, answer=decode_each)) if return_members else y
 
     @of_one_model
     def predict_proba(self, X: Data, return_members: bool = False) -> Any:
@@ -253,8 +260,10 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             Natural logarithms.
         """
         v = self._output(X, link=False, method="predict_log_proba")
-        xp = home_of(v).xp
-        return -softplus(xp, -v) if self._labels.multilabel else log_softmax(xp, v)
+        place = home_of(v)
+        with np.errstate(over="ignore"):  # looked for in the answer
+            log_p = -softplus(place.xp, -v) if self._labels.multilabel else log_softmax(place.xp, v)
+        return check_finite_output(log_p, place)
 
     @of_one_model
     def decision_function(self, X: Data) -> Array:
@@ -271,7 +280,34 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             For two classes the one column v_1 - v_0, positive where the second class is more probable.
         """
         v = self._output(X, link=False, method="decision_function")
-        return v[:, 1] - v[:, 0] if v.shape[1] == 2 and not self._labels.multilabel else v
+        if self._labels.multilabel or v.shape[1] != 2:
+            return v
+        with np.errstate(over="ignore"):
+            return check_finite_output(v[:, 1] - v[:, 0], home_of(v))
+
+    @of_one_model
+    def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
+        """Accuracy of the predictions; for multilabel targets the share of rows whose labels are all right.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            1 is perfect.
+        """
+        y = complete(y)
+        if hasattr(self, "_labels") and self._labels.multilabel and home_of(y) is HOST:
+            y = indicator(y, len(self._labels.classes)).astype(np.int64)
+        with labels_of_one_kind(y):
+            return float(super().score(X, y, sample_weight))
 
     # ----------------------------------------------------------------- what BaseMLP asks for ----
 
@@ -282,18 +318,23 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         return sample
 
     def _learn_targets(self, sample: Sample, classes: Any, first: bool) -> None:
-        found, classes = Labels.of(sample.y), to_host(classes)
+        found = Labels.of(sample.y)
+        classes = None if classes is None else np.asarray(complete(to_host(classes)))
         if first:
             self._labels = found
             if classes is not None and not found.multilabel:
-                self._labels = Labels(np.unique(classes))
+                with labels_of_one_kind(classes):
+                    self._labels = Labels(np.unique(classes))
             self.classes_ = sample.place.put(self._labels.classes)
         elif classes is not None and not np.array_equal(np.unique(classes), self._labels.classes):
             known = self._labels.classes.tolist()
             raise ValueError(f"classes={classes!r} differs from the classes of the first call, {known}.")
         elif found.multilabel != self._labels.multilabel:
             raise ValueError("y must be of the kind of the first call: one label per row, or multilabel.")
-        self._labels.encode(sample.y, np.float32)  # raises for labels that are unknown
+        self._check_like(sample.y, None)
+
+    def _check_like(self, y: Any, known: Any) -> None:
+        self._labels.check(y)
 
     def _strata(self, y: Any) -> Any:
         return self._labels.codes(y)
@@ -306,11 +347,19 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         factors = None
         if self.class_weight is not None:
             total = float(len(Y)) if sample.weights is None else float(sample.weights.sum())
-            factors = self._factors(class_counts(Y, sample.weights), total, progress)
-        rows = self._rows(sample, Y, factors)
-        if rows.weights is not None and not rows.weights.any():
-            raise ValueError(NO_WEIGHT)
-        return rows
+            factors = self._factors(class_counts(Y, sample.weights, self._n_targets()), total, progress)
+        rows = self._rows(sample, Y, dtype, factors)
+        if rows.weights is not None:
+            check_weight_sum(rows.weights)
+        return rows.in_units(dtype)
+
+    def _weights_like_training(self, sample: Sample, progress: Progress) -> Any:
+        if self.class_weight is None:
+            return sample.weights
+        factors = class_factors(self.class_weight, self._labels, progress.class_counts, progress.class_total)
+        weights = apply_class_factors(factors, self._encode(sample, np.float64), sample.weights)
+        check_weight_sum(weights)
+        return weights
 
     def _target_summary(self, y: Any) -> LabelSummary:
         return LabelSummary()
@@ -319,27 +368,27 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         factors = None
         if self.class_weight is not None:
             factors = self._factors(summary.targets.counts_of(self._labels), summary.weight_sum, progress)
-        return lambda part: self._rows(part, self._encode(part, dtype), factors)
+        return lambda part: self._rows(part, self._encode(part, dtype), dtype, factors)
 
     def _factors(self, counts: Any, total: float, progress: Progress) -> Any:
         progress.class_counts = progress.class_counts + counts
         progress.class_total += total
         return class_factors(self.class_weight, self._labels, progress.class_counts, progress.class_total)
 
-    def _rows(self, sample: Sample | Part, Y: Any, factors: Any) -> Rows:
+    def _rows(self, sample: Sample | Part, Y: Any, dtype: Any, factors: Any) -> Rows:
         weights = sample.weights
         if factors is not None:
             weights = apply_class_factors(factors, Y, weights)
-        if weights is not None:
-            weights = weights.astype(Y.dtype)
-        X = sample.place.cast(sample.X, Y.dtype)
-        return Rows(X, smooth(Y, self.label_smoothing, self._labels.multilabel), weights, sample.place)
+        return Rows(sample.place.cast(sample.X, dtype), Y, weights, sample.place)
+
+    def _n_targets(self) -> int:
+        return len(self._labels.classes)
 
     def _loss_name(self) -> str:
         return f"binary_{self.loss}" if self._labels.multilabel else self.loss
 
     def _loss_args(self) -> LossArgs:
-        return LossArgs(focal_gamma=self.focal_gamma)
+        return LossArgs(focal_gamma=self.focal_gamma, label_smoothing=float(self.label_smoothing))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

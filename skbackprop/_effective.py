@@ -26,7 +26,7 @@ def on_host(model: Any) -> Any:
 
 
 def effective_layers(model: Any) -> list[Parameters]:
-    """W[1..H] and b[1..H] that each member acts with, the last layer of a regressor in the units of y.
+    """W[1..H] and b[1..H] that each member acts with, the last layer of a regressor in the units of y, and in float64.
 
     The model is one on the host. For the link exp that is before the link, for gaussian the logarithm of the variance.
     """
@@ -37,7 +37,7 @@ def effective_layers(model: Any) -> list[Parameters]:
         for net in nets:
             net.W, net.b = list(net.W), list(net.b)
             W, b = _in_units(network.loss, net.W[-1], net.b[-1], model.target_shift_, model.target_scale_)
-            net.W[-1], net.b[-1] = W.astype(P.theta.dtype), b.astype(P.theta.dtype)
+            net.W[-1], net.b[-1] = W, b
     return nets
 
 

@@ -16,7 +16,7 @@ from sklearn.utils.metaestimators import available_if
 from skbackprop._documentation import DocLinkMixin
 from skbackprop._engines import choose_engine
 from skbackprop._fit import validation
-from skbackprop._fit.batches import Rows
+from skbackprop._fit.batches import Rows, output_blocks
 from skbackprop._fit.callbacks import (
     CallbackSupportMixin,
     Epochs,
@@ -28,11 +28,13 @@ from skbackprop._fit.checkpoint import Checkpoint
 from skbackprop._fit.lbfgs import minimize_lbfgs
 from skbackprop._fit.race import run_race
 from skbackprop._fit.samples import Sample
+from skbackprop._fit.scales import check_alike, root_mean_squares
+from skbackprop._fit.scoring import Judge
 from skbackprop._fit.settings import Settings, gradient_limit, settle, wants_gradient_limit
 from skbackprop._fit.stopping import Best, Monitor, Patience
 from skbackprop._fit.streaming import Encode, Part, Stream
 from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
-from skbackprop._fit.targets import constant_loss, mean_loss
+from skbackprop._fit.targets import constant_loss, row_losses
 from skbackprop._fit.training import Diverged, Outcome, Plan, Progress, train
 from skbackprop._neighbours import Convertible
 from skbackprop._nn.initializers import initialize
@@ -68,6 +70,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         """Learn what is needed to encode y, or check that y fits what was learned before."""
 
     @abstractmethod
+    def _check_like(self, y: Any, known: Any) -> None:
+        """Raise unless y is of the kind, the width and the domain of the targets that are trained on."""
+
+    @abstractmethod
     def _target_summary(self, y: Any) -> LabelSummary | NumberSummary:
         """Make what gathers, block by block, all that is learned from targets; y is the first block's."""
 
@@ -82,6 +88,14 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
     @abstractmethod
     def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
         """Rows to train on, with everything that acts in training only."""
+
+    def _weights_like_training(self, sample: Sample, progress: Progress) -> Any:
+        """Weights of other rows by what was learned of those trained on; None: all 1."""
+        return sample.weights
+
+    @abstractmethod
+    def _n_targets(self) -> int:
+        """Number of targets, or of classes."""
 
     @abstractmethod
     def _loss_name(self) -> str:
@@ -204,7 +218,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         if not first:
             validation.check_same_place(self, sample.place, "partial_fit")
         trial._learn_targets(sample, classes, first=first)
-        held_out = trial._read_validation(X_val, y_val, sample_weight_val, sample)
+        held_out = trial._read_validation(X_val, y_val, sample_weight_val, sample, partial=True)
         validation.warn_without_effect(
             self, validation.idle_parameters(self, has_validation=held_out is not None, partial=True)
         )
@@ -260,16 +274,18 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         return sample
 
     def _read_validation(
-        self, X_val: Any, y_val: Any, weights: Any, training: Sample | Sampled
+        self, X_val: Any, y_val: Any, weights: Any, training: Sample | Sampled, *, partial: bool = False
     ) -> Sample | Sampled | None:
         holds_targets = isinstance(X_val, Shards)
         if not validation.has_validation_set(X_val, y_val, weights, holds_targets=holds_targets):
             return None
         with validation.in_validation_set():
             held_out = self._read(X_val, y_val, weights, "sample_weight_val", reset=False)
+            self._check_like(held_out.stand_in.y, training.stand_in.y)
         if held_out.place != training.place:
             raise ValueError(f"X_val must be where X is: X is {training.place}, X_val is {held_out.place}.")
-        validation.warn_unlike(training.some.X, held_out.some.X, training.place)
+        # a piece of a stream may well differ from the whole
+        check_alike(training.some.X, held_out.some.X, training.place, strict=not partial)
         return held_out
 
     def _train(
@@ -291,10 +307,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else result_dtype
         rows = sample.rows(self, dtype, progress)
         if wants_gradient_limit(self):
-            inputs, targets = rows.known.scales()
-            if LOSSES[self._loss_name()].task != "regression":
-                targets = 1.0
-            limit = gradient_limit(self.solver, settings, inputs, targets)
+            loss, scales = LOSSES[self._loss_name()], lambda: root_mean_squares(rows.known)
+            limit = gradient_limit(self.solver, loss, settings, scales)
             self._settings = replace(settings, max_grad_norm=limit)
         if warm:
             self._go_on(rows)
@@ -318,7 +332,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             self._finish(Outcome(result(error.theta)), monitor, progress)
             del self._interrupt
             # a copy, which is without the callbacks
-            raise validation.divergence(error.epoch, error.rate, sample.largest, copy.copy(self)) from None
+            raise validation.divergence(
+                error.epoch, error.rate, sample.largest, self._settings.max_grad_norm, copy.copy(self)
+            ) from None
         if monitor.early_stopping and monitor.best.theta is not None:
             progress.exhausted = partial and outcome.converged and not monitor.stopped
             if not partial or progress.exhausted:
@@ -338,7 +354,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         try:
             runner._learn_targets(sample, None, first=True)
             runner._train(sample, None, progress, None, settle(runner, len(sample.y)))
-            weights = runner._training_rows(held_out, dtype, progress).weights
+            weights = runner._weights_like_training(held_out, progress)
         except ValueError:
             return np.inf
         if runner._interrupt is not None:
@@ -352,12 +368,12 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         model._take_parameters(theta)
         return model.__dict__
 
-    def _describe(self, n_features: int, n_targets: int, seed: int) -> Network:
+    def _describe(self, n_features: int, seed: int) -> Network:
         """Make the network that the parameters ask for."""
         hidden = validation.hidden_sizes(self.hidden_layer_sizes)
         name, args = self._loss_name(), self._loss_args()
         return Network(
-            sizes=(n_features, *hidden, n_targets * LOSSES[name].outputs_per_target(args)),
+            sizes=(n_features, *hidden, self._n_targets() * LOSSES[name].outputs_per_target(args)),
             activations=validation.activation_names(self.activation, len(hidden)),
             loss=name,
             loss_args=args,
@@ -369,7 +385,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _start(self, rows: Rows | Stream, rng: Any) -> None:
         """Describe the network and draw its weights."""
-        network = self._describe(*rows.shape, seed=int(rng.randint(2**31)))
+        network = self._describe(rows.n_features, seed=int(rng.randint(2**31)))
         W, b, factors = initialize(network, self.initializer, rng)
         loss = LOSSES[network.loss]
         if loss.link == "exp":  # start at the link of the mean
@@ -380,7 +396,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _go_on(self, rows: Rows | Stream) -> None:
         """Keep the weights, under what the parameters say now."""
-        network = self._describe(*rows.shape, seed=self._network.seed)
+        network = self._describe(rows.n_features, seed=self._network.seed)
         validation.check_same_shape(self._network, network)
         self._network = network
 
@@ -400,7 +416,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _monitor(self, held_out: Any, rows: Rows | Stream, progress: Progress, dtype: Any) -> Monitor:
         network, known = self._network, rows.known
-        unit = constant_loss(network.loss, known.Y, known.weights, network.loss_args)
+        unit = constant_loss(network.loss, known.Y, known.weights, network.loss_args, self._n_targets())
         if not LOSSES[network.loss].relative_tol or unit <= 0.0:
             unit = 1.0  # the loss has no zero to measure from, or the best constant is perfect
         stops_early = self.early_stopping and held_out is not None
@@ -420,33 +436,38 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _validator(self, held_out: Sample | Sampled, dtype: Any):
         """Make the function theta -> validation loss, score."""
-        from sklearn.metrics import get_scorer  # here, as its import takes longer than that of this package
-
-        network, scoring, place = self._network, self.scoring, held_out.place
+        network, place = self._network, held_out.place
+        loss, args = LOSSES[network.loss], replace(network.loss_args, label_smoothing=0.0)
+        n_outputs = network.sizes[-1] * network.n_members
         engine = self._engine(place.xp)
         with validation.in_validation_set():
             parts = held_out.encoded(self._encode, dtype)
-        scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
+        judge = None
+        if self.scoring is not None:
+            classes = validation.to_host(getattr(self, "classes_", None))
+            judge = Judge(self.scoring, held_out.y, held_out.weights, classes, place.put)
         candidate = copy.copy(self)
         candidate.__dict__.pop("feature_names_in_", None)  # X below has lost its names
-        if scorer is not None:
-            y, w = place.put(held_out.y), held_out.weights
-            weights = {} if w is None else {"sample_weight": place.put(w)}
 
         def validate(theta):
             theta = place.put(theta)
             engine.load(theta)
             losses, totals = [], []
             for X, Y, w in parts:
-                v = engine.predict(X, link=False)
-                losses.append(mean_loss(LOSSES[network.loss], v, Y, w, network.loss_args, place))
+                if w is not None and not w.any():  # of a block; all are not
+                    continue
+                values = [
+                    row_losses(loss, engine.predict(block, link=False), Y[rows, ...], args, place)
+                    for rows, block in output_blocks(X, n_outputs)
+                ]
+                losses.append(float(np.average(np.concatenate(values), weights=w)))
                 totals.append(Y.shape[0] if w is None else w.sum())
-            loss = losses[0] if len(losses) == 1 else float(np.average(losses, weights=totals))
-            if scorer is None:
-                return loss, -loss
+            mean = losses[0] if len(losses) == 1 else float(np.average(losses, weights=totals))
+            if judge is None:
+                return mean, -mean
             candidate._take_parameters(theta)
-            score = float(scorer(candidate, held_out.X, y, **weights))
-            return loss, validation.check_score(score, scoring) if self.early_stopping else score
+            score = judge(candidate, held_out.X)
+            return mean, judge.check(score) if self.early_stopping else score
 
         return validate
 
@@ -463,11 +484,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         validation.warn_large_batch(self.batch_size, rows.n)
         progress.n_rows += rows.n
         progress.weight_sum += rows.weight_sum
+        validation.check_penalty(self.alpha, progress.weight_sum)
         objective = Objective.over(
-            progress.n_rows,
-            progress.weight_sum,
-            self.alpha,
-            settings.batch_size,
+            progress.n_rows, progress.weight_sum, self.alpha, settings.batch_size, rows.unit
         )
         progress.total_steps = progress.total_steps or settings.max_iter * objective.n_steps(rows.n)
         plan = self._plan(progress, partial)
@@ -499,15 +518,22 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         settings = self._settings
         options = {"maxiter": settings.max_iter, "maxfun": self.max_fun, "gtol": settings.tol}
         engine = self._engine(rows.place.xp)
+        validation.check_penalty(self.alpha, rows.weight_sum)
         return minimize_lbfgs(engine, rows, theta, monitor, alpha=self.alpha, options=options)
 
     def _warn_not_converged(self, outcome: Outcome, monitor: Monitor) -> None:
-        losses = monitor.history.loss_curve
+        history = monitor.history
         if self.solver == "lbfgs":
-            validation.warn_lbfgs(outcome.message, len(losses))
+            validation.warn_lbfgs(outcome.message, len(history.loss_curve))
         elif np.isfinite(self.n_iter_no_change) and not SCHEDULES[self._settings.learning_rate].horizon:
             # else it was to make max_iter epochs
-            validation.warn_not_converged(self._settings.max_iter, "epochs", losses, monitor.patience.margin)
+            watched, curve = "loss", history.loss_curve
+            if monitor.early_stopping:
+                by_loss = self.scoring is None
+                watched = "validation loss" if by_loss else "validation score"
+                curve = history.validation_loss_curve if by_loss else history.validation_scores
+            margin = monitor.patience.margin
+            validation.warn_not_converged(self._settings.max_iter, "epochs", curve, margin, watched)
 
     def _finish(self, outcome: Outcome, monitor: Monitor, progress: Progress) -> None:
         """Set the fitted attributes."""

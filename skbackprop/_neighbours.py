@@ -90,7 +90,8 @@ class Convertible:
     def to_torch(self) -> Any:
         """Make a torch module that computes the same.
 
-        Its parameters have the dtype of `coefs_`, its inputs must have it too, and its device is the CPU. There is no
+        Its parameters have the dtype of `coefs_`, its inputs must have it too, and its device is the CPU; targets of
+        more than seven digits need a model of ``dtype="float64"``, as a float32 module answers in float32. There is no
         dropout in it. Input scale, members' factors and target scales are part of its weights, so it can be trained on
         in the units of y.
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from skbackprop._fit import validation
+from skbackprop._fit.batches import weight_unit
+from skbackprop._fit.identity import fingerprint
 from skbackprop._fit.places import FLOAT64, HOST, Host
 from skbackprop._fit.race import MOST_ROWS
 from skbackprop._fit.streaming import FEW_BLOCKS, Part, Stream, hold_out, read_parts, survey
@@ -63,6 +65,7 @@ def read_shards(estimator: Any, data: Shards, *, reset: bool) -> Sampled | tuple
     X, y, weights = summary.stand_ins(data.n_features)
     X, y = validation.check_rows(estimator, X.astype(dtype), y, reset=reset, dtypes=[dtype])
     weights = validation.check_weights(weights, y)
+    validation.check_weight_sum(summary.weight_sum, "sample_weight")
     return Sampled(data, dtype, summary, numbers, some, Part(X, y, weights))
 
 
@@ -107,9 +110,10 @@ class Sampled:
         return self.summary.largest
 
     def fingerprint(self) -> str:
-        """Shape, kind and content."""
-        some = self.some.fingerprint()
-        return f"{self.source.shape} {some} {self.summary.weight_sum!r} {self.summary.targets.fingerprint()}"
+        """Shape, kind and content of all, in one pass; and the memory, by which rows are shuffled."""
+        source = self.source
+        name = fingerprint((part.X, part.y, part.weights) for part in read_parts(source, self.dtype))
+        return f"{source.shape} {self.dtype} {name} memory {source.memory}"
 
     def split(self, rng: Any, fraction: float, strata: Any) -> tuple[Sampled, Any]:
         """Hold rows out for validation, in memory: as many as take a quarter of it, at most."""
@@ -138,8 +142,8 @@ class Sampled:
         stream = Stream(source, encode, known, 0.0, source.memory - self.memory, self.held_out)
         has_factors = getattr(estimator, "class_weight", None) is not None
         stream.weight_sum = stream.sum_weights() if has_factors else self.summary.weight_sum
-        if not stream.weight_sum > 0.0:
-            raise ValueError(validation.NO_WEIGHT)
+        if known.weights is not None:
+            stream.unit = weight_unit(validation.check_weight_sum(stream.weight_sum) / stream.n)
         if estimator.solver != "lbfgs":
             self._tell(estimator, stream)
         return stream

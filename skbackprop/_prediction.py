@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._engines import choose_engine
 from skbackprop._fit import validation
+from skbackprop._fit.batches import output_blocks
 from skbackprop._fit.callbacks import without_callbacks
 from skbackprop._fit.places import FLOAT64, HOST, map_arrays
 from skbackprop._nn.network import Network, Parameters
@@ -75,6 +76,19 @@ def _learned(attributes: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if name.endswith("_") and name[0] != "_"}
 
 
+def in_blocks(engine: Any, X: Any, options: dict[str, bool], answer: Callable[[Any], Any]) -> Any:
+    """What is wanted of the engine's outputs, made block by block; None if it refuses X."""
+    answers, network = [], engine.network
+    for _, rows in output_blocks(X, network.sizes[-1] * network.n_members):
+        output = engine.predict(rows, **options)
+        if output is None:
+            return None
+        answers.append(answer(output))
+    if len(answers) == 1:
+        return answers[0]
+    return validation.home_of(*answers).xp.concat(answers, axis=int(options["members"]))
+
+
 class Predicting(Persistent):
     """Parameters and prediction of both estimators."""
 
@@ -123,17 +137,27 @@ class Predicting(Persistent):
             )
         return theta
 
-    def _output(self, X: Any, link: bool, members: bool = False, method: str = "predict") -> Any:
+    def _output(
+        self,
+        X: Any,
+        link: bool,
+        members: bool = False,
+        method: str = "predict",
+        answer: Callable[[Any], Any] | None = None,
+    ) -> Any:
         """Output of the network for the user's X: the prediction, or v[H] without its link.
 
         The mean of the members' predictions, or with `members` each one's, (n_members, n_samples, n_outputs).
-        Computed in the wider of the dtypes of X and of the weights, as NumPy would.
+        Computed in the wider of the dtypes of X and of the weights, as NumPy would. `answer` turns the outputs of
+        some rows into what is wanted of them, so that not all outputs are in memory at once.
         """
         if "coefs_" not in self.__dict__:
             check_is_fitted(self)
         if isinstance(X, Shards):
             model = nameless(self, X, method)
-            return predict_blocks(X, lambda block: model._output(block, link, members, method), int(members))
+            return predict_blocks(
+                X, lambda block: model._output(block, link, members, method, answer), int(members)
+            )
         theta, place = self._theta(), validation.place_of(X)
         validation.check_same_place(self, place, method)
         if self.n_features_in_ != self._network.sizes[0]:
@@ -143,13 +167,21 @@ class Predicting(Persistent):
             )
         wide = place.dtype_of(theta) == FLOAT64
 
+        def looked_at(output):
+            return validation.check_finite_output(output, place, X, theta)
+
         def predict(X, checked):
             dtype = FLOAT64 if wide else place.dtype_of(X)
             wanted = self._network, self.engine, place.xp, self.n_threads
             engine = self._serving.borrow(wanted)
             engine.load(place.cast(theta, dtype))
-            with np.errstate(over="ignore"):
-                output = engine.predict(place.cast(X, dtype), link=link, checked=checked, members=members)
+            options = {"link": link, "checked": checked, "members": members}
+            with np.errstate(all="ignore"):  # what comes of it is looked at
+                if answer is None:
+                    output = engine.predict(place.cast(X, dtype), **options)
+                    output = None if output is None else looked_at(output)
+                else:
+                    output = in_blocks(engine, place.cast(X, dtype), options, lambda v: answer(looked_at(v)))
             self._serving.give_back(wanted, engine)
             return output
 
@@ -158,7 +190,8 @@ class Predicting(Persistent):
             output is None
         ):  # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
             dtypes = place.floats("float64" if wide else "auto")
-            output = predict(validation.check_rows(self, X, reset=False, dtypes=dtypes), checked=True)
+            X = validation.check_rows(self, X, reset=False, dtypes=dtypes)
+            output = predict(X, checked=True)
         return output
 
     def __getstate__(self):

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from skbackprop._fit.validation import complete
+
 NUMBERS = "biuf"  # kinds of NumPy dtypes that inputs may have
 AROUND = 2**18  # bytes that the system may map around those that are read (Linux: 64 KiB)
+INDEX = re.compile(r"__index_level_\d+__|__null_dask_index__")  # what pandas and Dask make of an index
 
 
 def read_array(given: Any, name: str) -> ArrayReader | FileReader:
@@ -24,6 +29,10 @@ def read_array(given: Any, name: str) -> ArrayReader | FileReader:
         if isinstance(mapped, np.memmap) and mapped.flags.c_contiguous:
             return FileReader(path, mapped)
         return ArrayReader(mapped)  # in Fortran's order, or empty
+    if name == "y":
+        given = complete(given)
+    elif np.ma.is_masked(given):
+        raise ValueError(f"{name} is an array with masked values, which cannot be trained on.")
     return ArrayReader(given if isinstance(given, np.ndarray) else np.asarray(given))
 
 
@@ -104,6 +113,11 @@ class ArrayShard:
             if reader is not None and (not reader.shape or reader.shape[0] != self.n_rows):
                 raise ValueError(f"{name} of shape {reader.shape} does not fit X of shape {self.X.shape}.")
 
+    @property
+    def target_shape(self) -> Any:
+        """Shape of a row's targets; None without any."""
+        return None if self.y is None else self.y.shape[1:]
+
     def pieces(self, rows: int) -> list[int]:
         """Sizes of blocks, of so many rows but for the last."""
         return [min(rows, self.n_rows - start) for start in range(0, self.n_rows, rows)]
@@ -132,10 +146,25 @@ def _pyarrow() -> Any:
     return pyarrow
 
 
-class ParquetShard:
-    """Columns of a Parquet file. A row group, which can only be read as a whole, is a block."""
+def index_columns(paths: Iterable[Any]) -> set[str]:
+    """Columns of Parquet files that were the index of a DataFrame, in whichever of them: they number the rows."""
+    found: set[str] = set()
+    for path in paths:
+        schema = _pyarrow().parquet.read_schema(str(path))
+        # of an index that counts the rows there is a dict, and no column
+        listed = (schema.pandas_metadata or {}).get("index_columns", [])
+        found.update(name for name in listed if isinstance(name, str))
+        found.update(name for name in schema.names if INDEX.fullmatch(name))
+    return found
 
-    def __init__(self, path: Any, y: Any, weights: Any, features: Any):
+
+class ParquetShard:
+    """Columns of a Parquet file. A row group, which can only be read as a whole, is a block.
+
+    Without features named, these are all columns but for y, the weights and the index.
+    """
+
+    def __init__(self, path: Any, y: Any, weights: Any, features: Any, index: Iterable[str] = ()):
         self._pa = _pyarrow()
         self.path = str(path)
         with self._open() as file:
@@ -144,7 +173,9 @@ class ParquetShard:
         self._y_is_1d, self._weights = isinstance(y, str), weights
         apart = [*(self._y or []), *([] if weights is None else [weights])]
         self.names = (
-            [name for name in schema.names if name not in apart] if features is None else list(features)
+            [name for name in schema.names if name not in apart and name not in index]
+            if features is None
+            else list(features)
         )
         missing = [name for name in [*self.names, *apart] if name not in schema.names]
         if missing:
@@ -157,7 +188,10 @@ class ParquetShard:
                 "written, or name the columns to read: features=[...]."
             )
         if not self.names:
-            raise ValueError(f"{self.path!r} has no columns of features beside {apart}.")
+            beside = [*apart, *sorted(set(index).intersection(schema.names).difference(apart))]
+            raise ValueError(
+                f"{self.path!r} has no columns of features beside {beside}; features=[...] names those to read."
+            )
         single = all(str(kind) in ("float", "halffloat") for kind in types.values())
         self.dtype = np.dtype(np.float32 if single else np.float64)
         self.n_rows, self.n_features = self._metadata.num_rows, len(self.names)
@@ -170,6 +204,11 @@ class ParquetShard:
     def _is_number(self, kind: Any) -> bool:
         types = self._pa.types
         return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
+
+    @property
+    def target_shape(self) -> Any:
+        """Shape of a row's targets; None without any."""
+        return None if self._y is None else () if self._y_is_1d else (len(self._y),)
 
     def pieces(self, rows: int) -> list[int]:
         """Sizes of blocks: of the row groups, whatever is asked for."""

@@ -11,6 +11,7 @@ from sklearn.base import RegressorMixin
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
 from skbackprop._fit.batches import Rows
+from skbackprop._fit.places import HOST
 from skbackprop._fit.samples import Sample
 from skbackprop._fit.streaming import Encode, Part
 from skbackprop._fit.summaries import NumberSummary, Summary
@@ -20,7 +21,9 @@ from skbackprop._fit.validation import (
     REGRESSOR_CONSTRAINTS,
     SHARED_CONSTRAINTS,
     check_domain,
+    check_finite_output,
     home_of,
+    numbers,
     quantiles,
     to_host,
 )
@@ -48,8 +51,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 default='squared_error'
         Loss of one row, summed over the targets. 'huber': squares up to `huber_delta`, absolute beyond [1]_.
         'quantile': the pinball loss of `quantile` [2]_. 'poisson' and 'gamma': half the deviance, with a log link;
-        y >= 0 and y > 0. 'gaussian': the network also learns a standard deviation for each row [3]_; see
-        `predict`.
+        y >= 0 and y > 0. 'gaussian': the network also learns a standard deviation for each row [3]_, at least
+        1 % of the scaled target's; see `predict`.
     huber_delta : float, default=1.35
         Where huber turns from square to absolute, in units of the scaled target (its standard deviation).
     quantile : float or list of floats, default=0.5
@@ -187,7 +190,8 @@ default='squared_error'
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Predictions, 1-D if y was. With several quantiles a last axis is added for them; they never cross.
-            They are float64 unless X and the model are float32.
+            They are float64 whatever the dtype of X, as large targets need the digits (float32 on devices without
+            float64).
         std : ndarray of the shape of y
             Only with ``return_std=True``.
         members : ndarray of shape (n_members, ...)
@@ -203,12 +207,15 @@ default='squared_error'
         if return_std and loss != "gaussian":
             raise ValueError(f"return_std=True needs loss='gaussian'; this model has loss={loss!r}.")
         scaler, place = Scaler(self.target_shift_, self.target_scale_), home_of(output)
-        y, std = scaler.decode(output, loss, place)
-        answers = [self._shape(y)] + ([self._shape(std)] if return_std else [])
-        if return_members:
-            members = self._output(X, link=True, members=True)
-            each = [scaler.decode(members[j, :, :], loss, place)[0] for j in range(members.shape[0])]
-            answers.append(place.xp.stack([self._shape(y) for y in each]))
+        with np.errstate(over="ignore"):  # looked for in the answers
+            y, std = scaler.decode(output, loss, place)
+            answers = [self._shape(y)] + ([self._shape(std)] if return_std else [])
+            if return_members:
+                members = self._output(X, link=True, members=True)
+                each = [scaler.decode(members[j, :, :], loss, place)[0] for j in range(members.shape[0])]
+                answers.append(place.xp.stack([self._shape(y) for y in each]))
+        for answer in answers:
+            check_finite_output(answer, place)
         return answers[0] if len(answers) == 1 else tuple(answers)
 
     @of_one_model
@@ -229,6 +236,10 @@ default='squared_error'
         score : float
             1 is perfect. For several quantiles the mean over them.
         """
+        if home_of(y) is HOST:  # else R^2 is computed where y is
+            y = numbers(y)
+            if hasattr(self, "target_shift_"):
+                self._check_width(y, self.target_shift_.shape[0])
         if not hasattr(self, "_network") or self._network.loss != "quantile":
             return float(super().score(X, y, sample_weight))
         # here, as its import takes longer than that of this package
@@ -252,24 +263,25 @@ default='squared_error'
     # ----------------------------------------------------------------- what BaseMLP asks for ----
 
     def _learn_targets(self, sample: Sample, classes: Any, first: bool) -> None:
-        y = np.asarray(sample.y)
         if first:
-            self._y_is_1d = y.ndim == 1
+            self._y_is_1d = np.ndim(sample.y) == 1
             self._quantile_is_scalar = np.ndim(self.quantile) == 0
             self.__dict__.pop("target_shift_", None)
+            check_domain(self.loss, self._columns(sample.y))
+        else:
+            check_domain(self.loss, self._check_width(sample.y, self.target_shift_.shape[0]))
+
+    def _check_like(self, y: Any, known: Any) -> None:
+        check_domain(self.loss, self._check_width(y, self._columns(known).shape[1]))
+
+    def _check_width(self, y: Any, started: int) -> Any:
         y = self._columns(y)
-        check_domain(self.loss, y)
-        if not first and y.shape[1] != self.target_shift_.shape[0]:
-            started = self.target_shift_.shape[0]
+        if y.shape[1] != started:
             raise ValueError(f"y has {y.shape[1]} targets, but the model was started with {started}.")
+        return y
 
     def _columns(self, y: Any) -> Any:
-        try:
-            y = np.asarray(y, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(
-                "Unknown label type: y must be numbers. For labels there is MLPSoftmaxClassifier."
-            ) from None
+        y = np.ascontiguousarray(numbers(y))  # a DataFrame's sums would differ in the last bit
         return y[:, None] if y.ndim == 1 else y
 
     def _encode(self, sample: Sample | Part, dtype: Any) -> Any:
@@ -284,7 +296,7 @@ default='squared_error'
             )
             put = sample.place.put
             self.target_shift_, self.target_scale_ = put(scaler.shift), put(scaler.scale)
-        return self._rows(sample, dtype)
+        return self._rows(sample, dtype).in_units(dtype)
 
     def _target_summary(self, y: Any) -> NumberSummary:
         self._columns(y)  # raises for labels
@@ -300,9 +312,11 @@ default='squared_error'
         return lambda part: self._rows(part, dtype)
 
     def _rows(self, sample: Sample | Part, dtype: Any) -> Rows:
-        weights = None if sample.weights is None else sample.weights.astype(dtype)
         X = sample.place.cast(sample.X, dtype)
-        return Rows(X, self._encode(sample, dtype), weights, sample.place)
+        return Rows(X, self._encode(sample, dtype), sample.weights, sample.place)
+
+    def _n_targets(self) -> int:
+        return int(self.target_shift_.shape[0])
 
     def _loss_name(self) -> str:
         return str(self.loss)

@@ -202,8 +202,7 @@ def _finish(ours: Any, model: Any, W: list[Any], b: list[Any]) -> None:
     """Set what a fit would have set."""
     rng, n = check_random_state(ours.random_state), _rows_per_epoch(model)
     ours._settings = settle(ours, n or 1)
-    n_targets = len(b[-1])
-    ours._network = ours._describe(ours.n_features_in_, n_targets, seed=int(rng.randint(2**31)))
+    ours._network = ours._describe(ours.n_features_in_, seed=int(rng.randint(2**31)))
     history = History([float(loss) for loss in getattr(model, "loss_curve_", ())])
     progress = Progress(rng, history, n_rows=n, weight_sum=float(n), rows_visited=int(model.t_))
     monitor = Monitor(history, Patience(np.inf, 0.0), Best(epoch=_best_epoch(model)))

@@ -6,11 +6,12 @@ import importlib
 import math
 from typing import Any
 
+import numpy as np
 from sklearn.base import is_classifier
 
 from skbackprop._effective import effective_layers, on_host
 from skbackprop._nn.activations import LEAKY_SLOPE
-from skbackprop._nn.losses import LOSSES
+from skbackprop._nn.losses import LOG_VARIANCE_FLOOR, LOSSES
 
 torch: Any
 try:
@@ -45,12 +46,16 @@ class Exp(Module):
 
 
 class MeanAndDeviation(Module):
-    """From means and logarithms of variances to means and standard deviations."""
+    """From means and logarithms of variances above a floor to means and standard deviations."""
+
+    def __init__(self, log_floor: Any):
+        super().__init__()
+        self.register_buffer("log_floor", log_floor)
 
     def forward(self, v):
         """The second half of the columns is changed."""
         m, s = torch.chunk(v, 2, dim=1)
-        return torch.cat([m, torch.exp(0.5 * s)], dim=1)
+        return torch.cat([m, torch.exp(0.5 * torch.logaddexp(s, self.log_floor))], dim=1)
 
 
 class Sort(Module):
@@ -105,7 +110,7 @@ def to_torch(model: Any) -> Any:
         raise ImportError("to_torch needs torch: pip install 'skbackprop[torch]'.")
     model = on_host(model)
     layers, network = effective_layers(model), model._network
-    nets = [_stack(network, P, _head(network.loss)) for P in layers]
+    nets = [_stack(network, P, _head(model)) for P in layers]
     kind = "gaussian" if network.loss == "gaussian" else LOSSES[network.loss].link
     pool = kind if kind in POOLS else "mean"
     body = list(nets[0]) if len(nets) == 1 else [Members(nets, pool)]
@@ -117,7 +122,7 @@ def _stack(network: Any, P: Any, head: list[Any]) -> Any:
     """The layers of one member."""
     modules: list[Any] = []
     for h in range(1, network.n_layers + 1):
-        linear = torch.nn.utils.skip_init(torch.nn.Linear, *P.W[h].shape, dtype=_dtype(P.W[h]))
+        linear = torch.nn.utils.skip_init(torch.nn.Linear, *P.W[h].shape, dtype=_dtype(P.theta))
         with torch.no_grad():
             linear.weight.copy_(torch.tensor(P.W[h].T.copy()))
             linear.bias.copy_(torch.tensor(P.b[h].copy()))
@@ -138,10 +143,12 @@ def _activation(name: str) -> Any:
     return getattr(torch.nn, kind)(**args)
 
 
-def _head(loss: str) -> list[Any]:
+def _head(model: Any) -> list[Any]:
     """What each member does to its output layer's sums; classifiers give logits."""
+    loss = model._network.loss
     if loss == "gaussian":
-        return [MeanAndDeviation()]
+        log_floor = LOG_VARIANCE_FLOOR + 2.0 * np.log(model.target_scale_)
+        return [MeanAndDeviation(torch.tensor(log_floor, dtype=_dtype(model._theta())))]
     return [Exp()] if LOSSES[loss].link == "exp" else []
 
 

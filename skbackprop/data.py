@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from skbackprop._readers import ArrayShard, ParquetShard
+from skbackprop._readers import ArrayShard, ParquetShard, index_columns
 from skbackprop._types import Array
 
 __all__ = ["Shards"]
@@ -44,7 +44,7 @@ class Shards:
         Non-negative weights, given like the targets.
     features : list of str, default=None
         Names of the columns of Parquet files to take as inputs, in this order; by default all but those of targets and
-        weights. They must hold numbers.
+        weights, and those that were the index of a DataFrame of pandas or Dask. They must hold numbers.
     memory : int or str, default="256MB"
         Bytes that rows may take in memory at a time, such as 10**8, "500MB" or "1GiB". Data that fit into it as a
         whole are loaded, and trained on like arrays.
@@ -241,7 +241,8 @@ def _open(X: Any, y: Any, weights: Any, features: Any) -> list[ArrayShard | Parq
         raise ValueError("X is an empty list: name at least one file or array.")
     are_parquet = [isinstance(s, (str, os.PathLike)) and Path(s).suffix != ".npy" for s in sources]
     if all(are_parquet):
-        return [ParquetShard(source, y, weights, features) for source in sources]
+        index = index_columns(sources) if features is None else set()
+        return [ParquetShard(source, y, weights, features, index) for source in sources]
     if features is not None:
         raise ValueError("features names columns of Parquet files; arrays have none.")
     columns = [_like(sources, is_list, given, name) for given, name in ((y, "y"), (weights, "sample_weight"))]
@@ -279,3 +280,12 @@ def _check_alike(first: Any, shard: Any) -> None:
             f"All shards must have the same columns: the first has {first.names or first.n_features}, another "
             f"{shard.names or shard.n_features}."
         )
+    if first.target_shape != shard.target_shape:
+        raise ValueError(
+            f"The targets of all shards must have the same columns: the first shard's have the shape "
+            f"{_shape(first.target_shape)}, another's {_shape(shard.target_shape)}."
+        )
+
+
+def _shape(columns: Any) -> str:
+    return "of none" if columns is None else str(("n_samples", *columns)).replace("'", "")

@@ -108,6 +108,8 @@ def _at(estimator: Any, X: Any, y: Any, sample_weight: Any, rng: Any) -> tuple[A
     trial._settings = settle(trial, rows.n)
     if first:
         trial._start(rows, rng)
+    else:
+        trial._go_on(rows)
     theta = rows.place.fetch(trial._theta()).astype(np.float64)
     if first:
         theta = theta + 0.1 * rng.standard_normal(len(theta))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
-import numpy as np
+from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.utils.validation import check_is_fitted
 
 import skbackprop
 from skbackprop._estimator import BaseMLP
-from skbackprop._onnx import inputs, pipelines
+from skbackprop._onnx import inputs, pipelines, wrappers
+from skbackprop._onnx.compare import compare
 from skbackprop._onnx.converters import register
 from skbackprop._onnx.graph import OPSET, require
 from skbackprop._onnx.outputs import graph_of
@@ -21,21 +23,27 @@ __all__ = ["register_skl2onnx", "to_inputs", "to_onnx"]
 def to_onnx(model, X=None, *, dtype=None, target_opset=OPSET, name=None) -> Any:
     """Export a fitted model to ONNX.
 
-    Estimators of this package are built from ONNX's operators directly. Everything around them, such as a Pipeline, a
-    ColumnTransformer or a CalibratedClassifierCV, goes through the package skl2onnx, to which our estimators and
-    `PiecewiseLinearEncoder` are made known; so does what `tabular_pipeline` makes. Of a search (GridSearchCV and the
-    like) the best estimator is exported.
+    Estimators of this package are built from ONNX's operators directly. Everything around them, such as a Pipeline or a
+    ColumnTransformer, goes through the package skl2onnx, to which our estimators and `PiecewiseLinearEncoder` are made
+    known; so does what `tabular_pipeline` makes. Of a search (GridSearchCV and the like) the best estimator is
+    exported. Thresholds (TunedThresholdClassifierCV, FixedThresholdClassifier), sigmoid calibrations and transformed
+    targets around a model become part of the graph.
+
+    The graph answers as `predict` does, or there is an error that says why it cannot. What is not known to answer alike
+    is exported only if it does for the rows of X.
 
     Parameters
     ----------
     model : estimator or Pipeline
         Fitted.
     X : array-like or DataFrame of shape (n_samples, n_features), default=None
-        Some rows as `predict` takes them, of which only the names and kinds of the columns are read. Needed if the
-        model was fitted to a DataFrame, unless it is one of our estimators alone.
+        Some rows as `predict` takes them. The names and kinds of the columns are read, and where onnxruntime is
+        installed the graph's answers are compared with the model's, for some hundred of them. Needed if the model was
+        fitted to a DataFrame, unless it is one of our estimators alone.
     dtype : {'float32', 'float64'}, default=None
         In what to compute. None: what our estimator was fitted with, and float32 for Pipelines, as some of their
-        operators have no other.
+        operators have no other. Numbers such as identifiers and Unix seconds, of which float32 would lose digits that
+        a scaler or bins need, go in as float64 then.
     target_opset : int, default=18
         Version of ONNX's operators, 18 or later.
     name : str, default=None
@@ -53,7 +61,7 @@ def to_onnx(model, X=None, *, dtype=None, target_opset=OPSET, name=None) -> Any:
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     ValueError
-        If a step cannot be exported; the message names it.
+        If a step cannot be exported, or the graph would answer otherwise than `predict`; the message names it.
 
     Notes
     -----
@@ -64,7 +72,8 @@ def to_onnx(model, X=None, *, dtype=None, target_opset=OPSET, name=None) -> Any:
     - classifiers: "label" of shape (n_samples,), int64 or string, and "probabilities" of shape (n_samples, n_classes),
       in the order of ``classes_``. For multilabel targets "label" is int64 of shape (n_samples, n_labels);
     - regressors: "variable" of shape (n_samples, n_targets), also for one target. Several quantiles take the place of
-      the one target, or come as a third axis if y had two. With ``loss='gaussian'`` also "std".
+      the one target, or come as a third axis if y had two. With ``loss='gaussian'`` also "std", but not where the
+      targets were transformed.
 
     Labels that are booleans or floats come out as int64. What `predict` checks, such as that X is finite, the
     graph does not. A probability may underflow to 0, and where two agree but for rounding the label may be the other.
@@ -88,12 +97,31 @@ def to_onnx(model, X=None, *, dtype=None, target_opset=OPSET, name=None) -> Any:
         raise ValueError(f"dtype must be 'float32', 'float64' or None, got {dtype!r}.")
     if target_opset < OPSET:
         raise ValueError(f"target_opset must be {OPSET} or later, got {target_opset}.")
-    check_is_fitted(model)
+    # scikit-learn says that it is not fitted where it predicts by a fitted one
+    is_around_fitted = isinstance(model, FixedThresholdClassifier) and not hasattr(model, "estimator_")
+    check_is_fitted(model.estimator if is_around_fitted else model)
     model = getattr(model, "best_estimator_", model)
     name = type(model).__name__ if name is None else name
-    if not isinstance(model, BaseMLP | PiecewiseLinearEncoder):
-        return pipelines.convert(model, X, np.dtype(dtype or "float32"), target_opset, name)
-    graph = graph_of(model, dtype)
+    if isinstance(model, BaseMLP | PiecewiseLinearEncoder):
+        return _of_ours(model, dtype, target_opset, name)
+    cores, behind = wrappers.peeled(wrappers.simplified(copy.deepcopy(model)))
+    logits, dtypes = wrappers.needs_logits(behind), pipelines.Dtypes.of(cores, dtype)
+    doubts: list[str] = []
+    graphs = []
+    for core in cores:
+        if isinstance(core, BaseMLP | PiecewiseLinearEncoder) and not hasattr(X, "columns"):
+            graphs.append(_of_ours(core, dtype or "float32", target_opset, name, logits))
+        else:
+            graphs.append(pipelines.convert(core, X, dtypes, target_opset, name, logits, doubts))
+    onnx_model = wrappers.merged(graphs) if logits else graphs[0]
+    wrappers.put_behind(onnx_model, behind)
+    compare(model, onnx_model, X, doubts)
+    return onnx_model
+
+
+def _of_ours(model: Any, dtype: Any, target_opset: int, name: str, logits: bool = False) -> Any:
+    """Export an estimator or encoder of this package alone."""
+    graph = graph_of(model, dtype, logits)
     return graph.model(
         name, target_opset, producer_name="skbackprop", producer_version=skbackprop.__version__
     )
@@ -113,7 +141,7 @@ def to_inputs(onnx_model, X) -> dict[str, Any]:
     -------
     inputs : dict of str to ndarray
         One matrix, or one column per input, in the types that the graph asks for. In columns of text, True and False
-        become "True" and "False", numbers their text, and missing values the empty string.
+        become "1" and "0" as the numbers do, other numbers their text, and missing values the empty string.
 
     Examples
     --------
@@ -133,6 +161,7 @@ def register_skl2onnx() -> None:
     """Make this package's estimators known to skl2onnx.
 
     Then ``skl2onnx.to_onnx`` and ``skl2onnx.convert_sklearn`` export Pipelines with them; `to_onnx` calls this itself.
+    They do not keep thresholds, nor the digits that float32 lacks, as `to_onnx` does.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass
+from inspect import signature
 from typing import Any
 
 from skbackprop._fit.settings import Settings
@@ -22,9 +23,11 @@ TRUSTED_TYPES = [
     "skbackprop._classifier.MLPSoftmaxClassifier",
     "skbackprop._regressor.MLPRegressor",
     "skbackprop.preprocessing.PiecewiseLinearEncoder",
+    "skbackprop._table.Table",
     "skbackprop.tabular.Columns",
     "skbackprop.tabular.plain_categories",
     "skbackprop.tabular.plain_numbers",
+    "skbackprop.tabular.same_names",
     "numpy.dtype",
     "sklearn.model_selection._split.KFold",
 ]
@@ -68,7 +71,9 @@ class Persistent:
                 VersionWarning,
             )
         parts = {name: _revived(name, value) for name, value in state.items() if name != VERSION}
-        super().__setstate__(parts)  # type: ignore[misc]
+        parameters = signature(type(self).__init__).parameters.values()  # some may be new
+        defaults = {param.name: param.default for param in parameters if param.default is not param.empty}
+        super().__setstate__(defaults | parts)  # type: ignore[misc]
 
 
 def _plain(value: Any) -> Any:

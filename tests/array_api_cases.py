@@ -252,6 +252,26 @@ def test_y_may_be_anywhere(device, few_digits):
     assert isinstance(on_host.predict(X), np.ndarray)
 
 
+def test_answers_in_blocks(device, few_digits, monkeypatch):
+    """However few outputs are held at a time, answers are where X is, or, for text, on the host."""
+    X, y = few_digits
+    for labels in (y, np.array(list("abcdefghij"))[y]):
+        like = device(y) if labels is y else labels
+        model = MLPSoftmaxClassifier((9,), n_members=2, **QUICK).fit(
+            device(X), like, X_val=device(X), y_val=like
+        )
+        validation_loss = model.validation_loss_curve_
+        whole = model.predict(device(X), return_members=True)
+        with monkeypatch.context() as patch:
+            patch.setattr("skbackprop._fit.batches.BLOCK_OUTPUTS", 1400)
+            for ours, theirs in zip(model.predict(device(X), return_members=True), whole, strict=True):
+                assert type(ours) is type(theirs)
+                assert_array_equal(to_numpy(ours), to_numpy(theirs))
+            model.fit(device(X), like, X_val=device(X), y_val=like)
+            # matrix products of other shapes round otherwise
+            assert_allclose(model.validation_loss_curve_, validation_loss, rtol=1e-12)
+
+
 def test_string_labels_stay_on_the_host(device, few_digits):
     X, names = few_digits[0], np.array(["even", "odd"])[few_digits[1] % 2]
     model = MLPSoftmaxClassifier((10,), early_stopping=True, scoring="accuracy", **QUICK)
@@ -542,7 +562,7 @@ class NoPythonNumbers(TorchFunctionMode):
 
 
 def small_network(loss="cross_entropy", activation="relu", **params):
-    args = LossArgs(quantiles=(0.3, 0.8))
+    args = LossArgs(quantiles=(0.3, 0.8), label_smoothing=0.1)
     outputs = 3 * LOSSES[loss].outputs_per_target(args)
     return Network((4, 5, outputs), (activation,), loss, args, dropout=(0.1, 0.2), **params)
 
@@ -564,6 +584,8 @@ def test_the_host_never_waits_for_the_device(network, optimizer, monkeypatch):
     xp = array_api_compat.array_namespace(torch.ones(1))
     theta, X, Y = torch.ones(network.n_parameters, **meta), torch.ones(n, 4, **meta), torch.ones(n, 3, **meta)
     order = torch.empty(n, device="meta", dtype=torch.int64)
+    if LOSSES[network.loss].task == "classification":
+        Y = torch.zeros(n, device="meta", dtype=torch.int64)
     engine = ReferenceEngine(network, optimizer, xp)
     engine.load(theta, objective=Objective(5, 1.0, 0.1))
     with NoTransfers(), NoPythonNumbers():

@@ -1,6 +1,7 @@
 """Bad input: a clear error or a documented result, and the model fitted before stays as it was."""
 
 import copy
+import re
 import warnings
 
 import numpy as np
@@ -9,10 +10,14 @@ import scipy.sparse as sp
 import sklearn
 from numpy.testing import assert_allclose
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.pipeline import make_pipeline
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, RobustScaler, StandardScaler
 
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
-from skbackprop._fit.validation import warn_not_converged
+from skbackprop._fit.places import HOST
+from skbackprop._fit.scales import check_alike
+from skbackprop._fit.validation import divergence, warn_not_converged
 
 PLANNED = {"learning_rate": "cosine", "max_iter": 3, "random_state": 0}
 
@@ -252,6 +257,133 @@ def test_a_validation_set_that_was_not_scaled_is_noticed(rng):
     MLPRegressor(**PLANNED).fit(X, X[:, 0], X_val=X + 20.0, y_val=X[:, 0])  # far, but who knows
 
 
+RAW_UNITS = np.array([655.0, 0.1, 19.0, 92.0, 14.0, 0.04]), np.array([350.0, 0.014, 4.3, 24.0, 3.5, 0.02])
+
+
+def in_raw_units(rng, n=200):
+    mean, std = RAW_UNITS
+    return mean + std * rng.normal(size=(n, 6))
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler(), RobustScaler()])
+def test_a_pipeline_that_scales_X_alone_is_told_what_to_write(scaler, rng):
+    X = in_raw_units(rng)
+    y, held_out = X[:, 0] / 350.0, {"X_val": in_raw_units(rng, 50), "y_val": np.zeros(50)}
+    mlp = MLPRegressor(**PLANNED, early_stopping=True)
+    told = r"of 6 columns are far .*StandardScaler\(\), mlp, transform_input=\['X_val'\]\)"
+    with pytest.raises(ValueError, match=told):
+        make_pipeline(scaler, mlp).fit(
+            X, y, mlpregressor__X_val=held_out["X_val"], mlpregressor__y_val=y[:50]
+        )
+    with sklearn.config_context(enable_metadata_routing=True):  # as it says
+        mlp = mlp.set_fit_request(X_val=True, y_val=True)
+        with pytest.raises(ValueError, match=told):
+            make_pipeline(scaler, mlp).fit(X, y, **held_out)
+        for pipeline in (
+            make_pipeline(scaler, mlp, transform_input=["X_val"]),
+            Pipeline([("scale", scaler), ("mlp", mlp)], transform_input=["X_val"]),
+        ):
+            losses = pipeline.fit(X, y, **held_out)[-1].validation_loss_curve_
+            assert max(losses) < 10.0
+
+
+def test_a_scaled_validation_set_of_raw_rows_is_no_less_wrong(rng):
+    X = in_raw_units(rng)[:, [1, 5]]  # both spread over little, so that scaled rows are wide beside them
+    scaled = StandardScaler().fit_transform(X)
+    with pytest.raises(ValueError, match="2 of 2 columns are far away or on another scale; column 0 spreads"):
+        MLPRegressor(**PLANNED).fit(0.1 * X, X[:, 0], X_val=scaled, y_val=X[:, 0])
+    twice = StandardScaler().fit(X).transform(scaled)
+    with pytest.raises(ValueError, match="2 of 2 columns"):
+        MLPRegressor(**PLANNED).fit(scaled, X[:, 0], X_val=10.0 * twice, y_val=X[:, 0])
+
+
+def test_sparse_validation_rows_on_another_scale(rng):
+    X = sp.random(300, 20, 0.2, "csr", rng=rng)
+    y = np.asarray(X.sum(axis=1)).ravel()
+    with pytest.raises(ValueError, match=r"20 of 20 columns .* values of column \d+ other than 0 are about"):
+        MLPRegressor(**PLANNED).fit(X, y, X_val=255.0 * X[:100], y_val=y[:100])
+    one = sp.diags_array([255.0] + 19 * [1.0])
+    with pytest.warns(UserWarning, match="values of column 0 other than 0"):
+        MLPRegressor(**PLANNED).fit(X, y, X_val=sp.csr_matrix(X[:100] @ one), y_val=y[:100])
+    MLPRegressor(**PLANNED).fit(X, y, X_val=X[:100], y_val=y[:100])
+    MLPRegressor(**PLANNED).fit(X, y, X_val=255.0 * X[:1], y_val=y[:1])  # too few to tell
+
+
+def test_honest_validation_sets_are_left_in_peace(rng):
+    X = rng.normal(size=(200, 6))
+    X[:, 1] = rng.random(200) < 0.02  # a rare event
+    X[:, 2] = 3.0  # constant
+    X[:, 3] = rng.poisson(0.1, 200)
+    X[:, 4] = np.exp(3.0 * X[:, 4])
+    X[:, 5] = np.sign(X[:, 5])
+    X = StandardScaler().fit_transform(X)
+    narrow = 0.01 * X + X[:1]  # one patient, or a machine that idles
+    for X_val in (
+        X[:1],
+        X[:2],
+        X[-20:],
+        X + 20.0,
+        9.0 * X,
+        narrow,
+        narrow[:1],
+        np.zeros((20, 6)),
+        X[:, :1] + 0 * X,
+    ):
+        MLPRegressor(**PLANNED).fit(X, X[:, 0], X_val=X_val, y_val=X_val[:, 0])
+    heavy = np.exp(
+        3.0 * rng.normal(size=(2000, 100))
+    )  # a few rows make the standard deviation of each column
+    check_alike(heavy[:1000], heavy[1000:1030], HOST)
+    check_alike(heavy[:30], heavy[1000:], HOST)
+
+
+def test_a_piece_of_a_stream_may_differ_from_the_whole(rng):
+    X = in_raw_units(rng)
+    with pytest.warns(UserWarning, match="X_val does not look like X"):
+        model = MLPRegressor(max_iter=3).partial_fit(
+            StandardScaler().fit_transform(X), X[:, 0], X_val=X, y_val=X[:, 0]
+        )
+    assert model.n_iter_ == 1
+
+
+def test_rows_that_went_past_the_steps_are_told_of_them(rng):
+    X = rng.normal(size=(60, 3))
+    held_out = {"mlpregressor__X_val": X, "mlpregressor__y_val": X[:, 0]}
+    with pytest.raises(ValueError, match=r"expecting 10 features.*\n.*transform_input=\['X_val'\]"):
+        make_pipeline(PolynomialFeatures(), MLPRegressor(**PLANNED)).fit(X, X[:, 0], **held_out)
+    held_out["mlpregressor__X_val"] = spoiled(X, np.nan)
+    with pytest.raises(ValueError, match=r"Input X contains NaN.*(\n.*)+transform_input=\['X_val'\]"):
+        make_pipeline(SimpleImputer(), MLPRegressor(**PLANNED)).fit(X, X[:, 0], **held_out)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_feature_far_from_zero_for_its_spread_is_noticed(dtype, rng):
+    X = rng.normal(size=(200, 3)).astype(dtype)
+    mean, std = (1e8, 1e-3) if dtype == "float64" else (1e5, 1.0)
+    X[:, 1] = mean + std * rng.normal(size=200)
+    with pytest.warns(UserWarning, match="Column 1 is far from zero .* StandardScaler") as caught:
+        MLPRegressor(**PLANNED).fit(X, X[:, 0])
+    assert f"mean is {mean:.6g}, its standard deviation {X[:, 1].std():.3g}" in str(caught[0].message)
+    MLPRegressor(**PLANNED).fit(StandardScaler().fit_transform(X), X[:, 0])
+
+
+def test_features_that_only_look_far_from_zero_are_left_in_peace(rng):
+    X = np.stack(
+        [
+            rng.normal(size=500),
+            np.full(500, 1e8),  # constant
+            0.1 + 1e-17 * rng.integers(0, 3, 500),  # constant but for rounding
+            np.arange(500) > 0,  # one row is different
+            rng.poisson(3.0, 500),
+            np.eye(500)[0],
+            300.0 + 10.0 * rng.normal(size=500),  # Kelvin
+        ],
+        axis=1,
+    )
+    MLPRegressor(**PLANNED).fit(X, X[:, 0])
+    MLPRegressor(**PLANNED).fit(X.astype(np.float32), X[:, 0])
+
+
 def test_errors_about_the_validation_set_say_so(data):
     X, y = data
     model = MLPSoftmaxClassifier(**PLANNED)
@@ -302,6 +434,28 @@ def test_a_rising_loss_asks_for_a_lower_rate():
         warn_not_converged(9, "epochs", [1.0, 2.0, 3.0], 0.1)
     with pytest.warns(ConvergenceWarning, match=r"lowered the loss by 1 to 2; .* Raise max_iter"):
         warn_not_converged(9, "epochs", [3.0, 2.0], 0.1)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "change"),
+    [(None, r"(lowered|raised) the validation loss"), ("r2", r"(lowered|raised) the validation score")],
+)
+def test_training_that_stops_early_is_not_told_to(scoring, change, rng):
+    """It is told of what it watched, and not to set what is set."""
+    X = rng.normal(size=(100, 3))
+    model = MLPRegressor((5,), learning_rate="constant", max_iter=3, early_stopping=True, random_state=0)
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.set_params(scoring=scoring).fit(X, X[:, 0])
+    (text,) = [str(warning.message) for warning in caught]
+    *_, before, last = model.validation_loss_curve_ if scoring is None else model.validation_scores_
+    assert re.search(f"{change} by {abs(last - before):.3g} to {last:.4g};", text)
+    assert re.search("still lowered the validation loss|still raised the validation score", text)
+    assert "or lower n_iter_no_change." in text
+    assert "early_stopping" not in text
+    with pytest.warns(ConvergenceWarning, match=r"still lowered the loss by .* early_stopping=True"):
+        model.set_params(early_stopping=False, scoring=None).fit(X, X[:, 0])
+    with pytest.warns(ConvergenceWarning, match=r"the last one left the loss at [\d.]+; less"):
+        model.set_params(max_iter=1).fit(X, X[:, 0])
 
 
 def test_validation_set_needs_both_parts(data):
@@ -361,3 +515,33 @@ def test_warnings_point_at_the_users_line(params, digits):
         make_pipeline(model).fit(digits[0][:50], digits[1][:50])
     assert len(caught) >= 2
     assert {w.filename for w in caught} == {__file__}
+
+
+@pytest.mark.parametrize(
+    ("params", "advice"),
+    [
+        ({}, r"lower learning_rate_init or set max_grad_norm=1\.0\."),
+        ({"max_grad_norm": 1e30}, r"lower learning_rate_init or max_grad_norm \(now 1e\+30\)\."),
+    ],
+    ids=["no limit", "a limit"],
+)
+def test_a_divergence_recommends_nothing_that_is_done_already(params, advice, rng):
+    X = rng.normal(size=(300, 10))
+    model = MLPRegressor(
+        solver="sgd", learning_rate="constant", learning_rate_init=5.0, random_state=0, **params
+    )
+    with pytest.raises(DivergenceError, match=advice):
+        model.fit(X, X[:, 0])
+
+
+def test_a_divergence_of_lbfgs_does_not_speak_of_learning_rates():
+    error = divergence(3, None, 1.0, None, None)
+    assert "raise alpha, or take a minibatch solver" in str(error)
+    assert "learning rate" not in str(error)
+
+
+def test_features_whose_spread_vanishes_are_no_careless_arithmetic(rng):
+    """Their standard deviation is 0, as its squares underflow; numpy's warnings would be errors here."""
+    X = 1e-310 * rng.normal(size=(8, 4))
+    with pytest.warns(UserWarning, match="far from zero|No feature spreads"):
+        MLPRegressor(**PLANNED).fit(X, np.arange(8.0))

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from skbackprop._fit.batches import BLOCK_ROWS, Rows, epoch_order, validation_split
+from skbackprop._fit.batches import (
+    BLOCK_ROWS,
+    Rows,
+    epoch_order,
+    output_blocks,
+    validation_shares,
+    validation_split,
+)
 
 
 def test_order_visits_each_row_once():
@@ -66,3 +73,42 @@ def test_split_of_a_regression_is_random_and_as_large_as_asked():
     assert (len(train), len(validation)) == (75, 25)
     other = validation_split(np.random.RandomState(1), 100, 0.25, None, None)[1]
     assert set(validation) != set(other)
+
+
+@pytest.mark.parametrize("n_classes", [1, 3, 40, 500])
+def test_split_takes_the_first_rows_of_each_class_in_a_random_order(n_classes):
+    """Of a random order, whatever the number of classes, and largest remainders first."""
+    rng = np.random.default_rng(n_classes)
+    for fraction in (0.1, 0.5, 0.9):
+        codes = rng.integers(0, n_classes, 600)
+        found = validation_split(np.random.RandomState(0), 600, fraction, None, codes)[1]
+        sizes = np.unique(codes, return_counts=True)[1]
+        take = validation_shares(sizes, fraction, 600)
+        order = np.random.RandomState(0).permutation(600)
+        expected = [order[codes[order] == c][:k] for c, k in zip(np.unique(codes), take, strict=True)]
+        assert_array_equal(found, np.sort(np.concatenate(expected)))
+
+
+def test_shares_go_to_the_largest_remainders_one_by_one():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        sizes, fraction = rng.integers(1, 8, rng.integers(1, 30)), rng.random()
+        n = min(max(1, round(fraction * sizes.sum())), (sizes - 1).sum())
+        if n == 0:
+            continue
+        share = np.minimum(n * sizes / sizes.sum(), sizes - 1)
+        take = np.floor(share).astype(int)
+        while take.sum() < n:
+            take[np.argmax(np.where(take < sizes - 1, share - take, -np.inf))] += 1
+        assert_array_equal(validation_shares(sizes, fraction, sizes.sum()), take)
+
+
+def test_output_blocks_are_the_whole(monkeypatch):
+    X = np.arange(20).reshape(10, 2)
+    assert next(output_blocks(X, 3))[1] is X
+    monkeypatch.setattr("skbackprop._fit.batches.BLOCK_OUTPUTS", 12)
+    blocks = list(output_blocks(X, 3))
+    assert [(rows.start, rows.stop) for rows, _ in blocks] == [(0, 4), (4, 8), (8, 10)]
+    assert_array_equal(np.concatenate([block for _, block in blocks]), X)
+    assert [len(block) for _, block in output_blocks(X, 100)] == [1] * 10  # a row at least
+    assert [len(block) for _, block in output_blocks(X[:0], 100)] == [0]

@@ -9,6 +9,7 @@ from sklearn.metrics import f1_score
 from sklearn.preprocessing import StandardScaler
 
 from skbackprop import MLPSoftmaxClassifier
+from skbackprop.data import Shards
 
 PLANNED = {"learning_rate": "cosine", "random_state": 0, "learning_rate_init": 0.01}
 
@@ -153,3 +154,24 @@ def test_balanced_labels_do_not_depend_on_the_unit_of_the_weights(digits):
     for part in (slice(0, 200), slice(200, 300)):
         plain.partial_fit(X[part], Y[part])
     assert_allclose(plain.coefs_[0], streamed.coefs_[0], rtol=1e-9)
+
+
+def test_class_weights_of_a_class_that_this_fold_lacks():
+    X = np.random.default_rng(0).normal(size=(600, 3))
+    y = np.repeat(["a", "b"], 300)
+    data = Shards(X, y, memory=14_000, block_rows=1)
+    params = {"hidden_layer_sizes": (3,), "max_iter": 2, **PLANNED}
+    known, more = ({"b": 3.0} | rest for rest in ({}, {"rare": 50.0}))
+    for fit in (
+        lambda weights: MLPSoftmaxClassifier(class_weight=weights, **params).fit(X, y),
+        lambda weights: MLPSoftmaxClassifier(class_weight=weights, **params).fit(data),
+        lambda weights: MLPSoftmaxClassifier((3,), class_weight=weights, random_state=0).partial_fit(
+            X, y, classes=["a", "b", "c"]
+        ),
+    ):
+        assert_array_equal(fit(more).predict_proba(X), fit(known).predict_proba(X))
+        with pytest.raises(ValueError, match=r"\['rare'\], none of which is among the classes \['a', 'b'"):
+            fit({"rare": 50.0})
+    lacks = np.stack([y == "a", np.zeros(600)], axis=1)  # a column without a 1
+    weights = [{0: 2.0, 1: 3.0}] * 2
+    assert MLPSoftmaxClassifier(class_weight=weights, **params).fit(X, lacks).score(X, lacks) >= 0

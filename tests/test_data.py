@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -180,6 +179,89 @@ def test_parquet_labels_names_and_chosen_columns(tmp_path, rows):
         Shards(tmp_path / "rows.parquet", "t1")
     with pytest.raises(ValueError, match=r"no columns \['c'\]; it has \['tree', 'a'"):
         Shards(tmp_path / "rows.parquet", "tree", features=["c"])
+
+
+def indexed(kind, table):
+    """A DataFrame with an index of this kind."""
+    n = len(table)
+    return {
+        "counted": lambda: table,
+        "unnamed": lambda: table.set_axis(np.arange(n) * 3 % n, axis=0),
+        "named": lambda: table.set_axis(np.arange(n) * 3 % n, axis=0).rename_axis("id"),
+        "texts": lambda: table.set_axis([f"row {i}" for i in range(n)], axis=0),
+        "multi": lambda: table.set_axis([np.arange(n) // 7, np.arange(n) % 7], axis=0).rename_axis(
+            ["a", None]
+        ),
+        "sorted": lambda: table.sort_values("target"),
+    }[kind]()
+
+
+@pytest.mark.parametrize("kind", ["counted", "unnamed", "named", "texts", "multi", "sorted"])
+def test_the_index_of_a_data_frame_is_no_feature(kind, tmp_path, rows):
+    pytest.importorskip("pyarrow")
+    pd = pytest.importorskip("pandas")
+    X, _, target, _ = rows
+    table = pd.DataFrame(X[:200], columns=[f"x{j}" for j in range(WIDTH)]).assign(target=target[:200])
+    written = indexed(kind, table)
+    written.to_parquet(tmp_path / "rows.parquet")
+    data = Shards(tmp_path / "rows.parquet", "target")
+    assert (data.feature_names, data.dtype) == ([f"x{j}" for j in range(WIDTH)], np.float32)
+    assert_array_equal(data.load()[0], written.drop(columns="target"))
+    assert_array_equal(data.y, written["target"])
+
+
+def test_an_index_that_is_asked_for_is_read(tmp_path, rows):
+    pytest.importorskip("pyarrow")
+    pd = pytest.importorskip("pandas")
+    X = rows[0][:50]
+    table = pd.DataFrame(X[:, :2], columns=["a", "b"], index=pd.Index(X[:, 2], name="c"))
+    table.to_parquet(tmp_path / "rows.parquet")
+    assert_array_equal(Shards(tmp_path / "rows.parquet", "a", features=["b", "c"]).load()[0], X[:, 1:3])
+    data = Shards(tmp_path / "rows.parquet", "c", "c")
+    assert data.feature_names == ["a", "b"]
+    assert_array_equal(data.y, X[:, 2])
+    assert_array_equal(data.sample_weight, X[:, 2])
+    table[[]].to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(ValueError, match=r"no columns of features beside \['c'\]; features=\[...\] names"):
+        Shards(tmp_path / "rows.parquet")
+
+
+def test_files_that_say_different_things_of_the_index(tmp_path, rows):
+    """One was written by pandas with an index, one without, and one by a program that dropped pandas' notes."""
+    pa = pytest.importorskip("pyarrow")
+    pd = pytest.importorskip("pandas")
+    import pyarrow.parquet as pq
+
+    X = rows[0][:60]
+    for k, part in enumerate(np.array_split(X, 4)):
+        table = pd.DataFrame(part[:, :2], columns=["a", "b"])
+        if k == 1:
+            table.index = part[:, 2]  # __index_level_0__
+        if k == 2:
+            table.index = pd.Index(part[:, 2], name="id")
+        table.to_parquet(tmp_path / f"part-{k}.parquet")
+        if k == 3:
+            bare = pa.table(
+                {"a": part[:, 0], "b": part[:, 1], "id": part[:, 2], "__index_level_0__": part[:, 3]}
+            )
+            pq.write_table(bare, tmp_path / "part-3.parquet")
+    data = Shards(tmp_path)
+    assert data.feature_names == ["a", "b"]
+    assert_array_equal(data.load()[0], X[:, :2])
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")  # Dask's
+def test_the_index_that_dask_writes_is_no_feature(tmp_path, rows):
+    pd = pytest.importorskip("pandas")
+    dd = pytest.importorskip("dask.dataframe")
+    pytest.importorskip("pyarrow")
+    X = rows[0][:60]
+    table = dd.from_pandas(pd.DataFrame(X[:, :2], columns=["a", "b"]), npartitions=2)
+    for write_index in (True, False):
+        table.to_parquet(tmp_path, write_index=write_index, overwrite=True)
+        data = Shards(tmp_path)
+        assert data.feature_names == ["a", "b"]
+        assert_array_equal(data.load()[0], X[:, :2])
 
 
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
@@ -459,14 +541,17 @@ def test_a_file_that_is_cut_off_ends_the_fit_and_its_thread(tmp_path, rows):
 # --------------------------------------------------------------------------- shuffling ----
 
 
+ROW_BYTES = 56  # of one feature and a class code, twice as it is encoded; the order, y, w
+
+
 def make_stream(n, block_rows, memory, held_out=(), width=1):
     """A stream whose only feature is the number of the row."""
     X = np.repeat(np.arange(n, dtype=np.float64)[:, None], width, axis=1)
     source = Shards(X, np.arange(n) % 2, memory=memory, block_rows=block_rows)
-    known = Rows(X[:1], np.eye(2)[:1])
+    known = Rows(X[:1], np.zeros(1, dtype=int))
     return Stream(
         source,
-        lambda part: Rows(part.X, np.eye(2)[part.y]),
+        lambda part: Rows(part.X, part.y),
         known,
         float(n),
         source.memory,
@@ -491,7 +576,7 @@ def visited(stream, rng, batch_size, shuffle=True):
 def test_an_epoch_visits_each_row_once_in_whole_minibatches(n, block_rows, batch_size, room, shuffle, data):
     held_out = np.sort(data.draw(st.lists(st.integers(0, n - 1), max_size=n // 2, unique=True)))
     rows = 2 * min(block_rows, n) + batch_size + room
-    stream = make_stream(n, block_rows, 2 * rows * 72, held_out)
+    stream = make_stream(n, block_rows, 2 * rows * ROW_BYTES, held_out)
     parts = visited(stream, np.random.RandomState(0), batch_size, shuffle)
     assert [len(part) % batch_size for part in parts[:-1]] == [0] * (len(parts) - 1)
     assert max(map(len, parts)) <= rows
@@ -503,8 +588,8 @@ def test_an_epoch_visits_each_row_once_in_whole_minibatches(n, block_rows, batch
 
 def test_steps_over_buffers_have_the_bits_of_steps_over_arrays():
     """The same order of rows, from buffers and from one array."""
-    stream = make_stream(1000, 10, 36_000)
-    X, Y = np.arange(1000.0)[:, None], np.eye(2)[np.arange(1000) % 2]
+    stream = make_stream(1000, 10, 500 * ROW_BYTES)
+    X, Y = np.arange(1000.0)[:, None], np.arange(1000) % 2
     order = np.concatenate(visited(stream, np.random.RandomState(3), 32))
     network, rates = Network((1, 4, 2), ("tanh",), loss="cross_entropy"), np.full(32, 1e-3)
 
@@ -520,33 +605,42 @@ def test_steps_over_buffers_have_the_bits_of_steps_over_arrays():
     assert_array_equal(results[0][1], results[1][1])
 
 
-class Slow(Shards):
-    """A disk that takes its time."""
+class Gated(Shards):
+    """A disk that stops to read after so many blocks, until it is told to go on."""
 
-    n_reads = 0
+    def __init__(self, *args, most, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.most, self.n_reads = most, 0
+        self.waits, self.gate = threading.Event(), threading.Event()
 
     def read(self, block, out):
         self.n_reads += 1
-        time.sleep(0.002)
+        if self.n_reads == self.most:
+            self.waits.set()
+            self.gate.wait()
         return super().read(block, out)
 
 
 def test_an_epoch_that_is_left_early_reads_no_further():
     """So that Ctrl-C need not wait for a buffer to be full."""
-    stream = make_stream(2000, 1, 2 * 1000 * 72)
-    stream.source = Slow(np.arange(2000.0)[:, None], np.arange(2000) % 2, block_rows=1)
+    stream = make_stream(2000, 1, 2 * 1000 * ROW_BYTES)
+    stream.source = Gated(np.arange(2000.0)[:, None], np.arange(2000) % 2, block_rows=1, most=1000)
     parts = stream.epoch(np.random.RandomState(0), True, 8)
     next(parts)
-    first = stream.source.n_reads
-    parts.close()
-    # the buffer just filled, and what the other one got in the meantime: a thousand reads more would take two seconds
-    assert stream.source.n_reads < first + 500
+    assert stream.source.waits.wait(60)  # the second buffer is half full
+    stop = parts.gi_frame.f_locals["stop"]
+    leaving = threading.Thread(target=parts.close)
+    leaving.start()
+    assert stop.wait(60)
+    stream.source.gate.set()
+    leaving.join(60)
+    assert stream.source.n_reads == 1000
     assert not [t for t in threading.enumerate() if t.name.startswith("skbackprop")]
 
 
 def test_quality_of_shuffling_rows_come_anywhere_but_blocks_stay_together():
     n, block_rows, epochs = 1200, 10, 200
-    stream = make_stream(n, block_rows, 2 * (2 * 100 + 8) * 72)
+    stream = make_stream(n, block_rows, 2 * (2 * 100 + 8) * ROW_BYTES)
     room, n_buffers = stream.plan(8)
     assert n_buffers > 4
     rng = np.random.RandomState(0)
@@ -572,7 +666,7 @@ def test_quality_of_shuffling_rows_come_anywhere_but_blocks_stay_together():
 def test_quality_of_shuffling_sorted_labels():
     """A buffer's share of a class varies as that of so many blocks drawn without replacement (Cochran, 1977, 9.2)."""
     n, block_rows = 4000, 10
-    stream = make_stream(n, block_rows, 2 * (2 * 200 + 10) * 72)
+    stream = make_stream(n, block_rows, 2 * (2 * 200 + 10) * ROW_BYTES)
     rng, shares, sizes = np.random.RandomState(0), [], []
     for _ in range(100):
         for part in visited(stream, rng, 1):
@@ -676,3 +770,9 @@ def test_memory_stays_within_its_bound(how, tmp_path):
     assert (
         predicted < 400
     )  # and 3 million outputs of two numbers, labels and what they are made of: 24 MB each
+
+
+def test_shards_without_rows_beside_others():
+    X, y = np.arange(3.0)[:, None], np.array(["a", "b", "a"], dtype=object)
+    data = Shards([X[:0], X], [y[:0], y])
+    assert MLPSoftmaxClassifier(max_iter=1, random_state=0).fit(data).classes_.tolist() == ["a", "b"]

@@ -8,14 +8,40 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import BaggingClassifier, StackingClassifier
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.decomposition import PCA, KernelPCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier, VotingRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import f1_score, make_scorer
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    KFold,
+    TunedThresholdClassifierCV,
+)
+from sklearn.multiclass import OneVsOneClassifier, OutputCodeClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    Binarizer,
+    FunctionTransformer,
+    KBinsDiscretizer,
+    MinMaxScaler,
+    Normalizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PolynomialFeatures,
+    PowerTransformer,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+    TargetEncoder,
+)
+from sklearn.semi_supervised import SelfTrainingClassifier
+from sklearn.svm import SVC, LinearSVC
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
 from skbackprop._nn.activations import ACTIVATIONS
@@ -147,7 +173,7 @@ def test_regressors(loss, n_members, dtype):
         assert list(out) == (["variable", "std"] if loss == "gaussian" else ["variable"])
         expected = model.predict(X, return_std=True) if loss == "gaussian" else (model.predict(X),)
         for found, want in zip(out.values(), expected, strict=True):
-            assert found.dtype == X.dtype
+            assert found.dtype == want.dtype == np.float64  # also of float32 X: scaled back in float64
             assert found.shape == (len(X), 1 if y.ndim == 1 else 2)
             # targets are around 1
             assert_allclose(found, want.reshape(found.shape), rtol=ATOL[X.dtype], atol=ATOL[X.dtype])
@@ -168,8 +194,8 @@ def test_quantiles(quantile):
 def test_large_targets_keep_their_digits():
     X, _, _, Y = rows("float32")
     model = fitted(MLPRegressor((8,)), X, 1e6 + Y)
-    # predict rounds to float32 last, as does the graph: half a unit of the last place of 1e6, once each
-    assert_allclose(run(to_onnx(model), X)["variable"], model.predict(X), rtol=0, atol=2**-4)
+    # 1e-5 of the targets' scale, which is about 1, where float32 tells no numbers around 1e6 apart by less than 0.06
+    assert_allclose(run(to_onnx(model), X)["variable"][:, 0], model.predict(X)[:, 0], rtol=0, atol=1e-5)
 
 
 def test_a_float64_model_in_float32_and_back():
@@ -369,6 +395,49 @@ def test_polars():
     assert_array_equal(run(onnx_model, to_inputs(onnx_model, theirs))["label"], model.predict(X))
 
 
+def test_booleans_are_ones_and_zeros_in_the_graph_too():
+    pytest.importorskip("skl2onnx")
+    X, y = table()
+    model = tabular_pipeline(random_state=0, max_iter=2, weight_decay=0.5, dropout=0.0).fit(X, y)
+    onnx_model = to_onnx(model, X)
+    expected = run(onnx_model, to_inputs(onnx_model, X))["probabilities"]
+    for dtype in (int, float, str, "boolean", "category"):
+        inputs = to_inputs(onnx_model, X.astype({"member": dtype}))
+        assert_array_equal(run(onnx_model, inputs)["probabilities"], expected)
+    assert_array_equal(run(to_onnx(model, X.astype({"member": int})), inputs)["probabilities"], expected)
+
+
+def test_numbers_that_come_as_texts():
+    pytest.importorskip("skl2onnx")
+    X, y = table()
+    X = X[["age", "member"]].assign(height=np.arange(len(X)).astype(str))
+    model = tabular_pipeline(random_state=0, max_iter=2, weight_decay=0.5, dropout=0.0).fit(X, y)
+    assert assert_agrees(model, X, X) == list(X.columns)
+    onnx_model = to_onnx(model, X)
+    with pytest.raises(ValueError, match=r"Column 'height' held numbers in training, but here also 'tall'"):
+        to_inputs(onnx_model, X.assign(height="tall"))
+    X.loc[3, "height"] = "?"
+    with pytest.warns(UserWarning, match="numbers as text"):
+        model.fit(X, y)
+    with pytest.raises(
+        ValueError, match=r"Column 'height' held texts among its numbers \('\?'\).* cannot read"
+    ):
+        to_onnx(model, X)
+
+
+@pytest.mark.parametrize(
+    "names", [[7, 3, 0, 1], ["how old", "town", "is-member", "4"], ["a", ("b", 1), 1, None]]
+)
+def test_columns_with_names_that_are_no_identifiers(names):
+    pytest.importorskip("skl2onnx")
+    X, y = table()
+    X = X[["age", "town", "member", "children"]].set_axis(names, axis=1)
+    model = tabular_pipeline(random_state=0, max_iter=2, weight_decay=0.5, dropout=0.0).fit(X, y)
+    onnx_model = to_onnx(model, X.iloc[:, [2, 3, 1, 0]])
+    found = run(onnx_model, to_inputs(onnx_model, X))["probabilities"]
+    assert_allclose(found, model.predict_proba(X), atol=ATOL[np.dtype(np.float32)])
+
+
 class Odd(TransformerMixin, BaseEstimator):
     """Nothing that skl2onnx knows."""
 
@@ -393,6 +462,327 @@ def test_errors_name_the_step():
         to_onnx(table)
     with pytest.raises(NotFittedError):
         to_onnx(make_pipeline(StandardScaler(), small()))
+
+
+# ------------------------------------------------------------------------------ around models ----
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """300 rows, two classes that overlap, so that many probabilities are near any threshold."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 4)).astype(np.float32)
+    return X, (X[:, 0] + rng.standard_normal(300) > 0.7).astype(int)
+
+
+def scaled(last):
+    return make_pipeline(StandardScaler(), last)
+
+
+THRESHOLDS = {
+    "tuned": lambda inner: TunedThresholdClassifierCV(inner, cv=2, random_state=0),
+    "tuned by f1 of the first": lambda inner: TunedThresholdClassifierCV(
+        inner, scoring=make_scorer(f1_score, pos_label="no"), cv=2, random_state=0
+    ),
+    "tuned decision": lambda inner: TunedThresholdClassifierCV(
+        inner, response_method="decision_function", cv=2, random_state=0
+    ),
+    "fixed": lambda inner: FixedThresholdClassifier(inner, threshold=0.25),
+    "fixed first": lambda inner: FixedThresholdClassifier(inner, threshold=0.6, pos_label="no"),
+    "fixed decision": lambda inner: FixedThresholdClassifier(
+        inner, threshold=-1.0, response_method="decision_function"
+    ),
+    "fixed first decision": lambda inner: FixedThresholdClassifier(
+        inner, threshold=0.7, pos_label="no", response_method="decision_function"
+    ),
+    "auto": lambda inner: FixedThresholdClassifier(inner),
+}
+PLACES = {
+    "alone": lambda around: around(small()),
+    "outside": lambda around: around(scaled(small())),
+    "inside": lambda around: scaled(around(small())),
+    "of a search": lambda around: GridSearchCV(around(small()), {"estimator__alpha": [0, 1]}, cv=2),
+}
+
+
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        *((name, "alone") for name in THRESHOLDS if not name.startswith("tuned")),
+        *(("fixed first", place) for place in ("inside", "outside")),
+        ("tuned", "outside"),
+        slow("fixed first", "of a search"),
+        *(
+            slow(name, place)
+            for name in THRESHOLDS
+            if name.startswith("tuned")
+            for place in ("alone", "inside")
+        ),
+    ],
+)
+def test_thresholds_are_in_the_graph(name, place, noisy):
+    X, y = noisy
+    model = PLACES[place](THRESHOLDS[name]).fit(X, np.array(["no", "yes"])[y])
+    assert_agrees(model, X)
+    assert_agrees(model, None, X)
+    if name != "auto":  # it decides
+        most_probable = model.classes_[np.argmax(model.predict_proba(X), axis=1)]
+        assert (most_probable != model.predict(X)).any()
+
+
+def test_a_threshold_around_a_calibration(noisy):
+    X, y = noisy
+    calibrated = CalibratedClassifierCV(small(), cv=2)
+    assert_agrees(FixedThresholdClassifier(calibrated, threshold=0.2).fit(X, y), X)
+    by_decision = FixedThresholdClassifier(LinearSVC(), response_method="decision_function").fit(X, y)
+    with pytest.raises(
+        ValueError, match=r"decision_function of LinearSVC, .* response_method='predict_proba'"
+    ):
+        to_onnx(by_decision)
+
+
+def test_what_only_holds_or_picks_a_model(noisy):
+    X, y = noisy
+    inner = small().fit(X, y)
+    for model in (
+        FrozenEstimator(inner),
+        FixedThresholdClassifier(FrozenEstimator(inner), threshold=0.2),
+        CalibratedClassifierCV(FrozenEstimator(inner)).fit(X, y),
+        SelfTrainingClassifier(small()).fit(X, np.where(np.arange(300) % 3, y, -1)),
+        scaled(GridSearchCV(small(), {"alpha": [0, 1]}, cv=2)).fit(X, y),
+        scaled(CalibratedClassifierCV(small(), cv=2)).fit(X, y),
+        CalibratedClassifierCV(scaled(small()), cv=2, ensemble=False).fit(X, y),
+    ):
+        assert_agrees(model, X)
+
+
+def test_votes(noisy):
+    X, y = noisy
+    voters = [("ours", small()), ("linear", LogisticRegression()), ("other", small(alpha=30.0))]
+    for options in ({"voting": "soft"}, {"voting": "soft", "weights": [1, 5, 2]}, {"weights": [1, 5, 2]}):
+        model = VotingClassifier(voters, **options).fit(X, np.array(["no", "yes"])[y])
+        onnx_model = to_onnx(model, X)
+        out = run(onnx_model, to_inputs(onnx_model, X))
+        assert_array_equal(out["label"], model.predict(X))
+        if options.get("voting") == "soft":
+            assert_allclose(out["probabilities"], model.predict_proba(X), rtol=0, atol=1e-5)
+    networks = [("a", MLPRegressor((4,), max_iter=3)), ("b", LinearRegression())]
+    assert_agrees(VotingRegressor(networks, weights=[1, 3]).fit(X, X[:, 0]), X)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        slow(lambda inner: TunedThresholdClassifierCV(inner, cv=2)),
+        lambda inner: FixedThresholdClassifier(inner, threshold=0.3),
+        slow(lambda inner: CalibratedClassifierCV(inner, cv=2)),
+        slow(lambda inner: CalibratedClassifierCV(inner, cv=2, ensemble=False)),
+        lambda inner: FixedThresholdClassifier(CalibratedClassifierCV(inner, cv=2), threshold=0.3),
+    ],
+)
+def test_tables_inside_thresholds_and_calibrations(around):
+    X, y = table()
+    settings = {"random_state": 0, "max_iter": 3, "weight_decay": 0.5, "dropout": 0.1}
+    model = around(tabular_pipeline(max_categories=9, **settings)).fit(
+        X, np.where(y == "old", "old", "young")
+    )
+    assert assert_agrees(model, X, unseen(X)) == list(X.columns)
+
+
+TARGETS = {
+    "standardised": {"transformer": StandardScaler()},
+    "minmax": {"transformer": MinMaxScaler((1, 3))},
+    "robust": {"transformer": RobustScaler()},
+    "log": {"func": np.log, "inverse_func": np.exp},
+    "log1p": {"func": np.log1p, "inverse_func": np.expm1},
+    "root": {"func": np.sqrt, "inverse_func": np.square},
+    "both": {"transformer": make_pipeline(FunctionTransformer(np.log, np.exp), StandardScaler())},
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_transformed_targets(name):
+    X, _, _, Y = rows("float64")
+    inner = MLPRegressor((6,), max_iter=3, random_state=0)
+    for y in (Y, Y[:, 0]):
+        model = TransformedTargetRegressor(inner, **TARGETS[name]).fit(X, y)
+        found = run(to_onnx(model), X.astype(np.float32))["variable"]
+        assert_allclose(found, model.predict(X).reshape(found.shape), rtol=1e-5, atol=1e-5)
+        assert np.ptp(found) > 0.1
+    gaussian = TransformedTargetRegressor(MLPRegressor((6,), loss="gaussian", max_iter=3), **TARGETS[name])
+    assert list(run(to_onnx(scaled(gaussian).fit(X, Y)), X.astype(np.float32))) == ["variable"]
+
+
+REFUSED = {
+    r"way back of inverse_func=arctanh": lambda: TransformedTargetRegressor(
+        MLPRegressor((2,), max_iter=1), func=np.tanh, inverse_func=np.arctanh, check_inverse=False
+    ),
+    r"way back of QuantileTransformer": lambda: TransformedTargetRegressor(
+        MLPRegressor((2,), max_iter=1), transformer=QuantileTransformer(n_quantiles=9)
+    ),
+    r"Step 'estimators_' \(FixedThresholdClassifier\) .* threshold would be lost": lambda: StackingClassifier(
+        [("a", FixedThresholdClassifier(small(), threshold=0.3))], cv=2
+    ),
+    r"Step 'calibrated_classifiers_' \(TunedThreshold.* threshold would be lost": lambda: (
+        CalibratedClassifierCV(TunedThresholdClassifierCV(small(), cv=2), cv=2)
+    ),
+    r"stacks probabilities, not predict\.": lambda: StackingClassifier(
+        [("a", small())], stack_method="predict", cv=2
+    ),
+    r"stacks probabilities, not decision_function": lambda: StackingClassifier([("a", LinearSVC())], cv=2),
+    r"calibrates another answer of SVC": lambda: StackingClassifier(
+        [("a", small()), ("b", CalibratedClassifierCV(SVC(), cv=2))], cv=2
+    ),
+    r"Step 'normalizer' .* another maximum": lambda: make_pipeline(Normalizer("max"), small()),
+    r"PowerTransformer .* missing values": lambda: make_pipeline(
+        PowerTransformer(), SimpleImputer(), small()
+    ),
+    r"Step 'simpleimputer' .* indicators": lambda: make_pipeline(SimpleImputer(add_indicator=True), small()),
+    r"Step 'quantiletransformer' .* occur often": lambda: make_pipeline(
+        FunctionTransformer(),
+        ColumnTransformer([("t", Binarizer(), [0, 1])]),
+        QuantileTransformer(n_quantiles=9),
+        small(),
+    ),
+    r"OneVsOneClassifier .*skl2onnx says": lambda: OneVsOneClassifier(small()),
+    r"OutputCodeClassifier .* no converter": lambda: OutputCodeClassifier(small(), random_state=0),
+    r"KernelPCA\) is not known to answer alike .*Give rows": lambda: make_pipeline(KernelPCA(2), small()),
+    r"graph's 'probabilities' is another than predict's; perhaps by .*LinearDiscriminantAnalysis": lambda: (
+        StackingClassifier([("a", small()), ("b", LinearDiscriminantAnalysis())], cv=2)
+    ),
+}
+
+
+@pytest.mark.parametrize("message", [slow(text) if "Tuned" in text else text for text in REFUSED])
+def test_what_the_graph_could_not_answer_alike_is_refused(message, noisy):
+    X, y = noisy
+    model = REFUSED[message]().fit(X, y)
+    with pytest.raises(ValueError, match=message):
+        to_onnx(model, X if "another than" in message else None)
+
+
+def test_unknown_parts_are_exported_when_rows_show_that_they_agree(noisy):
+    X, y = noisy
+    assert_agrees(make_pipeline(KernelPCA(4), small()).fit(X, y), X)
+
+
+def test_transformers_alone_and_rows_that_only_tell_the_columns(noisy):
+    X, y = noisy
+    for transformer in (
+        StandardScaler(),
+        ColumnTransformer([("a", MinMaxScaler(), [0, 1])], remainder="passthrough"),
+    ):
+        (codes,) = run(to_onnx(transformer.fit(X), X), X).values()
+        assert_allclose(codes, transformer.transform(X), rtol=1e-5, atol=1e-5)
+    model = scaled(small()).fit(X, y)
+    nothing = np.full((2, 4), np.nan, np.float32)  # predict refuses them
+    assert to_onnx(model, nothing) == to_onnx(model, X) == to_onnx(model, X[:0])
+
+
+# ------------------------------------------------------------------------------ many digits ----
+
+
+def identified(n=300):
+    """Identifiers near 2e7, Unix seconds of an hour, a small number, and what tells them apart."""
+    rng = np.random.default_rng(1)
+    ids, small_number = 20_000_000 + rng.permutation(n), rng.standard_normal(n)
+    seconds = 1.7e9 + np.round(3600 * rng.random(n))
+    y = (ids > 20_000_000 + n // 2).astype(int) + (seconds > 1.7e9 + 1800)
+    return np.stack([ids, seconds, small_number], axis=1), y
+
+
+def sharp():
+    return MLPSoftmaxClassifier(
+        (20,), max_iter=20, learning_rate="cosine", learning_rate_init=0.03, weight_decay=0.0, random_state=0
+    )
+
+
+FINE = {
+    "standardised": lambda: make_pipeline(StandardScaler(), sharp()),
+    "minmax": lambda: make_pipeline(MinMaxScaler(clip=True), sharp()),
+    "robust": lambda: make_pipeline(RobustScaler(), sharp()),
+    "bins": lambda: make_pipeline(PiecewiseLinearEncoder(), sharp()),
+    "scaled bins": lambda: make_pipeline(StandardScaler(), PiecewiseLinearEncoder(passthrough=True), sharp()),
+    "imputed": lambda: make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), sharp()),
+    "polynomials": lambda: make_pipeline(StandardScaler(), PolynomialFeatures(), sharp()),
+    "components": lambda: make_pipeline(StandardScaler(), PCA(2), sharp()),
+    "columns": lambda: make_pipeline(
+        ColumnTransformer([("a", StandardScaler(), [0, 1])], remainder="passthrough"), sharp()
+    ),
+    "bagging": lambda: make_pipeline(
+        StandardScaler(), BaggingClassifier(sharp(), n_estimators=2, random_state=0)
+    ),
+    "calibrated": lambda: CalibratedClassifierCV(make_pipeline(StandardScaler(), sharp()), cv=2),
+}
+
+
+QUICK = {"standardised", "scaled bins", "imputed", "columns"}
+
+
+@pytest.mark.parametrize("name", [name if name in QUICK else slow(name) for name in FINE])
+def test_numbers_that_float32_cannot_hold_go_in_as_float64(name):
+    X, y = identified()
+    model = FINE[name]().fit(X, y)
+    onnx_model = to_onnx(model, X)
+    (described,) = onnx_model.graph.input
+    assert described.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE
+    out = run(onnx_model, X)
+    assert_array_equal(out["label"], model.predict(X))
+    assert_allclose(out["probabilities"], model.predict_proba(X), rtol=0, atol=1e-5)
+    assert out["probabilities"].dtype == np.float32
+    assert np.abs(model.predict_proba(X.astype(np.float32)) - model.predict_proba(X)).max() > 1e-3
+    with pytest.raises(ValueError, match=r"dtype='float32' cannot hold .* Leave dtype out"):
+        to_onnx(model, X, dtype="float32")
+
+
+def test_tables_of_identifiers_and_seconds():
+    X, y = identified()
+    X = pd.DataFrame(
+        {"id": X[:, 0].astype(int), "at": X[:, 1], "kind": np.array(["a", "b"])[(X[:, 2] > 0) * 1]}
+    )
+    X.loc[::9, "at"] = np.nan
+    settings = {"random_state": 0, "max_iter": 4, "weight_decay": 0.1, "dropout": 0.0}
+    assert_agrees(tabular_pipeline(**settings).fit(X, y), X)
+    assert_agrees(CalibratedClassifierCV(tabular_pipeline(**settings), cv=2).fit(X, y), X)
+    assert_agrees(tabular_pipeline("regressor", **settings).fit(X, y), X)
+
+
+def test_categories_that_are_large_numbers():
+    X, y = identified()
+    X = np.stack([20_000_000.0 + y, X[:, 2]], axis=1)
+    for encoder in (OneHotEncoder(sparse_output=False), TargetEncoder(cv=KFold(3))):
+        columns = ColumnTransformer([("codes", encoder, [0]), ("scaled", StandardScaler(), [1])])
+        assert_agrees(make_pipeline(columns, sharp()).fit(X, y > 0), X)
+    columns = ColumnTransformer([("codes", OrdinalEncoder(), [0]), ("scaled", StandardScaler(), [1])])
+    with pytest.raises(ValueError, match=r"'columntransformer > codes' \(OrdinalEncoder\) .* large numbers"):
+        to_onnx(make_pipeline(columns, sharp()).fit(X, y))
+    model = make_pipeline(OneHotEncoder(sparse_output=False), sharp()).fit(y[:, None] / 2, y)
+    with pytest.raises(ValueError, match="rounds categories that are numbers"):
+        to_onnx(model)
+    with pytest.raises(ValueError, match=r"KBinsDiscretizer\) .* other bins"):
+        to_onnx(make_pipeline(KBinsDiscretizer(20, encode="ordinal"), sharp()).fit(identified()[0], y))
+
+
+def test_target_encoder_of_numbers():
+    _, y, _, _ = rows("float64")
+    numbers = np.stack([y / 2.0, np.arange(150) % 4], axis=1)
+    model = make_pipeline(TargetEncoder(cv=KFold(3)), small()).fit(numbers, y)
+    assert_agrees(model, numbers, np.vstack([numbers, [[7.0, 1.0], [0.5, 9.0]]]))
+
+
+def test_a_column_without_any_value_is_left_out():
+    X, y, _, _ = rows("float32")
+    X[:, 1], X[::5, 0] = np.nan, np.nan
+    with pytest.warns(UserWarning, match="without any observed values"):
+        model = make_pipeline(SimpleImputer(), StandardScaler(), small()).fit(X, y)
+    onnx_model = to_onnx(model)
+    with pytest.warns(UserWarning, match="without any observed values"):
+        expected = model.predict_proba(X)
+    assert_allclose(run(onnx_model, X)["probabilities"], expected, rtol=0, atol=1e-5)
 
 
 def test_categories_that_text_cannot_tell_apart():

@@ -194,6 +194,10 @@ def test_golden_files_load_and_predict_as_they_did(path):
     expected = np.load(path.with_suffix(".npy"))
     # instructions differ between CPUs, and so does rounding
     tolerance = 1e-5 if expected.dtype == np.float32 else 1e-10
+    if model.get_params().get("loss") == "gaussian":
+        tolerance = (
+            1e-4  # the floor of variances, 1e-4, came after these files: half of it in a standard deviation
+        )
     assert_allclose(make.answer(model, make.problem()[0]), expected, rtol=tolerance)
 
 

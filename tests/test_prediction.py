@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+import sklearn
 from numpy.testing import assert_array_equal
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
@@ -115,3 +117,72 @@ def test_whole_numbers_are_weights():
     model = MLPRegressor((), scale_target=False, **QUICK).fit(X, X[:, 0])
     model.coefs_[0], model.intercepts_[0] = np.array([[1], [0], [0], [2], [0]]), np.array([3])
     assert_array_equal(model.predict(X), 3.0 + X[:, 0] + 2.0 * X[:, 3])
+
+
+# --- predictions that are no numbers
+
+
+EXTREMES = {  # X, what the message says
+    "float32": (np.full((2, 3), 3e38, np.float32), r"inputs reach 3e\+38.*range of float32"),
+    "float64": (np.full((6, 3), 1.7e308), r"inputs reach 1.7e\+308.*range of float64"),
+    "one row of CSR": (sp.csr_array([[0.0, 1.7e308, -1.7e308]]), r"inputs reach 1.7e\+308"),
+}
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize(("X", "message"), EXTREMES.values(), ids=EXTREMES)
+def test_inputs_beyond_all_sums_are_an_error(X, message, members, engine, rng):
+    rows = rng.normal(size=(30, 3)).astype(X.dtype)
+    params = {"learning_rate": "constant", "engine": engine, "n_members": members, "random_state": 0}
+    for model in (MLPSoftmaxClassifier((4,), "identity", **params), MLPRegressor((4,), "identity", **params)):
+        for _ in range(3):
+            model.partial_fit(rows, (rows[:, 0] > 0).astype(float))
+        model.coefs_[0][...], model.coefs_[1][...] = 3.0, 1.0
+        model.coefs_[1][..., :1] *= -2.0
+        names = ["predict", "predict_proba", "predict_log_proba", "decision_function"]
+        for method in names if isinstance(model, MLPSoftmaxClassifier) else ["predict"]:
+            with pytest.raises(ValueError, match=message):
+                getattr(model, method)(X)
+        with sklearn.config_context(assume_finite=True):
+            assert len(model.predict(X)) == X.shape[0]
+
+
+def test_exponentials_beyond_all_numbers_are_an_error(rng):
+    X = rng.normal(size=(30, 1))
+    for loss, asks in (("poisson", {}), ("gamma", {}), ("gaussian", {"return_std": True})):
+        model = MLPRegressor((), loss=loss, random_state=0, learning_rate="constant").partial_fit(
+            X, np.exp(X[:, 0])
+        )
+        model.coefs_[0][...] = 100.0
+        assert np.isfinite(model.predict(np.ones((1, 1)))).all()
+        with pytest.raises(ValueError, match="exponentials, which loss='poisson'"):
+            model.predict(np.full((1, 1), 20.0), **asks)
+
+
+def test_units_of_y_beyond_all_numbers_are_an_error(rng):
+    X = rng.normal(size=(30, 1))
+    model = MLPRegressor((), random_state=0, learning_rate="constant").partial_fit(X, 1e150 * X[:, 0])
+    model.coefs_[0][...] = 1e160
+    with pytest.raises(ValueError, match=r"not finite.*range of float64"):
+        model.predict(X)
+
+
+def test_differences_of_logits_beyond_all_numbers_are_an_error(rng):
+    X = rng.normal(size=(30, 1))
+    model = MLPSoftmaxClassifier((), random_state=0, learning_rate="constant").partial_fit(X, X[:, 0] > 0)
+    model.coefs_[0][...] = [[-1.7e308, 1.7e308]]
+    X = np.ones((2, 1))
+    assert model.predict(X).tolist() == [True, True]
+    for method in (model.decision_function, model.predict_log_proba):
+        with pytest.raises(ValueError, match="not finite"):
+            method(X)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_an_error(value, rng):
+    X = rng.normal(size=(30, 2))
+    model = MLPRegressor((3,), random_state=0, learning_rate="constant").partial_fit(X, X[:, 0])
+    model.intercepts_[-1][0] = value
+    with pytest.raises(ValueError, match="coefs_, intercepts_ or factors hold NaN or infinity"):
+        model.predict(X)

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import d2_pinball_score, mean_pinball_loss, r2_score
 
 from skbackprop import MLPRegressor
+from skbackprop.data import Shards
 
 PLANNED = {"learning_rate": "cosine", "random_state": 0, "learning_rate_init": 0.01}
 
@@ -137,3 +138,114 @@ def test_scaling_uses_the_weights(diabetes):
     model = MLPRegressor(max_iter=2, **PLANNED).fit(X, y, w)
     assert_allclose(model.target_shift_, y[:100].mean())
     assert_allclose(model.target_scale_, y[:100].std())
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "quantile", "gaussian"])
+def test_large_targets_keep_their_digits_in_float32(loss):
+    """Seconds since 1970: float32 tells numbers of that size apart by 128."""
+    X = np.random.default_rng(0).normal(size=(200, 5))
+    y = 1.7e9 + 10.0 * X[:, 0]
+    params = {"hidden_layer_sizes": (20,), "loss": loss, "max_iter": 60, **PLANNED}
+    single, double = (MLPRegressor(**params).fit(X.astype(dtype), y) for dtype in ("float32", "float64"))
+    X32 = X.astype(np.float32)
+    assert single.coefs_[0].dtype == np.float32
+    assert single.predict(X32).dtype == np.float64
+    assert double.score(X, y) > 0.98
+    assert_allclose(single.score(X32, y), double.score(X, y), atol=2e-3)  # 1000 steps enlarge the roundings
+    if loss != "quantile":
+        assert_allclose(single.to_sklearn().predict(X32), single.predict(X32), rtol=0, atol=1e-3)
+
+
+def test_large_targets_keep_their_digits_however_they_come():
+    X = np.random.default_rng(0).normal(size=(600, 5)).astype(np.float32)
+    y = 1.7e9 + 10.0 * X[:, 0].astype(np.float64)
+    whole = MLPRegressor((20,), n_members=2, early_stopping=True, scoring="r2", max_iter=30, **PLANNED)
+    assert max(whole.fit(X, y).validation_scores_) > 0.98
+    assert whole.set_params(warm_start=True, max_iter=1).fit(X, y).score(X, y) > 0.98
+    mean, members = whole.predict(X, return_members=True)
+    assert mean.dtype == members.dtype == np.float64
+    assert_allclose(members.mean(axis=0), mean, rtol=0, atol=1e-4)
+    data = Shards(X, y, memory=X.nbytes - 1, block_rows=2)
+    on_disk = MLPRegressor((20,), max_iter=30, **PLANNED).fit(data)
+    assert on_disk.predict(data).dtype == np.float64
+    assert on_disk.score(data, y) > 0.98
+    stream = MLPRegressor((20,), learning_rate_init=0.01, random_state=0)
+    for _ in range(20):
+        stream.partial_fit(X, y)
+    assert stream.score(X, y) > 0.98
+    gaussian = MLPRegressor((20,), loss="gaussian", max_iter=10, **PLANNED).fit(X, y)
+    assert {part.dtype for part in gaussian.predict(X, return_std=True)} == {np.dtype(np.float64)}
+
+
+def test_targets_in_the_order_of_columns_give_the_same_bits(rng):
+    """As a DataFrame holds them; their sums differed in the last digit, and all that followed."""
+    X, y = rng.normal(size=(11, 1)), rng.exponential(size=(11, 2))
+    rows, columns = (
+        MLPRegressor((3, 2), "tanh", max_iter=2, random_state=0).fit(X, order(y)).predict(X)
+        for order in (np.ascontiguousarray, np.asfortranarray)
+    )
+    assert np.array_equal(rows, columns)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "seed"),
+    [*(("float64", seed) for seed in range(4)), *(("float32", seed) for seed in range(4, 6))],
+)
+def test_gaussian_learns_targets_without_noise(dtype, seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(200, 5)).astype(dtype)
+    model = MLPRegressor(loss="gaussian", random_state=seed).fit(X, X[:, 0])
+    assert model.score(X, X[:, 0]) > 0.999
+    std = model.predict(X, return_std=True)[1]
+    assert (std >= 0.01 * model.target_scale_).all()
+    assert np.median(std) < 0.05 * X[:, 0].std()
+
+
+@pytest.mark.parametrize(
+    "params", [{"solver": "lbfgs", "max_iter": 100}, {"solver": "sgd"}, {"n_members": 2}], ids=str
+)
+@pytest.mark.filterwarnings("ignore:L-BFGS stopped")
+def test_gaussian_learns_targets_without_noise_with_any_solver(params):
+    X = np.random.default_rng(0).normal(size=(200, 5))
+    assert MLPRegressor(loss="gaussian", random_state=0, **params).fit(X, X[:, 0]).score(X, X[:, 0]) > 0.99
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_gaussian_of_a_constant_target_is_the_constant(solver, dtype):
+    X = np.random.default_rng(0).normal(size=(200, 5)).astype(dtype)
+    mean, std = (
+        MLPRegressor(loss="gaussian", solver=solver, random_state=0)
+        .fit(X, np.full(200, 7.0))
+        .predict(X, True)
+    )
+    assert_allclose(mean, 7.0, rtol=1e-6)
+    assert (std < 0.05).all()
+
+
+def test_the_limit_of_a_gaussian_step_is_the_users_if_there_is_one():
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    params = {"loss": "gaussian", "max_iter": 3, **PLANNED}
+    unset, one, ten = (
+        MLPRegressor((4,), max_grad_norm=limit, **params).fit(X, X[:, 0]).coefs_[0]
+        for limit in ("auto", 1.0, 1e-3)
+    )
+    assert_array_equal(unset, one)
+    assert (one != ten).any()
+    model = MLPRegressor((4,), **params).fit(X, X[:, 0])
+    assert model.auto_params_["max_grad_norm"] == 1.0
+    again = MLPRegressor((4,), **params | model.auto_params_).fit(X, X[:, 0])
+    assert_array_equal(again.coefs_[0], model.coefs_[0])
+
+
+def test_targets_beyond_all_networks_are_an_error(rng):
+    X, y = rng.normal(size=(20, 2)), rng.normal(size=20)
+    model = MLPRegressor((3,), max_iter=2, random_state=0)
+    for dtype in (np.float32, np.float64):
+        with pytest.raises(ValueError, match=r"Targets reach .*e\+200.*leave scale_target=True"):
+            MLPRegressor(scale_target=False).fit(X.astype(dtype), 1e200 * y)
+    with pytest.raises(ValueError, match=r"In the validation set .*Targets reach 1e\+200.*no measurements"):
+        model.fit(X, y, X_val=X[:1], y_val=[1e200])
+    with pytest.raises(ValueError, match=r"Targets reach 1e\+200.*no measurements"):
+        model.fit(X, y).partial_fit(X[:1], [1e200])
+    MLPRegressor((3,), max_iter=2, scale_target=False).fit(X, 1e6 * y)  # large, but who knows

@@ -1,6 +1,8 @@
 """tabular_pipeline: a table in, predictions out."""
 
 import datetime
+import pickle
+import random
 from decimal import Decimal
 
 import numpy as np
@@ -10,11 +12,15 @@ import scipy.sparse as sp
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_diabetes
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV, cross_val_score
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
+from skbackprop.persistence import TRUSTED_TYPES
+from skbackprop.tabular import plain_categories
 
 OLD = tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9)
 QUICK = {"random_state": 0, "max_iter": 4, "weight_decay": 0.5, "dropout": 0.1}
@@ -276,3 +282,546 @@ def test_bad_calls():
         tabular_pipeline(LogisticRegression(), alpha=1.0)
     with pytest.raises(TypeError, match="C"):
         tabular_pipeline("classifier", C=1.0)
+
+
+# ----------------------------------------------------------------- one value in many dtypes ----
+
+
+def columns_step(**params):
+    """The columns' step alone, which needs no network to be fitted."""
+    return tabular_pipeline("classifier", random_state=0, **params)["table"]
+
+
+YES = np.arange(60) % 3 == 0
+Z = np.random.default_rng(0).normal(size=60)
+SAME = {
+    "bool": YES,
+    "int": YES.astype(int),
+    "int8": YES.astype(np.int8),
+    "float": YES.astype(float),
+    "boolean": pd.array(YES, dtype="boolean"),
+    "Int64": pd.array(YES.astype(int), dtype="Int64"),
+    "Float64": pd.array(YES.astype(float), dtype="Float64"),
+    "sparse": pd.arrays.SparseArray(YES),
+    "category of booleans": pd.Categorical(YES),
+    "category of ints": pd.Categorical(YES.astype(int)),
+    "category of floats": pd.Categorical(YES.astype(float)),
+    "category of texts": pd.Categorical(YES.astype(int).astype(str)),
+    "booleans": YES.astype(object),
+    "ints": YES.astype(int).astype(object),
+    "Decimal": np.array([Decimal(int(yes)) for yes in YES], dtype=object),
+    "mixed": np.array(
+        [(yes, int(yes), np.bool_(yes), float(yes))[i % 4] for i, yes in enumerate(YES)], object
+    ),
+    "True": YES.astype(str),
+    "true": np.where(YES, "true", "false"),
+    "text": YES.astype(int).astype(str),
+    "string": pd.array(YES.astype(int).astype(str), dtype="string"),
+    "1.0": YES.astype(float).astype(str),
+    "bytes": YES.astype(int).astype("S"),
+}
+
+
+def of_other_libraries():
+    """The same in polars and Arrow."""
+    pa, pl = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+    numbers, texts = YES.astype(int), YES.astype(int).astype(str)
+    arrow = {
+        "arrow bool": pa.table({"v": YES, "z": Z}),
+        "arrow int": pa.table({"v": numbers, "z": Z}),
+        "arrow dictionary": pa.table({"v": pa.array(texts).dictionary_encode(), "z": Z}),
+        "pandas of arrow": pd.DataFrame({"v": pd.array(YES, dtype="bool[pyarrow]"), "z": Z}),
+        "pandas of arrow ints": pd.DataFrame({"v": pd.array(numbers, dtype="int64[pyarrow]"), "z": Z}),
+    }
+    if OLD:  # which cannot take polars'
+        return arrow
+    series = {
+        "polars Boolean": pl.Series(YES),
+        "polars Int64": pl.Series(numbers),
+        "polars String": pl.Series(YES).cast(pl.String),
+        "polars Categorical": pl.Series(texts).cast(pl.Categorical),
+        "polars Decimal": pl.Series([Decimal(int(yes)) for yes in YES]),
+    }
+    return arrow | {name: pl.DataFrame({"v": column, "z": Z}) for name, column in series.items()}
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_a_value_is_the_same_in_every_dtype(kind):
+    tables = {name: pd.DataFrame({"v": column, "z": Z}) for name, column in SAME.items()}
+    step = columns_step()
+    expected = step.fit_transform(tables[kind])
+    for name, table in tables.items():
+        assert_array_equal(step.transform(table), expected, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "kind", ["arrow bool", "arrow int", "arrow dictionary", "polars Boolean", "polars Int64"]
+)
+def test_a_value_is_the_same_in_every_library(kind):
+    tables = of_other_libraries()
+    if kind not in tables:
+        pytest.skip("scikit-learn < 1.9 cannot take polars 2")
+    tables |= {name: pd.DataFrame({"v": SAME[name], "z": Z}) for name in ("bool", "int", "category of texts")}
+    step = columns_step()
+    expected = step.fit_transform(tables[kind])
+    for name, table in tables.items():
+        assert_array_equal(step.transform(table), expected, err_msg=name)
+
+
+def test_predictions_are_those_of_the_dtype_in_training():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"member": rng.integers(0, 2, 300).astype(bool), "age": rng.normal(size=300)})
+    y = X["member"] ^ (X["age"] > 0)
+    model = tabular_pipeline(random_state=0).fit(X, y)
+    assert model.score(X, y) > 0.95
+    for dtype in (int, float, "Int64", "category", object, str):
+        assert_array_equal(model.predict(X.astype({"member": dtype})), model.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([True, 1, 0.0, "a"], "categories"),
+        ([True, False, 1, 0], "numeric"),
+        ([True, 1, 0, Decimal(0), None], "numeric"),
+        ([True, np.bool_(False), None], "categories"),
+        ([True, 2.5, 1, 0], "numeric"),
+        ([False, "0", 1, "yes"], "categories"),
+    ],
+)
+def test_the_kind_of_a_column_does_not_depend_on_the_order(values, kind):
+    y = [0, 1] * (len(values) * 2)
+    for seed in range(8):
+        column = values * 4
+        random.Random(seed).shuffle(column)
+        table = pd.DataFrame({"a": pd.Series(column, dtype=object), "z": np.arange(len(column)) / 7})
+        step = columns_step().fit(table, y)
+        assert kind in {name for name, _, columns in step.transformers_ if "a" in columns}
+        same = [("1", True), (0, False)] if kind == "numeric" or "a" in values else []
+        for one, other in same:
+            pair = pd.DataFrame({"a": pd.Series([one, other], dtype=object), "z": [0.0, 0.0]})
+            assert_array_equal(*step.transform(pair))
+
+
+def test_pipelines_saved_when_True_had_a_text_of_its_own_keep_it():
+    table = pd.DataFrame({"a": pd.Series([True, 1.0, "1.0", None], dtype=object)})
+    assert plain_categories(table).ravel().tolist() == ["True", "True", "1.0", None]
+    assert plain_categories(table, one_text=True).ravel().tolist() == ["1", "1", "1", None]
+
+
+# ------------------------------------------------------------------------- numbers as texts ----
+
+
+def with_texts(x, texts, share=0.02):
+    """Numbers as texts, some of them replaced; and the same with gaps."""
+    rng = np.random.default_rng(1)
+    column, gaps = x.astype(str).astype(object), x.copy()
+    rows = rng.choice(len(x), max(len(texts), int(share * len(x))), replace=False)
+    column[rows], gaps[rows] = np.resize(texts, len(rows)), np.nan
+    return column, gaps
+
+
+@pytest.mark.parametrize(
+    ("texts", "share"), [(["?"], 0.02), (["-", "", "NA", "unknown"], 0.3), (["broken", "see notes"], 0.02)]
+)
+@pytest.mark.parametrize("dtype", [object, "string", "polars", "array"])
+def test_numbers_with_a_few_texts_are_numbers(texts, share, dtype):
+    rng = np.random.default_rng(0)
+    column, gaps = with_texts(rng.normal(size=400).round(3), texts, share)
+    z = rng.normal(size=400)
+    y = z > 0
+    X, plain = pd.DataFrame({"a": column, "z": z}), pd.DataFrame({"a": gaps, "z": z})
+    if dtype == "polars":
+        if OLD:
+            pytest.skip("scikit-learn < 1.9 cannot take polars 2")
+        X = pytest.importorskip("polars").DataFrame({"a": column.tolist(), "z": z})
+    elif dtype == "array":
+        X, plain = X.to_numpy(), plain.to_numpy()
+    else:
+        X["a"] = X["a"].astype(dtype)
+    step, expected = columns_step(), columns_step().fit_transform(plain, y)
+    name = "0" if dtype == "array" else "'a'"
+    with pytest.warns(
+        UserWarning, match=f"Column {name} holds numbers as text.*missing: '{sorted(texts)[0]}'"
+    ) as caught:
+        assert_array_equal(step.fit_transform(X, y), expected)
+    assert len(caught) == 1
+    assert_array_equal(step.transform(X), expected)  # without another
+    assert_array_equal(step.transform(plain), expected)
+
+
+def test_numbers_that_are_all_texts_are_numbers():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3))
+    y = X[:, 0] > X[:, 1]
+    expected = tabular_pipeline(**QUICK).fit(X, y).predict_proba(X)
+    texts = np.array([[repr(float(value)) for value in row] for row in X])
+    for table in (texts, texts.astype(object), texts.astype("S"), texts.tolist()):
+        model = tabular_pipeline(**QUICK).fit(table, y)
+        assert columns_of(model)["numeric"] == [0, 1, 2]
+        assert_array_equal(model.predict_proba(table), expected)
+        assert_array_equal(model.predict_proba(X), expected)
+    assert texts.dtype.kind == "U"  # ours to read, not to write
+
+
+def test_texts_that_were_not_there_in_training():
+    column, gaps = with_texts(np.arange(200.0), ["?"])
+    texts = columns_step()
+    with pytest.warns(UserWarning, match="numbers as text"):
+        texts.fit(pd.DataFrame({"a": column}))
+    asked = pd.DataFrame({"a": ["3", " 4.0 ", "?", "n/a", None]})
+    with pytest.warns(
+        UserWarning, match="Column 'a' holds texts .* were not there in training.*missing: 'n/a'"
+    ):
+        found = texts.transform(asked)
+    assert_array_equal(found, texts.transform(pd.DataFrame({"a": [3, 4, np.nan, np.nan, np.nan]})))
+    numbers = columns_step().fit(pd.DataFrame({"a": gaps}))
+    assert_array_equal(numbers.transform(asked[:2]), numbers.transform(pd.DataFrame({"a": [3, 4]})))
+    with pytest.raises(ValueError, match=r"Column 'a' held numbers in training, but here also '\?', 'n/a'\."):
+        numbers.transform(asked)
+
+
+CODES = [f"{7 * i % 100:05}" for i in range(200)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "kind"),
+    [
+        (["2", "3", "4", "5more"], "categories"),  # one in four is not few
+        ([*map(str, range(20)), "many"], "categories"),  # few texts, but a third of the rows
+        (CODES, "many"),
+        ([f"{i % 12:02}" for i in range(36)], "categories"),  # months
+        ([str(10**16 + i % 50) for i in range(100)], "many"),  # float64 cannot tell them apart
+        (["1", "?"], "categories"),
+        (["True", "False", "?"], "categories"),
+        ([f"Town {i % 300}" for i in range(500)], "many"),
+        ([f"{i % 40} {'nsew'[i % 4]}" for i in range(200)], "many"),
+        ([f"a choice of many words in a row, number {i % 20}" for i in range(300)], "categories"),
+    ],
+)
+def test_texts_that_are_categories(texts, kind):
+    if "many" in texts:
+        texts = texts + ["many"] * 10
+    n = -(-40 // len(texts)) * len(texts)
+    X = pd.DataFrame({"a": np.resize(np.array(texts, dtype=object), n), "z": np.arange(n) / 7})
+    step = columns_step().fit(X, np.arange(n) % 2)  # warnings are errors
+    assert kind in {name for name, _, columns in step.transformers_ if "a" in columns}
+
+
+def test_a_column_that_its_user_made_a_category_stays_one():
+    X = pd.DataFrame({"a": pd.Categorical([f"2024-01-{i % 28 + 1:02}" for i in range(200)])})
+    X["b"] = pd.Categorical([str(i % 20) for i in range(200)])
+    X["c"] = pd.Categorical([f"ID {i}" for i in range(200)])
+    step = columns_step().fit(X, np.arange(200) % 2)
+    assert {name: columns for name, _, columns in step.transformers_ if name != "remainder"} == {
+        "numeric": [], "categories": ["a", "b"], "many": ["c"],
+    }  # fmt: skip
+
+
+DAYS = [datetime.datetime(2020, 1, 1, 5, 7) + datetime.timedelta(days=11 * i, minutes=i) for i in range(150)]
+RNG = np.random.default_rng(0)
+PROSE = [
+    "the was",
+    "not very",
+    "good",
+    "bad and",
+    "soon broke",
+    "after a week",
+    "but",
+    "they sent",
+    "me a new one",
+]
+
+
+@pytest.mark.parametrize(
+    ("texts", "looks"),
+    [
+        *(
+            ([day.strftime(form) for day in DAYS], "dates or times")
+            for form in (
+                "%Y-%m-%d",
+                "%d.%m.%Y",
+                "%m/%d/%y",
+                "%Y-%m-%dT%H:%M:%S",
+                "%Y-%m-%d %H:%M:%S.%f+00:00",
+                "%d %b %Y",
+                "%B %d, %Y",
+                "%a, %d %b %Y %H:%M:%S GMT",
+                "%d-%b-%y",
+                "%H:%M",
+                "%I:%M %p",
+            )
+        ),
+        (["2020-01-01", "2021-01-01", "?", "2022-01-01"] * 30, "dates or times"),
+        ([f"{i:,}" for i in RNG.integers(0, 10**7, 150)], "numbers with separators or units"),
+        ([f"${x:.2f}" for x in RNG.normal(size=150) ** 2], "numbers with separators or units"),
+        ([f"{x:.1f} kg" for x in RNG.normal(size=150) ** 2], "numbers with separators or units"),
+        ([f"{x:.3f}".replace(".", ",") for x in RNG.normal(size=150)], "numbers with separators or units"),
+        ([str(i) if i % 3 else f"A/{i}" for i in range(150)], "numbers among which there are other texts"),
+        ([f"customer {i}" for i in range(150)], "identifiers .150 different ones in 150 rows"),
+        ([f"{i:05}" for i in range(150)], "identifiers"),
+        ([" ".join(RNG.choice(PROSE, 9)) for i in range(150)], "free text"),
+    ],
+)
+def test_texts_that_are_no_categories(texts, looks):
+    X = pd.DataFrame({"note": texts, "z": np.arange(len(texts)) / 7})
+    with pytest.warns(UserWarning, match=f"Column 'note' looks like {looks}") as caught:
+        columns_step().fit(X, np.arange(len(texts)) % 2)
+    assert len(caught) == 1
+
+
+# -------------------------------------------------------------------------- names of columns ----
+
+NAMES = {
+    "texts": ["a", "b", "c"],
+    "numbers": [0, 1, 2],
+    "other numbers": [2, 0, 1],
+    "several types": ["a", 1, None],
+    "tuples": [("x", 1), ("x", 2), ("y", 1)],
+    "several levels": pd.MultiIndex.from_tuples([("x", 1), ("x", 2), ("y", 1)]),
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_columns_are_found_by_names_of_any_type(kind):
+    rng = np.random.default_rng(0)
+    x, z, t = rng.normal(size=120), rng.normal(size=120), rng.choice(["u", "v", "w"], 120)
+    X = pd.DataFrame({"x": x, "t": t, "z": z}).set_axis(NAMES[kind], axis=1)
+    names, model = list(X.columns), tabular_pipeline(**QUICK).fit(X, x > 0)
+    expected = model.predict_proba(X)
+    for other in ([2, 0, 1], [1, 2, 0], [0, 1, 2, 2]):
+        again = X.iloc[:, other]
+        if len(other) > 3:
+            again = pd.concat(
+                [again.iloc[:, :3], X.iloc[:, [0]].set_axis([("more", "of it")], axis=1)], axis=1
+            )
+        assert_array_equal(model.predict_proba(again), expected)
+        assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(again), expected)
+    with pytest.raises(ValueError, match="columns are missing: ") as caught:
+        model.predict(X.iloc[:, :2])
+    assert str([names[2]]) in str(caught.value)
+    with pytest.raises(ValueError, match=r"columns are missing: .* X has .*'q', 'r', 's'"):
+        model.predict(X.set_axis(["q", "r", "s"], axis=1))
+    twice = X.iloc[:, [0, 1, 2, 1]]
+    for call in (lambda: model.predict(twice), lambda: tabular_pipeline(**QUICK).fit(twice, x > 0)):
+        with pytest.raises(ValueError, match="Columns of X share a name: ") as caught:
+            call()
+        assert str([names[1]]) in str(caught.value)
+    assert_array_equal(model.predict_proba(X), expected)
+
+
+def test_arrays_have_places_only():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    model = tabular_pipeline(**QUICK).fit(X, X[:, 0] > 0)
+    for table in (
+        pd.DataFrame(X),
+        pd.DataFrame(X, columns=["a", "b", "c"]),
+        pd.DataFrame(X, columns=["a", 1, 2]),
+    ):
+        assert_array_equal(model.predict_proba(table), model.predict_proba(X))
+    with pytest.raises(ValueError, match="X has 2 columns, but there were 3 in fit"):
+        model.predict(X[:, :2])
+    named = tabular_pipeline(**QUICK).fit(pd.DataFrame(X, columns=["a", "b", "c"]), X[:, 0] > 0)
+    with pytest.raises(
+        ValueError, match=r"X is an array, but in fit there were names of columns: \['a', 'b', 'c'\]"
+    ):
+        named.predict(X)
+    numbered = tabular_pipeline(**QUICK).fit(pd.DataFrame(X), X[:, 0] > 0)
+    assert_array_equal(numbered.predict_proba(X), model.predict_proba(X))
+
+
+def test_columns_that_are_left_out_need_not_be_there():
+    X, y = people()
+    with pytest.warns(UserWarning, match=r"left out: \['nothing', 'always', 'planet'\]"):
+        model = tabular_pipeline(**QUICK).fit(X, y)
+    expected = model.predict_proba(X)
+    assert_array_equal(model.predict_proba(X.drop(columns=["nothing", "planet"])), expected)
+    assert_array_equal(
+        model.predict_proba(X.assign(always=np.inf, planet=pd.Timestamp("2026-01-01"))), expected
+    )
+    with pytest.warns(UserWarning, match=r"left out: \[6, 7, 8\]"):
+        tabular_pipeline(**QUICK).fit(X.set_axis(range(9), axis=1), y)
+
+
+def test_skops_keeps_names_and_texts():
+    skops = pytest.importorskip("skops.io")
+    column, _ = with_texts(np.arange(200.0), ["?"])
+    X = pd.DataFrame({0: column, ("b", 1): np.arange(200) % 7})
+    model = tabular_pipeline(**QUICK)
+    with pytest.warns(UserWarning, match="Column 0 holds numbers as text"):
+        model.fit(X, np.arange(200) % 2)
+    again = skops.loads(skops.dumps(model), trusted=TRUSTED_TYPES)
+    assert_array_equal(again.predict_proba(X.iloc[:, ::-1]), model.predict_proba(X))
+
+
+# ---------------------------------------------------------------------------------- diagrams ----
+
+
+@pytest.mark.parametrize("table", ["named", "numbered", "array"])
+def test_diagrams_and_names_of_fitted_pipelines(table):
+    X, y = people(60)
+    X = X[["age", "town", "size"]]
+    if table != "named":
+        X = X.set_axis(range(3), axis=1) if table == "numbered" else X.to_numpy()
+    model = tabular_pipeline(**QUICK)
+    with pytest.raises(NotFittedError):
+        model["table"].get_feature_names_out()
+    assert "plain_categories" in model._repr_html_()
+    assert "plain_categories" in model.fit(X, y)._repr_html_()
+    names = model["table"].get_feature_names_out()
+    assert len(names) == model["table"].transform(X).shape[1]
+    town = "town" if table == "named" else "x1"
+    assert [name for name in names if "Ulm" in name] == [f"categories__{town}_Ulm"]
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda model: GridSearchCV(model, {"mlp__max_iter": [1, 2]}, cv=2),
+        pytest.param(lambda model: CalibratedClassifierCV(model, cv=2), marks=pytest.mark.slow),
+        pytest.param(lambda model: TunedThresholdClassifierCV(model, cv=2), marks=pytest.mark.slow),
+    ],
+)
+def test_diagrams_of_what_holds_a_pipeline(around):
+    X, y = people(60)
+    model = around(tabular_pipeline(**QUICK)).fit(X[["age", "town", "size"]], y)
+    assert "plain_categories" in model._repr_mimebundle_()["text/html"]
+
+
+# --------------------------------------------------------------------------- tables of all kinds ----
+
+
+def test_arrow_tables_give_what_pandas_gives():
+    pa = pytest.importorskip("pyarrow")
+    X, y = people()
+    X = X.drop(columns=["nothing", "always", "planet"])
+    table = pa.Table.from_pandas(X)
+    expected = tabular_pipeline(**QUICK).fit(X, y)
+    model = tabular_pipeline(**QUICK).fit(table, y)
+    assert columns_of(model)["numeric"] == ["age", "children"]
+    assert_array_equal(model.predict_proba(table), expected.predict_proba(X))
+    assert_array_equal(expected.predict_proba(table.to_batches()[0]), expected.predict_proba(X))
+    assert model.predict(table.select(["town", *[c for c in X if c != "town"]])).shape == (120,)
+
+
+@pytest.mark.parametrize("kind", ["list", "struct"])
+@pytest.mark.parametrize("library", ["pyarrow", "pandas", "polars"])
+def test_nested_columns_are_refused_by_name(kind, library):
+    pa = pytest.importorskip("pyarrow")
+    values = [[1], [2]] if kind == "list" else [{"x": 1}, {"x": 2}]
+    X = pa.table({"size": [1.0, 2.0], "parts": pa.array(values)})
+    if library == "pandas":
+        X = X.to_pandas(types_mapper=pd.ArrowDtype)
+    if library == "polars":
+        X = pytest.importorskip("polars").DataFrame({"size": [1.0, 2.0], "parts": values})
+    with pytest.raises(
+        ValueError, match="Column 'parts' holds values that are neither numbers nor categories"
+    ):
+        tabular_pipeline(**QUICK).fit(X, [0, 1])
+
+
+@pytest.mark.parametrize("infinity", [np.inf, -np.inf, 1e300, 10**400, Decimal("1e60"), "1e999"])
+def test_numbers_beyond_all_bounds_name_their_column(infinity):
+    X = pd.DataFrame({"a": np.arange(20.0), "b": np.arange(20.0)})
+    y = np.arange(20) % 2
+    model = tabular_pipeline(**QUICK).fit(X, y)
+    before = model.predict_proba(X)
+    what = "too large for float32" if infinity in (1e300, Decimal("1e60")) else "infinity"
+    odd = pd.DataFrame({"a": X["a"], "b": pd.Series([1, infinity, *range(18)], dtype=object)})
+    tables = [odd, odd.to_numpy()] if what == "infinity" else [odd, odd.astype(float), odd.to_numpy(float)]
+    for table in tables:
+        name = "'b'" if hasattr(table, "columns") else "1"
+        fitted = model if hasattr(table, "columns") else tabular_pipeline(**QUICK).fit(X.to_numpy(), y)
+        with pytest.raises(ValueError, match=f"Column {name} holds .*{what}"):
+            fitted.predict(table)
+        with pytest.raises(ValueError, match=f"Column {name} holds .*{what}"):
+            tabular_pipeline(**QUICK).fit(table, y)
+    assert_array_equal(model.predict_proba(X), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("a", ["?", "1"], r"held numbers in training, but here also '\?'"),
+        ("a", pd.to_datetime(["2026-01-01", None]), "dates or times"),
+        ("b", pd.to_datetime(["2026-01-01", None]), "dates or times"),
+        ("b", [datetime.date(2026, 1, 1), None], "dates or times"),
+        ("b", [[1], [2]], "neither numbers nor categories"),
+        ("a", [1j, 2j], "complex"),
+    ],
+)
+def test_what_no_column_of_training_had_is_refused_by_name(name, values, message):
+    X = pd.DataFrame({"a": np.arange(40.0), "b": ["u", "v"] * 20})
+    model = tabular_pipeline(**QUICK).fit(X, [0, 1] * 20)
+    odd = X[:2].assign(**{name: pd.Series(values, dtype=object if isinstance(values, list) else None)})
+    with pytest.raises(ValueError, match=f"Column '{name}' .*{message}"):
+        model.predict(odd)
+    by_place = tabular_pipeline(**QUICK).fit(X.to_numpy(), [0, 1] * 20)
+    if isinstance(values, list):
+        with pytest.raises(ValueError, match=f"Column {'ab'.index(name)} .*{message}"):
+            by_place.predict(odd.to_numpy())
+
+
+def test_several_targets_and_many_categories():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"street": [f"street {i % 40}" for i in range(120)], "a": rng.normal(size=120)})
+    Y = rng.normal(size=(120, 2))
+    for y in (Y, pd.DataFrame(Y), Y.tolist()):
+        with pytest.raises(
+            ValueError, match=r"Columns \['street'\] .*max_categories=30.* y has 2 columns\. Raise"
+        ):
+            tabular_pipeline("regressor", **QUICK).fit(X, y)
+    with pytest.raises(ValueError, match=r"Columns \['street'\]"):
+        tabular_pipeline("classifier", **QUICK).fit(X, (Y > 0).astype(int))
+    assert tabular_pipeline("regressor", max_categories=40, **QUICK).fit(X, Y).predict(X).shape == (120, 2)
+
+
+def test_few_rows_and_columns_without_values():
+    X, y = people()
+    X = X.drop(columns=["nothing", "always", "planet"])
+    model = tabular_pipeline(**QUICK).fit(X, y)
+    expected = model.predict_proba(X)
+    assert_allclose(model.predict_proba(X[:1]), expected[:1], rtol=1e-5)
+    gaps = model.predict_proba(X.assign(**dict.fromkeys(X.columns, np.nan)))
+    assert_allclose(gaps, gaps[[0]].repeat(120, axis=0), rtol=1e-5)
+    for nothing in (None, pd.NA):
+        empty = pd.DataFrame({name: pd.Series([nothing] * 3, dtype=object) for name in X})
+        assert_allclose(model.predict_proba(empty), gaps[:3], rtol=1e-5)
+    with pytest.raises(ValueError, match=r"X has no rows: its shape is \(0, 6\)"):
+        model.predict(X[:0])
+    with pytest.raises(ValueError, match=r"X has no rows: its shape is \(0, 6\)"):
+        tabular_pipeline(**QUICK).fit(X[:0], y[:0])
+    with pytest.raises(ValueError, match=r"its shape is \(6,\)"):
+        model.predict(X.iloc[0])
+
+
+def test_masked_values_are_missing_and_fields_are_refused():
+    rng = np.random.default_rng(0)
+    X, hidden = rng.normal(size=(80, 3)), rng.random((80, 3)) < 0.2
+    y, gaps = X[:, 0] > 0, np.where(hidden, np.nan, X)
+    masked = np.ma.masked_array(np.where(hidden, 1e9, X), hidden)
+    model = tabular_pipeline(**QUICK).fit(masked, y)
+    assert_array_equal(
+        model.predict_proba(masked), tabular_pipeline(**QUICK).fit(gaps, y).predict_proba(gaps)
+    )
+    fields = np.zeros(4, dtype=[("a", float), ("b", int)])
+    with pytest.raises(ValueError, match=r"structured array of the fields \['a', 'b'\].*pandas\.DataFrame"):
+        tabular_pipeline(**QUICK).fit(fields, [0, 1, 0, 1])
+    lazy = pytest.importorskip("polars").LazyFrame({"a": [1, 2]})
+    with pytest.raises(ValueError, match=r"LazyFrame that is still to be computed: give X\.collect"):
+        tabular_pipeline(**QUICK).fit(lazy, [0, 1])
+
+
+@pytest.mark.parametrize("kind", ["frame", "array"])
+def test_the_table_is_never_written_to(kind):
+    column, _ = with_texts(np.arange(100.0), ["?"])
+    X = pd.DataFrame({"a": column, "b": np.arange(100) % 7, "c": [True, None] * 50})
+    X = X if kind == "frame" else X.to_numpy()
+    before = X.copy()
+    with pytest.warns(UserWarning, match="numbers as text"):
+        model = tabular_pipeline(**QUICK).fit(X, np.arange(100) % 2)
+    model.predict(X)
+    if kind == "frame":
+        pd.testing.assert_frame_equal(X, before)
+    else:
+        assert_array_equal(X, before)

@@ -1,5 +1,7 @@
 """From y to Y and back, class factors, scalers and mean losses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -13,9 +15,8 @@ from skbackprop._fit.targets import (
     class_counts,
     class_factors,
     constant_loss,
-    smooth,
 )
-from skbackprop._nn.losses import LOSSES, LossArgs
+from skbackprop._nn.losses import LOSSES, LossArgs, smooth
 
 
 @pytest.mark.parametrize(
@@ -29,14 +30,15 @@ from skbackprop._nn.losses import LOSSES, LossArgs
     ],
     ids=["strings", "ints", "bools", "objects", "floats"],
 )
-def test_one_hot_of_any_label_and_back(y):
+def test_codes_of_any_label_and_back(y):
     y = np.asarray(y)
     labels = Labels.of(y)
     Y = labels.encode(y, np.float64)
-    assert_array_equal(Y.sum(axis=1), 1.0)
-    assert_array_equal(labels.classes[Y.argmax(axis=1)], y)
-    assert_array_equal(labels.decode(Y), y)
-    assert labels.decode(Y).dtype == y.dtype
+    assert Y.dtype == np.int64
+    assert_array_equal(labels.classes[Y], y)
+    one_hot = np.eye(len(labels.classes))[Y]
+    assert_array_equal(labels.decode(one_hot), y)
+    assert labels.decode(one_hot).dtype == y.dtype
 
 
 @pytest.mark.parametrize("make", [np.asarray, sp.csr_matrix, sp.csr_array], ids=["dense", "matrix", "array"])
@@ -81,8 +83,12 @@ def test_balanced_factors_are_scikit_learns_and_use_the_weights():
 def test_class_weight_dicts():
     labels = Labels.of(np.array(["a", "b", "c"]))
     assert_array_equal(class_factors({"b": 5.0}, labels, np.ones(3), 3), [1.0, 5.0, 1.0])
-    with pytest.raises(ValueError, match=r"\['z'\]"):
-        class_factors({"z": 1.0}, labels, np.ones(3), 3)
+    assert_array_equal(class_factors({"b": 5.0, "z": 2.0}, labels, np.ones(3), 3), [1.0, 5.0, 1.0])
+    assert_array_equal(class_factors({}, labels, np.ones(3), 3), 1.0)
+    with pytest.raises(
+        ValueError, match=r"\['y', 'z'\], none of which is among the classes \['a', 'b', 'c'\]"
+    ):
+        class_factors({"y": 1.0, "z": 1.0}, labels, np.ones(3), 3)
     with pytest.raises(ValueError, match="finite number >= 0"):
         class_factors({"a": -1.0}, labels, np.ones(3), 3)
 
@@ -96,6 +102,9 @@ def test_multilabel_class_weight_lists():
     assert_allclose(apply_class_factors(factors, y, None), [3 * 2 / 3, 3 * 2.0, 2 / 3, 3 * 2 / 3])
     with pytest.raises(ValueError, match=r"one entry per label \(2\)"):
         class_factors(["balanced"], labels, counts, 4)
+    for wrong in ({1: 2.0, 7: 1.0}, "equal", None):
+        with pytest.raises(ValueError, match="must be 'balanced' or a dict with factors of 0 and 1"):
+            class_factors(["balanced", wrong], labels, counts, 4)
 
 
 def test_scaler_standardises_with_weights(rng):
@@ -138,11 +147,36 @@ def test_decoded_quantiles_do_not_cross():
 
 def test_decoded_gaussian():
     scaler = Scaler(np.array([1.0]), np.array([2.0]))
-    y, std = scaler.decode(np.array([[0.5, np.log(9.0)]]), "gaussian")
+    y, std = scaler.decode(np.array([[0.5, np.log(9.0 - 1e-4)]]), "gaussian")
     assert_allclose([y, std], [[[2.0]], [[6.0]]])
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.task != "regression"])
+def test_constant_loss_is_the_mean_over_the_rows(name, smoothing, rng, monkeypatch):
+    """From the shares of the labels alone, or from each class once, it is what all rows give."""
+    loss, args = LOSSES[name], LossArgs(label_smoothing=smoothing)
+    w = rng.random(40)
+    Y = rng.integers(1, 4, 40)  # one of five classes is never met
+    rows = np.eye(5)[Y]
+    if loss.task == "multilabel":
+        Y = rows = rng.integers(0, 2, (40, 3)).astype(float)
+    y = smooth(rows, smoothing, loss.task == "multilabel")
+    v = loss.constant(y, w, args)
+    expected = np.average(loss.value(np, np.broadcast_to(v, (40, len(v))), y, args), weights=w)
+    assert_allclose(constant_loss(name, Y, w, args, 5), expected, rtol=1e-12)
+    monkeypatch.setitem(LOSSES, name, replace(loss, quadratic=None))
+    assert_allclose(constant_loss(name, Y, w, args, 5), expected, rtol=1e-12)
+
+
+def test_class_counts():
+    w = np.array([0.5, 2.0, 0.0])
+    assert_array_equal(class_counts(np.array([0, 2, 2]), None, 4), [1.0, 0.0, 2.0, 0.0])
+    assert_array_equal(class_counts(np.array([0, 2, 2]), w, 4), [0.5, 0.0, 2.0, 0.0])
+    assert_array_equal(class_counts(np.array([[1, 0], [1, 1], [0, 1]]), w), [2.5, 2.0])
+
+
 def test_constant_loss_is_the_entropy_of_the_classes():
-    Y, w = np.eye(2)[[0, 0, 1]], np.array([1.0, 1.0, 2.0])
+    Y, w = np.array([0, 0, 1]), np.array([1.0, 1.0, 2.0])
     assert_allclose(constant_loss("cross_entropy", Y, w, LossArgs()), np.log(2.0))
     assert_allclose(constant_loss("squared_error", np.array([[0.0], [2.0]]), None, LossArgs()), 0.5)

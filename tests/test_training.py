@@ -18,7 +18,7 @@ from skbackprop._nn.optimizers import Optimizer
 def setting(rng):
     """Engine, rows and parameters of a small weighted classification."""
     network = Network((3, 5, 2), ("tanh",), loss="cross_entropy")
-    rows = Rows(rng.normal(size=(23, 3)), np.eye(2)[rng.integers(0, 2, 23)], rng.random(23))
+    rows = Rows(rng.normal(size=(23, 3)), rng.integers(0, 2, 23), rng.random(23))
     return ReferenceEngine(network, Optimizer("sgd")), rows, rng.normal(size=network.n_parameters)
 
 

@@ -1,13 +1,14 @@
-"""A tree of ranks that add up arrays, over Dask's own comms between workers.
+"""A tree of ranks that add up arrays, over connections of Dask's comms between workers.
 
 Rank 0 is the root; the parent of rank r is (r - 1) // 2. All methods but `open` and `close` are collective: every rank
 calls them in the same order, or waits in the next `broadcast` for what the root wants. Sums are made in a fixed order
 of ranks, so that the same ranks always get the same bits.
 
-The comms are those that Dask's workers use between themselves: they carry the cluster's TLS if it has any, and what
-arrives on a listener without this fit's token is turned away. Each rank runs them in an event loop of its own, which
-turns only while the rank waits: a hop to the worker's loop and back would cost more than the message. Arrays travel as
-they lie in memory, and nothing of ours is pickled.
+The connections are those that Dask's workers use between themselves, with the cluster's TLS if it has any. What is said
+on them is not: Dask's comms unpickle what they read, their handshake too and even if told not to deserialise. Here a
+stranger's first bytes are compared with those that a child must send, and nothing that ever arrives is unpickled. Each
+rank runs its connections in an event loop of its own, which turns only while the rank waits: a hop to the worker's loop
+and back would cost more than the message.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ from typing import Any
 
 import numpy as np
 from distributed.comm import CommClosedError, connect, get_address_host, listen, parse_address
-from distributed.protocol.serialize import Serialized
+from distributed.comm.core import FatalCommClosedError
+from distributed.comm.registry import get_backend
+
+from skbackprop._dask.wire import Message, hello_of, read_sized, receive, send, send_sized
 
 WATCH_SECONDS = 0.5  # between two looks whether anybody still wants this fit
 JOIN_SECONDS = 30.0  # for the ranks to connect, once all are known to run
 HELLO_SECONDS = 5.0  # for one that connected to say who it is
-
-Message = tuple[Any, list[Any]]  # what msgpack can hold, and arrays
+RETRY_SECONDS = 0.1  # between two calls to a parent that does not answer
+PARTING_SECONDS = 1.0  # for connections that end with the fit
+HELLO_BYTES = 2**16  # that a handshake may have
 
 
 class RankLost(Exception):
@@ -55,6 +60,8 @@ class Tree:
         self._loop = asyncio.new_event_loop()
         self._parent: Any = None
         self._comms: dict[int, Any] = {}
+        self._strangers: set[Any] = set()  # connections of whom nothing is known yet, and
+        self._admitted: dict[Any, int] = {}  # of children that said who they are
         self._listener: Any = None
 
     # ------------------------------------------------------------------------ open and close ----
@@ -73,50 +80,107 @@ class Tree:
 
         async def close():
             self._watcher.cancel()
-            if self._listener is not None:
-                self._listener.stop()
+            self._stop_listening()
+            for comm in self._strangers:
+                comm.abort()
             for comm in self._all():
                 with suppress(Exception):
                     await comm.close()
             await asyncio.sleep(0)  # for what these have left to do
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            if left:  # strangers that hear that they are hung up on, or that wait for TLS
+                await asyncio.wait(left, timeout=PARTING_SECONDS)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
         if not self._loop.is_closed():
             self._loop.run_until_complete(close())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.stop()
+        self._listener = None
+
     async def _listen(self) -> str:
         scheme, _ = parse_address(self._address)
-        at = "inproc://" if scheme == "inproc" else f"{scheme}://{get_address_host(self._address)}:0"
+        host = get_address_host(self._address)
         self._arrived = asyncio.Event()
-        options = {} if scheme == "inproc" else self._security.get_listen_args("worker")
-        self._listener = await listen(at, self._welcome, deserialize=False, **options)
+        if scheme == "inproc":
+            self._listener = await listen("inproc://", self._welcome, deserialize=False)
+        else:
+            at = f"{'tls' if scheme in ('tls', 'wss') else 'tcp'}://{host}:0"
+            options = self._security.get_listen_args("worker")
+            listener = listen(at, self._welcome, deserialize=False, **options)
+            listener.on_connection = self._examine  # in the place of Dask's handshake
+            self._listener = await listener
         return self._listener.contact_address
 
-    async def _welcome(self, comm: Any) -> None:
-        """Let a child in if it knows the token; hang up on everybody else."""
+    async def _examine(self, comm: Any, overrides: Any = None) -> None:
+        """Find out which child connected, from bytes alone; hang up on everybody else."""
+        self._strangers.add(comm)
         try:
-            token, child = await asyncio.wait_for(comm.read(), HELLO_SECONDS)
-            known = hmac.compare_digest(token, self._token)
-            is_awaited = known and child in self.children and child not in self._comms
-        except Exception:  # whatever a stranger may send
-            is_awaited = False
-        if not is_awaited:
+            await comm.write(comm.handshake_info())  # whoever connects waits for it
+            self._admitted[comm] = await asyncio.wait_for(self._hear(comm), HELLO_SECONDS)
+        except Exception:  # whatever a stranger may send, or not send
+            comm.abort()
+            raise CommClosedError("a stranger") from None
+        finally:
+            self._strangers.discard(comm)
+
+    async def _hear(self, comm: Any) -> int:
+        """Number of the child that says its hello."""
+        await read_sized(comm, HELLO_BYTES)  # its handshake, of which nothing is wanted
+        hello = await read_sized(comm, HELLO_BYTES)
+        children = [
+            child for child in self.children if hmac.compare_digest(hello, hello_of(self._token, child))
+        ]
+        (child,) = children
+        return child
+
+    async def _welcome(self, comm: Any) -> None:
+        """Let a child in that was found to be one; within a process nobody is a stranger."""
+        child = self._admitted.pop(comm, None)
+        if child is None and comm.local_address.startswith("inproc://"):
+            with suppress(Exception):
+                token, number = await asyncio.wait_for(comm.read(), HELLO_SECONDS)
+                child = number if hmac.compare_digest(token, self._token) else None
+        if child not in self.children or child in self._comms:
             comm.abort()
             return
         self._comms[child] = comm
         if len(self._comms) == len(self.children):
+            self._stop_listening()  # nobody else is awaited
             self._arrived.set()
 
     async def _join(self, addresses: dict[int, str]) -> None:
         if self.rank > 0:
-            address = addresses[(self.rank - 1) // 2]
-            is_local = address.startswith("inproc://")
-            options = {} if is_local else self._security.get_connection_args("worker")
-            self._parent = await connect(address, deserialize=False, **options)
-            await self._parent.write([self._token, self.rank])
+            self._parent = await self._call(addresses[(self.rank - 1) // 2])
         if self.children:
             await self._arrived.wait()
+
+    async def _call(self, address: str) -> Any:
+        """Connect to the parent, whose handshake is not looked at either, and say who this is."""
+        scheme, place = parse_address(address)
+        if scheme == "inproc":
+            comm = await connect(address, deserialize=False)
+            await comm.write([self._token, self.rank])
+            return comm
+        options = self._security.get_connection_args("worker")
+        while True:
+            try:
+                comm = await get_backend(scheme).get_connector().connect(place, deserialize=False, **options)
+                break
+            except FatalCommClosedError:
+                raise
+            except OSError:
+                await asyncio.sleep(RETRY_SECONDS)
+        await comm.write(comm.handshake_info())
+        await read_sized(comm, HELLO_BYTES)
+        await send_sized(comm, hello_of(self._token, self.rank))
+        return comm
 
     def _all(self) -> list[Any]:
         return [*self._comms.values(), *([] if self._parent is None else [self._parent])]
@@ -142,9 +206,9 @@ class Tree:
 
     async def _broadcast(self, message: Message) -> Message:
         if self._parent is not None:
-            message = await _receive(self._parent)
+            message = await receive(self._parent)
         for child in self.children:  # one by one: the first can pass it on while the second gets it
-            await _send(self._comms[child], message)
+            await send(self._comms[child], message)
         return message
 
     def reduce(self, numbers: list[float], array: Any = None) -> tuple[list[float], Any]:
@@ -155,7 +219,7 @@ class Tree:
         return self._run(self._reduce(numbers, array))
 
     async def _reduce(self, numbers: list[float], array: Any) -> tuple[list[float], Any]:
-        shares = await asyncio.gather(*(_receive(self._comms[child]) for child in self.children))
+        shares = await asyncio.gather(*(receive(self._comms[child]) for child in self.children))
         is_ours = array is not None
         for theirs, arrays in shares:
             numbers = [a + b for a, b in zip(numbers, theirs, strict=True)]
@@ -164,7 +228,7 @@ class Tree:
             elif arrays:  # an array that came may be the sender's own, in the same process
                 array, is_ours = (arrays[0], False) if array is None else (array + arrays[0], True)
         if self._parent is not None:
-            await _send(self._parent, (numbers, [] if array is None else [array]))
+            await send(self._parent, (numbers, [] if array is None else [array]))
         return numbers, array
 
     def gather(self, facts: Any, arrays: Sequence[Any] = ()) -> list[Message]:
@@ -174,9 +238,9 @@ class Tree:
     async def _gather(self, facts: Any, arrays: list[Any]) -> list[Message]:
         gathered = {self.rank: (facts, arrays)}
         for child in self.children:
-            gathered |= _unpack(await _receive(self._comms[child]))
+            gathered |= _unpack(await receive(self._comms[child]))
         if self._parent is not None:
-            await _send(self._parent, _pack(gathered))
+            await send(self._parent, _pack(gathered))
         return [gathered[rank] for rank in sorted(gathered)]
 
     def scatter(self, messages: Sequence[Message] = ()) -> Message:
@@ -185,10 +249,10 @@ class Tree:
 
     async def _scatter(self, messages: dict[int, Message]) -> Message:
         if self._parent is not None:
-            messages = _unpack(await _receive(self._parent))
+            messages = _unpack(await receive(self._parent))
         for child in self.children:
             below = {rank: message for rank, message in messages.items() if self._is_below(rank, child)}
-            await _send(self._comms[child], _pack(below))
+            await send(self._comms[child], _pack(below))
         return messages[self.rank]
 
     @staticmethod
@@ -208,28 +272,3 @@ def _unpack(message: Message) -> dict[int, Message]:
     for rank, facts, n in table:
         messages[rank], arrays = (facts, arrays[:n]), arrays[n:]
     return messages
-
-
-async def _send(comm: Any, message: Message) -> None:
-    facts, arrays = message
-    await comm.write([facts, *map(_to_wire, arrays)])
-    stream = getattr(comm, "stream", None)  # of TCP and TLS
-    if stream is not None and stream.writing():
-        await stream.write(b"")  # all of it is on its way: the loop stands still while this rank computes
-
-
-async def _receive(comm: Any) -> Message:
-    facts, *arrays = await comm.read()
-    return facts, list(map(_from_wire, arrays))
-
-
-def _to_wire(array: Any) -> Serialized:
-    """An array as its memory, which must not change until it is sent."""
-    array = np.ascontiguousarray(array)
-    frames = [memoryview(array.reshape(-1).view(np.uint8))] if array.size else []
-    return Serialized({"dtype": array.dtype.str, "shape": array.shape}, frames)
-
-
-def _from_wire(wire: Serialized) -> Any:
-    dtype, shape = np.dtype(wire.header["dtype"]), tuple(wire.header["shape"])
-    return np.frombuffer(wire.frames[0], dtype).reshape(shape) if wire.frames else np.empty(shape, dtype)

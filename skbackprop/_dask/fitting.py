@@ -46,6 +46,10 @@ class Supervisor:
         self.kept: dict[str, Any] | None = None  # what training could go on from
         self.interrupted = False
         self._heard: set[str] = set()
+        self._begun = self._ended = (
+            0  # epochs that the callbacks know: those made again they do not hear of again
+        )
+        self._stops = False  # did they ask to stop after the last of these?
 
     def run(self) -> dict[str, Any]:
         """Fit, again and again if workers are lost and that is wanted, as long as epochs are completed in between."""
@@ -147,10 +151,14 @@ class Supervisor:
         elif kind == "fit" and self.request.epochs is not None and self.epochs is None:
             self.epochs = self.request.epochs(content[0])
         elif kind == "begin_epoch":
-            self.epochs.begin_epoch()
+            if content[0] > self._begun:
+                self._begun = content[0]
+                self.epochs.begin_epoch()
         elif kind == "end_epoch":
-            attributes = vars(content[0])
-            self._answer(job, self.epochs.end_epoch(lambda: attributes), job.addresses[:1])
+            number, attributes = content[0], vars(content[1])
+            if number > self._ended:
+                self._ended, self._stops = number, self.epochs.end_epoch(lambda: attributes)
+            self._answer(job, self._stops and number == self._ended, job.addresses[:1])
         elif kind == "keep":
             self.kept = pickle.loads(content[0])
         elif kind == "voice":

@@ -19,6 +19,7 @@ from skbackprop._fit.places import HOST
 from skbackprop._fit.samples import Sample
 from skbackprop._fit.training import Outcome, Plan
 from skbackprop._fit.warn import heard_by
+from skbackprop._prediction import in_blocks
 
 
 class Lead:
@@ -62,6 +63,11 @@ class Lead:
             "prepare", *X.selection, table=X.table, dtype=X.dtype.name, mine={"messages": messages}
         )
 
+    @property
+    def n_epochs(self) -> int:
+        """Epochs of the whole training that are over."""
+        return len(self.training[3].history.loss_curve)
+
     def keep(self, theta: Any = None) -> None:
         """Send the client all that training could go on from."""
         if not self.job.keeps:
@@ -70,7 +76,6 @@ class Lead:
         kept = {name: getattr(monitor, name) for name in ("history", "patience", "best")} | {"theta": theta}
         if progress is not None:
             theta, memory = engine.dump()
-            n_epochs = len(monitor.history.loss_curve)
             kept["theta"], kept["progress"] = (
                 theta,
                 {
@@ -78,7 +83,7 @@ class Lead:
                     "steps": engine.step,
                     "total_steps": progress.total_steps,
                     "plateau_factor": plan.plateau_factor,
-                    "rows_visited": rows.n * n_epochs,
+                    "rows_visited": rows.n * self.n_epochs,
                 },
             )
             kept["rng"] = progress.rng.get_state()
@@ -106,7 +111,7 @@ class Reports:
             self._lead.keep()
         self._begun = True
         if self._lead.job.has_callbacks:
-            self._lead.mailbox.tell("begin_epoch")
+            self._lead.mailbox.tell("begin_epoch", self._lead.n_epochs + 1)
 
     def end_epoch(self, fitted: Callable[[], dict]) -> bool:
         """True if a callback asks to stop."""
@@ -114,7 +119,7 @@ class Reports:
             self._lead.keep(localised(fitted(), self._lead)._theta())
         if not self._lead.job.has_callbacks:
             return False
-        self._lead.mailbox.tell("end_epoch", localised(fitted(), self._lead))
+        self._lead.mailbox.tell("end_epoch", self._lead.n_epochs, localised(fitted(), self._lead))
         return bool(self._lead.mailbox.wait(interruptible=True))
 
     def end_fit(self, fitted: Callable[[], dict]) -> None:
@@ -157,15 +162,18 @@ class Leading(BaseMLP):
         parts = (replace(part, X=np.asarray(part.X), place=HOST) for part in (sample, held_out))
         return BaseMLP._judge(local(), params | {"n_threads": self._lead.rank.n_threads}, *parts)
 
-    def _output(self, X: Any, link: bool, members: bool = False, method: str = "predict") -> Any:
+    def _output(
+        self, X: Any, link: bool, members: bool = False, method: str = "predict", answer: Any = None
+    ) -> Any:
         if not isinstance(X, Remote):
-            return super()._output(X, link, members, method)
+            return super()._output(X, link, members, method, answer)
         answering = self._lead.answering
         if self._network not in answering:
             answering[self._network] = self._engine()
         engine = answering[self._network]
         engine.load(self._theta())
-        return engine.predict(X, link=link, members=members)
+        options = {"link": link, "members": members}
+        return engine.predict(X, **options) if answer is None else in_blocks(engine, X, options, answer)
 
     def _plan(self, progress: Any, partial: bool) -> Plan:
         plan = super()._plan(progress, partial)

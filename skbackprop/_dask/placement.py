@@ -16,6 +16,7 @@ from distributed import Client, Future, Lock
 
 from skbackprop._dask.post import is_connected
 from skbackprop._dask.tables import Layout, Shard, join
+from skbackprop._fit.validation import complete
 
 UNEVEN = 1.1  # rows of the fullest worker to those of the mean, from which on partitions are moved
 
@@ -72,7 +73,7 @@ def _like(y: Any, X: Any, name: str) -> Any:
             raise TypeError(
                 f"{name} must be a collection of Dask like X, with the same partitions; got {type(y).__name__}."
             )
-        y = da.from_array(np.asarray(y), chunks=-1)
+        y = da.from_array(np.asarray(complete(y) if name == "y" else y), chunks=-1)
     if isinstance(y, da.Array):
         if y.ndim == 2:
             y = y.rechunk({1: -1})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +18,7 @@ from skbackprop._dask.comms import Tree
 from skbackprop._dask.tables import Shard, to_plain
 from skbackprop._engines import choose_engine
 from skbackprop._fit.places import HOST
-from skbackprop._fit.validation import check_rows
+from skbackprop._fit.validation import check_rows, in_validation_set
 from skbackprop._nn.losses import LossArgs
 from skbackprop._nn.network import Network, Objective, weights_alone
 from skbackprop._nn.optimizers import Optimizer
@@ -66,7 +67,8 @@ class Rank:
                 estimator.feature_names_in_ = np.array(names, dtype=object)
         if shard.layout.n:
             dtypes = HOST.floats(estimator.dtype)
-            shard.X, y = check_rows(estimator, shard.X, shard.y, reset=columns is None, dtypes=dtypes)
+            with in_validation_set() if table == "validation" else nullcontext():
+                shard.X, y = check_rows(estimator, shard.X, shard.y, reset=columns is None, dtypes=dtypes)
             if sp.issparse(shard.X):
                 raise TypeError("Blocks of Dask arrays must be dense; sparse ones go to the local estimator.")
             shard.y, is_object = to_plain(y)

@@ -30,7 +30,8 @@ except ImportError as error:
 
 SLICE_SECONDS = 0.05  # of work between two chances to interrupt
 FEW_ROWS = 4  # up to which a prediction is done before the kernels' own copy of the parameters is made
-BLOCK_ROWS = 512  # rows whose activations a gradient or a prediction holds at a time
+BLOCK_ROWS = 512  # rows whose activations a gradient or a prediction holds at a time, or fewer, for
+BLOCK_NUMBERS = 2**22  # numbers at most in the widest layer
 
 
 def _codes(names: str) -> dict[str, int]:
@@ -101,6 +102,8 @@ class CompiledEngine:
         self.net: Any = None
         self.dtype: Any = None
         self._is_filled = False
+        widest = max(network.sizes) * network.n_members
+        self._block_rows = max(1, min(BLOCK_ROWS, BLOCK_NUMBERS // widest))
 
     # ------------------------------------------------------------------------------- state ----
 
@@ -135,6 +138,7 @@ class CompiledEngine:
             network.sizes[-1] // LOSSES[network.loss].outputs_per_target(network.loss_args),
             network.loss_args.focal_gamma,
             network.loss_args.huber_delta,
+            network.loss_args.label_smoothing,
             network.loss_args.quantiles,
             network.n_members,
             network.input_scale,
@@ -184,12 +188,15 @@ class CompiledEngine:
         Dropout takes the masks of the rows row_offset, row_offset + 1, ... or, of an array, of these.
         """
         is_first = np.ndim(row_offset) == 0
-        net = self._need(min(X.shape[0], BLOCK_ROWS))
+        net = self._need(min(X.shape[0], self._block_rows))
         net.set_threads(resolve_threads(_cpu, self.n_threads))
+        Y = self._targets(Y)
+        if Y.ndim == 1 and Y.size and not 0 <= Y.min() <= Y.max() < self.network.sizes[-1]:
+            raise ValueError(_cpu.CODES)
         gradient = np.empty(self.network.n_parameters, dtype=self.dtype)
         loss, total = net.gradient(
             self._rows(X),
-            np.ascontiguousarray(Y, dtype=self.dtype),
+            Y,
             None if weights is None else np.ascontiguousarray(weights, dtype=self.dtype),
             -1 if step is None else step,
             row_offset if is_first else 0,
@@ -210,7 +217,7 @@ class CompiledEngine:
         net.set_threads(resolve_threads(_cpu, self.n_threads))
         sums, done = net.train(
             self._rows(X),
-            np.ascontiguousarray(Y, dtype=self.dtype),
+            self._targets(Y),
             None if weights is None else np.ascontiguousarray(weights, dtype=self.dtype),
             np.ascontiguousarray(order, dtype=np.int64),
             np.ascontiguousarray(rates, dtype=np.float64),
@@ -236,7 +243,7 @@ class CompiledEngine:
             net = self._need(FEW_ROWS, filled=False)
             is_finite = net.predict_few(self._rows(X), self._theta, out, link and alone, checked)
         else:
-            net = self._need(min(X.shape[0], BLOCK_ROWS))
+            net = self._need(min(X.shape[0], self._block_rows))
             net.set_threads(resolve_threads(_cpu, self.n_threads))
             is_finite = net.predict(self._rows(X), out, link and alone, checked)
         if not is_finite:
@@ -244,6 +251,14 @@ class CompiledEngine:
         if alone:
             return out[None, :, 0, :] if members else out[:, 0, :]
         return finish_members(np, LOSSES[network.loss], out.transpose(1, 0, 2), link, members)
+
+    def _targets(self, Y: Any) -> Any:
+        """Y as the kernels take it: class codes, or a contiguous matrix."""
+        if LOSSES[self.network.loss].task != "classification":
+            return np.ascontiguousarray(Y, dtype=self.dtype)
+        if Y.ndim != 1 or Y.dtype.kind not in "iu":
+            raise ValueError(f"{_cpu.CODES} Got an array of shape {Y.shape} and dtype {Y.dtype}.")
+        return np.ascontiguousarray(Y, dtype=np.int64)
 
     def _rows(self, X: Any) -> Any:
         """X as the kernels take it: a contiguous matrix, or the three arrays of CSR."""

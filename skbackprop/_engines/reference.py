@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from skbackprop._engines.dropout import droppers
 from skbackprop._engines.members import member, rate_factors, shared_gradient
 from skbackprop._nn.activations import ACTIVATIONS
-from skbackprop._nn.losses import LOSSES, finish_members
+from skbackprop._nn.losses import LOSSES, finish_members, target_rows
 from skbackprop._nn.network import Network, Parameters, weights_alone
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 
@@ -51,7 +51,10 @@ def backward(xp, network, P, a, v, q, delta, drop):
 
 
 class ReferenceEngine:
-    """The engine contract on `forward` and `backward`; the oracle of every other engine."""
+    """The engine contract on `forward` and `backward`; the oracle of every other engine.
+
+    Targets Y are class codes, integers (rows,), for the losses of one label per row, and else numbers (rows, targets).
+    """
 
     def __init__(self, network: Network, optimizer: Optimizer, xp: Any = np):
         self.network, self.optimizer, self.xp = network, optimizer, xp
@@ -74,13 +77,14 @@ class ReferenceEngine:
         """Sum of w * loss, its gradient, sum of w: sums, so that shards add up (D7); see `droppers`."""
         xp, network = self.xp, self.network
         P, grads, values = Parameters(xp, network, self.theta), [], 0.0
+        y = target_rows(xp, self.loss, Y, network.sizes[-1], self.theta, network.loss_args)
         total = float(X.shape[0]) if weights is None else xp.sum(weights)
         for j in range(network.n_members):  # J has the mean of the members' losses
             M = member(network, P, j)
             drop = droppers(xp, network, step, row_offset, X, self.theta, j)
             a, v, q = forward(xp, network, M, X, drop)
-            value = self.loss.value(xp, v[-1], Y, network.loss_args) / network.n_members  # D9
-            delta = self.loss.delta(xp, v[-1], Y, network.loss_args) / network.n_members  # D10, or D11
+            value = self.loss.value(xp, v[-1], y, network.loss_args) / network.n_members  # D9
+            delta = self.loss.delta(xp, v[-1], y, network.loss_args) / network.n_members  # D10, or D11
             if weights is not None:
                 value, delta = value * weights, delta * weights[:, None]
             values = values + xp.sum(value)

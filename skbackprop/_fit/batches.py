@@ -11,18 +11,19 @@ import numpy as np
 
 from skbackprop._fit.places import HOST, Host
 
-SCALE_ROWS = 1000  # by which the scale of all is told
 BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
+BLOCK_OUTPUTS = 2**18  # numbers that a prediction holds at a time, where nobody needs all
 
 
 @dataclass
 class Rows:
-    """Inputs, encoded targets and raw weights (None: all 1) of a set of rows."""
+    """Inputs, targets as the engines take them, and weights (None: all 1) of a set of rows."""
 
     X: Any
     Y: Any
     weights: Any = None
     place: Host = HOST  # of X; Y and weights are on the host until they are put `together`
+    unit: float = 1.0  # of the weights: what the user gave is so many times as much
 
     @property
     def n(self) -> int:
@@ -32,36 +33,29 @@ class Rows:
     @property
     def weight_sum(self) -> float:
         """Sum of the raw weights."""
-        return (
-            float(self.n)
-            if self.weights is None
-            else float(np.sum(self.place.fetch(self.weights), dtype=float))
-        )
+        if self.weights is None:
+            return float(self.n)
+        return self.unit * float(np.sum(self.place.fetch(self.weights), dtype=float))
+
+    def in_units(self, dtype: Any, unit: float | None = None) -> Rows:
+        """Rows whose weights are of the engine's dtype, as multiples of a unit: by default of about their mean.
+
+        So float32 holds all that count beside the others, however large or small the user's numbers are.
+        """
+        if self.weights is None:
+            return self
+        unit = weight_unit(self.weight_sum / self.n) if unit is None else unit
+        return replace(self, weights=(self.weights / unit).astype(dtype), unit=unit)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Numbers of features and of outputs' targets."""
-        return self.X.shape[1], self.Y.shape[1]
+    def n_features(self) -> int:
+        """Number of inputs."""
+        return int(self.X.shape[1])
 
     @property
     def known(self) -> Rows:
         """Rows in memory that stand for all: here all."""
         return self
-
-    def scales(self) -> tuple[float, float]:
-        """Root mean squares of the inputs and of the targets, by some of the rows."""
-        some = slice(None, None, max(1, self.n // SCALE_ROWS))
-        weights = None if self.weights is None else self.weights[some]
-        if weights is not None and not weights.any():
-            weights = None
-        X = self.place.fetch(self.X[some, :])
-        X = X.toarray() if hasattr(X, "toarray") else X
-        with np.errstate(over="ignore"):
-            inputs, targets = (
-                np.average(np.mean(part.astype(np.float64) ** 2, axis=1), weights=weights)
-                for part in (X, self.Y[some])
-            )
-        return math.sqrt(inputs), math.sqrt(targets)
 
     def together(self) -> Rows:
         """All of it where X is."""
@@ -73,11 +67,27 @@ class Rows:
         for start in range(0, self.n, BLOCK_ROWS):
             cut = slice(start, min(start + BLOCK_ROWS, self.n))
             weights = None if self.weights is None else self.weights[cut]
-            yield Rows(self.X[cut, :], self.Y[cut, ...], weights, self.place)
+            yield replace(self, X=self.X[cut, :], Y=self.Y[cut, ...], weights=weights)
 
     def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Rows, Any]]:
         """Parts with the orders in which an epoch visits their rows: whole minibatches, but for the last. Here one."""
         yield self, self.place.put(epoch_order(rng, self.n, shuffle))
+
+
+def weight_unit(mean: float) -> float:
+    """A power of two near the mean weight: to divide by it costs no rounding."""
+    return math.ldexp(1.0, math.frexp(mean)[1] - 1)
+
+
+def output_blocks(X: Any, n_outputs: int) -> Iterator[tuple[slice, Any]]:
+    """Cut X so that few outputs are held at a time: which rows, and these."""
+    n_rows, step = X.shape[0], max(1, BLOCK_OUTPUTS // n_outputs)
+    if n_rows <= step:
+        yield slice(0, n_rows), X
+        return
+    for start in range(0, n_rows, step):
+        rows = slice(start, min(start + step, n_rows))
+        yield rows, X[rows, :]
 
 
 def epoch_order(rng: Any, n_rows: int, shuffle: bool) -> Any:
@@ -96,9 +106,9 @@ def validation_split(rng: Any, n_rows: int, fraction: float, weights: Any, codes
     _, strata, sizes = np.unique(strata, return_inverse=True, return_counts=True)
     take = validation_shares(sizes, fraction, n_rows)
     shuffled = rng.permutation(len(eligible))
-    chosen = np.concatenate(
-        [shuffled[strata[shuffled] == stratum][:count] for stratum, count in enumerate(take)]
-    )
+    by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    place_in_stratum = np.arange(len(eligible)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    chosen = by_stratum[place_in_stratum < np.repeat(take, sizes)]
     validation = np.sort(eligible[chosen])
     return np.setdiff1d(np.arange(n_rows), validation, assume_unique=True), validation
 
@@ -115,7 +125,7 @@ def validation_shares(sizes: Any, fraction: float, n_rows: int, most_rows: float
         )
     share = np.minimum(n_validation * sizes / sizes.sum(), most)
     take = np.floor(share).astype(int)
-    while take.sum() < n_validation:  # largest remainders first
-        gap = np.where(take < most, share - take, -np.inf)
-        take[np.argmax(gap)] += 1
+    while (left := n_validation - take.sum()) > 0:  # largest remainders first
+        open_ = np.flatnonzero(take < most)
+        take[open_[np.argsort(take[open_] - share[open_], kind="stable")[:left]]] += 1
     return take

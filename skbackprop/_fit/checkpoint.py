@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import secrets
 import time
-import zipfile
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from skbackprop._fit.places import HOST, Host
+from skbackprop._fit.checkpoint_checks import (
+    FORMAT,
+    GENERATOR,
+    check_arrays,
+    check_course,
+    digest_of,
+    parse,
+)
+from skbackprop._fit.identity import describe, digest
+from skbackprop._fit.places import HOST
 from skbackprop._fit.settings import UNKNOWN, Regime
 from skbackprop._fit.stopping import Best, History, Monitor
 from skbackprop._fit.training import Plan, Progress
 
-FORMAT = 1  # of the file; others are refused
 SHARE = 20  # writing takes at most one part in so many of the time
-HASHED_ROWS = 1000  # of X, whose content tells data of the same shape apart
 WITHOUT_EFFECT = {"n_threads", "verbose", "random_state"}  # on the bits; the generator's state is in the file
+TRIES, PAUSE_SECONDS = 20, 0.05  # to take the place of a file that Windows lets another process read
 
 
 class Checkpoint:
     """The file of one fit: read before it begins, written after its epochs.
 
-    An npz archive of vectors beside a text of JSON, so that reading one runs no code.
+    An npz archive of vectors beside a text of JSON, so that reading one runs no code. What is in it is believed only if
+    the digest over all of it is right and each part is what this fit must find there.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -35,11 +44,15 @@ class Checkpoint:
         self.regime: Regime | None = None  # that a race found: it is not run again
         self._start: dict[str, Any] = {}
         self._identity: dict[str, Any] = {}
+        self._solver = ""
         self._place = HOST
         self._due = 0.0
         if self.path.exists():
+            if not self.path.is_file():
+                kind = IsADirectoryError if self.path.is_dir() else OSError
+                raise kind(f"checkpoint={str(self.path)!r} must name a file, but is something else.")
             self.found = self._read()
-            self.regime = Regime(**self.found["regime"])
+            self.regime = self.found["regime"]
 
     # ---------------------------------------------------------------------------- before a fit ----
 
@@ -49,23 +62,27 @@ class Checkpoint:
             rng = np.random.RandomState()
             rng.set_state(self.found["start"])
         self._start = rng.get_state(legacy=False)
+        if self._start["bit_generator"] != GENERATOR:
+            raise ValueError(
+                f"checkpoint needs a random_state that draws by {GENERATOR}: None, an integer, or "
+                f"numpy.random.RandomState(seed); this one draws by {self._start['bit_generator']}."
+            )
         return rng
 
     def identify(self, estimator: Any, sample: Any, held_out: Any, warm: bool) -> None:
         """Note what is fitted to what; raise if the file is of another fit."""
-        self._place = sample.place
+        self._place, self._solver = sample.place, estimator.solver
         self._identity = {
             "estimator": type(estimator).__name__,
             "random_state": _seed(estimator.random_state),
             **{f"parameter {name}": value for name, value in _parameters(estimator).items()},
             "training data": sample.fingerprint(),
             "validation data": None if held_out is None else held_out.fingerprint(),
-            "warm start": _digest(estimator._theta(), sample.place) if warm else None,
+            "warm start": digest(estimator._theta(), place=sample.place) if warm else None,
         }
         if self.found is None:
             return
-        theirs = self.found["identity"]
-        ours = json.loads(json.dumps(self._identity))
+        theirs, ours = self.found["identity"], self._identity
         differ = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
         if differ:
             said = "; ".join(f"{key}: {theirs.get(key)} there, {ours.get(key)} here" for key in differ)
@@ -79,6 +96,11 @@ class Checkpoint:
         if self.found is None:
             return theta
         found, put = self.found, self._place.put
+        try:
+            check_course(found, plan, monitor)
+            check_arrays(found, self._place.fetch(theta), self._solver)
+        except ValueError as error:
+            self._refuse(error)
         monitor.history = progress.history = History(*found["history"])
         monitor.patience.best, monitor.patience.waited = found["patience"]
         score, epoch = found["best"]
@@ -106,11 +128,6 @@ class Checkpoint:
         if best.theta is not None:
             arrays["best_theta"] = fetch(best.theta)
         arrays |= {f"state.{name}": np.asarray(fetch(value)) for name, value in state.items()}
-        rng_state = rng.get_state(legacy=False)
-        arrays |= {
-            "rng_key": rng_state["state"]["key"],
-            "start_key": self._start["state"]["key"],
-        }
         text = {
             "format": FORMAT,
             "identity": self._identity,
@@ -121,49 +138,60 @@ class Checkpoint:
             "steps": steps,
             "plateau_factor": plan.plateau_factor,
             "ended": plan.ended,
-            "rng": _without_key(rng_state),
-            "start": _without_key(self._start),
+            "rng": rng.get_state(legacy=False),
+            "start": self._start,
         }
-        _replace(self.path, {"text": np.asarray(json.dumps(text)), **arrays})
+        arrays["text"] = np.asarray(json.dumps(text, default=np.ndarray.tolist))
+        _replace(self.path, {**arrays, "digest": np.asarray(digest_of(arrays))})
         now = time.perf_counter()
         self._due = now + SHARE * (now - began)
 
     def _read(self) -> dict[str, Any]:
-        try:
-            with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = dict(archive)
-            found: dict[str, Any] = json.loads(str(arrays.pop("text")))
-            if found["format"] != FORMAT:
-                raise ValueError(f"format {found['format']}")
-            for name in ("rng", "start"):
-                found[name]["state"]["key"] = arrays.pop(f"{name}_key")
-            state = {name[6:]: arrays.pop(name) for name in list(arrays) if name.startswith("state.")}
-            return {"best_theta": None, **arrays, **found, "state": state}
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"{str(self.path)!r} is no checkpoint of this version of skbackprop ({error}). Delete it, or name "
-                "another file."
-            ) from error
+        with open(self.path, "rb") as file:
+            try:
+                return parse(file)
+            except Exception as error:  # whatever zipfile, NumPy and json say of a broken file
+                self._refuse(error)
+
+    def _refuse(self, error: Exception) -> NoReturn:
+        raise ValueError(
+            f"{str(self.path)!r} is no checkpoint of this version of skbackprop ({error or type(error).__name__}). "
+            "Delete it, or name another file."
+        ) from error
 
 
 def _replace(path: Path, arrays: dict[str, Any]) -> None:
     """Write a file such that its name always stands for the whole of the old one or the whole of the new one."""
-    new = path.with_name(path.name + ".new")
-    with open(new, "wb") as file:
-        np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
-    if os.name == "posix":  # the new name, too, must survive a loss of power
-        folder = os.open(path.parent, os.O_RDONLY)
+    # a name of its own, for another process may write the same checkpoint
+    new = path.with_name(f"{path.name[:200]}.{secrets.token_hex(8)}.new")
+    try:
+        with open(new, "xb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        _rename(new, path)
+        if os.name == "posix":  # the new name, too, must survive a loss of power
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        said = f"The checkpoint could not be written ({error.strerror or error}); an earlier one is as it was"
+        raise OSError(error.errno or 0, said, str(path)) from error
+    finally:
+        with suppress(OSError):  # it has its name, or it could not be made
+            new.unlink()
+
+
+def _rename(new: Path, path: Path) -> None:
+    for left in reversed(range(TRIES)):
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _without_key(state: dict[str, Any]) -> dict[str, Any]:
-    return {**state, "state": {"pos": state["state"]["pos"]}}
+            return os.replace(new, path)
+        except PermissionError:
+            if os.name == "posix" or not left:
+                raise
+            time.sleep(PAUSE_SECONDS)
 
 
 def _put(value: Any, put: Any) -> Any:
@@ -177,26 +205,4 @@ def _seed(random_state: Any) -> str:
 def _parameters(estimator: Any) -> dict[str, str]:
     """Parameters that act on the result, as text."""
     params = estimator.get_params(deep=False)
-    return {name: _text(value) for name, value in params.items() if name not in WITHOUT_EFFECT}
-
-
-def _text(value: Any) -> str:
-    """Text of a value that is the same in another process: not by the address of a function."""
-    return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else repr(value)
-
-
-def _digest(array: Any, place: Host = HOST) -> str:
-    """Short name of an array's content, whatever its kind."""
-    array = np.asarray(place.fetch(array))
-    if array.dtype.hasobject:
-        array = array.astype(str)
-    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=8).hexdigest()
-
-
-def fingerprint(X: Any, y: Any, weights: Any, place: Host = HOST) -> str:
-    """Shape, kind and content of rows: of X that of up to 1000 rows, of the targets and weights all."""
-    some = X[:: max(1, X.shape[0] // HASHED_ROWS), :]
-    some = some.toarray() if hasattr(some, "toarray") else some
-    y = y.toarray() if hasattr(y, "toarray") else y
-    parts = [_digest(some, place), _digest(y), "unweighted" if weights is None else _digest(weights)]
-    return f"{tuple(X.shape)} {place.dtype_of(X)} {' '.join(parts)}"
+    return {name: describe(value) for name, value in params.items() if name not in WITHOUT_EFFECT}

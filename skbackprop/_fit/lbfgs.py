@@ -28,7 +28,7 @@ def objective_and_gradient(
         loss, gradient = loss + float(shard[0]), gradient + shard[1]  # D7
         weight_sum, offset = weight_sum + float(shard[2]), offset + block.n
     gradient = rows.place.fetch(gradient)
-    value, derivative = penalty(engine.network, alpha, theta)
+    value, derivative = penalty(engine.network, alpha / rows.unit, theta)
     return (loss + value) / weight_sum, (gradient + derivative) / weight_sum
 
 
@@ -42,7 +42,8 @@ def minimize_lbfgs(
     engine: Any, rows: Any, theta: Any, monitor: Monitor, *, alpha: float, options: dict[str, Any]
 ) -> Outcome:
     """Minimise J by SciPy's L-BFGS-B (Zhu et al., 1997); an iteration counts as an epoch."""
-    weight_sum = rows.weight_sum
+    weight_sum = rows.weight_sum / rows.unit  # as the engine sees the weights
+    alpha_seen = alpha / rows.unit
     outcome = Outcome(theta)
     stopped, theta = False, rows.place.fetch(theta)
 
@@ -52,7 +53,9 @@ def minimize_lbfgs(
     def callback(intermediate_result):
         nonlocal stopped
         outcome.theta = np.array(intermediate_result.x)
-        data_term = intermediate_result.fun - penalty(engine.network, alpha, outcome.theta)[0] / weight_sum
+        data_term = (
+            intermediate_result.fun - penalty(engine.network, alpha_seen, outcome.theta)[0] / weight_sum
+        )
         ends = monitor.ends_with(data_term, outcome.theta)
         stopped = monitor.stopped or (ends and monitor.early_stopping)
         if stopped:
@@ -72,5 +75,7 @@ def minimize_lbfgs(
     outcome.theta, outcome.message = np.array(result.x), str(result.message)
     outcome.converged = stopped or result.status == 0
     if not monitor.history.loss_curve:  # the start was a minimum already
-        monitor.ends_with(result.fun - penalty(engine.network, alpha, result.x)[0] / weight_sum, result.x)
+        monitor.ends_with(
+            result.fun - penalty(engine.network, alpha_seen, result.x)[0] / weight_sum, result.x
+        )
     return outcome

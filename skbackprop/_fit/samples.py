@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skbackprop._fit.batches import Rows, validation_split
-from skbackprop._fit.checkpoint import fingerprint
+from skbackprop._fit.identity import fingerprint
 from skbackprop._fit.places import HOST, Host
 from skbackprop._fit.training import Progress
 
@@ -48,8 +48,9 @@ class Sample:
         return self.place.largest(self.X)
 
     def fingerprint(self) -> str:
-        """Shape, kind and content."""
-        return fingerprint(self.X, self.y, self.weights, self.place)
+        """Shape, kind and content of all."""
+        name = fingerprint([(self.X, self.y, self.weights)], self.place)
+        return f"{tuple(self.X.shape)} {self.dtype} {name}"
 
     def split(self, rng: Any, fraction: float, strata: Callable[[Any], Any]) -> tuple[Sample, Sample]:
         """Rows to train on, and rows held out for validation."""

@@ -107,8 +107,10 @@ def hold_out(
 def _draw(rng: Any, strata: Any, is_eligible: Any, left: Any, take: Any) -> Any:
     """Rows of a block that are chosen; the numbers of rows left, and to take of them, fall."""
     rows = [np.empty(0, dtype=np.int64)]
-    for stratum in np.unique(strata[is_eligible]):
-        candidates = np.flatnonzero(is_eligible & (strata == stratum))
+    eligible = np.flatnonzero(is_eligible)
+    eligible = eligible[np.argsort(strata[eligible], kind="stable")]
+    present, starts = np.unique(strata[eligible], return_index=True)
+    for stratum, candidates in zip(present, np.split(eligible, starts[1:]), strict=False):
         n, wanted, rest = len(candidates), take[stratum], left[stratum]
         drawn = rng.hypergeometric(wanted, rest - wanted, n) if 0 < wanted < rest else n * (wanted > 0)
         rows.append(rng.permutation(candidates)[:drawn])
@@ -149,6 +151,7 @@ class Stream:
     memory: int  # bytes, for both buffers
     held_out: Any = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     place: Host = HOST
+    unit: float = 1.0  # of the weights that the engine sees
     _buffers: tuple[Buffer, Buffer] | None = None
 
     def __post_init__(self) -> None:
@@ -162,9 +165,9 @@ class Stream:
         return int(self._sizes.sum())
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Numbers of features and of outputs' targets."""
-        return self.known.shape
+    def n_features(self) -> int:
+        """Number of inputs."""
+        return self.known.n_features
 
     def sum_weights(self) -> float:
         """Sum of the weights as they are encoded, from the targets alone."""
@@ -181,16 +184,16 @@ class Stream:
     def blocks(self) -> Iterator[Rows]:
         """Cut into blocks that together are the whole, in order (D7)."""
         for k, part in enumerate(read_parts(self.source, self.known.X.dtype)):
-            yield from self.encode(self._kept(k, part)).blocks()
+            rows = self.encode(self._kept(k, part))
+            yield from rows.in_units(part.X.dtype, self.unit).blocks()
 
     # ------------------------------------------------------------------------------ an epoch ----
 
     def plan(self, batch_size: int) -> tuple[int, int]:
         """Rows of a buffer, and how many buffers make an epoch."""
         X, Y = self.known.X, self.known.Y
-        row_bytes = (
-            X.shape[1] + 2 * Y.shape[1] + 1
-        ) * X.dtype.itemsize + 24  # y twice as it is encoded; the order, y, w
+        # X and weights; y, twice as it is encoded; the order, y, w
+        row_bytes = (X.shape[1] + 1) * X.itemsize + 2 * Y[:1].nbytes + 24
         largest = int(np.diff(self.source.bounds).max())
         room = self.memory // 2 // row_bytes - batch_size
         if room < 2 * largest:
@@ -237,8 +240,8 @@ class Stream:
                 stop.set()
 
     def _allocate(self, n: int) -> Buffer:
-        X, Y, w = self.known.X, self.known.Y, self.known.weights
-        weights = None if w is None else np.zeros(n, dtype=w.dtype)
+        X, Y = self.known.X, self.known.Y
+        weights = None if self.known.weights is None else np.zeros(n, dtype=X.dtype)
         return Buffer(np.zeros((n, X.shape[1]), X.dtype), np.zeros((n, *Y.shape[1:]), Y.dtype), weights)
 
     def _deal(self, rng: Any, shuffle: bool, n_buffers: int) -> Iterator[Any]:
@@ -266,7 +269,7 @@ class Stream:
         rows = self.encode(Part(buffer.X[start:at], np.concatenate(y), weighted))
         buffer.Y[start:at] = rows.Y
         if buffer.weights is not None:
-            buffer.weights[start:at] = rows.weights
+            buffer.weights[start:at] = rows.weights / self.unit
         buffer.n = at - start
 
     def _kept(self, k: int, part: Part) -> Part:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
-from skbackprop._fit.targets import Labels
+from skbackprop._fit.targets import Labels, indicator, labels_of_one_kind
+from skbackprop._fit.validation import complete, numbers
 
 
 class Summary:
@@ -23,6 +24,7 @@ class Summary:
 
     def add(self, X: Any, y: Any, weights: Any) -> None:
         """Take in a block of rows."""
+        y = complete(y)
         self.n += len(X)
         self._X = _ends([*self._X, X.min(), X.max()])
         if weights is not None:
@@ -47,7 +49,7 @@ class Summary:
     def stand_ins(self, n_features: int) -> tuple[Any, Any, Any]:
         """X, y and weights of a few rows that pass the checks, or fail them, as all rows do."""
         y = self.targets.stand_in()
-        y = np.resize(y, (max(2, len(y)), *y.shape[1:]))
+        y = np.resize(y, (3 * len(y), *y.shape[1:]))  # a label a row would look like numbers
         X = np.repeat(np.resize(self._X, len(y))[:, None], n_features, axis=1)
         return X, y, np.resize(self._weights, len(y)) if self._weights else None
 
@@ -63,22 +65,25 @@ class LabelSummary:
         self.values: Any = None  # ascending, of single labels
         self.counts: Any = 0.0  # weighted, of each value; of a multilabel column the ones
         self.eligible: Any = 0  # rows of positive weight, of each value
-        self._odd: Any = None  # a block that is no indicator of 0 and 1
+        self._some: Any = None  # a block of multilabel indicators
 
     def add(self, y: Any, w: Any) -> None:
         """Take in a block."""
         if y.ndim == 2 and y.shape[1] > 1:
-            if self._odd is None or not np.isin(y, (0, 1)).all():
-                self._odd = y.copy()
+            indicator(y)  # raises
+            self._some = y.copy() if self._some is None else self._some
             self.counts = self.counts + w @ y.astype(np.float64)
             self.eligible = self.eligible + np.asarray([np.count_nonzero(w)])
             return
         y = y.reshape(-1)
-        if self.values is None:
-            check_classification_targets(y)
-            self.values, self.counts, self.eligible = y[:0], np.zeros(0), np.zeros(0, dtype=np.int64)
-        values, codes = np.unique(y, return_inverse=True)
-        together = np.union1d(self.values, values)
+        with labels_of_one_kind(y, [] if self.values is None else self.values):
+            if self.values is None:
+                check_classification_targets(
+                    np.tile(y, 3)
+                )  # a block may have a label a row, at which it warns
+                self.values, self.counts, self.eligible = y[:0], np.zeros(0), np.zeros(0, dtype=np.int64)
+            values, codes = np.unique(y, return_inverse=True)
+            together = np.union1d(self.values, values)
         for name, dtype, new in (("counts", float, w), ("eligible", np.int64, w > 0)):
             grown = np.zeros(len(together), dtype)
             grown[np.searchsorted(together, self.values)] = getattr(self, name)
@@ -99,7 +104,7 @@ class LabelSummary:
 
     def stand_in(self) -> Any:
         """Each label once, or a block of indicators."""
-        return self._odd if self.values is None else self.values
+        return self._some if self.values is None else self.values
 
     def strata(self, y: Any) -> Any:
         """Number of the stratum of each row, by which a split is stratified."""
@@ -114,10 +119,6 @@ class LabelSummary:
         counts = np.zeros(len(labels.classes))
         counts[labels.codes(self.values)] = self.counts
         return counts
-
-    def fingerprint(self) -> str:
-        """Text that tells these targets from others."""
-        return repr(np.asarray(self.counts).tolist())
 
 
 class NumberSummary:
@@ -134,7 +135,7 @@ class NumberSummary:
 
     def add(self, y: Any, w: Any) -> None:
         """Take in a block; means and squares are merged as Chan, Golub and LeVeque (1979) do."""
-        y = np.asarray(y, dtype=np.float64)
+        y = numbers(y)
         low, high = y.min(axis=0), y.max(axis=0)
         self._low = low if self._low is None else np.minimum(self._low, low)
         self._high = high if self._high is None else np.maximum(self._high, high)
@@ -174,7 +175,3 @@ class NumberSummary:
     def strata(self, y: Any) -> Any:
         """All rows are of one stratum."""
         return np.zeros(len(y), dtype=int)
-
-    def fingerprint(self) -> str:
-        """Text that tells these targets from others."""
-        return repr([np.asarray(part).tolist() for part in (self.mean, self._squares, self.stand_in())])

@@ -6,7 +6,7 @@ The only file that imports private names of scikit-learn.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral, Real
@@ -25,11 +25,13 @@ from sklearn.utils.validation import (
     FLOAT_DTYPES,
     _check_feature_names_in,
     _check_sample_weight,
+    assert_all_finite,
     column_or_1d,
     validate_data,
 )
 
-from skbackprop._fit.places import HOST, Device, Host
+from skbackprop._fit.places import BOUND, HOST, Device, Host
+from skbackprop._fit.scales import ROUTING, some_rows
 from skbackprop._fit.settings import follows_plan, is_auto, is_patient
 from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
@@ -44,13 +46,18 @@ __all__ = ["Interval", "Method", "check_constraints", "fit_context"]
 
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
 UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
-SCALE_ROWS = 1000
 HINTS = {  # what scikit-learn's errors about X do not know
     "could not convert string to float": "Networks want numbers: encode texts, or use skbackprop.tabular_pipeline.",
     "Cannot cast str dtype": "Networks want numbers: encode texts, or use skbackprop.tabular_pipeline.",
     "Input X contains NaN": "Or use skbackprop.tabular_pipeline, which imputes missing values.",
 }
-UNLIKE = 100.0  # standard deviations between the means of training and validation rows that nothing honest explains
+OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through the steps that X went through
+    "features, but",
+    "feature names should match",
+    "could not convert string to float",
+    "Cannot cast str dtype",
+    "Input X contains NaN",
+)
 RULES_OWN = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")  # parameters of some optimizers
 STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
     "learning_rate",
@@ -66,6 +73,8 @@ STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
 LOSSES_OWN = {"focal_gamma": "focal", "huber_delta": "huber", "quantile": "quantile"}
 NUMPYS = (np.ndarray, np.generic, type)  # types of scalars look like arrays, too
 NO_WEIGHT = "sample_weight and class_weight together leave no row with a positive weight."
+NO_NUMBERS = "Unknown label type: y must be numbers. For labels there is MLPSoftmaxClassifier."
+WEIGHT_SUMS = 1e-100, 1e100  # that leave room for products with targets, losses and factors
 INPUT_SCALE_RATE = 6.0  # of input_scale=True
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -289,12 +298,13 @@ def check_same_place(estimator: Any, place: Host, method: str) -> None:
 
 
 def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool, dtypes: Any) -> Any:
-    """Check X, and y if it is given, with scikit-learn's own errors; sparse X becomes CSR."""
+    """Check X, and y if it is given, with scikit-learn's own errors; sparse X becomes CSR, sparse y dense."""
     if not (isinstance(y, str) and y == "no_validation"):
         y_options: dict[str, Any] = {"multi_output": True}
     else:
         y_options = {}
     try:
+        y = complete(y)
         return validate_data(
             estimator, X, y, reset=reset, accept_sparse="csr", dtype=dtypes, order="C", **y_options
         )
@@ -304,6 +314,44 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool,
         if not hints:
             raise
         raise ValueError(f"{text}\n{hints[0]}") from error
+
+
+def complete(y: Any) -> Any:
+    """Targets none of which is missing: as they were given, but sparse ones dense, and numbers not as objects.
+
+    scikit-learn itself finds NaN among floats, but not None, NaT or pandas' NA among objects, nor what a list of texts
+    or a mask hides.
+    """
+    y = y.toarray() if sp.issparse(y) else y
+    if y is None or home_of(y) is not HOST:
+        return y
+    try:
+        values = np.asarray(y)
+    except ValueError:  # ragged, as scikit-learn will say
+        return y
+    if values.dtype.kind in "US" and values is not y:
+        values = np.asarray(y, dtype=object)
+    is_missing = np.ma.is_masked(y)
+    if values.dtype.kind in "fmM":
+        is_missing |= bool((values != values).any())
+    elif values.dtype.kind == "O":
+        is_missing |= any(map(_is_missing, values.flat))
+    if is_missing:
+        raise ValueError("Input y contains NaN. Leave out the rows whose target is missing.")
+    if values.dtype.kind == "O" and values.size and not isinstance(values.flat[0], str):
+        plain = np.asarray(values.tolist())
+        return plain if plain.dtype.kind in "biuf" else y
+    return y
+
+
+def _is_missing(value: Any) -> bool:
+    if isinstance(value, str):
+        return False
+    if (
+        value is None or type(value).__name__ == "NAType"
+    ):  # pandas.NA, which equals nothing and differs from nothing
+        return True
+    return isinstance(value, Hashable) and bool(value != value)
 
 
 def one_column(y: Any) -> Any:
@@ -327,17 +375,10 @@ def in_validation_set() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
-
-
-def check_score(score: float, scoring: Any) -> float:
-    """Raise if a score cannot tell which epoch is the best."""
-    if np.isnan(score):
-        raise ValueError(
-            f"scoring={scoring!r} gives nan for the validation set, so it cannot decide when to stop. Scores of a "
-            "ranking, such as 'roc_auc', need rows of every class there."
-        )
-    return score
+        text = f"In the validation set (X_val, y_val): {error}"
+        if any(sign in text for sign in OF_THE_STEPS):
+            text += f"\nX_val must go through the steps that X goes through. In a Pipeline write {ROUTING}."
+        raise ValueError(text) from error
 
 
 def check_table(estimator: Any, X: Any, *, reset: bool) -> Any:
@@ -363,6 +404,32 @@ def is_plain(estimator: Any, X: Any) -> bool:
     )
 
 
+def check_finite_output(output: Any, place: Host, X: Any = None, theta: Any = None) -> Any:
+    """Give a prediction back; raise if it is not finite, with the likely cause, for X and the weights if given.
+
+    Where scikit-learn's assume_finite is set it passes, as NaN in X does.
+    """
+    if place.are_finite(output) or get_config()["assume_finite"]:
+        return output
+    dtype = place.dtype_of(output)
+    end = f"the range of {dtype.name}, which ends at {np.finfo(dtype).max:.3g}"
+    largest = 0.0 if X is None else place.largest(X)
+    if theta is not None and not place.are_finite(theta):
+        cause = "coefs_, intercepts_ or factors hold NaN or infinity, which fit never leaves there: fit anew"
+    elif largest > UNSCALED:
+        cause = (
+            f"inputs reach {largest:.3g}, and sums of them leave {end}. Scale them as in training "
+            "(make_pipeline(StandardScaler(), ...)), and leave out rows that are no measurements"
+        )
+    else:
+        cause = (
+            f"what the network extrapolates leaves {end}; exponentials, which loss='poisson', 'gamma' and 'gaussian' "
+            "take, do so early. Ask nearer to the training rows, or fit with scaled features, a lower "
+            "learning_rate_init or more epochs"
+        )
+    raise ValueError(f"Predictions are not finite. Likely cause: {cause}.")
+
+
 def check_weights(sample_weight: Any, rows: Any, name: str = "sample_weight") -> Any:
     """One non-negative float64 weight per row, not all zero; None stays None."""
     if sample_weight is None:
@@ -374,7 +441,32 @@ def check_weights(sample_weight: Any, rows: Any, name: str = "sample_weight") ->
         raise ValueError(
             f"All of {name} is zero, so there is nothing to learn from: give at least one row a positive weight."
         )
+    check_weight_sum(w, name)
     return w
+
+
+def check_weight_sum(weights: Any, name: str = "sample_weight and class_weight together") -> float:
+    """Sum of weights, or of sums of weights, which must leave room for products with other numbers."""
+    with np.errstate(over="ignore"):
+        total = float(np.sum(weights, dtype=np.float64))
+    low, high = WEIGHT_SUMS
+    if total == 0.0:
+        raise ValueError(NO_WEIGHT)
+    if not low <= total <= high:
+        raise ValueError(
+            f"The weights ({name}) sum to {total:.3g}, but numbers are computed with only from {low:g} to {high:g}. "
+            "Divide them by their mean, and alpha too if the penalty is to stay as strong."
+        )
+    return total
+
+
+def check_penalty(alpha: float, weight_sum: float) -> None:
+    """Raise if beside the penalty nothing is left of the loss, and float32 cannot hold it."""
+    if alpha / weight_sum > BOUND:
+        raise ValueError(
+            f"The weights sum to {weight_sum:.3g}, beside which the penalty of alpha={alpha:g} leaves nothing of the "
+            "loss: divide sample_weight by its mean, or set alpha=0."
+        )
 
 
 def warn_without_effect(estimator: Any, idle: dict[str, str]) -> None:
@@ -436,6 +528,23 @@ def idle_parameters(
     return idle
 
 
+def numbers(y: Any) -> Any:
+    """Targets of a regression, as a float64 array of finite numbers."""
+    y = np.asarray(complete(y))
+    try:
+        if y.dtype.kind in "cmM":  # whose imaginary parts, or units, would be lost
+            raise TypeError
+        y = y.astype(np.float64, copy=False)
+    except OverflowError:  # an int beyond all floats
+        y = np.asarray(np.inf)
+    except (TypeError, ValueError):
+        raise ValueError(NO_NUMBERS) from None
+    assert_all_finite(y, input_name="y")
+    if y.ndim not in (1, 2):
+        raise ValueError(f"y must have one column, or one for each target, got an array of shape {y.shape}.")
+    return y
+
+
 def check_domain(loss_name: str, y: Any) -> None:
     """Raise if the loss is not defined at some target."""
     loss = LOSSES[loss_name]
@@ -453,18 +562,32 @@ def check_domain(loss_name: str, y: Any) -> None:
 # ------------------------------------------------------------------------------------- texts ----
 
 
-def warn_not_converged(max_iter: int, unit: str, losses: list[float], margin: float) -> None:
-    """Say how far from converged training was, and which knob to turn."""
-    fall = losses[-2] - losses[-1] if len(losses) > 1 else np.nan
-    if fall < 0.0:
-        change, advice = f"raised the loss by {-fall:.3g}", "Lower learning_rate_init, raise max_iter or tol"
+def warn_not_converged(
+    max_iter: int, unit: str, curve: list[float], margin: float, watched: str = "loss"
+) -> None:
+    """Say how far from converged training was, and which knob to turn.
+
+    curve: of what patience watched, by its name: "loss", or with early stopping "validation loss" or "validation
+    score". Of scores higher is better.
+    """
+    sign = 1.0 if watched == "validation score" else -1.0
+    gain = sign * (curve[-1] - curve[-2]) if len(curve) > 1 else np.nan
+    advice = "Raise max_iter or learning_rate_init, raise tol"
+    if np.isnan(gain):
+        change = f"left the {watched} at"
+    elif gain < 0.0:
+        change = f"{'lowered' if sign > 0.0 else 'raised'} the {watched} by {-gain:.3g} to"
+        advice = "Lower learning_rate_init, raise max_iter or tol"
     else:
-        change = f"still lowered the loss by {fall:.3g}"
-        advice = "Raise max_iter or learning_rate_init, raise tol"
+        change = f"still {'raised' if sign > 0.0 else 'lowered'} the {watched} by {gain:.3g} to"
+    advice += (
+        ", or stop early on purpose with early_stopping=True"
+        if watched == "loss"
+        else ", or lower n_iter_no_change"
+    )
     warn(
-        f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one {change} to "
-        f"{losses[-1]:.4g}; less than {margin:.3g} counts as no improvement. {advice}, or stop early on "
-        "purpose with early_stopping=True.",
+        f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one {change} {curve[-1]:.4g}; "
+        f"less than {margin:.3g} counts as no improvement. {advice}.",
         ConvergenceWarning,
     )
 
@@ -487,19 +610,34 @@ def warn_lbfgs(message: str, n_iter: int) -> None:
 
 
 def warn_unscaled(X: Any, place: Host) -> None:
-    """Say so if two features differ by more than UNSCALED in range and in standard deviation, or all are tiny.
+    """Say so if a feature is UNSCALED times as far from zero as it spreads, if two differ so much, or all are tiny.
 
-    A sample of the rows tells. Either measure alone would blame features that are rarely different from zero;
-    sparse inputs, full of these, are not judged.
+    A sample of the rows tells. Features differ if they do in range and in standard deviation. Either measure alone
+    would blame features that are rarely different from zero; sparse inputs, full of these, are not judged.
     """
     if sp.issparse(X):
         return
-    some = place.fetch(X[:: max(1, X.shape[0] // SCALE_ROWS), :]).astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        std, span = some.std(axis=0), np.ptp(some, axis=0)
-    varies = span > 1e-6 * np.abs(some).max(axis=0)
+    some = some_rows(X, place)
+    with np.errstate(all="ignore"):
+        mean, std, span, largest = (
+            some.mean(axis=0),
+            some.std(axis=0),
+            np.ptp(some, axis=0),
+            np.abs(some).max(axis=0),
+        )
+        # what spreads over no more than roundings is constant
+        spreads = span > 8.0 * np.finfo(place.dtype_of(X)).eps * largest
+        offset = np.where(spreads & np.isfinite(std), np.abs(mean) / np.where(spreads, std, 1.0), 0.0)
+    varies = span > 1e-6 * largest
+    far = int(np.argmax(offset))
     small, large = np.argmin(np.where(varies, std, np.inf)), np.argmax(std)
-    if varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
+    if offset[far] > UNSCALED:
+        warn(
+            f"Column {far} is far from zero for its spread: its mean is {mean[far]:.6g}, its standard deviation "
+            f"{std[far]:.3g}. Networks hardly tell such values apart, and digits are lost; put a StandardScaler in "
+            "front: make_pipeline(StandardScaler(), ...).",
+        )
+    elif varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
         warn(
             f"Features differ in scale: column {large} spreads over {span[large]:.3g}, column {small} over "
             f"{span[small]:.3g}. Networks learn badly from such inputs; put a StandardScaler in front: "
@@ -512,35 +650,21 @@ def warn_unscaled(X: Any, place: Host) -> None:
         )
 
 
-def warn_unlike(X: Any, X_val: Any, place: Host) -> None:
-    """Say so if a feature's validation rows are nowhere near its training rows: one of them was not scaled."""
-    if sp.issparse(X) or sp.issparse(X_val):
-        return
-    ours, theirs = (
-        place.fetch(A[:: max(1, A.shape[0] // SCALE_ROWS), :]).astype(np.float64) for A in (X, X_val)
-    )
-    with np.errstate(all="ignore"):
-        mean, std, mean_val = ours.mean(axis=0), ours.std(axis=0), theirs.mean(axis=0)
-        far = np.where(std > 1e-6 * np.abs(mean), np.abs(mean_val - mean) / std, 0.0)
-    worst = int(np.argmax(far))
-    if far[worst] > UNLIKE:
-        warn(
-            f"X_val does not look like X: the mean of column {worst} is {mean_val[worst]:.3g} there and "
-            f"{mean[worst]:.3g} in X. It must have gone through the same scaler; in a Pipeline, ask for it with "
-            "transform_input=['X_val'].",
-        )
-
-
-def divergence(epoch: int, rate: float | None, largest: float, estimator: Any) -> DivergenceError:
+def divergence(
+    epoch: int, rate: float | None, largest: float, max_grad_norm: float | None, estimator: Any
+) -> DivergenceError:
     """Name the epoch, the rate and the likely cause; the estimator holds the last finite model.
 
-    largest: of the features' absolute values.
+    largest: of the features' absolute values. What is recommended has not been done already.
     """
-    cause = (
-        f"the features reach {largest:.3g}: put a StandardScaler in front (make_pipeline(StandardScaler(), ...))"
-        if largest > UNSCALED
-        else "the learning rate is too high: lower learning_rate_init or set max_grad_norm=1.0"
-    )
+    if largest > UNSCALED:
+        scaler = "put a StandardScaler in front (make_pipeline(StandardScaler(), ...))"
+        cause = f"the features reach {largest:.3g}: {scaler}"
+    elif rate is None:
+        cause = "L-BFGS stepped too far: raise alpha, or take a minibatch solver such as 'adam'"
+    else:
+        clip = "set max_grad_norm=1.0" if max_grad_norm is None else f"max_grad_norm (now {max_grad_norm:g})"
+        cause = f"the learning rate is too high: lower learning_rate_init or {clip}"
     pace = "" if rate is None else f" at learning rate {rate:.3g}"
     return DivergenceError(
         f"Training diverged in epoch {epoch}{pace}: loss or weights grew beyond all bounds. Likely cause: "

@@ -1,10 +1,10 @@
 """Losses: each owns its link (network output v -> prediction a), its value and its delta = dE/dv.
 
 Conventions, for every entry. v is the raw output of the last layer, (rows, outputs); y the targets,
-(rows, targets). ``value`` gives one number per row, the sum over its outputs; ``delta`` is the derivative
-of that very number (trap T1: the reported loss and the gradient are one function). Both start from v, never
-from the prediction, so that no logarithm meets a rounded 0. ``constant`` is the v of the best constant
-prediction for weighted targets (NumPy, float64).
+(rows, targets): those of classes are one-hot, and may be smoothed (`target_rows`). ``value`` gives one number
+per row, the sum over its outputs; ``delta`` is the derivative of that very number (trap T1: the reported loss
+and the gradient are one function). Both start from v, never from the prediction, so that no logarithm meets a
+rounded 0. ``constant`` is the v of the best constant prediction for weighted targets (NumPy, float64).
 """
 
 from __future__ import annotations
@@ -25,13 +25,19 @@ LINKS: dict[str, Activation] = {
 }
 
 
+LOG_VARIANCE_FLOOR = math.log(
+    1e-4
+)  # of gaussian: a standard deviation of 1 % of the target's, which is scaled to 1
+
+
 @dataclass(frozen=True)
 class LossArgs:
-    """The parameters that single losses have."""
+    """The parameters that single losses have; all of labels have smoothing, in training."""
 
     focal_gamma: float = 2.0
     huber_delta: float = 1.35
     quantiles: tuple[float, ...] = (0.5,)
+    label_smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,30 @@ class Loss:
     lower: tuple[str, float] | None = None  # domain of y: (">=" or ">", bound)
     outputs_per_target: Callable[[LossArgs], int] = lambda args: 1
     relative_tol: bool = True  # False where the loss has no zero to measure `tol` from
+    max_grad_norm: float | None = None  # what "auto" is at most
     pool: Callable[[Any, Any], Any] | None = None  # members' v -> v of the mean prediction; None: by link
+    quadratic: float | None = None  # of labels: value - quadratic |y|^2 is linear in y; None: it is not
+
+
+def smooth(y: Any, amount: float, multilabel: bool) -> Any:
+    """Move the share `amount` of each target to the uniform distribution (Szegedy et al., 2016)."""
+    if amount == 0.0:
+        return y
+    uniform = 0.5 if multilabel else 1.0 / y.shape[1]
+    return (1.0 - amount) * y + amount * uniform
+
+
+def target_rows(xp: Any, loss: Loss, Y: Any, n_outputs: int, like: Any, args: LossArgs) -> Any:
+    """Targets as the entries take them: of class codes the one-hot rows (D9); labels are smoothed.
+
+    Rows of classes are made when they are needed, for few rows at a time. `like` tells dtype and device.
+    """
+    if loss.task == "regression":
+        return Y
+    if loss.task == "classification":
+        classes = xp.arange(n_outputs, dtype=Y.dtype, device=like.device)
+        Y = xp.astype(Y[:, None] == classes[None, :], like.dtype)
+    return smooth(Y, args.label_smoothing, loss.task == "multilabel")
 
 
 def apply_link(xp: Any, loss: Loss, v: Any) -> Any:
@@ -217,21 +246,26 @@ def gamma(xp, v, y, args):
     return xp.sum(v - xp.log(y) + y * xp.exp(-v) - 1.0, axis=1)
 
 
+def log_variance(xp, s):
+    """Ln(floor + e^s): what is left of a variance would make steps without bounds where targets have no noise."""
+    return LOG_VARIANCE_FLOOR + softplus(xp, s - LOG_VARIANCE_FLOOR)
+
+
 def gaussian(xp, v, y, args):
-    """Negative log likelihood of N(m, e^s) (Nix and Weigend, 1994): v holds all m, then all s."""
-    m, s = v[:, : y.shape[1]], v[:, y.shape[1] :]
+    """Negative log likelihood of N(m, floor + e^s) (Nix and Weigend, 1994): v holds all m, then all s."""
+    m, s = v[:, : y.shape[1]], log_variance(xp, v[:, y.shape[1] :])
     return 0.5 * xp.sum(math.log(2.0 * math.pi) + s + (y - m) ** 2 * xp.exp(-s), axis=1)
 
 
 def gaussian_delta(xp, v, y, args):
-    """By m: (m - y) e^-s; by s: (1 - (y - m)^2 e^-s) / 2."""
+    """With the variance u by m: (m - y) / u; by s: (1 - (y - m)^2 / u) / 2, times the share e^s / u of it."""
     m, s = v[:, : y.shape[1]], v[:, y.shape[1] :]
-    precision = xp.exp(-s)
-    return xp.concat([(m - y) * precision, 0.5 * (1.0 - (y - m) ** 2 * precision)], axis=1)
+    precision, share = xp.exp(-log_variance(xp, s)), logistic(xp, s - LOG_VARIANCE_FLOOR)
+    return xp.concat([(m - y) * precision, 0.5 * (1.0 - (y - m) ** 2 * precision) * share], axis=1)
 
 
 def gaussian_pool(xp, v):
-    """Mean and log variance of the equal mixture of the members' distributions."""
+    """M and s of the equal mixture of the members' distributions; the floor is in all variances alike."""
     m, s = v[..., : v.shape[-1] // 2], v[..., v.shape[-1] // 2 :]
     mean = xp.mean(m, axis=0)
     variance = xp.mean(xp.exp(s) + (m - mean) ** 2, axis=0)  # law of total variance
@@ -277,7 +311,8 @@ def _huber_center(y, w, args):
 def _moments(y, w, args):
     m = _mean(y, w)
     variance = np.average((y - m) ** 2, axis=0, weights=w)
-    return np.concatenate([m, np.log(np.maximum(variance, np.finfo(float).eps))])
+    floor = math.exp(LOG_VARIANCE_FLOOR)
+    return np.concatenate([m, np.log(np.maximum(variance - floor, np.finfo(float).eps * floor))])
 
 
 def _quantile_constant(y, w, args):
@@ -285,18 +320,28 @@ def _quantile_constant(y, w, args):
 
 
 LOSSES: dict[str, Loss] = {
-    "cross_entropy": Loss("classification", "softmax", cross_entropy, cross_entropy_delta, _log_frequencies),
-    "brier": Loss("classification", "softmax", *_brier(LINKS["softmax"]), _log_frequencies),
-    "focal": Loss("classification", "softmax", focal, focal_delta, _log_frequencies),
+    "cross_entropy": Loss(
+        "classification",
+        "softmax",
+        cross_entropy,
+        cross_entropy_delta,
+        _log_frequencies,
+        quadratic=0.0,
+    ),
+    "brier": Loss("classification", "softmax", *_brier(LINKS["softmax"]), _log_frequencies, quadratic=1.0),
+    "focal": Loss("classification", "softmax", focal, focal_delta, _log_frequencies, quadratic=0.0),
     "binary_cross_entropy": Loss(
         "multilabel",
         "logistic",
         binary_cross_entropy,
         lambda xp, v, y, args: logistic(xp, v) - y,
         _log_odds,
+        quadratic=0.0,
     ),
-    "binary_brier": Loss("multilabel", "logistic", *_brier(LINKS["logistic"]), _log_odds),
-    "binary_focal": Loss("multilabel", "logistic", binary_focal, binary_focal_delta, _log_odds),
+    "binary_brier": Loss("multilabel", "logistic", *_brier(LINKS["logistic"]), _log_odds, quadratic=1.0),
+    "binary_focal": Loss(
+        "multilabel", "logistic", binary_focal, binary_focal_delta, _log_odds, quadratic=0.0
+    ),
     "squared_error": Loss(
         "regression",
         "identity",
@@ -350,6 +395,7 @@ LOSSES: dict[str, Loss] = {
         scaling="standardize",
         outputs_per_target=lambda args: 2,
         relative_tol=False,
+        max_grad_norm=1.0,  # as the gradient by m grows like 1 / u, and one row may spoil Adam's second moments
         pool=gaussian_pool,
     ),
 }

@@ -113,13 +113,15 @@ class Objective:
     """
 
     batch_size: int
-    mean_weight: float = 1.0  # of the raw weights of the training set
-    penalty: float = 0.0  # alpha / sum_i w_i
+    mean_weight: float = 1.0  # of the training set, in the unit in which the engine sees the weights
+    penalty: float = 0.0  # alpha / sum_i w_i, of the raw weights
 
     @classmethod
-    def over(cls, n_rows: int, weight_sum: float, alpha: float, batch_size: int) -> Objective:
-        """Make the objective of a training set of n_rows rows whose weights sum to weight_sum."""
-        return cls(batch_size, weight_sum / n_rows, alpha / weight_sum)
+    def over(
+        cls, n_rows: int, weight_sum: float, alpha: float, batch_size: int, unit: float = 1.0
+    ) -> Objective:
+        """Make the objective of a training set of n_rows rows whose raw weights sum to weight_sum."""
+        return cls(batch_size, weight_sum / n_rows / unit, alpha / weight_sum)
 
     def n_steps(self, n_rows: int) -> int:
         """Minibatches in one pass over n_rows rows, the last one possibly shorter."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from skbackprop._classifier import MLPSoftmaxClassifier
+from skbackprop._estimator import BaseMLP
 from skbackprop._onnx.graph import ML_OPSET, OPSET, Graph, require
-from skbackprop._onnx.outputs import codes_of_text, graph_of
+from skbackprop._onnx.outputs import codes_of_numbers, codes_of_text, graph_of, scaled
 from skbackprop._regressor import MLPRegressor
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
@@ -40,10 +44,30 @@ def register() -> None:
     update(PiecewiseLinearEncoder, "SkbackpropPiecewiseLinearEncoder", _set_types, _convert)
 
 
+_dtypes: ContextVar[tuple[Any, Any]] = ContextVar("dtypes", default=(None, None))
+
+
+@contextmanager
+def computing_in(networks: Any, scaled: Any) -> Iterator[None]:
+    """Inside, networks compute in one dtype, and scalers give another, whatever comes in."""
+    token = _dtypes.set((networks, scaled))
+    try:
+        yield
+    finally:
+        _dtypes.reset(token)
+
+
+def _is_double(operator: Any) -> bool:
+    types = require("skl2onnx.common.data_types")
+    return any(isinstance(variable.type, types.DoubleTensorType) for variable in operator.inputs)
+
+
 def _graph(operator: Any, raw_scores: bool = False) -> Graph:
-    """The step's graph: in float64 behind float64, else in float32."""
-    is_double = isinstance(operator.inputs[0].type, require("skl2onnx.common.data_types").DoubleTensorType)
-    return graph_of(operator.raw_operator, np.float64 if is_double else np.float32, raw_scores)
+    """The step's graph: in float64 behind float64, else in float32, unless a dtype was asked for."""
+    dtype = np.float64 if _is_double(operator) else np.float32
+    if isinstance(operator.raw_operator, BaseMLP):
+        dtype = _dtypes.get()[0] or dtype
+    return graph_of(operator.raw_operator, dtype, raw_scores)
 
 
 def _parse_regressor(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
@@ -51,7 +75,7 @@ def _parse_regressor(scope: Any, model: Any, inputs: Any, custom_parsers: Any = 
     operator = scope.declare_local_operator(require("skl2onnx").get_model_alias(type(model)), model)
     operator.inputs = inputs
     for name in ("variable", "std") if model._network.loss == "gaussian" else ("variable",):
-        kind = require("skl2onnx.common.data_types").guess_tensor_type(inputs[0].type)
+        kind = require("skl2onnx.common.data_types").guess_tensor_type(inputs[0].type)  # until `_set_types`
         operator.outputs.append(scope.declare_local_variable(name, kind))
     return operator.outputs
 
@@ -111,7 +135,9 @@ def _joined(scope: Any, operator: Any, container: Any, kind: int) -> str:
 
 def convert_target_encoder(scope: Any, operator: Any, container: Any) -> None:
     """Put sklearn.preprocessing.TargetEncoder into the graph, also for several classes, which skl2onnx does not."""
-    g = codes_of_text(operator.raw_operator)
+    strings = require("skl2onnx.common.data_types").StringTensorType
+    is_text = any(isinstance(variable.type, strings) for variable in operator.inputs)
+    g = (codes_of_text if is_text else codes_of_numbers)(operator.raw_operator)
     names = {
         g.input: _joined(scope, operator, container, g.kind),
         g.outputs[0].name: operator.outputs[0].full_name,
@@ -123,3 +149,67 @@ def set_types_of_target_encoder(operator: Any) -> None:
     """Tell type and shape of its output."""
     types = require("skl2onnx.common.data_types")
     operator.outputs[0].type = types.FloatTensorType([None, len(operator.raw_operator.encodings_)])
+
+
+def _is_plain(operator: Any) -> bool:
+    """Tell whether an imputer fills in numbers where they are missing."""
+    strings = require("skl2onnx.common.data_types").StringTensorType
+    model = operator.raw_operator
+    is_gap = isinstance(model.missing_values, float) and np.isnan(model.missing_values)
+    return is_gap and not model.add_indicator and not isinstance(operator.inputs[0].type, strings)
+
+
+def convert_imputer(scope: Any, operator: Any, container: Any) -> None:
+    """Put sklearn.impute.SimpleImputer into the graph, in float64 too, which skl2onnx does not."""
+    if not _is_plain(operator):
+        require("skl2onnx.common._registration").get_converter("SklearnSimpleImputer")(
+            scope, operator, container
+        )
+        return
+    fill = np.asarray(operator.raw_operator.statistics_, dtype=np.float64)
+    g = Graph(np.float64 if _is_double(operator) else np.float32, len(fill))
+    x, kept = g.input, np.flatnonzero(~np.isnan(fill))
+    if len(kept) < len(fill):  # columns without any value
+        x = g("Gather", x, g.integers(kept), axis=1)
+    g.output("variable", g("Where", g("IsNaN", x), fill[kept][None, :], x), [len(kept)])
+    names = {g.input: _joined(scope, operator, container, g.kind)}
+    _add(scope, container, g, names | {g.outputs[0].name: operator.outputs[0].full_name})
+
+
+def set_types_of_imputer(operator: Any) -> None:
+    """Tell type and shape of its output."""
+    types = require("skl2onnx.common.data_types")
+    if not _is_plain(operator):
+        require("skl2onnx.common._registration").get_shape_calculator("SklearnSimpleImputer")(operator)
+        return
+    kind = types.DoubleTensorType if _is_double(operator) else types.FloatTensorType
+    operator.outputs[0].type = kind([None, int(np.sum(~np.isnan(operator.raw_operator.statistics_)))])
+
+
+def _scaled(operator: Any) -> Graph:
+    taken = np.float64 if _is_double(operator) else np.float32
+    return scaled(operator.raw_operator, _dtypes.get()[1] or taken, taken)
+
+
+def convert_scaler(scope: Any, operator: Any, container: Any) -> None:
+    """Put a scaler into the graph, in float64 up to the scaled value where that comes in."""
+    g = _scaled(operator)
+    names = {g.input: _joined(scope, operator, container, g.kind)}
+    _add(scope, container, g, names | {g.outputs[0].name: operator.outputs[0].full_name})
+
+
+def set_types_of_scaler(operator: Any) -> None:
+    """Tell type and shape of its output."""
+    types, tensor = require("skl2onnx.common.data_types"), _scaled(operator).outputs[0].type.tensor_type
+    kind = getattr(types, TYPES[tensor.elem_type])
+    operator.outputs[0].type = kind([None, operator.raw_operator.n_features_in_])
+
+
+def parse_scaler(scope: Any, model: Any, inputs: Any, custom_parsers: Any = None) -> Any:
+    """Declare its output with the type that it will have, for what stands behind it to see."""
+    types, skl2onnx = require("skl2onnx.common.data_types"), require("skl2onnx")
+    operator = scope.declare_local_operator(skl2onnx.get_model_alias(type(model)), model)
+    operator.inputs = inputs
+    operator.outputs.append(scope.declare_local_variable("variable", types.FloatTensorType()))
+    set_types_of_scaler(operator)
+    return operator.outputs

@@ -25,7 +25,7 @@ def require(package: str) -> Any:
 class Graph:
     """Nodes and constants in the order in which they were added; values go by their names."""
 
-    def __init__(self, dtype: Any, n_inputs: int, input_dtype: Any = None):
+    def __init__(self, dtype: Any, n_inputs: int, input_dtype: Any = None, prefix: str = ""):
         self.helper: Any = require("onnx").helper
         self.dtype = np.dtype(dtype)
         self.input = "X"
@@ -36,6 +36,7 @@ class Graph:
         self.constants: list[Any] = []
         self.outputs: list[Any] = []
         self.raw_scores = False  # in place of probabilities
+        self.prefix = prefix  # of all names, for nodes that go into another graph
 
     def __call__(self, op: str, *inputs: Any, n_results: int = 1, **attributes: Any) -> str:
         """Add a node, and name its first result.
@@ -43,7 +44,7 @@ class Graph:
         Inputs are names of values, or else numbers and arrays that become constants of the graph's dtype.
         """
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
-        name = f"{op}_{len(self.nodes)}"
+        name = f"{self.prefix}{op}_{len(self.nodes)}"
         results = [name, *(f"{name}_{i}" for i in range(1, n_results))]
         self.nodes.append(self.helper.make_node(op, names, results, name=name, **attributes))
         return name
@@ -51,7 +52,7 @@ class Graph:
     def constant(self, value: Any, dtype: Any = None, name: str = "constant") -> str:
         """Add a constant of the dtype, by default the graph's; of dtype object it holds strings."""
         array = np.asarray(value, dtype=self.dtype if dtype is None else dtype)
-        name = f"{name}_{len(self.constants)}"
+        name = f"{self.prefix}{name}_{len(self.constants)}"
         self.constants.append(require("onnx.numpy_helper").from_array(array, name))
         return name
 

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from skbackprop._effective import on_host
 from skbackprop._estimator import BaseMLP
+from skbackprop._nn.losses import LOG_VARIANCE_FLOOR
 from skbackprop._nn.network import Parameters
 from skbackprop._onnx.graph import Graph
 from skbackprop._onnx.nodes import LINK_NODES, entry, halves, raw_output
+from skbackprop._onnx.text import as_text
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 
@@ -63,13 +66,13 @@ def _several_labels(g: Graph, model: Any, v: str) -> None:
 def _rescaled(g: Graph, a: str, scale: Any, shift: Any) -> str:
     """From a to shift + scale * a, in float64: targets can be large, and need the digits."""
     a = g("Mul", g.cast(a, np.float64), g.constant(scale, np.float64, "target_scale"))
-    return g.cast(g("Add", a, g.constant(shift, np.float64, "target_shift")), g.dtype)
+    return g("Add", a, g.constant(shift, np.float64, "target_shift"))
 
 
 def _targets(g: Graph, model: Any, v: str) -> None:
     a = entry(LINK_NODES, model.out_activation_)(g, v)
     y = _rescaled(g, a, model.target_scale_, model.target_shift_)
-    g.output("variable", y, [len(model.target_shift_)])
+    g.output("variable", y, [len(model.target_shift_)], np.float64)
 
 
 def _quantiles(g: Graph, model: Any, v: str) -> None:
@@ -79,16 +82,18 @@ def _quantiles(g: Graph, model: Any, v: str) -> None:
     a = g("TopK", a, g.integers([n]), largest=0, n_results=2)
     y = _rescaled(g, a, model.target_scale_[:, None], model.target_shift_[:, None])
     shape = [n_targets] if model._quantile_is_scalar else [n] if model._y_is_1d else [n_targets, n]
-    g.output("variable", g("Reshape", y, g.integers([-1, *shape])), shape)
+    g.output("variable", g("Reshape", y, g.integers([-1, *shape])), shape, np.float64)
 
 
 def _mean_and_std(g: Graph, model: Any, v: str) -> None:
     scale, shift = model.target_scale_, model.target_shift_
     m, s = halves(g, v, len(shift))
-    g.output("variable", _rescaled(g, m, scale, shift), [len(shift)])
-    std = g("Exp", g("Mul", g.cast(s, np.float64), g.constant(0.5, np.float64)))
+    g.output("variable", _rescaled(g, m, scale, shift), [len(shift)], np.float64)
+    floor = g.constant(LOG_VARIANCE_FLOOR, np.float64, "log_variance_floor")
+    above = g("Softplus", g("Sub", g.cast(s, np.float64), floor))
+    std = g("Exp", g("Mul", g("Add", above, floor), g.constant(0.5, np.float64)))
     std = g("Mul", std, g.constant(scale, np.float64, "target_scale"))
-    g.output("std", g.cast(std, g.dtype), [len(shift)])
+    g.output("std", std, [len(shift)], np.float64)
 
 
 OUTPUT_NODES: dict[str, Callable[[Graph, Any, str], None]] = {
@@ -145,6 +150,46 @@ def graph_of(model: Any, dtype: Any = None, raw_scores: bool = False) -> Graph:
     return g
 
 
+def affine(scaler: Any) -> tuple[Any, Any]:
+    """Scale and shift of a fitted scaler, which makes (x - shift) / scale; (None, None) for another transformer."""
+    scale: Any = getattr(scaler, "scale_", None)
+    scale = 1.0 if scale is None else scale
+    if type(scaler) is StandardScaler:
+        return scale, scaler.mean_ if scaler.with_mean else 0.0
+    if type(scaler) is RobustScaler:
+        return scale, 0.0 if scaler.center_ is None else scaler.center_
+    if type(scaler) is MaxAbsScaler:
+        return scale, 0.0
+    if type(scaler) is MinMaxScaler:
+        return 1.0 / scale, -scaler.min_ / scale
+    return None, None
+
+
+def scaled(scaler: Any, dtype: Any, input_dtype: Any) -> Graph:
+    """Graph of a scaler, in the dtype of its input up to the scaled value."""
+    g = Graph(input_dtype, scaler.n_features_in_)
+    scale, shift = affine(scaler)
+    x = g("Div", g("Sub", g.input, shift), scale)
+    if getattr(scaler, "clip", False):
+        x = g("Clip", x, *scaler.feature_range)
+    g.output("variable", g.cast(x, dtype), [scaler.n_features_in_], dtype)
+    return g
+
+
+def codes_of_numbers(encoder: Any) -> Graph:
+    """Graph of a TargetEncoder of numbers: each category that a number equals adds its code to that of unknown ones."""
+    g = Graph(np.float64, len(encoder.categories_))
+    unknown, codes = np.atleast_1d(encoder.target_mean_), []
+    for j, known in enumerate(encoder.categories_):
+        columns = np.stack(encoder.encodings_[j * len(unknown) : (j + 1) * len(unknown)], axis=1)
+        x = g("Gather", g.input, g.integers([j]), axis=1)
+        is_it = g.cast(g("Equal", x, np.asarray(known, dtype=np.float64)[None, :]), np.float64)
+        codes.append(g("Add", g("MatMul", is_it, columns - unknown), unknown[None, :]))
+    code = g.cast(g("Concat", *codes, axis=1), np.float32)
+    g.output("variable", code, [len(encoder.encodings_)], np.float32)
+    return g
+
+
 def codes_of_text(encoder: Any) -> Graph:
     """Graph of a TargetEncoder of text: each column's number of the category picks a row of a table."""
     g = Graph(np.float32, len(encoder.categories_), input_dtype=object)
@@ -157,7 +202,7 @@ def codes_of_text(encoder: Any) -> Graph:
             "LabelEncoder",
             text,
             domain="ai.onnx.ml",
-            keys_strings=[str(category) for category in known],
+            keys_strings=[as_text(category) for category in known],
             values_int64s=range(len(known)),
             default_int64=len(known),
         )

@@ -11,8 +11,10 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from skbackprop._columns import is_missing, quoted, text_of
 from skbackprop._estimator import BaseMLP
-from skbackprop.tabular import is_missing, plain_categories, plain_numbers, text_of
+from skbackprop._table import Table
+from skbackprop.tabular import plain_categories, plain_numbers
 
 
 def as_text(value: Any) -> str:
@@ -20,15 +22,20 @@ def as_text(value: Any) -> str:
     return "" if is_missing(value) else text_of(value)
 
 
-def text_columns(model: Any) -> set[Any]:
-    """Columns that go through `plain_categories`: as text, whatever their type."""
-    text: set[Any] = set()
+def plain_columns(model: Any) -> dict[Any, bool]:
+    """Of columns that `tabular_pipeline` reads, whether they go in as text, whatever their type: else as numbers.
+
+    Their keys are names, or places where names are no texts.
+    """
+    found: dict[Any, bool] = {}
     for part in parts(model):
         if isinstance(part, ColumnTransformer):
-            for _, encoder, columns in part.transformers_:
-                if isinstance(encoder, Pipeline) and _is_plain(encoder.steps[0][1]):
-                    text |= set(columns)
-    return text
+            for _, encoder, columns in getattr(part, "transformers_", ()):
+                first = encoder.steps[0][1] if isinstance(encoder, Pipeline) else None
+                if isinstance(first, FunctionTransformer) and first.func in (plain_categories, plain_numbers):
+                    is_text = first.func is plain_categories
+                    found |= {key: is_text or found.get(key, False) for key in columns}
+    return found
 
 
 def take_text(model: Any) -> None:
@@ -36,10 +43,23 @@ def take_text(model: Any) -> None:
     for part in parts(model):
         if isinstance(part, FunctionTransformer) and part.func in (plain_categories, plain_numbers):
             part.func = None  # the exported model is given texts and floats
+        if isinstance(part, Table):
+            _check_gaps(part)
+            part.__class__ = ColumnTransformer  # which skl2onnx knows
         if isinstance(part, SimpleImputer) and getattr(part, "statistics_", np.zeros(0)).dtype == object:
             part.missing_values = ""
         if hasattr(part, "categories_"):
             part.categories_ = [_text_categories(known) for known in part.categories_]
+
+
+def _check_gaps(table: Table) -> None:
+    for i, gaps in getattr(table, "numbers_", {}).items():
+        if gaps:
+            name = table.names_[i] if table.names_ else i
+            raise ValueError(
+                f"Column {name!r} held texts among its numbers ({quoted(gaps)}), which an exported model cannot read. "
+                "Fit to numbers and missing values, which pandas.to_numeric(..., errors='coerce') makes."
+            )
 
 
 def _text_categories(known: Any) -> Any:
@@ -52,10 +72,6 @@ def _text_categories(known: Any) -> Any:
             "them."
         )
     return np.array(text, dtype=object)
-
-
-def _is_plain(part: Any) -> bool:
-    return isinstance(part, FunctionTransformer) and part.func is plain_categories
 
 
 def parts(value: Any) -> Iterator[Any]:

@@ -5,6 +5,8 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, malloc
 
+CODES = "Class codes must be integers in 0..n_classes - 1, one per row."
+
 
 cdef extern from "system.h":
     ctypedef Py_ssize_t Int
@@ -19,7 +21,7 @@ cdef extern from "kernels.h" nogil:
         uint32_t seed
         int loss
         Int n_targets
-        double focal_gamma, huber_delta
+        double focal_gamma, huber_delta, label_smoothing
         const double *quantiles
         Int n_quantiles
         Int n_members
@@ -128,8 +130,8 @@ cdef class CpuNet:
     cdef readonly Int max_rows
 
     def __cinit__(self, str level, int bits, Int max_rows, sizes, activations, dropout, Int seed, int loss,
-                  Int n_targets, double focal_gamma, double huber_delta, quantiles, Int n_members,
-                  bint input_scale, double input_scale_rate, int optimizer, bint nesterov,
+                  Int n_targets, double focal_gamma, double huber_delta, double label_smoothing, quantiles,
+                  Int n_members, bint input_scale, double input_scale_rate, int optimizer, bint nesterov,
                   double momentum, double beta_1, double beta_2, double epsilon, double weight_decay,
                   double max_grad_norm):
         cdef Spec spec
@@ -151,7 +153,7 @@ cdef class CpuNet:
                 c_quantiles[i] = quantiles[i]
             spec.H, spec.sizes, spec.activations, spec.dropout = n - 1, c_sizes, c_activations, c_dropout
             spec.seed, spec.loss, spec.n_targets = <uint32_t>seed, loss, n_targets
-            spec.focal_gamma, spec.huber_delta = focal_gamma, huber_delta
+            spec.focal_gamma, spec.huber_delta, spec.label_smoothing = focal_gamma, huber_delta, label_smoothing
             spec.quantiles, spec.n_quantiles = c_quantiles, len(quantiles)
             spec.n_members, spec.input_scale, spec.input_scale_rate = n_members, input_scale, input_scale_rate
             spec.optimizer, spec.nesterov, spec.momentum = optimizer, nesterov, momentum
@@ -241,6 +243,8 @@ cdef class CpuNet:
         with nogil:
             done = self.kernels.train(self.net, &rows, c_order, n_order, c_rates, n_rates, batch_size, mean_weight,
                                       penalty, first_step, seconds, sums)
+        if done == -2:
+            raise ValueError(CODES)
         if done < 0:
             raise MemoryError("not enough memory for the gradient and the optimizer")
         return (sums[0], sums[1]), done

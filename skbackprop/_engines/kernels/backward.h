@@ -11,18 +11,20 @@ typedef struct {
 
 /* Value of each row and delta[H], in place of v[H]. */
 static void loss_task(void *context, Int index, int worker) {
-  (void)worker;
   const LossTask *task = context;
   const Batch *b = task->batch;
+  real *spare = task->net->scratch + worker * task->net->scratch_size; /* longer than any layer's row */
+  const Loss *L = &task->net->loss;
   Layer *last = &task->net->layers[task->net->H];
-  Int n_targets = task->net->loss.n_targets, members = task->net->n_members;
+  Int members = task->net->n_members;
   for (Int i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, b->n); i++) {
     Int row = row_number(b, i);
     real *v = last->q + i * last->ld, w = b->in->weights ? ((const real *)b->in->weights)[row] : 1;
     real value = 0;
     w /= (real)members; /* J has the mean of the members' losses */
     for (Int m = 0; m < members; m++, v += last->pitch) {
-      value += loss_row(&task->net->loss, v, task->net->targets + i * padded(n_targets));
+      value += has_classes(L) ? class_loss_row(L, v, (Int)((const int64_t *)b->in->Y)[row], spare)
+                              : loss_row(L, v, (const real *)b->in->Y + row * L->n_targets);
       for (Int j = 0; j < last->pitch; j += VW) {
         vec delta = load(v + j) * (w * task->scale);
         store(v + j, (vec)((ivec)delta & first_lanes(last->n_out - j)));

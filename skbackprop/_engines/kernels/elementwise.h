@@ -187,16 +187,21 @@ static void apply_vjp(int act, real *g, const real *q, Int ld, Int rows, Int col
 #undef CASE
 }
 
+/* Largest of n numbers in a padded row. */
+INLINE real largest_of_row(const real *v, Int n) {
+  vec top = all(-(real)INFINITY);
+  for (Int j = 0; j < n; j += VW) {
+    vec x = load(v + j);
+    top = pick((x > top) & first_lanes(n - j), x, top);
+  }
+  return lanes_max(top);
+}
+
 /* Softmax of n numbers in a padded row, in place. Gives their largest and ln sum e^(v - largest): their logarithms are
    v - largest - log_sum, exact also where a probability is nearly 1. Padding becomes 0. */
 static real softmax_row(real *v, Int n, real *log_sum) {
   Int width = padded(n);
-  vec top = all(-(real)INFINITY);
-  for (Int j = 0; j < width; j += VW) {
-    vec x = load(v + j);
-    top = pick((x > top) & first_lanes(n - j), x, top);
-  }
-  real largest = lanes_max(top);
+  real largest = largest_of_row(v, n);
   vec sums = all(0);
   for (Int j = 0; j < width; j += VW) {
     vec e = (vec)((ivec)vexp(load(v + j) - largest) & first_lanes(n - j));

@@ -105,7 +105,7 @@ typedef struct {
 
 enum { GATHER_ROWS = 16 };
 
-/* Copy targets and dense rows together, or, for sparse ones, do the first layer's sums: v = b + sum_j x_j W[j]. */
+/* Copy dense rows together, or, for sparse ones, do the first layer's sums: v = b + sum_j x_j W[j]. */
 static void gather_task(void *context, Int index, int worker) {
   (void)worker;
   const BatchTask *task = context;
@@ -115,11 +115,8 @@ static void gather_task(void *context, Int index, int worker) {
   Layer *input = &net->layers[0], *first = &net->layers[1];
   int drops = b->step >= 0 && input->dropout > 0;
   Dropper d = dropper(input->dropout, net->spec.seed, 0, b->step);
-  Int n_targets = net->loss.n_targets;
   for (Int i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, b->n); i++) {
     Int row = row_number(b, i);
-    if (in->Y)
-      memcpy(net->targets + i * padded(n_targets), (const real *)in->Y + row * n_targets, (size_t)n_targets * sizeof(real));
     if (!in->data) {
       real *to = input->a + i * input->ld;
       memcpy(to, (const real *)in->X + row * in->row_stride, (size_t)input->n_out * sizeof(real));

@@ -72,6 +72,18 @@ static void clip_and_update(Net *net, const Update *u, real penalty) {
   update_factors(net, u);
 }
 
+/* Whether the classes of a batch, which index its outputs, are such. */
+static int has_known_classes(const Net *net, const Batch *b) {
+  const int64_t *codes = b->in->Y;
+  int64_t n = net->loss.n_targets;
+  int known = 1;
+  for (Int i = 0; has_classes(&net->loss) && i < b->n; i++) {
+    int64_t code = codes[row_number(b, i)];
+    known &= code >= 0 && code < n;
+  }
+  return known;
+}
+
 static void gradient(Net *net, const RowsIn *rows, Int step, Int row_offset, const int64_t *numbers, void *flat,
                      double sums[2]) {
   sums[0] = sums[1] = NAN;
@@ -110,6 +122,10 @@ static Int train(Net *net, const RowsIn *rows, const int64_t *order, Int n_order
   while (done < n_rates && (done == 0 || now() < until)) {
     Int start = done * batch_size, n = MIN(batch_size, n_order - start);
     Batch batch = {rows, order + start, 0, n, first_step + done, 0, NULL};
+    if (!has_known_classes(net, &batch)) {
+      done = -2;
+      break;
+    }
     Update u = prepare(net, rates[done], first_step + done + 1);
     int clips = net->spec.max_grad_norm > 0;
     real scale = (real)(1 / ((double)n * mean_weight));

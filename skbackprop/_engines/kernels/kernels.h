@@ -21,7 +21,7 @@ typedef struct {
   uint32_t seed;
   int loss;
   Int n_targets;
-  double focal_gamma, huber_delta;
+  double focal_gamma, huber_delta, label_smoothing;
   const double *quantiles;
   Int n_quantiles;
   Int n_members;   /* that share hidden layers' weights */
@@ -37,7 +37,8 @@ typedef struct {
   Int n_rows, row_stride;
   const void *data, *indices, *indptr;
   int wide_indices; /* int64 instead of int32 */
-  const void *Y, *weights;
+  const void *Y; /* class codes, int64_t, for the losses up to LOSS_FOCAL; else n_targets numbers a row */
+  const void *weights;
 } RowsIn;
 
 typedef struct Net Net;
@@ -55,6 +56,7 @@ typedef struct {
   void (*gradient)(Net *net, const RowsIn *rows, Int step, Int row_offset, const int64_t *numbers, void *flat,
                    double sums[2]);
   void (*apply)(Net *net, const void *flat, double rate, Int t);
+  /* Steps made; -1: out of memory; -2: a row's class is not in 0..n_targets - 1. */
   Int (*train)(Net *net, const RowsIn *rows, const int64_t *order, Int n_order, const double *rates, Int n_rates,
                 Int batch_size, double mean_weight, double penalty, Int first_step, double seconds, double sums[2]);
   /* A row of `out` is that of each member, side by side. 0, and no prediction, if dense rows that were not `checked` hold NaN or infinity. */

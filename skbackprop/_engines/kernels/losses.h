@@ -1,14 +1,19 @@
-/* Losses: value of a row, and delta = dE/dv in place of v. The row's targets y are padded with zeros. */
+/* Losses: value of a row, and delta = dE/dv in place of v, which is padded. The target is a class's code t where there is
+   one class per row, as for y_t = 1 and y_j = 0 (D9); else a row y of numbers. Label smoothing (Szegedy et al., 2016)
+   makes kept * y + uniform of both. */
 #pragma once
 #include "elementwise.h"
 
 typedef struct {
   int loss;
   Int n_targets, n_outputs;
+  real kept, uniform; /* 1 and 0 without smoothing */
   real focal_gamma, huber_delta;
   const double *quantiles;
   Int n_quantiles;
 } Loss;
+
+INLINE int has_classes(const Loss *L) { return L->loss <= LOSS_FOCAL; }
 
 INLINE real softplus1(real v) { return (v > 0 ? v : 0) + r_log1p(r_exp(-(v < 0 ? -v : v))); }
 
@@ -25,43 +30,64 @@ INLINE real focal1(real log_p, real gamma, real *slope) {
   return -power * log_p;
 }
 
-/* One class per row: v -> softmax(v) first. */
-static real softmax_loss_row(const Loss *L, real *v, const real *y) {
-  Int n = L->n_outputs, width = padded(n);
-  real value = 0;
-  if (L->loss == LOSS_CROSS_ENTROPY) {
-    real z[width], log_sum;
-    for (Int j = 0; j < width; j += VW) store(z + j, load(v + j));
-    real largest = softmax_row(v, n, &log_sum);
-    vec values = all(0);
-    for (Int j = 0; j < width; j += VW) {
-      values += load(y + j) * (log_sum - (load(z + j) - largest));
-      store(v + j, load(v + j) - load(y + j));
-    }
-    return lanes_sum(values);
+static real cross_entropy_row(const Loss *L, real *v, Int t) {
+  Int n = L->n_outputs;
+  int smooth = L->uniform != 0;
+  real chosen = v[t], rest = 0, log_sum; /* rest: sum of v - largest */
+  if (smooth) {
+    real top = largest_of_row(v, n);
+    vec sums = all(0);
+    for (Int j = 0; j < n; j += VW) sums += (vec)((ivec)(load(v + j) - top) & first_lanes(n - j));
+    rest = lanes_sum(sums);
   }
-  if (L->loss == LOSS_BRIER) {
-    softmax_row(v, n, NULL);
-    real weighted = 0;
-    for (Int j = 0; j < n; j++) {
-      real r = v[j] - y[j];
-      value += r * r;
-      weighted += 2 * r * v[j];
-    }
-    for (Int j = 0; j < n; j++) v[j] = v[j] * (2 * (v[j] - y[j]) - weighted);
-    return value;
+  real largest = softmax_row(v, n, &log_sum);
+  vec on = all(L->kept + L->uniform), off = all(L->uniform);
+  Int j = smooth ? 0 : t / VW * VW, stop = smooth ? n : j + 1; /* the others have y = 0 */
+  for (; j < stop; j += VW) store(v + j, load(v + j) - pick(only_lane(t - j), on, off)); /* D10 */
+  return L->kept * (log_sum - (chosen - largest)) + L->uniform * ((real)n * log_sum - rest);
+}
+
+static real brier_row(const Loss *L, real *v, Int t) {
+  Int n = L->n_outputs;
+  real on = L->kept + L->uniform, off = L->uniform, value = 0, weighted = 0;
+  softmax_row(v, n, NULL);
+  for (Int j = 0; j < n; j++) {
+    real r = v[j] - (j == t ? on : off);
+    value += r * r;
+    weighted += 2 * r * v[j];
   }
-  real slopes[width], total = 0; /* focal */
+  for (Int j = 0; j < n; j++) v[j] = v[j] * (2 * (v[j] - (j == t ? on : off)) - weighted);
+  return value;
+}
+
+static real focal_row(const Loss *L, real *v, Int t) {
+  Int n = L->n_outputs;
+  real chosen = v[t], log_sum, slope, largest = softmax_row(v, n, &log_sum);
+  real value = focal1(chosen - largest - log_sum, L->focal_gamma, &slope);
+  for (Int j = 0; j < n; j++) v[j] = (j == t ? slope : 0) - v[j] * slope;
+  return value;
+}
+
+static real smooth_focal_row(const Loss *L, real *v, Int t, real *slopes) {
+  Int n = L->n_outputs;
+  double value = 0, total = 0; /* of as many small terms as there are classes */
   memcpy(slopes, v, (size_t)n * sizeof(real));
   real log_sum, largest = softmax_row(v, n, &log_sum);
   for (Int j = 0; j < n; j++) {
-    real slope;
-    value += y[j] * focal1(slopes[j] - largest - log_sum, L->focal_gamma, &slope);
-    slopes[j] = y[j] * slope;
+    real slope, y = j == t ? L->kept + L->uniform : L->uniform;
+    value += y * focal1(slopes[j] - largest - log_sum, L->focal_gamma, &slope);
+    slopes[j] = y * slope;
     total += slopes[j];
   }
-  for (Int j = 0; j < n; j++) v[j] = slopes[j] - v[j] * total;
-  return value;
+  for (Int j = 0; j < n; j++) v[j] = slopes[j] - v[j] * (real)total;
+  return (real)value;
+}
+
+/* One class per row; spare: room for a row. */
+static real class_loss_row(const Loss *L, real *v, Int t, real *spare) {
+  if (L->loss == LOSS_CROSS_ENTROPY) return cross_entropy_row(L, v, t);
+  if (L->loss == LOSS_BRIER) return brier_row(L, v, t);
+  return L->uniform != 0 ? smooth_focal_row(L, v, t, spare) : focal_row(L, v, t);
 }
 
 /* Labels and targets one by one. */
@@ -115,29 +141,31 @@ static real quantile_loss_row(const Loss *L, real *v, const real *y) {
   return value;
 }
 
+/* The variance is e^s above a floor; see the entry in losses.py. */
 static real gaussian_loss_row(const Loss *L, real *m, const real *y) {
   real value = 0, *s = m + L->n_targets;
+  const real floor = R(-9.210340371976182); /* LOG_VARIANCE_FLOOR */
   for (Int t = 0; t < L->n_targets; t++) {
-    real precision = r_exp(-s[t]), r = y[t] - m[t];
-    value += R(0.5) * (R(1.8378770664093453) + s[t] + r * r * precision);
+    real above = s[t] - floor, log_variance = floor + softplus1(above);
+    real precision = r_exp(-log_variance), r = y[t] - m[t], squares = r * r * precision;
+    value += R(0.5) * (R(1.8378770664093453) + log_variance + squares);
     m[t] = -r * precision;
-    s[t] = R(0.5) * (1 - r * r * precision);
+    s[t] = R(0.5) * (1 - squares) * logistic1(above);
   }
   return value;
 }
 
 static real loss_row(const Loss *L, real *v, const real *y) {
-  if (L->loss <= LOSS_FOCAL) return softmax_loss_row(L, v, y);
   if (L->loss == LOSS_QUANTILE) return quantile_loss_row(L, v, y);
   if (L->loss == LOSS_GAUSSIAN) return gaussian_loss_row(L, v, y);
   real value = 0;
-  for (Int j = 0; j < L->n_targets; j++) value += output_loss(L, v + j, y[j]);
+  for (Int j = 0; j < L->n_targets; j++) value += output_loss(L, v + j, L->kept * y[j] + L->uniform);
   return value;
 }
 
 /* From the last layer's sums to predictions, in place over a padded row. */
 static void link_row(const Loss *L, real *v) {
-  if (L->loss <= LOSS_FOCAL) softmax_row(v, L->n_outputs, NULL);
+  if (has_classes(L)) softmax_row(v, L->n_outputs, NULL);
   else if (L->loss <= LOSS_BINARY_FOCAL)
     for (Int j = 0; j < padded(L->n_outputs); j += VW) store(v + j, vlogistic(load(v + j)));
   else if (L->loss == LOSS_POISSON || L->loss == LOSS_GAMMA)

@@ -30,7 +30,7 @@ struct Net {
   Loss loss;
   Spec spec;
   double *quantiles;
-  real *theta, *gradient, *slots[MAX_SLOTS], *targets, *row_losses, *scratch;
+  real *theta, *gradient, *slots[MAX_SLOTS], *row_losses, *scratch;
   char *touched; /* rows of W[1] that sparse inputs of a batch meet */
   real *met;     /* the gradients of those by folded weights */
   real *shares;  /* of groups of rows in the gradient of s */
@@ -51,7 +51,7 @@ static void destroy(Net *net) {
     release(l->a), release(l->d), release(l->mask), release(l->delta), release(l->WT), release(l->folded);
   }
   free(net->layers), free(net->quantiles), free(net->touched);
-  release(net->theta), release(net->gradient), release(net->targets), release(net->row_losses);
+  release(net->theta), release(net->gradient), release(net->row_losses);
   release(net->scratch), release(net->met), release(net->shares);
   for (int s = 0; s < MAX_SLOTS; s++) release(net->slots[s]);
   free(net);
@@ -138,8 +138,12 @@ static Net *create(const Spec *spec, Int max_rows) {
     destroy(net);
     return NULL;
   }
-  net->loss = (Loss){spec->loss, spec->n_targets, spec->sizes[spec->H], (real)spec->focal_gamma,
-                     (real)spec->huber_delta, net->quantiles, spec->n_quantiles};
+  Int choices = spec->loss <= LOSS_FOCAL ? spec->n_targets : 2; /* between which smoothing spreads */
+  net->loss = (Loss){.loss = spec->loss, .n_targets = spec->n_targets, .n_outputs = spec->sizes[spec->H],
+                     .kept = (real)(1 - spec->label_smoothing),
+                     .uniform = (real)(spec->label_smoothing * (1.0 / (double)choices)),
+                     .focal_gamma = (real)spec->focal_gamma, .huber_delta = (real)spec->huber_delta,
+                     .quantiles = net->quantiles, .n_quantiles = spec->n_quantiles};
   net->spec.sizes = NULL, net->spec.activations = NULL, net->spec.dropout = NULL, net->spec.quantiles = NULL;
   return net;
 }
@@ -147,7 +151,6 @@ static Net *create(const Spec *spec, Int max_rows) {
 /* What only training needs, and what only dense inputs need, on first use; 0: out of memory. */
 static int need_training(Net *net) {
   if (!net->gradient) net->gradient = reals(net->n_padded);
-  if (!net->targets) net->targets = reals(net->max_rows * padded(net->loss.n_targets));
   if (!net->scratch) net->scratch = reals(net->scratch_size * net->n_threads);
   for (int s = 0; s < n_slots(net->spec.optimizer); s++)
     if (!net->slots[s]) net->slots[s] = reals(net->n_padded);
@@ -155,7 +158,7 @@ static int need_training(Net *net) {
   for (Int h = 1; h < net->H && net->n_members > 1; h++)
     shares = MAX(shares, (net->layers[h].n_in / MR + 1) * net->layers[h].width);
   if (shares && !net->shares) net->shares = reals(shares);
-  return net->gradient && (net->shares || !shares) && net->targets && net->scratch && net->slots[0] &&
+  return net->gradient && (net->shares || !shares) && net->scratch && net->slots[0] &&
          (net->slots[1] || n_slots(net->spec.optimizer) == 1);
 }
 

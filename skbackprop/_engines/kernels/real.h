@@ -72,6 +72,13 @@ INLINE ivec first_lanes(Int n) {
   return lane < (integer)MIN(n, VW);
 }
 
+/* The n-th lane alone; none, if there is no such lane. */
+INLINE ivec only_lane(Int n) {
+  ivec lane;
+  for (Int i = 0; i < VW; i++) lane[i] = (integer)i;
+  return lane == (integer)(n >= 0 && n < VW ? n : -1);
+}
+
 /* Sum and maximum of the lanes: the vector is folded upon itself, half by half, always in this order. */
 typedef real vec32 __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));
 typedef real vec16 __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));

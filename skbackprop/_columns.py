@@ -1,0 +1,230 @@
+"""Tables of many libraries, and their columns: as numbers, or as the texts of categories."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any, NoReturn
+
+import numpy as np
+import scipy.sparse as sp
+
+from skbackprop._fit.validation import to_host
+from skbackprop._fit.warn import warn
+
+# names of dtypes in NumPy, pandas (its own, and Arrow's) and polars, in lower case
+NUMBERS = re.compile(r"(sparse\[)?(u?int\d|float|half|double|decimal)")
+CATEGORIES = re.compile(r"(sparse\[)?bool|categor|enum|dictionary")
+DATES = re.compile(r"date|time|duration|period")
+NESTED = re.compile(r"(large_|fixed_size_)?list|array|struct|map")
+DATE_TYPES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+PLAIN = (float, bool, np.floating, np.bool_, type(None))  # what NumPy makes floats of, None a NaN
+LARGEST = float(np.finfo(np.float32).max)
+
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
+WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0", re.ASCII)
+TRUTH = {"true": "1", "false": "0"}  # as Python, Arrow and polars write it
+
+
+def as_table(X: Any) -> tuple[Any, list[Any] | None]:
+    """A DataFrame of pandas or polars and the names of its columns, or an array."""
+    if type(X).__module__.startswith("pyarrow.") and hasattr(X, "to_pandas"):
+        X = X.to_pandas()
+    if sp.issparse(X):
+        raise ValueError(
+            "tabular_pipeline takes DataFrames and dense arrays. Give sparse X to MLPSoftmaxClassifier or MLPRegressor "
+            "itself, behind a MaxAbsScaler."
+        )
+    for method in ("collect", "compute"):  # polars, Dask
+        if hasattr(X, method) and hasattr(type(X), "columns"):
+            raise ValueError(f"X is a {type(X).__name__} that is still to be computed: give X.{method}().")
+    if not hasattr(X, "columns"):
+        X = _as_array(X)
+    shape = tuple(X.shape)
+    if len(shape) != 2:
+        raise ValueError(f"X must be a table of rows and columns, but its shape is {shape}.")
+    if not shape[0]:
+        raise ValueError(f"X has no rows: its shape is {shape}.")
+    if not hasattr(X, "columns"):
+        return X, None
+    names = list(X.columns)
+    repeated = [name for name, n in Counter(names).items() if n > 1]
+    if repeated:
+        raise ValueError(f"Columns of X share a name: {repeated}. Rename or drop some of them.")
+    return X, names
+
+
+def _as_array(X: Any) -> Any:
+    X = to_host(X)
+    given = X if hasattr(X, "dtype") else np.asarray(X, dtype=object)
+    X = np.asarray(given)
+    if X.dtype.names:
+        raise ValueError(
+            f"X is a structured array of the fields {list(X.dtype.names)}. Make a DataFrame of it: "
+            "pandas.DataFrame(X)."
+        )
+    if isinstance(given, np.ma.MaskedArray):
+        X = X.astype(object)
+        X[np.ma.getmaskarray(given)] = None
+    return X
+
+
+def columns_of(X: Any) -> Iterator[Any]:
+    """Columns of a DataFrame or an array, in their order."""
+    if not hasattr(X, "columns"):
+        yield from X.T
+    elif hasattr(X, "iloc"):
+        yield from (X.iloc[:, i] for i in range(X.shape[1]))
+    else:
+        yield from (X[name] for name in X.columns)
+
+
+def is_bool(value: Any) -> bool:
+    return isinstance(value, bool | np.bool_)
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, Real | Decimal) and not is_bool(value)
+
+
+def is_missing(value: Any) -> bool:
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
+
+
+def text_of(value: Any) -> str:
+    """Text of a category. 1, 1.0, True, "1", "1.0" and "True" are one.
+
+    They change into each other where a value is missing, and where a table goes through a file.
+    """
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, str):
+        text = str(value)
+        return TRUTH.get(text.lower(), text[:-2] if WHOLE.fullmatch(text) else text)
+    if is_bool(value) or isinstance(value, Integral):
+        return str(int(value))
+    if not is_number(value) or math.isinf(float(value)):
+        return str(value)
+    if value == value // 1:
+        return str(int(value))
+    return str(value if isinstance(value, float | np.floating) else float(value))
+
+
+def number_of(value: Any) -> float | None:
+    """Make a float of a number, a boolean, or a text that is one of them; None of all else."""
+    try:
+        if is_number(value):
+            return float(value)
+        text = text_of(value).strip()
+        return float(text) if NUMBER.fullmatch(text) else None
+    except OverflowError:
+        return math.inf
+
+
+def different_values(name: Any, column: Any) -> set[Any]:
+    """Values of a column but for missing ones. Which of equal ones, such as 1 and True, stands for all is open."""
+    refuse(name, column)
+    try:
+        values = column.unique() if hasattr(column, "unique") else set(column.tolist())
+        found = {value for value in values if not is_missing(value)}
+    except Exception as error:  # of any library, whose values have no hash
+        raise _nested(name) from error
+    for value in found:
+        if isinstance(value, DATE_TYPES) or type(value).__name__ == "Period":
+            _refuse_dates(name, str(column.dtype).lower())
+        if isinstance(value, complex | np.complexfloating):
+            _refuse_complex(name)
+    return found
+
+
+def check_categories(name: Any, column: Any) -> None:
+    """Raise for a column that holds no categories."""
+    if str(column.dtype).lower() == "object":
+        different_values(name, column)
+    else:
+        refuse(name, column)
+
+
+def are_numbers(values: set[Any]) -> bool:
+    """Tell whether all of a column's different values are numbers or booleans."""
+    return bool(values) and all(is_number(value) or is_bool(value) for value in values)
+
+
+def are_bools(column: Any, values: set[Any]) -> bool:
+    """Tell whether all values of a column are booleans: among the different ones True may stand for 1 as well."""
+    return values <= {0, 1} and all(is_bool(value) or is_missing(value) for value in column)
+
+
+def floats(name: Any, column: Any, gaps: Iterable[str] = ()) -> Any:
+    """Numbers of a column as float64, missing ones as NaN.
+
+    A text that is no number is an error, unless some were in training already: gaps, which count as missing.
+    """
+    refuse(name, column)
+    if NUMBERS.match(str(column.dtype).lower()):
+        # pandas cannot make a float of its NA unasked
+        pandas = hasattr(column, "isna")
+        x = column.to_numpy(float, na_value=np.nan) if pandas else np.asarray(column, dtype=float)
+    elif all(issubclass(kind, PLAIN) for kind in set(map(type, column))):
+        x = np.array(list(column), dtype=float)
+    else:
+        numbers = {value: number_of(value) for value in different_values(name, column)}
+        odd = sorted({text_of(value) for value, number in numbers.items() if number is None}.difference(gaps))
+        if odd and not gaps:
+            raise ValueError(
+                f"Column {name!r} held numbers in training, but here also {quoted(odd)}. Make numbers or missing "
+                "values (None, NaN) of them."
+            )
+        if odd:
+            warn(
+                f"Column {name!r} holds texts that are no numbers and were not there in training. They count as "
+                f"missing: {quoted(odd)}."
+            )
+        x = np.array([numbers.get(value) for value in column], dtype=float)
+    large = x[np.abs(x) > LARGEST]
+    if len(large):
+        what = "infinity" if np.isinf(large[0]) else f"{large[0]:.6g}, which is too large for float32"
+        raise ValueError(f"Column {name!r} holds {what}: make smaller numbers or missing values of these.")
+    return x
+
+
+def quoted(texts: list[str]) -> str:
+    """Some of many texts, of long ones the beginning."""
+    some = [repr(text if len(text) <= 40 else text[:37] + "...") for text in texts[:3]]
+    return ", ".join(some) + (", ..." if len(texts) > 3 else "")
+
+
+def refuse(name: Any, column: Any) -> None:
+    """Raise for a dtype that is neither of numbers nor of categories."""
+    dtype = str(column.dtype).lower()
+    if DATES.match(dtype):
+        _refuse_dates(name, dtype)
+    if dtype.startswith("complex"):
+        _refuse_complex(name)
+    if NESTED.match(dtype):
+        raise _nested(name)
+
+
+def _refuse_dates(name: Any, dtype: str) -> NoReturn:
+    raise ValueError(
+        f"Column {name!r} holds dates or times ({dtype}). Make numbers of them first, such as the days since the "
+        "first, the hour or the month, or drop it."
+    )
+
+
+def _refuse_complex(name: Any) -> NoReturn:
+    raise ValueError(
+        f"Column {name!r} holds complex numbers. Give their parts, np.real and np.imag, instead."
+    )
+
+
+def _nested(name: Any) -> ValueError:
+    return ValueError(
+        f"Column {name!r} holds values that are neither numbers nor categories, such as lists. Make columns of what is "
+        "in them, or drop it."
+    )

@@ -1,0 +1,251 @@
+"""What tells one fit from another: a hash of all its data, and its parameters as text, scorers by their code."""
+
+from __future__ import annotations
+
+import dis
+import hashlib
+import math
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from numbers import Complex, Integral, Real
+from pathlib import Path
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from skbackprop._fit.places import HOST, Host
+
+BLOCK_BYTES = 2**20  # of an array that are hashed at a time
+LONGEST = 200  # text of a parameter that is shown, and kept, as it is
+PACKAGES = {"site-packages", "dist-packages"}  # folders of installed packages, and
+STANDARD = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}  # of Python's own
+
+# ------------------------------------------------------------------------------------- data ----
+
+
+def fingerprint(blocks: Iterable[tuple[Any, Any, Any]], place: Host = HOST) -> str:
+    """Name of the content of X, y and weights (or None), all of it, as they come block by block."""
+    hashes, is_weighted = [_new_hash() for _ in range(3)], False
+    for block in blocks:
+        is_weighted = block[2] is not None
+        for known, array in zip(hashes, block, strict=True):
+            if array is not None:
+                _feed(known, array, place)
+    names = [_short(known) for known in hashes]
+    return " ".join(names if is_weighted else [*names[:2], "unweighted"])
+
+
+def digest(*arrays: Any, place: Host = HOST) -> str:
+    """Name of the content of arrays, whatever their kind."""
+    known = _new_hash()
+    for array in arrays:
+        _feed(known, array, place)
+    return _short(known)
+
+
+def _new_hash() -> Any:
+    """SHA-256 is the fastest of hashlib where CPUs have instructions for it."""
+    return hashlib.sha256(usedforsecurity=False)
+
+
+def _short(known: Any) -> str:
+    return known.hexdigest()[:32]
+
+
+def _feed(known: Any, array: Any, place: Host, kind: Any = None) -> None:
+    """Hash an array, dense or sparse, here or elsewhere; its numbers as those of a kind, if one is given."""
+    if sp.issparse(array):
+        array = array.tocsr()
+        if not array.has_canonical_format:  # the order in which a row's entries are stored says nothing
+            array = array.copy()
+            array.sum_duplicates()
+        known.update(repr(array.shape).encode())
+        for part, kind in ((array.data, None), (array.indices, np.int64), (array.indptr, np.int64)):
+            _feed(known, part, HOST, kind)
+        return
+    shape, dtype = tuple(array.shape), kind or array.dtype
+    known.update(f"{shape} {str(dtype).rpartition('.')[2]};".encode())  # torch's names begin with its own
+    n_rows, row_size = (shape[0], math.prod(shape[1:])) if shape else (0, 0)
+    step = max(1, BLOCK_BYTES // max(1, row_size * getattr(array.dtype, "itemsize", 8)))
+    for start in range(0, n_rows, step):
+        block = place.fetch(array[start : min(start + step, n_rows), ...])
+        if block.dtype.hasobject:
+            known.update("\0".join(map(repr, block.ravel().tolist())).encode(errors="surrogatepass"))
+        else:
+            known.update((block if kind is None else block.astype(kind)).tobytes())
+
+
+# ------------------------------------------------------------------------------- parameters ----
+
+
+def describe(value: Any) -> str:
+    """Text of a parameter: the same for equal values, in another process too; a function's has a hash of its code."""
+    text = _Description().of(value)
+    if len(text) <= LONGEST:
+        return text
+    return f"{type(value).__name__} {_hash(text)}"
+
+
+class _Description:
+    """One description that is being made."""
+
+    def __init__(self) -> None:
+        self._open: list[int] = []  # ids of what is being described: nothing is described inside itself
+        self._functions: set[int] = set()  # those of which the code is in already
+
+    def of(self, value: Any) -> str:
+        """Text of anything."""
+        if value is None or isinstance(value, (bool, np.bool_)):
+            return str(value)
+        if isinstance(value, (str, bytes)):
+            return repr(str(value) if isinstance(value, str) else value)
+        if isinstance(value, (Complex, np.number)):
+            return _number(value)
+        if id(value) in self._open:
+            return "..."
+        self._open.append(id(value))
+        try:
+            return self._nested(value)
+        finally:
+            self._open.pop()
+
+    def _nested(self, value: Any) -> str:
+        if isinstance(value, np.ndarray):
+            few = value.size <= LONGEST and not value.dtype.hasobject
+            return self.of(value.tolist()) if few or value.ndim == 0 else f"array {digest(value)}"
+        if sp.issparse(value):
+            return f"sparse {digest(value)}"
+        if isinstance(value, (list, tuple)):
+            return f"[{', '.join(map(self.of, value))}]"
+        if isinstance(value, (set, frozenset)):
+            return f"{{{', '.join(sorted(map(self.of, value)))}}}"
+        if isinstance(value, dict):
+            pairs = sorted((self.of(key), self.of(inner)) for key, inner in value.items())
+            return f"{{{', '.join(f'{key}: {inner}' for key, inner in pairs)}}}"
+        if isinstance(value, CodeType):
+            return self._code(value)
+        if isinstance(value, FunctionType):
+            return self._function(value)
+        if isinstance(value, MethodType):
+            return f"{self.of(value.__func__)} of {self.of(value.__self__)}"
+        if isinstance(value, type):
+            return self._class(value)
+        if isinstance(value, ModuleType):
+            return value.__name__
+        if hasattr(value, "__qualname__"):  # compiled
+            return _name(value)
+        return f"{self._class(type(value))} {self._state(value)}"
+
+    def _state(self, value: Any) -> str:
+        """What a pickle of the object would hold."""
+        try:
+            reduced = value.__reduce_ex__(4)
+        except Exception:  # a lock, say, has none
+            return ""
+        if isinstance(reduced, str):
+            return reduced
+        _, args, *rest = reduced
+        return self.of([args, *(list(part) if isinstance(part, Iterator) else part for part in rest)])
+
+    def _class(self, cls: type) -> str:
+        """Its name, and if it is the user's the code of its methods; its other attributes may change in a fit."""
+        if _is_installed(cls.__module__):
+            return _name(cls)
+        methods = {name: _unwrapped(method) for name, method in vars(cls).items()}
+        codes = {name: method for name, method in methods.items() if isinstance(method, FunctionType)}
+        bases = [self.of(base) for base in cls.__bases__]
+        return f"{cls.__qualname__}#{_hash(self.of([codes, bases]))}"
+
+    def _function(self, function: FunctionType) -> str:
+        """The name, and if the function is the user's a hash of its code and of all that it refers to."""
+        code = function.__code__
+        if _is_installed(function.__module__):
+            return _name(function)
+        if id(code) in self._functions:
+            return function.__qualname__
+        self._functions.add(id(code))
+        used, rebound = _names(code)
+        cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
+        closure = {name: cell for name, cell in cells if name not in rebound}
+        scope = {name: function.__globals__[name] for name in used if name in function.__globals__}
+        parts = [
+            code,
+            function.__defaults__,
+            function.__kwdefaults__,
+            {name: _content(cell) for name, cell in closure.items()},
+            {name: value for name, value in scope.items() if name not in rebound and _is_fixed(value)},
+        ]
+        return f"{function.__qualname__}#{_hash(self.of(parts))}"
+
+    def _code(self, code: CodeType) -> str:
+        n_arguments = code.co_argcount + code.co_kwonlyargcount
+        names = [code.co_names, code.co_varnames[:n_arguments], code.co_freevars, code.co_flags]
+        return self.of([code.co_code, code.co_exceptiontable, code.co_consts, *names])
+
+
+def _number(value: Any) -> str:
+    """Equal numbers of any type have the same text."""
+    if isinstance(value, Integral):
+        return repr(int(value))
+    if not isinstance(value, Real):
+        return repr(value.item() if isinstance(value, np.generic) else value)
+    number = float(value)
+    return repr(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+
+
+def _hash(text: str) -> str:
+    return digest(np.frombuffer(text.encode(errors="surrogatepass"), np.uint8))[:12]
+
+
+def _name(value: Any) -> str:
+    return f"{value.__module__}.{value.__qualname__}"
+
+
+def _is_installed(module: str | None) -> bool:
+    """Tell whether code of this module is known by its name, as that of packages is."""
+    if module in sys.builtin_module_names:
+        return True
+    file = getattr(sys.modules.get(module or ""), "__file__", None)
+    if file is None:
+        return False
+    path = Path(file)
+    return not PACKAGES.isdisjoint(path.parts) or not STANDARD.isdisjoint(path.parents)
+
+
+def _unwrapped(method: Any) -> Any:
+    """The function in a static method, a class method or a property."""
+    method = method.fget if isinstance(method, property) else method
+    return getattr(method, "__func__", method)
+
+
+def _names(code: CodeType) -> tuple[list[str], set[str]]:
+    """Global names that the code uses, and variables of outer scopes that it sets: its state, which may change."""
+    used, rebound = set(), set()
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            used.add(step.argval)
+        elif step.opname in ("STORE_GLOBAL", "STORE_DEREF"):
+            rebound.add(step.argval)
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            more, also = _names(inner)
+            used.update(more)
+            rebound |= also
+    return sorted(used), rebound
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing yet
+        return None
+
+
+def _is_fixed(value: Any) -> bool:
+    """Tell whether a global value cannot change by itself: lists, say, often gather what happens in a fit."""
+    if isinstance(value, (tuple, frozenset)):
+        return all(map(_is_fixed, value))
+    return value is None or isinstance(value, (str, bytes, Complex, np.generic, FunctionType))

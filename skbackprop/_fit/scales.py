@@ -1,0 +1,108 @@
+"""Whether rows were scaled, and validation rows by the same scaler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from skbackprop._fit.batches import Rows
+from skbackprop._fit.places import Host
+from skbackprop._fit.warn import warn
+
+SCALE_ROWS = 1000  # that are looked at
+UNLIKE = 100.0  # times its spread in X that a column of X_val is away, or spreads itself: nothing honest explains it
+ODD = 10.0  # times the same that is strange if most columns do it, as is a spread so many times smaller
+FEW_ROWS = 10  # whose spread tells nothing
+ROUTING = (  # what to write in a Pipeline
+    "mlp.set_fit_request(X_val=True, y_val=True) and make_pipeline(StandardScaler(), mlp, transform_input=['X_val']), "
+    "or Pipeline(steps, transform_input=['X_val']), after sklearn.set_config(enable_metadata_routing=True)"
+)
+
+
+def some_rows(X: Any, place: Host) -> Any:
+    """About SCALE_ROWS rows on the host, in float64."""
+    some = X[:: max(1, X.shape[0] // SCALE_ROWS), :]
+    return (some if sp.issparse(some) else place.fetch(some)).astype(np.float64)
+
+
+def root_mean_squares(rows: Rows) -> tuple[float, float]:
+    """Of the inputs and of the targets, by about SCALE_ROWS rows and their weights."""
+    X, step = some_rows(rows.X, rows.place), max(1, rows.n // SCALE_ROWS)
+    X = X.toarray() if sp.issparse(X) else X
+    Y = rows.Y[::step].astype(np.float64).reshape(len(X), -1)
+    weights = None if rows.weights is None else rows.weights[::step]
+    if weights is not None and not weights.any():
+        weights = None
+    with np.errstate(over="ignore"):
+        inputs, targets = (np.average(np.mean(part**2, axis=1), weights=weights) for part in (X, Y))
+    return float(np.sqrt(inputs)), float(np.sqrt(targets))
+
+
+def check_alike(X: Any, X_val: Any, place: Host, *, strict: bool = True) -> None:
+    """Raise, or warn, if the validation rows are nowhere near the training rows: one of them was not scaled.
+
+    If a column is beyond UNLIKE and most are odd, it is an error, unless it is not to be strict; if one is, or if most
+    are wider than ODD, it is a warning. Columns of two values, which look much alike, do not count.
+    """
+    ours, theirs = some_rows(X, place), some_rows(X_val, place)
+    with np.errstate(all="ignore"):
+        if sp.issparse(ours) or sp.issparse(theirs):
+            away, wider, counted, tell = _compare_sparse(ours, theirs)
+        else:
+            away, wider, counted, tell = _compare_dense(ours, theirs)
+        measure = np.maximum(away, wider)
+        odd = counted & ((measure > ODD) | ((wider > 0.0) & (wider < 1.0 / ODD)))
+    worst, n_odd, n = int(np.argmax(measure)), int(odd.sum()), int(counted.sum())
+    if strict and measure[worst] > UNLIKE and ours.shape[0] >= FEW_ROWS and 2 * n_odd > n:
+        raise ValueError(
+            f"X_val does not look like X: {n_odd} of {n} columns are far away or on another scale; {tell(worst)}. It "
+            f"must go through the same steps as X, such as the scaler. In a Pipeline write {ROUTING}; by hand give "
+            "scaler.transform(X_val)."
+        )
+    if measure[worst] > UNLIKE or 2 * int((counted & (wider > ODD)).sum()) > n > 0:
+        warn(
+            f"X_val does not look like X: {tell(worst)}. It must have gone through the same scaler; in a Pipeline, ask "
+            "for it with transform_input=['X_val'].",
+        )
+
+
+def _compare_dense(ours: Any, theirs: Any) -> tuple[Any, Any, Any, Callable[[int], str]]:
+    """Of each column how far X_val is from X, and how much wider it is, in spreads of X; which count; and a text."""
+    mean, std, mean_val = ours.mean(axis=0), ours.std(axis=0), theirs.mean(axis=0)
+    varies = std > 1e-6 * np.abs(mean)
+    counted = varies & ((ours != ours.min(axis=0)) & (ours != ours.max(axis=0))).any(axis=0)
+    away = np.abs(mean_val - mean) / np.where(varies, std, np.inf)
+    # between the quartiles, for some rows far out may make all of a standard deviation; or, where these coincide
+    spread, spread_val = (np.subtract(*np.percentile(A, (75, 25), axis=0)) for A in (ours, theirs))
+    coincide = (spread == 0.0) | (spread_val == 0.0)
+    spread, spread_val = np.where(coincide, std, spread), np.where(coincide, theirs.std(axis=0), spread_val)
+    wider = spread_val / np.where(varies, spread, np.inf)
+    if len(theirs) < FEW_ROWS:  # may lie close together
+        wider = np.where(wider > 1.0, wider, 0.0)
+
+    def tell(j: int) -> str:
+        if away[j] >= wider[j]:
+            return f"the mean of column {j} is {mean_val[j]:.3g} there and {mean[j]:.3g} in X"
+        return f"column {j} spreads over {spread_val[j]:.3g} there and {spread[j]:.3g} in X"
+
+    return away, wider, counted, tell
+
+
+def _compare_sparse(ours: Any, theirs: Any) -> tuple[Any, Any, Any, Callable[[int], str]]:
+    """The same by the sizes of values other than 0, as scaled sparse columns are not centred."""
+    sizes, counts = [], []
+    for A in (sp.csr_matrix(ours), sp.csr_matrix(theirs)):
+        counts.append(np.bincount(A.indices, A.data != 0.0, minlength=A.shape[1]))
+        sizes.append(np.sqrt(np.bincount(A.indices, A.data**2, minlength=A.shape[1]) / counts[-1]))
+    counted = np.minimum(*counts) >= FEW_ROWS
+    wider = np.where(counted, sizes[1] / sizes[0], 0.0)
+
+    def tell(j: int) -> str:
+        return (
+            f"values of column {j} other than 0 are about {sizes[1][j]:.3g} there and {sizes[0][j]:.3g} in X"
+        )
+
+    return np.zeros(len(wider)), wider, counted, tell

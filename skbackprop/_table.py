@@ -1,0 +1,153 @@
+"""The first step of `tabular_pipeline`: tables of many types, whose columns are found by names of any type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import TargetEncoder
+from sklearn.utils.validation import check_is_fitted
+
+from skbackprop._columns import NUMBERS, as_table, check_categories, columns_of, floats
+from skbackprop._fit.warn import warn
+from skbackprop._texts import read
+
+
+class Table(ColumnTransformer):
+    """A ColumnTransformer that takes more kinds of tables, and names the column at fault.
+
+    It finds columns by their names, of whatever type these are, and ignores those that were not there in `fit`. Where
+    numbers come as texts, it reads them.
+
+    Attributes
+    ----------
+    names_ : list or None
+        Names of the columns in `fit`, if X had any.
+    numbers_ : dict of int to list of str
+        For each column of numbers, by its place in `fit`, texts that count as missing.
+    """
+
+    names_: Any
+    numbers_: dict[int, list[str]]
+
+    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+        """Fit the transformers, each to the columns that are for it, and encode these."""
+        X, names = as_table(X)
+        labels = list(range(X.shape[1])) if names is None else names
+        columns = list(columns_of(X))
+        gaps = [read(label, column) for label, column in zip(labels, columns, strict=True)]
+        numbers = {i: texts for i, texts in enumerate(gaps) if texts is not None}
+        X = _replaced(
+            X, {i: floats(labels[i], columns[i], numbers[i]) for i in numbers if _is_other(columns[i])}
+        )
+        X = _numbered(X, names)
+        self._check_targets(X, y, labels)
+        encoded = super().fit_transform(X, y, **params)
+        self.names_, self.numbers_ = names, numbers
+        if all(hasattr(columns, "max_categories") for *_, columns in self.transformers):  # not a user's own
+            chosen = self._chosen(dropped=True)
+            left_out = [label for i, label in enumerate(labels) if i not in chosen]
+            if left_out:
+                warn(f"Columns without values or with a single one are left out: {left_out}.")
+        return encoded
+
+    def transform(self, X: Any, **params: Any) -> Any:
+        """Encode the columns of new rows."""
+        X, names = self.arranged(X)
+        by_name = names is not None and self.names_ is not None
+        labels = names or self.names_ or range(X.shape[1])
+        place = {label: i for i, label in enumerate(labels)}
+        columns, read_anew = list(columns_of(X)), {}
+        for i in self._chosen():
+            j = place[self.names_[i]] if by_name else i
+            if i not in self.numbers_:
+                check_categories(labels[j], columns[j])
+            else:
+                x = floats(labels[j], columns[j], self.numbers_[i])
+                if _is_other(columns[j]):
+                    read_anew[j] = x
+        return super().transform(_numbered(_replaced(X, read_anew), names), **params)
+
+    def arranged(self, X: Any) -> tuple[Any, list[Any] | None]:
+        """X with its columns as they were in `fit`, and their names. Text names may lack columns that are not used."""
+        check_is_fitted(self)
+        X, names = as_table(X)
+        if names is None or self.names_ is None:
+            if X.shape[1] != self.n_features_in_:
+                raise ValueError(f"X has {X.shape[1]} columns, but there were {self.n_features_in_} in fit.")
+            if self.names_ is not None and _are_texts(self.names_):
+                raise ValueError(
+                    f"X is an array, but in fit there were names of columns: {self.names_}. Make a DataFrame of it."
+                )
+            return X, names
+        needed = self._chosen() if _are_texts(self.names_) else range(len(self.names_))
+        missing = [self.names_[i] for i in needed if self.names_[i] not in names]
+        if missing:
+            raise ValueError(f"columns are missing: {missing}, which were there in fit. X has {names}.")
+        if names == self.names_:
+            return X, names
+        present = [name for name in self.names_ if name in names]
+        places = [names.index(name) for name in present]
+        return X.iloc[:, places] if hasattr(X, "iloc") else X.select(present), present
+
+    def _chosen(self, dropped: bool = False) -> list[int]:
+        """Places in `fit` of the columns that the transformers take, and those named to be dropped."""
+        chosen = set()
+        for name, part, columns in self.transformers_:
+            if isinstance(part, str) and part == "drop" and (name == "remainder" or not dropped):
+                continue
+            if not isinstance(columns, list):  # a user's own choice, such as a slice
+                return list(range(self.n_features_in_))
+            chosen |= {self.names_.index(key) if isinstance(key, str) else key for key in columns}
+        return sorted(chosen)
+
+    def _check_targets(self, X: Any, y: Any, labels: list[Any]) -> None:
+        """Raise if the mean of several targets is asked for."""
+        shape = getattr(y, "shape", None) or np.shape(y)
+        if len(shape) < 2 or shape[1] < 2:
+            return
+        for _, part, columns in self.transformers:
+            if not isinstance(part, Pipeline) or not callable(columns):
+                continue
+            if any(isinstance(step, TargetEncoder) for _, step in part.steps):
+                keys = [key if isinstance(key, str) else labels[key] for key in columns(X)]
+                if keys:
+                    raise ValueError(
+                        f"Columns {keys} have more than max_categories={columns.max_categories} categories, for each "
+                        f"of which the mean target is to stand, but y has {shape[1]} columns. Raise max_categories, "
+                        "drop these columns, or fit one model for each target."
+                    )
+
+
+def _is_other(column: Any) -> bool:
+    """Tell whether a column's numbers come as something else: texts, objects, categories."""
+    return not NUMBERS.match(str(column.dtype).lower())
+
+
+def _are_texts(names: list[Any]) -> bool:
+    return all(isinstance(name, str) for name in names)
+
+
+def _numbered(X: Any, names: list[Any] | None) -> Any:
+    """X without names, if scikit-learn would take offence at their types."""
+    return X if names is None or _are_texts(names) else X.set_axis(range(len(names)), axis=1)
+
+
+def _replaced(X: Any, columns: dict[int, Any]) -> Any:
+    """X with other values in some columns; the caller's stays as it is."""
+    if not columns:
+        return X
+    if not hasattr(X, "columns"):
+        X = X.astype(object)
+        for i, values in columns.items():
+            X[:, i] = values
+        return X
+    if hasattr(X, "isetitem"):
+        X = X.copy(deep=False)
+        for i, values in columns.items():
+            X.isetitem(i, values)
+        return X
+    old = list(columns_of(X))
+    return X.with_columns([type(old[i])(old[i].name, values) for i, values in columns.items()])

@@ -1,0 +1,143 @@
+"""Texts in a table: which are numbers, and which look like what no category is."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from skbackprop._columns import (
+    CATEGORIES,
+    NUMBER,
+    NUMBERS,
+    are_bools,
+    are_numbers,
+    different_values,
+    floats,
+    is_missing,
+    quoted,
+    text_of,
+)
+from skbackprop._fit.warn import warn
+
+CODE = re.compile(r"[-+]?(0\d+|\d{16,})", re.ASCII)  # as a number it would lose digits
+GAPS = {
+    "",
+    "?",
+    "-",
+    "--",
+    ".",
+    "..",
+    "*",
+    "#",
+    "/",
+    "na",
+    "n/a",
+    "n.a.",
+    "#n/a",
+    "nan",
+    "none",
+    "null",
+    "nil",
+}
+GAPS |= {"missing", "unknown", "not available"}
+
+MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+TIME = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?\s*([ap]\.?m\.?)?\s*(z|utc|gmt|[-+]\d{2}:?\d{2})?"
+DAY = "|".join(
+    [
+        r"\d{4}(?P<a>[-/.])\d{1,2}(?P=a)\d{1,2}",
+        r"\d{1,2}(?P<b>[-/.])\d{1,2}(?P=b)(\d{4}|\d{2})",
+        rf"\d{{1,2}}(st|nd|rd|th)?\.?[- ]*{MONTH}[-., ]*\d{{2,4}}",
+        rf"{MONTH}[. ]*(\d{{1,2}}(st|nd|rd|th)?,? )?\d{{4}}",
+    ]
+)
+DATE = re.compile(rf"([a-z]{{3,9}},? )?({DAY})([t ,]+{TIME})?|{TIME}", re.IGNORECASE | re.ASCII)
+# with separators, a currency or a unit, which is the last group
+AMOUNT = re.compile(r"[-+$€£¥ ]*(\d{1,3}([,.' \u00a0\u202f]\d{3})+|\d+)([.,]\d+)?\s*(\D*)", re.ASCII)
+
+FEW = 0.05  # of the different texts, and of the rows
+MANY = 30  # different texts, from which on they may be anything but categories
+MANY_ROWS = 100  # different texts, from which on they may be identifiers
+WORDS = 5  # of a text on the average, from which on it is none of a few
+
+
+def read(name: Any, column: Any) -> list[str] | None:
+    """Decide whether a training column holds numbers: the texts among them that count as missing, or None.
+
+    Numbers may come as texts if all but a few of these are numbers. Warns of what is no number among them, and of
+    texts that are no good as categories.
+    """
+    dtype = str(column.dtype).lower()
+    if NUMBERS.match(dtype):
+        floats(name, column)
+        return []
+    values = different_values(name, column)
+    if CATEGORIES.match(dtype) or are_bools(column, values):
+        return None
+    if are_numbers(values):
+        floats(name, column)
+        return []
+    texts = {_as_written(value) for value in values}
+    codes = any(CODE.fullmatch(value.strip()) for value in values if isinstance(value, str))
+    gaps = None if codes else _gaps(texts, column)
+    if gaps:
+        warn(
+            f"Column {name!r} holds numbers as text. Its other texts count as missing: {quoted(gaps)}. Where they mean "
+            "something else, make categories of the column: astype('category')."
+        )
+    if gaps is None and (looks := _look(texts, column, codes)):
+        warn(f"Column {name!r} {looks} As it is, each different text is a category of its own.")
+    return gaps
+
+
+def _as_written(value: Any) -> str:
+    return str(value) if isinstance(value, str) else text_of(value)
+
+
+def _gaps(texts: set[str], column: Any) -> list[str] | None:
+    """Texts that are no numbers, where they are few or known to stand for missing values; else None."""
+    numbers = {text for text in texts if NUMBER.fullmatch(text.strip())}
+    odd = texts - numbers
+    if len({float(text) for text in numbers}) < 2:
+        return None
+    unknown = {text for text in odd if text.strip().lower() not in GAPS}
+    if len(unknown) > FEW * len(numbers | unknown):
+        return None
+    if unknown and sum(_as_written(value) in unknown for value in column) > FEW * len(column):
+        return None
+    return sorted({text_of(text) for text in odd})
+
+
+def _look(texts: set[str], column: Any, codes: bool) -> str:
+    """Say what texts look like that are neither numbers nor categories; nothing of others."""
+    texts = {text.strip() for text in texts if text.strip().lower() not in GAPS}
+    n, some = len(texts), quoted(sorted(texts))
+    enough = (1.0 - FEW) * n
+    if n > 2 and sum(bool(DATE.fullmatch(text)) for text in texts) >= enough:
+        return (
+            f"looks like dates or times ({some}). Make numbers of them first, such as the days since the first, the "
+            "hour or the month (pandas.to_datetime reads them)."
+        )
+    if n < MANY:
+        return ""
+    odd = [text for text in texts if not NUMBER.fullmatch(text)]
+    units = [match[4] for text in odd if (match := AMOUNT.fullmatch(text))]
+    if odd and len(units) >= (1.0 - FEW) * len(odd) and len(set(units)) == 1:
+        return f"looks like numbers with separators or units ({some}). Make numbers of them first."
+    if len(odd) < n / 2 and not codes:
+        return (
+            f"looks like numbers among which there are other texts ({some}). Make numbers of it first "
+            "(pandas.to_numeric with errors='coerce')."
+        )
+    n_rows = sum(not is_missing(value) for value in column)
+    if n > n_rows / 10 and sum(len(text.split()) for text in texts) >= WORDS * n:
+        return (
+            f"looks like free text ({some}). Put numbers in its place, such as those of a TfidfVectorizer with a "
+            "TruncatedSVD, or drop it."
+        )
+    if n >= MANY_ROWS and n >= (1.0 - FEW) * n_rows:
+        return (
+            f"looks like identifiers ({n} different ones in {n_rows} rows: {some}), which say nothing of new rows. "
+            "Drop it, or put in its place what they tell."
+        )
+    return ""

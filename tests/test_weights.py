@@ -1,0 +1,144 @@
+"""Sample weights of any size: their ratios count, and their sum beside alpha."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop.data import Shards
+
+SIZES = [1e-80, 1e-43, 1e-38, 3.0, 1e39, 1e80]
+PLANNED = {"hidden_layer_sizes": (4,), "learning_rate": "cosine", "max_iter": 3, "random_state": 0}
+ROUNDING = {
+    "float32": {"rtol": 2e-4, "atol": 5e-5},
+    "float64": {"rtol": 1e-9, "atol": 1e-12},
+}  # of forty steps
+
+
+@pytest.fixture
+def data(rng):
+    X = rng.normal(size=(200, 3))
+    return X, X[:, 0] + 0.1 * rng.normal(size=200)
+
+
+def models(dtype):
+    """With sgd, as adam's steps tell the signs of gradients that are all rounding."""
+    shared = PLANNED | {"dtype": dtype, "alpha": 0.0, "solver": "sgd"}
+    yield MLPRegressor(**shared)
+    yield MLPSoftmaxClassifier(**shared)
+    yield MLPSoftmaxClassifier(class_weight="balanced", **shared)
+
+
+def same(ours, theirs, close):
+    assert_allclose(ours.loss_curve_, theirs.loss_curve_, **close)
+    for a, b in zip(ours.coefs_ + ours.intercepts_, theirs.coefs_ + theirs.intercepts_, strict=True):
+        assert_allclose(a, b, **close)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", SIZES)
+def test_equal_weights_of_any_size_are_weights_of_1(size, dtype, data):
+    X, numbers = data
+    w = np.full(len(X), size)
+    for model in models(dtype):
+        y = numbers if isinstance(model, MLPRegressor) else (numbers > 0).astype(int)
+        plain = clone(model).fit(X, y, X_val=X, y_val=y)
+        heavy = clone(model).fit(X, y, w, X_val=X, y_val=y, sample_weight_val=w)
+        same(heavy, plain, ROUNDING[dtype])
+        assert_allclose(heavy.validation_loss_curve_, plain.validation_loss_curve_, **ROUNDING[dtype])
+        on_disk = clone(model).set_params(shuffle=False)
+        disk = [Shards(X, y, weights, memory=X.nbytes - 1, block_rows=1) for weights in (None, w)]
+        same(clone(on_disk).fit(disk[1]), clone(on_disk).fit(disk[0]), ROUNDING[dtype])
+        stream = [clone(model).set_params(learning_rate="constant", max_iter=200) for _ in range(2)]
+        for _ in range(2):
+            stream[0].partial_fit(X, y)
+            stream[1].partial_fit(X, y, w)
+        same(stream[1], stream[0], ROUNDING[dtype])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_equal_weights_of_any_size_in_lbfgs(size, data):
+    X, y = data
+    model = MLPRegressor((4,), solver="lbfgs", alpha=0.0, max_iter=1000, tol=1e-3, random_state=0)
+    plain, heavy = clone(model).fit(X, y), clone(model).fit(X, y, np.full(len(X), size))
+    assert_allclose(heavy.loss_curve_[:5], plain.loss_curve_[:5], rtol=1e-6)
+    assert abs(heavy.loss_ - plain.loss_) < 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_the_penalty_is_as_strong_as_the_weights_say(solver, dtype, data):
+    """J is the same for weights and alpha times one number; for a power of two to the same bits."""
+    X, y = data
+    w = np.linspace(0.5, 2.0, len(X))
+    more = {} if solver == "adam" else {"learning_rate": "auto", "max_iter": 500, "tol": 1e-2}
+    for exponent in (-100, 3, 100):
+        alphas = [5.0, float(np.ldexp(5.0, exponent))]
+        plain, scaled = (
+            MLPRegressor(**PLANNED | {"solver": solver, "dtype": dtype, "alpha": alpha} | more).fit(X, y, v)
+            for alpha, v in zip(alphas, (w, np.ldexp(w, exponent)), strict=True)
+        )
+        assert_array_equal(scaled.predict(X), plain.predict(X))
+        assert scaled.loss_curve_ == plain.loss_curve_
+
+
+def test_weights_beside_which_others_are_nothing(data):
+    X, y = data
+    w = np.where(np.arange(200) < 100, 1e39, 1e-310)
+    w[50:60] = 0.0
+    model = MLPRegressor(**PLANNED | {"alpha": 0.0, "shuffle": False, "dtype": "float32"})
+    some = clone(model).fit(X, y, (w > 1) * 1.0)
+    same(model.fit(X, y, w), some, ROUNDING["float32"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("factor", [1e-43, 1e-80, 1e80])
+def test_class_weights_of_any_size(factor, dtype, data):
+    X, y = data[0], (data[1] > 0).astype(int)
+    for known in (y, np.stack([y, 1 - y], axis=1)):
+        model = MLPSoftmaxClassifier(**PLANNED | {"alpha": 0.0, "dtype": dtype})
+        each = {0: factor, 1: factor}
+        weights = each if known is y else [each, {}]
+        same(
+            clone(model).set_params(class_weight=weights).fit(X, known),
+            model.fit(X, known),
+            ROUNDING[dtype],
+        )
+        disk = Shards(X, known, memory=X.nbytes - 1, block_rows=1)
+        model.set_params(shuffle=False)
+        same(clone(model).set_params(class_weight=weights).fit(disk), model.fit(disk), ROUNDING[dtype])
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_weights_that_no_number_can_sum(solver, data):
+    X, y = data
+    shared = {"hidden_layer_sizes": (4,), "solver": solver, "random_state": 0}
+    disk = {"memory": X.nbytes - 1, "block_rows": 1}
+    for w, message in (
+        (1e-310, "sum to 2e-3"),
+        (1e307, "sum to (inf|2e)"),
+        (1e-300, "Divide them by their mean"),
+    ):
+        w = np.full(len(X), w)
+        for call in (
+            lambda w=w: MLPRegressor(**shared).fit(X, y, w),
+            lambda w=w: MLPRegressor(**shared).fit(X, y, X_val=X, y_val=y, sample_weight_val=w),
+            lambda w=w: MLPRegressor(**shared).fit(Shards(X, y, w, **disk)),
+        ):
+            with pytest.raises(ValueError, match=message):
+                call()
+    with pytest.raises(ValueError, match=r"class_weight together.* sum to 1e-298"):
+        MLPSoftmaxClassifier(class_weight={0: 1e-300, 1: 0.0}, **shared).fit(X, np.arange(200) % 2)
+    for alpha, w in ((1e-4, 1e-43), (1e30, 1.0)):
+        with pytest.raises(ValueError, match=r"the penalty of alpha=.* leaves nothing of the loss"):
+            MLPRegressor(alpha=alpha, **shared).fit(X, y, np.full(len(X), w))
+
+
+def test_a_block_of_validation_rows_without_weight(data):
+    X, y = data
+    w = (np.arange(200) < 150) * 1.0
+    val = Shards(X, y, w, memory=X.nbytes - 1, block_rows=50)
+    on_disk = MLPRegressor(**PLANNED).fit(X, y, X_val=val).validation_loss_curve_
+    here = MLPRegressor(**PLANNED).fit(X, y, X_val=X, y_val=y, sample_weight_val=w).validation_loss_curve_
+    assert_allclose(on_disk, here, rtol=1e-12)
