@@ -59,9 +59,9 @@ dropout : float, sequence of floats or 'auto', default=0.0
     also without a race; 0 without a plan.
 max_grad_norm : float, 'auto' or None, default='auto'
     Longest gradient of J that a step may see; longer ones are shortened to it. None: of any length. 'auto' is 1 for
-    ``loss='gaussian'``, else None but for 'sgd', whose steps grow with the gradient, on features or targets that were
-    not scaled (whose root mean square is above 3): there it is 1, and without a plan half as much for each time that
-    the features' root mean square goes beyond 3 by another factor of 2. With a rate above 0.05 it stays None.
+    ``loss="gaussian"``, and None elsewhere but for 'sgd', whose steps grow with the gradient, on features or targets
+    that were not scaled (whose root mean square is above 3): there it is 1, and without a plan half as much for each
+    time that the features' root mean square goes beyond 3 by another factor of 2. With a rate above 0.05 it stays None.
 initializer : str, default='auto'
     Of the weights: 'glorot_uniform', 'glorot_normal', 'he_uniform', 'he_normal', 'lecun_normal', 'orthogonal';
     'auto' chooses by activation and starts the output layer at zero. Biases start at zero, but for log

@@ -28,7 +28,7 @@ from skbackprop._fit.checkpoint import Checkpoint
 from skbackprop._fit.lbfgs import minimize_lbfgs
 from skbackprop._fit.race import run_race
 from skbackprop._fit.samples import Sample
-from skbackprop._fit.scales import check_alike
+from skbackprop._fit.scales import check_alike, root_mean_squares
 from skbackprop._fit.scoring import Judge
 from skbackprop._fit.settings import Settings, gradient_limit, settle, wants_gradient_limit
 from skbackprop._fit.stopping import Best, Monitor, Patience
@@ -316,12 +316,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         dtype = np.dtype(np.float64) if self.solver == "lbfgs" else result_dtype
         rows = sample.rows(self, dtype, progress)
         if wants_gradient_limit(self):
-            inputs, targets = rows.known.scales()
-            if LOSSES[self._loss_name()].task != "regression":
-                targets = 1.0
-            self._settings = replace(
-                settings, max_grad_norm=gradient_limit(self.solver, settings, inputs, targets)
-            )
+            loss, scales = LOSSES[self._loss_name()], lambda: root_mean_squares(rows.known)
+            limit = gradient_limit(self.solver, loss, settings, scales)
+            self._settings = replace(settings, max_grad_norm=limit)
         if warm:
             self._go_on(rows)
         else:

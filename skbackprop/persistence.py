@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import cache
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
@@ -72,6 +73,7 @@ class Persistent:
                 "Compare some predictions before you rely on it, or fit it anew.",
                 VersionWarning,
             )
+<<<<<<< HEAD
         with _whole(self):
             super().__setstate__(_restored(state))  # type: ignore[misc]
             self._check_state()
@@ -89,6 +91,12 @@ class Persistent:
 
     def _renew(self) -> None:
         """Make what is not saved."""
+=======
+        parts = {name: _revived(name, value) for name, value in state.items() if name != VERSION}
+        parameters = signature(type(self).__init__).parameters.values()  # some may be new
+        defaults = {param.name: param.default for param in parameters if param.default is not param.empty}
+        super().__setstate__(defaults | parts)  # type: ignore[misc]
+>>>>>>> solvers
 
 
 def _plain(value: Any) -> Any:

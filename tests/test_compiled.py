@@ -695,7 +695,8 @@ def small(dtype=np.float64, **changes):
     """A network of 3 inputs, 4 hidden units and 2 outputs in the kernels' memory, and what its calls want."""
     spec = {
         "level": level(), "bits": 8 * np.dtype(dtype).itemsize, "max_rows": 8, "sizes": (3, 4, 2), "activations": [2],
-        "dropout": (0.0, 0.0), "seed": 1, "loss": 0, "n_targets": 2, "focal_gamma": 2.0, "huber_delta": 1.0, "label_smoothing": 0.0,
+        "dropout": (0.0, 0.0), "seed": 1, "loss": 0, "n_targets": 2, "focal_gamma": 2.0, "huber_delta": 1.0,
+        "label_smoothing": 0.0,
         "quantiles": (), "n_members": 1, "input_scale": False, "input_scale_rate": 1.0, "optimizer": 1,
         "nesterov": True, "momentum": 0.9, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0,
         "max_grad_norm": 0.0,

@@ -233,6 +233,10 @@ def test_the_limit_of_a_gaussian_step_is_the_users_if_there_is_one():
     assert_array_equal(unset, one)
     assert (one != none).any()
     assert (one != small).any()
+    model = MLPRegressor((4,), **params).fit(X, X[:, 0])
+    assert model.auto_params_["max_grad_norm"] == 1.0
+    again = MLPRegressor((4,), **params | model.auto_params_).fit(X, X[:, 0])
+    assert_array_equal(again.coefs_[0], model.coefs_[0])
 
 
 def test_targets_beyond_all_networks_are_an_error(rng):

@@ -15,6 +15,7 @@ from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._fit.batches import Rows
 from skbackprop._fit.race import FEWEST_ROWS, MOST_ROWS, run_race
 from skbackprop._fit.samples import Sample
+from skbackprop._fit.scales import root_mean_squares
 from skbackprop._fit.settings import (
     REGIMES,
     UNKNOWN,
@@ -24,6 +25,7 @@ from skbackprop._fit.settings import (
     settle,
     wants_gradient_limit,
 )
+from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.optimizers import OPTIMIZERS
 
 SOLVERS = [*OPTIMIZERS, "lbfgs"]
@@ -428,7 +430,7 @@ def test_a_step_without_a_limit_is_the_derivative_of_J_and_with_one_as_long_as_t
 def test_the_limit_follows_schedule_scale_and_rate():
     def limit(inputs, targets=1.0, solver="sgd", **params):
         model = MLPRegressor(solver=solver, **params)
-        return gradient_limit(solver, settle(model, 100), inputs, targets)
+        return gradient_limit(solver, LOSSES[model.loss], settle(model, 100), lambda: (inputs, targets))
 
     assert limit(3.0) is None
     assert limit(3.1) == limit(1e6) == limit(1.0, 3.1) == 1.0
@@ -442,14 +444,19 @@ def test_the_limit_follows_schedule_scale_and_rate():
     assert limit(100.0, learning_rate_init=0.06) is None
     assert all(wants_gradient_limit(MLPRegressor(solver=solver)) == (solver == "sgd") for solver in SOLVERS)
     assert not wants_gradient_limit(MLPRegressor(solver="sgd", max_grad_norm=None))
+    gaussian = {"loss": "gaussian"}  # has one of its own
+    assert limit(1.0, solver="adam", **gaussian) == limit(1.0, **gaussian) == limit(1e3, **gaussian) == 1.0
+    assert limit(13.0, **constant, **gaussian) == 0.25
+    assert wants_gradient_limit(MLPRegressor(**gaussian))
+    assert not wants_gradient_limit(MLPRegressor(solver="lbfgs", **gaussian))
 
 
 def test_weights_count_for_the_scale_as_repeated_rows_do():
     X, Y = np.array([[1.0, 3.0], [7.0, 7.0], [100.0, 100.0]]), np.array([[2.0], [0.0], [50.0]])
     expected = (np.sqrt((2 * 5.0 + 49.0) / 3), np.sqrt((2 * 4.0) / 3))
-    assert_allclose(Rows(X, Y, np.array([2.0, 1.0, 0.0])).scales(), expected)
-    assert_allclose(Rows(X[[0, 0, 1]], Y[[0, 0, 1]]).scales(), expected)
-    assert_allclose(Rows(sp.csr_array(X[[0, 0, 1]]), Y[[0, 0, 1]]).scales(), expected)
+    assert_allclose(root_mean_squares(Rows(X, Y, np.array([2.0, 1.0, 0.0]))), expected)
+    assert_allclose(root_mean_squares(Rows(X[[0, 0, 1]], Y[[0, 0, 1]])), expected)
+    assert_allclose(root_mean_squares(Rows(sp.csr_array(X[[0, 0, 1]]), Y[[0, 0, 1]])), expected)
 
 
 @pytest.mark.parametrize("schedule", ["auto", "constant"])

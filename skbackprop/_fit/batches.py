@@ -11,7 +11,6 @@ import numpy as np
 
 from skbackprop._fit.places import HOST, Host
 
-SCALE_ROWS = 1000  # by which the scale of all is told
 BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
 BLOCK_OUTPUTS = 2**18  # numbers that a prediction holds at a time, where nobody needs all
 
@@ -57,23 +56,6 @@ class Rows:
     def known(self) -> Rows:
         """Rows in memory that stand for all: here all."""
         return self
-
-    def scales(self) -> tuple[float, float]:
-        """Root mean squares of the inputs and of the targets, by some of the rows."""
-        some = slice(None, None, max(1, self.n // SCALE_ROWS))
-        weights = None if self.weights is None else self.weights[some]
-        if weights is not None and not weights.any():
-            weights = None
-        X = self.place.fetch(self.X[some, :])
-        X = X.toarray() if hasattr(X, "toarray") else X
-        with np.errstate(over="ignore"):
-            inputs, targets = (
-                np.average(
-                    np.mean(part.reshape(len(part), -1).astype(np.float64) ** 2, axis=1), weights=weights
-                )
-                for part in (X, self.Y[some])
-            )
-        return math.sqrt(inputs), math.sqrt(targets)
 
     def together(self) -> Rows:
         """All of it where X is."""

@@ -1,4 +1,4 @@
-"""Do validation rows look like training rows? If not, one of them has not gone through the scaler."""
+"""Whether rows were scaled, and validation rows by the same scaler."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from skbackprop._fit.batches import Rows
 from skbackprop._fit.places import Host
 from skbackprop._fit.warn import warn
 
@@ -26,6 +27,19 @@ def some_rows(X: Any, place: Host) -> Any:
     """About SCALE_ROWS rows on the host, in float64."""
     some = X[:: max(1, X.shape[0] // SCALE_ROWS), :]
     return (some if sp.issparse(some) else place.fetch(some)).astype(np.float64)
+
+
+def root_mean_squares(rows: Rows) -> tuple[float, float]:
+    """Of the inputs and of the targets, by about SCALE_ROWS rows and their weights."""
+    X, step = some_rows(rows.X, rows.place), max(1, rows.n // SCALE_ROWS)
+    X = X.toarray() if sp.issparse(X) else X
+    Y = rows.Y[::step].astype(np.float64).reshape(len(X), -1)
+    weights = None if rows.weights is None else rows.weights[::step]
+    if weights is not None and not weights.any():
+        weights = None
+    with np.errstate(over="ignore"):
+        inputs, targets = (np.average(np.mean(part**2, axis=1), weights=weights) for part in (X, Y))
+    return float(np.sqrt(inputs)), float(np.sqrt(targets))
 
 
 def check_alike(X: Any, X_val: Any, place: Host, *, strict: bool = True) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from skbackprop._nn.losses import LOSSES
+from skbackprop._nn.losses import LOSSES, Loss
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
 
@@ -68,7 +69,7 @@ class Settings:
                 del acting["tol"]
             if not SCHEDULES[self.learning_rate].horizon:
                 del acting["epochs"]
-            if self.max_grad_norm is None and not OPTIMIZERS[estimator.solver].unbounded:
+            if not wants_gradient_limit(estimator):
                 del acting["max_grad_norm"]
         return {name: value for name, value in acting.items() if is_auto(getattr(estimator, name, None))}
 
@@ -116,27 +117,31 @@ def settle(estimator: Any, n_rows: int, *, regime: Regime = UNKNOWN, partial: bo
 
 
 def wants_gradient_limit(estimator: Any) -> bool:
-    """Tell whether max_grad_norm depends on the data."""
-    return (
-        is_auto(estimator.max_grad_norm)
-        and estimator.solver != "lbfgs"
-        and OPTIMIZERS[estimator.solver].unbounded
-    )
+    """Tell whether max_grad_norm is to be found, for the solver or for the loss."""
+    if not is_auto(estimator.max_grad_norm) or estimator.solver == "lbfgs":
+        return False
+    return OPTIMIZERS[estimator.solver].unbounded or LOSSES[estimator.loss].max_grad_norm is not None
 
 
-def gradient_limit(solver: str, settings: Settings, inputs: float, targets: float) -> float | None:
-    """Read max_grad_norm="auto" of a solver whose steps grow with the gradient, by the data's root mean squares.
+def gradient_limit(
+    solver: str, loss: Loss, settings: Settings, scales: Callable[[], tuple[float, float]]
+) -> float | None:
+    """Read max_grad_norm="auto": the loss's own limit, or, if it is less, that of a solver for data of these scales.
 
-    Scaled data need no limit. With others gradients grow as the data, and the curvature as their square: plain steps
-    would diverge. Where a plan lowers the rate to zero in the end, steps of any length pass through every scale, and
-    1 serves all. Where it does not, steps must be as much shorter as the inputs are larger.
+    Where steps grow with the gradient, scaled data need no limit. With others gradients grow as the data, and the
+    curvature as their square: plain steps would diverge. Where a plan lowers the rate to zero in the end, steps of a
+    fixed length pass through every scale, and 1 serves all. Where it does not, they must be as much shorter as the
+    inputs are larger.
     """
-    too_fast = settings.learning_rate_init > HIGH_RATE * OPTIMIZERS[solver].peak
-    if too_fast or not SCALED < max(inputs, targets) < ENDLESS:
-        return settings.max_grad_norm
-    if SCHEDULES[settings.learning_rate].horizon or inputs <= SCALED:
-        return 1.0
-    return 2.0 ** -math.floor(math.log2(inputs / SCALED))
+    rule, own = OPTIMIZERS[solver], loss.max_grad_norm
+    if not rule.unbounded or settings.learning_rate_init > HIGH_RATE * rule.peak:
+        return own
+    inputs, targets = scales()
+    if not SCALED < max(inputs, targets if loss.task == "regression" else 0.0) < ENDLESS:
+        return own
+    planned = SCHEDULES[settings.learning_rate].horizon
+    limit = 1.0 if planned or inputs <= SCALED else 2.0 ** -math.floor(math.log2(inputs / SCALED))
+    return limit if own is None else min(own, limit)
 
 
 def plan_length(estimator: Any, n_rows: int, regime: Regime = UNKNOWN, *, partial: bool = False) -> int:

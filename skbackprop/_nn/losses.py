@@ -53,7 +53,7 @@ class Loss:
     lower: tuple[str, float] | None = None  # domain of y: (">=" or ">", bound)
     outputs_per_target: Callable[[LossArgs], int] = lambda args: 1
     relative_tol: bool = True  # False where the loss has no zero to measure `tol` from
-    max_grad_norm: float | None = None  # of a step, where the user leaves it to "auto"
+    max_grad_norm: float | None = None  # what "auto" is at most
     pool: Callable[[Any, Any], Any] | None = None  # members' v -> v of the mean prediction; None: by link
     quadratic: float | None = None  # of labels: value - quadratic |y|^2 is linear in y; None: it is not
 
