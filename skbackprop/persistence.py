@@ -73,9 +73,10 @@ class Persistent:
                 "Compare some predictions before you rely on it, or fit it anew.",
                 VersionWarning,
             )
-<<<<<<< HEAD
         with _whole(self):
-            super().__setstate__(_restored(state))  # type: ignore[misc]
+            parameters = signature(type(self).__init__).parameters.values()  # some may be new
+            defaults = {param.name: param.default for param in parameters if param.default is not param.empty}
+            super().__setstate__(defaults | _restored(state))  # type: ignore[misc]
             self._check_state()
         self._renew()
 
@@ -91,12 +92,6 @@ class Persistent:
 
     def _renew(self) -> None:
         """Make what is not saved."""
-=======
-        parts = {name: _revived(name, value) for name, value in state.items() if name != VERSION}
-        parameters = signature(type(self).__init__).parameters.values()  # some may be new
-        defaults = {param.name: param.default for param in parameters if param.default is not param.empty}
-        super().__setstate__(defaults | parts)  # type: ignore[misc]
->>>>>>> solvers
 
 
 def _plain(value: Any) -> Any:
