@@ -885,10 +885,18 @@ def test_memory_that_was_never_made_is_not_read():
 
 @pytest.mark.parametrize("solver", OPTIMIZER_CODES)
 def test_a_network_that_needs_more_room_keeps_what_it_has_learned(solver, rng):
-    """Before a step, when there is no memory of the optimizer yet, and after one."""
+    """Without memory of the optimizer, which is fresh then, and with it."""
     network, X, Y, w, theta = problem(
         rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 40, np.float64, True, False
     )
+    engine = CompiledEngine(network, Optimizer(solver))
+    engine.load(theta)
+    few, all_rows = engine.predict(X[:5]), engine.predict(X)
+    assert_array_equal(few, all_rows[:5])
+    now, memory = engine.dump()
+    assert_array_equal(now, theta)
+    for name, fresh in engine.rule.init(np, theta).items():
+        assert_array_equal(memory[name], fresh)
     results = []
     for grows in (False, True):
         engine = CompiledEngine(network, Optimizer(solver))

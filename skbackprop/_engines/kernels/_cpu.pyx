@@ -150,7 +150,7 @@ cdef void *address(object array, str name, Int itemsize, Int n_rows, Int width=1
     PyBuffer_Release(&view)
     if found != itemsize or size % row or size // row != n_rows or <size_t>p % <size_t>itemsize:
         raise ValueError(
-            f"{name} must be {n_rows * width} numbers of {itemsize} bytes, at a multiple of them in the memory; it is an "
+            f"{name} must be {n_rows * width} numbers of {itemsize} bytes, aligned in the memory; it is an "
             f"array of shape {getattr(array, 'shape', None)} and dtype {getattr(array, 'dtype', None)}."
         )
     return p if p != NULL else <void *>&NOTHING
