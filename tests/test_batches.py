@@ -33,7 +33,7 @@ def test_blocks_are_the_whole(rng):
     assert Rows(rows.X, rows.Y).weight_sum == n
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     codes=st.lists(st.integers(0, 4), min_size=2, max_size=80),
     fraction=st.floats(0.01, 0.99),

@@ -417,7 +417,7 @@ def test_the_client_of_ones_choice_fits_and_scores(client):
         distributed.Client(cluster, set_as_default=False) as other,
     ):
         far = other.persist(collections())
-        model = DaskMLPRegressor((8,), max_iter=2, client=other).fit(*far)
+        model = DaskMLPRegressor((8,), max_iter=2, client=other, random_state=0).fit(*far)
         assert_allclose(model.score(*far), model.to_local().score(X, y))
 
 
@@ -482,7 +482,7 @@ def test_no_worker_yet():
     options = {**PROCESSES, "n_workers": 0}
     with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
         threading.Timer(1.0, cluster.scale, args=(1,)).start()
-        assert DaskMLPRegressor((16,), max_iter=2).fit(*collections()).n_iter_ == 2
+        assert DaskMLPRegressor((16,), max_iter=2, random_state=0).fit(*collections()).n_iter_ == 2
 
 
 @pytest.mark.slow
@@ -509,7 +509,7 @@ def occupy(name):
 def test_ctrl_c_before_the_ranks_run(client, monkeypatch):
     """The rows are placed, but all threads of the workers are busy when it comes, until it has been heard."""
     data, release, looks = collections(), distributed.Event("release", client=client), []
-    DaskMLPRegressor((16,), max_iter=2).fit(*data)  # imports things
+    DaskMLPRegressor((16,), max_iter=2, random_state=0).fit(*data)  # imports things
 
     def occupied(*args):
         placed = placement.place(*args)
@@ -586,7 +586,7 @@ def test_the_scheduler_goes_down(by_hand):
     file, processes = by_hand
     with distributed.Client(scheduler_file=file, timeout=PATIENCE) as client:
         client.wait_for_workers(2, timeout=PATIENCE)
-        DaskMLPRegressor((16,), max_iter=2).fit(*collections())  # imports things
+        DaskMLPRegressor((16,), max_iter=2, random_state=0).fit(*collections())  # imports things
         with pytest.raises(ConnectionError, match="scheduler was lost"):
             at_epoch(DaskMLPRegressor((16,), **ENDLESS), 5, processes[0].kill).fit(*collections())
 
@@ -608,7 +608,9 @@ def test_a_client_that_dies_leaves_nothing_behind(by_hand):
     lease = {"distributed.scheduler.locks.lease-timeout": f"{LEASE:.0f}s"}  # the first client's counts
     with dask.config.set(lease), distributed.Client(scheduler_file=file, timeout=PATIENCE) as client:
         client.wait_for_workers(2, timeout=PATIENCE)
-        DaskMLPRegressor((16,), max_iter=2).fit(*collections())  # what a first fit imports stays
+        DaskMLPRegressor((16,), max_iter=2, random_state=0).fit(
+            *collections()
+        )  # what a first fit imports stays
         memory = [psutil.Process(pid).memory_info().rss for pid in pids(client)]
         leaving = subprocess.Popen(
             [sys.executable, "-P", "-c", LEAVING, file], stdout=subprocess.PIPE, env={**os.environ, **LEASES}
@@ -624,19 +626,19 @@ def test_a_client_that_dies_leaves_nothing_behind(by_hand):
         for pid, before in zip(pids(client), memory, strict=True):
             assert psutil.Process(pid).memory_info().rss < before + 30e6
         assert (
-            DaskMLPRegressor((16,), max_iter=2).fit(*collections()).n_iter_ == 2
+            DaskMLPRegressor((16,), max_iter=2, random_state=0).fit(*collections()).n_iter_ == 2
         )  # when the locks have run out
 
 
 @pytest.mark.slow
 def test_restart_of_the_cluster_is_an_error(client):
-    DaskMLPRegressor((16,), max_iter=2).fit(*collections())  # imports things
+    DaskMLPRegressor((16,), max_iter=2, random_state=0).fit(*collections())  # imports things
     restart = threading.Thread(target=client.restart)
     with pytest.raises((ConnectionError, WorkerLostError)):
         at_epoch(DaskMLPRegressor((16,), **ENDLESS), 5, restart.start).fit(*collections())
     restart.join(PATIENCE)
     client.wait_for_workers(2, timeout=PATIENCE)
-    assert DaskMLPRegressor((16,), max_iter=2).fit(*collections()).n_iter_ == 2
+    assert DaskMLPRegressor((16,), max_iter=2, random_state=0).fit(*collections()).n_iter_ == 2
 
 
 # ---------------------------------------------------------------------------------------- TLS ----

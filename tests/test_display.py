@@ -103,7 +103,7 @@ def test_several_estimators_have_a_colour_each_and_names(digits, diabetes, score
     assert {display.validation_lines_[1].get_color(), display.score_lines_[1].get_color()} == colors[1]
     assert {line.get_linestyle() for line in display.lines_} == {"-"}
     assert display.validation_lines_[1].get_linestyle() == "--"
-    regressor = MLPRegressor((5,), learning_rate="cosine", max_iter=2).fit(*diabetes)
+    regressor = MLPRegressor((5,), learning_rate="cosine", max_iter=2, random_state=0).fit(*diabetes)
     display = LossCurveDisplay.from_estimator([scored, regressor])
     assert display.ax_.get_ylabel() == "Loss"
     assert texts(display)[::2] == ["MLPSoftmaxClassifier 1", "MLPRegressor 2", "best epoch"]
@@ -112,9 +112,13 @@ def test_several_estimators_have_a_colour_each_and_names(digits, diabetes, score
 
 def test_what_stands_around_the_network_is_looked_through(digits, diabetes):
     X, y = digits[0][:200], digits[1][:200]
-    pipeline = make_pipeline(StandardScaler(), MLPSoftmaxClassifier((5,), learning_rate="cosine", max_iter=2))
+    pipeline = make_pipeline(
+        StandardScaler(), MLPSoftmaxClassifier((5,), learning_rate="cosine", max_iter=2, random_state=0)
+    )
     search = GridSearchCV(pipeline, {"mlpsoftmaxclassifier__alpha": [0.1]}, cv=2).fit(X, y)
-    target = TransformedTargetRegressor(MLPRegressor((5,), learning_rate="cosine", max_iter=2)).fit(*diabetes)
+    target = TransformedTargetRegressor(
+        MLPRegressor((5,), learning_rate="cosine", max_iter=2, random_state=0)
+    ).fit(*diabetes)
     display = LossCurveDisplay.from_estimator([search, search.best_estimator_, target])
     inside = [search.best_estimator_[-1], search.best_estimator_[-1], target.regressor_]
     for line, model in zip(display.lines_, inside, strict=True):
@@ -180,7 +184,9 @@ def test_one_epoch_is_a_point():
 
 
 def test_lbfgs_iterates_without_a_rate(digits):
-    model = MLPSoftmaxClassifier((5,), solver="lbfgs", max_iter=4).fit(digits[0][:100], digits[1][:100])
+    model = MLPSoftmaxClassifier((5,), solver="lbfgs", max_iter=4, random_state=0).fit(
+        digits[0][:100], digits[1][:100]
+    )
     display = LossCurveDisplay.from_estimator(model, learning_rate=True)
     assert display.ax_.get_xlabel() == "Iteration"
     assert display.learning_rate_ax_ is model.learning_rate_curve_ is None

@@ -70,6 +70,7 @@ def test_adaptive_divides_the_rate_at_each_plateau(digits, capsys):
         max_iter=50,
         verbose=True,
         learning_rate_init=0.001,
+        random_state=0,
     ).fit(X, y)
     rates = [float(line.split("rate")[1].split()[0]) for line in capsys.readouterr().out.splitlines()]
     # the first epoch improves on nothing, then every second one ends a plateau
@@ -83,7 +84,9 @@ def test_lbfgs_finds_the_minimum_of_a_convex_problem(digits):
     from sklearn.linear_model import LogisticRegression
 
     X, y = digits
-    ours = MLPSoftmaxClassifier((), solver="lbfgs", alpha=10.0, tol=1e-7, max_iter=2000).fit(X, y)
+    ours = MLPSoftmaxClassifier((), solver="lbfgs", alpha=10.0, tol=1e-7, max_iter=2000, random_state=0).fit(
+        X, y
+    )
     theirs = LogisticRegression(C=1 / 10.0, tol=1e-7, max_iter=2000).fit(X, y)
     assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-3)  # their stopping rule
 
@@ -92,13 +95,13 @@ def test_lbfgs_linear_regression_is_ridge(diabetes):
     from sklearn.linear_model import Ridge
 
     X, y = diabetes
-    ours = MLPRegressor((), solver="lbfgs", alpha=30.0, tol=1e-9, max_iter=2000).fit(X, y)
+    ours = MLPRegressor((), solver="lbfgs", alpha=30.0, tol=1e-9, max_iter=2000, random_state=0).fit(X, y)
     assert_allclose(ours.predict(X), Ridge(30.0).fit(X, y).predict(X), rtol=1e-4)
 
 
 def test_lbfgs_says_why_it_stopped(digits):
     with pytest.warns(ConvergenceWarning, match="L-BFGS stopped after 3 iterations"):
-        model = MLPSoftmaxClassifier(solver="lbfgs", max_iter=3).fit(*digits)
+        model = MLPSoftmaxClassifier(solver="lbfgs", max_iter=3, random_state=0).fit(*digits)
     assert model.n_iter_ == len(model.loss_curve_) == 3
     assert_allclose(model.loss_, log_loss(digits[1], model.predict_proba(digits[0])), rtol=1e-6)
 
@@ -520,7 +523,9 @@ def test_ctrl_c_keeps_the_model_trained_so_far(digits):
 
 def test_parameters_without_effect_are_named_in_one_warning(diabetes):
     with pytest.warns(UserWarning, match="without effect|no effect") as caught:
-        MLPRegressor(solver="lbfgs", dropout=0.5, momentum=0.3, beta_1=0.8, max_iter=10000).fit(*diabetes)
+        MLPRegressor(
+            solver="lbfgs", dropout=0.5, momentum=0.3, beta_1=0.8, max_iter=10000, random_state=0
+        ).fit(*diabetes)
     texts = [str(w.message) for w in caught if "no effect" in str(w.message)]
     assert len(texts) == 1
     for name in ("dropout=0.5", "momentum=0.3", "beta_1=0.8"):

@@ -30,9 +30,9 @@ RIGHT = 1e-6  # relative; the difference formula itself is good to about 1e-8
 def test_an_entry_is_checked_trained_and_gone(parameter, digits, diabetes, monkeypatch):
     table, name, entry = NEW[parameter]
     if parameter == "loss":
-        model, (X, y), good = MLPRegressor((20,), max_iter=20), diabetes, 0.5
+        model, (X, y), good = MLPRegressor((20,), max_iter=20, random_state=0), diabetes, 0.5
     else:
-        model, (X, y), good = MLPSoftmaxClassifier((30,), max_iter=20), digits, 0.98
+        model, (X, y), good = MLPSoftmaxClassifier((30,), max_iter=20, random_state=0), digits, 0.98
     model.set_params(**{parameter: name}, random_state=0)
     with pytest.raises(ValueError, match=f"'{parameter}' parameter"):
         model.fit(X, y)
@@ -132,7 +132,7 @@ def test_without_a_kernel_the_reference_engine_computes_it(parameter, monkeypatc
 def test_constants_that_an_optimizer_does_not_use_are_named(digits, monkeypatch):
     monkeypatch.setitem(OPTIMIZERS, "adagrad", ADAGRAD)
     with pytest.warns(UserWarning, match=r"beta_1=0.5 has no effect with solver='adagrad'"):
-        MLPSoftmaxClassifier((5,), solver="adagrad", beta_1=0.5, max_iter=1).fit(*digits)
+        MLPSoftmaxClassifier((5,), solver="adagrad", beta_1=0.5, max_iter=1, random_state=0).fit(*digits)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

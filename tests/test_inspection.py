@@ -137,7 +137,7 @@ def known():
 
 def test_importances_of_known_data(known):
     X, y = known
-    linear = MLPRegressor((), solver="lbfgs", alpha=0.0).fit(X, y)
+    linear = MLPRegressor((), solver="lbfgs", alpha=0.0, random_state=0).fit(X, y)
     # least squares knows each coefficient to 0.1 / sqrt(2000) = 0.002; times 4 for the largest of eight
     assert_allclose(feature_importances(linear), np.array([2, 1, 0, 0, 0, 0, 0, 0]) / 3, atol=0.01)
     for model in (MLPRegressor(input_scale=True, random_state=0), MLPSoftmaxClassifier(random_state=0)):
@@ -175,7 +175,7 @@ def test_permutation_importance_of_a_classifier(known):
 
 def test_partial_dependence_of_a_linear_regressor_is_its_line(known):
     X, y = known
-    model = MLPRegressor((), solver="lbfgs", alpha=0.0).fit(X, y)
+    model = MLPRegressor((), solver="lbfgs", alpha=0.0, random_state=0).fit(X, y)
     for feature, slope in ((0, 2.0), (1, 1.0), (2, 0.0)):
         found = partial_dependence(model, X, [feature], grid_resolution=20)
         grid, line = found["grid_values"][0], found["average"][0]

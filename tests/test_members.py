@@ -33,7 +33,13 @@ def diabetes():
 @pytest.mark.parametrize("n_members", [1, 3])
 def test_gradients(n_members, dropout, input_scale, hidden, iris):
     model = MLPSoftmaxClassifier(
-        hidden, "tanh", n_members=n_members, input_scale=input_scale, dropout=dropout, alpha=0.1
+        hidden,
+        "tanh",
+        n_members=n_members,
+        input_scale=input_scale,
+        dropout=dropout,
+        alpha=0.1,
+        random_state=0,
     )
     X, y = iris[0][::7], iris[1][::7]
     assert check_gradients(model, X, y, sample_weight=np.arange(len(y)) % 3) < 1e-6
@@ -42,7 +48,7 @@ def test_gradients(n_members, dropout, input_scale, hidden, iris):
 @pytest.mark.parametrize("loss", ["quantile", "gaussian", "poisson", "huber"])
 def test_gradients_of_losses(loss, diabetes):
     X, y = diabetes
-    model = MLPRegressor((4,), "tanh", loss=loss, n_members=2, input_scale=True)
+    model = MLPRegressor((4,), "tanh", loss=loss, n_members=2, input_scale=True, random_state=0)
     assert check_gradients(model, X[:20], y[:20]) < 1e-6
 
 
@@ -75,7 +81,7 @@ def test_input_scale_of_numpys_booleans_is_that_of_pythons(iris):
 
 def test_members_without_hidden_layers_are_named_as_idle(iris):
     with pytest.warns(UserWarning, match="n_members=3 has no effect"):
-        MLPSoftmaxClassifier((), n_members=3, max_iter=2).fit(*iris)
+        MLPSoftmaxClassifier((), n_members=3, max_iter=2, random_state=0).fit(*iris)
 
 
 def test_prediction_is_the_mean_of_the_members(iris, diabetes):
@@ -104,7 +110,7 @@ def test_multilabel_probabilities_are_means(iris):
     X, y = iris
     Y = np.eye(3, dtype=int)[y]
     p, members = (
-        MLPSoftmaxClassifier((6,), n_members=2, max_iter=5, learning_rate="cosine")
+        MLPSoftmaxClassifier((6,), n_members=2, max_iter=5, learning_rate="cosine", random_state=0)
         .fit(X, Y)
         .predict_proba(X, return_members=True)
     )
@@ -178,8 +184,8 @@ def test_fitted_factors_are_what_prediction_reads(iris):
 
 def test_warm_start_with_other_members_is_an_error(iris):
     X, y = iris
-    model = MLPSoftmaxClassifier((6,), n_members=2, max_iter=2, learning_rate="cosine", warm_start=True).fit(
-        X, y
-    )
+    model = MLPSoftmaxClassifier(
+        (6,), n_members=2, max_iter=2, learning_rate="cosine", warm_start=True, random_state=0
+    ).fit(X, y)
     with pytest.raises(ValueError, match="other values of n_members"):
         model.set_params(n_members=3).fit(X, y)

@@ -61,7 +61,7 @@ def same_posteriors(ours, theirs, X, tolerance=SAME):
 def test_classifier_to_scikit_learn(kind, activation, hidden, rng):
     X, y = problem(kind, rng)
     for loss, input_scale in zip(losses_for("classification"), (True, False, 2.0), strict=True):
-        model = MLPSoftmaxClassifier(hidden, activation, loss=loss, input_scale=input_scale)
+        model = MLPSoftmaxClassifier(hidden, activation, loss=loss, input_scale=input_scale, random_state=0)
         theirs = fitted(model, X, y).to_sklearn()
         assert type(theirs) is MLPClassifier
         same_posteriors(model, theirs, X)
@@ -72,7 +72,9 @@ def test_classifier_to_scikit_learn(kind, activation, hidden, rng):
 def test_regressor_to_scikit_learn(kind, loss, rng):
     X, y = problem(kind, rng)
     for hidden, scale_target in product([(), (7, 4)], [True, False]):
-        model = MLPRegressor(hidden, "tanh", loss=loss, scale_target=scale_target, input_scale=True)
+        model = MLPRegressor(
+            hidden, "tanh", loss=loss, scale_target=scale_target, input_scale=True, random_state=0
+        )
         theirs = fitted(model, X, y).to_sklearn()
         assert theirs.predict(X).shape == y.shape
         assert_allclose(theirs.predict(X), model.predict(X), **SAME)
@@ -194,7 +196,9 @@ def test_the_optimizer_starts_there_with_an_empty_memory(rng):
 def test_classifier_from_scikit_learn(kind, solver, hidden, rng):
     X, y = problem(kind, rng)
     for activation in ("identity", "logistic", "tanh", "relu"):
-        theirs = MLPClassifier(hidden, activation, solver=solver, max_iter=30, learning_rate_init=0.02)
+        theirs = MLPClassifier(
+            hidden, activation, solver=solver, max_iter=30, learning_rate_init=0.02, random_state=0
+        )
         model = MLPSoftmaxClassifier.from_sklearn(theirs.fit(X, y))
         same_posteriors(model, theirs, X)
         assert model.n_iter_ == theirs.n_iter_
@@ -207,7 +211,9 @@ def test_classifier_from_scikit_learn(kind, solver, hidden, rng):
 def test_regressor_from_scikit_learn(kind, loss, rng):
     X, y = problem(kind, rng)
     y = y / y.mean(axis=0)
-    theirs = TheirRegressor(loss=loss, hidden_layer_sizes=(7, 4), activation="tanh", max_iter=30).fit(X, y)
+    theirs = TheirRegressor(
+        loss=loss, hidden_layer_sizes=(7, 4), activation="tanh", max_iter=30, random_state=0
+    ).fit(X, y)
     model = MLPRegressor.from_sklearn(theirs)
     assert_allclose(model.predict(X), theirs.predict(X), **SAME)
     assert model.predict(X).shape == y.shape
@@ -222,7 +228,7 @@ def test_there_and_back(rng):
 
 def test_it_is_a_copy(rng):
     X, y = problem("three classes", rng)
-    theirs = MLPClassifier((7,), max_iter=3).fit(X, y)
+    theirs = MLPClassifier((7,), max_iter=3, random_state=0).fit(X, y)
     before = theirs.predict_proba(X)
     MLPSoftmaxClassifier.from_sklearn(theirs).coefs_[0][:] = 0.0
     fitted(MLPSoftmaxClassifier((7,)), X, y).to_sklearn().coefs_[0][:] = 0.0
@@ -260,9 +266,9 @@ def test_training_goes_on_as_theirs(kind, params, rng):
 
 def test_lbfgs_minimises_the_same(rng):
     X, y = problem("three classes", rng)
-    theirs = MLPClassifier((), solver="lbfgs", alpha=2.0, max_iter=500, tol=1e-8, early_stopping=True).fit(
-        X, y
-    )
+    theirs = MLPClassifier(
+        (), solver="lbfgs", alpha=2.0, max_iter=500, tol=1e-8, early_stopping=True, random_state=0
+    ).fit(X, y)
     model = MLPSoftmaxClassifier.from_sklearn(theirs).set_params(warm_start=True)
     before = model.coefs_[0].copy()
     model.fit(X, y)
@@ -291,7 +297,7 @@ def test_partial_fit_goes_on(kind, solver, rng):
 def test_early_stopping_watches_what_theirs_did(rng):
     X, y = problem("three classes", rng)
     y = np.unique(y, return_inverse=True)[1]  # scikit-learn 1.7 stops early with numbers only
-    theirs = MLPClassifier((7,), early_stopping=True, max_iter=5).fit(X, y)
+    theirs = MLPClassifier((7,), early_stopping=True, max_iter=5, random_state=0).fit(X, y)
     model = MLPSoftmaxClassifier.from_sklearn(theirs)
     assert model.scoring == "accuracy"
     assert model.batch_size == 81  # of 90 rows a tenth was held out
@@ -304,7 +310,7 @@ def test_names_of_features_go_along(rng):
     pd = pytest.importorskip("pandas")
     X, y = problem("two classes", rng)
     X = pd.DataFrame(X).add_prefix("x")
-    theirs = MLPClassifier((3,), max_iter=3).fit(X, y)
+    theirs = MLPClassifier((3,), max_iter=3, random_state=0).fit(X, y)
     model = MLPSoftmaxClassifier.from_sklearn(theirs)
     same_posteriors(model, theirs, X)
     same_posteriors(model, model.to_sklearn(), X)
@@ -313,7 +319,7 @@ def test_names_of_features_go_along(rng):
 
 def test_a_stream_of_scikit_learns_comes_too(rng):
     X, y = problem("three classes", rng)
-    theirs = MLPClassifier((7,))
+    theirs = MLPClassifier((7,), random_state=0)
     for rows in (slice(0, 40), slice(40, 90), slice(0, 60)):
         theirs.partial_fit(X[rows], y[rows], classes=np.unique(y))
     model = MLPSoftmaxClassifier.from_sklearn(theirs)
@@ -359,7 +365,9 @@ def same_posteriors_in_torch(torch, model, X, tolerance=SAME):
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 def test_every_activation_to_torch(activation, n_members, rng, torch):
     X, y = problem("three classes", rng)
-    model = MLPSoftmaxClassifier((7, 4), activation, n_members=n_members, input_scale=n_members == 1)
+    model = MLPSoftmaxClassifier(
+        (7, 4), activation, n_members=n_members, input_scale=n_members == 1, random_state=0
+    )
     same_posteriors_in_torch(torch, fitted(model, 5.0 * X, y), 20.0 * X)  # far out, too
 
 
@@ -379,7 +387,9 @@ def test_softplus_keeps_its_digits_in_torch(torch):
 def test_classifier_to_torch(kind, loss, hidden, rng, torch):
     X, y = problem(kind, rng)
     for n_members in (1, 3):
-        model = MLPSoftmaxClassifier(hidden, ["silu", "relu"][: len(hidden)], loss=loss, n_members=n_members)
+        model = MLPSoftmaxClassifier(
+            hidden, ["silu", "relu"][: len(hidden)], loss=loss, n_members=n_members, random_state=0
+        )
         same_posteriors_in_torch(torch, fitted(model, X, y), X)
 
 
@@ -447,7 +457,9 @@ def test_an_activation_unknown_to_torch(rng, torch, monkeypatch):
 
 
 def test_without_torch_the_error_says_what_to_install(monkeypatch):
-    model = MLPRegressor((2,), learning_rate="cosine", max_iter=1).fit(np.eye(9), np.arange(9.0))
+    model = MLPRegressor((2,), learning_rate="cosine", max_iter=1, random_state=0).fit(
+        np.eye(9), np.arange(9.0)
+    )
     monkeypatch.delitem(sys.modules, "skbackprop._torch", raising=False)  # where it is imported
     monkeypatch.setitem(sys.modules, "torch", None)  # as Python notes a package that is not there
     with pytest.raises(ImportError, match=r"pip install 'skbackprop\[torch\]'"):

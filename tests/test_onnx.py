@@ -101,7 +101,7 @@ def test_every_entry_of_the_tables_has_nodes():
 def test_activations(name, dtype):
     """A linear model puts v as it is into the hidden layer, also far out, and reads it again."""
     v = np.concatenate([np.linspace(-8, 8, 401), [-80.0, -30.0, 30.0, 80.0]]).astype(dtype)[:, None]
-    model = MLPRegressor((2,), name, scale_target=False)
+    model = MLPRegressor((2,), name, scale_target=False, random_state=0)
     model = fitted(model, v[:200], v[:200, 0])
     model.coefs_ = [np.array([[1.0, -0.5]], dtype), np.array([[1.0], [-2.0]], dtype)]
     model.intercepts_ = [np.zeros(2, dtype), np.zeros(1, dtype)]
@@ -118,7 +118,7 @@ def test_classifiers(loss, n_members, dtype):
     X, y, Y, _ = rows(dtype)
     for target in (y, y > 0, Y):
         model = MLPSoftmaxClassifier(
-            (8, 6), "tanh", loss=loss, n_members=n_members, input_scale=n_members > 1
+            (8, 6), "tanh", loss=loss, n_members=n_members, input_scale=n_members > 1, random_state=0
         )
         out = assert_classifies(fitted(model, X, target), X)
         assert len(np.unique(out["label"])) > 1
@@ -129,7 +129,7 @@ def test_members_and_input_scale_of_shallow_networks(hidden):
     X, y, _, _ = rows("float64")
     for members, scale in [(1, True), (3, False), (3, True)]:
         estimator = MLPSoftmaxClassifier(
-            hidden, n_members=members, input_scale=scale, initializer="he_normal"
+            hidden, n_members=members, input_scale=scale, initializer="he_normal", random_state=0
         )
         model = fitted(estimator, X, y)
         if scale:
@@ -570,7 +570,7 @@ def test_votes(noisy):
         assert_array_equal(out["label"], model.predict(X))
         if options.get("voting") == "soft":
             assert_allclose(out["probabilities"], model.predict_proba(X), rtol=0, atol=1e-5)
-    networks = [("a", MLPRegressor((4,), max_iter=3)), ("b", LinearRegression())]
+    networks = [("a", MLPRegressor((4,), max_iter=3, random_state=0)), ("b", LinearRegression())]
     assert_agrees(VotingRegressor(networks, weights=[1, 3]).fit(X, X[:, 0]), X)
 
 
@@ -613,7 +613,9 @@ def test_transformed_targets(name):
         found = run(to_onnx(model), X.astype(np.float32))["variable"]
         assert_allclose(found, model.predict(X).reshape(found.shape), rtol=1e-5, atol=1e-5)
         assert np.ptp(found) > 0.1
-    gaussian = TransformedTargetRegressor(MLPRegressor((6,), loss="gaussian", max_iter=3), **TARGETS[name])
+    gaussian = TransformedTargetRegressor(
+        MLPRegressor((6,), loss="gaussian", max_iter=3, random_state=0), **TARGETS[name]
+    )
     assert list(run(to_onnx(scaled(gaussian).fit(X, Y)), X.astype(np.float32))) == ["variable"]
 
 

@@ -122,7 +122,9 @@ def test_what_acts_only_with_another_parameter_is_named_without_it(name, data):
 
 
 def test_the_warning_names_what_is_missing(data):
-    model = MLPRegressor(quantile=[0.1, 0.9], scoring="r2", power_t=0.1, learning_rate="cosine", max_iter=1)
+    model = MLPRegressor(
+        quantile=[0.1, 0.9], scoring="r2", power_t=0.1, learning_rate="cosine", max_iter=1, random_state=0
+    )
     with pytest.warns(UserWarning, match="no effect") as caught:
         model.fit(*data)
     assert str(caught[0].message) == (
@@ -134,9 +136,9 @@ def test_the_warning_names_what_is_missing(data):
 
 def test_validation_fraction_is_idle_beside_a_validation_set(data):
     with pytest.warns(UserWarning, match="validation_fraction=0.4 has no effect beside X_val"):
-        MLPRegressor(early_stopping=True, validation_fraction=0.4, max_iter=2, learning_rate="cosine").fit(
-            *data, X_val=data[0], y_val=data[1]
-        )
+        MLPRegressor(
+            early_stopping=True, validation_fraction=0.4, max_iter=2, learning_rate="cosine", random_state=0
+        ).fit(*data, X_val=data[0], y_val=data[1])
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

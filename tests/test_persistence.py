@@ -121,7 +121,7 @@ def test_a_pickle_holds_little_more_than_the_weights(params, digits):
 
 def test_after_partial_fit_it_holds_the_optimizers_memory_and_a_fit_drops_it(digits):
     X, y = digits[0][:400], digits[1][:400]
-    model = MLPSoftmaxClassifier((100,), max_iter=10).partial_fit(X, y)
+    model = MLPSoftmaxClassifier((100,), max_iter=10, random_state=0).partial_fit(X, y)
     assert len(pickle.dumps(model)) > 3 * weight_bytes(model)  # Adam has two moments
     model.fit(X, y)
     assert len(pickle.dumps(model)) < weight_bytes(model) + LIGHT
@@ -130,7 +130,7 @@ def test_after_partial_fit_it_holds_the_optimizers_memory_and_a_fit_drops_it(dig
 def test_callbacks_make_it_little_heavier(digits):
     callback = pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 introduced callbacks")
     X, y = digits[0][:400], digits[1][:400]
-    model = MLPSoftmaxClassifier((100,), max_iter=5)
+    model = MLPSoftmaxClassifier((100,), max_iter=5, random_state=0)
     model.set_callbacks(callback.ScoringMonitor(scoring="accuracy")).fit(X, y)
     assert len(pickle.dumps(model)) < weight_bytes(model) + LIGHT + 4096  # the scores of five epochs
 
@@ -233,12 +233,12 @@ def saved():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 4))
     y, label = X[:, 0], (X[:, 0] > 0).astype(int)
-    stream = MLPRegressor((5,), solver="nadam", early_stopping=True)
+    stream = MLPRegressor((5,), solver="nadam", early_stopping=True, random_state=0)
     models = [
-        (MLPSoftmaxClassifier((5,), max_iter=2).fit(X, label), label),
-        (MLPRegressor((5, 3), loss="quantile", quantile=[0.1, 0.9], max_iter=2).fit(X, y), y),
+        (MLPSoftmaxClassifier((5,), max_iter=2, random_state=0).fit(X, label), label),
+        (MLPRegressor((5, 3), loss="quantile", quantile=[0.1, 0.9], max_iter=2, random_state=0).fit(X, y), y),
         (stream.partial_fit(X, y, X_val=X, y_val=y), y),
-        (MLPRegressor((5,), n_members=2, input_scale=True, max_iter=2).fit(X, y), y),
+        (MLPRegressor((5,), n_members=2, input_scale=True, max_iter=2, random_state=0).fit(X, y), y),
     ]
     return [(type(model), model.__getstate__(), X, y) for model, y in models]
 
@@ -306,7 +306,7 @@ def test_a_file_of_a_changed_model_says_what_is_wrong(saved, way, path, other, m
 @pytest.mark.parametrize("engine", ["compiled", "reference"])
 def test_an_optimizers_memory_of_another_length_is_refused(state, engine):
     X = np.random.default_rng(0).normal(size=(60, 4))
-    model = MLPRegressor((5,), engine=engine).partial_fit(X, X[:, 0])
+    model = MLPRegressor((5,), engine=engine, random_state=0).partial_fit(X, X[:, 0])
     saved = model.__getstate__()
     saved["_progress"]["state"] = state
     model.__setstate__(saved)
@@ -385,6 +385,6 @@ def test_skops_refuses_without_the_list(models):
 def test_skops_takes_an_ordinary_pipeline(diabetes):
     skops = pytest.importorskip("skops.io")
     X, y = diabetes
-    model = make_pipeline(PiecewiseLinearEncoder(), MLPRegressor((4,), max_iter=2)).fit(X, y)
+    model = make_pipeline(PiecewiseLinearEncoder(), MLPRegressor((4,), max_iter=2, random_state=0)).fit(X, y)
     again = skops.loads(skops.dumps(model), trusted=TRUSTED_TYPES)
     assert_array_equal(again.predict(X), model.predict(X))

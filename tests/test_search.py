@@ -112,7 +112,7 @@ def test_searches_in_processes_find_what_one_process_finds(backend, mapped):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_workers_do_not_take_more_threads_than_there_are_cpus(backend, mapped):
     scoring = {"threads": THREADS}
-    network = MLPSoftmaxClassifier((4,), max_iter=1, weight_decay=0.1)
+    network = MLPSoftmaxClassifier((4,), max_iter=1, weight_decay=0.1, random_state=0)
     with backend():
         search = GridSearchCV(network, {"alpha": [0.1, 0.2]}, cv=2, scoring=scoring, refit=False).fit(*mapped)
     threads = search.cv_results_["mean_test_threads"].max()

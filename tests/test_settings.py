@@ -51,7 +51,7 @@ def test_batch_size_as_given():
     assert resolve_batch_size(32, 50) == 32
     assert resolve_batch_size(64, 50) == 50
     with pytest.warns(UserWarning, match="larger than the 20 training rows"):
-        MLPRegressor((3,), batch_size=64, max_iter=1).fit(np.eye(20), np.arange(20))
+        MLPRegressor((3,), batch_size=64, max_iter=1, random_state=0).fit(np.eye(20), np.arange(20))
 
 
 @pytest.mark.parametrize(("steps", "epochs"), [(1, 1024), (8, 128), (60, 18), (64, 16), (1000, 16)])
@@ -78,8 +78,8 @@ def test_a_constant_rate_brings_scikit_learns_training():
     assert (settings.weight_decay, settings.dropout, settings.tol, settings.stops) == (0.0, 0.0, 1e-4, True)
     X, y = curve(300, 0.1)
     with pytest.warns(ConvergenceWarning, match="max_iter=3 epochs"):
-        MLPRegressor(learning_rate="constant", max_iter=3).fit(X, y)
-    MLPRegressor(learning_rate="constant", max_iter=3, n_iter_no_change=np.inf).fit(
+        MLPRegressor(learning_rate="constant", max_iter=3, random_state=0).fit(X, y)
+    MLPRegressor(learning_rate="constant", max_iter=3, n_iter_no_change=np.inf, random_state=0).fit(
         X, y
     )  # as asked: no warning
 
@@ -118,11 +118,13 @@ def test_other_plans_take_all_of_max_iter_unless_told_otherwise():
 def test_epochs_that_do_nothing_are_named():
     X, y = curve(50, 0.1)
     with pytest.warns(UserWarning, match="epochs=9 has no effect beyond max_iter=2"):
-        assert MLPRegressor((3,), epochs=9, max_iter=2).fit(X, y).n_iter_ == 2
+        assert MLPRegressor((3,), epochs=9, max_iter=2, random_state=0).fit(X, y).n_iter_ == 2
     with pytest.warns(UserWarning, match="epochs=9 has no effect without a schedule that ends"):
-        MLPRegressor((3,), learning_rate="constant", epochs=9, max_iter=2, n_iter_no_change=np.inf).fit(X, y)
+        MLPRegressor(
+            (3,), learning_rate="constant", epochs=9, max_iter=2, n_iter_no_change=np.inf, random_state=0
+        ).fit(X, y)
     with pytest.warns(UserWarning, match="epochs=9 has no effect with solver='lbfgs'"):
-        MLPRegressor((), solver="lbfgs", alpha=1.0, epochs=9).fit(X, y)
+        MLPRegressor((), solver="lbfgs", alpha=1.0, epochs=9, random_state=0).fit(X, y)
 
 
 LEFT_OPEN = {
@@ -187,7 +189,7 @@ def test_tol_acts_on_a_plan_only_when_asked_for():
     assert MLPRegressor(max_iter=30, random_state=0).fit(X, y).n_iter_ == 30
     assert MLPRegressor(max_iter=30, tol=0.5, random_state=0).fit(X, y).n_iter_ < 30
     with pytest.warns(UserWarning, match="n_iter_no_change=3 has no effect"):
-        MLPRegressor(max_iter=4, n_iter_no_change=3).fit(X, y)
+        MLPRegressor(max_iter=4, n_iter_no_change=3, random_state=0).fit(X, y)
 
 
 # --------------------------------------------------------------------------------- the race ----
@@ -232,11 +234,14 @@ def test_what_the_user_fixed_stays(digits):
 @pytest.mark.filterwarnings("ignore:The number of unique classes")
 def test_without_rows_to_spare_there_is_no_race(digits, capsys):
     X, y = curve(FEWEST_ROWS - 1, 0.0)
-    assert MLPRegressor((5,), verbose=True).fit(X, y).auto_params_["weight_decay"] == UNKNOWN.weight_decay
+    assert (
+        MLPRegressor((5,), verbose=True, random_state=0).fit(X, y).auto_params_["weight_decay"]
+        == UNKNOWN.weight_decay
+    )
     X, y = digits
-    MLPSoftmaxClassifier((5,), verbose=True, max_iter=1).fit(X[:300], np.arange(300))
+    MLPSoftmaxClassifier((5,), verbose=True, max_iter=1, random_state=0).fit(X[:300], np.arange(300))
     assert "race" not in capsys.readouterr().out
-    MLPSoftmaxClassifier((5,), verbose=True, max_iter=1).fit(X[:300], y[:300])
+    MLPSoftmaxClassifier((5,), verbose=True, max_iter=1, random_state=0).fit(X[:300], y[:300])
     assert "race" in capsys.readouterr().out
 
 
@@ -266,7 +271,7 @@ def test_the_race_sees_weights_and_sparse_rows():
 def test_a_race_copies_no_more_rows_than_it_needs():
     X, y = np.zeros((MOST_ROWS + 5000, 1)), np.zeros(MOST_ROWS + 5000)
     seen = []
-    model = MLPRegressor()
+    model = MLPRegressor(random_state=0)
     sample = model._read(X, y, None, reset=True)
 
     def judge(params, *parts):
@@ -280,7 +285,7 @@ def test_a_race_copies_no_more_rows_than_it_needs():
 @pytest.mark.filterwarnings("ignore:Features differ in scale")
 def test_a_race_in_which_all_diverge_leaves_the_fit_to_tell():
     X, y = curve(400, 0.0)
-    model = MLPRegressor((3,))
+    model = MLPRegressor((3,), random_state=0)
     sample = model._read(X * 1e200, y, None, reset=True)  # beyond float32
     assert run_race(model, sample, None, np.random.RandomState(0), model._judge) is UNKNOWN
 
@@ -332,7 +337,9 @@ def test_every_loss_can_race():
         model = MLPRegressor((10,), loss=loss, max_iter=2, random_state=0).fit(X, targets)
         assert model.auto_params_["weight_decay"] in {regime.weight_decay for regime in REGIMES.values()}
     for loss in ("brier", "focal"):
-        model = MLPSoftmaxClassifier((10,), loss=loss, class_weight="balanced", max_iter=2).fit(X, y > 0)
+        model = MLPSoftmaxClassifier(
+            (10,), loss=loss, class_weight="balanced", max_iter=2, random_state=0
+        ).fit(X, y > 0)
         assert model.auto_params_["weight_decay"] in {regime.weight_decay for regime in REGIMES.values()}
 
 
@@ -470,6 +477,8 @@ def test_the_limit_that_was_found_brings_the_same_fit(schedule, diabetes):
 
 def test_no_limit_asks_for_nothing_where_there_is_none():
     X, y = curve(50, 0.1)
-    MLPRegressor((), solver="lbfgs", alpha=1.0, max_grad_norm=None).fit(X, y)  # warnings are errors
+    MLPRegressor((), solver="lbfgs", alpha=1.0, max_grad_norm=None, random_state=0).fit(
+        X, y
+    )  # warnings are errors
     with pytest.warns(UserWarning, match="max_grad_norm=2.0 has no effect with solver='lbfgs'"):
-        MLPRegressor((), solver="lbfgs", alpha=1.0, max_grad_norm=2.0).fit(X, y)
+        MLPRegressor((), solver="lbfgs", alpha=1.0, max_grad_norm=2.0, random_state=0).fit(X, y)

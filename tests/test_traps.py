@@ -94,7 +94,7 @@ def test_t5_alpha_means_the_same_at_every_batch_size(digits):
 def test_t5_loss_curve_is_without_the_penalty(digits):
     X, y = digits[0][:200], digits[1][:200]
     model = MLPSoftmaxClassifier(
-        alpha=1000.0, batch_size=200, max_iter=1, learning_rate_init=1e-12, weight_decay=0.0
+        alpha=1000.0, batch_size=200, max_iter=1, learning_rate_init=1e-12, weight_decay=0.0, random_state=0
     )
     model.fit(X, y)
     assert_allclose(model.loss_curve_[0], log_loss(y, model.predict_proba(X)), rtol=1e-9)
@@ -176,7 +176,9 @@ def test_t8_schedules_act_on_every_solver_and_count_steps(solver, digits):
 @pytest.mark.parametrize("n_iter_no_change", [1, 3, 10])
 def test_t9_patience_ends_after_exactly_n_iter_no_change_epochs(n_iter_no_change, digits):
     X, y = digits[0][:100], digits[1][:100]
-    model = MLPSoftmaxClassifier(tol=1e9, n_iter_no_change=n_iter_no_change, max_iter=50).fit(X, y)
+    model = MLPSoftmaxClassifier(tol=1e9, n_iter_no_change=n_iter_no_change, max_iter=50, random_state=0).fit(
+        X, y
+    )
     assert model.n_iter_ == 1 + n_iter_no_change  # the first epoch improves on nothing
     scores = iter([0.1, 0.2, 0.5, *[0.4] * 50])
     model.set_params(tol=0.0, early_stopping=True, scoring=lambda model, X, y: next(scores))
@@ -186,7 +188,7 @@ def test_t9_patience_ends_after_exactly_n_iter_no_change_epochs(n_iter_no_change
 
 def test_t10_predict_log_proba_is_finite_where_softmax_is_zero():
     X, y = np.array([[-1.0], [1.0]]), np.array([0, 1])
-    model = MLPSoftmaxClassifier((), solver="lbfgs", alpha=0.0).fit(X, y)
+    model = MLPSoftmaxClassifier((), solver="lbfgs", alpha=0.0, random_state=0).fit(X, y)
     model.coefs_ = [np.array([[-1000.0, 1000.0]])]
     model.intercepts_ = [np.zeros(2)]
     assert_allclose(model.predict_log_proba(X), [[0.0, -2000.0], [-2000.0, 0.0]], atol=0)
@@ -224,4 +226,4 @@ def test_no_convergence_warning_names_its_numbers(digits):
         warnings.simplefilter("error")
         with pytest.raises(ConvergenceWarning, match="max_iter=2 epochs"):
             MLPSoftmaxClassifier(max_iter=2, learning_rate="constant").fit(*digits)
-        MLPSoftmaxClassifier(max_iter=2).fit(*digits)  # planned to end there
+        MLPSoftmaxClassifier(max_iter=2, random_state=0).fit(*digits)  # planned to end there
