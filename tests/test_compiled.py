@@ -961,20 +961,24 @@ def test_the_kernels_take_float32_and_float64_alone(rng):
 
 
 def test_numbers_at_odd_addresses_are_copied(rng):
+    """Such as arrays in what came over a network."""
     network, X, Y, w, theta = problem(
         rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 9, np.float64, True, True
     )
-    engine = CompiledEngine(network, Optimizer())
-    engine.load(theta)
     odd = X.copy()
     odd.data, odd.indices, odd.indptr = map(misaligned, (X.data, X.indices, X.indptr))
-    for right, wrong in ((X, odd), (X.toarray(), misaligned(X.toarray()))):
-        assert_array_equal(engine.predict(wrong), engine.predict(right))
-        ours, theirs = (
-            engine.loss_and_gradient(wrong, misaligned(Y), misaligned(w)),
-            engine.loss_and_gradient(right, Y, w),
-        )
+    pairs = ((X, odd), (X.toarray(), misaligned(X.toarray())), (X[:1].toarray(), misaligned(X[:1].toarray())))
+    for right, wrong in pairs:
+        engine, other = (CompiledEngine(network, Optimizer()) for _ in range(2))
+        engine.load(theta)
+        other.load(misaligned(theta), {"m": misaligned(theta), "v": misaligned(theta**2)})
+        assert_array_equal(other.predict(wrong), engine.predict(right))
+        n = right.shape[0]
+        ours = other.loss_and_gradient(wrong, misaligned(Y[:n]), misaligned(w[:n]))
+        theirs = engine.loss_and_gradient(right, Y[:n], w[:n])
         assert_array_equal(ours[1], theirs[1])
+        other.apply_gradient(misaligned(theirs[1]), 0.1)
+        assert np.isfinite(other.dump()[0]).all()
 
 
 @pytest.mark.parametrize("loader", [lambda model: model, lambda model: pickle.loads(pickle.dumps(model))])
