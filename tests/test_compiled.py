@@ -121,6 +121,7 @@ def test_gradient_of_every_activation_and_loss(loss, activation, dtype, rng):
 MEMBERS = [(1, True), (3, False), (4, True)]  # how many, and is there an input scale?
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("members", "scale"), MEMBERS)
 @pytest.mark.parametrize("loss", LOSS_CODES)
@@ -144,6 +145,7 @@ def test_gradient_of_members(loss, members, scale, dtype, rng):
                 compare_gradient(*case, step=step, factor=100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("clip", [None, 0.1])
 @pytest.mark.parametrize(("members", "scale"), MEMBERS)
@@ -196,6 +198,7 @@ def compare_lion(network, optimizer, X, Y, w, theta):
     agree(results[0][1]["m"], gradient, 10)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)  # a gate must not depend on the day
 @given(
     loss=st.sampled_from(sorted(LOSS_CODES)),
@@ -561,6 +564,7 @@ def test_an_unknown_level_is_refused():
     assert "SKBACKPROP_CPU='v9' cannot be had" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [MLPSoftmaxClassifier, pytest.param(MLPRegressor, marks=SLOW)])
 def test_many_python_threads_and_processes_at_once(cls, digits):
     X, y = digits[0][:300], digits[1][:300]
@@ -585,6 +589,7 @@ def test_t16_threadpoolctl_knows_and_limits_the_kernels():
     assert _cpu.get_num_threads() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variable", "expected"),
     [
@@ -667,6 +672,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill cannot interrupt a process itself there")
 def test_ctrl_c_inside_a_long_epoch_is_noticed_after_a_slice_and_loses_nothing():
     """Slices of 0.05 s, of which the first epoch has dozens: it comes after the third, and no other is made."""
@@ -1084,6 +1090,7 @@ except MemoryError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory, and /proc, are Linux's")
 def test_out_of_memory_is_a_memory_error_wherever_it_happens():
     result = run_python(OUT_OF_MEMORY)

@@ -42,6 +42,7 @@ def on_disk(X, y, w):
     return Shards(X, y, w, memory=40_000), None, None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [in_memory, sparse, on_disk])
 @pytest.mark.parametrize("validates", [False, True])
 def test_a_fit_to_rows_of_which_one_is_another_is_another_fit(kind, validates, tmp_path):
@@ -293,6 +294,7 @@ def test_globals_that_a_scorer_uses_count(monkeypatch):
     assert describe(with_global) not in (before, changed)
 
 
+@pytest.mark.slow
 def test_texts_are_the_same_in_another_process():
     """With another order of sets, and other addresses."""
     run = subprocess.run(
