@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import random
 
 import numpy as np
 import pytest
@@ -10,6 +11,13 @@ from sklearn.preprocessing import StandardScaler
 
 # needs the variable, and optional packages: test_array_api.py runs it where it has both
 collect_ignore = [] if os.environ.get("SCIPY_ARRAY_API") else ["array_api_cases.py"]
+
+
+@pytest.fixture(autouse=True)
+def seeded_globals():
+    """Estimators without a random_state draw from these."""
+    np.random.seed(0)  # noqa: NPY002
+    random.seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -198,7 +198,7 @@ def test_not_fitted(data):
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_one_row(solver, data):
     X = data[0][:1]
-    model = MLPRegressor(solver=solver).fit(X, [3.0])
+    model = MLPRegressor(solver=solver, random_state=0).fit(X, [3.0])
     assert_allclose(model.predict(X), 3.0)
     assert_allclose(model.predict(X + 1.0), 3.0, atol=0.1)  # nothing says otherwise
 
@@ -206,7 +206,7 @@ def test_one_row(solver, data):
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_one_class_is_certain(solver, data):
     X = data[0]
-    model = MLPSoftmaxClassifier(solver=solver).fit(X, ["only"] * 20)
+    model = MLPSoftmaxClassifier(solver=solver, random_state=0).fit(X, ["only"] * 20)
     assert model.predict(X).tolist() == ["only"] * 20
     assert_allclose(model.predict_proba(X), 1.0)
 
@@ -214,8 +214,8 @@ def test_one_class_is_certain(solver, data):
 def test_constant_features_and_constant_targets(data):
     X, y = data
     X = np.hstack([X, np.ones((20, 2)), np.zeros((20, 1))])
-    assert MLPSoftmaxClassifier(solver="lbfgs").fit(X, y).score(X, y) == 1.0
-    model = MLPRegressor().fit(X, np.full(20, 7.0))
+    assert MLPSoftmaxClassifier(solver="lbfgs", random_state=0).fit(X, y).score(X, y) == 1.0
+    model = MLPRegressor(random_state=0).fit(X, np.full(20, 7.0))
     assert_allclose(model.predict(X), 7.0)
     assert model.target_scale_.tolist() == [1.0]
 
@@ -341,7 +341,7 @@ def test_honest_validation_sets_are_left_in_peace(rng):
 def test_a_piece_of_a_stream_may_differ_from_the_whole(rng):
     X = in_raw_units(rng)
     with pytest.warns(UserWarning, match="X_val does not look like X"):
-        model = MLPRegressor(max_iter=3).partial_fit(
+        model = MLPRegressor(max_iter=3, random_state=0).partial_fit(
             StandardScaler().fit_transform(X), X[:, 0], X_val=X, y_val=X[:, 0]
         )
     assert model.n_iter_ == 1
@@ -483,7 +483,7 @@ def test_coefs_of_other_shapes(data):
 
 
 def test_partial_fit_does_not_exist_for_lbfgs(data):
-    model = MLPRegressor(solver="lbfgs")
+    model = MLPRegressor(solver="lbfgs", random_state=0)
     assert not hasattr(model, "partial_fit")
     with pytest.raises(AttributeError, match="has no attribute 'partial_fit'") as caught:
         model.partial_fit(*data)
@@ -494,7 +494,9 @@ def test_partial_fit_does_not_exist_for_lbfgs(data):
 @pytest.mark.parametrize("n", [2, 100])
 def test_prediction_lets_nan_pass_where_scikit_learn_is_told_to(engine, n, digits):
     X, y = digits[0][:n].copy(), digits[1][:200]
-    model = MLPSoftmaxClassifier((3,), "tanh", learning_rate="cosine", max_iter=2, engine=engine)
+    model = MLPSoftmaxClassifier(
+        (3,), "tanh", learning_rate="cosine", max_iter=2, engine=engine, random_state=0
+    )
     whole = model.fit(digits[0][:200], y).predict_proba(X)
     X[1, 0] = np.nan
     with pytest.raises(ValueError, match="contains NaN"):

@@ -149,7 +149,7 @@ def test_in_a_pipeline_in_a_grid_search(n_jobs, digits):
 
 def test_a_progress_bar_is_shown(diabetes, capsys):
     pytest.importorskip("rich")
-    MLPRegressor((4,), max_iter=2).set_callbacks(callback.ProgressBar()).fit(*diabetes)
+    MLPRegressor((4,), max_iter=2, random_state=0).set_callbacks(callback.ProgressBar()).fit(*diabetes)
     assert "MLPRegressor" in capsys.readouterr().out
 
 
@@ -169,7 +169,9 @@ def test_failing_callbacks_and_fits_leave_nothing_behind(digits):
     assert_array_equal(fitted.predict_proba(X), before)
     assert not {"_callback_fit_ctx", "_skl_callbacks_to_teardown"} & set(vars(fitted))
     listener = Listener()
-    diverging = MLPRegressor((8,), "identity", solver="sgd", learning_rate_init=100.0).set_callbacks(listener)
+    diverging = MLPRegressor(
+        (8,), "identity", solver="sgd", learning_rate_init=100.0, random_state=0
+    ).set_callbacks(listener)
     with pytest.raises(DivergenceError) as error:
         diverging.fit(X, y)
     assert listener.notes[-1] == "teardown"
@@ -179,9 +181,9 @@ def test_failing_callbacks_and_fits_leave_nothing_behind(digits):
 def test_the_progress_of_lbfgs_and_partial_fit_is_shown(diabetes, capsys):
     pytest.importorskip("rich")
     bar = callback.ProgressBar()
-    MLPRegressor((4,), solver="lbfgs", max_iter=2).set_callbacks(bar).fit(*diabetes)
+    MLPRegressor((4,), solver="lbfgs", max_iter=2, random_state=0).set_callbacks(bar).fit(*diabetes)
     assert "MLPRegressor - fit" in capsys.readouterr().out
-    MLPRegressor((4,)).set_callbacks(bar).partial_fit(*diabetes)
+    MLPRegressor((4,), random_state=0).set_callbacks(bar).partial_fit(*diabetes)
     assert "MLPRegressor - partial_fit" in capsys.readouterr().out
 
 
@@ -245,7 +247,7 @@ def test_models_are_made_for_callbacks_that_take_them_and_are_copies(digits):
 
 def test_the_last_finite_model_in_a_pipeline_has_nothing_of_its_callbacks(digits):
     X, y = digits[0][:200], digits[1][:200]
-    diverging = MLPRegressor((8,), "identity", solver="sgd", learning_rate_init=100.0)
+    diverging = MLPRegressor((8,), "identity", solver="sgd", learning_rate_init=100.0, random_state=0)
     pipeline = make_pipeline(StandardScaler(), diverging).set_callbacks(PassedOn(10))
     with pytest.raises(DivergenceError) as error:
         pipeline.fit(X, y)

@@ -213,7 +213,7 @@ class Evil:
 def test_other_files_are_refused_and_never_unpickled(rows, tmp_path, monkeypatch):
     monkeypatch.setenv("TRACE", str(tmp_path / "trace"))
     X, y, _ = rows
-    model = MLPSoftmaxClassifier((6,), max_iter=2)
+    model = MLPSoftmaxClassifier((6,), max_iter=2, random_state=0)
     path = tmp_path / "run"
     model.fit(X, y, checkpoint=path)
     half = path.read_bytes()[:700]
@@ -540,7 +540,9 @@ def test_short_epochs_write_seldom(rows, tmp_path, monkeypatch):
         checkpoint, "_replace", lambda *args: (times.append(time.perf_counter()), write(*args))
     )
     monkeypatch.setattr(checkpoint, "SHARE", 10**6)
-    MLPSoftmaxClassifier((6,), max_iter=5, weight_decay=0.1).fit(X, y, checkpoint=tmp_path / "run")
+    MLPSoftmaxClassifier((6,), max_iter=5, weight_decay=0.1, random_state=0).fit(
+        X, y, checkpoint=tmp_path / "run"
+    )
     assert len(times) == 2
 
 

@@ -453,7 +453,7 @@ def test_a_map_of_a_file_is_never_copied_into_memory(tmp_path, rng):
     y = np.arange(20_000) % 500 // 250
     tracemalloc.start()
     try:
-        model = MLPSoftmaxClassifier((8,), max_iter=1, weight_decay=0.0).fit(
+        model = MLPSoftmaxClassifier((8,), max_iter=1, weight_decay=0.0, random_state=0).fit(
             X, y
         )  # a race copies what it needs
         model.predict_proba(X)
@@ -465,7 +465,7 @@ def test_a_map_of_a_file_is_never_copied_into_memory(tmp_path, rng):
 
 def test_the_floating_point_mode_is_restored(digits):
     tiny = np.array([1e-310])
-    MLPSoftmaxClassifier(learning_rate="cosine", max_iter=2).fit(*digits).predict(digits[0])
+    MLPSoftmaxClassifier(learning_rate="cosine", max_iter=2, random_state=0).fit(*digits).predict(digits[0])
     assert tiny[0] * 0.5 > 0.0
 
 

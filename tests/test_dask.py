@@ -310,7 +310,7 @@ def test_warnings_and_lines_come_to_the_client(client, capsys):
     X, y, _ = rows("regressor")
     X[:, 0] *= 1e5
     with pytest.warns(UserWarning, match="Features differ in scale") as caught:
-        DaskMLPRegressor((8,), max_iter=2, verbose=True).fit(collection(X), collection(y))
+        DaskMLPRegressor((8,), max_iter=2, verbose=True, random_state=0).fit(collection(X), collection(y))
     assert caught[0].filename == __file__
     lines = capsys.readouterr().out.splitlines()
     assert [line[:12] for line in lines] == ["race  clean ", "epoch     1 ", "epoch     2 "]
@@ -360,7 +360,7 @@ def test_ctrl_c_keeps_the_model_so_far(client, in_callback, monkeypatch):
     """It comes when the second epoch is heard of, long before the last."""
     X, y, _ = rows("regressor")
     model = DaskMLPRegressor(
-        (8,), max_iter=10**5, learning_rate="constant", n_iter_no_change=np.inf, verbose=1
+        (8,), max_iter=10**5, learning_rate="constant", n_iter_no_change=np.inf, verbose=1, random_state=0
     )
     if in_callback:
         pytest.importorskip("sklearn.callback")
@@ -419,7 +419,7 @@ def test_workers_of_ones_choice(client, monkeypatch):
     X, y, _ = rows("regressor")
     placed, address = [], sorted(client.nthreads())[1]
     monkeypatch.setattr(fitting, "place", lambda *args: placed.append(placement.place(*args)) or placed[-1])
-    model = DaskMLPRegressor((8,), max_iter=3, workers=[address])
+    model = DaskMLPRegressor((8,), max_iter=3, workers=[address], random_state=0)
     model.fit(collection(X), collection(y))
     assert [where.addresses for where in placed] == [[address]]
     for wrong in (["tcp://nowhere:1"], []):
@@ -442,7 +442,7 @@ def leftovers(client):
 
 def test_nothing_stays_on_the_cluster(client):
     X, y, _ = rows("regressor")
-    DaskMLPRegressor((8,), max_iter=2).fit(collection(X), collection(y))
+    DaskMLPRegressor((8,), max_iter=2, random_state=0).fit(collection(X), collection(y))
     assert leftovers(client) == []
 
 
