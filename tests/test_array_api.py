@@ -18,7 +18,7 @@ def test_array_api():
     if tuple(map(int, scipy_version.split(".")[:2])) < (1, 14):
         pytest.skip("scikit-learn dispatches with SciPy 1.14 or newer only")
     result = subprocess.run(
-        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CASES)],
+        [sys.executable, "-P", "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", str(CASES)],
         env=os.environ | {"SCIPY_ARRAY_API": "1"},
         capture_output=True,
         text=True,

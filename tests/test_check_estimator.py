@@ -41,6 +41,9 @@ FLOAT32 = (
     "float32 sums of repeated rows differ from those of weighted ones by more than the 1e-7 of this check"
 )
 SIGNS = "steps are signs, which a last bit of a sum in another order turns around"
+# measured: differences of 1e-2 after 200 epochs. A floor of a tenth of the targets' deviation would end them, and with
+# them all smaller deviations; without the limit of the gradient they are 1e-7, and one seed in ten learns nothing.
+STEEP = "15 rows without noise let the variance sink to its floor, where a last bit of a sum grows a million times"
 # of another check
 NEGATIVE = "the check draws negative targets, whatever the tag says"
 
@@ -52,6 +55,7 @@ def expected_failures(estimator):
         DRAWN: estimator.early_stopping or estimator.dropout,
         FLOAT32: estimator.dtype == "float32",
         SIGNS: estimator.solver == "lion" and isinstance(estimator, MLPRegressor),
+        STEEP: estimator.loss == "gaussian",
     }
     kinds = ("dense", "sparse")
     failures = {

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import d2_pinball_score, mean_pinball_loss, r2_score
 
 from skbackprop import MLPRegressor
+from skbackprop._nn.losses import losses_for
 from skbackprop.data import Shards
 
 PLANNED = {"learning_rate": "cosine", "random_state": 0, "learning_rate_init": 0.01}
@@ -36,6 +37,22 @@ def test_losses_for_positive_targets_and_their_units(loss, rng):
     assert (model.predict(X) > 0).all()
     assert_allclose(model.target_scale_, y.mean())
     assert_allclose(model.target_shift_, 0.0)
+
+
+@pytest.mark.parametrize("loss", losses_for("regression"))
+def test_a_tag_tells_which_targets_a_loss_asks_for(loss):
+    model = MLPRegressor((4,), loss=loss, max_iter=2, random_state=0)
+    tags = model.__sklearn_tags__().target_tags
+    assert tags.positive_only == (loss in {"poisson", "gamma"})
+    assert tags.multi_output
+    X, y = np.random.default_rng(0).normal(size=(11, 3)), np.random.default_rng(1).uniform(1, 2, size=(11, 5))
+    assert model.fit(X, y).predict(X).shape == y.shape
+    if tags.positive_only:
+        with pytest.raises(ValueError, match=f"loss='{loss}' needs y >"):
+            model.fit(X, -y)
+    assert (
+        not MLPRegressor(loss="none of ours").__sklearn_tags__().target_tags.positive_only
+    )  # fit refuses it
 
 
 def test_poisson_starts_at_the_mean(rng):

@@ -44,13 +44,16 @@ def test_gaussian_finds_the_spread_of_held_out_rows():
     assert_allclose(np.std((y_test - mean) / std), 1.0, atol=0.05)
 
 
-def test_poisson_beats_squared_error_on_counts(rng):
-    X = rng.normal(size=(3000, 3))
-    y = rng.poisson(np.exp(X[:, 0] - 0.5 * X[:, 1])).astype(float)
-    deviance = {}
-    for loss in ("poisson", "squared_error"):
-        model = MLPRegressor((20,), loss=loss, **PLANNED).fit(X[:2000], y[:2000])
-        deviance[loss] = mean_poisson_deviance(y[2000:], np.maximum(model.predict(X[2000:]), 1e-3))
+def test_poisson_beats_squared_error_on_counts():
+    """On the mean of four draws: a single one may lie on either side of the bound, by luck."""
+    deviance = {"poisson": 0.0, "squared_error": 0.0}
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(3000, 3))
+        y = rng.poisson(np.exp(X[:, 0] - 0.5 * X[:, 1])).astype(float)
+        for loss in deviance:
+            model = MLPRegressor((20,), loss=loss, **PLANNED).fit(X[:2000], y[:2000])
+            deviance[loss] += mean_poisson_deviance(y[2000:], np.maximum(model.predict(X[2000:]), 1e-3))
     assert deviance["poisson"] < 0.95 * deviance["squared_error"]
 
 
