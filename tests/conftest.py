@@ -3,14 +3,25 @@
 import importlib.util
 import os
 import random
+import signal
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.preprocessing import StandardScaler
 
+# the background jobs of a shell, and all that they start, ignore Ctrl-C, which some tests send themselves
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # needs the variable, and optional packages: test_array_api.py runs it where it has both
 collect_ignore = [] if os.environ.get("SCIPY_ARRAY_API") else ["array_api_cases.py"]
+
+
+@pytest.fixture(autouse=True)
+def seeded_globals():
+    """Estimators without a random_state draw from these."""
+    np.random.seed(0)  # noqa: NPY002
+    random.seed(0)
 
 
 @pytest.fixture(scope="session")

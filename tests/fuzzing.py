@@ -64,7 +64,7 @@ VALUES: dict[str, list[Any]] = {  # legal ones, the ends of the legal among them
     "alpha": [0, 0.0, *RATES],
     "weight_decay": ["auto", 0, *RATES],
     "dropout": ["auto", *SHARES, [0.5], (0.2, 0.0), np.array([0.9])],
-    "max_grad_norm": [None, *RATES],
+    "max_grad_norm": ["auto", None, *RATES],
     "initializer": ["auto", *INITIALIZERS],
     "momentum": [*SHARES, 1],
     "nesterovs_momentum": [True, False],
@@ -261,6 +261,8 @@ def draw_call(draw, cls, method, rows, columns, kind, kinds):
         args |= draw_rows(draw, "_val", draw(st.integers(1, 6)), columns, kind, kinds)
     if method == "partial_fit" and cls is MLPSoftmaxClassifier:
         args |= one_of(draw, [{}, {}, {"classes": [0, 1, 2]}, {"classes": ["b", "a"]}])
+    if method == "partial_fit":
+        args["total_samples"] = pick(draw, None, [1, 7, 10**9, 2**70, 0, -1, 1.5, np.nan, "all"], 3)
     return Call(method, args, pick(draw, None, MEMORY, 8))
 
 

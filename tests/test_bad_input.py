@@ -299,7 +299,7 @@ def test_a_scaled_validation_set_of_raw_rows_is_no_less_wrong(rng):
 
 
 def test_sparse_validation_rows_on_another_scale(rng):
-    X = sp.random(300, 20, 0.2, "csr", rng=rng)
+    X = sp.csr_array(np.where(rng.random((300, 20)) < 0.2, rng.random((300, 20)), 0.0))
     y = np.asarray(X.sum(axis=1)).ravel()
     with pytest.raises(ValueError, match=r"20 of 20 columns .* values of column \d+ other than 0 are about"):
         MLPRegressor(**PLANNED).fit(X, y, X_val=255.0 * X[:100], y_val=y[:100])

@@ -133,6 +133,7 @@ def test_names_of_columns_bring_no_warning(digits):
     assert last == accuracy_score(digits[1][:200], fitted.predict(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_in_a_pipeline_in_a_grid_search(n_jobs, digits):
     X, y = digits[0][:200], digits[1][:200]

@@ -447,6 +447,7 @@ for n_bytes in (0, 1000, 30_000):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="resource limits are those of POSIX")
 def test_on_a_full_disk_the_earlier_file_is_left_and_no_other(tmp_path):
     """However much of the new one could be written."""
@@ -557,7 +558,7 @@ folder, kind, n = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 rng = np.random.default_rng(0)
 X = rng.normal(size=(n, 20)).astype(np.float32)
 y = (X[:, 0] * X[:, 1] > 0).astype(int)
-params = {"learning_rate": "onecycle", "max_iter": 20, "early_stopping": True, "random_state": 0, "n_threads": 1}
+params = {"learning_rate": "onecycle", "epochs": 20, "early_stopping": True, "random_state": 0, "n_threads": 1}
 epochs = 0
 def score(model, X, y):
     global epochs

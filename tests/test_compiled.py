@@ -121,6 +121,7 @@ def test_gradient_of_every_activation_and_loss(loss, activation, dtype, rng):
 MEMBERS = [(1, True), (3, False), (4, True)]  # how many, and is there an input scale?
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("members", "scale"), MEMBERS)
 @pytest.mark.parametrize("loss", LOSS_CODES)
@@ -144,6 +145,7 @@ def test_gradient_of_members(loss, members, scale, dtype, rng):
                 compare_gradient(*case, step=step, factor=100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("clip", [None, 0.1])
 @pytest.mark.parametrize(("members", "scale"), MEMBERS)
@@ -196,6 +198,7 @@ def compare_lion(network, optimizer, X, Y, w, theta):
     agree(results[0][1]["m"], gradient, 10)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, derandomize=True)  # a gate must not depend on the day
 @given(
     loss=st.sampled_from(sorted(LOSS_CODES)),
@@ -561,6 +564,7 @@ def test_an_unknown_level_is_refused():
     assert "SKBACKPROP_CPU='v9' cannot be had" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", [MLPSoftmaxClassifier, pytest.param(MLPRegressor, marks=SLOW)])
 def test_many_python_threads_and_processes_at_once(cls, digits):
     X, y = digits[0][:300], digits[1][:300]
@@ -585,6 +589,7 @@ def test_t16_threadpoolctl_knows_and_limits_the_kernels():
     assert _cpu.get_num_threads() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variable", "expected"),
     [
@@ -667,6 +672,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="os.kill cannot interrupt a process itself there")
 def test_ctrl_c_inside_a_long_epoch_is_noticed_after_a_slice_and_loses_nothing():
     """Slices of 0.05 s, of which the first epoch has dozens: it comes after the third, and no other is made."""
@@ -961,20 +967,24 @@ def test_the_kernels_take_float32_and_float64_alone(rng):
 
 
 def test_numbers_at_odd_addresses_are_copied(rng):
+    """Such as arrays in what came over a network."""
     network, X, Y, w, theta = problem(
         rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 9, np.float64, True, True
     )
-    engine = CompiledEngine(network, Optimizer())
-    engine.load(theta)
     odd = X.copy()
     odd.data, odd.indices, odd.indptr = map(misaligned, (X.data, X.indices, X.indptr))
-    for right, wrong in ((X, odd), (X.toarray(), misaligned(X.toarray()))):
-        assert_array_equal(engine.predict(wrong), engine.predict(right))
-        ours, theirs = (
-            engine.loss_and_gradient(wrong, misaligned(Y), misaligned(w)),
-            engine.loss_and_gradient(right, Y, w),
-        )
+    pairs = ((X, odd), (X.toarray(), misaligned(X.toarray())), (X[:1].toarray(), misaligned(X[:1].toarray())))
+    for right, wrong in pairs:
+        engine, other = (CompiledEngine(network, Optimizer()) for _ in range(2))
+        engine.load(theta)
+        other.load(misaligned(theta), {"m": misaligned(theta), "v": misaligned(theta**2)})
+        assert_array_equal(other.predict(wrong), engine.predict(right))
+        n = right.shape[0]
+        ours = other.loss_and_gradient(wrong, misaligned(Y[:n]), misaligned(w[:n]))
+        theirs = engine.loss_and_gradient(right, Y[:n], w[:n])
         assert_array_equal(ours[1], theirs[1])
+        other.apply_gradient(misaligned(theirs[1]), 0.1)
+        assert np.isfinite(other.dump()[0]).all()
 
 
 @pytest.mark.parametrize("loader", [lambda model: model, lambda model: pickle.loads(pickle.dumps(model))])
@@ -1080,6 +1090,7 @@ except MemoryError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory, and /proc, are Linux's")
 def test_out_of_memory_is_a_memory_error_wherever_it_happens():
     result = run_python(OUT_OF_MEMORY)

@@ -638,6 +638,7 @@ def test_an_epoch_that_is_left_early_reads_no_further():
     assert not [t for t in threading.enumerate() if t.name.startswith("skbackprop")]
 
 
+@pytest.mark.slow
 def test_quality_of_shuffling_rows_come_anywhere_but_blocks_stay_together():
     n, block_rows, epochs = 1200, 10, 200
     stream = make_stream(n, block_rows, 2 * (2 * 100 + 8) * ROW_BYTES)
@@ -663,6 +664,7 @@ def test_quality_of_shuffling_rows_come_anywhere_but_blocks_stay_together():
     assert_allclose(np.abs(positions[:, 5] - positions[:, 705]).mean(), n / 3, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_quality_of_shuffling_sorted_labels():
     """A buffer's share of a class varies as that of so many blocks drawn without replacement (Cochran, 1977, 9.2)."""
     n, block_rows = 4000, 10

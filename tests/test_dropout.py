@@ -92,6 +92,7 @@ def test_sparse_and_dense_inputs_are_dropped_alike(rng):
     assert_allclose(sparse[1], dense[1], rtol=1e-10, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_mean_over_many_masks_of_a_linear_network_is_the_network(rng):
     """Inverted dropout leaves the expected output alone."""
     network = Network((5, 2), loss="squared_error", dropout=(0.5,), seed=1)

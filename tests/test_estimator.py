@@ -570,6 +570,7 @@ def test_no_floating_point_warning_leaves_training(rng):
             MLPRegressor(solver="sgd", learning_rate_init=1.0).fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("cls", [MLPRegressor, MLPSoftmaxClassifier])
 def test_the_penalty_of_epochs_of_partial_fit_is_that_of_fit(cls, weighted, rng):

@@ -249,14 +249,12 @@ def test_every_parameter_is_drawn():
         assert constraints.keys() == VALUES.keys() & constraints.keys() | VALUES_OF[cls].keys()
 
 
-@fuzz(sessions(), quick=100, slow=5000)
+@fuzz(sessions(), quick=60, slow=5000)
 def test_any_calls_fail_as_documented_or_leave_a_sound_model(session):
     cls, params, calls = session
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # of verbose
         warnings.simplefilter("ignore")
-        warnings.filterwarnings(
-            "error", category=RuntimeWarning, module="skbackprop"
-        )  # no careless arithmetic
+        warnings.filterwarnings("error", category=RuntimeWarning, module="skbackprop")  # numpy's, of overflow
         model = cls(**params)
         for call in calls:
             model = play(model, call)
@@ -269,6 +267,9 @@ def fitted(cls, params, X, y, weights, asked, checkpoint=None):
         return {name: np.asarray(answer) for name, answer in answers(model, asked).items()}, model
     except ERRORS as error:
         return type(error), None
+
+
+FACTORS = {"twice as many weights": 2.0, "weights of 1e-300": 1e-300, "weights of 1e300": 1e300}
 
 
 def otherwise(cls, params, X, y, weights, change):
@@ -290,11 +291,8 @@ def otherwise(cls, params, X, y, weights, change):
         params = params | {"n_threads": 3}
     elif change == "the other engine":
         params = params | {"engine": "reference"}
-    elif (
-        change in ("twice as many weights", "weights of 1e-300", "weights of 1e300") and params["alpha"] == 0
-    ):
-        factor = {"w": 1e-300, "t": 2.0}[change[0]] if "1e300" not in change else 1e300
-        weights = factor * (np.ones(len(X)) if weights is None else weights)
+    elif change in FACTORS and params["alpha"] == 0:
+        weights = FACTORS[change] * (np.ones(len(X)) if weights is None else weights)
     if change == "a checkpoint":
         with tempfile.TemporaryDirectory() as folder:
             fitted(cls, params, X, y, weights, asked, f"{folder}/a")
@@ -312,7 +310,7 @@ def test_the_same_rows_in_other_words_give_the_same_model(case):
         expected, model = fitted(cls, params, X, y, weights, X)
         found, other = otherwise(cls, params, X, y, weights, change)
         if model is None or other is None:
-            assert expected == found or (change.startswith("weights of") and issubclass(found, ValueError))
+            assert expected == found or (change in FACTORS and found is ValueError)
             return
         if change == "row by row":
             found = {
@@ -344,7 +342,6 @@ def test_any_table_is_refused_or_learned(case):
         else:
             told = "fitted"
             assert len(model.predict(table)) == len(table)
-            assert model._repr_mimebundle_()
             try:
                 answer = model.predict(other)
             except ERRORS as error:

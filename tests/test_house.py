@@ -100,6 +100,7 @@ def test_the_reference_engine_knows_the_equations():
         assert f"D{equation}" in text
 
 
+@pytest.mark.slow
 def test_a_pickle_loads_in_a_fresh_process(digits, tmp_path):
     X, y = digits[0][:200], digits[1][:200]
     model = MLPSoftmaxClassifier((10,), ["gelu"], learning_rate="cosine", max_iter=5, random_state=0).fit(
@@ -122,6 +123,7 @@ def test_public_names_are_documented():
             assert getattr(skbackprop, name).__doc__.strip()
 
 
+@pytest.mark.slow
 def test_an_unbuilt_checkout_says_what_to_do(tmp_path):
     shutil.copytree(
         ROOT, tmp_path / "skbackprop", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")

@@ -442,6 +442,7 @@ def test_a_module_is_independent_pickles_and_trains(rng, torch):
     assert_array_equal(model.predict(X), before)
 
 
+@pytest.mark.slow
 def test_torch_exports_it(rng, torch):
     X, y = problem("three classes", rng)
     module = fitted(MLPSoftmaxClassifier((7,), "gelu", n_members=2), X, y).to_torch()

@@ -80,6 +80,7 @@ def ray():
 BACKENDS = [loky, pytest.param(dask, marks=pytest.mark.slow), pytest.param(ray, marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # what the clusters warn of is theirs
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_searches_in_processes_find_what_one_process_finds(backend, mapped):
@@ -119,6 +120,7 @@ def test_workers_do_not_take_more_threads_than_there_are_cpus(backend, mapped):
     assert 1 <= threads <= max(1, CPUS // 2)
 
 
+@pytest.mark.slow
 def test_rows_that_joblib_maps_for_its_workers_are_taken_as_they_are(mapped, rng):
     """Arrays above joblib's max_nbytes reach the workers as read-only maps of one file."""
     X, y = np.array(mapped[0]), mapped[1]

@@ -142,7 +142,7 @@ LEFT_OPEN = {
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize("noise", [0.0, 3.0])
+@pytest.mark.parametrize("noise", [0.0, pytest.param(3.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("params", LEFT_OPEN.values(), ids=LEFT_OPEN)
 def test_what_auto_stood_for_can_be_given_back(params, noise):
     """All of it brings the same bits; one value, the same length and schedule."""
@@ -360,6 +360,7 @@ def test_rows_to_judge_by_are_weighted_by_the_rows_that_were_trained_on(rng):
 # ------------------------------------------------------------------------- long gradients ----
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["auto", "constant", "invscaling", "adaptive", "cosine", "coslog4"])
 @pytest.mark.parametrize("size", [1e2, 1e4, 1e6])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -191,6 +191,7 @@ def test_arrays():
     assert columns_of(tabular_pipeline("regressor", **QUICK).fit(mixed.tolist(), y))["numeric"] == [0]
 
 
+@pytest.mark.slow
 def test_many_categories_are_encoded_by_their_mean_target_also_if_that_is_whole(recwarn):
     rng = np.random.default_rng(0)
     street = rng.integers(0, 50, 2000)
@@ -204,6 +205,7 @@ def test_many_categories_are_encoded_by_their_mean_target_also_if_that_is_whole(
     assert not recwarn.list
 
 
+@pytest.mark.slow
 def test_it_predicts_better_than_a_linear_model():
     X, y = people(1200)
     X = X.drop(columns=["nothing", "always", "planet"])
@@ -345,6 +347,7 @@ def of_other_libraries():
     return arrow | {name: pl.DataFrame({"v": column, "z": Z}) for name, column in series.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SAME)
 def test_a_value_is_the_same_in_every_dtype(kind):
     tables = {name: pd.DataFrame({"v": column, "z": Z}) for name, column in SAME.items()}
@@ -378,6 +381,7 @@ def test_predictions_are_those_of_the_dtype_in_training():
         assert_array_equal(model.predict(X.astype({"member": dtype})), model.predict(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "kind"),
     [

@@ -36,6 +36,7 @@ def same(ours, theirs, close):
         assert_allclose(a, b, **close)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("size", SIZES)
 def test_equal_weights_of_any_size_are_weights_of_1(size, dtype, data):

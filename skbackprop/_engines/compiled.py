@@ -117,7 +117,7 @@ class CompiledEngine:
             self.rule.check(state, theta)
         if theta.dtype != self.dtype and theta.dtype not in FLOATS:
             raise ValueError(f"The kernels compute in float32 and float64, got parameters of {theta.dtype}.")
-        self._theta, self._state, self.objective, self.step = np.ascontiguousarray(theta), state, objective, 0
+        self._theta, self._state, self.objective, self.step = _plain(theta, theta.dtype), state, objective, 0
         self._is_filled = self._remembers = False
         if self.net is None or self.dtype != self._theta.dtype:
             self.net, self.dtype = None, self._theta.dtype

@@ -132,6 +132,8 @@ def _for_classes(scorer: Any, y: Any, counts: Any, classes: Any) -> Any:
 
     metric, _ = _metric_of(scorer)
     multilabel = np.ndim(y) == 2
+    if metric is None:
+        return scorer
     if metric in [getattr(sklearn.metrics, name, None) for name in KNOW_LABELS]:
         judge = None if multilabel else partial(_over_all, classes)
     elif metric is sklearn.metrics.roc_auc_score:
