@@ -17,13 +17,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 collect_ignore = [] if os.environ.get("SCIPY_ARRAY_API") else ["array_api_cases.py"]
 
 
-@pytest.fixture(autouse=True)
-def seeded_globals():
-    """Estimators without a random_state draw from these."""
-    np.random.seed(0)  # noqa: NPY002
-    random.seed(0)
-
-
 @pytest.fixture(scope="session")
 def digits():
     """Real images, standardised, and their digits."""

@@ -461,7 +461,9 @@ def test_without_torch_the_error_says_what_to_install(monkeypatch):
     model = MLPRegressor((2,), learning_rate="cosine", max_iter=1, random_state=0).fit(
         np.eye(9), np.arange(9.0)
     )
-    monkeypatch.delitem(sys.modules, "skbackprop._torch", raising=False)  # where it is imported
+    # where it is imported; to be as it was afterwards, also if it has not been there yet
+    monkeypatch.setitem(sys.modules, "skbackprop._torch", None)
+    monkeypatch.delitem(sys.modules, "skbackprop._torch")
     monkeypatch.setitem(sys.modules, "torch", None)  # as Python notes a package that is not there
     with pytest.raises(ImportError, match=r"pip install 'skbackprop\[torch\]'"):
         model.to_torch()
