@@ -34,6 +34,7 @@ from skbackprop._fit.validation import (
     home_of,
     one_column,
     to_host,
+    within_floats,
 )
 from skbackprop._nn.activations import softplus
 from skbackprop._nn.losses import LossArgs, log_softmax
@@ -311,7 +312,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         y = complete(y)
         if hasattr(self, "_labels") and self._labels.multilabel and home_of(y) is HOST:
             y = indicator(y, len(self._labels.classes)).astype(np.int64)
-        with labels_of_one_kind(y):
+        with labels_of_one_kind(y), within_floats("sample_weight"):
             return float(super().score(X, y, sample_weight))
 
     # ----------------------------------------------------------------- what BaseMLP asks for ----

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from skbackprop._fit.validation import to_host
+from skbackprop._fit.validation import is_missing, to_host
 from skbackprop._fit.warn import warn
 
 # names of dtypes in NumPy, pandas (its own, and Arrow's) and polars, in lower case
@@ -84,16 +84,17 @@ def columns_of(X: Any) -> Iterator[Any]:
         yield from (X[name] for name in X.columns)
 
 
+def has_numeric_dtype(column: Any) -> bool:
+    """Tell whether a column's type is one of numbers; others may hold some, too."""
+    return bool(NUMBERS.match(str(column.dtype).lower()))
+
+
 def is_bool(value: Any) -> bool:
     return isinstance(value, bool | np.bool_)
 
 
 def is_number(value: Any) -> bool:
     return isinstance(value, Real | Decimal) and not is_bool(value)
-
-
-def is_missing(value: Any) -> bool:
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or value != value
 
 
 def text_of(value: Any) -> str:
@@ -166,7 +167,7 @@ def floats(name: Any, column: Any, gaps: Iterable[str] = ()) -> Any:
     A text that is no number is an error, unless some were in training already: gaps, which count as missing.
     """
     refuse(name, column)
-    if NUMBERS.match(str(column.dtype).lower()):
+    if has_numeric_dtype(column):
         # pandas cannot make a float of its NA unasked
         pandas = hasattr(column, "isna")
         x = column.to_numpy(float, na_value=np.nan) if pandas else np.asarray(column, dtype=float)

@@ -450,7 +450,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         n_outputs = network.sizes[-1] * network.n_members
         engine = self._engine(place.xp)
         with validation.in_validation_set():
-            parts = held_out.encoded(self._encode, dtype)
+            blocks = held_out.encoded(self._encode, dtype)
         judge = None
         if self.scoring is not None:
             classes = validation.to_host(getattr(self, "classes_", None))
@@ -462,14 +462,16 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             theta = place.put(theta)
             engine.load(theta)
             losses, totals = [], []
-            for X, Y, w in parts:
+            for X, Y, w in blocks:
                 if w is not None and not w.any():  # of a block; all are not
                     continue
-                values = [
+                parts = [
                     row_losses(loss, engine.predict(block, link=False), Y[rows, ...], args, place)
                     for rows, block in output_blocks(X, n_outputs)
                 ]
-                losses.append(float(np.average(np.concatenate(values), weights=w)))
+                values = np.concatenate(parts)
+                values[np.isnan(values)] = np.inf  # of outputs beyond all bounds
+                losses.append(float(np.average(values if w is None else np.where(w, values, 0.0), weights=w)))
                 totals.append(Y.shape[0] if w is None else w.sum())
             mean = losses[0] if len(losses) == 1 else float(np.average(losses, weights=totals))
             if judge is None:

@@ -17,7 +17,6 @@ from skbackprop._fit import validation
 from skbackprop._fit.batches import output_blocks
 from skbackprop._fit.callbacks import without_callbacks
 from skbackprop._fit.places import FLOAT64, HOST, map_arrays
-from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Network, Parameters
 from skbackprop._nn.optimizers import Optimizer
 from skbackprop._out_of_core import nameless, predict_blocks
@@ -226,8 +225,7 @@ class Predicting(Persistent):
         if any(isinstance(array, np.ndarray) and array.dtype.kind not in "biuf" for array in arrays):
             raise TypeError("coefs_, intercepts_ and factors must be arrays of real numbers")
         n_outputs = network.sizes[-1]
-        n_targets = n_outputs // LOSSES[network.loss].outputs_per_target(network.loss_args)
-        expected = {"target_shift_": n_targets, "target_scale_": n_targets}
+        expected = {"target_shift_": network.n_targets, "target_scale_": network.n_targets}
         given = {name: getattr(self, name) for name in expected if hasattr(self, name)}
         if hasattr(self, "_labels"):
             given["classes"], expected["classes"] = self._labels.classes, n_outputs

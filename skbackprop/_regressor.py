@@ -27,6 +27,7 @@ from skbackprop._fit.validation import (
     quantiles,
     to_host,
     warn_constant_block,
+    within_floats,
 )
 from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._prediction import of_one_model
@@ -247,7 +248,8 @@ default='squared_error'
             if hasattr(self, "target_shift_"):
                 self._check_width(y, self.target_shift_.shape[0])
         if not hasattr(self, "_network") or self._network.loss != "quantile":
-            return float(super().score(X, y, sample_weight))
+            with within_floats("sample_weight"):
+                return float(super().score(X, y, sample_weight))
         # here, as its import takes longer than that of this package
         from sklearn.metrics import d2_pinball_score
 
@@ -273,7 +275,7 @@ default='squared_error'
             self._y_is_1d = np.ndim(sample.y) == 1
             self._quantile_is_scalar = np.ndim(self.quantile) == 0
             self.__dict__.pop("target_shift_", None)
-            check_domain(self.loss, self._columns(sample.y))
+            check_domain(self.loss, self._columns(numbers(sample.y)))
         else:
             check_domain(self.loss, self._check_width(sample.y, self.target_shift_.shape[0]))
 
@@ -289,19 +291,19 @@ default='squared_error'
         check_domain(self.loss, self._check_width(y, self._columns(known).shape[1]))
 
     def _check_width(self, y: Any, started: int) -> Any:
-        y = self._columns(y)
+        y = self._columns(numbers(y))
         if y.shape[1] != started:
             raise ValueError(f"y has {y.shape[1]} targets, but the model was started with {started}.")
         return y
 
     def _columns(self, y: Any) -> Any:
-        y = np.ascontiguousarray(numbers(y))  # a DataFrame's sums would differ in the last bit
+        """Targets that were checked, as a matrix."""
+        y = np.asarray(y, dtype=np.float64, order="C")  # a DataFrame's sums would differ in the last bit
         return y[:, None] if y.ndim == 1 else y
 
     def _scaler(self) -> Scaler:
         """Make the Scaler of the fitted attributes, which are the truth also after the user changed them."""
-        shift, scale, network = self.target_shift_, self.target_scale_, self._network
-        n_targets = network.sizes[-1] // LOSSES[network.loss].outputs_per_target(network.loss_args)
+        shift, scale, n_targets = self.target_shift_, self.target_scale_, self._network.n_targets
         shapes = [getattr(part, "shape", None) for part in (shift, scale)]
         if shapes != [(n_targets,)] * 2:
             raise ValueError(
@@ -325,7 +327,7 @@ default='squared_error'
         return self._rows(sample, dtype).in_units(dtype)
 
     def _target_summary(self, y: Any) -> NumberSummary:
-        self._columns(y)  # raises for labels
+        numbers(y)  # raises for labels
         return NumberSummary()
 
     def _encoder(self, summary: Summary, dtype: Any, progress: Progress) -> Encode:

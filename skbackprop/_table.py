@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._columns import NUMBERS, as_table, check_categories, columns_of, floats
+from skbackprop._columns import as_table, check_categories, columns_of, floats, has_numeric_dtype
 from skbackprop._fit.warn import warn
 from skbackprop._texts import read
 
@@ -40,7 +40,12 @@ class Table(ColumnTransformer):
         gaps = [read(label, column) for label, column in zip(labels, columns, strict=True)]
         numbers = {i: texts for i, texts in enumerate(gaps) if texts is not None}
         X = _replaced(
-            X, {i: floats(labels[i], columns[i], numbers[i]) for i in numbers if _is_other(columns[i])}
+            X,
+            {
+                i: floats(labels[i], columns[i], numbers[i])
+                for i in numbers
+                if not has_numeric_dtype(columns[i])
+            },
         )
         X = _numbered(X, names)
         self._check_targets(X, y, labels)
@@ -66,7 +71,7 @@ class Table(ColumnTransformer):
                 check_categories(labels[j], columns[j])
             else:
                 x = floats(labels[j], columns[j], self.numbers_[i])
-                if _is_other(columns[j]):
+                if not has_numeric_dtype(columns[j]):
                     read_anew[j] = x
         return super().transform(_numbered(_replaced(X, read_anew), names), **params)
 
@@ -119,11 +124,6 @@ class Table(ColumnTransformer):
                         f"of which the mean target is to stand, but y has {shape[1]} columns. Raise max_categories, "
                         "drop these columns, or fit one model for each target."
                     )
-
-
-def _is_other(column: Any) -> bool:
-    """Tell whether a column's numbers come as something else: texts, objects, categories."""
-    return not NUMBERS.match(str(column.dtype).lower())
 
 
 def _are_texts(names: list[Any]) -> bool:

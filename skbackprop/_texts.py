@@ -8,15 +8,15 @@ from typing import Any
 from skbackprop._columns import (
     CATEGORIES,
     NUMBER,
-    NUMBERS,
     are_bools,
     are_numbers,
     different_values,
     floats,
-    is_missing,
+    has_numeric_dtype,
     quoted,
     text_of,
 )
+from skbackprop._fit.validation import is_missing
 from skbackprop._fit.warn import warn
 
 CODE = re.compile(r"[-+]?(0\d+|\d{16,})", re.ASCII)  # as a number it would lose digits
@@ -67,12 +67,11 @@ def read(name: Any, column: Any) -> list[str] | None:
     Numbers may come as texts if all but a few of these are numbers. Warns of what is no number among them, and of
     texts that are no good as categories.
     """
-    dtype = str(column.dtype).lower()
-    if NUMBERS.match(dtype):
+    if has_numeric_dtype(column):
         floats(name, column)
         return []
     values = different_values(name, column)
-    if CATEGORIES.match(dtype) or are_bools(column, values):
+    if CATEGORIES.match(str(column.dtype).lower()) or are_bools(column, values):
         return None
     if are_numbers(values):
         floats(name, column)

@@ -171,7 +171,8 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
 
 
 def _check_range(code_range: Any) -> None:
-    numbers = [end for end in code_range if isinstance(end, Real) and math.isfinite(end)]
+    with validation.within_floats("code_range"):
+        numbers = [end for end in code_range if isinstance(end, Real) and math.isfinite(end)]
     if len(code_range) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1]:
         raise ValueError(f"code_range must be two finite numbers, the smaller first; got {code_range!r}.")
 

@@ -12,17 +12,17 @@ from sklearn.exceptions import NotFittedError
 
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._columns import (
-    NUMBERS,
     are_bools,
     are_numbers,
     as_table,
     columns_of,
     different_values,
     floats,
-    is_missing,
+    has_numeric_dtype,
     is_number,
     text_of,
 )
+from skbackprop._fit.validation import is_missing
 from skbackprop._regressor import MLPRegressor
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
@@ -202,11 +202,10 @@ def _columns(X: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _kind(key: Any, column: Any, max_categories: int) -> str:
-    dtype = str(column.dtype).lower()
-    if NUMBERS.match(dtype):
+    if has_numeric_dtype(column):
         return _numeric_kind(key, column)
     values = different_values(key, column)
-    if dtype == "object" and are_numbers(values) and not are_bools(column, values):
+    if str(column.dtype).lower() == "object" and are_numbers(values) and not are_bools(column, values):
         return _numeric_kind(key, column)
     n = len({text_of(value) for value in values})
     has_missing = n == 1 and any(map(is_missing, column))

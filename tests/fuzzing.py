@@ -124,7 +124,24 @@ WRONG = {  # for one parameter; there are others that none takes
     "scoring": ["no such scorer", len, MLPRegressor],
     "random_state": [2**40, "seed", np.random],
 }  # fmt: skip
-ILLEGAL = [None, -1, 0, 1.5, np.nan, -np.inf, 2**70, "", "no such name", (), [None], {}, b"relu", 1j, object]
+ILLEGAL = [
+    None,
+    -1,
+    0,
+    1.5,
+    np.nan,
+    -np.inf,
+    2**70,
+    10**400,
+    "",
+    "no such name",
+    (),
+    [None],
+    {},
+    b"relu",
+    1j,
+    object,
+]
 
 
 # what has kinks, takes signs or searches lines turns rounding into other ways to go

@@ -1,6 +1,7 @@
 """Bad input: a clear error or a documented result, and the model fitted before stays as it was."""
 
 import copy
+import pickle
 import re
 import warnings
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import sklearn
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -17,8 +19,9 @@ from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, RobustScaler
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._fit.places import HOST
 from skbackprop._fit.scales import check_alike
-from skbackprop._fit.validation import divergence, warn_not_converged
+from skbackprop._fit.validation import SHARED_CONSTRAINTS, divergence, warn_not_converged
 from skbackprop.inspection import layer_outputs
+from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 PLANNED = {"learning_rate": "cosine", "max_iter": 3, "random_state": 0}
 
@@ -706,3 +709,107 @@ def test_the_largest_number_of_sparse_input_is_told_when_training_diverges(data)
         MLPRegressor((4,), solver="sgd", learning_rate_init=1e30, weight_decay=0.0, max_iter=9).fit(
             S, np.r_[y, 0]
         )
+
+
+BEYOND_FLOATS = 10**400
+
+
+def with_one(values):
+    """The same numbers as objects, one of them beyond all floats."""
+    values = np.array(values, dtype=object)
+    values.flat[-1] = BEYOND_FLOATS
+    return values
+
+
+@pytest.mark.parametrize("cls", [MLPRegressor, MLPSoftmaxClassifier])
+def test_integers_that_no_float_can_be(cls, data):
+    X, y = data
+    weights = np.ones(len(y))
+    kwargs = {"classes": [0, 1]} if cls is MLPSoftmaxClassifier else {}
+    model = cls((3,), max_iter=2, random_state=0).fit(X, y)
+    before = model.predict(X)
+    calls = {
+        "X": [
+            lambda: model.fit(with_one(X), y),
+            lambda: model.partial_fit(with_one(X).tolist(), y, **kwargs),
+            lambda: model.predict(with_one(X)),
+            lambda: layer_outputs(model, with_one(X)),
+            lambda: model.fit(X, y, X_val=with_one(X), y_val=y),
+            lambda: PiecewiseLinearEncoder().fit(with_one(X)),
+        ],
+        "y": [
+            lambda: model.fit(X, with_one(y)),
+            lambda: model.score(X, with_one(y)),
+            lambda: model.fit(X, y, X_val=X, y_val=with_one(y)),
+        ],
+        "sample_weight": [
+            lambda: model.fit(X, y, with_one(weights)),
+            lambda: model.score(X, y, with_one(weights).tolist()),
+            lambda: model.fit(X, y, X_val=X, y_val=y, sample_weight_val=with_one(weights)),
+        ],
+    }
+    for name, several in calls.items():
+        for call in several:
+            refused = f"{name}.* contains .* too large for dtype\\('float64'\\)"
+            if name == "y" and cls is MLPSoftmaxClassifier:
+                refused += "|(?i:unknown)|not among the known classes"  # as labels need not be floats
+            with pytest.raises(ValueError, match=refused):
+                call()
+    assert_array_equal(model.predict(X), before)
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "value"),
+    [
+        *(
+            (cls, name, BEYOND_FLOATS)
+            for cls in (MLPRegressor, MLPSoftmaxClassifier)
+            for name in SHARED_CONSTRAINTS
+        ),
+        (MLPRegressor, "quantile", [BEYOND_FLOATS]),
+        (MLPRegressor, "dropout", [BEYOND_FLOATS]),
+        (MLPRegressor, "huber_delta", BEYOND_FLOATS),
+        (MLPSoftmaxClassifier, "class_weight", {0: 1, 1: BEYOND_FLOATS}),
+        (MLPSoftmaxClassifier, "focal_gamma", BEYOND_FLOATS),
+        (PiecewiseLinearEncoder, "code_range", (0, BEYOND_FLOATS)),
+    ],
+)
+def test_parameters_that_no_float_can_be(cls, name, value, data, capsys):
+    """A number too large is told by name, or it is a count and means no limit, also for a copy that was saved."""
+    X, y = data
+    options = (
+        {}
+        if cls is PiecewiseLinearEncoder
+        else {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0}
+    )
+    if name == "quantile":
+        options["loss"] = "quantile"
+    model = cls(**options).set_params(**{name: value})
+    if name in ("hidden_layer_sizes", "n_members"):  # the memory ends first
+        return
+    if name in ("batch_size", "epochs", "max_iter", "max_fun", "n_iter_no_change", "verbose"):
+        if name == "max_iter":
+            model.partial_fit(X, y, **({"classes": [0, 1]} if cls is MLPSoftmaxClassifier else {}))
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # some do nothing here
+                model.fit(X, y)
+        assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+    else:
+        with pytest.raises((ValueError, TypeError), match=name):
+            model.fit(X, y)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.filterwarnings("ignore:X_val does not look like X")
+def test_validation_rows_beyond_all_bounds_are_infinitely_wrong(engine, data):
+    X, y = (part[:8] for part in data)
+    far = np.full((1, 3), np.finfo(float).max)
+    params = {"max_iter": 2, "random_state": 0, "engine": engine, "weight_decay": 0.5, "dropout": 0.0}
+    model = MLPSoftmaxClassifier((3,), **params)
+    model.fit(X, y, X_val=far, y_val=y[:1])
+    assert model.validation_loss_curve_ == [np.inf, np.inf]
+    model.fit(X, y, X_val=np.r_[X, far], y_val=np.r_[y, 0], sample_weight_val=np.r_[np.ones(len(y)), 0.0])
+    assert_allclose(  # that row does not count
+        model.validation_loss_curve_, clone(model).fit(X, y, X_val=X, y_val=y).validation_loss_curve_
+    )

@@ -598,7 +598,7 @@ def test_the_penalty_of_epochs_of_partial_fit_is_that_of_fit(cls, weighted, rng)
         assert_allclose(stream.coefs_[0], once.fit(X, y).coefs_[0], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("wrong", [0, 119, 120.0, True, "120"])
+@pytest.mark.parametrize("wrong", [0, 119, 120.0, True, "120", 2**63])
 def test_total_samples_is_a_number_of_rows(wrong, rng):
     X = rng.normal(size=(120, 4))
     with pytest.raises(ValueError, match=r"total_samples must be .* not below the 120 of this call"):

@@ -149,7 +149,7 @@ class CompiledEngine:
             network.dropout,
             network.seed,
             LOSS_CODES[network.loss],
-            network.sizes[-1] // LOSSES[network.loss].outputs_per_target(network.loss_args),
+            network.n_targets,
             network.loss_args.focal_gamma,
             network.loss_args.huber_delta,
             network.loss_args.label_smoothing,

@@ -42,21 +42,22 @@ def minimize_lbfgs(
     engine: Any, rows: Any, theta: Any, monitor: Monitor, *, alpha: float, options: dict[str, Any]
 ) -> Outcome:
     """Minimise J by SciPy's L-BFGS-B (Zhu et al., 1997); an iteration counts as an epoch."""
-    weight_sum = rows.weight_sum / rows.unit  # as the engine sees the weights
-    alpha_seen = alpha / rows.unit
+    weight_sum = rows.weight_sum
     outcome = Outcome(theta)
     stopped, theta = False, rows.place.fetch(theta)
 
     def fun(theta):
         return objective_and_gradient(engine, rows, alpha, theta)
 
+    def data_term(result):
+        # alpha beside weights as the engine sees them
+        value = penalty(engine.network, alpha / rows.unit, result.x)[0]
+        return result.fun - value / (weight_sum / rows.unit)
+
     def callback(intermediate_result):
         nonlocal stopped
         outcome.theta = np.array(intermediate_result.x)
-        data_term = (
-            intermediate_result.fun - penalty(engine.network, alpha_seen, outcome.theta)[0] / weight_sum
-        )
-        ends = monitor.ends_with(data_term, outcome.theta)
+        ends = monitor.ends_with(data_term(intermediate_result), outcome.theta)
         stopped = monitor.stopped or (ends and monitor.early_stopping)
         if stopped:
             raise StopIteration
@@ -75,7 +76,5 @@ def minimize_lbfgs(
     outcome.theta, outcome.message = np.array(result.x), str(result.message)
     outcome.converged = stopped or result.status == 0
     if not monitor.history.loss_curve:  # the start was a minimum already
-        monitor.ends_with(
-            result.fun - penalty(engine.network, alpha_seen, result.x)[0] / weight_sum, result.x
-        )
+        monitor.ends_with(data_term(result), result.x)
     return outcome

@@ -102,7 +102,7 @@ def settle(estimator: Any, n_rows: int, *, regime: Regime = UNKNOWN, partial: bo
         "weight_decay": 0.0,
         "dropout": 0.0,
         "tol": TOL,
-        "max_grad_norm": LOSSES[estimator.loss].max_grad_norm,  # and see gradient_limit
+        "max_grad_norm": None,  # see gradient_limit
     }
     if minibatch:
         rule = OPTIMIZERS[estimator.solver]

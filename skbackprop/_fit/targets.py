@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 
 from skbackprop._fit.places import BOUND, HOST, Host
+from skbackprop._fit.validation import within_floats
 from skbackprop._nn.losses import LOSSES, Loss, LossArgs, log_variance, smooth, target_rows
 
 
@@ -143,7 +144,8 @@ def _balance(counts: Any) -> Any:
 
 
 def _factor(class_weight: dict, label: Any) -> float:
-    factor = float(class_weight.get(label, 1.0))
+    with within_floats("class_weight"):
+        factor = float(class_weight.get(label, 1.0))
     if not (np.isfinite(factor) and factor >= 0):
         raise ValueError(f"class_weight[{label!r}] must be a finite number >= 0, got {factor}.")
     return factor

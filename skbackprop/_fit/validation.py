@@ -6,6 +6,7 @@ The only file that imports private names of scikit-learn.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -123,8 +124,17 @@ class _TableNames(StrOptions):
         return isinstance(val, str) and val in self.options
 
 
+class _Reals(Interval):
+    """Numbers that a float can be, as an integer of a thousand digits cannot."""
+
+    def is_satisfied_by(self, val):
+        return super().is_satisfied_by(val) and (
+            not isinstance(val, Integral) or abs(int(val)) <= sys.float_info.max
+        )
+
+
 def _real(low, high=None, closed="left"):
-    return Interval(Real, low, high, closed=closed)
+    return _Reals(Real, low, high, closed=closed)
 
 
 def _integer(low):
@@ -212,7 +222,8 @@ def dropout_rates(dropout: Any, n_hidden: int) -> tuple[float, ...]:
     """Read dropout: rates of the input and of each hidden layer."""
     if isinstance(dropout, Real):
         return (0.0,) + (float(dropout),) * n_hidden
-    rates = tuple(float(p) for p in dropout)
+    with within_floats("dropout"):
+        rates = tuple(float(p) for p in dropout)
     if len(rates) not in (n_hidden, n_hidden + 1) or not all(0.0 <= p < 1.0 for p in rates):
         raise ValueError(
             f"dropout must be one rate, or one per hidden layer ({n_hidden} here), or these with the input's "
@@ -230,7 +241,8 @@ def input_scale_rate(input_scale: Any) -> float | None:
 
 def quantiles(quantile: Any) -> tuple[float, ...]:
     """Read quantile: a number or several, strictly between 0 and 1."""
-    values = tuple(float(q) for q in np.atleast_1d(quantile))
+    with within_floats("quantile"):
+        values = tuple(float(q) for q in np.atleast_1d(quantile))
     if not values or not all(0.0 < q < 1.0 for q in values):
         raise ValueError(
             f"quantile must be one number or several, each strictly between 0 and 1 (0.05 for 5 %); got {quantile!r}."
@@ -309,15 +321,25 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool,
         X = sound(X, "X")
     try:
         y = complete(y)
-        return validate_data(
-            estimator, X, y, reset=reset, accept_sparse="csr", dtype=dtypes, order="C", **y_options
-        )
+        with within_floats("Input X"):
+            return validate_data(
+                estimator, X, y, reset=reset, accept_sparse="csr", dtype=dtypes, order="C", **y_options
+            )
     except ValueError as error:
         text = str(error)
         hints = [hint for sign, hint in HINTS.items() if sign in text]
         if not hints:
             raise
         raise ValueError(f"{text}\n{hints[0]}") from error
+
+
+@contextmanager
+def within_floats(name: str) -> Iterator[None]:
+    """Turn the OverflowError of integers that no float can be into a ValueError that says where they are."""
+    try:
+        yield
+    except OverflowError as error:
+        raise ValueError(f"{name} contains an integer too large for dtype('float64').") from error
 
 
 def sound(X: Any, name: str) -> Any:
@@ -373,12 +395,12 @@ def complete(y: Any) -> Any:
         return y
     if values.dtype.kind in "US" and values is not y:
         values = np.asarray(y, dtype=object)
-    is_missing = np.ma.is_masked(y)
+    lacks_some = np.ma.is_masked(y)
     if values.dtype.kind in "fmM":
-        is_missing |= bool((values != values).any())
+        lacks_some |= bool((values != values).any())
     elif values.dtype.kind == "O":
-        is_missing |= any(map(_is_missing, values.flat))
-    if is_missing:
+        lacks_some |= any(map(is_missing, values.flat))
+    if lacks_some:
         raise ValueError("Input y contains NaN. Leave out the rows whose target is missing.")
     if values.dtype.kind == "O" and values.size and not isinstance(values.flat[0], str):
         plain = np.asarray(values.tolist())
@@ -386,14 +408,11 @@ def complete(y: Any) -> Any:
     return y
 
 
-def _is_missing(value: Any) -> bool:
-    if isinstance(value, str):
-        return False
-    if (
-        value is None or type(value).__name__ == "NAType"
-    ):  # pandas.NA, which equals nothing and differs from nothing
+def is_missing(value: Any) -> bool:
+    """Tell whether a value stands for none: None, NaN, NaT, or pandas' NA, which differs from nothing."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return isinstance(value, Hashable) and bool(value != value)
+    return not isinstance(value, str) and isinstance(value, Hashable) and bool(value != value)
 
 
 def one_column(y: Any) -> Any:
@@ -425,9 +444,10 @@ def in_validation_set() -> Iterator[None]:
 
 def check_table(estimator: Any, X: Any, *, reset: bool) -> Any:
     """Check a dense X whose numbers may be missing, with scikit-learn's own errors; it comes to the host."""
-    return validate_data(
-        estimator, to_host(X), reset=reset, dtype=FLOAT_DTYPES, ensure_all_finite="allow-nan"
-    )
+    with within_floats("Input X"):
+        return validate_data(
+            estimator, to_host(X), reset=reset, dtype=FLOAT_DTYPES, ensure_all_finite="allow-nan"
+        )
 
 
 def feature_names(estimator: Any, names: Any) -> Any:
@@ -476,7 +496,8 @@ def check_weights(sample_weight: Any, rows: Any, name: str = "sample_weight") ->
     """One non-negative float64 weight per row, not all zero; None stays None."""
     if sample_weight is None:
         return None
-    w = _check_sample_weight(sample_weight, rows, dtype=np.float64, copy=True)
+    with within_floats(name):
+        w = _check_sample_weight(sample_weight, rows, dtype=np.float64, copy=True)
     if (w < 0).any():
         raise ValueError(f"Negative values in data passed to `{name}`. Weights must be >= 0.")
     if not w.any():
@@ -719,10 +740,11 @@ def total_of(total_samples: Any, n_rows: int) -> int | None:
     """Read total_samples of a call of partial_fit on so many rows."""
     if total_samples is None:
         return None
-    if not isinstance(total_samples, Integral) or isinstance(total_samples, bool) or total_samples < n_rows:
+    is_count = isinstance(total_samples, Integral) and not isinstance(total_samples, bool)
+    if not is_count or not n_rows <= total_samples <= sys.maxsize:
         raise ValueError(
             "total_samples must be the number of rows of the whole training set, an integer not below the "
-            f"{n_rows} of this call; got {total_samples!r}."
+            f"{n_rows} of this call, and of 64 bits; got {total_samples!r}."
         )
     return int(total_samples)
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from skbackprop._nn.losses import LossArgs
+from skbackprop._nn.losses import LOSSES, LossArgs
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class Network:
     def n_layers(self) -> int:
         """H: the number of weight matrices."""
         return len(self.sizes) - 1
+
+    @property
+    def n_targets(self) -> int:
+        """Number of targets, or of classes: of some losses each has several outputs."""
+        return self.sizes[-1] // LOSSES[self.loss].outputs_per_target(self.loss_args)
 
     @cached_property
     def layers(self) -> tuple[tuple[int, int], ...]:

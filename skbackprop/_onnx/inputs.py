@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from skbackprop._columns import NUMBERS, columns_of, floats, is_missing, is_number
+from skbackprop._columns import columns_of, floats, has_numeric_dtype, is_number
+from skbackprop._fit.validation import is_missing
 from skbackprop._onnx.graph import require
 from skbackprop._onnx.text import as_text
 
@@ -51,7 +52,7 @@ def is_numeric(column: Any) -> bool:
     dtype = str(column.dtype).lower()
     if dtype == "object":
         return all(is_number(value) or is_missing(value) for value in column)
-    return bool(NUMBERS.match(dtype)) or dtype.startswith("bool")
+    return has_numeric_dtype(column) or dtype.startswith("bool")
 
 
 def feeds(onnx_model: Any, X: Any) -> dict[str, Any]:
@@ -80,6 +81,6 @@ def _identifier(name: str) -> str:
 def _column(name: str, column: Any, dtype: Any) -> Any:
     if np.dtype(dtype).kind == "O":
         return np.array([as_text(value) for value in column], dtype=object)
-    if not NUMBERS.match(str(column.dtype).lower()):
+    if not has_numeric_dtype(column):
         return floats(name, column).astype(dtype)
     return column.to_numpy(dtype, na_value=np.nan) if hasattr(column, "isna") else np.asarray(column, dtype)

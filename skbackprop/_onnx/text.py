@@ -11,8 +11,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skbackprop._columns import is_missing, quoted, text_of
+from skbackprop._columns import quoted, text_of
 from skbackprop._estimator import BaseMLP
+from skbackprop._fit.validation import is_missing
 from skbackprop._table import Table
 from skbackprop.tabular import plain_categories, plain_numbers
 
