@@ -315,7 +315,7 @@ default='squared_error'
     def _encode(self, sample: Sample | Part, dtype: Any) -> Any:
         fetch = sample.place.fetch
         scaler = Scaler(fetch(self.target_shift_), fetch(self.target_scale_))
-        return scaler.encode(self._columns(sample.y), dtype)
+        return scaler.encode(self._columns(sample.y), dtype, LOSSES[self.loss])
 
     def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
         if not hasattr(self, "target_shift_"):

@@ -267,3 +267,13 @@ def test_targets_beyond_all_networks_are_an_error(rng):
     with pytest.raises(ValueError, match=r"Targets reach 1e\+200.*no measurements"):
         model.fit(X, y).partial_fit(X[:1], [1e200])
     MLPRegressor((3,), max_iter=2, scale_target=False, random_state=0).fit(X, 1e6 * y)  # large, but who knows
+
+
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
+@pytest.mark.parametrize("small", [1e-300, 5e-324])
+def test_gamma_needs_targets_whose_logarithm_is_a_number(engine, small):
+    """Engines may take denormal numbers for zero."""
+    model = MLPRegressor((3,), loss="gamma", max_iter=2, random_state=0, engine=engine)
+    X, y = [[1.0], [2.0], [3.0], [0.0]], [small, 1e300 if small > 1e-310 else 1.0, 1.0, 2.0]
+    with pytest.raises(ValueError, match=r"Targets are as small as .* in units of the network"):
+        model.fit(X, y)

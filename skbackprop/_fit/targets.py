@@ -216,10 +216,17 @@ class Scaler:
         constant = scale <= 10 * np.finfo(float).eps * np.maximum(largest, 1e-300)
         return cls(shift, np.where(constant, 1.0, scale))
 
-    def encode(self, y: Any, dtype: Any) -> Any:
+    def encode(self, y: Any, dtype: Any, loss: Loss) -> Any:
         """Targets of the scaled problem; scaled in float64, then cast. Raise if no network could come near them."""
         with np.errstate(over="ignore"):
             scaled = (y - self.shift) / self.scale
+        tiny = np.finfo(dtype).tiny
+        if loss.lower == (">", 0.0) and scaled.min() < tiny:
+            raise ValueError(
+                f"Targets are as small as {y.min():.3g}, which is {scaled.min():.3g} in units of the network, and this "
+                f"loss takes logarithms, from {tiny:.3g} on in {np.dtype(dtype).name}: leave out those that are no "
+                "measurements, or choose another loss."
+            )
         largest = np.abs(scaled).max()
         if not largest < BOUND:
             raise ValueError(
