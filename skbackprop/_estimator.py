@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any, Self
@@ -499,7 +500,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         n_rows, weight_sum = progress.training_set()
         validation.check_penalty(self.alpha, weight_sum)
         objective = Objective.over(n_rows, weight_sum, self.alpha, settings.batch_size, rows.unit)
-        progress.total_steps = progress.total_steps or settings.max_iter * objective.n_steps(rows.n)
+        horizon = min(settings.max_iter * objective.n_steps(rows.n), sys.maxsize)
+        progress.total_steps = progress.total_steps or horizon
         plan = self._plan(progress, partial)
         before = len(monitor.history.loss_curve)
         if saved is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -111,6 +112,7 @@ def settle(estimator: Any, n_rows: int, *, regime: Regime = UNKNOWN, partial: bo
         auto |= regime.regularisation(estimator.solver)
     given = {name: value for name in auto if not is_auto(value := getattr(estimator, name))}
     epochs = plan_length(estimator, n_rows, regime, partial=partial) if planned else estimator.max_iter
+    epochs = min(epochs, sys.maxsize)  # which no training reaches
     return Settings(
         **(auto | given), batch_size=batch_size, max_iter=epochs, stops=is_patient(estimator, partial)
     )
