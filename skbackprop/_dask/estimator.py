@@ -14,13 +14,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from skbackprop._checks.arrays import has_validation_set
+from skbackprop._checks.constraints import Interval, StrOptions, fit_context
 from skbackprop._dask.answers import score
 from skbackprop._dask.fitting import Request, Supervisor
 from skbackprop._dask.placement import parts_of
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.callbacks import Epochs, callbacks_of, with_callbacks, without_callbacks
 from skbackprop._fit.samples import Sample
-from skbackprop._fit.validation import Interval, StrOptions, fit_context, has_validation_set
 from skbackprop._types import Data
 
 CLUSTER_PARAMETERS = ("client", "workers", "sync_every", "on_worker_lost")

@@ -15,7 +15,7 @@ from skbackprop._dask.spread import Remote, Spread, SpreadEngine, SpreadRows
 from skbackprop._dask.tables import from_plain
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit import validation
-from skbackprop._fit.places import HOST
+from skbackprop._fit.device import HOST
 from skbackprop._fit.samples import Sample
 from skbackprop._fit.training import Outcome, Plan
 from skbackprop._fit.warn import heard_by

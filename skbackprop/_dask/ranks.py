@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from skbackprop._checks.arrays import check_rows
 from skbackprop._dask.comms import Tree
 from skbackprop._dask.tables import Shard, to_plain
 from skbackprop._engines import choose_engine
-from skbackprop._fit.places import HOST
-from skbackprop._fit.validation import check_rows, in_validation_set
+from skbackprop._fit.device import HOST
+from skbackprop._fit.scales import in_validation_set
 from skbackprop._nn.losses import LossArgs
 from skbackprop._nn.network import Network, Objective, weights_alone
 from skbackprop._nn.optimizers import Optimizer

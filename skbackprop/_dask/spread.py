@@ -11,7 +11,7 @@ import numpy as np
 from skbackprop._dask.ranks import Rank, apply_step, describe
 from skbackprop._dask.tables import Layout
 from skbackprop._fit.batches import Rows
-from skbackprop._fit.places import Host
+from skbackprop._fit.device import Host
 
 SLICE_SECONDS = 0.1  # of steps between two chances to interrupt
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skbackprop._fit.places import HOST, Host
+from skbackprop._fit.device import HOST, Host
 
 BLOCK_BYTES = 2**20  # of an array that are hashed at a time
 LONGEST = 200  # text of a parameter that is shown, and kept, as it is

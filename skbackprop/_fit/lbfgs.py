@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from skbackprop._fit.stopping import Monitor
+from skbackprop._fit.early_stopping import Monitor
 from skbackprop._fit.training import Diverged, Outcome
 from skbackprop._nn.network import Network, weights_alone
 
@@ -72,9 +72,9 @@ def minimize_lbfgs(
         outcome.interrupt = interrupt
         return outcome
     if not (np.isfinite(result.fun) and np.isfinite(result.x).all()):
-        raise Diverged(len(monitor.history.loss_curve) + 1, None, outcome.theta)
+        raise Diverged(len(monitor.state.history.loss_curve) + 1, None, outcome.theta)
     outcome.theta, outcome.message = np.array(result.x), str(result.message)
     outcome.converged = stopped or result.status == 0
-    if not monitor.history.loss_curve:  # the start was a minimum already
+    if not monitor.state.history.loss_curve:  # the start was a minimum already
         monitor.ends_with(data_term(result), result.x)
     return outcome

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from skbackprop._onnx.text import parts
+from skbackprop._interop.onnx.text import parts
 
 LOSS = 2e-5  # that rounding to float32 may change in a scaled value
 EPS = 2.0**-24  # relative error of that rounding

@@ -1,4 +1,4 @@
-"""Rows: what a training set is to an engine, its order in an epoch, and the validation split."""
+"""Rows as an engine takes them: inputs, encoded targets and weights."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from skbackprop._fit.places import HOST, Host
+from skbackprop._fit.device import HOST, Host
 
 BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
 BLOCK_OUTPUTS = 2**18  # numbers that a prediction holds at a time, where nobody needs all
 
 
 @dataclass
-class Rows:
-    """Inputs, targets as the engines take them, and weights (None: all 1) of a set of rows."""
+class Block:
+    """Rows in memory, all of a training set or a part: inputs, encoded targets, and weights (None: all 1)."""
 
     X: Any
     Y: Any
@@ -37,8 +37,8 @@ class Rows:
             return float(self.n)
         return self.unit * float(np.sum(self.place.fetch(self.weights), dtype=float))
 
-    def in_units(self, dtype: Any, unit: float | None = None) -> Rows:
-        """Rows whose weights are of the engine's dtype, as multiples of a unit: by default of about their mean.
+    def in_units(self, dtype: Any, unit: float | None = None) -> Block:
+        """Block whose weights are of the engine's dtype, as multiples of a unit: by default of about their mean.
 
         So float32 holds all that count beside the others, however large or small the user's numbers are.
         """
@@ -53,23 +53,23 @@ class Rows:
         return int(self.X.shape[1])
 
     @property
-    def known(self) -> Rows:
-        """Rows in memory that stand for all: here all."""
+    def sample(self) -> Block:
+        """Rows in memory that stand for all of a training set: here all."""
         return self
 
-    def together(self) -> Rows:
+    def together(self) -> Block:
         """All of it where X is."""
         put = self.place.put
         return replace(self, Y=put(self.Y), weights=None if self.weights is None else put(self.weights))
 
-    def blocks(self) -> Iterator[Rows]:
+    def blocks(self) -> Iterator[Block]:
         """Cut into blocks that together are the whole, in order (D7)."""
         for start in range(0, self.n, BLOCK_ROWS):
             cut = slice(start, min(start + BLOCK_ROWS, self.n))
             weights = None if self.weights is None else self.weights[cut]
             yield replace(self, X=self.X[cut, :], Y=self.Y[cut, ...], weights=weights)
 
-    def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Rows, Any]]:
+    def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Block, Any]]:
         """Parts with the orders in which an epoch visits their rows: whole minibatches, but for the last. Here one."""
         yield self, self.place.put(epoch_order(rng, self.n, shuffle))
 
@@ -93,39 +93,3 @@ def output_blocks(X: Any, n_outputs: int) -> Iterator[tuple[slice, Any]]:
 def epoch_order(rng: Any, n_rows: int, shuffle: bool) -> Any:
     """Row numbers in the order in which an epoch visits them."""
     return rng.permutation(n_rows) if shuffle else np.arange(n_rows)
-
-
-def validation_split(rng: Any, n_rows: int, fraction: float, weights: Any, codes: Any):
-    """Row numbers for training and for validation.
-
-    Validation rows have positive weight; with class codes (single labels) they are stratified. A class's
-    last row, and so a class with one row, stays in training. At least one row goes to validation.
-    """
-    eligible = np.arange(n_rows) if weights is None else np.flatnonzero(weights > 0)
-    strata = np.zeros(len(eligible), dtype=int) if codes is None else codes[eligible]
-    _, strata, sizes = np.unique(strata, return_inverse=True, return_counts=True)
-    take = validation_shares(sizes, fraction, n_rows)
-    shuffled = rng.permutation(len(eligible))
-    by_stratum = shuffled[np.argsort(strata[shuffled], kind="stable")]
-    place_in_stratum = np.arange(len(eligible)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    chosen = by_stratum[place_in_stratum < np.repeat(take, sizes)]
-    validation = np.sort(eligible[chosen])
-    return np.setdiff1d(np.arange(n_rows), validation, assume_unique=True), validation
-
-
-def validation_shares(sizes: Any, fraction: float, n_rows: int, most_rows: float = np.inf) -> Any:
-    """How many rows of each stratum, of these sizes, go to validation: at most `most_rows` in all."""
-    most = sizes - 1  # one row of each stratum stays
-    n_validation = int(min(max(1, round(fraction * sizes.sum())), most.sum(), most_rows))
-    if n_validation == 0:
-        raise ValueError(
-            f"early_stopping=True needs a row to validate on, but none can be spared of n_samples={n_rows}: "
-            "with a single row of positive weight per class all of them are needed for training. "
-            "Give more rows, or pass X_val and y_val, or set early_stopping=False."
-        )
-    share = np.minimum(n_validation * sizes / sizes.sum(), most)
-    take = np.floor(share).astype(int)
-    while (left := n_validation - take.sum()) > 0:  # largest remainders first
-        open_ = np.flatnonzero(take < most)
-        take[open_[np.argsort(take[open_] - share[open_], kind="stable")[:left]]] += 1
-    return take

@@ -11,8 +11,8 @@ import numpy as np
 
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._estimator import BaseMLP
-from skbackprop._onnx.graph import ML_OPSET, OPSET, Graph, require
-from skbackprop._onnx.outputs import codes_of_numbers, codes_of_text, graph_of, scaled
+from skbackprop._interop.onnx.graph import ML_OPSET, OPSET, Graph, require
+from skbackprop._interop.onnx.outputs import codes_of_numbers, codes_of_text, graph_of, scaled
 from skbackprop._regressor import MLPRegressor
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
@@ -74,7 +74,7 @@ def _parse_regressor(scope: Any, model: Any, inputs: Any, custom_parsers: Any = 
     """Declare the outputs: one, or with loss='gaussian' two."""
     operator = scope.declare_local_operator(require("skl2onnx").get_model_alias(type(model)), model)
     operator.inputs = inputs
-    for name in ("variable", "std") if model._network.loss == "gaussian" else ("variable",):
+    for name in ("variable", "std") if model.__fitted_model__().network.loss == "gaussian" else ("variable",):
         kind = require("skl2onnx.common.data_types").guess_tensor_type(inputs[0].type)  # until `_set_types`
         operator.outputs.append(scope.declare_local_variable(name, kind))
     return operator.outputs

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from skbackprop._fit.validation import to_host
-from skbackprop._onnx.graph import require
-from skbackprop._onnx.inputs import feeds
+from skbackprop._fit.device import to_host
+from skbackprop._interop.onnx.graph import require
+from skbackprop._interop.onnx.inputs import feeds
 
 ROWS = 300  # that are compared, or up to twice as many
 CLOSE = 1e-3  # far more than rounding in float32 explains, of probabilities, and of a regressor's spread

@@ -13,7 +13,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skbackprop._columns import quoted, text_of
 from skbackprop._estimator import BaseMLP
-from skbackprop._fit.validation import is_missing
+from skbackprop._fit.data_checks import is_missing
 from skbackprop._table import Table
 from skbackprop.tabular import plain_categories, plain_numbers
 

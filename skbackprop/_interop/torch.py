@@ -7,9 +7,9 @@ import math
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_classifier
 
-from skbackprop._effective import effective_layers, on_host
+from skbackprop._fit.fitted_model import FittedModel
+from skbackprop._fit.targets import NumberCodec
 from skbackprop._nn.activations import LEAKY_SLOPE
 from skbackprop._nn.losses import LOG_VARIANCE_FLOOR, LOSSES
 
@@ -104,17 +104,16 @@ POOLS = {
 }
 
 
-def to_torch(model: Any) -> Any:
-    """Make a torch.nn.Sequential of a fitted estimator; see the estimators' method."""
+def to_torch(model: FittedModel) -> Any:
+    """Make a torch.nn.Sequential of a model on the host; see the estimators' method."""
     if torch is None:
         raise ImportError("to_torch needs torch: pip install 'skbackprop[torch]'.")
-    model = on_host(model)
-    layers, network = effective_layers(model), model._network
-    nets = [_stack(network, P, _head(model)) for P in layers]
+    network = model.network
+    nets = [_stack(network, P, _head(model)) for P in model.effective_layers()]
     kind = "gaussian" if network.loss == "gaussian" else LOSSES[network.loss].link
     pool = kind if kind in POOLS else "mean"
     body = list(nets[0]) if len(nets) == 1 else [Members(nets, pool)]
-    tail = [] if is_classifier(model) else _tail(model)
+    tail = _tail(model.codec) if isinstance(model.codec, NumberCodec) else []
     return torch.nn.Sequential(*body, *tail)
 
 
@@ -143,22 +142,20 @@ def _activation(name: str) -> Any:
     return getattr(torch.nn, kind)(**args)
 
 
-def _head(model: Any) -> list[Any]:
+def _head(model: FittedModel) -> list[Any]:
     """What each member does to its output layer's sums; classifiers give logits."""
-    loss = model._network.loss
-    if loss == "gaussian":
-        log_floor = LOG_VARIANCE_FLOOR + 2.0 * np.log(model.target_scale_)
-        return [MeanAndDeviation(torch.tensor(log_floor, dtype=_dtype(model._theta())))]
+    loss, codec = model.network.loss, model.codec
+    if isinstance(codec, NumberCodec) and loss == "gaussian":
+        log_floor = LOG_VARIANCE_FLOOR + 2.0 * np.log(codec.scale)
+        return [MeanAndDeviation(torch.tensor(log_floor, dtype=_dtype(model.theta)))]
     return [Exp()] if LOSSES[loss].link == "exp" else []
 
 
-def _tail(model: Any) -> list[Any]:
+def _tail(codec: NumberCodec) -> list[Any]:
     """From (n_samples, n_outputs) to the shape that predict gives."""
-    loss = model._network.loss
-    if loss == "gaussian":
+    if codec.loss_name == "gaussian":
         return []
     modules = []
-    if loss == "quantile" and not model._quantile_is_scalar:
-        n_targets = len(model.target_shift_)
-        modules = [torch.nn.Unflatten(1, (n_targets, -1)), Sort()]
-    return [*modules, torch.nn.Flatten(0, 1)] if model._y_is_1d else modules
+    if codec.loss_name == "quantile" and not codec.quantile_is_scalar:
+        modules = [torch.nn.Unflatten(1, (codec.n_targets, -1)), Sort()]
+    return [*modules, torch.nn.Flatten(0, 1)] if codec.y_is_1d else modules

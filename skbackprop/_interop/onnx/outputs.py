@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from skbackprop._effective import on_host
-from skbackprop._estimator import BaseMLP
+from skbackprop._fit.fitted_model import FittedModel
+from skbackprop._interop.onnx.graph import Graph
+from skbackprop._interop.onnx.nodes import LINK_NODES, entry, halves, raw_output
+from skbackprop._interop.onnx.text import as_text
 from skbackprop._nn.losses import LOG_VARIANCE_FLOOR
-from skbackprop._nn.network import Parameters
-from skbackprop._onnx.graph import Graph
-from skbackprop._onnx.nodes import LINK_NODES, entry, halves, raw_output
-from skbackprop._onnx.text import as_text
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 
@@ -37,26 +35,26 @@ def label_array(classes: Any) -> Any:
 # -------------------------------------------------------------------------- classification ----
 
 
-def _scores(g: Graph, model: Any, v: str) -> None:
+def _scores(g: Graph, model: FittedModel, v: str) -> None:
     """Probabilities, or with `raw_scores` the decision function, of two classes that of each."""
-    n_classes = len(model.classes_)
+    n_classes = len(model.codec.classes)
     if not g.raw_scores:
-        v = entry(LINK_NODES, model.out_activation_)(g, v)
-    elif n_classes == 2 and model.out_activation_ == "softmax":
+        v = entry(LINK_NODES, model.link)(g, v)
+    elif n_classes == 2 and model.link == "softmax":
         v = g("MatMul", v, [[1.0, -1.0], [-1.0, 1.0]])
     g.output("probabilities", v, [n_classes])
 
 
-def _one_label(g: Graph, model: Any, v: str) -> None:
-    classes = label_array(model.classes_)
+def _one_label(g: Graph, model: FittedModel, v: str) -> None:
+    classes = label_array(model.codec.classes)
     names = g.constant(classes, classes.dtype, "classes")
     g.output("label", g("Gather", names, g("ArgMax", v, axis=1, keepdims=0)), [], classes.dtype)
     _scores(g, model, v)
 
 
-def _several_labels(g: Graph, model: Any, v: str) -> None:
+def _several_labels(g: Graph, model: FittedModel, v: str) -> None:
     """Labels more probable than 1/2."""
-    g.output("label", g.cast(g("Greater", v, 0.0), np.int64), [len(model.classes_)], np.int64)
+    g.output("label", g.cast(g("Greater", v, 0.0), np.int64), [len(model.codec.classes)], np.int64)
     _scores(g, model, v)
 
 
@@ -69,24 +67,24 @@ def _rescaled(g: Graph, a: str, scale: Any, shift: Any) -> str:
     return g("Add", a, g.constant(shift, np.float64, "target_shift"))
 
 
-def _targets(g: Graph, model: Any, v: str) -> None:
-    a = entry(LINK_NODES, model.out_activation_)(g, v)
-    y = _rescaled(g, a, model.target_scale_, model.target_shift_)
-    g.output("variable", y, [len(model.target_shift_)], np.float64)
+def _targets(g: Graph, model: FittedModel, v: str) -> None:
+    a = entry(LINK_NODES, model.link)(g, v)
+    y = _rescaled(g, a, model.codec.scale, model.codec.shift)
+    g.output("variable", y, [model.codec.n_targets], np.float64)
 
 
-def _quantiles(g: Graph, model: Any, v: str) -> None:
+def _quantiles(g: Graph, model: FittedModel, v: str) -> None:
     """Sorted, so that they never cross."""
-    n_targets, n = len(model.target_shift_), len(model._network.loss_args.quantiles)
+    n_targets, n = model.codec.n_targets, len(model.network.loss_args.quantiles)
     a = g("Reshape", v, g.integers([-1, n_targets, n]))
     a = g("TopK", a, g.integers([n]), largest=0, n_results=2)
-    y = _rescaled(g, a, model.target_scale_[:, None], model.target_shift_[:, None])
-    shape = [n_targets] if model._quantile_is_scalar else [n] if model._y_is_1d else [n_targets, n]
+    y = _rescaled(g, a, model.codec.scale[:, None], model.codec.shift[:, None])
+    shape = [n_targets] if model.codec.quantile_is_scalar else [n] if model.codec.y_is_1d else [n_targets, n]
     g.output("variable", g("Reshape", y, g.integers([-1, *shape])), shape, np.float64)
 
 
-def _mean_and_std(g: Graph, model: Any, v: str) -> None:
-    scale, shift = model.target_scale_, model.target_shift_
+def _mean_and_std(g: Graph, model: FittedModel, v: str) -> None:
+    scale, shift = model.codec.scale, model.codec.shift
     m, s = halves(g, v, len(shift))
     g.output("variable", _rescaled(g, m, scale, shift), [len(shift)], np.float64)
     floor = g.constant(LOG_VARIANCE_FLOOR, np.float64, "log_variance_floor")
@@ -96,7 +94,7 @@ def _mean_and_std(g: Graph, model: Any, v: str) -> None:
     g.output("std", std, [len(shift)], np.float64)
 
 
-OUTPUT_NODES: dict[str, Callable[[Graph, Any, str], None]] = {
+OUTPUT_NODES: dict[str, Callable[[Graph, FittedModel, str], None]] = {
     "cross_entropy": _one_label,
     "brier": _one_label,
     "focal": _one_label,
@@ -116,10 +114,9 @@ OUTPUT_NODES: dict[str, Callable[[Graph, Any, str], None]] = {
 # ---------------------------------------------------------------------------- whole graphs ----
 
 
-def _network(g: Graph, model: BaseMLP) -> None:
-    network = model._network
-    P = Parameters(np, network, model._theta().astype(g.dtype, copy=False))
-    entry(OUTPUT_NODES, network.loss)(g, model, raw_output(g, network, P))
+def _network(g: Graph, model: FittedModel) -> None:
+    P = model.with_theta(model.theta.astype(g.dtype, copy=False)).parameters
+    entry(OUTPUT_NODES, model.network.loss)(g, model, raw_output(g, model.network, P))
 
 
 def _codes(g: Graph, encoder: PiecewiseLinearEncoder) -> None:
@@ -141,12 +138,14 @@ ENDS = (slice(None, -1), slice(1, None))  # of bins, among their edges
 
 def graph_of(model: Any, dtype: Any = None, raw_scores: bool = False) -> Graph:
     """Graph of a fitted estimator or encoder of this package, in the dtype, or in its own."""
-    is_network = isinstance(model, BaseMLP)
-    model = on_host(model) if is_network else model
-    own = model._theta().dtype if is_network else np.dtype(np.float32)
-    g = Graph(own if dtype is None else dtype, model.n_features_in_)
+    if isinstance(model, PiecewiseLinearEncoder):
+        g = Graph(np.dtype(np.float32) if dtype is None else dtype, model.n_features_in_)
+        _codes(g, model)
+        return g
+    fitted = model.__fitted_model__(on_host=True)
+    g = Graph(fitted.theta.dtype if dtype is None else dtype, fitted.features.n)
     g.raw_scores = raw_scores
-    (_network if is_network else _codes)(g, model)
+    _network(g, fitted)
     return g
 
 

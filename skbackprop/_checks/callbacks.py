@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from skbackprop._fit.validation import Method
+from skbackprop._checks.constraints import Method
+from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._fit.fitted_model import FittedModel
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -29,31 +31,40 @@ def with_callbacks(method: Method) -> Method:
 PLACES = ("_skl_callbacks", "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
 
 
-def callbacks_of(state: dict) -> dict:
+def callbacks_of(state: dict[str, Any]) -> dict[str, Any]:
     """The attributes that hold callbacks."""
     return {name: value for name, value in state.items() if name in PLACES}
 
 
-def without_callbacks(state: dict) -> dict:
+def without_callbacks(state: dict[str, Any]) -> dict[str, Any]:
     """All other attributes."""
     return {name: value for name, value in state.items() if name not in PLACES}
 
 
-class Epochs:
+class EstimatorCallbacks:
     """Tells the estimator's callbacks when the fit and each of its epochs begin and end; does nothing without any.
 
-    The callbacks may call `fitted`, a function giving the attributes of the model as it is at that moment.
+    attributes: of a fitted model, from which a callback makes the estimator as it is at that moment.
     """
 
-    def __init__(self, estimator: Any, task: str, max_epochs: int, sample: Any):
+    def __init__(self, estimator: Any, task: str, attributes: Callable[[FittedModel], dict[str, Any]]):
+        self._estimator, self._task, self._attributes = estimator, task, attributes
         self._fit: Any = None
         self._epoch: Any = None
-        if not getattr(estimator, "_skl_callbacks", None):
+
+    def begin_fit(self, max_epochs: int, sample: ArrayDataset) -> None:
+        """Call when all is known that training needs; the sample is what callbacks see of the data."""
+        if not getattr(self._estimator, "_skl_callbacks", None):
             return
         put = sample.place.put
         metadata = {} if sample.weights is None else {"sample_weight": put(sample.weights)}
-        self._about = {"estimator": estimator, "X": sample.X, "y": put(sample.y), "metadata": metadata}
-        self._fit = estimator._init_callback_context(task_name=task, max_subtasks=max_epochs)
+        self._about = {
+            "estimator": self._estimator,
+            "X": sample.X,
+            "y": put(sample.y),
+            "metadata": metadata,
+        }
+        self._fit = self._estimator._init_callback_context(task_name=self._task, max_subtasks=max_epochs)
         self._fit.call_on_fit_task_begin(**self._about)
 
     def begin_epoch(self) -> None:
@@ -62,22 +73,22 @@ class Epochs:
             self._epoch = self._fit.subcontext(task_name="epoch")
             self._epoch.call_on_fit_task_begin(**self._about)
 
-    def end_epoch(self, fitted: Callable[[], dict]) -> bool:
+    def end_epoch(self, model: Callable[[], FittedModel]) -> bool:
         """Call at the end of an epoch; True if a callback asks to stop."""
         if self._fit is None:
             return False
         if self._epoch is None:
             self.begin_epoch()
         epoch, self._epoch = self._epoch, None
-        return bool(self._end(epoch, fitted))
+        return bool(self._end(epoch, lambda: self._attributes(model())))
 
-    def end_fit(self, fitted: Callable[[], dict]) -> None:
-        """Call when the model is ready."""
+    def end_fit(self, attributes: dict[str, Any]) -> None:
+        """Call when the estimator's new attributes are ready."""
         if self._fit is not None:
-            self._end(self._fit, fitted)
+            self._end(self._fit, lambda: attributes)
 
-    def _end(self, task: Any, fitted: Callable[[], dict]) -> Any:
-        def nameless():  # as the rows that the callbacks get
-            return fitted() | {"feature_names_in_": None}
+    def _end(self, task: Any, attributes: Callable[[], dict[str, Any]]) -> Any:
+        def nameless() -> dict[str, Any]:  # as the rows that the callbacks get
+            return attributes() | {"feature_names_in_": None}
 
         return task.call_on_fit_task_end(**self._about, reconstruction_attributes=nameless)

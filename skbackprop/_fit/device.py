@@ -1,6 +1,6 @@
 """Where arrays live: NumPy's on the host, or another namespace of the array-API standard on its device.
 
-The place of X is found once a call (`validation.place_of`), and all arithmetic with X is done there. What is
+The place of X is found once a call (`place_of`), and all arithmetic with X is done there. What is
 drawn or decided once -- labels, the validation split, the order of rows, initial weights -- is NumPy's on the host, the
 same for every place, and is put to X's place when it is ready.
 """
@@ -10,10 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn import get_config
+from sklearn.externals import array_api_compat
+from sklearn.utils._array_api import _convert_to_numpy  # from any device
 
 FLOATS: dict[str, tuple[str, ...]] = {
     "auto": ("float64", "float32"),
@@ -23,6 +27,7 @@ FLOATS: dict[str, tuple[str, ...]] = {
 FLOAT64: Any = np.dtype(np.float64)  # not np.float64, which takes NumPy longer to compare with
 BOUND = 1e18  # of weights, far below what float32 can hold and far beyond what anything learns
 FEW = 1000  # numbers that BLAS does not spread over threads
+NUMPYS = (np.ndarray, np.generic, type)  # types of scalars look like arrays, too
 NUMBERS = "biuf"  # kinds of NumPy dtypes that other namespaces have too
 
 
@@ -158,3 +163,25 @@ def map_arrays(convert: Callable[[Any], Any], nest: Any) -> Any:
         isinstance(nest, np.ndarray) and nest.dtype.kind not in NUMBERS
     )
     return convert(nest) if is_array else nest
+
+
+def home_of(*arrays: Any) -> Host:
+    """Where arrays, all in one place, are. What is no array of the array-API standard counts as NumPy's."""
+    if isinstance(arrays[0], NUMPYS) or not array_api_compat.is_array_api_obj(arrays[0]):
+        return HOST
+    xp = array_api_compat.array_namespace(*arrays)
+    return Device(xp, array_api_compat.device(arrays[0]), partial(_convert_to_numpy, xp=xp))
+
+
+def place_of(X: Any) -> Host:
+    """Where to compute with X: where it is, if scikit-learn's array_api_dispatch is set, else on the host."""
+    if isinstance(X, np.ndarray) or not get_config()["array_api_dispatch"]:
+        return HOST
+    if getattr(X, "requires_grad", False):
+        raise ValueError("X requires its gradient, which no estimator computes: pass X.detach().")
+    return home_of(X)
+
+
+def to_host(array: Any) -> Any:
+    """NumPy array of any namespace's; everything else as it is."""
+    return home_of(array).fetch(array)

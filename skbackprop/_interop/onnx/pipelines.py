@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler, TargetEncoder
 
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._onnx.converters import (
+from skbackprop._interop.onnx.converters import (
     computing_in,
     convert_imputer,
     convert_scaler,
@@ -23,11 +23,11 @@ from skbackprop._onnx.converters import (
     set_types_of_scaler,
     set_types_of_target_encoder,
 )
-from skbackprop._onnx.graph import ML_OPSET, require
-from skbackprop._onnx.inputs import input_types
-from skbackprop._onnx.known import ENSEMBLES, check_steps, named
-from skbackprop._onnx.precision import is_scaler, lossy_parts
-from skbackprop._onnx.text import parts, plain_columns, take_text
+from skbackprop._interop.onnx.graph import ML_OPSET, require
+from skbackprop._interop.onnx.inputs import input_types
+from skbackprop._interop.onnx.known import ENSEMBLES, check_steps, named
+from skbackprop._interop.onnx.precision import is_scaler, lossy_parts
+from skbackprop._interop.onnx.text import parts, plain_columns, take_text
 from skbackprop._regressor import MLPRegressor
 from skbackprop._table import Table
 

@@ -9,11 +9,10 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skbackprop._estimator import BaseMLP
-from skbackprop._fit.places import HOST
-from skbackprop._fit.validation import home_of
-from skbackprop._onnx.graph import require
-from skbackprop._onnx.precision import is_lossy
-from skbackprop._onnx.wrappers import THRESHOLDS
+from skbackprop._fit.device import HOST, home_of
+from skbackprop._interop.onnx.graph import require
+from skbackprop._interop.onnx.precision import is_lossy
+from skbackprop._interop.onnx.wrappers import THRESHOLDS
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 STRUCTURE = {"Pipeline", "ColumnTransformer", "FeatureUnion"}

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from skbackprop._columns import columns_of, floats, has_numeric_dtype, is_number
-from skbackprop._fit.validation import is_missing
-from skbackprop._onnx.graph import require
-from skbackprop._onnx.text import as_text
+from skbackprop._fit.data_checks import is_missing
+from skbackprop._interop.onnx.graph import require
+from skbackprop._interop.onnx.text import as_text
 
 
 def input_types(model: Any, X: Any, dtype: Any, plain: dict[Any, bool]) -> list[tuple[str, Any]]:

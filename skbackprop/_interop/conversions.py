@@ -1,8 +1,13 @@
-"""To and from the neighbours: scikit-learn's multi-layer perceptron and torch's modules."""
+"""Conversions as methods of the estimators: scikit-learn's multi-layer perceptron and torch's modules."""
 
 from __future__ import annotations
 
 from typing import Any, Self
+
+from sklearn.base import is_classifier
+from sklearn.utils import check_random_state
+
+from skbackprop._checks.constraints import fit_spec
 
 
 class Convertible:
@@ -40,9 +45,12 @@ class Convertible:
         >>> bool(abs(model.predict_proba(X) - theirs.predict_proba(X)).max() < 1e-12)
         True
         """
-        from skbackprop._sklearn import to_sklearn  # here, as its import takes long
+        from skbackprop._interop.sklearn import take_over_course, to_sklearn  # here, as its import takes long
 
-        return to_sklearn(self)
+        model = self.__fitted_model__(on_host=True)
+        theirs = to_sklearn(model, self.get_params(deep=False), self._settings, self._progress)
+        take_over_course(theirs, self.__dict__, self.early_stopping)
+        return theirs
 
     @classmethod
     def from_sklearn(cls, model: Any) -> Self:
@@ -83,9 +91,17 @@ class Convertible:
         >>> ours.partial_fit(X, y).n_iter_ == theirs.n_iter_ + 1
         True
         """
-        from skbackprop._sklearn import from_sklearn
+        from skbackprop._interop.sklearn import check_model, from_sklearn, our_parameters
 
-        return from_sklearn(cls, model)
+        check_model(model, is_classifier(cls()), cls.__name__)
+        ours = cls(**our_parameters(model))
+        spec = fit_spec(ours.get_params(deep=False))
+        result = from_sklearn(model, spec, check_random_state(ours.random_state))
+        attributes = ours._attributes(result)
+        result.state.forget_run()
+        if not spec.is_minibatch:  # L-BFGS leaves no curve there
+            attributes |= {"n_iter_": int(model.n_iter_), "loss_": float(model.loss_)}
+        return ours._publish(attributes)
 
     def to_torch(self) -> Any:
         """Make a torch module that computes the same.
@@ -118,6 +134,6 @@ class Convertible:
             p = torch.softmax(module(torch.tensor(X)), dim=1)
             program = torch.export.export(module, (torch.tensor(X),))
         """
-        from skbackprop._torch import to_torch  # here, as it imports torch
+        from skbackprop._interop.torch import to_torch  # here, as it imports torch
 
-        return to_torch(self)
+        return to_torch(self.__fitted_model__(on_host=True))

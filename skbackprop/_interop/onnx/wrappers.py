@@ -18,8 +18,8 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._estimator import BaseMLP
-from skbackprop._onnx.graph import Graph, require
-from skbackprop._onnx.outputs import affine, label_array
+from skbackprop._interop.onnx.graph import Graph, require
+from skbackprop._interop.onnx.outputs import affine, label_array
 
 THRESHOLDS = ("FixedThresholdClassifier", "TunedThresholdClassifierCV")
 INVERSES: dict[Any, Callable[[Graph, str], str]] = {  # of transformed targets

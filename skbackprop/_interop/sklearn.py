@@ -9,15 +9,14 @@ import scipy.sparse as sp
 from scipy.linalg import block_diag
 from sklearn.base import is_classifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._effective import effective_layers, on_host
-from skbackprop._fit.settings import settle
-from skbackprop._fit.stopping import Best, History, Monitor, Patience
-from skbackprop._fit.targets import Labels
-from skbackprop._fit.training import Outcome, Progress
+from skbackprop._fit.fit import FitResult
+from skbackprop._fit.fitted_model import Features, FittedModel
+from skbackprop._fit.spec import FitPlan, FitSpec
+from skbackprop._fit.state import Best, History, TrainState
+from skbackprop._fit.targets import LabelCodec, NumberCodec
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Parameters, flatten
 
@@ -45,22 +44,24 @@ SHARED = (
 )
 
 
-def to_sklearn(model: Any) -> Any:
-    """Make a fitted MLP of scikit-learn; see the estimators' method."""
-    model = on_host(model)
-    nets = effective_layers(model)
+def to_sklearn(model: FittedModel, params: dict[str, Any], plan: FitPlan, state: TrainState) -> Any:
+    """Make a fitted MLP of scikit-learn of a model on the host; see the estimators' method.
+
+    params: of the estimator; plan and state: of its last training.
+    """
+    nets = model.effective_layers()
     _check_representable(model)
     W, b = _joined(nets)
-    network = model._network
-    if is_classifier(model):
-        theirs, y = MLPClassifier(), np.tile(model.classes_, 2)
-        if model._labels.multilabel:
+    network, codec = model.network, model.codec
+    if isinstance(codec, LabelCodec):
+        theirs, y = MLPClassifier(), np.tile(codec.classes, 2)
+        if codec.multilabel:
             y = np.stack([np.zeros(len(W[-1].T)), np.ones(len(W[-1].T))])
-        elif len(model.classes_) == 2:  # v_1 - v_0, whose logistic function is the softmax's second output
+        elif len(codec.classes) == 2:  # v_1 - v_0, whose logistic function is the softmax's second output
             W[-1], b[-1] = W[-1][:, 1:] - W[-1][:, :1], b[-1][1:] - b[-1][:1]
     else:
         if network.loss == "gaussian":
-            n_targets = len(model.target_shift_)
+            n_targets = codec.n_targets
             W[-1], b[-1] = W[-1][:, :n_targets], b[-1][:n_targets]
         theirs = MLPRegressor(loss="poisson" if LOSSES[network.loss].link == "exp" else "squared_error")
         y = np.ones((2, len(b[-1])))
@@ -68,28 +69,31 @@ def to_sklearn(model: Any) -> Any:
     if network.activations:
         theirs.set_params(activation=network.activations[0])
     _set_up(theirs, sp.csr_matrix((len(y), network.sizes[0]), dtype=W[0].dtype), y)
-    theirs.set_params(**_their_parameters(model))
-    _take_over(theirs, model, W, b)
+    theirs.set_params(**_their_parameters(params, plan, state))
+    theirs.coefs_, theirs.intercepts_ = W, b
+    if model.features.names is not None:
+        theirs.feature_names_in_ = model.features.names
     return theirs
 
 
-def _check_representable(model: Any) -> None:
+def _check_representable(model: FittedModel) -> None:
     """Raise, saying why, if no MLP of scikit-learn predicts the same."""
-    network = model._network
+    network, codec = model.network, model.codec
     names, link = sorted(set(network.activations)), LOSSES[network.loss].link
     why = ""
     if len(names) > 1:
         why = f"its hidden layers have different activations, {names}"
     elif not ACTIVATIONS.issuperset(names):
         why = f"it has activation={names[0]!r}, and scikit-learn knows {sorted(ACTIVATIONS)}"
-    elif is_classifier(model) and len(model.classes_) < 2:
+    elif isinstance(codec, LabelCodec) and len(codec.classes) < 2:
         why = "it knows a single class"
-    elif network.loss == "quantile" and not model._quantile_is_scalar:
+    elif isinstance(codec, NumberCodec) and network.loss == "quantile" and not codec.quantile_is_scalar:
         why = "it predicts a list of quantiles, sorted"
     elif network.n_members > 1 and link != "identity":
         why = f"its predictions are the means of n_members={network.n_members} networks behind a {link} link"
     if why:
-        raise ValueError(f"No MLP of scikit-learn predicts the same as this {type(model).__name__}: {why}.")
+        name = "MLPSoftmaxClassifier" if model.is_classifier else "MLPRegressor"
+        raise ValueError(f"No MLP of scikit-learn predicts the same as this {name}: {why}.")
 
 
 def _joined(nets: list[Parameters]) -> tuple[list[Any], list[Any]]:
@@ -114,60 +118,65 @@ def _set_up(theirs: Any, X: Any, y: Any) -> None:
     vars(theirs).pop("_optimizer", None)  # its memory of that epoch: partial_fit makes a new one
 
 
-def _their_parameters(model: Any) -> dict[str, Any]:
+def _their_parameters(params: dict[str, Any], plan: FitPlan, state: TrainState) -> dict[str, Any]:
     """What governs later training, in scikit-learn's terms."""
-    settings, progress = model._settings, model._progress
-    params = {name: getattr(model, name) for name in SHARED}
-    params |= {"alpha": model.alpha, "batch_size": "auto"}
-    if model.solver == "lbfgs":
-        return params | {"solver": "lbfgs", "tol": settings.tol}
-    params["batch_size"] = settings.batch_size
-    if progress.weight_sum:
-        params["alpha"] = model.alpha * settings.batch_size / progress.training_set()[1]
-    if model.solver in SOLVERS and settings.learning_rate in SCHEDULES:
-        params |= {"learning_rate": settings.learning_rate, "learning_rate_init": settings.learning_rate_init}
-    return params | {"solver": model.solver if model.solver in SOLVERS else "adam"}
+    solver, alpha = params["solver"], params["alpha"]
+    theirs = {name: params[name] for name in SHARED} | {"alpha": alpha, "batch_size": "auto"}
+    if solver == "lbfgs":
+        return theirs | {"solver": "lbfgs", "tol": plan.tol}
+    theirs["batch_size"] = plan.batch_size
+    if state.weight_sum:
+        theirs["alpha"] = alpha * plan.batch_size / state.training_set()[1]
+    if solver in SOLVERS and plan.learning_rate in SCHEDULES:
+        theirs |= {"learning_rate": plan.learning_rate, "learning_rate_init": plan.learning_rate_init}
+    return theirs | {"solver": solver if solver in SOLVERS else "adam"}
 
 
-def _take_over(theirs: Any, model: Any, W: list[Any], b: list[Any]) -> None:
-    """Set what a fit would have set."""
-    theirs.coefs_, theirs.intercepts_ = W, b
-    theirs.n_iter_, theirs.t_ = model.n_iter_, model.t_
-    theirs.loss_, theirs.loss_curve_ = model.loss_, list(model.loss_curve_)
+def take_over_course(theirs: Any, learned: dict[str, Any], early_stopping: bool) -> None:
+    """Set what a fit would have set of its course."""
+    for name in ("n_iter_", "t_", "loss_"):
+        setattr(theirs, name, learned[name])
+    theirs.loss_curve_ = list(learned["loss_curve_"])
     theirs.best_loss_ = np.inf  # a warm start judges its own epochs
-    if model.early_stopping:
+    if early_stopping:
         theirs.best_loss_, theirs.best_validation_score_, theirs.validation_scores_ = None, -np.inf, []
-    if hasattr(model, "feature_names_in_"):
-        theirs.feature_names_in_ = model.feature_names_in_
 
 
-def from_sklearn(cls: Any, model: Any) -> Any:
-    """Make a fitted estimator of ours; see the estimators' method."""
-    theirs = MLPClassifier if is_classifier(cls()) else MLPRegressor
+def check_model(model: Any, is_ours_classifier: bool, name: str) -> None:
+    """Raise unless it is a fitted MLP of scikit-learn of our estimator's kind."""
+    theirs = MLPClassifier if is_ours_classifier else MLPRegressor
     if not isinstance(model, theirs):
         raise TypeError(
-            f"{cls.__name__}.from_sklearn takes a fitted sklearn.neural_network.{theirs.__name__}, got {model!r}."
+            f"{name}.from_sklearn takes a fitted sklearn.neural_network.{theirs.__name__}, got {model!r}."
         )
     check_is_fitted(model)
-    ours = cls(**_our_parameters(model))
+
+
+def from_sklearn(model: Any, spec: FitSpec, rng: np.random.RandomState) -> FitResult:
+    """Make what a fit of ours would have left behind; see the estimators' method."""
     W, b = [np.array(w) for w in model.coefs_], [np.array(bias) for bias in model.intercepts_]
-    if is_classifier(ours):
-        multilabel = model.out_activation_ == "logistic" and model.n_outputs_ > 1
-        ours._labels = Labels(model.classes_, multilabel)
-        ours.classes_ = model.classes_
-        if len(model.classes_) == 2 and not multilabel:  # v_1 - v_0 = v; the least weights that do it
+    codec: LabelCodec | NumberCodec
+    if is_classifier(model):
+        codec = LabelCodec(model.classes_, model.out_activation_ == "logistic" and model.n_outputs_ > 1)
+        if len(model.classes_) == 2 and not codec.multilabel:
+            # v_1 - v_0 = v; the least weights that do it
             W[-1], b[-1] = np.hstack([-0.5 * W[-1], 0.5 * W[-1]]), np.concatenate([-0.5 * b[-1], 0.5 * b[-1]])
     else:
-        ours._y_is_1d, ours._quantile_is_scalar = model.n_outputs_ == 1, True
-        ours.target_shift_, ours.target_scale_ = np.zeros(model.n_outputs_), np.ones(model.n_outputs_)
-    ours.n_features_in_ = model.n_features_in_
-    if hasattr(model, "feature_names_in_"):
-        ours.feature_names_in_ = model.feature_names_in_
-    _finish(ours, model, W, b)
-    return ours
+        n = model.n_outputs_
+        codec = NumberCodec(spec.loss, n, np.zeros(n), np.ones(n), y_is_1d=n == 1)
+    n_rows = rows_per_epoch(model)
+    plan = FitPlan.settle(spec, n_rows or 1)
+    n_features, seed = int(model.n_features_in_), int(rng.randint(2**31))
+    network = plan.network(spec, codec.loss(spec.loss), n_features, codec.n_targets, seed)
+    features = Features(n_features, getattr(model, "feature_names_in_", None))
+    history = History([float(loss) for loss in getattr(model, "loss_curve_", ())])
+    state = TrainState(rng, history, n_rows=n_rows, weight_sum=float(n_rows), rows_visited=int(model.t_))
+    state.best = Best(epoch=_best_epoch(model))
+    theta = flatten(np, [None, *W], [None, *b])
+    return FitResult(FittedModel(network, theta, codec, features), spec, plan, state)
 
 
-def _our_parameters(model: Any) -> dict[str, Any]:
+def our_parameters(model: Any) -> dict[str, Any]:
     """What governs later training, in our terms."""
     params = {name: getattr(model, name) for name in SHARED}
     params |= {
@@ -179,7 +188,7 @@ def _our_parameters(model: Any) -> dict[str, Any]:
         params["loss"], params["scale_target"], score = model.loss, False, "r2"
     if model.solver == "lbfgs":
         return params | {"early_stopping": False}  # which it does not heed there
-    n = _rows_per_epoch(model)
+    n = rows_per_epoch(model)
     batch_size = BATCH_SIZE if model.batch_size == "auto" else model.batch_size
     batch_size = min(batch_size, n) if n else batch_size
     return params | {
@@ -192,26 +201,10 @@ def _our_parameters(model: Any) -> dict[str, Any]:
     }
 
 
-def _rows_per_epoch(model: Any) -> int:
+def rows_per_epoch(model: Any) -> int:
     """Rows that scikit-learn's minibatch solvers were trained on; 0 if that is not known."""
     epochs = len(getattr(model, "loss_curve_", ()))
     return round(model.t_ / epochs) if epochs else 0
-
-
-def _finish(ours: Any, model: Any, W: list[Any], b: list[Any]) -> None:
-    """Set what a fit would have set."""
-    rng, n = check_random_state(ours.random_state), _rows_per_epoch(model)
-    ours._settings = settle(ours, n or 1)
-    ours._network = ours._describe(ours.n_features_in_, seed=int(rng.randint(2**31)))
-    history = History([float(loss) for loss in getattr(model, "loss_curve_", ())])
-    progress = Progress(rng, history, n_rows=n, weight_sum=float(n), rows_visited=int(model.t_))
-    monitor = Monitor(history, Patience(np.inf, 0.0), Best(epoch=_best_epoch(model)))
-    theta = flatten(np, [None, *W], [None, *b])
-    ours._finish(Outcome(theta), monitor, progress)
-    progress.forget_run()
-    del ours._interrupt
-    if ours.solver == "lbfgs":  # which leaves no curve there
-        ours.n_iter_, ours.loss_ = int(model.n_iter_), float(model.loss_)
 
 
 def _best_epoch(model: Any) -> int:

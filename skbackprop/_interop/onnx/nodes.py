@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from scipy.special import erfcx
 
+from skbackprop._interop.onnx.graph import Graph
 from skbackprop._nn.activations import LEAKY_SLOPE, SELU_ALPHA, SELU_SCALE
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Network, Parameters
-from skbackprop._onnx.graph import Graph
 
 ERFC_DEGREE = 28  # of the polynomial in erfc: what it leaves out is less than rounding
 
