@@ -18,7 +18,7 @@ from skbackprop._checks.callbacks import without_callbacks
 from skbackprop._checks.constraints import Method
 from skbackprop._checks.rows import without_names
 from skbackprop._engines import choose_engine
-from skbackprop._fit.block import output_blocks
+from skbackprop._fit.block import in_blocks
 from skbackprop._fit.dataset import RemoteRows
 from skbackprop._fit.device import FLOAT64, HOST, Host, home_of, map_arrays, place_of, to_host
 from skbackprop._fit.fitted_model import Features, FittedModel
@@ -81,19 +81,6 @@ def _are_same(some: list[Any], others: list[Any]) -> bool:
 def _learned(attributes: dict[str, Any]) -> dict[str, Any]:
     """The public attributes that fit set."""
     return {name: value for name, value in attributes.items() if name.endswith("_") and name[0] != "_"}
-
-
-def in_blocks(engine: Any, X: Any, options: dict[str, bool], answer: Callable[[Any], Any]) -> Any:
-    """What is wanted of the engine's outputs, made block by block; None if it refuses X."""
-    answers, network = [], engine.network
-    for _, rows in output_blocks(X, network.sizes[-1] * network.n_members):
-        output = engine.predict(rows, **options)
-        if output is None:
-            return None
-        answers.append(answer(output))
-    if len(answers) == 1:
-        return answers[0]
-    return home_of(*answers).xp.concat(answers, axis=int(options["members"]))
 
 
 def _parameter_attributes(network: Network, P: Parameters) -> dict[str, Any]:

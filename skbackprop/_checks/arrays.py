@@ -134,5 +134,3 @@ def check_weights(sample_weight: Any, rows: Any, name: str = "sample_weight") ->
         )
     check_weight_sum(w, name)
     return w
-
-

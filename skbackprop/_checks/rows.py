@@ -17,7 +17,7 @@ from skbackprop._fit.out_of_core import DiskDataset
 from skbackprop._fit.scales import in_validation_set
 from skbackprop._fit.spec import FitSpec
 from skbackprop._fit.summaries import LabelSummary, NumberSummary
-from skbackprop._fit.targets import LabelCodec, NumberCodec, TargetCodec
+from skbackprop._fit.targets import LabelCodec, NumberCodec
 from skbackprop._fit.weights import check_weight_sum
 from skbackprop.data import Shards
 
@@ -43,9 +43,7 @@ def read_rows(
     if not isinstance(X, Shards):
         data = _read_arrays(reader, X, y, weights, name, reset)
     elif y is not None or weights is not None:
-        raise ValueError(
-            "Shards hold targets and weights: pass these when you make them, and neither here."
-        )
+        raise ValueError("Shards hold targets and weights: pass these when you make them, and neither here.")
     else:
         if not reset:
             reader = without_names(reader, X, "fit")
@@ -72,23 +70,29 @@ def starting_point(
     return replace(model, codec=known, features=features)
 
 
-def read_validation(
-    estimator: Any, rows: tuple[Any, Any, Any], features: Features, data: Dataset, codec: TargetCodec
-) -> Dataset | None:
-    """Check the user's validation set against the training set; None if there is none."""
+def read_validation(estimator: Any, rows: tuple[Any, Any, Any], features: Features) -> Dataset | None:
+    """Read the user's validation set, whose features must be those of the training set; None if there is none."""
     X_val, y_val, weights = rows
     if not has_validation_set(X_val, y_val, weights, holds_targets=isinstance(X_val, Shards)):
         return None
-    reader = copy_of(estimator)
-    reader.__dict__ |= features.attributes
-    if features.names is None:
-        reader.__dict__.pop("feature_names_in_", None)
     with in_validation_set():
-        held_out, _ = read_rows(reader, X_val, y_val, weights, reset=False, name="sample_weight_val")
-        codec.check(held_out.examples)
-    if held_out.place != data.place:
-        raise ValueError(f"X_val must be where X is: X is {data.place}, X_val is {held_out.place}.")
-    return held_out
+        reader = reader_of(estimator, features)
+        return read_rows(reader, X_val, y_val, weights, reset=False, name="sample_weight_val")[0]
+
+
+def read_part(estimator: Any, X: Any, y: Any, columns: tuple[int, Any] | None) -> tuple[Any, Any, Features]:
+    """Check a part of the rows of a fit; columns: number and names that X must have, None: to be learned from X."""
+    reader = copy_of(estimator) if columns is None else reader_of(estimator, Features(*columns))
+    X, y = check_rows(reader, X, y, reset=columns is None, dtypes=HOST.floats(reader.dtype))
+    return X, y, Features(reader.n_features_in_, getattr(reader, "feature_names_in_", None))
+
+
+def reader_of(estimator: Any, features: Features) -> Any:
+    """Copy of an estimator that has learned these features."""
+    reader = copy_of(estimator)
+    reader.__dict__.pop("feature_names_in_", None)
+    reader.__dict__ |= features.attributes
+    return reader
 
 
 def copy_of(estimator: Any) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from skbackprop._fit.device import HOST, Host
+from skbackprop._fit.device import HOST, Host, home_of
 
 BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
 BLOCK_OUTPUTS = 2**18  # numbers that a prediction holds at a time, where nobody needs all
@@ -93,3 +93,16 @@ def output_blocks(X: Any, n_outputs: int) -> Iterator[tuple[slice, Any]]:
 def epoch_order(rng: Any, n_rows: int, shuffle: bool) -> Any:
     """Row numbers in the order in which an epoch visits them."""
     return rng.permutation(n_rows) if shuffle else np.arange(n_rows)
+
+
+def in_blocks(engine: Any, X: Any, options: dict[str, bool], answer: Callable[[Any], Any]) -> Any:
+    """What is wanted of the engine's outputs, made block by block; None if it refuses X."""
+    answers, network = [], engine.network
+    for _, rows in output_blocks(X, network.sizes[-1] * network.n_members):
+        output = engine.predict(rows, **options)
+        if output is None:
+            return None
+        answers.append(answer(output))
+    if len(answers) == 1:
+        return answers[0]
+    return home_of(*answers).xp.concat(answers, axis=int(options["members"]))

@@ -170,5 +170,3 @@ def check_domain(loss_name: str, y: Any) -> None:
             f"loss={loss_name!r} needs y {relation} {bound:g}, but the smallest target is {y.min():g}. "
             "Shift or clean the targets, or choose another loss."
         )
-
-

@@ -130,7 +130,7 @@ class ArrayDataset:
 
     def __getitem__(self, rows: Any) -> ArrayDataset:
         weights = None if self.weights is None else self.weights[rows]
-        return ArrayDataset(self.place.take(self.X, rows), self.y[rows], weights, self.place)
+        return replace(self, X=self.place.take(self.X, rows), y=self.y[rows], weights=weights)
 
     def in_memory(self, dtype: Any) -> ArrayDataset:
         """The same rows in this dtype, to be trained on in this process."""

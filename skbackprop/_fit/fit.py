@@ -68,9 +68,9 @@ class FitResult(NamedTuple):
 class FitDiverged(Exception):
     """Training left the finite numbers in an epoch; the result holds the last finite model."""
 
-    def __init__(self, error: Diverged, largest: float, result: FitResult):
-        super().__init__(error.epoch)
-        self.epoch, self.rate, self.largest, self.result = error.epoch, error.rate, largest, result
+    def __init__(self, epoch: int, rate: float | None, largest: float, result: FitResult):
+        super().__init__(epoch, rate, largest, result)  # as a pickle needs them
+        self.epoch, self.rate, self.largest, self.result = epoch, rate, largest, result
 
 
 def prepare(
@@ -157,7 +157,8 @@ def fit_model(
             run = _run_minibatches if spec.is_minibatch else _run_lbfgs
             outcome = run(prepared, rows, theta, monitor, checkpoint)
     except Diverged as error:
-        raise FitDiverged(error, prepared.training.largest, result(error.theta)) from None
+        largest = prepared.training.largest
+        raise FitDiverged(error.epoch, error.rate, largest, result(error.theta)) from None
     if monitor.early_stopping and state.best.theta is not None:
         state.exhausted = spec.partial and outcome.converged and not monitor.stopped
         if not spec.partial or state.exhausted:
@@ -237,7 +238,7 @@ def _run_lbfgs(
     if checkpoint is not None:
         theta = checkpoint.resume(theta, state, plan)
     options = {"maxiter": plan.max_iter - state.epoch, "maxfun": spec.max_fun, "gtol": plan.tol}
-    return minimize_lbfgs(prepared.engine, rows, theta, monitor, alpha=spec.alpha, options=options)
+    return minimize_lbfgs(prepared.engine, rows, theta, monitor, spec.alpha, options, checkpoint)
 
 
 def _warn_not_converged(prepared: Prepared, outcome: Outcome, monitor: Monitor) -> None:

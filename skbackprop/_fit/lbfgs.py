@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from skbackprop._fit.early_stopping import Monitor
-from skbackprop._fit.training import Diverged, Outcome
+from skbackprop._fit.training import Checkpoint, Diverged, Outcome
 from skbackprop._nn.network import Network, weights_alone
 
 
@@ -39,7 +39,13 @@ def penalty(network: Network, alpha: float, theta: Any) -> tuple[float, Any]:
 
 
 def minimize_lbfgs(
-    engine: Any, rows: Any, theta: Any, monitor: Monitor, *, alpha: float, options: dict[str, Any]
+    engine: Any,
+    rows: Any,
+    theta: Any,
+    monitor: Monitor,
+    alpha: float,
+    options: dict[str, Any],
+    checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Minimise J by SciPy's L-BFGS-B (Zhu et al., 1997); an iteration counts as an epoch."""
     weight_sum = rows.weight_sum
@@ -59,6 +65,9 @@ def minimize_lbfgs(
         outcome.theta = np.array(intermediate_result.x)
         ends = monitor.ends_with(data_term(intermediate_result), outcome.theta)
         stopped = monitor.stopped or (ends and monitor.early_stopping)
+        if checkpoint is not None and checkpoint.is_due(stopped):
+            engine.load(outcome.theta)
+            checkpoint.write(engine, monitor.state)
         if stopped:
             raise StopIteration
 

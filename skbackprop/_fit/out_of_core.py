@@ -115,9 +115,7 @@ class DiskDataset:
             # where weight is rare, any rows stand for all
             sample = replace(sample, weights=np.ones_like(sample.weights))
         memory = self.source.memory - self.memory
-        rows = DiskTrainingSet(
-            self.source, encode, sample, 0.0, memory, self.held_out, verbose=spec.verbose
-        )
+        rows = DiskTrainingSet(self.source, encode, sample, 0.0, memory, self.held_out, verbose=spec.verbose)
         rows.weight_sum = self.summary.weight_sum if factors is None else rows.sum_weights()
         if sample.weights is not None:
             rows.unit = weight_unit(check_weight_sum(rows.weight_sum) / rows.n)

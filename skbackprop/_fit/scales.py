@@ -10,7 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from skbackprop._fit.block import Block
+from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.device import Host
+from skbackprop._fit.targets import TargetCodec
 from skbackprop._fit.warn import warn
 
 UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
@@ -170,3 +172,17 @@ def warn_unscaled(X: Any, place: Host) -> None:
             f"No feature spreads over more than {span[large]:.3g}, so the first weights hardly tell the rows apart and "
             "the network may learn nothing. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...).",
         )
+
+
+def check_validation_set(
+    held_out: Dataset, data: Dataset, codec: TargetCodec, *, strict: bool = True
+) -> None:
+    """Raise, or warn, if the user's validation rows are none to judge a model of these training rows by.
+
+    strict: rows on another scale are an error; a piece of a stream may well differ from the whole.
+    """
+    with in_validation_set():
+        codec.check(held_out.examples)
+    if held_out.place != data.place:
+        raise ValueError(f"X_val must be where X is: X is {data.place}, X_val is {held_out.place}.")
+    check_alike(data.sample.X, held_out.sample.X, data.place, strict=strict)

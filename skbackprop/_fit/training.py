@@ -31,7 +31,7 @@ class Diverged(Exception):
     """Training left the finite numbers in `epoch`; `theta` was the last finite model."""
 
     def __init__(self, epoch: int, rate: float | None, theta: Any):
-        super().__init__(epoch)
+        super().__init__(epoch, rate, theta)
         self.epoch, self.rate, self.theta = epoch, rate, theta
 
 
