@@ -128,7 +128,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             rng = saved.generator(rng)
             who = {"estimator": type(self).__name__, "random_state": seed_of(self.random_state)}
             saved.identify(who, data, held_out, start.theta if isinstance(start, FittedModel) else None)
-        warn_unscaled(data.sample.X, data.place)
+        warn_unscaled(data.sample.X, data.device)
         prepared = prepare(spec, data, held_out, start, TrainState(rng), saved and saved.regime)
         if saved is not None:
             saved.regime = prepared.regime
@@ -224,7 +224,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _scoring(self, held_out: Dataset, model: FittedModel) -> Callable[[FittedModel], float]:
         """Make the function that scores a model on the validation rows."""
-        judge = Judge(self.scoring, held_out.y, held_out.weights, model.codec.labels, held_out.place.put)
+        judge = Judge(self.scoring, held_out.y, held_out.weights, model.codec.labels, held_out.device.put)
 
         def score(model: FittedModel) -> float:
             nameless = replace(model, features=replace(model.features, names=None))  # as X below

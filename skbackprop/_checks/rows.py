@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skbackprop._checks.arrays import check_rows, check_same_place, check_weights, has_validation_set
+from skbackprop._checks.arrays import check_rows, check_same_device, check_weights, has_validation_set
 from skbackprop._fit.data_checks import numbers, one_column
 from skbackprop._fit.dataset import ArrayDataset, Dataset
-from skbackprop._fit.device import HOST, place_of, to_host
+from skbackprop._fit.device import HOST, compute_device, to_host
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
 from skbackprop._fit.out_of_core import DiskDataset
 from skbackprop._fit.scales import in_validation_set
@@ -63,7 +63,7 @@ def starting_point(
     if again is None:
         codec: Any = LabelCodec if is_classifier(estimator) else NumberCodec
         return Untrained(codec.learn(data.examples, spec, classes), features)
-    check_same_place(estimator, data.place, again)
+    check_same_device(estimator, data.device, again)
     model: FittedModel = estimator.__fitted_model__()
     known = model.codec.for_training(spec)
     known.check_again(data.examples, classes)
@@ -118,11 +118,11 @@ def without_names(estimator: Any, data: Shards, method: str) -> Any:
 
 
 def _read_arrays(reader: Any, X: Any, y: Any, weights: Any, name: str, reset: bool) -> ArrayDataset:
-    place = place_of(X)
-    X, y = check_rows(reader, X, y, reset=reset, dtypes=place.floats(reader.dtype))
+    device = compute_device(X)
+    X, y = check_rows(reader, X, y, reset=reset, dtypes=device.floats(reader.dtype))
     y = to_host(y)
     weights = check_weights(to_host(weights), y, name)
-    return ArrayDataset(X, one_column(y) if is_classifier(reader) else y, weights, place)
+    return ArrayDataset(X, one_column(y) if is_classifier(reader) else y, weights, device)
 
 
 def _read_shards(reader: Any, data: Shards, name: str, reset: bool) -> Dataset:

@@ -157,7 +157,7 @@ class DaskMLP:
         callbacks = EstimatorCallbacks(self, "fit", self._model_attributes)
         if getattr(self, "_skl_callbacks", None):
             supervisor.callbacks, supervisor.sample = callbacks, ArrayDataset(X, y, sample_weight)
-        with self._diverging():
+        with local._diverging():
             report = supervisor.run()
         result, interrupt = report.result, KeyboardInterrupt() if report.interrupted else None
         rng = report.rng if result is None else result.state.rng

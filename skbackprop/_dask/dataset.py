@@ -13,7 +13,7 @@ from skbackprop._dask.ranks import Rank
 from skbackprop._dask.tables import Layout, from_plain
 from skbackprop._fit.block import Block, in_blocks
 from skbackprop._fit.dataset import ArrayDataset, RemoteRows
-from skbackprop._fit.device import Host
+from skbackprop._fit.device import Device
 from skbackprop._fit.fitted_model import Features, FittedModel
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.targets import TargetCodec
@@ -91,14 +91,14 @@ class RemoteX(RemoteRows):
         return engine.predict(self, **options) if answer is None else in_blocks(engine, self, options, answer)
 
 
-class Cluster(Host):
+class Cluster(Device):
     """Where such an X is."""
 
     def __eq__(self, other: object) -> bool:
-        return type(other) in (Host, Cluster)  # parameters and targets are NumPy's in both
+        return type(other) in (Device, Cluster)  # parameters and targets are NumPy's in both
 
     def __hash__(self) -> int:
-        return hash(Host)
+        return hash(Device)
 
     def __repr__(self) -> str:
         return "a Dask collection"

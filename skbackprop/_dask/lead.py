@@ -98,7 +98,7 @@ def run_lead(job: Any, rank: Rank, mailbox: Mailbox) -> Report:
                     weights = request.check_weights(weights, y, "sample_weight_val")
                 held_out = ClusterDataset(X, y, weights, Cluster())
                 check_validation_set(held_out, data, start.codec)
-            warn_unscaled(X, data.place)
+            warn_unscaled(X, data.device)
             state = TrainState(rng)
             callbacks = ClientCallbacks(mailbox, state, job.has_callbacks)
             checkpoint = ClientCheckpoint(mailbox, job.keeps, job.resume)
