@@ -26,8 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
 from skbackprop._engines.dropout import mask
 from skbackprop._engines.reference import ReferenceEngine
-from skbackprop._fit.device import HOST
-from skbackprop._fit.validation import home_of
+from skbackprop._fit.device import HOST, home_of
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._nn.network import Network, Objective
@@ -263,7 +262,7 @@ def test_answers_in_blocks(device, few_digits, monkeypatch):
         validation_loss = model.validation_loss_curve_
         whole = model.predict(device(X), return_members=True)
         with monkeypatch.context() as patch:
-            patch.setattr("skbackprop._fit.batches.BLOCK_OUTPUTS", 1400)
+            patch.setattr("skbackprop._fit.block.BLOCK_OUTPUTS", 1400)
             for ours, theirs in zip(model.predict(device(X), return_members=True), whole, strict=True):
                 assert type(ours) is type(theirs)
                 assert_array_equal(to_numpy(ours), to_numpy(theirs))
