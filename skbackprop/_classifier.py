@@ -15,7 +15,7 @@ from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
 from skbackprop._fit.data_checks import complete, indicator, labels_of_one_kind, within_floats
 from skbackprop._fit.dataset import Dataset
-from skbackprop._fit.device import HOST, Host, home_of
+from skbackprop._fit.device import HOST, Device, device_of
 from skbackprop._fit.targets import LabelCodec
 from skbackprop._nn.activations import softplus
 from skbackprop._nn.losses import log_softmax
@@ -195,11 +195,11 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         """
 
         def decode(v: Any) -> Any:
-            return self._labels.decode(v, home_of(v))
+            return self._labels.decode(v, device_of(v))
 
         def decode_each(v: Any) -> Any:
             labels = [decode(v[j, :, :]) for j in range(v.shape[0])]
-            return home_of(*labels).xp.stack(labels)
+            return device_of(*labels).xp.stack(labels)
 
         y = self._output(X, link=False, answer=decode)
         return (y, self._output(X, link=False, members=True, answer=decode_each)) if return_members else y
@@ -225,12 +225,12 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             Only with ``return_members=True``.
         """
         p = self._output(X, link=True, method="predict_proba")
-        place = home_of(p)
-        xp, limits = place.xp, np.finfo(place.dtype_of(p))
+        device = device_of(p)
+        xp, limits = device.xp, np.finfo(device.dtype_of(p))
         tiny = float(limits.tiny)
         if self._labels.multilabel:
             p = xp.clip(p, None, 1.0 - float(limits.epsneg))
-        if place.has_any(p < tiny):
+        if device.has_any(p < tiny):
             below = xp.clip(math.log(tiny) - self.predict_log_proba(X), 0.0, None)
             p = xp.where(p < tiny, tiny / (1.0 + below), p)
         return (p, self._output(X, link=True, members=True)) if return_members else p
@@ -250,10 +250,10 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             Natural logarithms.
         """
         v = self._output(X, link=False, method="predict_log_proba")
-        place = home_of(v)
+        device = device_of(v)
         with np.errstate(over="ignore"):  # looked for in the answer
-            log_p = -softplus(place.xp, -v) if self._labels.multilabel else log_softmax(place.xp, v)
-        return check_finite_output(log_p, place)
+            log_p = -softplus(device.xp, -v) if self._labels.multilabel else log_softmax(device.xp, v)
+        return check_finite_output(log_p, device)
 
     @of_one_model
     def decision_function(self, X: Data) -> Array:
@@ -273,7 +273,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         if self._labels.multilabel or v.shape[1] != 2:
             return v
         with np.errstate(over="ignore"):
-            return check_finite_output(v[:, 1] - v[:, 0], home_of(v))
+            return check_finite_output(v[:, 1] - v[:, 0], device_of(v))
 
     @of_one_model
     def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
@@ -294,7 +294,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             1 is perfect.
         """
         y = complete(y)
-        if hasattr(self, "_labels") and self._labels.multilabel and home_of(y) is HOST:
+        if hasattr(self, "_labels") and self._labels.multilabel and device_of(y) is HOST:
             y = indicator(y, len(self._labels.classes)).astype(np.int64)
         with labels_of_one_kind(y), within_floats("sample_weight"):
             return float(super().score(X, y, sample_weight))
@@ -304,8 +304,8 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     def _codec(self) -> LabelCodec:
         return self._labels
 
-    def _codec_attributes(self, codec: LabelCodec, place: Host) -> dict[str, Any]:
-        return {"_labels": codec, "classes_": place.put(codec.classes)}
+    def _codec_attributes(self, codec: LabelCodec, device: Device) -> dict[str, Any]:
+        return {"_labels": codec, "classes_": device.put(codec.classes)}
 
     def _warn_first_call(self, data: Dataset) -> None:
         return

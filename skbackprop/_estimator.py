@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Self
 
@@ -38,7 +39,7 @@ from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.device import to_host
 from skbackprop._fit.fit import FitDiverged, FitResult, Prepared, fit_model, prepare
 from skbackprop._fit.fitted_model import FittedModel, Untrained
-from skbackprop._fit.scales import check_alike, warn_unscaled
+from skbackprop._fit.scales import check_validation_set, warn_unscaled
 from skbackprop._fit.scoring import Judge
 from skbackprop._fit.spec import FitSpec
 from skbackprop._fit.state import TrainState
@@ -127,7 +128,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             rng = saved.generator(rng)
             who = {"estimator": type(self).__name__, "random_state": seed_of(self.random_state)}
             saved.identify(who, data, held_out, start.theta if isinstance(start, FittedModel) else None)
-        warn_unscaled(data.sample.X, data.place)
+        warn_unscaled(data.sample.X, data.device)
         prepared = prepare(spec, data, held_out, start, TrainState(rng), saved and saved.regime)
         if saved is not None:
             saved.regime = prepared.regime
@@ -170,9 +171,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         self, rows: tuple[Data, Data, Data], spec: FitSpec, data: Dataset, start: FittedModel | Untrained
     ) -> Dataset | None:
         """Read the user's validation set, and say which parameters have no effect with it or without it."""
-        held_out = read_validation(self, rows, start.features, data, start.codec)
-        if held_out is not None:  # a piece of a stream may well differ from the whole
-            check_alike(data.sample.X, held_out.sample.X, data.place, strict=not spec.partial)
+        held_out = read_validation(self, rows, start.features)
+        if held_out is not None:
+            check_validation_set(held_out, data, start.codec, strict=not spec.partial)
         splits = held_out is None and spec.splits
         warn_without_effect(
             self, idle_parameters(spec, has_validation=splits or held_out is not None, splits=splits)
@@ -184,14 +185,24 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
     def _train(self, prepared: Prepared, task: str, saved: FileCheckpoint | None = None) -> Self:
         """Train below, and publish what came of it."""
         callbacks = EstimatorCallbacks(self, task, self._model_attributes)
-        try:
+        with self._diverging():
             result = fit_model(prepared, self._scoring, callbacks, saved)
+        return self._finish(result, callbacks)
+
+    @contextmanager
+    def _diverging(self) -> Iterator[None]:
+        """Turn a divergence into the error that holds an estimator with the last finite model."""
+        try:
+            yield
         except FitDiverged as error:
-            model = self._with(without_callbacks(self._attributes(error.result)))
+            model = self._with(self._attributes(error.result))
             limit = error.result.plan.max_grad_norm
             raise divergence(error.epoch, error.rate, error.largest, limit, model) from None
+
+    def _finish(self, result: FitResult, callbacks: EstimatorCallbacks) -> Self:
+        """Publish a fit, and keep of its state what a later call can use."""
         attributes = self._attributes(result)
-        if not prepared.spec.partial:
+        if not result.spec.partial:
             result.state.forget_run()
         callbacks.end_fit(lambda: vars(copy.copy(self._with(attributes))))
         return self._publish(attributes, result.interrupt)
@@ -213,7 +224,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _scoring(self, held_out: Dataset, model: FittedModel) -> Callable[[FittedModel], float]:
         """Make the function that scores a model on the validation rows."""
-        judge = Judge(self.scoring, held_out.y, held_out.weights, model.codec.labels, held_out.place.put)
+        judge = Judge(self.scoring, held_out.y, held_out.weights, model.codec.labels, held_out.device.put)
 
         def score(model: FittedModel) -> float:
             nameless = replace(model, features=replace(model.features, names=None))  # as X below

@@ -13,14 +13,14 @@ from typing import Any, Self, TypeVar, cast
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._checks.arrays import check_finite_output, check_rows, check_same_place, is_plain
+from skbackprop._checks.arrays import check_finite_output, check_rows, check_same_device, is_plain
 from skbackprop._checks.callbacks import without_callbacks
 from skbackprop._checks.constraints import Method
 from skbackprop._checks.rows import without_names
 from skbackprop._engines import choose_engine
-from skbackprop._fit.block import output_blocks
+from skbackprop._fit.block import in_blocks
 from skbackprop._fit.dataset import RemoteRows
-from skbackprop._fit.device import FLOAT64, HOST, Host, home_of, map_arrays, place_of, to_host
+from skbackprop._fit.device import FLOAT64, HOST, Device, compute_device, device_of, map_arrays, to_host
 from skbackprop._fit.fitted_model import Features, FittedModel
 from skbackprop._fit.out_of_core import predict_blocks
 from skbackprop._fit.state import TrainState
@@ -83,19 +83,6 @@ def _learned(attributes: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if name.endswith("_") and name[0] != "_"}
 
 
-def in_blocks(engine: Any, X: Any, options: dict[str, bool], answer: Callable[[Any], Any]) -> Any:
-    """What is wanted of the engine's outputs, made block by block; None if it refuses X."""
-    answers, network = [], engine.network
-    for _, rows in output_blocks(X, network.sizes[-1] * network.n_members):
-        output = engine.predict(rows, **options)
-        if output is None:
-            return None
-        answers.append(answer(output))
-    if len(answers) == 1:
-        return answers[0]
-    return home_of(*answers).xp.concat(answers, axis=int(options["members"]))
-
-
 def _parameter_attributes(network: Network, P: Parameters) -> dict[str, Any]:
     """The arrays that users see, views of one vector."""
     found: dict[str, Any] = {"coefs_": P.W[1:], "intercepts_": P.b[1:], "_serving": Serving(P)}
@@ -118,25 +105,25 @@ class Predicting(Persistent):
         """Make the codec of the fitted attributes, which are the truth also after the user changed them."""
 
     @abstractmethod
-    def _codec_attributes(self, codec: Any, place: Host) -> dict[str, Any]:
-        """The fitted attributes that tell of the targets, their arrays in a place."""
+    def _codec_attributes(self, codec: Any, device: Device) -> dict[str, Any]:
+        """The fitted attributes that tell of the targets, their arrays on a device."""
 
     def __fitted_model__(self, on_host: bool = False) -> FittedModel:
         """The model as the last fit left it and the user changed it: what other rooms of this package work with."""
         model = as_published(self)
         check_is_fitted(model)
-        if on_host and home_of(model.coefs_[0]) is not HOST:
+        if on_host and device_of(model.coefs_[0]) is not HOST:
             model = model.__sklearn_array_api_convert__(to_host)
         theta = model._theta()
         features = Features(model._network.sizes[0], getattr(model, "feature_names_in_", None))
-        return FittedModel(model._network, theta, model._codec(), features, home_of(theta))
+        return FittedModel(model._network, theta, model._codec(), features, device_of(theta))
 
     def _model_attributes(self, model: FittedModel) -> dict[str, Any]:
         """The fitted attributes that predictions need."""
         return (
             {"_network": model.network}
             | model.features.attributes
-            | self._codec_attributes(model.codec, model.place)
+            | self._codec_attributes(model.codec, model.device)
             | _parameter_attributes(model.network, model.parameters)
         )
 
@@ -160,7 +147,7 @@ class Predicting(Persistent):
                 f"{[np.shape(W) for W in self.coefs_]} and {[np.shape(b) for b in self.intercepts_]}"
                 + (f"; the factors {expected[n:]}, got {shapes[n:]}." if expected[n:] else ".")
             )
-        xp = home_of(*arrays).xp
+        xp = device_of(*arrays).xp
         theta = xp.concat([xp.reshape(xp.asarray(array), (-1,)) for array in arrays])
         if not xp.isdtype(theta.dtype, ("real floating", "integral")):
             raise ValueError(
@@ -191,30 +178,30 @@ class Predicting(Persistent):
             )
         if isinstance(X, RemoteRows):
             return X.outputs(self.__fitted_model__(), {"link": link, "members": members}, answer)
-        theta, place = self._theta(), place_of(X)
-        check_same_place(self, place, method)
+        theta, device = self._theta(), compute_device(X)
+        check_same_device(self, device, method)
         if self.n_features_in_ != self._network.sizes[0]:
             raise ValueError(
                 f"n_features_in_ was changed to {self.n_features_in_!r}, but the weights are for "
                 f"{self._network.sizes[0]} features: set it back, or fit anew."
             )
-        wide = place.dtype_of(theta) == FLOAT64
+        wide = device.dtype_of(theta) == FLOAT64
 
         def looked_at(output):
-            return check_finite_output(output, place, X, theta)
+            return check_finite_output(output, device, X, theta)
 
         def predict(X, checked):
-            dtype = FLOAT64 if wide else place.dtype_of(X)
-            wanted = self._network, self.engine, place.xp, self.n_threads
+            dtype = FLOAT64 if wide else device.dtype_of(X)
+            wanted = self._network, self.engine, device.xp, self.n_threads
             engine = self._serving.borrow(wanted)
-            engine.load(place.cast(theta, dtype))
+            engine.load(device.cast(theta, dtype))
             options = {"link": link, "checked": checked, "members": members}
             with np.errstate(all="ignore"):  # what comes of it is looked at
                 if answer is None:
-                    output = engine.predict(place.cast(X, dtype), **options)
+                    output = engine.predict(device.cast(X, dtype), **options)
                     output = None if output is None else looked_at(output)
                 else:
-                    output = in_blocks(engine, place.cast(X, dtype), options, lambda v: answer(looked_at(v)))
+                    output = in_blocks(engine, device.cast(X, dtype), options, lambda v: answer(looked_at(v)))
             self._serving.give_back(wanted, engine)
             return output
 
@@ -222,7 +209,7 @@ class Predicting(Persistent):
         if (
             output is None
         ):  # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
-            dtypes = place.floats("float64" if wide else "auto")
+            dtypes = device.floats("float64" if wide else "auto")
             X = check_rows(self, X, reset=False, dtypes=dtypes)
             output = predict(X, checked=True)
         return output
@@ -238,13 +225,13 @@ class Predicting(Persistent):
         if "coefs_" not in state:
             return state
         state = without_callbacks(state)
-        home = home_of(self.coefs_[0])
+        home = device_of(self.coefs_[0])
         return state if home is HOST else state | map_arrays(home.compact, _learned(state))
 
     def _renew_parameters(self) -> None:
         """Make the arrays views of one vector again."""
         theta = self._theta()
-        P = Parameters(home_of(theta).xp, self._network, theta)
+        P = Parameters(device_of(theta).xp, self._network, theta)
         self.__dict__ |= _parameter_attributes(self._network, P)
 
     def _renew(self) -> None:

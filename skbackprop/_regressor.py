@@ -15,7 +15,7 @@ from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
 from skbackprop._fit.data_checks import numbers, within_floats
 from skbackprop._fit.dataset import Dataset
-from skbackprop._fit.device import HOST, Host, home_of, to_host
+from skbackprop._fit.device import HOST, Device, device_of, to_host
 from skbackprop._fit.targets import NumberCodec, constant_columns
 from skbackprop._nn.losses import LOSSES
 from skbackprop._prediction import of_one_model
@@ -203,16 +203,16 @@ default='squared_error'
         loss = self._network.loss
         if return_std and loss != "gaussian":
             raise ValueError(f"return_std=True needs loss='gaussian'; this model has loss={loss!r}.")
-        codec, place = self._codec(), home_of(output)
+        codec, device = self._codec(), device_of(output)
         with np.errstate(over="ignore"):  # looked for in the answers
-            y, std = codec.decode(output, place)
+            y, std = codec.decode(output, device)
             answers = [codec.in_shape(y)] + ([codec.in_shape(std)] if return_std else [])
             if return_members:
                 members = self._output(X, link=True, members=True)
-                each = [codec.decode(members[j, :, :], place)[0] for j in range(members.shape[0])]
-                answers.append(place.xp.stack([codec.in_shape(y) for y in each]))
+                each = [codec.decode(members[j, :, :], device)[0] for j in range(members.shape[0])]
+                answers.append(device.xp.stack([codec.in_shape(y) for y in each]))
         for answer in answers:
-            check_finite_output(answer, place)
+            check_finite_output(answer, device)
         return answers[0] if len(answers) == 1 else tuple(answers)
 
     @of_one_model
@@ -233,7 +233,7 @@ default='squared_error'
         score : float
             1 is perfect. For several quantiles the mean over them.
         """
-        if home_of(y) is HOST:  # else R^2 is computed where y is
+        if device_of(y) is HOST:  # else R^2 is computed where y is
             y = numbers(y)
             if hasattr(self, "target_shift_"):
                 self._codec().check_width(y)
@@ -265,12 +265,12 @@ default='squared_error'
         is_1d, is_scalar = self._y_is_1d, self._quantile_is_scalar
         return NumberCodec(network.loss, network.n_targets, shift, scale, is_1d, is_scalar)
 
-    def _codec_attributes(self, codec: NumberCodec, place: Host) -> dict[str, Any]:
+    def _codec_attributes(self, codec: NumberCodec, device: Device) -> dict[str, Any]:
         return {
             "_y_is_1d": codec.y_is_1d,
             "_quantile_is_scalar": codec.quantile_is_scalar,
-            "target_shift_": place.put(codec.shift),
-            "target_scale_": place.put(codec.scale),
+            "target_shift_": device.put(codec.shift),
+            "target_scale_": device.put(codec.scale),
         }
 
     def _warn_first_call(self, data: Dataset) -> None:

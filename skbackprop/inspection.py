@@ -9,12 +9,12 @@ import scipy.sparse as sp
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._checks.arrays import check_finite_output, check_rows, check_same_place
+from skbackprop._checks.arrays import check_finite_output, check_rows, check_same_device
 from skbackprop._checks.constraints import fit_spec
 from skbackprop._checks.rows import read_rows, starting_point
 from skbackprop._engines.reference import PREDICT_ROWS, forward
 from skbackprop._estimator import BaseMLP
-from skbackprop._fit.device import place_of
+from skbackprop._fit.device import compute_device
 from skbackprop._fit.fit import Prepared, settle
 from skbackprop._fit.lbfgs import objective_and_gradient
 from skbackprop._fit.state import TrainState
@@ -101,7 +101,7 @@ def _at(estimator: BaseMLP, X: Any, y: Any, sample_weight: Any, rng: Any) -> tup
     data, features = read_rows(estimator, X, y, sample_weight, reset=first, dtype="float64")
     start = starting_point(estimator, spec, data, features, None if first else "fit")
     prepared = settle(spec, data, None, start, TrainState(rng))
-    theta = prepared.rows.place.fetch(prepared.model.theta).astype(np.float64)
+    theta = prepared.rows.device.fetch(prepared.model.theta).astype(np.float64)
     if first:
         theta = theta + 0.1 * rng.standard_normal(len(theta))
     return prepared, theta
@@ -172,16 +172,16 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
     """
     _check_is_network(estimator)
     estimator = as_published(estimator)
-    model, place = estimator.__fitted_model__(), place_of(X)
+    model, device = estimator.__fitted_model__(), compute_device(X)
     theta, network = model.theta, model.network
-    check_same_place(estimator, place, "predict")
+    check_same_device(estimator, device, "predict")
     H = network.n_layers
     if not -H <= layer <= H:
         raise ValueError(f"layer must be between {-H} and {H}, the output layer; got {layer!r}.")
     h = layer if layer >= 0 else H + layer
-    dtypes = place.floats("float64" if place.dtype_of(theta) == np.float64 else "auto")
+    dtypes = device.floats("float64" if device.dtype_of(theta) == np.float64 else "auto")
     X = check_rows(estimator, X, reset=False, dtypes=dtypes)
-    xp, theta = place.xp, place.cast(theta, place.dtype_of(X))
+    xp, theta = device.xp, device.cast(theta, device.dtype_of(X))
     model = model.with_theta(theta)
     if h == 0:
         return _scaled(X, model.parameters.c)
@@ -194,7 +194,7 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
             for j, M in enumerate(nets):
                 a, v, _ = forward(xp, network, M, X[rows, :], [lambda x: x] * H)
                 outputs[j, rows, :] = v[H] if h == H else a[h]
-    check_finite_output(outputs, place, X, theta)
+    check_finite_output(outputs, device, X, theta)
     return outputs if network.n_members > 1 else outputs[0, :, :]
 
 

@@ -15,7 +15,7 @@ from sklearn.utils.validation import (
 )
 
 from skbackprop._fit.data_checks import complete, sound, within_floats
-from skbackprop._fit.device import Host, home_of, to_host
+from skbackprop._fit.device import Device, device_of, to_host
 from skbackprop._fit.scales import UNSCALED
 from skbackprop._fit.weights import check_weight_sum
 
@@ -27,13 +27,13 @@ HINTS = {  # what scikit-learn's errors about X do not know
 }
 
 
-def check_same_place(estimator: Any, place: Host, method: str) -> None:
-    """Raise unless the model's parameters are in this place."""
-    home = home_of(estimator.coefs_[0])
-    if home != place:
+def check_same_device(estimator: Any, device: Device, method: str) -> None:
+    """Raise unless the model's parameters are on this device."""
+    home = device_of(estimator.coefs_[0])
+    if home != device:
         raise ValueError(
             f"Inputs passed to {type(estimator).__name__}.{method}() must use the same namespace and the same device "
-            f"as those passed to the first fit: the model's weights are each {home}, but X is {place} (with "
+            f"as those passed to the first fit: the model's weights are each {home}, but X is {device} (with "
             f"array_api_dispatch={get_config()['array_api_dispatch']}). Bring X there, set "
             "sklearn.set_config(array_api_dispatch=True) if it is there, or fit anew."
         )
@@ -94,17 +94,17 @@ def is_plain(estimator: Any, X: Any) -> bool:
     )
 
 
-def check_finite_output(output: Any, place: Host, X: Any = None, theta: Any = None) -> Any:
+def check_finite_output(output: Any, device: Device, X: Any = None, theta: Any = None) -> Any:
     """Give a prediction back; raise if it is not finite, with the likely cause, for X and the weights if given.
 
     Where scikit-learn's assume_finite is set it passes, as NaN in X does.
     """
-    if place.are_finite(output) or get_config()["assume_finite"]:
+    if device.are_finite(output) or get_config()["assume_finite"]:
         return output
-    dtype = place.dtype_of(output)
+    dtype = device.dtype_of(output)
     end = f"the range of {dtype.name}, which ends at {np.finfo(dtype).max:.3g}"
-    largest = 0.0 if X is None else place.largest(X)
-    if theta is not None and not place.are_finite(theta):
+    largest = 0.0 if X is None else device.largest(X)
+    if theta is not None and not device.are_finite(theta):
         cause = "coefs_, intercepts_ or factors hold NaN or infinity, which fit never leaves there: fit anew"
     elif largest > UNSCALED:
         cause = (
@@ -134,5 +134,3 @@ def check_weights(sample_weight: Any, rows: Any, name: str = "sample_weight") ->
         )
     check_weight_sum(w, name)
     return w
-
-

@@ -56,7 +56,7 @@ class EstimatorCallbacks:
         """Call when all is known that training needs; the sample is what callbacks see of the data."""
         if not getattr(self._estimator, "_skl_callbacks", None):
             return
-        put = sample.place.put
+        put = sample.device.put
         metadata = {} if sample.weights is None else {"sample_weight": put(sample.weights)}
         self._about = {
             "estimator": self._estimator,

@@ -228,9 +228,7 @@ def _same(value: Any, default: Any) -> bool:
     return type(value) is type(default) and bool(np.all(value == default))
 
 
-def idle_parameters(
-    spec: FitSpec, *, has_validation: bool, splits: bool = False
-) -> dict[str, str]:
+def idle_parameters(spec: FitSpec, *, has_validation: bool, splits: bool = False) -> dict[str, str]:
     """Which parameters do nothing in this fit, or in this call of partial_fit, and why."""
     minibatch, partial, solver = spec.is_minibatch, spec.partial, f"with solver={spec.solver!r}"
     uses = OPTIMIZERS[spec.solver].uses if minibatch else ()
@@ -279,5 +277,3 @@ def total_of(total_samples: Any, n_rows: int) -> int | None:
             f"{n_rows} of this call, and of 64 bits; got {total_samples!r}."
         )
     return int(total_samples)
-
-

@@ -67,5 +67,3 @@ def warn_exhausted() -> None:
         "Early stopping has ended this model's training: its best weights are restored and this call of "
         "partial_fit changed nothing. Call fit, or partial_fit on a clone, to train anew.",
     )
-
-

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_classifier
 
-from skbackprop._checks.arrays import check_rows, check_same_place, check_weights, has_validation_set
+from skbackprop._checks.arrays import check_rows, check_same_device, check_weights, has_validation_set
 from skbackprop._fit.data_checks import numbers, one_column
 from skbackprop._fit.dataset import ArrayDataset, Dataset
-from skbackprop._fit.device import HOST, place_of, to_host
+from skbackprop._fit.device import HOST, compute_device, to_host
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
 from skbackprop._fit.out_of_core import DiskDataset
 from skbackprop._fit.scales import in_validation_set
 from skbackprop._fit.spec import FitSpec
 from skbackprop._fit.summaries import LabelSummary, NumberSummary
-from skbackprop._fit.targets import LabelCodec, NumberCodec, TargetCodec
+from skbackprop._fit.targets import LabelCodec, NumberCodec
 from skbackprop._fit.weights import check_weight_sum
 from skbackprop.data import Shards
 
@@ -43,9 +43,7 @@ def read_rows(
     if not isinstance(X, Shards):
         data = _read_arrays(reader, X, y, weights, name, reset)
     elif y is not None or weights is not None:
-        raise ValueError(
-            "Shards hold targets and weights: pass these when you make them, and neither here."
-        )
+        raise ValueError("Shards hold targets and weights: pass these when you make them, and neither here.")
     else:
         if not reset:
             reader = without_names(reader, X, "fit")
@@ -65,30 +63,36 @@ def starting_point(
     if again is None:
         codec: Any = LabelCodec if is_classifier(estimator) else NumberCodec
         return Untrained(codec.learn(data.examples, spec, classes), features)
-    check_same_place(estimator, data.place, again)
+    check_same_device(estimator, data.device, again)
     model: FittedModel = estimator.__fitted_model__()
     known = model.codec.for_training(spec)
     known.check_again(data.examples, classes)
     return replace(model, codec=known, features=features)
 
 
-def read_validation(
-    estimator: Any, rows: tuple[Any, Any, Any], features: Features, data: Dataset, codec: TargetCodec
-) -> Dataset | None:
-    """Check the user's validation set against the training set; None if there is none."""
+def read_validation(estimator: Any, rows: tuple[Any, Any, Any], features: Features) -> Dataset | None:
+    """Read the user's validation set, whose features must be those of the training set; None if there is none."""
     X_val, y_val, weights = rows
     if not has_validation_set(X_val, y_val, weights, holds_targets=isinstance(X_val, Shards)):
         return None
-    reader = copy_of(estimator)
-    reader.__dict__ |= features.attributes
-    if features.names is None:
-        reader.__dict__.pop("feature_names_in_", None)
     with in_validation_set():
-        held_out, _ = read_rows(reader, X_val, y_val, weights, reset=False, name="sample_weight_val")
-        codec.check(held_out.examples)
-    if held_out.place != data.place:
-        raise ValueError(f"X_val must be where X is: X is {data.place}, X_val is {held_out.place}.")
-    return held_out
+        reader = reader_of(estimator, features)
+        return read_rows(reader, X_val, y_val, weights, reset=False, name="sample_weight_val")[0]
+
+
+def read_part(estimator: Any, X: Any, y: Any, columns: tuple[int, Any] | None) -> tuple[Any, Any, Features]:
+    """Check a part of the rows of a fit; columns: number and names that X must have, None: to be learned from X."""
+    reader = copy_of(estimator) if columns is None else reader_of(estimator, Features(*columns))
+    X, y = check_rows(reader, X, y, reset=columns is None, dtypes=HOST.floats(reader.dtype))
+    return X, y, Features(reader.n_features_in_, getattr(reader, "feature_names_in_", None))
+
+
+def reader_of(estimator: Any, features: Features) -> Any:
+    """Copy of an estimator that has learned these features."""
+    reader = copy_of(estimator)
+    reader.__dict__.pop("feature_names_in_", None)
+    reader.__dict__ |= features.attributes
+    return reader
 
 
 def copy_of(estimator: Any) -> Any:
@@ -114,11 +118,11 @@ def without_names(estimator: Any, data: Shards, method: str) -> Any:
 
 
 def _read_arrays(reader: Any, X: Any, y: Any, weights: Any, name: str, reset: bool) -> ArrayDataset:
-    place = place_of(X)
-    X, y = check_rows(reader, X, y, reset=reset, dtypes=place.floats(reader.dtype))
+    device = compute_device(X)
+    X, y = check_rows(reader, X, y, reset=reset, dtypes=device.floats(reader.dtype))
     y = to_host(y)
     weights = check_weights(to_host(weights), y, name)
-    return ArrayDataset(X, one_column(y) if is_classifier(reader) else y, weights, place)
+    return ArrayDataset(X, one_column(y) if is_classifier(reader) else y, weights, device)
 
 
 def _read_shards(reader: Any, data: Shards, name: str, reset: bool) -> Dataset:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from skbackprop._fit.device import HOST, Host
+from skbackprop._fit.device import HOST, Device, device_of
 
 BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
 BLOCK_OUTPUTS = 2**18  # numbers that a prediction holds at a time, where nobody needs all
@@ -22,7 +22,7 @@ class Block:
     X: Any
     Y: Any
     weights: Any = None
-    place: Host = HOST  # of X; Y and weights are on the host until they are put `together`
+    device: Device = HOST  # of X; Y and weights are on the host until they are put `together`
     unit: float = 1.0  # of the weights: what the user gave is so many times as much
 
     @property
@@ -35,7 +35,7 @@ class Block:
         """Sum of the raw weights."""
         if self.weights is None:
             return float(self.n)
-        return self.unit * float(np.sum(self.place.fetch(self.weights), dtype=float))
+        return self.unit * float(np.sum(self.device.fetch(self.weights), dtype=float))
 
     def in_units(self, dtype: Any, unit: float | None = None) -> Block:
         """Block whose weights are of the engine's dtype, as multiples of a unit: by default of about their mean.
@@ -59,7 +59,7 @@ class Block:
 
     def together(self) -> Block:
         """All of it where X is."""
-        put = self.place.put
+        put = self.device.put
         return replace(self, Y=put(self.Y), weights=None if self.weights is None else put(self.weights))
 
     def blocks(self) -> Iterator[Block]:
@@ -71,7 +71,7 @@ class Block:
 
     def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Block, Any]]:
         """Parts with the orders in which an epoch visits their rows: whole minibatches, but for the last. Here one."""
-        yield self, self.place.put(epoch_order(rng, self.n, shuffle))
+        yield self, self.device.put(epoch_order(rng, self.n, shuffle))
 
 
 def weight_unit(mean: float) -> float:
@@ -93,3 +93,16 @@ def output_blocks(X: Any, n_outputs: int) -> Iterator[tuple[slice, Any]]:
 def epoch_order(rng: Any, n_rows: int, shuffle: bool) -> Any:
     """Row numbers in the order in which an epoch visits them."""
     return rng.permutation(n_rows) if shuffle else np.arange(n_rows)
+
+
+def in_blocks(engine: Any, X: Any, options: dict[str, bool], answer: Callable[[Any], Any]) -> Any:
+    """What is wanted of the engine's outputs, made block by block; None if it refuses X."""
+    answers, network = [], engine.network
+    for _, rows in output_blocks(X, network.sizes[-1] * network.n_members):
+        output = engine.predict(rows, **options)
+        if output is None:
+            return None
+        answers.append(answer(output))
+    if len(answers) == 1:
+        return answers[0]
+    return device_of(*answers).xp.concat(answers, axis=int(options["members"]))

@@ -50,7 +50,7 @@ class FileCheckpoint:
         self._start: dict[str, Any] = {}
         self._identity: dict[str, Any] = {}
         self._judges = False  # are there validation rows?
-        self._place = HOST
+        self._device = HOST
         self._due = 0.0
         if self.path.exists():
             if not self.path.is_file():
@@ -81,7 +81,7 @@ class FileCheckpoint:
 
         who: the estimator's name and random_state; theta: the parameters of a warm start.
         """
-        self._place, self._judges = data.place, self._spec.early_stopping or held_out is not None
+        self._device, self._judges = data.device, self._spec.early_stopping or held_out is not None
         self._identity = {
             **who,
             **{
@@ -91,7 +91,7 @@ class FileCheckpoint:
             },
             "training data": data.fingerprint(),
             "validation data": None if held_out is None else held_out.fingerprint(),
-            "warm start": None if theta is None else digest(theta, place=data.place),
+            "warm start": None if theta is None else digest(theta, device=data.device),
         }
         if self.found is None:
             return
@@ -108,11 +108,11 @@ class FileCheckpoint:
         """Put all of a fit's state back to where it was; the parameters then, or the given ones in a new fit."""
         if self.found is None:
             return theta
-        found, put = self.found, self._place.put
+        found, put = self.found, self._device.put
         try:
             keeps_best = self._spec.early_stopping
             check_course(found, plan, state, judges=self._judges, keeps_best=keeps_best)
-            check_arrays(found, self._place.fetch(theta), self._spec.solver)
+            check_arrays(found, self._device.fetch(theta), self._spec.solver)
         except ValueError as error:
             self._refuse(error)
         assert state.patience is not None
@@ -137,7 +137,7 @@ class FileCheckpoint:
         """Write the state after an epoch: a new file takes the place of the old one when it is safe on the disk."""
         began = time.perf_counter()
         theta, memory = engine.dump()
-        fetch, best, patience = self._place.fetch, state.best, state.patience
+        fetch, best, patience = self._device.fetch, state.best, state.patience
         assert patience is not None
         arrays = {"theta": fetch(theta)}
         if best.theta is not None:

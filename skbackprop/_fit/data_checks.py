@@ -12,7 +12,7 @@ from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from skbackprop._fit.device import HOST, home_of
+from skbackprop._fit.device import HOST, device_of
 from skbackprop._nn.losses import LOSSES
 
 NO_NUMBERS = "Unknown label type: y must be numbers. For labels there is MLPSoftmaxClassifier."
@@ -39,7 +39,7 @@ def complete(y: Any) -> Any:
         if y.ndim != 2:
             raise ValueError(f"Sparse y must have two dimensions, rows and columns; it has {y.ndim}.")
         y = sound(y, "y").toarray()
-    if y is None or home_of(y) is not HOST:
+    if y is None or device_of(y) is not HOST:
         return y
     try:
         values = np.asarray(y)
@@ -170,5 +170,3 @@ def check_domain(loss_name: str, y: Any) -> None:
             f"loss={loss_name!r} needs y {relation} {bound:g}, but the smallest target is {y.min():g}. "
             "Shift or clean the targets, or choose another loss."
         )
-
-

@@ -10,7 +10,7 @@ import numpy as np
 
 from skbackprop._engines import choose_engine
 from skbackprop._fit.block import Block
-from skbackprop._fit.device import HOST, Host
+from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.identity import fingerprint
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.split import validation_split
@@ -30,7 +30,7 @@ class RemoteRows:
 class TrainingSet(Protocol):
     """Rows to train on, encoded for an engine."""
 
-    place: Host
+    device: Device
     unit: float  # of the weights that the engine sees
 
     @property
@@ -62,7 +62,7 @@ class TrainingSet(Protocol):
 class Dataset(Protocol):
     """Checked rows: X, y in the user's labels or units, and raw weights."""
 
-    place: Host
+    device: Device
 
     @property
     def X(self) -> Any:
@@ -118,33 +118,33 @@ class Dataset(Protocol):
 
 @dataclass
 class ArrayDataset:
-    """Rows in memory: X in its place, y and weights on the host."""
+    """Rows in memory: X on its device, y and weights on the host."""
 
     X: Any
     y: Any
     weights: Any
-    place: Host = HOST
+    device: Device = HOST
 
     def __len__(self) -> int:
         return len(self.y)
 
     def __getitem__(self, rows: Any) -> ArrayDataset:
         weights = None if self.weights is None else self.weights[rows]
-        return ArrayDataset(self.place.take(self.X, rows), self.y[rows], weights, self.place)
+        return replace(self, X=self.device.take(self.X, rows), y=self.y[rows], weights=weights)
 
     def in_memory(self, dtype: Any) -> ArrayDataset:
         """The same rows in this dtype, to be trained on in this process."""
-        return replace(self, X=self.place.cast(self.X, dtype))
+        return replace(self, X=self.device.cast(self.X, dtype))
 
     @property
     def dtype(self) -> np.dtype:
         """NumPy's name for that of X."""
-        return self.place.dtype_of(self.X)
+        return self.device.dtype_of(self.X)
 
     @property
     def largest(self) -> float:
         """Largest absolute value of the inputs."""
-        return self.place.largest(self.X)
+        return self.device.largest(self.X)
 
     @property
     def sample(self) -> ArrayDataset:
@@ -158,7 +158,7 @@ class ArrayDataset:
 
     def fingerprint(self) -> str:
         """Shape, kind and content of all."""
-        name = fingerprint([(self.X, self.y, self.weights)], self.place)
+        name = fingerprint([(self.X, self.y, self.weights)], self.device)
         return f"{tuple(self.X.shape)} {self.dtype} {name}"
 
     def split(
@@ -183,13 +183,13 @@ class ArrayDataset:
         weights = apply_class_factors(factors, Y, self.weights)
         if weights is not None:
             check_weight_sum(weights)
-        return Block(self.place.cast(self.X, dtype), Y, weights, self.place).in_units(dtype)
+        return Block(self.device.cast(self.X, dtype), Y, weights, self.device).in_units(dtype)
 
     def validation_blocks(self, codec: TargetCodec, dtype: Any) -> list[tuple[Any, Any, Any]]:
         """X, encoded targets and weights for the validation loss: one block."""
-        place = self.place
-        return [(place.cast(self.X, dtype), place.put(codec.encode(self.y, dtype)), self.weights)]
+        device = self.device
+        return [(device.cast(self.X, dtype), device.put(codec.encode(self.y, dtype)), self.weights)]
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Any:
         """The engine that the parameters ask for."""
-        return choose_engine(network, plan.optimizer(spec), spec.engine, self.place.xp, spec.n_threads)
+        return choose_engine(network, plan.optimizer(spec), spec.engine, self.device.xp, spec.n_threads)

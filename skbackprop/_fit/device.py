@@ -1,8 +1,8 @@
 """Where arrays live: NumPy's on the host, or another namespace of the array-API standard on its device.
 
-The place of X is found once a call (`place_of`), and all arithmetic with X is done there. What is
+The device of X is found once a call (`compute_device`), and all arithmetic with X is done there. What is
 drawn or decided once -- labels, the validation split, the order of rows, initial weights -- is NumPy's on the host, the
-same for every place, and is put to X's place when it is ready.
+same for every device, and is put to X's when it is ready.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NUMPYS = (np.ndarray, np.generic, type)  # types of scalars look like arrays, to
 NUMBERS = "biuf"  # kinds of NumPy dtypes that other namespaces have too
 
 
-class Host:
+class Device:
     """NumPy arrays, and SciPy's sparse ones."""
 
     xp: Any = np
@@ -87,11 +87,11 @@ class Host:
         return float(max(numbers.max(initial=0.0), -numbers.min(initial=0.0)))
 
 
-HOST = Host()
+HOST = Device()
 
 
 @dataclass(frozen=True)
-class Device(Host):
+class NamespaceDevice(Device):
     """Arrays of another namespace, on one of its devices."""
 
     xp: Any = field()
@@ -165,23 +165,23 @@ def map_arrays(convert: Callable[[Any], Any], nest: Any) -> Any:
     return convert(nest) if is_array else nest
 
 
-def home_of(*arrays: Any) -> Host:
-    """Where arrays, all in one place, are. What is no array of the array-API standard counts as NumPy's."""
+def device_of(*arrays: Any) -> Device:
+    """Where arrays, all on one device, are. What is no array of the array-API standard counts as NumPy's."""
     if isinstance(arrays[0], NUMPYS) or not array_api_compat.is_array_api_obj(arrays[0]):
         return HOST
     xp = array_api_compat.array_namespace(*arrays)
-    return Device(xp, array_api_compat.device(arrays[0]), partial(_convert_to_numpy, xp=xp))
+    return NamespaceDevice(xp, array_api_compat.device(arrays[0]), partial(_convert_to_numpy, xp=xp))
 
 
-def place_of(X: Any) -> Host:
+def compute_device(X: Any) -> Device:
     """Where to compute with X: where it is, if scikit-learn's array_api_dispatch is set, else on the host."""
     if isinstance(X, np.ndarray) or not get_config()["array_api_dispatch"]:
         return HOST
     if getattr(X, "requires_grad", False):
         raise ValueError("X requires its gradient, which no estimator computes: pass X.detach().")
-    return home_of(X)
+    return device_of(X)
 
 
 def to_host(array: Any) -> Any:
     """NumPy array of any namespace's; everything else as it is."""
-    return home_of(array).fetch(array)
+    return device_of(array).fetch(array)

@@ -10,7 +10,7 @@ import numpy as np
 
 from skbackprop._fit.block import output_blocks
 from skbackprop._fit.dataset import Dataset
-from skbackprop._fit.device import HOST, Host
+from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.targets import TargetCodec
 from skbackprop._fit.weights import class_counts
 from skbackprop._nn.losses import LOSSES, Loss, LossArgs, smooth, target_rows
@@ -18,7 +18,7 @@ from skbackprop._nn.losses import LOSSES, Loss, LossArgs, smooth, target_rows
 
 def validation_loss(engine: Any, held_out: Dataset, codec: TargetCodec, dtype: Any) -> Callable[[Any], float]:
     """Make the function from parameters to the weighted mean loss of the validation rows."""
-    network, place = engine.network, held_out.place
+    network, device = engine.network, held_out.device
     loss, args = LOSSES[network.loss], replace(network.loss_args, label_smoothing=0.0)
     n_outputs = network.sizes[-1] * network.n_members
     blocks = held_out.validation_blocks(codec, dtype)
@@ -30,7 +30,7 @@ def validation_loss(engine: Any, held_out: Dataset, codec: TargetCodec, dtype: A
             if w is not None and not w.any():  # of a block; all are not
                 continue
             parts = [
-                row_losses(loss, engine.predict(block, link=False), Y[rows, ...], args, place)
+                row_losses(loss, engine.predict(block, link=False), Y[rows, ...], args, device)
                 for rows, block in output_blocks(X, n_outputs)
             ]
             values = np.concatenate(parts)
@@ -74,7 +74,7 @@ def _in_short(loss: Loss, Y: Any, weights: Any, args: LossArgs, n_classes: int) 
     return target_rows(np, loss, Y, len(counts), w, args), w, 0.0
 
 
-def row_losses(loss: Loss, v: Any, Y: Any, args: LossArgs, place: Host = HOST) -> Any:
-    """Loss of each row, on the host, of raw outputs v; v and Y are in the place."""
-    y = target_rows(place.xp, loss, Y, v.shape[1], v, args)
-    return place.fetch(loss.value(place.xp, v, y, args))
+def row_losses(loss: Loss, v: Any, Y: Any, args: LossArgs, device: Device = HOST) -> Any:
+    """Loss of each row, on the host, of raw outputs v; v and Y are on the device."""
+    y = target_rows(device.xp, loss, Y, v.shape[1], v, args)
+    return device.fetch(loss.value(device.xp, v, y, args))

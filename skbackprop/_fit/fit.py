@@ -68,9 +68,9 @@ class FitResult(NamedTuple):
 class FitDiverged(Exception):
     """Training left the finite numbers in an epoch; the result holds the last finite model."""
 
-    def __init__(self, error: Diverged, largest: float, result: FitResult):
-        super().__init__(error.epoch)
-        self.epoch, self.rate, self.largest, self.result = error.epoch, error.rate, largest, result
+    def __init__(self, epoch: int, rate: float | None, largest: float, result: FitResult):
+        super().__init__(epoch, rate, largest, result)  # as a pickle needs them
+        self.epoch, self.rate, self.largest, self.result = epoch, rate, largest, result
 
 
 def prepare(
@@ -139,15 +139,15 @@ def fit_model(
     checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Train, and give the model with all that a later call goes on from."""
-    spec, plan, state, place = prepared.spec, prepared.plan, prepared.state, prepared.rows.place
+    spec, plan, state, device = prepared.spec, prepared.plan, prepared.state, prepared.rows.device
     callbacks = NoCallbacks() if callbacks is None else callbacks
     callbacks.begin_fit(1 if spec.partial else plan.max_iter, prepared.training.sample)
-    theta = place.put(prepared.model.theta, prepared.dtype)
+    theta = device.put(prepared.model.theta, prepared.dtype)
     monitor = _monitor(prepared, make_score, callbacks)
     rows = prepared.rows.together()
 
     def result(theta: Any, interrupt: BaseException | None = None) -> FitResult:
-        model = replace(prepared.model, theta=place.put(theta, prepared.training.dtype), place=place)
+        model = replace(prepared.model, theta=device.put(theta, prepared.training.dtype), device=device)
         return FitResult(model, spec, plan, state, interrupt)
 
     monitor.model = lambda theta: result(theta).model
@@ -157,7 +157,8 @@ def fit_model(
             run = _run_minibatches if spec.is_minibatch else _run_lbfgs
             outcome = run(prepared, rows, theta, monitor, checkpoint)
     except Diverged as error:
-        raise FitDiverged(error, prepared.training.largest, result(error.theta)) from None
+        largest = prepared.training.largest
+        raise FitDiverged(error.epoch, error.rate, largest, result(error.theta)) from None
     if monitor.early_stopping and state.best.theta is not None:
         state.exhausted = spec.partial and outcome.converged and not monitor.stopped
         if not spec.partial or state.exhausted:
@@ -190,16 +191,16 @@ def _validator(
     prepared: Prepared, held_out: Dataset, make_score: Callable[[Dataset, FittedModel], Score] | None
 ) -> Callable[[Any], tuple[float, float]]:
     """Make the function from parameters to validation loss and score."""
-    spec, model, place = prepared.spec, prepared.model, held_out.place
+    spec, model, device = prepared.spec, prepared.model, held_out.device
     engine = held_out.engine(model.network, spec, prepared.plan)
     with in_validation_set():
         loss_of = validation_loss(engine, held_out, model.codec, prepared.dtype)
     score_of = None if spec.scoring is None or make_score is None else make_score(held_out, model)
 
     def validate(theta: Any) -> tuple[float, float]:
-        theta = place.put(theta)
+        theta = device.put(theta)
         loss = loss_of(theta)
-        return loss, -loss if score_of is None else score_of(replace(model, theta=theta, place=place))
+        return loss, -loss if score_of is None else score_of(replace(model, theta=theta, device=device))
 
     return validate
 
@@ -237,7 +238,7 @@ def _run_lbfgs(
     if checkpoint is not None:
         theta = checkpoint.resume(theta, state, plan)
     options = {"maxiter": plan.max_iter - state.epoch, "maxfun": spec.max_fun, "gtol": plan.tol}
-    return minimize_lbfgs(prepared.engine, rows, theta, monitor, alpha=spec.alpha, options=options)
+    return minimize_lbfgs(prepared.engine, rows, theta, monitor, spec.alpha, options, checkpoint)
 
 
 def _warn_not_converged(prepared: Prepared, outcome: Outcome, monitor: Monitor) -> None:

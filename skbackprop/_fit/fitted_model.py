@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from skbackprop._engines.members import member
-from skbackprop._fit.device import HOST, Host
+from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.targets import LabelCodec, NumberCodec, TargetCodec
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Network, Parameters
@@ -43,7 +43,7 @@ class FittedModel:
     theta: Any
     codec: LabelCodec | NumberCodec
     features: Features
-    place: Host = HOST  # of theta
+    device: Device = HOST  # of theta
 
     @property
     def is_classifier(self) -> bool:
@@ -58,7 +58,7 @@ class FittedModel:
     @property
     def parameters(self) -> Parameters:
         """Views into theta."""
-        return Parameters(self.place.xp, self.network, self.theta)
+        return Parameters(self.device.xp, self.network, self.theta)
 
     def with_theta(self, theta: Any) -> FittedModel:
         """The same model with other parameters."""

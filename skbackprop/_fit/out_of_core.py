@@ -11,7 +11,7 @@ import numpy as np
 from skbackprop._engines import choose_engine
 from skbackprop._fit.block import Block, weight_unit
 from skbackprop._fit.dataset import ArrayDataset
-from skbackprop._fit.device import HOST, Host
+from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.identity import fingerprint
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.streaming import DiskTrainingSet, RawBlock, hold_out, read_parts, survey
@@ -35,7 +35,7 @@ class DiskDataset:
     examples: Any = None  # targets that are of the kind, the width and the domain of all
     held_out: Any = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     memory: int = 0  # taken by the rows held out
-    place: Host = HOST
+    device: Device = HOST
 
     @classmethod
     def survey(cls, source: Any, dtype: Any, targets: Any) -> DiskDataset:
@@ -106,8 +106,8 @@ class DiskDataset:
 
         def encode(block: RawBlock) -> Block:
             Y = codec.encode(block.y, dtype)
-            X = block.place.cast(block.X, dtype)
-            return Block(X, Y, apply_class_factors(factors, Y, block.weights), block.place)
+            X = block.device.cast(block.X, dtype)
+            return Block(X, Y, apply_class_factors(factors, Y, block.weights), block.device)
 
         some = self.sample
         sample = encode(RawBlock(some.X.astype(dtype, copy=False), some.y, some.weights))
@@ -115,9 +115,7 @@ class DiskDataset:
             # where weight is rare, any rows stand for all
             sample = replace(sample, weights=np.ones_like(sample.weights))
         memory = self.source.memory - self.memory
-        rows = DiskTrainingSet(
-            self.source, encode, sample, 0.0, memory, self.held_out, verbose=spec.verbose
-        )
+        rows = DiskTrainingSet(self.source, encode, sample, 0.0, memory, self.held_out, verbose=spec.verbose)
         rows.weight_sum = self.summary.weight_sum if factors is None else rows.sum_weights()
         if sample.weights is not None:
             rows.unit = weight_unit(check_weight_sum(rows.weight_sum) / rows.n)

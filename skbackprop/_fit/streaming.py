@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from skbackprop._fit.block import Block
-from skbackprop._fit.device import HOST, Host
+from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.split import validation_shares
 from skbackprop._fit.summaries import Summary
 from skbackprop._fit.warn import say, warn
@@ -35,7 +35,7 @@ class RawBlock:
     X: Any
     y: Any
     weights: Any
-    place: Host = HOST
+    device: Device = HOST
 
     def __getitem__(self, rows: Any) -> RawBlock:
         return RawBlock(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
@@ -152,7 +152,7 @@ class DiskTrainingSet:
     weight_sum: float
     memory: int  # bytes, for both buffers
     held_out: Any = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    place: Host = HOST
+    device: Device = HOST
     unit: float = 1.0  # of the weights that the engine sees
     verbose: int = 0
     _buffers: tuple[Buffer, Buffer] | None = None

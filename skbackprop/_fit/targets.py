@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from skbackprop._fit.data_checks import check_domain, indicator, labels_of_one_kind, numbers
-from skbackprop._fit.device import BOUND, HOST, Host, to_host
+from skbackprop._fit.device import BOUND, HOST, Device, to_host
 from skbackprop._fit.spec import FitSpec
 from skbackprop._nn.losses import LOSSES, log_variance
 
@@ -155,11 +155,11 @@ class LabelCodec:
             return indicator(y, len(self.classes)).astype(dtype, order="C")  # as a sum's last bits tell
         return self.codes(y)
 
-    def decode(self, output: Any, place: Host = HOST) -> Any:
+    def decode(self, output: Any, device: Device = HOST) -> Any:
         """Labels of the largest output; for multilabel those with logit above 0 (probability > 1/2)."""
         if self.multilabel:
-            return place.cast(output > 0, np.int64)
-        return place.take(place.put(self.classes), place.xp.argmax(output, axis=1))
+            return device.cast(output > 0, np.int64)
+        return device.take(device.put(self.classes), device.xp.argmax(output, axis=1))
 
 
 @dataclass
@@ -255,15 +255,15 @@ class NumberCodec:
             )
         return np.ascontiguousarray(scaled.astype(dtype))
 
-    def decode(self, output: Any, place: Host = HOST) -> tuple[Any, Any]:
-        """Prediction in the user's units and, for gaussian, its standard deviation; in float64 where the place has it.
+    def decode(self, output: Any, device: Device = HOST) -> tuple[Any, Any]:
+        """Prediction in the user's units and, for gaussian, its standard deviation; in float64 where the device has it.
 
         Float32 would round large targets to fewer digits than the network tells apart.
         Several quantiles come as (rows, targets, quantiles), sorted so that they never cross
         (Chernozhukov, Fernandez-Val and Galichon, 2010).
         """
-        xp, n_targets = place.xp, self.n_targets
-        output = place.cast(output, place.dtype_of(self.shift))
+        xp, n_targets = device.xp, self.n_targets
+        output = device.cast(output, device.dtype_of(self.shift))
         if self.loss_name == "gaussian":
             m, s = output[:, :n_targets], output[:, n_targets:]
             std = xp.exp(0.5 * log_variance(xp, s)) * self.scale

@@ -31,7 +31,7 @@ class Diverged(Exception):
     """Training left the finite numbers in `epoch`; `theta` was the last finite model."""
 
     def __init__(self, epoch: int, rate: float | None, theta: Any):
-        super().__init__(epoch)
+        super().__init__(epoch, rate, theta)
         self.epoch, self.rate, self.theta = epoch, rate, theta
 
 
@@ -74,7 +74,7 @@ def train(
             loss = run_epoch(engine, parts, rates, state.steps, plan.batch_size)
             state.steps += n_steps
             theta, _ = engine.dump(memory=False)
-            if not (np.isfinite(loss) and rows.place.are_bounded(theta)):
+            if not (np.isfinite(loss) and rows.device.are_bounded(theta)):
                 raise Diverged(state.epoch + 1, float(rates.max()), finite)
             finite = theta
             if monitor.ends_with(loss, theta, rates[-1]):

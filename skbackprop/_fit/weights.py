@@ -119,8 +119,6 @@ def apply_class_factors(factors: Any, Y: Any, weights: Any) -> Any:
     return rows if weights is None else weights * rows
 
 
-
-
 def factors_for(class_weight: Any, codec: LabelCodec, state: TrainState, totals: tuple[Any, float]) -> Any:
     """Count the rows of a training set, and give the factors of their weights by all rows counted so far."""
     state.class_counts = state.class_counts + totals[0]

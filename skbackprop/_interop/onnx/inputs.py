@@ -24,8 +24,8 @@ def input_types(model: Any, X: Any, dtype: Any, plain: dict[Any, bool]) -> list[
     if hasattr(X, "columns"):
         kinds = []
         for i, (key, x) in enumerate(named_columns(X)):
-            place = key if isinstance(key, str) else i
-            is_text = plain[place] if place in plain else not is_numeric(x)
+            device = key if isinstance(key, str) else i
+            is_text = plain[device] if device in plain else not is_numeric(x)
             kinds.append((str(key), (types.StringTensorType if is_text else numbers)([None, 1])))
         return kinds
     if X is None and hasattr(model, "feature_names_in_"):

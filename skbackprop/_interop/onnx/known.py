@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from skbackprop._estimator import BaseMLP
-from skbackprop._fit.device import HOST, home_of
+from skbackprop._fit.device import HOST, device_of
 from skbackprop._interop.onnx.graph import require
 from skbackprop._interop.onnx.precision import is_lossy
 from skbackprop._interop.onnx.wrappers import THRESHOLDS
@@ -186,7 +186,9 @@ def check_steps(model: Any, path: tuple[str, ...] = ()) -> list[str]:
             reason = "skl2onnx has no converter for it. Register one by skl2onnx.update_registered_converter"
     if name in THRESHOLDS and is_theirs:
         reason = "inside another estimator its threshold would be lost. Put it around the whole model"
-    elif not isinstance(model, BaseMLP) and any(home_of(value) is not HOST for value in vars(model).values()):
+    elif not isinstance(model, BaseMLP) and any(
+        device_of(value) is not HOST for value in vars(model).values()
+    ):
         reason = "it was fitted to other arrays than NumPy's"
     elif is_theirs and name in REASONS:
         reason = REASONS[name](model)

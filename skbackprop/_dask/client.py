@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import inspect
 import re
+from contextlib import suppress
+from functools import partial
 from numbers import Integral
-from typing import Any, ClassVar, Literal, NoReturn, Self
+from typing import Any, ClassVar, Literal, NoReturn
 
 import distributed
 import numpy as np
@@ -14,14 +16,22 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._checks.arrays import has_validation_set
-from skbackprop._checks.constraints import Interval, StrOptions, fit_context
+from skbackprop._checks.arrays import check_weights, has_validation_set
+from skbackprop._checks.callbacks import EstimatorCallbacks, with_callbacks, without_callbacks
+from skbackprop._checks.constraints import (
+    Interval,
+    StrOptions,
+    fit_context,
+    fit_spec,
+    idle_parameters,
+    warn_without_effect,
+)
+from skbackprop._checks.rows import read_part, starting_point
 from skbackprop._dask.answers import score
-from skbackprop._dask.fitting import Request, Supervisor
-from skbackprop._dask.placement import parts_of
-from skbackprop._estimator import BaseMLP
-from skbackprop._fit.callbacks import Epochs, callbacks_of, with_callbacks, without_callbacks
-from skbackprop._fit.samples import Sample
+from skbackprop._dask.fitting import Supervisor
+from skbackprop._dask.placement import parts_of, place
+from skbackprop._dask.request import FitRequest
+from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._types import Data
 
 CLUSTER_PARAMETERS = ("client", "workers", "sync_every", "on_worker_lost")
@@ -76,15 +86,19 @@ def has_no_stream(estimator: Any) -> NoReturn:
     )
 
 
-class DaskMLP(BaseMLP):
+class DaskMLP:
     """What makes a local estimator one for a cluster; it stands before that estimator's class."""
 
-    _local: ClassVar[type[BaseMLP]]
+    _local: ClassVar[Any]
+    client: Any
+    workers: Any
+    sync_every: int
+    on_worker_lost: str
 
     @with_callbacks
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(  # type: ignore[override] # checkpoints are files of one machine
-        self,
+    def fit(
+        self: Any,
         X: Data,
         y: Data,
         sample_weight: Data = None,
@@ -92,7 +106,7 @@ class DaskMLP(BaseMLP):
         X_val: Data = None,
         y_val: Data = None,
         sample_weight_val: Data = None,
-    ) -> Self:
+    ) -> Any:
         """Fit the model to rows on the cluster.
 
         Parameters
@@ -122,27 +136,38 @@ class DaskMLP(BaseMLP):
         tables = {"train": parts_of(X, y, sample_weight), "validation": []}
         if has_validation_set(X_val, y_val, sample_weight_val):
             tables["validation"] = parts_of(X_val, y_val, sample_weight_val, "X_val")
-        local = self._with_state()
-        local.random_state = _own_numbers(self.random_state)
-        epochs = None
+        client, local = self._client(), self._with_state()
+        workers, parameters = self._workers(client), local.get_params(deep=False)
+        spec, warm = fit_spec(parameters), self.warm_start and hasattr(self, "coefs_")
+        splits = spec.splits and not tables["validation"]
+        has_validation = splits or bool(tables["validation"])
+        warn_without_effect(local, idle_parameters(spec, has_validation=has_validation, splits=splits))
+        request = FitRequest(
+            spec,
+            _own_numbers(self.random_state),
+            local.__fitted_model__().features if warm else None,
+            partial(read_part, local),
+            check_weights,
+            partial(starting_point, local, again="fit" if warm else None),
+            local._scoring,
+            self.sync_every,
+        )
+        retries = self.on_worker_lost == "retry"
+        supervisor = Supervisor(client, request, lambda: place(client, tables, workers), retries)
+        callbacks = EstimatorCallbacks(self, "fit", self._model_attributes)
         if getattr(self, "_skl_callbacks", None):
-            sample = Sample(X, y, sample_weight)
-            epochs = lambda n: Epochs(self, "fit", n, sample)  # noqa: E731
-        client, retries = self._client(), self.on_worker_lost == "retry"
-        workers = self._workers(client)
-        supervisor = Supervisor(client, Request(local, tables, workers, self.sync_every, retries, epochs))
-        result = supervisor.run()
-        model = result["model"]
+            supervisor.callbacks, supervisor.sample = callbacks, ArrayDataset(X, y, sample_weight)
+        with local._diverging():
+            report = supervisor.run()
+        result, interrupt = report.result, KeyboardInterrupt() if report.interrupted else None
+        rng = report.rng if result is None else result.state.rng
+        if result is not None:
+            with suppress(KeyboardInterrupt):  # until random_state is told, too
+                self._finish(result._replace(interrupt=interrupt), callbacks)
         if isinstance(self.random_state, np.random.RandomState):  # it was drawn from
-            self.random_state.set_state(result["random_state"].get_state())
-        if model is not None:
-            if supervisor.epochs is not None:
-                supervisor.epochs.end_fit(lambda: vars(model))
-            parameters = self.get_params(deep=False)
-            learned = {name: value for name, value in vars(model).items() if name not in parameters}
-            self.__dict__ = without_callbacks(learned) | callbacks_of(self.__dict__) | parameters
-        if result["interrupted"]:
-            raise KeyboardInterrupt
+            self.random_state.set_state(rng.get_state())
+        if interrupt is not None:
+            raise interrupt
         return self
 
     @available_if(has_no_stream)
