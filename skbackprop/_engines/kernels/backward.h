@@ -1,7 +1,6 @@
 /* Backpropagation: delta[h], the gradients, and the optimizer's step behind them (D4-D8). */
 #pragma once
 #include "forward.h"
-#include "optimizers.h"
 
 typedef struct {
   Net *net;
@@ -23,8 +22,7 @@ static void loss_task(void *context, Int index, int worker) {
     real value = 0;
     w /= (real)members; /* J has the mean of the members' losses */
     for (Int m = 0; m < members; m++, v += last->pitch) {
-      value += has_classes(L) ? class_loss_row(L, v, (Int)((const int64_t *)b->in->Y)[row], spare)
-                              : loss_row(L, v, (const real *)b->in->Y + row * L->n_targets);
+      value += loss_row(L, v, b->in->Y, row, spare);
       for (Int j = 0; j < last->pitch; j += VW) {
         vec delta = load(v + j) * (w * task->scale);
         store(v + j, (vec)((ivec)delta & first_lanes(last->n_out - j)));
@@ -65,7 +63,7 @@ static void pass_down(Net *net, Int h, Int n, const real *delta, int drops) {
   Gemm gemm = {n, padded(l->n_in), l->n_out, delta, l->ld, 1, l->WT, l->ldt, below->delta, below->ld, NULL, 0, 0,
                finish_backward, &c};
   multiply(net, gemm, net->n_members, l->pitch, below->pitch, l->n_out * l->ldt);
-  if (below->act == ACT_SOFTMAX) pool_run(net->team, (n + GATHER_ROWS - 1) / GATHER_ROWS, softmax_vjp_rows, &c);
+  if (below->act == ACT_softmax) pool_run(net->team, (n + GATHER_ROWS - 1) / GATHER_ROWS, softmax_vjp_rows, &c);
 }
 
 typedef struct {

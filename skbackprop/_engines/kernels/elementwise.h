@@ -1,6 +1,6 @@
-/* Vector versions of the elementary functions, and the activations.
+/* Vector versions of the elementary functions, and softmax.
 
-   NaN goes through every one of them: comparisons with NaN are false, and the branch they choose keeps it. */
+   NaN in gives NaN out: comparisons with NaN are false, and each branch taken then keeps it. */
 #pragma once
 #include "kernels.h"
 #include "real.h"
@@ -102,91 +102,6 @@ INLINE vec verf(vec x) {
   return x;
 }
 
-#define LEAKY_SLOPE R(0.01)
-#define SELU_SCALE R(1.0507009873554805)
-#define SELU_SCALE_ALPHA R(1.7580993408473766)
-
-/* phi(v); for gelu, silu and mish also phi'(v), which cannot be had from phi(v). */
-INLINE vec phi(int act, vec v, vec *d) {
-  vec zero = all(0);
-  switch (act) {
-  case ACT_LOGISTIC: return vlogistic(v);
-  case ACT_TANH: return vtanh(v);
-  case ACT_RELU: return pick(v <= 0, zero, v);
-  case ACT_LEAKY_RELU: return pick(v > 0, v, v * LEAKY_SLOPE);
-  case ACT_ELU: return pick(v > 0, v, vexpm1_negative(pick(v > 0, zero, v)));
-  case ACT_SELU: return pick(v > 0, v * SELU_SCALE, SELU_SCALE_ALPHA * vexpm1_negative(pick(v > 0, zero, v)));
-  case ACT_SOFTPLUS: return vsoftplus(v);
-  case ACT_GELU: {
-    vec cdf = R(0.5) * (1 + verf(v * R(0.7071067811865476)));
-    *d = cdf + v * vexp(R(-0.5) * v * v) * R(0.3989422804014327);
-    return v * cdf;
-  }
-  case ACT_SILU: {
-    vec s = vlogistic(v), a = v * s;
-    *d = s + a * (1 - s);
-    return a;
-  }
-  case ACT_MISH: { /* tanh(ln(1 + e)) = e (e + 2) / (e (e + 2) + 2), e = e^v; 1 from v = 40 on */
-    vec cap = all(40), e = vexp(pick(v > cap, cap, v)), n = e * (e + 2);
-    vec t = n / (n + 2);
-    *d = t + v * (1 - t * t) * vlogistic(v);
-    return v * t;
-  }
-  default: return v;
-  }
-}
-
-/* g * phi'(v) from q = phi(v) (or from d = phi'(v)). */
-INLINE vec phi_vjp(int act, vec q, vec g) {
-  vec zero = all(0);
-  switch (act) {
-  case ACT_LOGISTIC: return g * q * (1 - q);
-  case ACT_TANH: return g * (1 - q * q);
-  case ACT_RELU: return pick(q > 0, g, zero);
-  case ACT_LEAKY_RELU: return pick(q > 0, g, g * LEAKY_SLOPE);
-  case ACT_ELU: return pick(q > 0, g, g * (q + 1));
-  case ACT_SELU: return pick(q > 0, g * SELU_SCALE, g * (q + SELU_SCALE_ALPHA));
-  case ACT_SOFTPLUS: return -g * vexpm1_negative(-q);
-  case ACT_GELU:
-  case ACT_SILU:
-  case ACT_MISH: return g * q; /* q is d here */
-  default: return g;
-  }
-}
-#define FOR_EACH_ELEMENTWISE(DO)                                                                                 \
-  DO(ACT_IDENTITY) DO(ACT_LOGISTIC) DO(ACT_TANH) DO(ACT_RELU) DO(ACT_LEAKY_RELU) DO(ACT_ELU) DO(ACT_SELU)         \
-  DO(ACT_GELU) DO(ACT_SILU) DO(ACT_MISH) DO(ACT_SOFTPLUS)
-
-INLINE int stores_derivative(int act) { return act == ACT_GELU || act == ACT_SILU || act == ACT_MISH; }
-
-/* q = phi(v) in place over a block; d gets phi'(v) where the activation needs it (NULL: prediction). */
-static void apply_phi(int act, real *v, real *d, Int ld, Int rows, Int columns) {
-#define CASE(ACT)                                                                                                \
-  case ACT:                                                                                                      \
-    for (Int i = 0; i < rows; i++)                                                                              \
-      for (Int j = 0; j < columns; j += VW) {                                                                   \
-        vec slope = all(0);                                                                                      \
-        store(v + i * ld + j, phi(ACT, load(v + i * ld + j), &slope));                                           \
-        if (stores_derivative(ACT) && d) store(d + i * ld + j, slope);                                           \
-      }                                                                                                          \
-    break;
-  switch (act) { FOR_EACH_ELEMENTWISE(CASE) }
-#undef CASE
-}
-
-/* delta = g * phi' in place. */
-static void apply_vjp(int act, real *g, const real *q, Int ld, Int rows, Int columns) {
-#define CASE(ACT)                                                                                                \
-  case ACT:                                                                                                      \
-    for (Int i = 0; i < rows; i++)                                                                              \
-      for (Int j = 0; j < columns; j += VW)                                                                     \
-        store(g + i * ld + j, phi_vjp(ACT, load(q + i * ld + j), load(g + i * ld + j)));                         \
-    break;
-  switch (act) { FOR_EACH_ELEMENTWISE(CASE) }
-#undef CASE
-}
-
 /* Largest of n numbers in a padded row. */
 INLINE real largest_of_row(const real *v, Int n) {
   vec top = all(-(real)INFINITY);
@@ -212,13 +127,4 @@ static real softmax_row(real *v, Int n, real *log_sum) {
   for (Int j = 0; j < width; j += VW) store(v + j, load(v + j) * scale);
   if (log_sum) *log_sum = r_log(sum);
   return largest;
-}
-
-/* delta = a (g - sum_k g_k a_k), in place of g. */
-static void softmax_row_vjp(real *g, const real *a, Int n) {
-  vec sums = all(0);
-  Int width = padded(n);
-  for (Int j = 0; j < width; j += VW) sums += load(g + j) * load(a + j);
-  real sum = lanes_sum(sums);
-  for (Int j = 0; j < width; j += VW) store(g + j, load(a + j) * (load(g + j) - sum));
 }

@@ -75,9 +75,8 @@ static void finish_backward(void *context, Int i, Int rows, Int j, Int columns) 
         Int e = at + r * l->ld + k;
         store(l->delta + e, load(l->delta + e) * load(l->mask + e));
       }
-  if (l->act != ACT_SOFTMAX) apply_vjp(l->act, l->delta + at, (l->d ? l->d : l->q) + at, l->ld, rows, columns);
+  apply_vjp(l->act, l->delta + at, l->q + at, l->d ? l->d + at : NULL, l->ld, rows, columns);
 }
-
 
 INLINE Int index_at(const RowsIn *rows, Int e) {
   return rows->wide_indices ? (Int)((const int64_t *)rows->indices)[e] : ((const int32_t *)rows->indices)[e];
@@ -199,7 +198,7 @@ static void forward(Net *net, const Batch *batch, const real *A, Int lda, int ke
   for (Int h = 1; h <= net->H; h++) {
     Layer *l = &net->layers[h], *below = &net->layers[h - 1];
     Context c = {net, l, n, drops, keeps};
-    int elementwise = l->act >= 0 && l->act != ACT_SOFTMAX;
+    int elementwise = l->act >= 0 && IS_ELEMENTWISE[l->act];
     if (h == 1 && batch->in->data) {
       if (elementwise) finish_forward(&c, 0, n, 0, l->width);
     } else {
@@ -209,6 +208,6 @@ static void forward(Net *net, const Batch *batch, const real *A, Int lda, int ke
                    l->q, l->ld, bias(net, h), 0, 0, elementwise ? finish_forward : NULL, &c};
       multiply(net, gemm, products, below->pitch, l->pitch, l->pitch);
     }
-    if (l->act == ACT_SOFTMAX) pool_run(net->team, (n + GATHER_ROWS - 1) / GATHER_ROWS, softmax_rows, &c);
+    if (l->act == ACT_softmax) pool_run(net->team, (n + GATHER_ROWS - 1) / GATHER_ROWS, softmax_rows, &c);
   }
 }

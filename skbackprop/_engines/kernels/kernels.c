@@ -24,16 +24,18 @@ static void leave(Net *net) {
 static Update prepare(Net *net, double rate, Int t) {
   const Spec *s = &net->spec;
   double correct_v = 1 / (1 - pow(s->beta_2, (double)t)), nadam_m = 0, nadam_g = 0;
-  if (s->optimizer == OPT_NADAM) {
+  if (net->optimizer == OPT_nadam) {
     double mu = s->beta_1 * (1 - 0.5 * pow(0.96, 0.004 * (double)t));
     double next = s->beta_1 * (1 - 0.5 * pow(0.96, 0.004 * (double)(t + 1)));
     net->mu_product *= mu;
     nadam_m = next / (1 - net->mu_product * next);
     nadam_g = (1 - mu) / (1 - net->mu_product);
   }
-  return (Update){s->optimizer, s->nesterov, (real)s->momentum, (real)s->beta_1, (real)s->beta_2, (real)s->epsilon,
-                  (real)rate, (real)(1 - rate * s->weight_decay), (real)(1 / (1 - pow(s->beta_1, (double)t))),
-                  (real)correct_v, (real)nadam_m, (real)nadam_g};
+  return (Update){.rule = net->optimizer, .nesterov = s->nesterov, .momentum = (real)s->momentum,
+                  .beta_1 = (real)s->beta_1, .beta_2 = (real)s->beta_2, .epsilon = (real)s->epsilon,
+                  .rate = (real)rate, .decay = (real)(1 - rate * s->weight_decay),
+                  .correct_m = (real)(1 / (1 - pow(s->beta_1, (double)t))), .correct_v = (real)correct_v,
+                  .nadam_m = (real)nadam_m, .nadam_g = (real)nadam_g};
 }
 
 /* Add the penalty to a part of the gradient; its square. */
@@ -239,7 +241,7 @@ static int predict_few(Net *net, const RowsIn *rows, const void *flat, void *out
       const real *a = h == 1 ? (const real *)rows->X + i * rows->row_stride : below->q + i * below->ld;
       real *v = l->q + i * l->ld;
       row_times_matrix(a, block, l->n_in, l->n_out, v);
-      if (l->act == ACT_SOFTMAX) softmax_row(v, l->n_out, NULL);
+      if (l->act == ACT_softmax) softmax_row(v, l->n_out, NULL);
       else if (l->act >= 0) apply_phi(l->act, v, NULL, l->ld, 1, padded(l->n_out));
       else if (link) link_row(&net->loss, v);
     }
@@ -251,6 +253,7 @@ static int predict_few(Net *net, const RowsIn *rows, const void *flat, void *out
   return DONE;
 }
 
+static int targets_are_classes(const Net *net) { return has_classes(&net->loss); }
 static void set_extra(Net *net, double mu_product) { net->mu_product = mu_product; }
 static double get_extra(const Net *net) { return net->mu_product; }
 static void set_threads(Net *net, int n_threads) {
@@ -281,9 +284,12 @@ NOINLINE double fma_rate(void) {
 }
 
 const Kernels TABLE = {.level = LEVEL,
-                       .vector_bytes = VECTOR_BYTES,
+                       .activations = ACTIVATION_NAMES,
+                       .losses = LOSS_NAMES,
+                       .optimizers = OPTIMIZER_NAMES,
                        .create = create,
                        .destroy = destroy,
+                       .has_classes = targets_are_classes,
                        .set = set,
                        .get = get,
                        .gradient = gradient,

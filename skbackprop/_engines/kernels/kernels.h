@@ -4,24 +4,20 @@
 #include "system.h"
 #include <stdint.h>
 
-enum { ACT_IDENTITY, ACT_LOGISTIC, ACT_TANH, ACT_RELU, ACT_LEAKY_RELU, ACT_ELU, ACT_SELU, ACT_GELU, ACT_SILU,
-       ACT_MISH, ACT_SOFTPLUS, ACT_SOFTMAX };
-enum { LOSS_CROSS_ENTROPY, LOSS_BRIER, LOSS_FOCAL, LOSS_BINARY_CROSS_ENTROPY, LOSS_BINARY_BRIER,
-       LOSS_BINARY_FOCAL, LOSS_SQUARED_ERROR, LOSS_ABSOLUTE_ERROR, LOSS_HUBER, LOSS_QUANTILE, LOSS_POISSON,
-       LOSS_GAMMA, LOSS_GAUSSIAN };
-enum { OPT_SGD, OPT_ADAM, OPT_NADAM, OPT_RMSPROP, OPT_LION };
 enum { MAX_SLOTS = 2 };
-/* What became of a call. Other than by these no function fails; the arrays that it gets must be as long as it says. */
-enum { DONE = 0, NOT_FINITE = 1, NO_MEMORY = -1, NO_SUCH_ROW = -2, NO_SUCH_CLASS = -3, NO_SUCH_SLOT = -4 };
+/* The status that calls return, and the only ways in which they fail; arrays must be as long as the caller says. */
+enum { DONE = 0, NOT_FINITE = 1, NO_MEMORY = -1, NO_SUCH_ROW = -2, NO_SUCH_CLASS = -3, NO_SUCH_SLOT = -4,
+       NO_SUCH_NETWORK = -5 };
 
-/* What a network and its optimizer are, in numbers; layers h = 1..H as in the derivation. */
+/* What a network and its optimizer are. Layers are h = 1..H, as in the derivation; components have the names of the
+   package's tables. */
 typedef struct {
   Int H;
   const Int *sizes;      /* H + 1 */
-  const int *activations; /* H - 1 */
+  const char *const *activations; /* H - 1 */
   const double *dropout;  /* H: of the input, then of each hidden layer */
   uint32_t seed;
-  int loss;
+  const char *loss;
   Int n_targets;
   double focal_gamma, huber_delta, label_smoothing;
   const double *quantiles;
@@ -29,7 +25,8 @@ typedef struct {
   Int n_members;   /* that share hidden layers' weights */
   int input_scale;  /* is there a learned factor per input? */
   double input_scale_rate; /* by how much its rate differs */
-  int optimizer, nesterov;
+  const char *optimizer;
+  int nesterov;
   double momentum, beta_1, beta_2, epsilon, weight_decay, max_grad_norm; /* max_grad_norm 0: no limit */
 } Spec;
 
@@ -41,7 +38,7 @@ typedef struct {
   const void *data, *indices, *indptr;
   Int n_entries;    /* of data and of indices */
   int wide_indices; /* int64 instead of int32 */
-  const void *Y; /* class codes, int64_t, for the losses up to LOSS_FOCAL; else n_targets numbers a row */
+  const void *Y; /* class codes, int64_t, for losses that have classes; else n_targets numbers a row */
   const void *weights;
 } RowsIn;
 
@@ -49,9 +46,10 @@ typedef struct Net Net;
 
 typedef struct {
   const char *level;
-  int vector_bytes;
+  const char *const *activations, *const *losses, *const *optimizers; /* names of those with a kernel; NULL ends them */
   int (*create)(const Spec *spec, Int max_rows, Net **net);
   void (*destroy)(Net *net);
+  int (*has_classes)(const Net *net); /* Are the targets class codes? */
   /* slot -1: parameters; 0..: the optimizer's memory. Flat vectors are unpadded: [b; W] layer by layer, factors. */
   int (*set)(Net *net, int slot, const void *flat);
   int (*get)(const Net *net, int slot, void *flat);
