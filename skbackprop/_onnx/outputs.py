@@ -10,10 +10,10 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 
 from skbackprop._effective import on_host
 from skbackprop._estimator import BaseMLP
-from skbackprop._nn.losses import LOG_VARIANCE_FLOOR
+from skbackprop._nn.losses import LINKS, LOG_VARIANCE_FLOOR
 from skbackprop._nn.network import Parameters
 from skbackprop._onnx.graph import Graph
-from skbackprop._onnx.nodes import LINK_NODES, entry, halves, raw_output
+from skbackprop._onnx.nodes import activate, entry, halves, raw_output
 from skbackprop._onnx.text import as_text
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
@@ -41,7 +41,7 @@ def _scores(g: Graph, model: Any, v: str) -> None:
     """Probabilities, or with `raw_scores` the decision function, of two classes that of each."""
     n_classes = len(model.classes_)
     if not g.raw_scores:
-        v = entry(LINK_NODES, model.out_activation_)(g, v)
+        v = activate(g, LINKS, model.out_activation_, v)
     elif n_classes == 2 and model.out_activation_ == "softmax":
         v = g("MatMul", v, [[1.0, -1.0], [-1.0, 1.0]])
     g.output("probabilities", v, [n_classes])
@@ -70,7 +70,7 @@ def _rescaled(g: Graph, a: str, scale: Any, shift: Any) -> str:
 
 
 def _targets(g: Graph, model: Any, v: str) -> None:
-    a = entry(LINK_NODES, model.out_activation_)(g, v)
+    a = activate(g, LINKS, model.out_activation_, v)
     y = _rescaled(g, a, model.target_scale_, model.target_shift_)
     g.output("variable", y, [len(model.target_shift_)], np.float64)
 
