@@ -131,6 +131,21 @@ def silu_vjp(xp, v, a, g):
     return g * (s + a * (1.0 - s))
 
 
+def _hard_gate(xp, v):
+    """relu6(v + 3): a piecewise linear 6 logistic(v)."""
+    return xp.minimum(xp.maximum(v + 3.0, xp.zeros_like(v)), xp.full_like(v, 6.0))
+
+
+def hard_swish(xp, v):
+    """Product v relu6(v + 3) / 6, a piecewise quadratic silu (Howard et al., MobileNetV3, 2019)."""
+    return v * _hard_gate(xp, v) / 6.0
+
+
+def hard_swish_vjp(xp, v, a, g):
+    """(v r)' = r + v r', r = relu6(v + 3) / 6, with r' = 1/6 between -3 and 3, and 0 outside."""
+    return g * (_hard_gate(xp, v) + xp.where(xp.abs(v) < 3.0, v, xp.zeros_like(v))) / 6.0
+
+
 def mish(xp, v):
     """Product v tanh(softplus(v)) (Misra, 2019)."""
     return v * xp.tanh(softplus(xp, v))
@@ -219,6 +234,13 @@ ACTIVATIONS: dict[str, Activation] = {
         # not v Sigmoid(v): ONNX Runtime 1.20 makes a QuickGelu of it, which it lacks in float64
         onnx=lambda g, v: g("Div", v, g("Add", g("Exp", g("Neg", v)), 1.0)),
         torch=lambda nn: nn.SiLU(),
+    ),
+    "hard_swish": Activation(
+        hard_swish,
+        hard_swish_vjp,
+        # not by the operator HardSwish, whose 1/6 is float32
+        onnx=lambda g, v: g("Div", g("Mul", v, g("Clip", g("Add", v, 3.0), 0.0, 6.0)), 6.0),
+        torch=lambda nn: nn.Hardswish(),
     ),
     "mish": Activation(
         mish,

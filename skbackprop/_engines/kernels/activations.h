@@ -22,6 +22,14 @@ INLINE vec vsilu(vec v, vec *slope) {
   return a;
 }
 
+INLINE vec vhard_swish(vec v, vec *slope) {
+  vec zero = all(0), six = all(6), gate = v + 3;
+  gate = pick(gate < 0, zero, gate);
+  gate = pick(gate > 6, six, gate);
+  *slope = (gate + pick(vabs(v) < 3, v, zero)) / 6;
+  return v * gate / 6;
+}
+
 /* tanh(ln(1 + e)) = e (e + 2) / (e (e + 2) + 2) with e = e^v; it is 1 from v = 40 on. */
 INLINE vec vmish(vec v, vec *slope) {
   vec cap = all(40), e = vexp(pick(v > cap, cap, v)), n = e * (e + 2);
@@ -45,6 +53,7 @@ INLINE vec vmish(vec v, vec *slope) {
   BY_OUTPUT(softplus, vsoftplus(v), -g * vexpm1_negative(-a))                                                    \
   BY_SLOPE(gelu, vgelu)                                                                                          \
   BY_SLOPE(silu, vsilu)                                                                                          \
+  BY_SLOPE(hard_swish, vhard_swish)                                                                              \
   BY_SLOPE(mish, vmish)                                                                                          \
   BY_ROW(softmax)
 
