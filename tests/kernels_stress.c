@@ -107,7 +107,7 @@ static int work(const Kernels *k, Kind kind, const Data *d, int n_threads, doubl
   if (status == DONE) CHECK(made == N_STEPS);
   if (status == DONE) status = k->gradient(net, &rows, 3, 0, d->order, theta, sums);
   if (status == DONE) status = k->apply(net, theta, 0.01, 7);
-  if (status == DONE) status = k->predict(net, &rows, out, 1, 0);
+  if (status == DONE) status = k->predict(net, &rows, NULL, out, 1, 0);
   if (status == DONE) status = k->get(net, -1, theta);
   k->destroy(net);
   return status;
@@ -225,7 +225,7 @@ static void in_threads(void *(*run)(void *), const Kernels *k) {
 }
 
 int main(int argc, char **argv) {
-  const Kernels *k = skb_kernels("baseline", 64);
+  const Kernels *k = skb_kernels("baseline", "float64");
   if (argc == 2 && strcmp(argv[1], "memory") == 0) {
     every_allocation_fails_once(k);
     what_does_not_exist_is_refused(k);

@@ -545,7 +545,7 @@ print(level())
 @pytest.mark.parametrize("level", ["v3", "v4", "baseline"])
 def test_every_level_of_the_cpu(level):
     result = run_python(LEVEL_CHECK, SKBACKPROP_CPU=level)
-    if level in _cpu.levels():
+    if level in _cpu.LEVELS:
         assert result.stdout.strip() == level, result.stderr
     else:
         assert "cannot be had" in result.stderr
@@ -694,7 +694,7 @@ def test_lbfgs_has_the_same_bits_for_any_number_of_threads_of_the_blas_too():
 def small(dtype=np.float64, **changes):
     """A network of 3 inputs, 4 hidden units and 2 outputs in the kernels' memory, and what its calls want."""
     spec = {
-        "level": level(), "bits": 8 * np.dtype(dtype).itemsize, "max_rows": 8, "sizes": (3, 4, 2), "seed": 1,
+        "level": level(), "dtype": np.dtype(dtype).name, "max_rows": 8, "sizes": (3, 4, 2), "seed": 1,
         "activations": ["tanh"], "dropout": (0.0, 0.0), "loss": "cross_entropy", "n_targets": 2, "focal_gamma": 2.0,
         "huber_delta": 1.0, "label_smoothing": 0.0, "quantiles": (), "n_members": 1, "input_scale": False,
         "input_scale_rate": 1.0, "optimizer": "adam", "nesterov": True, "momentum": 0.9, "beta_1": 0.9,
@@ -707,6 +707,7 @@ def small(dtype=np.float64, **changes):
         "Y": np.tile(np.arange(2), 3),
         "weights": np.ones(6, dtype),
         "theta": np.ones(26, dtype),
+        "flat": np.ones(26, dtype),
         "order": np.arange(6),
         "rates": np.full(2, 0.1),
         "out": np.empty((6, 2), dtype),
@@ -731,9 +732,9 @@ def calls_of(net, a):
             lambda: net.train(a["X"], a["Y"], a["weights"], a["order"], a["rates"], 3, 1.0, 0.0, 0, 1.0),
         ),
         "predict": (("X", "out"), lambda: net.predict(a["X"], a["out"], True, True)),
-        "predict_few": (
-            ("X", "theta", "out"),
-            lambda: net.predict_few(a["X"], a["theta"], a["out"], True, True),
+        "predict few": (
+            ("X", "flat", "out"),
+            lambda: net.predict(a["X"], a["out"], True, True, a["flat"]),
         ),
     }
 
@@ -757,6 +758,7 @@ SPOILERS = {
 HARMLESS = {
     ("weights", "None"),
     ("numbers", "None"),
+    ("flat", "None"),  # the parameters that were set
     ("order", "longer"),  # it may be walked through in part
     ("order", "shorter"),  # a last minibatch
     ("rates", "shorter"),
@@ -789,7 +791,7 @@ def test_every_array_of_sparse_rows_is_checked_before_a_kernel_runs():
         right["X"] = rows
         takers = {name: call for name, (arrays, call) in calls_of(net, right).items() if "X" in arrays}
         with pytest.raises(ValueError, match="dense rows"):
-            takers.pop("predict_few")()
+            takers.pop("predict few")()
         for name, call in takers.items():
             assert call() is not False, name
         wrong = [(*rows[:k], SPOILERS[how](rows[k]), *rows[k + 1 :]) for k in range(3) for how in SPOILERS]
@@ -833,8 +835,8 @@ def test_orders_that_name_no_row_and_batches_that_do_not_fit_are_refused(order, 
     "change",
     [
         {"level": "v9"},
-        {"bits": 16},
-        {"bits": 128},
+        {"dtype": "float16"},
+        {"dtype": "int64"},
         {"max_rows": 0},
         {"sizes": (3,), "activations": [], "dropout": ()},
         {"sizes": (3, 0, 2)},

@@ -41,11 +41,11 @@ def level() -> str:
     """Best level of instructions that this CPU has, or the one that SKBACKPROP_CPU forces."""
     forced = os.environ.get("SKBACKPROP_CPU")
     if forced is None:
-        return _cpu.levels()[0]
-    if forced not in _cpu.levels():
+        return _cpu.LEVELS[0]
+    if forced not in _cpu.LEVELS:
         raise ImportError(
-            f"SKBACKPROP_CPU={forced!r} cannot be had: this build holds {_cpu.built_levels()}, and this CPU runs "
-            f"{_cpu.levels()}."
+            f"SKBACKPROP_CPU={forced!r} cannot be had: this build holds {list(_cpu.BUILT_LEVELS)}, and this CPU runs "
+            f"{list(_cpu.LEVELS)}."
         )
     return forced
 
@@ -63,7 +63,7 @@ def show_config() -> None:
     facts = {
         "version": metadata.version("skbackprop"),
         "CPU level": level(),
-        "levels of this build": ", ".join(_cpu.built_levels()),
+        "levels of this build": ", ".join(_cpu.BUILT_LEVELS),
         "threads": _cpu.get_num_threads(),
         "compiler": _cpu.compiler(),
         **{name: metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")},
@@ -127,7 +127,7 @@ class CompiledEngine:
         network, args, opt = self.network, self.network.loss_args, self.optimizer
         return _cpu.CpuNet(
             level(),
-            8 * self.dtype.itemsize,
+            self.dtype.name,
             rows,
             sizes=network.sizes,
             activations=network.activations,
@@ -234,7 +234,7 @@ class CompiledEngine:
         is_plain = alone and not network.input_scale and not sp.issparse(X)
         if X.shape[0] <= FEW_ROWS and not self._is_filled and is_plain:
             net = self._need(FEW_ROWS, filled=False)
-            is_finite = net.predict_few(self._rows(X), self._theta, out, link and alone, checked)
+            is_finite = net.predict(self._rows(X), out, link and alone, checked, self._theta)
         else:
             net = self._need(min(X.shape[0], self._block_rows))
             net.set_threads(resolve_threads(_cpu, self.n_threads))

@@ -44,6 +44,7 @@ cdef extern from "kernels.h" nogil:
         pass
     ctypedef struct Kernels:
         const char *level
+        Int itemsize
         const char *const *activations
         const char *const *losses
         const char *const *optimizers
@@ -56,15 +57,15 @@ cdef extern from "kernels.h" nogil:
         int (*apply)(Net *, const void *, double, Int) noexcept nogil
         int (*train)(Net *, const RowsIn *, const int64_t *, Int, const double *, Int, Int, double, double, Int,
                      double, double *, Int *) noexcept nogil
-        int (*predict)(Net *, const RowsIn *, void *, int, int) noexcept nogil
-        int (*predict_few)(Net *, const RowsIn *, const void *, void *, int, int) noexcept nogil
+        int (*predict)(Net *, const RowsIn *, const void *, void *, int, int) noexcept nogil
         void (*set_extra)(Net *, double) noexcept nogil
         double (*get_extra)(const Net *) noexcept nogil
         void (*set_threads)(Net *, int) noexcept nogil
         double (*fma_rate)() noexcept nogil
     enum:
         NOT_FINITE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_CLASS, NO_SUCH_SLOT, NO_SUCH_NETWORK
-    const Kernels *skb_kernels(const char *level, int bits)
+    const char *const skb_levels[]
+    const Kernels *skb_kernels(const char *level, const char *format)
     int skb_supported(const char *level)
 
 
@@ -99,27 +100,8 @@ def compiler():
     return SKB_COMPILER.decode()
 
 
-def levels():
-    """Levels that are in this build and that this CPU can run, best first."""
-    found = []
-    for level in (b"v4", b"v3", b"baseline"):
-        if skb_kernels(level, 32) != NULL and skb_supported(level):
-            found.append(level.decode())
-    return found
-
-
-def built_levels():
-    """Levels that are in this build."""
-    return [level.decode() for level in (b"v4", b"v3", b"baseline") if skb_kernels(level, 32) != NULL]
-
-
-def fma_rate(str level, int bits):
-    """Floating-point operations a second of one core that does nothing but multiply-adds: the peak of benchmarks."""
-    return kernels_of(level, bits).fma_rate()
-
-
 cdef tuple names_in(const char *const *table):
-    """Names in a table of the kernels."""
+    """The names in a table that NULL ends."""
     found, i = [], 0
     while table[i] != NULL:
         found.append(table[i].decode())
@@ -127,16 +109,23 @@ cdef tuple names_in(const char *const *table):
     return tuple(found)
 
 
-ACTIVATIONS = names_in(skb_kernels(b"baseline", 32).activations)  # that have a kernel
-LOSSES = names_in(skb_kernels(b"baseline", 32).losses)
-OPTIMIZERS = names_in(skb_kernels(b"baseline", 32).optimizers)
-
-
-cdef const Kernels *kernels_of(str level, int bits) except NULL:
-    cdef const Kernels *kernels = skb_kernels(level.encode(), bits) if bits == 32 or bits == 64 else NULL
+cdef const Kernels *kernels_of(str level, str dtype) except NULL:
+    cdef const Kernels *kernels = skb_kernels(level.encode(), dtype.encode())
     if kernels == NULL or not skb_supported(level.encode()):
-        raise ValueError(f"There are no kernels for level {level!r} and {bits} bits.")
+        raise ValueError(f"There are no kernels for level {level!r} and dtype {dtype!r}.")
     return kernels
+
+
+BUILT_LEVELS = names_in(skb_levels)  # of instructions, best first
+LEVELS = tuple(level for level in BUILT_LEVELS if skb_supported(level.encode()))  # that this CPU runs
+ACTIVATIONS = names_in(kernels_of("baseline", "float32").activations)  # that have a kernel
+LOSSES = names_in(kernels_of("baseline", "float32").losses)
+OPTIMIZERS = names_in(kernels_of("baseline", "float32").optimizers)
+
+
+def fma_rate(str level, str dtype):
+    """Floating-point operations a second of one core that does nothing but multiply-adds: the peak of benchmarks."""
+    return kernels_of(level, dtype).fma_rate()
 
 
 cdef int checked(int status) except -1:
@@ -198,7 +187,7 @@ cdef class CpuNet:
     cdef bint is_plain  # one member, no input scale
     cdef bint has_classes  # whose numbers are the targets
 
-    def __cinit__(self, str level, int bits, Int max_rows, *, sizes, activations, dropout, seed, str loss,
+    def __cinit__(self, str level, str dtype, Int max_rows, *, sizes, activations, dropout, seed, str loss,
                   Int n_targets, double focal_gamma, double huber_delta, double label_smoothing, quantiles,
                   Int n_members, bint input_scale, double input_scale_rate, str optimizer, bint nesterov,
                   double momentum, double beta_1, double beta_2, double epsilon, double weight_decay,
@@ -209,7 +198,7 @@ cdef class CpuNet:
         cdef bytes loss_name = loss.encode(), optimizer_name = optimizer.encode()
         cdef Int n = len(widths), i
         cdef int status = NO_SUCH_NETWORK
-        self.kernels = kernels_of(level, bits)
+        self.kernels = kernels_of(level, dtype)
         is_consistent = (
             n >= 2 and len(names) == n - 2 and len(dropout) == n - 1 and min(widths) >= 1
             and all(0.0 <= p < 1.0 for p in dropout) and n_targets >= 1 and n_members >= 1 and max_rows >= 1
@@ -256,7 +245,7 @@ cdef class CpuNet:
         checked(status)
         self.max_rows = max_rows
         self.n_in, self.n_targets, self.row_out = widths[0], n_targets, n_members * widths[n - 1]
-        self.n, self.itemsize = n_parameters(widths, n_members, input_scale), bits // 8
+        self.n, self.itemsize = n_parameters(widths, n_members, input_scale), self.kernels.itemsize
         self.is_plain = n_members == 1 and not input_scale
         self.has_classes = self.kernels.has_classes(self.net)
 
@@ -362,23 +351,19 @@ cdef class CpuNet:
         checked(status)
         return (sums[0], sums[1]), done
 
-    def predict(self, X, out, bint link, bint checked_before):
-        """Outputs of the last layer, through the link or raw; False if X was not checked and is not finite."""
-        cdef RowsIn rows = self.rows(X)
-        cdef void *p = self.reals(out, "the output", rows.n_rows, self.row_out, True)
-        cdef int status
-        with nogil:
-            status = self.kernels.predict(self.net, &rows, p, link, checked_before)
-        return checked(status) != NOT_FINITE
+    def predict(self, X, out, bint link, bint checked_before, flat=None):
+        """Outputs of the last layer, through the link or raw; False if X was not checked and is not finite.
 
-    def predict_few(self, X, flat, out, bint link, bint checked_before):
-        """The same for up to max_rows rows of a dense matrix, straight from a flat vector."""
+        flat: parameters to use in place of those that were set, for up to max_rows dense rows.
+        """
         cdef RowsIn rows = self.rows(X)
-        cdef const void *theta = self.reals(flat, "the parameters", self.n)
         cdef void *p = self.reals(out, "the output", rows.n_rows, self.row_out, True)
+        cdef const void *theta = NULL
         cdef int status
-        if rows.X == NULL or rows.n_rows > self.max_rows or not self.is_plain:
-            raise ValueError(f"Up to {self.max_rows} dense rows, one member and no input scale are asked for here.")
+        if flat is not None:
+            theta = self.reals(flat, "the parameters", self.n)
+            if rows.X == NULL or rows.n_rows > self.max_rows or not self.is_plain:
+                raise ValueError(f"Up to {self.max_rows} dense rows, one member and no input scale are asked for here.")
         with nogil:
-            status = self.kernels.predict_few(self.net, &rows, theta, p, link, checked_before)
+            status = self.kernels.predict(self.net, &rows, theta, p, link, checked_before)
         return checked(status) != NOT_FINITE

@@ -5,41 +5,29 @@
 #include "kernels.h"
 #include "real.h"
 
-#define HORNER(p, c) (p) = (p)*r + R(c)
+/* p(r) of a polynomial's coefficients, the highest power's first, by Horner's rule. */
+#define POLYNOMIAL(p, r, ...)                                                                                    \
+  do {                                                                                                           \
+    static const real terms[] = {__VA_ARGS__};                                                                   \
+    p = all(terms[0]);                                                                                           \
+    _Pragma("GCC unroll 16") for (size_t i = 1; i < sizeof terms / sizeof *terms; i++) p = p * r + terms[i];     \
+  } while (0)
 
 /* e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2; gives e^r - 1 and n. */
 INLINE vec reduced_expm1(vec x, ivec *n) {
   vec t = x * R(1.4426950408889634) + MAGIC;
   vec whole = t - MAGIC;
   *n = (ivec)t - (ivec)all(MAGIC);
-#if REAL_BITS == 32
-  vec r = x - whole * 0.693359375f;
-  r = r + whole * 2.12194440e-4f;
-  vec p = all(1.0f / 5040);
-  HORNER(p, 1.0 / 720);
-#else
-  vec r = x - whole * 6.93147180369123816490e-01;
-  r = r - whole * 1.90821492927058770002e-10;
-  vec p = all(1.0 / 6227020800.0);
-  HORNER(p, 1.0 / 479001600.0);
-  HORNER(p, 1.0 / 39916800.0);
-  HORNER(p, 1.0 / 3628800.0);
-  HORNER(p, 1.0 / 362880.0);
-  HORNER(p, 1.0 / 40320.0);
-  HORNER(p, 1.0 / 5040.0);
-  HORNER(p, 1.0 / 720.0);
-#endif
-  HORNER(p, 1.0 / 120.0);
-  HORNER(p, 1.0 / 24.0);
-  HORNER(p, 1.0 / 6.0);
-  HORNER(p, 0.5);
+  vec r = x - whole * LN2_HIGH, p;
+  r = r - whole * LN2_LOW;
+  POLYNOMIAL(p, r, EXP_TERMS);
   return p * r * r + r;
 }
 
 INLINE vec power_of_two(ivec n) { return (vec)((n + EXPONENT_BIAS) << MANTISSA_BITS); }
 
 INLINE vec vexp(vec x) {
-  vec high = all(REAL_BITS == 32 ? R(89.0) : R(710.0)), low = all(REAL_BITS == 32 ? R(-104.0) : R(-746.0));
+  vec high = all(EXP_HIGH), low = all(EXP_LOW);
   x = pick(x > high, high, x);
   x = pick(x < low, low, x);
   ivec n;
@@ -50,7 +38,7 @@ INLINE vec vexp(vec x) {
 
 /* e^x - 1 for x <= 0. */
 INLINE vec vexpm1_negative(vec x) {
-  vec low = all(REAL_BITS == 32 ? R(-87.0) : R(-708.0));
+  vec low = all(EXPM1_LOW);
   x = pick(x < low, low, x);
   ivec n;
   vec p = reduced_expm1(x, &n), s = power_of_two(n);
@@ -59,28 +47,8 @@ INLINE vec vexpm1_negative(vec x) {
 
 /* ln(1 + z) for 0 <= z <= 1, as 2 artanh(z / (2 + z)). */
 INLINE vec vlog1p_unit(vec z) {
-  vec s = z / (z + 2), r = s * s;
-#if REAL_BITS == 32
-  vec p = all(1.0f / 15);
-  HORNER(p, 1.0 / 13);
-#else
-  vec p = all(1.0 / 33);
-  HORNER(p, 1.0 / 31);
-  HORNER(p, 1.0 / 29);
-  HORNER(p, 1.0 / 27);
-  HORNER(p, 1.0 / 25);
-  HORNER(p, 1.0 / 23);
-  HORNER(p, 1.0 / 21);
-  HORNER(p, 1.0 / 19);
-  HORNER(p, 1.0 / 17);
-  HORNER(p, 1.0 / 15);
-  HORNER(p, 1.0 / 13);
-#endif
-  HORNER(p, 1.0 / 11);
-  HORNER(p, 1.0 / 9);
-  HORNER(p, 1.0 / 7);
-  HORNER(p, 1.0 / 5);
-  HORNER(p, 1.0 / 3);
+  vec s = z / (z + 2), r = s * s, p;
+  POLYNOMIAL(p, r, ARTANH_TERMS);
   return 2 * (s + s * r * p);
 }
 

@@ -46,6 +46,7 @@ typedef struct Net Net;
 
 typedef struct {
   const char *level;
+  Int itemsize; /* bytes of a number */
   const char *const *activations, *const *losses, *const *optimizers; /* names of those with a kernel; NULL ends them */
   int (*create)(const Spec *spec, Int max_rows, Net **net);
   void (*destroy)(Net *net);
@@ -63,17 +64,16 @@ typedef struct {
                Int batch_size, double mean_weight, double penalty, Int first_step, double seconds, double sums[2],
                Int *made);
   /* A row of `out` is that of each member, side by side. NOT_FINITE, and no prediction, if dense rows that were not
-     `checked` hold NaN or infinity. */
-  int (*predict)(Net *net, const RowsIn *rows, void *out, int link, int checked);
-  /* The same bits for up to max_rows dense rows, straight from a flat vector that need not be set before; for
-     networks of one member and without input scale. */
-  int (*predict_few)(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked);
+     `checked` hold NaN or infinity. `flat` is NULL, or a vector of parameters to use in place of those that were set:
+     the same bits, for dense rows and a network of one member without input scale. */
+  int (*predict)(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked);
   void (*set_extra)(Net *net, double mu_product);
   double (*get_extra)(const Net *net);
   void (*set_threads)(Net *net, int n_threads);
   double (*fma_rate)(void); /* floating-point operations a second of one core that does nothing but multiply-adds */
 } Kernels;
 
-const Kernels *skb_kernels(const char *level, int bits); /* NULL: not built */
+extern const char *const skb_levels[]; /* of this build, best first; NULL ends them */
+const Kernels *skb_kernels(const char *level, const char *format); /* NULL: not built */
 int skb_supported(const char *level);
 #endif

@@ -4,6 +4,7 @@
    is zero and stays zero. Members lie side by side: member m's part of a row begins at column m * pitch. */
 #pragma once
 #include "activations.h"
+#include "gemm.h"
 #include "losses.h"
 #include "optimizers.h"
 

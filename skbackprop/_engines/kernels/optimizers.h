@@ -44,16 +44,18 @@ INLINE vec scaled(vec d, vec v, real epsilon) {
 typedef struct {
   int rule, nesterov;
   real momentum, beta_1, beta_2, epsilon;
-  real rate, decay;       /* decay: 1 - rate * weight_decay, for weights */
+  real rate;
+  real penalty, decay;    /* of weights: their part of the gradient, and 1 - rate * weight_decay */
   real correct_m, correct_v; /* 1 / (1 - beta^t) */
   real nadam_m, nadam_g;  /* Dozat's factors of the moment and of the gradient */
 } Update;
 
-/* One step of a rule for n numbers, whole vectors, of theta: g is the data gradient (NULL: zero), to which `penalty` times
-   theta is added. Padding stays zero. */
+/* One step of a rule for n numbers, whole vectors, of theta: g is the data gradient (NULL: zero), to which the penalty is
+   added. Padding stays zero. */
 #define RULE(name, ...)                                                                                          \
   static void name##_update(const Update *u, Int n, real *restrict theta, const real *restrict g,                \
-                            real *restrict m, real *restrict v, real penalty, real decay) {                      \
+                            real *restrict m, real *restrict v, int is_weight) {                                 \
+    real penalty = is_weight ? u->penalty : 0, decay = is_weight ? u->decay : 1;                                 \
     (void)v;                                                                                                     \
     for (Int i = 0; i < n; i += VW) {                                                                            \
       vec w = load(theta + i), d = g ? load(g + i) + penalty * w : penalty * w;                                  \
@@ -97,8 +99,8 @@ RULE(lion, {
 #undef RULE
 #undef MOMENT
 
-static void update(const Update *u, Int n, real *theta, const real *g, real *m, real *v, real penalty, real decay) {
-#define CALL(name, slots) case OPT_##name: name##_update(u, n, theta, g, m, v, penalty, decay); break;
+static void update(const Update *u, Int n, real *theta, const real *g, real *m, real *v, int is_weight) {
+#define CALL(name, slots) case OPT_##name: name##_update(u, n, theta, g, m, v, is_weight); break;
   switch (u->rule) { OPTIMIZERS(CALL) }
 #undef CALL
 }
