@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 import numpy as np
 import scipy.sparse as sp
 
-from skbackprop._fit.validation import is_missing, to_host
+from skbackprop._fit.data_checks import is_missing
+from skbackprop._fit.device import to_host
 from skbackprop._fit.warn import warn
 
 # names of dtypes in NumPy, pandas (its own, and Arrow's) and polars, in lower case

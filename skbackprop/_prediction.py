@@ -1,10 +1,11 @@
-"""What a fitted estimator is: arrays that a user sees and may change, the vector behind them, and its outputs."""
+"""Prediction by both estimators, from the arrays that a user sees and may change."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import operator
+from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self, TypeVar, cast
@@ -12,14 +13,20 @@ from typing import Any, Self, TypeVar, cast
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skbackprop._checks.arrays import check_finite_output, check_rows, check_same_device, is_plain
+from skbackprop._checks.callbacks import without_callbacks
+from skbackprop._checks.constraints import Method
+from skbackprop._checks.rows import without_names
 from skbackprop._engines import choose_engine
-from skbackprop._fit import validation
-from skbackprop._fit.batches import output_blocks
-from skbackprop._fit.callbacks import without_callbacks
-from skbackprop._fit.places import FLOAT64, HOST, map_arrays
+from skbackprop._fit.block import in_blocks
+from skbackprop._fit.dataset import RemoteRows
+from skbackprop._fit.device import FLOAT64, HOST, Device, compute_device, device_of, map_arrays, to_host
+from skbackprop._fit.fitted_model import Features, FittedModel
+from skbackprop._fit.out_of_core import predict_blocks
+from skbackprop._fit.state import TrainState
+from skbackprop._fit.targets import LabelCodec, NumberCodec
 from skbackprop._nn.network import Network, Parameters
 from skbackprop._nn.optimizers import Optimizer
-from skbackprop._out_of_core import nameless, predict_blocks
 from skbackprop.data import Shards
 from skbackprop.persistence import Persistent
 
@@ -47,24 +54,24 @@ class Serving:
         self._idle.append((wanted, engine))
 
 
-def as_published(estimator: Estimator) -> Estimator:
+def as_published(model: Estimator) -> Estimator:
     """The model as the last fit left it, whatever other threads do to the estimator from here on.
 
     `fit` and `partial_fit` assign a new `__dict__` when all is learned, and never change one that predictions read.
     """
-    model = object.__new__(type(estimator))
-    model.__dict__ = estimator.__dict__
-    return model
+    reader = object.__new__(type(model))
+    reader.__dict__ = model.__dict__
+    return reader
 
 
-def of_one_model(method: validation.Method) -> validation.Method:
+def of_one_model(method: Method) -> Method:
     """Let a method read a single model from its first line to its last, though another thread may fit meanwhile."""
 
     @functools.wraps(method)
     def reading(self: Any, *args: Any, **kwargs: Any) -> Any:
         return method(as_published(self), *args, **kwargs)
 
-    return cast(validation.Method, reading)
+    return cast(Method, reading)
 
 
 def _are_same(some: list[Any], others: list[Any]) -> bool:
@@ -76,17 +83,12 @@ def _learned(attributes: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if name.endswith("_") and name[0] != "_"}
 
 
-def in_blocks(engine: Any, X: Any, options: dict[str, bool], answer: Callable[[Any], Any]) -> Any:
-    """What is wanted of the engine's outputs, made block by block; None if it refuses X."""
-    answers, network = [], engine.network
-    for _, rows in output_blocks(X, network.sizes[-1] * network.n_members):
-        output = engine.predict(rows, **options)
-        if output is None:
-            return None
-        answers.append(answer(output))
-    if len(answers) == 1:
-        return answers[0]
-    return validation.home_of(*answers).xp.concat(answers, axis=int(options["members"]))
+def _parameter_attributes(network: Network, P: Parameters) -> dict[str, Any]:
+    """The arrays that users see, views of one vector."""
+    found: dict[str, Any] = {"coefs_": P.W[1:], "intercepts_": P.b[1:], "_serving": Serving(P)}
+    if network.n_members > 1:
+        found["member_factors_"] = list(zip(P.r[1:], P.s[1:], strict=True))
+    return found | ({"input_scale_": P.c} if network.input_scale else {})
 
 
 class Predicting(Persistent):
@@ -96,18 +98,34 @@ class Predicting(Persistent):
     n_threads: int | None
     n_features_in_: int
     _network: Network
-    _progress: Any
+    _progress: TrainState
 
-    def _take_parameters(self, theta: Any) -> None:
-        P = Parameters(validation.home_of(theta).xp, self._network, theta)
-        self.coefs_, self.intercepts_ = P.W[1:], P.b[1:]
-        self.__dict__.pop("member_factors_", None)
-        self.__dict__.pop("input_scale_", None)
-        if self._network.n_members > 1:
-            self.member_factors_ = list(zip(P.r[1:], P.s[1:], strict=True))
-        if self._network.input_scale:
-            self.input_scale_ = P.c
-        self._serving = Serving(P)
+    @abstractmethod
+    def _codec(self) -> LabelCodec | NumberCodec:
+        """Make the codec of the fitted attributes, which are the truth also after the user changed them."""
+
+    @abstractmethod
+    def _codec_attributes(self, codec: Any, device: Device) -> dict[str, Any]:
+        """The fitted attributes that tell of the targets, their arrays on a device."""
+
+    def __fitted_model__(self, on_host: bool = False) -> FittedModel:
+        """The model as the last fit left it and the user changed it: what other rooms of this package work with."""
+        model = as_published(self)
+        check_is_fitted(model)
+        if on_host and device_of(model.coefs_[0]) is not HOST:
+            model = model.__sklearn_array_api_convert__(to_host)
+        theta = model._theta()
+        features = Features(model._network.sizes[0], getattr(model, "feature_names_in_", None))
+        return FittedModel(model._network, theta, model._codec(), features, device_of(theta))
+
+    def _model_attributes(self, model: FittedModel) -> dict[str, Any]:
+        """The fitted attributes that predictions need."""
+        return (
+            {"_network": model.network}
+            | model.features.attributes
+            | self._codec_attributes(model.codec, model.device)
+            | _parameter_attributes(model.network, model.parameters)
+        )
 
     def _arrays(self) -> list[Any]:
         """The fitted parameters, which are the truth also after the user changed them, as in the flat vector."""
@@ -129,7 +147,7 @@ class Predicting(Persistent):
                 f"{[np.shape(W) for W in self.coefs_]} and {[np.shape(b) for b in self.intercepts_]}"
                 + (f"; the factors {expected[n:]}, got {shapes[n:]}." if expected[n:] else ".")
             )
-        xp = validation.home_of(*arrays).xp
+        xp = device_of(*arrays).xp
         theta = xp.concat([xp.reshape(xp.asarray(array), (-1,)) for array in arrays])
         if not xp.isdtype(theta.dtype, ("real floating", "integral")):
             raise ValueError(
@@ -154,43 +172,45 @@ class Predicting(Persistent):
         if "coefs_" not in self.__dict__:
             check_is_fitted(self)
         if isinstance(X, Shards):
-            model = nameless(self, X, method)
+            model: Self = without_names(self, X, method)
             return predict_blocks(
                 X, lambda block: model._output(block, link, members, method, answer), int(members)
             )
-        theta, place = self._theta(), validation.place_of(X)
-        validation.check_same_place(self, place, method)
+        if isinstance(X, RemoteRows):
+            return X.outputs(self.__fitted_model__(), {"link": link, "members": members}, answer)
+        theta, device = self._theta(), compute_device(X)
+        check_same_device(self, device, method)
         if self.n_features_in_ != self._network.sizes[0]:
             raise ValueError(
                 f"n_features_in_ was changed to {self.n_features_in_!r}, but the weights are for "
                 f"{self._network.sizes[0]} features: set it back, or fit anew."
             )
-        wide = place.dtype_of(theta) == FLOAT64
+        wide = device.dtype_of(theta) == FLOAT64
 
         def looked_at(output):
-            return validation.check_finite_output(output, place, X, theta)
+            return check_finite_output(output, device, X, theta)
 
         def predict(X, checked):
-            dtype = FLOAT64 if wide else place.dtype_of(X)
-            wanted = self._network, self.engine, place.xp, self.n_threads
+            dtype = FLOAT64 if wide else device.dtype_of(X)
+            wanted = self._network, self.engine, device.xp, self.n_threads
             engine = self._serving.borrow(wanted)
-            engine.load(place.cast(theta, dtype))
+            engine.load(device.cast(theta, dtype))
             options = {"link": link, "checked": checked, "members": members}
             with np.errstate(all="ignore"):  # what comes of it is looked at
                 if answer is None:
-                    output = engine.predict(place.cast(X, dtype), **options)
+                    output = engine.predict(device.cast(X, dtype), **options)
                     output = None if output is None else looked_at(output)
                 else:
-                    output = in_blocks(engine, place.cast(X, dtype), options, lambda v: answer(looked_at(v)))
+                    output = in_blocks(engine, device.cast(X, dtype), options, lambda v: answer(looked_at(v)))
             self._serving.give_back(wanted, engine)
             return output
 
-        output = predict(X, checked=False) if validation.is_plain(self, X) else None
+        output = predict(X, checked=False) if is_plain(self, X) else None
         if (
             output is None
         ):  # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
-            dtypes = place.floats("float64" if wide else "auto")
-            X = validation.check_rows(self, X, reset=False, dtypes=dtypes)
+            dtypes = device.floats("float64" if wide else "auto")
+            X = check_rows(self, X, reset=False, dtypes=dtypes)
             output = predict(X, checked=True)
         return output
 
@@ -205,14 +225,20 @@ class Predicting(Persistent):
         if "coefs_" not in state:
             return state
         state = without_callbacks(state)
-        home = validation.home_of(self.coefs_[0])
+        home = device_of(self.coefs_[0])
         return state if home is HOST else state | map_arrays(home.compact, _learned(state))
+
+    def _renew_parameters(self) -> None:
+        """Make the arrays views of one vector again."""
+        theta = self._theta()
+        P = Parameters(device_of(theta).xp, self._network, theta)
+        self.__dict__ |= _parameter_attributes(self._network, P)
 
     def _renew(self) -> None:
         self._serving = Serving()
         if "coefs_" in self.__dict__:
             with suppress(ValueError):  # of other shapes, set by the user: prediction will say so
-                self._take_parameters(self._theta())
+                self._renew_parameters()
 
     def _check_state(self) -> None:
         super()._check_state()
@@ -240,6 +266,6 @@ class Predicting(Persistent):
         moved = copy.copy(self)
         if "coefs_" in moved.__dict__:
             moved.__dict__ |= map_arrays(converter, _learned(moved.__dict__))
-            moved._take_parameters(moved._theta())
+            moved._renew_parameters()
             moved._progress = self._progress.converted(converter)
         return moved

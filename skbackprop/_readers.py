@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from skbackprop._fit.validation import complete
+from skbackprop._fit.data_checks import complete
 
 NUMBERS = "biuf"  # kinds of NumPy dtypes that inputs may have
 AROUND = 2**18  # bytes that the system may map around those that are read (Linux: 64 KiB)

@@ -63,10 +63,10 @@ class Table(ColumnTransformer):
         X, names = self.arranged(X)
         by_name = names is not None and self.names_ is not None
         labels = names or self.names_ or range(X.shape[1])
-        place = {label: i for i, label in enumerate(labels)}
+        device = {label: i for i, label in enumerate(labels)}
         columns, read_anew = list(columns_of(X)), {}
         for i in self._chosen():
-            j = place[self.names_[i]] if by_name else i
+            j = device[self.names_[i]] if by_name else i
             if i not in self.numbers_:
                 check_categories(labels[j], columns[j])
             else:

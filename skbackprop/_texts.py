@@ -16,7 +16,7 @@ from skbackprop._columns import (
     quoted,
     text_of,
 )
-from skbackprop._fit.validation import is_missing
+from skbackprop._fit.data_checks import is_missing
 from skbackprop._fit.warn import warn
 
 CODE = re.compile(r"[-+]?(0\d+|\d{16,})", re.ASCII)  # as a number it would lose digits

@@ -20,7 +20,7 @@ except ImportError as error:
 
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._dask.answers import lazily
-from skbackprop._dask.estimator import CLUSTER_CONSTRAINTS, DaskMLP, on_cluster
+from skbackprop._dask.client import CLUSTER_CONSTRAINTS, DaskMLP, on_cluster
 from skbackprop._dask.placement import WorkerLostError
 from skbackprop._regressor import MLPRegressor
 from skbackprop._types import Data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -10,15 +9,15 @@ import scipy.sparse as sp
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._effective import on_host
-from skbackprop._engines.members import member
+from skbackprop._checks.arrays import check_finite_output, check_rows, check_same_device
+from skbackprop._checks.constraints import fit_spec
+from skbackprop._checks.rows import read_rows, starting_point
 from skbackprop._engines.reference import PREDICT_ROWS, forward
 from skbackprop._estimator import BaseMLP
-from skbackprop._fit import validation
+from skbackprop._fit.device import compute_device
+from skbackprop._fit.fit import Prepared, settle
 from skbackprop._fit.lbfgs import objective_and_gradient
-from skbackprop._fit.settings import settle
-from skbackprop._fit.training import Progress
-from skbackprop._nn.network import Parameters
+from skbackprop._fit.state import TrainState
 from skbackprop._prediction import as_published
 from skbackprop._types import Array, Data
 
@@ -81,10 +80,11 @@ def check_gradients(
     True
     """
     rng = check_random_state(random_state)
-    engine, rows, theta = _at(estimator, X, y, sample_weight, rng)
+    prepared, theta = _at(estimator, X, y, sample_weight, rng)
+    rows = prepared.rows.together()
 
     def J(theta: Any) -> Any:
-        return objective_and_gradient(engine, rows, estimator.alpha, theta, step=0)
+        return objective_and_gradient(prepared.engine, rows, prepared.spec.alpha, theta, step=0)
 
     gradient = J(theta)[1]
     components = np.arange(len(theta))
@@ -94,26 +94,17 @@ def check_gradients(
     return float(max(_error(J, theta, i, gradient[i], floor) for i in components.tolist()))
 
 
-def _at(estimator: Any, X: Any, y: Any, sample_weight: Any, rng: Any) -> tuple[Any, Any, Any]:
-    """Engine, rows and parameters at which the estimator is inspected."""
-    trial = copy.copy(estimator)
-    trial._validate_params()
-    trial.dtype = "float64"
-    first = not hasattr(trial, "coefs_")
-    sample = trial._read(X, y, sample_weight, reset=first)
-    if not first:
-        validation.check_same_place(trial, sample.place, "fit")
-    trial._learn_targets(sample, None, first=first)
-    rows = trial._training_rows(sample, np.dtype(np.float64), Progress(rng))
-    trial._settings = settle(trial, rows.n)
-    if first:
-        trial._start(rows, rng)
-    else:
-        trial._go_on(rows)
-    theta = rows.place.fetch(trial._theta()).astype(np.float64)
+def _at(estimator: BaseMLP, X: Any, y: Any, sample_weight: Any, rng: Any) -> tuple[Prepared, Any]:
+    """All that is settled before a fit's first step, and the parameters at which the gradient is looked at."""
+    estimator._validate_params()
+    spec, first = fit_spec(estimator.get_params(deep=False)), not hasattr(estimator, "coefs_")
+    data, features = read_rows(estimator, X, y, sample_weight, reset=first, dtype="float64")
+    start = starting_point(estimator, spec, data, features, None if first else "fit")
+    prepared = settle(spec, data, None, start, TrainState(rng))
+    theta = prepared.rows.device.fetch(prepared.model.theta).astype(np.float64)
     if first:
         theta = theta + 0.1 * rng.standard_normal(len(theta))
-    return trial._engine(rows.place.xp), rows.together(), theta
+    return prepared, theta
 
 
 def _error(J: Any, theta: Any, i: int, exact: float, floor: float) -> float:
@@ -181,28 +172,29 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
     """
     _check_is_network(estimator)
     estimator = as_published(estimator)
-    theta, network, place = estimator._theta(), estimator._network, validation.place_of(X)
-    validation.check_same_place(estimator, place, "predict")
+    model, device = estimator.__fitted_model__(), compute_device(X)
+    theta, network = model.theta, model.network
+    check_same_device(estimator, device, "predict")
     H = network.n_layers
     if not -H <= layer <= H:
         raise ValueError(f"layer must be between {-H} and {H}, the output layer; got {layer!r}.")
     h = layer if layer >= 0 else H + layer
-    dtypes = place.floats("float64" if place.dtype_of(theta) == np.float64 else "auto")
-    X = validation.check_rows(estimator, X, reset=False, dtypes=dtypes)
-    xp, theta = place.xp, place.cast(theta, place.dtype_of(X))
-    P = Parameters(xp, network, theta)
+    dtypes = device.floats("float64" if device.dtype_of(theta) == np.float64 else "auto")
+    X = check_rows(estimator, X, reset=False, dtypes=dtypes)
+    xp, theta = device.xp, device.cast(theta, device.dtype_of(X))
+    model = model.with_theta(theta)
     if h == 0:
-        return _scaled(X, P.c)
-    nets = [member(network, P, j) for j in range(network.n_members)]
+        return _scaled(X, model.parameters.c)
     shape = (network.n_members, X.shape[0], network.sizes[h])
     outputs = xp.empty(shape, dtype=theta.dtype, device=theta.device)
+    nets = model.members()
     with np.errstate(all="ignore"):  # what comes of it is looked at
         for start in range(0, X.shape[0], PREDICT_ROWS):
             rows = slice(start, min(start + PREDICT_ROWS, X.shape[0]))
             for j, M in enumerate(nets):
                 a, v, _ = forward(xp, network, M, X[rows, :], [lambda x: x] * H)
                 outputs[j, rows, :] = v[H] if h == H else a[h]
-    validation.check_finite_output(outputs, place, X, theta)
+    check_finite_output(outputs, device, X, theta)
     return outputs if network.n_members > 1 else outputs[0, :, :]
 
 
@@ -268,10 +260,7 @@ def feature_importances(estimator: BaseMLP) -> Array:
     [0, 1]
     """
     _check_is_network(estimator)
-    estimator = on_host(estimator)
-    network = estimator._network
-    P = Parameters(np, network, estimator._theta())
-    W = np.stack([member(network, P, j).W[1] for j in range(network.n_members)])
+    W = np.stack([net.W[1] for net in estimator.__fitted_model__(on_host=True).members()])
     norms = np.sqrt(np.sum(W * W, axis=(0, 2)))
     total = norms.sum()
     return norms / total if total > 0.0 else norms

@@ -10,11 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 
 import skbackprop
 from skbackprop._estimator import BaseMLP
-from skbackprop._onnx import inputs, pipelines, wrappers
-from skbackprop._onnx.compare import compare
-from skbackprop._onnx.converters import register
-from skbackprop._onnx.graph import OPSET, require
-from skbackprop._onnx.outputs import graph_of
+from skbackprop._interop.onnx import inputs, pipelines, wrappers
+from skbackprop._interop.onnx.compare import compare
+from skbackprop._interop.onnx.converters import register
+from skbackprop._interop.onnx.graph import OPSET, require
+from skbackprop._interop.onnx.outputs import graph_of
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 __all__ = ["register_skl2onnx", "to_inputs", "to_onnx"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -13,9 +14,9 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from skbackprop._fit.settings import Settings
-from skbackprop._fit.targets import Labels
-from skbackprop._fit.training import Progress
+from skbackprop._fit.spec import FitPlan
+from skbackprop._fit.state import TrainState
+from skbackprop._fit.targets import LabelCodec
 from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOSSES
@@ -44,9 +45,9 @@ VERSION = "_skbackprop_version"
 # by the name of the attribute that holds one; the parts inside these are known by the types of their fields
 PARTS: dict[str, Any] = {
     "_network": Network,
-    "_labels": Labels,
-    "_settings": Settings,
-    "_progress": Progress,
+    "_labels": LabelCodec,
+    "_settings": FitPlan,
+    "_progress": TrainState,
 }
 
 
@@ -151,7 +152,7 @@ def _is_a(value: Any, hint: Any) -> bool:
     if isinstance(value, (bool, np.bool_)):
         return hint is bool
     if hint is int:  # all of ours are counts, or seeds
-        return isinstance(value, Integral) and int(value) >= 0
+        return isinstance(value, Integral) and 0 <= int(value) <= sys.maxsize
     return isinstance(value, Real if hint is float else hint)
 
 
@@ -160,8 +161,6 @@ def _check_network(network: Network) -> None:
     n_layers, args = len(network.sizes) - 1, network.loss_args
     if n_layers < 1 or min(network.sizes) < 1 or network.n_members < 1:
         raise ValueError(f"the network's sizes are {network.sizes}, its members {network.n_members}")
-    if max(*network.sizes, network.n_members, network.seed) >= 2**63:  # they go to the kernels as 64 bits
-        raise ValueError(f"the network has numbers of more than 64 bits: {network}")
     names = [name for name in network.activations if name not in ACTIVATIONS]
     names += [network.loss] if network.loss not in LOSSES else []
     if names or len(network.activations) != n_layers - 1:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skbackprop._checks.arrays import check_table, check_weights, feature_names
+from skbackprop._checks.constraints import Interval, fit_context
 from skbackprop._documentation import DocLinkMixin
-from skbackprop._fit import validation
+from skbackprop._fit.data_checks import within_floats
 from skbackprop._prediction import of_one_model
 from skbackprop._types import Data
 from skbackprop.persistence import Persistent
@@ -78,7 +80,7 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_bins": [validation.Interval(Integral, 1, None, closed="left")],
+        "n_bins": [Interval(Integral, 1, None, closed="left")],
         "code_range": [tuple, list],
         "passthrough": ["boolean"],
     }
@@ -90,7 +92,7 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         self.code_range = code_range
         self.passthrough = passthrough
 
-    @validation.fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Data, y: None = None, sample_weight: Data = None) -> Self:
         """Find the edges of the bins.
 
@@ -110,8 +112,8 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         """
         _check_range(self.code_range)
         trial = copy.copy(self)  # whatever fails below, self stays as it was
-        X = validation.check_table(trial, X, reset=True)
-        weights = validation.check_weights(sample_weight, X)
+        X = check_table(trial, X, reset=True)
+        weights = check_weights(sample_weight, X)
         weights = np.ones(len(X)) if weights is None else weights
         trial.bin_edges_ = [_edges(x, weights, self.n_bins) for x in X.T]
         trial.n_bins_ = np.array([len(edges) - 1 for edges in trial.bin_edges_])
@@ -133,7 +135,7 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
             The codes, feature by feature; with `passthrough` behind the features. float32 for float32, else float64.
         """
         check_is_fitted(self)
-        X = validation.check_table(self, X, reset=False)
+        X = check_table(self, X, reset=False)
         low, high = self.code_range
         x = X[:, np.repeat(np.arange(X.shape[1]), self.n_bins_)]
         start = np.concatenate([edges[:-1] for edges in self.bin_edges_]).astype(X.dtype)
@@ -159,7 +161,7 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
             One name per column.
         """
         check_is_fitted(self)
-        names = validation.feature_names(self, input_features)
+        names = feature_names(self, input_features)
         codes = [f"{name}_bin{k}" for name, n in zip(names, self.n_bins_, strict=True) for k in range(n)]
         return np.array([*names, *codes] if self.passthrough else codes, dtype=object)
 
@@ -171,7 +173,7 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
 
 
 def _check_range(code_range: Any) -> None:
-    with validation.within_floats("code_range"):
+    with within_floats("code_range"):
         numbers = [end for end in code_range if isinstance(end, Real) and math.isfinite(end)]
     if len(code_range) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1]:
         raise ValueError(f"code_range must be two finite numbers, the smaller first; got {code_range!r}.")

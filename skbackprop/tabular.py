@@ -22,7 +22,7 @@ from skbackprop._columns import (
     is_number,
     text_of,
 )
-from skbackprop._fit.validation import is_missing
+from skbackprop._fit.data_checks import is_missing
 from skbackprop._regressor import MLPRegressor
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 

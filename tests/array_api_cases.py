@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
 from skbackprop._engines.dropout import mask
 from skbackprop._engines.reference import ReferenceEngine
-from skbackprop._fit.places import HOST
+from skbackprop._fit.device import HOST
 from skbackprop._fit.validation import home_of
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOSSES, LossArgs

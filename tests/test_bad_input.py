@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, RobustScaler, StandardScaler
 
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
-from skbackprop._fit.places import HOST
+from skbackprop._fit.device import HOST
 from skbackprop._fit.scales import check_alike
 from skbackprop._fit.validation import SHARED_CONSTRAINTS, divergence, warn_not_converged
 from skbackprop.inspection import layer_outputs

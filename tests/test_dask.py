@@ -21,6 +21,7 @@ distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 
+from skbackprop._dask import client as client_room
 from skbackprop._dask import fitting, placement  # noqa: E402
 from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLostError  # noqa: E402
 
@@ -209,14 +210,14 @@ def test_local_steps_are_near(client):
 
 def test_one_local_step_of_sgd_is_the_whole_minibatchs(client):
     """The mean of weights after one plain step, by rows, is the step by the mean gradient (D7)."""
-    from skbackprop._dask.spread import SpreadEngine
+    from skbackprop._dask.engine import ClusterEngine
 
     X, y, _ = rows("regressor")
     params = {"solver": "sgd", "momentum": 0.0, "nesterovs_momentum": False, "max_iter": 5, "random_state": 0}
     exact = DaskMLPRegressor((8,), weight_decay=0.0, **params).fit(collection(X), collection(y))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SpreadEngine, "_exact", SpreadEngine._apart)
-        patch.setattr("skbackprop._dask.spread.SLICE_SECONDS", 0.0)  # one step a round
+        patch.setattr(ClusterEngine, "_exact", ClusterEngine._apart)
+        patch.setattr("skbackprop._dask.engine.SLICE_SECONDS", 0.0)  # one step a round
         apart = DaskMLPRegressor((8,), weight_decay=0.0, **params).fit(collection(X), collection(y))
     assert_allclose(apart.coefs_[0], exact.coefs_[0], atol=1e-12)  # rounding
 
@@ -418,7 +419,9 @@ def test_few_partitions_of_one_array_go_to_all_workers(client):
 def test_workers_of_ones_choice(client, monkeypatch):
     X, y, _ = rows("regressor")
     placed, address = [], sorted(client.nthreads())[1]
-    monkeypatch.setattr(fitting, "place", lambda *args: placed.append(placement.place(*args)) or placed[-1])
+    monkeypatch.setattr(
+        client_room, "place", lambda *args: placed.append(placement.place(*args)) or placed[-1]
+    )
     model = DaskMLPRegressor((8,), max_iter=3, workers=[address], random_state=0)
     model.fit(collection(X), collection(y))
     assert [where.addresses for where in placed] == [[address]]

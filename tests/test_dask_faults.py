@@ -32,6 +32,7 @@ from distributed.protocol import dumps  # noqa: E402
 from distributed.protocol.serialize import ToPickle  # noqa: E402
 from distributed.protocol.utils import pack_frames  # noqa: E402
 
+from skbackprop._dask import client as client_room
 from skbackprop._dask import comms, fitting, placement  # noqa: E402
 from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLostError  # noqa: E402
 
@@ -529,7 +530,7 @@ def test_ctrl_c_before_the_ranks_run(client, monkeypatch):
         return listen(inbox, timeout)
 
     busy, listen = [], fitting.Inbox.next
-    monkeypatch.setattr(fitting, "place", occupied)
+    monkeypatch.setattr(client_room, "place", occupied)
     monkeypatch.setattr(fitting.Inbox, "next", look)
     with pytest.raises(KeyboardInterrupt):
         DaskMLPRegressor((16,), **ENDLESS).fit(*data)

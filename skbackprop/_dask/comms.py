@@ -163,7 +163,7 @@ class Tree:
 
     async def _call(self, address: str) -> Any:
         """Connect to the parent, whose handshake is not looked at either, and say who this is."""
-        scheme, place = parse_address(address)
+        scheme, device = parse_address(address)
         if scheme == "inproc":
             comm = await connect(address, deserialize=False)
             await comm.write([self._token, self.rank])
@@ -171,7 +171,7 @@ class Tree:
         options = self._security.get_connection_args("worker")
         while True:
             try:
-                comm = await get_backend(scheme).get_connector().connect(place, deserialize=False, **options)
+                comm = await get_backend(scheme).get_connector().connect(device, deserialize=False, **options)
                 break
             except FatalCommClosedError:
                 raise

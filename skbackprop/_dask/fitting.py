@@ -8,7 +8,6 @@ import time
 from asyncio import CancelledError
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from distributed import Client, Future, KilledWorker
@@ -16,8 +15,12 @@ from distributed.comm import CommClosedError
 
 from skbackprop._dask.comms import RankLost
 from skbackprop._dask.job import Job, run_rank
-from skbackprop._dask.placement import Placement, WorkerLostError, locked, place
+from skbackprop._dask.lead import Report
+from skbackprop._dask.placement import Placement, WorkerLostError, locked
 from skbackprop._dask.post import Abandoned, Inbox, deliver, is_connected
+from skbackprop._dask.request import FitRequest
+from skbackprop._fit.early_stopping import FitCallbacks
+from skbackprop._fit.state import TrainState
 from skbackprop._fit.warn import say, warn
 
 POLL_SECONDS = 0.5  # between two looks at the workers, or,
@@ -25,25 +28,17 @@ SOON_SECONDS = 0.005  # once a rank has said that it is done, at its task
 LAST_WORDS_SECONDS = 2.0  # for the other ranks to say what went wrong, once one has failed
 
 
-@dataclass
-class Request:
-    """What is to be fitted."""
-
-    estimator: Any  # the local one, without callbacks
-    tables: dict[str, list[Any]]  # partitions
-    workers: list[str] | None  # those that may have rows
-    sync_every: int
-    retries: bool
-    epochs: Callable[[int], Any] | None  # number of epochs -> who tells the callbacks
-
-
 class Supervisor:
     """One fit on a cluster."""
 
-    def __init__(self, client: Client, request: Request):
-        self.client, self.request = client, request
-        self.epochs: Any = None  # tells the callbacks, once the number of epochs is known
-        self.kept: dict[str, Any] | None = None  # what training could go on from
+    def __init__(
+        self, client: Client, request: FitRequest, placement: Callable[[], Placement], retries: bool
+    ):
+        self.client, self.request, self.place, self.retries = client, request, placement, retries
+        self.callbacks: FitCallbacks | None = None  # None: there are none
+        self.sample: Any = None  # what these see of the data
+        self.kept: tuple[Any, TrainState] | None = None  # parameters and state that training could go on from
+        self._told = False  # do the callbacks know of the fit?
         self.interrupted = False
         self._heard: set[str] = set()
         self._begun = self._ended = (
@@ -51,7 +46,7 @@ class Supervisor:
         )
         self._stops = False  # did they ask to stop after the last of these?
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> Report:
         """Fit, again and again if workers are lost and that is wanted, as long as epochs are completed in between."""
         stuck = 0
         while True:
@@ -61,12 +56,12 @@ class Supervisor:
             except WorkerLostError:
                 stuck = stuck + 1 if self.kept is before else 1
                 # twice is rather workers that cannot bear their rows than bad luck
-                if not self.request.retries or stuck > 1:
+                if not self.retries or stuck > 1:
                     raise
 
-    def _attempt(self) -> dict[str, Any]:
+    def _attempt(self) -> Report:
         try:
-            placed = place(self.client, self.request.tables, self.request.workers)
+            placed = self.place()
             try:
                 with locked(self.client, placed.addresses):
                     return self._supervise(placed)
@@ -81,16 +76,15 @@ class Supervisor:
 
     # ------------------------------------------------------------------------- while it runs ----
 
-    def _supervise(self, placed: Placement) -> dict[str, Any]:
+    def _supervise(self, placed: Placement) -> Report:
         job = Job(
             fit=f"skbackprop-{secrets.token_hex(8)}",
             token=secrets.token_hex(16),
-            estimator=self.request.estimator,
+            request=self.request,
             addresses=placed.addresses,
             layouts=placed.layouts,
-            sync_every=self.request.sync_every,
-            has_callbacks=self.request.epochs is not None,
-            keeps=self.request.retries,
+            has_callbacks=self.callbacks is not None,
+            keeps=self.retries,
             resume=self.kept,
         )
         inbox = Inbox(job.fit, self.client)
@@ -107,7 +101,7 @@ class Supervisor:
                     self.client.cancel(ranks, force=True)
                 inbox.close()
 
-    def _listen(self, job: Job, inbox: Inbox, ranks: list[Future]) -> dict[str, Any]:
+    def _listen(self, job: Job, inbox: Inbox, ranks: list[Future]) -> Report:
         contacts: dict[int, str | None] = {}
         looked, is_over = time.monotonic(), False
         while True:
@@ -131,10 +125,9 @@ class Supervisor:
                 self.interrupted = True
                 self._answer(job, None, job.addresses[:1])
 
-    def _result(self, rank: Future) -> dict[str, Any]:
-        result = rank.result()
-        result["interrupted"] |= self.interrupted
-        return result
+    def _result(self, rank: Future) -> Report:
+        report: Report = rank.result()
+        return report._replace(interrupted=report.interrupted or self.interrupted)
 
     def _answer(self, job: Job, answer: Any, addresses: list[str]) -> None:
         self.client.run(deliver, job.fit, answer, workers=addresses, on_error="ignore")
@@ -148,16 +141,17 @@ class Supervisor:
                 self._answer(job, contacts, job.addresses)
                 if self.interrupted:  # before rank 0 could hear of it
                     self._answer(job, None, job.addresses[:1])
-        elif kind == "fit" and self.request.epochs is not None and self.epochs is None:
-            self.epochs = self.request.epochs(content[0])
-        elif kind == "begin_epoch":
+        elif kind == "fit" and self.callbacks is not None and not self._told:
+            self._told = True
+            self.callbacks.begin_fit(content[0], self.sample)
+        elif kind == "begin_epoch" and self.callbacks is not None:
             if content[0] > self._begun:
                 self._begun = content[0]
-                self.epochs.begin_epoch()
-        elif kind == "end_epoch":
-            number, attributes = content[0], vars(content[1])
+                self.callbacks.begin_epoch()
+        elif kind == "end_epoch" and self.callbacks is not None:
+            number, model = content
             if number > self._ended:
-                self._ended, self._stops = number, self.epochs.end_epoch(lambda: attributes)
+                self._ended, self._stops = number, self.callbacks.end_epoch(lambda: model)
             self._answer(job, self._stops and number == self._ended, job.addresses[:1])
         elif kind == "keep":
             self.kept = pickle.loads(content[0])

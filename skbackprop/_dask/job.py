@@ -8,11 +8,13 @@ from typing import Any
 from distributed import get_worker
 
 from skbackprop._dask.comms import Tree
-from skbackprop._dask.leader import run_lead
+from skbackprop._dask.lead import run_lead
 from skbackprop._dask.memory import kept_memory
 from skbackprop._dask.post import Mailbox
 from skbackprop._dask.ranks import Rank
+from skbackprop._dask.request import FitRequest
 from skbackprop._dask.tables import Layout, Shard
+from skbackprop._fit.state import TrainState
 
 
 @dataclass
@@ -21,13 +23,12 @@ class Job:
 
     fit: str  # its name
     token: str  # its secret
-    estimator: Any  # the local one
+    request: FitRequest
     addresses: list[str]  # of the workers, by rank
     layouts: dict[str, list[Layout]]  # which rows each rank holds, by table
-    sync_every: int = 1
     has_callbacks: bool = False
     keeps: bool = False  # send the client after each epoch what training could go on from?
-    resume: dict[str, Any] | None = None  # go on from it
+    resume: tuple[Any, TrainState] | None = None  # parameters and state to go on from
 
 
 def run_rank(job: Job, number: int, shards: dict[str, Shard]) -> Any:
@@ -41,9 +42,10 @@ def run_rank(job: Job, number: int, shards: dict[str, Shard]) -> Any:
             mailbox.tell("here", number, tree.open())
             tree.join(mailbox.wait())
             own = {name: replace(shard) for name, shard in shards.items()}  # the worker's stay as they are
-            n_threads = job.estimator.n_threads or worker.state.nthreads
-            rank = Rank(tree, job.estimator, own, n_threads)
+            n_threads = job.request.spec.n_threads or worker.state.nthreads
+            rank = Rank(tree, job.request, own, n_threads)
             if number == 0:
+                rank.check = mailbox.check
                 return run_lead(job, rank, mailbox)
             rank.follow()
         finally:

@@ -16,7 +16,7 @@ from distributed import Client, Future, Lock
 
 from skbackprop._dask.post import is_connected
 from skbackprop._dask.tables import Layout, Shard, join
-from skbackprop._fit.validation import complete
+from skbackprop._fit.data_checks import complete
 
 UNEVEN = 1.1  # rows of the fullest worker to those of the mean, from which on partitions are moved
 

@@ -5,8 +5,8 @@ Rank 0 leads: what it calls, all ranks do, itself included. The others follow un
 
 from __future__ import annotations
 
-import copy
 import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
@@ -15,10 +15,11 @@ import numpy as np
 import scipy.sparse as sp
 
 from skbackprop._dask.comms import Tree
+from skbackprop._dask.request import FitRequest
 from skbackprop._dask.tables import Shard, to_plain
 from skbackprop._engines import choose_engine
-from skbackprop._fit.places import HOST
-from skbackprop._fit.validation import check_rows, in_validation_set
+from skbackprop._fit.device import HOST
+from skbackprop._fit.scales import in_validation_set
 from skbackprop._nn.losses import LossArgs
 from skbackprop._nn.network import Network, Objective, weights_alone
 from skbackprop._nn.optimizers import Optimizer
@@ -29,9 +30,12 @@ END = "end"
 class Rank:
     """One rank's rows and engines, and the tree that joins it with the others."""
 
-    def __init__(self, tree: Tree, estimator: Any, shards: dict[str, Shard], n_threads: int):
+    def __init__(self, tree: Tree, request: FitRequest, shards: dict[str, Shard], n_threads: int):
         self.tree, self.shards, self.n_threads = tree, shards, n_threads
-        self.estimator = copy.copy(estimator)  # learns what the columns are
+        self.check_rows = request.check_rows
+        self.engine_kind, self.sync_every = request.spec.engine, request.sync_every
+        self.check: Callable[[], None] = lambda: None  # raises if the client wants the fit to end
+        self.serving: dict[Network, Any] = {}  # engines for predictions
         self.engines: list[Any] = []
         self.is_weight: list[Any] = []  # of each engine: 1 for what is penalised, 0 for what is not
         self.memory: dict[int, Any] = {}  # of the optimizer, by engine, between stretches of `walk`
@@ -60,19 +64,15 @@ class Rank:
 
         columns: number and names (or None) that X must have; None: to be learned from X.
         """
-        shard, facts, arrays, estimator = self.shards[table], None, [], self.estimator
-        if columns is not None:
-            estimator.n_features_in_, names = columns
-            if names is not None:
-                estimator.feature_names_in_ = np.array(names, dtype=object)
+        shard, facts, arrays = self.shards[table], None, []
         if shard.layout.n:
-            dtypes = HOST.floats(estimator.dtype)
             with in_validation_set() if table == "validation" else nullcontext():
-                shard.X, y = check_rows(estimator, shard.X, shard.y, reset=columns is None, dtypes=dtypes)
+                shard.X, y, features = self.check_rows(shard.X, shard.y, columns)
             if sp.issparse(shard.X):
                 raise TypeError("Blocks of Dask arrays must be dense; sparse ones go to the local estimator.")
             shard.y, is_object = to_plain(y)
-            facts = [*columns_of(estimator), shard.X.dtype.name, is_object]
+            names = None if features.names is None else tuple(features.names)
+            facts = [features.n, names, shard.X.dtype.name, is_object]
             w = shard.sample_weight
             arrays = [shard.y] + ([] if w is None else [np.asarray(w, dtype=np.float64)])
         return self.tree.gather(facts, arrays)
@@ -231,12 +231,6 @@ def apply_step(
         decay *= objective.penalty
         gradient += decay
     engine.apply_gradient(gradient, float(rate))
-
-
-def columns_of(estimator: Any) -> tuple[Any, Any]:
-    """Number and names, or None, of an estimator's features; in tuples, as all that comes over the wire."""
-    names = getattr(estimator, "feature_names_in_", None)
-    return estimator.n_features_in_, None if names is None else tuple(names)
 
 
 def describe(network: Network, optimizer: Optimizer, kind: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from skbackprop._fit.batches import BLOCK_ROWS
+from skbackprop._fit.block import BLOCK_ROWS
 
 
 @dataclass(frozen=True)

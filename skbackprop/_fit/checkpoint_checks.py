@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from skbackprop._fit.identity import digest
-from skbackprop._fit.settings import REGIMES, Regime
-from skbackprop._fit.stopping import History, Monitor
-from skbackprop._fit.training import Plan
+from skbackprop._fit.spec import REGIMES, FitPlan, Regime
+from skbackprop._fit.state import TrainState
 from skbackprop._nn.optimizers import OPTIMIZERS
 
 FORMAT = 2  # of the file; others are refused
@@ -67,25 +67,29 @@ def _generator_state(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_course(found: dict[str, Any], plan: Plan, monitor: Monitor) -> None:
-    """Look whether epochs, curves and patience are such as this fit can have come to."""
+def check_course(
+    found: dict[str, Any], plan: FitPlan, state: TrainState, *, judges: bool, keeps_best: bool
+) -> None:
+    """Look whether epochs, curves and patience are such as this fit can have come to.
+
+    judges: are there validation rows; keeps_best: are the best epoch's parameters kept.
+    """
     curves, waits, best = found["history"], found["patience"], found["best"]
-    _require(isinstance(curves, list) and len(curves) == len(vars(History())), "history")
+    _require(isinstance(curves, list) and len(curves) == len(fields(state.history)), "history")
     _require(all(isinstance(curve, list) and all(map(_is_float, curve)) for curve in curves), "history")
     n_epochs = len(curves[0])
-    n_judged = 0 if monitor.validate is None else n_epochs
+    n_judged = n_epochs if judges else 0
     _require([len(curve) for curve in curves] == [n_epochs, n_judged, n_judged, n_epochs], "history")
     _require(n_epochs <= plan.max_iter and all(map(math.isfinite, curves[0] + curves[3])), "history")
     for name, pair in (("patience", waits), ("best", best)):
         _require(isinstance(pair, list) and len(pair) == 2, name)
         _require(_is_float(pair[0]) and not math.isnan(pair[0]) and _is_count(pair[1], n_epochs), name)
     _require(type(found["steps"]) is int, "steps")
-    _require(found["steps"] * plan.max_iter == n_epochs * plan.total_steps, "steps")
+    _require(found["steps"] * plan.max_iter == n_epochs * state.total_steps, "steps")
     factor = found["plateau_factor"]
     _require(_is_float(factor) and 0.0 < factor <= 1.0, "plateau_factor")
     _require(type(found["ended"]) is bool and found["ended"] <= n_epochs, "ended")
-    keeps_best = monitor.early_stopping and best[1] > 0
-    _require((found["best_theta"] is not None) == keeps_best, "best_theta")
+    _require((found["best_theta"] is not None) == (keeps_best and best[1] > 0), "best_theta")
 
 
 def check_arrays(found: dict[str, Any], theta: Any, solver: str) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from skbackprop._fit.batches import Rows
-from skbackprop._fit.places import Host
+from skbackprop._fit.block import Block
+from skbackprop._fit.dataset import Dataset
+from skbackprop._fit.device import Device
+from skbackprop._fit.targets import TargetCodec
 from skbackprop._fit.warn import warn
 
+UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
 SCALE_ROWS = 1000  # that are looked at
 UNLIKE = 100.0  # times its spread in X that a column of X_val is away, or spreads itself: nothing honest explains it
 ODD = 10.0  # times the same that is strange if most columns do it, as is a spread so many times smaller
@@ -22,16 +26,24 @@ ROUTING = (  # what to write in a Pipeline
     "sklearn.set_config(enable_metadata_routing=True)"
 )
 
+OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through the steps that X went through
+    "features, but",
+    "feature names should match",
+    "could not convert string to float",
+    "Cannot cast str dtype",
+    "Input X contains NaN",
+)
 
-def some_rows(X: Any, place: Host) -> Any:
+
+def some_rows(X: Any, device: Device) -> Any:
     """About SCALE_ROWS rows on the host, in float64."""
     some = X[:: max(1, X.shape[0] // SCALE_ROWS), :]
-    return (some if sp.issparse(some) else place.fetch(some)).astype(np.float64)
+    return (some if sp.issparse(some) else device.fetch(some)).astype(np.float64)
 
 
-def root_mean_squares(rows: Rows) -> tuple[float, float]:
+def root_mean_squares(rows: Block) -> tuple[float, float]:
     """Of the inputs and of the targets, by about SCALE_ROWS rows and their weights."""
-    X, step = some_rows(rows.X, rows.place), max(1, rows.n // SCALE_ROWS)
+    X, step = some_rows(rows.X, rows.device), max(1, rows.n // SCALE_ROWS)
     X = X.toarray() if sp.issparse(X) else X
     Y = rows.Y[::step].astype(np.float64).reshape(len(X), -1)
     weights = None if rows.weights is None else rows.weights[::step]
@@ -42,13 +54,13 @@ def root_mean_squares(rows: Rows) -> tuple[float, float]:
     return float(np.sqrt(inputs)), float(np.sqrt(targets))
 
 
-def check_alike(X: Any, X_val: Any, place: Host, *, strict: bool = True) -> None:
+def check_alike(X: Any, X_val: Any, device: Device, *, strict: bool = True) -> None:
     """Raise, or warn, if the validation rows are nowhere near the training rows: one of them was not scaled.
 
     If a column is beyond UNLIKE and most are odd, it is an error, unless it is not to be strict; if one is, or if most
     are wider than ODD, it is a warning. Columns of two values, which look much alike, do not count.
     """
-    ours, theirs = some_rows(X, place), some_rows(X_val, place)
+    ours, theirs = some_rows(X, device), some_rows(X_val, device)
     with np.errstate(all="ignore"):
         if sp.issparse(ours) or sp.issparse(theirs):
             away, wider, counted, tell = _compare_sparse(ours, theirs)
@@ -107,3 +119,70 @@ def _compare_sparse(ours: Any, theirs: Any) -> tuple[Any, Any, Any, Callable[[in
         )
 
     return np.zeros(len(wider)), wider, counted, tell
+
+
+@contextmanager
+def in_validation_set() -> Iterator[None]:
+    """Say of errors that they are about the validation set."""
+    try:
+        yield
+    except ValueError as error:
+        text = f"In the validation set (X_val, y_val): {error}"
+        if any(sign in text for sign in OF_THE_STEPS):
+            text += f"\nX_val must go through the steps that X goes through. In a Pipeline write {ROUTING}."
+        raise ValueError(text) from error
+
+
+def warn_unscaled(X: Any, device: Device) -> None:
+    """Say so if a feature is UNSCALED times as far from zero as it spreads, if two differ so much, or all are tiny.
+
+    A sample of the rows tells. Features differ if they do in range and in standard deviation. Either measure alone
+    would blame features that are rarely different from zero; sparse inputs, full of these, are not judged.
+    """
+    if sp.issparse(X):
+        return
+    some = some_rows(X, device)
+    with np.errstate(all="ignore"):
+        mean, std, span, largest = (
+            some.mean(axis=0),
+            some.std(axis=0),
+            np.ptp(some, axis=0),
+            np.abs(some).max(axis=0),
+        )
+        # what spreads over no more than roundings is constant
+        spreads = span > 8.0 * np.finfo(device.dtype_of(X)).eps * largest
+        offset = np.where(spreads & np.isfinite(std), np.abs(mean) / np.where(spreads, std, 1.0), 0.0)
+    varies = span > 1e-6 * largest
+    far = int(np.argmax(offset))
+    small, large = np.argmin(np.where(varies, std, np.inf)), np.argmax(std)
+    if offset[far] > UNSCALED:
+        warn(
+            f"Column {far} is far from zero for its spread: its mean is {mean[far]:.6g}, its standard deviation "
+            f"{std[far]:.3g}. Networks hardly tell such values apart, and digits are lost; put a StandardScaler in "
+            "front: make_pipeline(StandardScaler(), ...).",
+        )
+    elif varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
+        warn(
+            f"Features differ in scale: column {large} spreads over {span[large]:.3g}, column {small} over "
+            f"{span[small]:.3g}. Networks learn badly from such inputs; put a StandardScaler in front: "
+            "make_pipeline(StandardScaler(), ...).",
+        )
+    elif 0.0 < UNSCALED * span[large] < 1.0:
+        warn(
+            f"No feature spreads over more than {span[large]:.3g}, so the first weights hardly tell the rows apart and "
+            "the network may learn nothing. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...).",
+        )
+
+
+def check_validation_set(
+    held_out: Dataset, data: Dataset, codec: TargetCodec, *, strict: bool = True
+) -> None:
+    """Raise, or warn, if the user's validation rows are none to judge a model of these training rows by.
+
+    strict: rows on another scale are an error; a piece of a stream may well differ from the whole.
+    """
+    with in_validation_set():
+        codec.check(held_out.examples)
+    if held_out.device != data.device:
+        raise ValueError(f"X_val must be where X is: X is {data.device}, X_val is {held_out.device}.")
+    check_alike(data.sample.X, held_out.sample.X, data.device, strict=strict)

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.metadata_routing import get_routing_for_object
 
-from skbackprop._fit.validation import to_host
+from skbackprop._fit.device import to_host
 
 # metrics of probabilities or logits that can be told the known classes; `sklearn.metrics` may not have all of them
 KNOW_LABELS = (

@@ -18,36 +18,38 @@ from typing import Any
 
 import numpy as np
 
-from skbackprop._fit.batches import Rows, validation_shares
-from skbackprop._fit.places import HOST, Host
+from skbackprop._fit.block import Block
+from skbackprop._fit.device import HOST, Device
+from skbackprop._fit.split import validation_shares
 from skbackprop._fit.summaries import Summary
+from skbackprop._fit.warn import say, warn
 
 FEW_BLOCKS = 8  # in a buffer: fewer are hardly shuffled
 VALIDATION_SHARE = 4  # rows held out for validation take at most one part in so many of the memory
 
 
 @dataclass
-class Part:
+class RawBlock:
     """Rows as they were read: X of the engine's dtype, y in the user's labels or units, raw weights."""
 
     X: Any
     y: Any
     weights: Any
-    place: Host = HOST
+    device: Device = HOST
 
-    def __getitem__(self, rows: Any) -> Part:
-        return Part(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
-
-
-Encode = Callable[[Part], Rows]
+    def __getitem__(self, rows: Any) -> RawBlock:
+        return RawBlock(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
 
 
-def read_parts(source: Any, dtype: Any) -> Iterator[Part]:
+Encode = Callable[[RawBlock], Block]
+
+
+def read_parts(source: Any, dtype: Any) -> Iterator[RawBlock]:
     """All blocks in order. Each is overwritten by the next."""
     space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
     for k, n in enumerate(np.diff(source.bounds)):
         X = space[:n]
-        yield Part(X, *source.read(k, X))
+        yield RawBlock(X, *source.read(k, X))
 
 
 class Copies:
@@ -58,19 +60,19 @@ class Copies:
         self._n = 0
         self._rest: list[tuple[Any, Any]] = []
 
-    def add(self, part: Part) -> None:
+    def add(self, part: RawBlock) -> None:
         """Take the next rows."""
         self._X[self._n : self._n + len(part.X)] = part.X
         self._n += len(part.X)
         self._rest.append((part.y, part.weights))
 
-    def part(self) -> Part:
+    def part(self) -> RawBlock:
         """All of them."""
         y, weights = zip(*self._rest, strict=True)
-        return Part(self._X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
+        return RawBlock(self._X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
 
 
-def survey(source: Any, dtype: Any, targets: Any, chosen: Any) -> tuple[Summary, Part]:
+def survey(source: Any, dtype: Any, targets: Any, chosen: Any) -> tuple[Summary, RawBlock]:
     """Summary of all rows, and copies of the chosen ones (ascending numbers): the one pass before training."""
     summary, some = Summary(targets), Copies(len(chosen), source.n_features, dtype)
     for k, part in enumerate(read_parts(source, dtype)):
@@ -82,7 +84,7 @@ def survey(source: Any, dtype: Any, targets: Any, chosen: Any) -> tuple[Summary,
 
 def hold_out(
     source: Any, dtype: Any, rng: Any, targets: Any, fraction: float, memory: int
-) -> tuple[Any, Part]:
+) -> tuple[Any, RawBlock]:
     """Numbers and copies of rows for validation: of positive weight, stratified by class, as few as memory allows.
 
     How many of each stratum is known beforehand; which ones, is drawn on the way (Knuth's algorithm S, 3.4.2, a block
@@ -99,7 +101,7 @@ def hold_out(
         rows = _draw(rng, targets.strata(y), is_eligible, left, take)
         if len(rows):
             X = space[:n]
-            copies.add(Part(X, *source.read(k, X))[rows])
+            copies.add(RawBlock(X, *source.read(k, X))[rows])
             numbers.append(source.bounds[k] + rows)
     return np.concatenate(numbers), copies.part()
 
@@ -128,9 +130,9 @@ class Buffer:
     n: int = 0  # rows that it holds now, those left over apart
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> Block:
         """All of its room, as the engine takes it."""
-        return Rows(self.X, self.Y, self.weights)
+        return Block(self.X, self.Y, self.weights)
 
     def take_over(self, other: Buffer, rows: Any, before: int) -> None:
         """Copy rows of another buffer to the place before the own ones."""
@@ -141,17 +143,18 @@ class Buffer:
 
 
 @dataclass
-class Stream:
-    """Rows of a source, but for those held out, encoded for an engine: what `Rows` is for those in memory."""
+class DiskTrainingSet:
+    """Rows on the disk to train on, without those held out: read block by block, and encoded for an engine."""
 
     source: Any
     encode: Encode
-    known: Rows  # some rows in memory that stand for all
+    sample: Block  # some rows in memory that stand for all
     weight_sum: float
     memory: int  # bytes, for both buffers
     held_out: Any = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    place: Host = HOST
+    device: Device = HOST
     unit: float = 1.0  # of the weights that the engine sees
+    verbose: int = 0
     _buffers: tuple[Buffer, Buffer] | None = None
 
     def __post_init__(self) -> None:
@@ -167,23 +170,23 @@ class Stream:
     @property
     def n_features(self) -> int:
         """Number of inputs."""
-        return self.known.n_features
+        return self.sample.n_features
 
     def sum_weights(self) -> float:
         """Sum of the weights as they are encoded, from the targets alone."""
         total = 0.0
         for k, n in enumerate(np.diff(self.source.bounds)):
-            part = self._kept(k, Part(np.empty((n, 0)), *self.source.read_targets(k)))
+            part = self._kept(k, RawBlock(np.empty((n, 0)), *self.source.read_targets(k)))
             total += self.encode(part).weight_sum
         return total
 
-    def together(self) -> Stream:
+    def together(self) -> DiskTrainingSet:
         """Buffers are where the engine wants them."""
         return self
 
-    def blocks(self) -> Iterator[Rows]:
+    def blocks(self) -> Iterator[Block]:
         """Cut into blocks that together are the whole, in order (D7)."""
-        for k, part in enumerate(read_parts(self.source, self.known.X.dtype)):
+        for k, part in enumerate(read_parts(self.source, self.sample.X.dtype)):
             rows = self.encode(self._kept(k, part))
             yield from rows.in_units(part.X.dtype, self.unit).blocks()
 
@@ -191,7 +194,7 @@ class Stream:
 
     def plan(self, batch_size: int) -> tuple[int, int]:
         """Rows of a buffer, and how many buffers make an epoch."""
-        X, Y = self.known.X, self.known.Y
+        X, Y = self.sample.X, self.sample.Y
         # X and weights; y, twice as it is encoded; the order, y, w
         row_bytes = (X.shape[1] + 1) * X.itemsize + 2 * Y[:1].nbytes + 24
         largest = int(np.diff(self.source.bounds).max())
@@ -206,7 +209,7 @@ class Stream:
         n_buffers = math.ceil(self.n / (room - largest))
         return min(room, math.ceil(self.n / n_buffers) + largest), n_buffers
 
-    def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Rows, Any]]:
+    def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Block, Any]]:
         """Buffers with the orders in which to visit their rows: together each row once, cut into whole minibatches.
 
         The blocks are permuted and dealt to the buffers; the rows of a buffer are permuted again. While one buffer is
@@ -214,6 +217,7 @@ class Stream:
         """
         room, n_buffers = self.plan(batch_size)
         if self._buffers is None:
+            self._announce(room, n_buffers, shuffle)
             self._buffers = self._allocate(batch_size + room), self._allocate(batch_size + room)
         ready, coming = self._buffers
         groups = self._deal(rng, shuffle, n_buffers)
@@ -239,9 +243,22 @@ class Stream:
             finally:
                 stop.set()
 
+    def _announce(self, room: int, n_buffers: int, shuffle: bool) -> None:
+        n_blocks = len(self._sizes)
+        if self.verbose:
+            say(
+                f"streaming {self.n} rows in {n_blocks} blocks: {n_buffers} buffers of up to {room} rows an epoch"
+            )
+        if shuffle and n_buffers > 1 and n_blocks < FEW_BLOCKS * n_buffers:
+            warn(
+                f"A buffer holds only about {n_blocks / n_buffers:.0f} of the {n_blocks} blocks, so that rows are "
+                "hardly shuffled. Give more memory, or smaller blocks (block_rows, or a smaller row_group_size where "
+                "Parquet files are written), or shuffle=False if the files are shuffled already."
+            )
+
     def _allocate(self, n: int) -> Buffer:
-        X, Y = self.known.X, self.known.Y
-        weights = None if self.known.weights is None else np.zeros(n, dtype=X.dtype)
+        X, Y = self.sample.X, self.sample.Y
+        weights = None if self.sample.weights is None else np.zeros(n, dtype=X.dtype)
         return Buffer(np.zeros((n, X.shape[1]), X.dtype), np.zeros((n, *Y.shape[1:]), Y.dtype), weights)
 
     def _deal(self, rng: Any, shuffle: bool, n_buffers: int) -> Iterator[Any]:
@@ -259,20 +276,20 @@ class Stream:
             if stop.is_set():
                 return
             X = buffer.X[at : at + int(np.diff(self.source.bounds[k : k + 2])[0])]
-            part = self._kept(k, Part(X, *self.source.read(k, X)))
+            part = self._kept(k, RawBlock(X, *self.source.read(k, X)))
             if part.X is not X:
                 X[: len(part.X)] = part.X
             rest.append((part.y, part.weights))
             at += len(part.X)
         y, weights = zip(*rest, strict=True)
         weighted = None if weights[0] is None else np.concatenate(weights)
-        rows = self.encode(Part(buffer.X[start:at], np.concatenate(y), weighted))
+        rows = self.encode(RawBlock(buffer.X[start:at], np.concatenate(y), weighted))
         buffer.Y[start:at] = rows.Y
         if buffer.weights is not None:
             buffer.weights[start:at] = rows.weights / self.unit
         buffer.n = at - start
 
-    def _kept(self, k: int, part: Part) -> Part:
+    def _kept(self, k: int, part: RawBlock) -> RawBlock:
         """Rows of block k that are not held out."""
         first, stop = self.source.bounds[k : k + 2]
         out = self.held_out[slice(*np.searchsorted(self.held_out, (first, stop)))]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
-from skbackprop._fit.targets import Labels, indicator, labels_of_one_kind
-from skbackprop._fit.validation import complete, numbers
+from skbackprop._fit.data_checks import complete, indicator, labels_of_one_kind, numbers
+from skbackprop._fit.targets import LabelCodec, Moments
 
 
 class Summary:
@@ -112,7 +112,7 @@ class LabelSummary:
             return np.zeros(len(y), dtype=int)
         return np.searchsorted(self.values, y.reshape(-1))
 
-    def counts_of(self, labels: Labels) -> Any:
+    def counts_of(self, labels: LabelCodec) -> Any:
         """Weighted number of rows of each known class, or with each label."""
         if labels.multilabel:
             return self.counts
@@ -164,9 +164,9 @@ class NumberSummary:
         return rest
 
     @property
-    def variance(self) -> Any:
-        """Weighted, of each column."""
-        return self._squares / self._weight
+    def moments(self) -> Moments:
+        """Weighted mean and variance of each column, and its largest absolute value."""
+        return Moments(self.mean, self._squares / self._weight, self.largest)
 
     def stand_in(self) -> Any:
         """Smallest and largest."""

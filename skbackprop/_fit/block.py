@@ -1,0 +1,108 @@
+"""Rows as an engine takes them: inputs, encoded targets and weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from skbackprop._fit.device import HOST, Device, device_of
+
+BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
+BLOCK_OUTPUTS = 2**18  # numbers that a prediction holds at a time, where nobody needs all
+
+
+@dataclass
+class Block:
+    """Rows in memory, all of a training set or a part: inputs, encoded targets, and weights (None: all 1)."""
+
+    X: Any
+    Y: Any
+    weights: Any = None
+    device: Device = HOST  # of X; Y and weights are on the host until they are put `together`
+    unit: float = 1.0  # of the weights: what the user gave is so many times as much
+
+    @property
+    def n(self) -> int:
+        """Number of rows, those of weight zero included."""
+        return self.Y.shape[0]
+
+    @property
+    def weight_sum(self) -> float:
+        """Sum of the raw weights."""
+        if self.weights is None:
+            return float(self.n)
+        return self.unit * float(np.sum(self.device.fetch(self.weights), dtype=float))
+
+    def in_units(self, dtype: Any, unit: float | None = None) -> Block:
+        """Block whose weights are of the engine's dtype, as multiples of a unit: by default of about their mean.
+
+        So float32 holds all that count beside the others, however large or small the user's numbers are.
+        """
+        if self.weights is None:
+            return self
+        unit = weight_unit(self.weight_sum / self.n) if unit is None else unit
+        return replace(self, weights=(self.weights / unit).astype(dtype), unit=unit)
+
+    @property
+    def n_features(self) -> int:
+        """Number of inputs."""
+        return int(self.X.shape[1])
+
+    @property
+    def sample(self) -> Block:
+        """Rows in memory that stand for all of a training set: here all."""
+        return self
+
+    def together(self) -> Block:
+        """All of it where X is."""
+        put = self.device.put
+        return replace(self, Y=put(self.Y), weights=None if self.weights is None else put(self.weights))
+
+    def blocks(self) -> Iterator[Block]:
+        """Cut into blocks that together are the whole, in order (D7)."""
+        for start in range(0, self.n, BLOCK_ROWS):
+            cut = slice(start, min(start + BLOCK_ROWS, self.n))
+            weights = None if self.weights is None else self.weights[cut]
+            yield replace(self, X=self.X[cut, :], Y=self.Y[cut, ...], weights=weights)
+
+    def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Block, Any]]:
+        """Parts with the orders in which an epoch visits their rows: whole minibatches, but for the last. Here one."""
+        yield self, self.device.put(epoch_order(rng, self.n, shuffle))
+
+
+def weight_unit(mean: float) -> float:
+    """A power of two near the mean weight: to divide by it costs no rounding."""
+    return math.ldexp(1.0, math.frexp(mean)[1] - 1)
+
+
+def output_blocks(X: Any, n_outputs: int) -> Iterator[tuple[slice, Any]]:
+    """Cut X so that few outputs are held at a time: which rows, and these."""
+    n_rows, step = X.shape[0], max(1, BLOCK_OUTPUTS // n_outputs)
+    if n_rows <= step:
+        yield slice(0, n_rows), X
+        return
+    for start in range(0, n_rows, step):
+        rows = slice(start, min(start + step, n_rows))
+        yield rows, X[rows, :]
+
+
+def epoch_order(rng: Any, n_rows: int, shuffle: bool) -> Any:
+    """Row numbers in the order in which an epoch visits them."""
+    return rng.permutation(n_rows) if shuffle else np.arange(n_rows)
+
+
+def in_blocks(engine: Any, X: Any, options: dict[str, bool], answer: Callable[[Any], Any]) -> Any:
+    """What is wanted of the engine's outputs, made block by block; None if it refuses X."""
+    answers, network = [], engine.network
+    for _, rows in output_blocks(X, network.sizes[-1] * network.n_members):
+        output = engine.predict(rows, **options)
+        if output is None:
+            return None
+        answers.append(answer(output))
+    if len(answers) == 1:
+        return answers[0]
+    return device_of(*answers).xp.concat(answers, axis=int(options["members"]))

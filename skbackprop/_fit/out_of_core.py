@@ -1,0 +1,149 @@
+"""Datasets that stay on the disk: one pass over them before training, then block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from skbackprop._engines import choose_engine
+from skbackprop._fit.block import Block, weight_unit
+from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._fit.device import HOST, Device
+from skbackprop._fit.identity import fingerprint
+from skbackprop._fit.spec import FitPlan, FitSpec
+from skbackprop._fit.streaming import DiskTrainingSet, RawBlock, hold_out, read_parts, survey
+from skbackprop._fit.summaries import Summary
+from skbackprop._fit.targets import Moments, TargetCodec
+from skbackprop._fit.weights import apply_class_factors, check_weight_sum
+from skbackprop._nn.network import Network
+
+SAMPLE_ROWS = 20_000  # at most, that stand for all
+
+
+@dataclass
+class DiskDataset:
+    """Rows on the disk that were looked through once."""
+
+    source: Any  # a Source, see streaming
+    dtype: Any
+    summary: Summary
+    numbers: Any  # of the rows in the sample
+    sample: ArrayDataset  # rows in memory that stand for all, drawn at random
+    examples: Any = None  # targets that are of the kind, the width and the domain of all
+    held_out: Any = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    memory: int = 0  # taken by the rows held out
+    device: Device = HOST
+
+    @classmethod
+    def survey(cls, source: Any, dtype: Any, targets: Any) -> DiskDataset:
+        """Look through a source; targets gathers what is learned of them."""
+        row_bytes = source.n_features * dtype.itemsize
+        n = min(SAMPLE_ROWS, max(1, source.memory // 4 // row_bytes), source.n_rows)
+        numbers = np.random.default_rng(0).choice(source.n_rows, n, replace=False, shuffle=False)
+        numbers = np.sort(numbers)
+        summary, some = survey(source, dtype, targets, numbers)
+        return cls(source, dtype, summary, numbers, ArrayDataset(some.X, some.y, some.weights))
+
+    def __len__(self) -> int:
+        return self.source.n_rows - len(self.held_out)
+
+    @property
+    def X(self) -> Any:
+        """What a scorer predicts for."""
+        return self.source
+
+    @property
+    def y(self) -> Any:
+        """All targets."""
+        return self.source.y
+
+    @property
+    def weights(self) -> Any:
+        """All weights."""
+        return self.source.sample_weight
+
+    @property
+    def largest(self) -> float:
+        """Largest absolute value of the inputs."""
+        return self.summary.largest
+
+    def fingerprint(self) -> str:
+        """Shape, kind and content of all, in one pass; and the memory, by which rows are shuffled."""
+        source = self.source
+        name = fingerprint((block.X, block.y, block.weights) for block in read_parts(source, self.dtype))
+        return f"{source.shape} {self.dtype} {name} memory {source.memory}"
+
+    def split(
+        self, rng: Any, fraction: float, strata: Callable[[Any], Any]
+    ) -> tuple[DiskDataset, ArrayDataset]:
+        """Hold rows out for validation, in memory: as many as take a quarter of it, at most."""
+        source = self.source
+        out, held = hold_out(source, self.dtype, rng, self.summary.targets, fraction, source.memory)
+        kept = ~np.isin(self.numbers, out)
+        rest = replace(
+            self,
+            summary=self.summary.without(held),
+            numbers=self.numbers[kept],
+            sample=self.sample[kept],
+            held_out=out,
+            memory=held.X.nbytes,
+        )
+        return rest, ArrayDataset(held.X, held.y, held.weights)
+
+    def moments(self) -> Moments:
+        """Weighted moments of the targets."""
+        return self.summary.targets.moments
+
+    def class_totals(self, codec: Any) -> tuple[Any, float]:
+        """Weighted number of rows of each class, and the sum of the weights."""
+        return self.summary.targets.counts_of(codec), self.summary.weight_sum
+
+    def training_set(self, codec: TargetCodec, factors: Any, spec: FitSpec, dtype: Any) -> DiskTrainingSet:
+        """Rows to train on, with the factors that class weights give."""
+
+        def encode(block: RawBlock) -> Block:
+            Y = codec.encode(block.y, dtype)
+            X = block.device.cast(block.X, dtype)
+            return Block(X, Y, apply_class_factors(factors, Y, block.weights), block.device)
+
+        some = self.sample
+        sample = encode(RawBlock(some.X.astype(dtype, copy=False), some.y, some.weights))
+        if sample.weights is not None and not sample.weights.any():
+            # where weight is rare, any rows stand for all
+            sample = replace(sample, weights=np.ones_like(sample.weights))
+        memory = self.source.memory - self.memory
+        rows = DiskTrainingSet(self.source, encode, sample, 0.0, memory, self.held_out, verbose=spec.verbose)
+        rows.weight_sum = self.summary.weight_sum if factors is None else rows.sum_weights()
+        if sample.weights is not None:
+            rows.unit = weight_unit(check_weight_sum(rows.weight_sum) / rows.n)
+        return rows
+
+    def validation_blocks(self, codec: TargetCodec, dtype: Any) -> ValidationBlocks:
+        """X, encoded targets and weights for the validation loss, read anew each time."""
+        return ValidationBlocks(self.source, codec, dtype)
+
+    def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Any:
+        """The engine that the parameters ask for."""
+        return choose_engine(network, plan.optimizer(spec), spec.engine, np, spec.n_threads)
+
+
+@dataclass
+class ValidationBlocks:
+    """Blocks of a validation set on the disk, read anew each time they are asked for."""
+
+    source: Any
+    codec: TargetCodec
+    dtype: Any
+
+    def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
+        for block in read_parts(self.source, self.dtype):
+            yield block.X, self.codec.encode(block.y, self.dtype), block.weights
+
+
+def predict_blocks(source: Any, output: Callable[[Any], Any], axis: int) -> Any:
+    """Outputs for all rows, computed block by block and joined along an axis."""
+    dtype = source.dtype if source.dtype in HOST.floats("auto") else np.dtype(np.float64)
+    return np.concatenate([output(block.X) for block in read_parts(source, dtype)], axis=axis)
