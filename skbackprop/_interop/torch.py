@@ -10,7 +10,7 @@ import numpy as np
 
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.targets import NumberCodec
-from skbackprop._nn.activations import LEAKY_SLOPE
+from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOG_VARIANCE_FLOOR, LOSSES
 
 torch: Any
@@ -19,22 +19,6 @@ try:
 except ImportError:  # an optional package; to_torch says so
     torch = None
 Module: Any = object if torch is None else torch.nn.Module
-
-# names and arguments in torch.nn; softplus is linear there from a threshold on, at which float64 tells no difference
-ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "identity": ("Identity", {}),
-    "logistic": ("Sigmoid", {}),
-    "tanh": ("Tanh", {}),
-    "relu": ("ReLU", {}),
-    "leaky_relu": ("LeakyReLU", {"negative_slope": LEAKY_SLOPE}),
-    "elu": ("ELU", {}),
-    "selu": ("SELU", {}),
-    "gelu": ("GELU", {}),
-    "silu": ("SiLU", {}),
-    "mish": ("Mish", {}),
-    "softplus": ("Softplus", {"threshold": 40.0}),
-    "softmax": ("Softmax", {"dim": 1}),
-}
 
 
 class Exp(Module):
@@ -136,10 +120,11 @@ def _dtype(array: Any) -> Any:
 
 
 def _activation(name: str) -> Any:
-    if name not in ACTIVATIONS:
-        raise ValueError(f"torch has no module for activation={name!r}; it has for {sorted(ACTIVATIONS)}.")
-    kind, args = ACTIVATIONS[name]
-    return getattr(torch.nn, kind)(**args)
+    module = ACTIVATIONS[name].torch
+    if module is None:
+        known = sorted(name for name, entry in ACTIVATIONS.items() if entry.torch is not None)
+        raise ValueError(f"torch has no module for activation={name!r}; it has for {known}.")
+    return module(torch.nn)
 
 
 def _head(model: FittedModel) -> list[Any]:

@@ -10,9 +10,9 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._interop.onnx.graph import Graph
-from skbackprop._interop.onnx.nodes import LINK_NODES, entry, halves, raw_output
+from skbackprop._interop.onnx.nodes import activate, entry, halves, raw_output
 from skbackprop._interop.onnx.text import as_text
-from skbackprop._nn.losses import LOG_VARIANCE_FLOOR
+from skbackprop._nn.losses import LINKS, LOG_VARIANCE_FLOOR
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 
@@ -39,7 +39,7 @@ def _scores(g: Graph, model: FittedModel, v: str) -> None:
     """Probabilities, or with `raw_scores` the decision function, of two classes that of each."""
     n_classes = len(model.codec.classes)
     if not g.raw_scores:
-        v = entry(LINK_NODES, model.link)(g, v)
+        v = activate(g, LINKS, model.link, v)
     elif n_classes == 2 and model.link == "softmax":
         v = g("MatMul", v, [[1.0, -1.0], [-1.0, 1.0]])
     g.output("probabilities", v, [n_classes])
@@ -68,7 +68,7 @@ def _rescaled(g: Graph, a: str, scale: Any, shift: Any) -> str:
 
 
 def _targets(g: Graph, model: FittedModel, v: str) -> None:
-    a = entry(LINK_NODES, model.link)(g, v)
+    a = activate(g, LINKS, model.link, v)
     y = _rescaled(g, a, model.codec.scale, model.codec.shift)
     g.output("variable", y, [model.codec.n_targets], np.float64)
 
