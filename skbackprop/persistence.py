@@ -147,6 +147,8 @@ def _is_a(value: Any, hint: Any) -> bool:
     kind, args = get_origin(hint), get_args(hint)
     if kind in (list, tuple):
         return isinstance(value, kind) and all(_is_a(item, args[0]) for item in value)
+    if kind is dict:
+        return isinstance(value, dict)
     if kind is not None:
         return any(_is_a(value, arg) for arg in args)
     if isinstance(value, (bool, np.bool_)):

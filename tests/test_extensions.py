@@ -139,7 +139,7 @@ def test_constants_that_an_optimizer_does_not_use_are_named(digits, monkeypatch)
 def test_squareplus_in_onnx(dtype, monkeypatch):
     pytest.importorskip("onnx")
     ort = pytest.importorskip("onnxruntime")
-    from skbackprop._onnx.nodes import ACTIVATION_NODES
+    from skbackprop._interop.onnx.nodes import ACTIVATION_NODES
     from skbackprop.onnx import to_onnx
 
     monkeypatch.setitem(ACTIVATIONS, "squareplus", SQUAREPLUS)
