@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._drawing import (
     PANEL,
+    Curves,
+    Style,
     add_legend,
     choose_scales,
     divide,
@@ -20,6 +23,9 @@ from skbackprop._drawing import (
     next_color,
 )
 from skbackprop._estimator import BaseMLP
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["LossCurveDisplay"]
 
@@ -84,16 +90,16 @@ class LossCurveDisplay:
     def __init__(
         self,
         *,
-        loss_curve,
-        validation_loss_curve=None,
-        validation_scores=None,
-        learning_rate_curve=None,
-        best_iter=None,
-        name=None,
-        loss_name="Loss",
-        score_name="Score",
-        epoch_name="Epoch",
-    ):
+        loss_curve: Curves,
+        validation_loss_curve: Curves | None = None,
+        validation_scores: Curves | None = None,
+        learning_rate_curve: Curves | None = None,
+        best_iter: list[int | None] | None = None,
+        name: list[str] | None = None,
+        loss_name: str = "Loss",
+        score_name: str = "Score",
+        epoch_name: str = "Epoch",
+    ) -> None:
         self.loss_curve = loss_curve
         self.validation_loss_curve = validation_loss_curve
         self.validation_scores = validation_scores
@@ -106,8 +112,15 @@ class LossCurveDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, *, name=None, ax=None, learning_rate=False, curve_kwargs=None, legend_kwargs=None
-    ):
+        cls,
+        estimator: BaseEstimator | Sequence[BaseEstimator] | Mapping[str, BaseEstimator],
+        *,
+        name: str | list[str] | None = None,
+        ax: Axes | None = None,
+        learning_rate: bool = False,
+        curve_kwargs: Style | list[Style] | None = None,
+        legend_kwargs: Style | None = None,
+    ) -> Self:
         """Draw how one fitted estimator or several were trained.
 
         Scores are drawn if there are any and they are not the negative losses, as they are without `scoring`.
@@ -162,7 +175,15 @@ class LossCurveDisplay:
             ax, learning_rate=learning_rate, curve_kwargs=curve_kwargs, legend_kwargs=legend_kwargs
         )
 
-    def plot(self, ax=None, *, name=None, learning_rate=False, curve_kwargs=None, legend_kwargs=None):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        name: str | list[str] | None = None,
+        learning_rate: bool = False,
+        curve_kwargs: Style | list[Style] | None = None,
+        legend_kwargs: Style | None = None,
+    ) -> Self:
         """Draw the curves.
 
         Scores and learning rates stand in panels below the losses, in the place of `ax`. The axis of losses is
@@ -221,7 +242,7 @@ class LossCurveDisplay:
         add_legend(ax, name, self.lines_, self.validation_lines_, self.best_, legend_kwargs or {})
         return self
 
-    def _check_lengths(self, **given: Any) -> None:
+    def _check_lengths(self, **given: object) -> None:
         """Raise unless everything has one entry per estimator."""
         n = len(self.loss_curve)
         for name, value in (vars(self) | given).items():
@@ -231,7 +252,7 @@ class LossCurveDisplay:
                 )
 
 
-def _unwrap(estimator: Any) -> Any:
+def _unwrap(estimator: BaseEstimator) -> BaseMLP:
     """Find the fitted network in a Pipeline, a search or a TransformedTargetRegressor."""
     while not isinstance(estimator, BaseMLP):
         if hasattr(estimator, "steps"):
@@ -249,7 +270,7 @@ def _unwrap(estimator: Any) -> Any:
     return estimator
 
 
-def _scores(model: Any) -> Any:
+def _scores(model: BaseMLP) -> list[float] | None:
     """Validation scores, unless they say the same as the losses: to rounding, for scorers compute in float64."""
     scores, losses = model.validation_scores_, model.validation_loss_curve_
     same = scores is None or np.allclose(scores, np.negative(losses), rtol=1e-5, atol=1e-6, equal_nan=True)
@@ -257,15 +278,17 @@ def _scores(model: Any) -> Any:
 
 
 def _words(name: str) -> str:
+    """Label made of a name such as "neg_log_loss"."""
     words = " ".join(word.upper() if word in INITIALS else word for word in name.split("_"))
     return words[:1].upper() + words[1:]
 
 
-def _score_name(scoring: Any) -> str:
+def _score_name(scoring: str | Callable[..., float] | None) -> str:
     """Label of a scorer, as scikit-learn's displays have it."""
     name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
     return _words("negative_" + name.removeprefix("neg_") if name.startswith("neg_") else name)
 
 
 def _common(names: list[str], otherwise: str) -> str:
+    """The name that all share, or another."""
     return names[0] if len(set(names)) == 1 else otherwise
