@@ -6,10 +6,10 @@ import datetime
 import math
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, NoReturn, Protocol, TypeGuard
+from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeGuard, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,7 +20,9 @@ from skbackprop._fit.device import to_host
 from skbackprop._fit.warn import warn
 
 if TYPE_CHECKING:
-    import pandas
+    from pandas import DataFrame, Series  # which stand for those of other libraries, too
+
+Column: TypeAlias = "Series | np.ndarray"
 
 # names of dtypes in NumPy, pandas (its own, and Arrow's) and polars, in lower case
 NUMBERS = re.compile(r"(sparse\[)?(u?int\d|float|half|double|decimal)")
@@ -36,49 +38,9 @@ WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0", re.ASCII)
 TRUTH = {"true": "1", "false": "0"}  # as Python, Arrow and polars write it
 
 
-class DataFrame(Protocol):
-    """A DataFrame: what is used of polars' interface, and what of pandas' is alike (see `is_pandas`)."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Numbers of rows and columns."""
-
-    @property
-    def columns(self) -> Iterable[Hashable]:
-        """Names of the columns."""
-
-    def __getitem__(self, name: Hashable) -> Column:
-        """The column of this name."""
-
-    def select(self, names: Iterable[Hashable]) -> DataFrame:
-        """The columns of these names."""
-
-    def with_columns(self, **columns: np.ndarray) -> DataFrame:
-        """A copy with other values in some columns."""
-
-
-class Column(Protocol):
-    """A column of an array or of a DataFrame."""
-
-    @property
-    def dtype(self) -> object:
-        """Its type, which is told by its text."""
-
-    def __iter__(self) -> Iterator[object]:
-        """Its values."""
-
-    def __len__(self) -> int:
-        """Number of rows."""
-
-
 def is_frame(X: object) -> TypeGuard[DataFrame]:
-    """Tell whether X is a DataFrame."""
+    """Tell whether X is a DataFrame of pandas, or of a library whose DataFrames have columns of names, too."""
     return hasattr(X, "columns")
-
-
-def is_pandas(X: object) -> TypeGuard[pandas.DataFrame]:
-    """Tell whether X is a DataFrame whose columns are taken by their places."""
-    return hasattr(X, "iloc")
 
 
 def as_table(X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
@@ -110,7 +72,7 @@ def as_table(X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
 
 def _as_array(given: object) -> np.ndarray:
     """A NumPy array of rows of any library, of objects unless they have a type; masked values become None."""
-    given = to_host(given)
+    given = to_host(cast(np.ndarray, given))
     if not hasattr(given, "dtype"):
         given = np.asarray(given, dtype=object)
     X = np.asarray(given)
@@ -129,14 +91,14 @@ def columns_of(X: DataFrame | np.ndarray) -> list[Column]:
     """Columns of a DataFrame or an array, in their order."""
     if isinstance(X, np.ndarray):
         return list(X.T)
-    if is_pandas(X):
+    if hasattr(X, "iloc"):
         return [X.iloc[:, i] for i in range(X.shape[1])]
     return [X[name] for name in X.columns]
 
 
 def to_numpy(column: Column, dtype: DTypeLike) -> np.ndarray:
     """Values of a column of numbers; missing ones become NaN, which pandas makes of its NA only if asked."""
-    if hasattr(column, "isna") and hasattr(column, "to_numpy"):
+    if not isinstance(column, np.ndarray) and hasattr(column, "isna"):
         return column.to_numpy(dtype, na_value=np.nan)
     return np.asarray(column, dtype)
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,32 +20,11 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 Source: TypeAlias = "str | os.PathLike[str] | ArrayLike"  # a file, or what it could hold
+Shard: TypeAlias = "ArrayShard | ParquetShard"
 Targets: TypeAlias = tuple[np.ndarray | None, np.ndarray | None]  # y and weights
 NUMBERS = "biuf"  # kinds of NumPy dtypes that inputs may have
 AROUND = 2**18  # bytes that the system may map around those that are read (Linux: 64 KiB)
 INDEX = re.compile(r"__index_level_\d+__|__null_dask_index__")  # what pandas and Dask make of an index
-
-
-class Shard(Protocol):
-    """Some of the rows: what one reader, or one Parquet file, holds."""
-
-    n_rows: int
-    n_features: int
-    dtype: np.dtype
-    names: list[str] | None
-
-    @property
-    def target_shape(self) -> tuple[int, ...] | None:
-        """Shape of a row's targets; None without any."""
-
-    def pieces(self, rows: int) -> list[int]:
-        """Sizes of blocks, of so many rows but for the last, or of what can only be read as a whole."""
-
-    def read(self, start: int, stop: int, out: np.ndarray) -> Targets:
-        """Copy the inputs of a block to ``out``; its y and weights."""
-
-    def read_targets(self, start: int, stop: int) -> Targets:
-        """Copy y and weights of a block."""
 
 
 def read_array(given: Source, name: str) -> ArrayReader | FileReader:
@@ -144,7 +123,7 @@ class ArrayShard:
             raise ValueError(f"X must hold numbers, got an array of {self.X.dtype}: encode it first.")
         self.n_rows, self.n_features = self.X.shape
         self.dtype: np.dtype = self.X.dtype
-        self.names: list[str] | None = None
+        self.names = None
         for name, reader in (("y", self.y), ("weights", self.weights)):
             if reader is not None and (not reader.shape or reader.shape[0] != self.n_rows):
                 raise ValueError(f"{name} of shape {reader.shape} does not fit X of shape {self.X.shape}.")
@@ -216,7 +195,7 @@ class ParquetShard:
         self._y = [y] if isinstance(y, str) else y
         self._y_is_1d, self._weights = isinstance(y, str), weights
         apart = [*(self._y or []), *([] if weights is None else [weights])]
-        self.names: list[str] | None = (
+        self.names = (
             [name for name in schema.names if name not in apart and name not in index]
             if features is None
             else list(features)

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._columns import (
-    DataFrame,
     as_table,
     check_categories,
     columns_of,
     floats,
     has_numeric_dtype,
-    is_pandas,
 )
 from skbackprop._fit.warn import warn
 from skbackprop._texts import read
 from skbackprop._types import Data
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Table(ColumnTransformer):
@@ -81,7 +83,7 @@ class Table(ColumnTransformer):
         """X with its columns as they were in `fit`, and their names. Text names may lack columns that are not used."""
         check_is_fitted(self)
         X, names = as_table(X)
-        if names is None or self.names_ is None:
+        if names is None or isinstance(X, np.ndarray) or self.names_ is None:
             if X.shape[1] != self.n_features_in_:
                 raise ValueError(f"X has {X.shape[1]} columns, but there were {self.n_features_in_} in fit.")
             if self.names_ is not None and _are_texts(self.names_):
@@ -97,7 +99,7 @@ class Table(ColumnTransformer):
             return X, names
         present = [name for name in self.names_ if name in names]
         places = [names.index(name) for name in present]
-        return X.iloc[:, places] if is_pandas(X) else cast(DataFrame, X).select(present), present
+        return X.iloc[:, places] if hasattr(X, "iloc") else X.select(present), present
 
     def _chosen(self, dropped: bool = False) -> list[int]:
         """Places in `fit` of the columns that the transformers take, and those named to be dropped."""
@@ -112,7 +114,7 @@ class Table(ColumnTransformer):
 
     def _check_targets(self, X: DataFrame | np.ndarray, y: Data, labels: list[Hashable]) -> None:
         """Raise if the mean of several targets is asked for."""
-        shape = getattr(y, "shape", None) or np.shape(y)
+        shape = getattr(y, "shape", None) or np.shape(cast(ArrayLike, y))
         if len(shape) < 2 or shape[1] < 2:
             return
         for _, part, columns in self.transformers:
@@ -134,9 +136,9 @@ def _are_texts(names: list[Hashable]) -> bool:
 
 def _numbered(X: DataFrame | np.ndarray, names: list[Hashable] | None) -> DataFrame | np.ndarray:
     """X with the columns' numbers for names, if scikit-learn would take offence at the types of these."""
-    if names is not None and not _are_texts(names) and is_pandas(X):  # as polars has texts alone
-        return X.set_axis(range(len(names)), axis=1)
-    return X
+    if names is None or isinstance(X, np.ndarray) or _are_texts(names):
+        return X
+    return X.set_axis(range(len(names)), axis=1)
 
 
 def _replaced(X: DataFrame | np.ndarray, columns: dict[int, np.ndarray]) -> DataFrame | np.ndarray:
@@ -147,7 +149,7 @@ def _replaced(X: DataFrame | np.ndarray, columns: dict[int, np.ndarray]) -> Data
         X = X.astype(object)
         X[:, list(columns)] = np.stack(list(columns.values()), axis=1)
         return X
-    if is_pandas(X):
+    if hasattr(X, "iloc"):
         copied = X.copy(deep=False)
         for i, values in columns.items():
             copied.isetitem(i, values)

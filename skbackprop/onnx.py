@@ -17,19 +17,20 @@ from skbackprop._interop.onnx.compare import compare
 from skbackprop._interop.onnx.converters import register
 from skbackprop._interop.onnx.graph import OPSET, require
 from skbackprop._interop.onnx.outputs import graph_of
-from skbackprop._types import Data
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import ArrayLike
     from onnx import ModelProto
+    from pandas import DataFrame
 
 __all__ = ["register_skl2onnx", "to_inputs", "to_onnx"]
 
 
 def to_onnx(
     model: BaseEstimator,
-    X: Data = None,
+    X: DataFrame | ArrayLike | None = None,
     *,
     dtype: str | None = None,
     target_opset: int = OPSET,
@@ -141,7 +142,7 @@ def _of_ours(
     return graph.model(name, opset, producer_name="skbackprop", producer_version=version)
 
 
-def to_inputs(onnx_model: ModelProto, X: Data) -> dict[str, np.ndarray]:
+def to_inputs(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.ndarray]:
     """Make of rows what ONNX Runtime takes.
 
     Parameters

@@ -119,12 +119,12 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         """
         _check_range(self.code_range)
         seen = copy.copy(self)  # whatever fails below, self stays as it was
-        X = check_table(seen, X, reset=True)
-        weights = check_weights(sample_weight, X)
-        weights = np.ones(len(X)) if weights is None else weights
-        edges = [_edges(x, weights, self.n_bins) for x in X.T]
+        rows = check_table(seen, X, reset=True)
+        weights = check_weights(sample_weight, rows)
+        weights = np.ones(len(rows)) if weights is None else weights
+        edges = [_edges(x, weights, self.n_bins) for x in rows.T]
         kept = {name: value for name, value in self.__dict__.items() if name != "feature_names_in_"}
-        features = Features(X.shape[1], getattr(seen, "feature_names_in_", None)).attributes
+        features = Features(rows.shape[1], getattr(seen, "feature_names_in_", None)).attributes
         learned = {"bin_edges_": edges, "n_bins_": np.array([len(ends) - 1 for ends in edges])}
         self.__dict__ = kept | features | learned  # at once, as another thread may transform meanwhile
         return self
@@ -144,16 +144,16 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
             The codes, feature by feature; with `passthrough` behind the features. float32 for float32, else float64.
         """
         check_is_fitted(self)
-        X = check_table(self, X, reset=False)
+        rows = check_table(self, X, reset=False)
         low, high = self.code_range
-        x = X[:, np.repeat(np.arange(X.shape[1]), self.n_bins_)]
-        start = np.concatenate([edges[:-1] for edges in self.bin_edges_]).astype(X.dtype)
-        stop = np.concatenate([edges[1:] for edges in self.bin_edges_]).astype(X.dtype)
+        x = rows[:, np.repeat(np.arange(rows.shape[1]), self.n_bins_)]
+        start = np.concatenate([edges[:-1] for edges in self.bin_edges_]).astype(rows.dtype)
+        stop = np.concatenate([edges[1:] for edges in self.bin_edges_]).astype(rows.dtype)
         with np.errstate(divide="ignore", invalid="ignore"):  # edges that float32 cannot tell apart: 0 or 1
             passed = np.clip((x - start) / (stop - start), 0.0, 1.0)
         passed[np.isnan(passed)] = 0.5
-        codes = (low + (high - low) * passed).astype(X.dtype, copy=False)
-        return np.hstack([X, codes]) if self.passthrough else codes
+        codes = (low + (high - low) * passed).astype(rows.dtype, copy=False)
+        return np.hstack([rows, codes]) if self.passthrough else codes
 
     @of_one_model
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import BaseEstimator, is_regressor
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.exceptions import NotFittedError
 
 from skbackprop._classifier import MLPSoftmaxClassifier
@@ -29,6 +29,7 @@ from skbackprop._types import Data
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from sklearn.pipeline import Pipeline
 
 __all__ = ["tabular_pipeline"]
@@ -123,35 +124,16 @@ def tabular_pipeline(
     from skbackprop._table import Table
 
     model = _estimator(estimator, params)
-    texts = {"func": plain_categories, "feature_names_out": same_names, "kw_args": {"one_text": True}}
-    numeric = Pipeline(
-        [
-            ("plain", FunctionTransformer(plain_numbers, feature_names_out=same_names)),
-            ("impute", SimpleImputer(strategy="median")),
-            ("scale", StandardScaler()),
-            ("bins", PiecewiseLinearEncoder(passthrough=True)),
-        ]
-    )
-    categories = Pipeline(
-        [
-            ("plain", FunctionTransformer(**texts)),
-            ("one_hot", OneHotEncoder(handle_unknown="ignore", sparse_output=False)),
-        ]
-    )
-    many = Pipeline(
-        [
-            ("plain", FunctionTransformer(**texts)),
-            ("target", _target_encoder(model, params.get("random_state"))),
-            ("scale", StandardScaler()),
-        ]
-    )
-    table = Table(
-        [
-            ("numeric", numeric, Columns("numeric", max_categories)),
-            ("categories", categories, Columns("categories", max_categories)),
-            ("many", many, Columns("many", max_categories)),
-        ]
-    )
+    texts = FunctionTransformer(plain_categories, feature_names_out=same_names, kw_args={"one_text": True})
+    numbers = FunctionTransformer(plain_numbers, feature_names_out=same_names)
+    impute, bins = SimpleImputer(strategy="median"), PiecewiseLinearEncoder(passthrough=True)
+    numeric = Pipeline([("plain", numbers), ("impute", impute), ("scale", StandardScaler()), ("bins", bins)])
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    categories = Pipeline([("plain", clone(texts)), ("one_hot", one_hot)])
+    target = _target_encoder(model, params.get("random_state"))
+    many = Pipeline([("plain", texts), ("target", target), ("scale", StandardScaler())])
+    parts = [("numeric", numeric), ("categories", categories), ("many", many)]
+    table = Table([(kind, part, Columns(kind, max_categories)) for kind, part in parts])
     return Pipeline([("table", table), ("mlp", model)])
 
 
@@ -225,7 +207,7 @@ def _numeric_kind(key: Hashable, column: Column) -> str:
     return "numeric" if len(x) and (x != x[0]).any() else "constant"
 
 
-def plain_categories(X: Data, one_text: bool = False) -> np.ndarray:
+def plain_categories(X: DataFrame | np.ndarray, one_text: bool = False) -> np.ndarray:
     """Categories as texts, missing ones as None. A value's text does not depend on the values beside it.
 
     one_text: True, 1 and "1" have one text. In pipelines that were saved before this was so, True has its own.

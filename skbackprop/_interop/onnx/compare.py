@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -11,7 +11,6 @@ from sklearn.base import BaseEstimator
 from skbackprop._fit.device import to_host
 from skbackprop._interop.onnx.graph import require
 from skbackprop._interop.onnx.inputs import feeds
-from skbackprop._types import Data
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -21,7 +20,7 @@ CLOSE = 1e-3  # far more than rounding in float32 explains, of probabilities, an
 TIES = 0.01  # share of the labels that rounding may decide
 
 
-def compare(model: BaseEstimator, onnx_model: ModelProto, X: Data, doubts: list[str]) -> None:
+def compare(model: BaseEstimator, onnx_model: ModelProto, X: Any, doubts: list[str]) -> None:
     """Raise if the graph answers otherwise than the model for these rows, or if they are needed and missing.
 
     doubts: parts that are not known to answer alike.
@@ -68,7 +67,7 @@ def compare(model: BaseEstimator, onnx_model: ModelProto, X: Data, doubts: list[
             )
 
 
-def _answers(model: BaseEstimator, X: Data) -> dict[str, np.ndarray]:
+def _answers(model: BaseEstimator, X: Any) -> dict[str, np.ndarray]:
     """What the graph should give, by the names of its outputs."""
     if not hasattr(model, "classes_"):
         answer = model.predict(X) if hasattr(model, "predict") else model.transform(X)

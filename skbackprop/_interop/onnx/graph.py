@@ -45,13 +45,15 @@ class Graph:
         self.raw_scores = False  # in place of probabilities
         self.prefix = prefix  # of all names, for nodes that go into another graph
 
-    def __call__(self, op: str, *inputs: ArrayLike, n_results: int = 1, **attributes: object) -> str:
-        """Add a node, and name its first result.
+    def __call__(
+        self, op: str, *inputs: ArrayLike, n_results: int = 1, result: str = "", **attributes: object
+    ) -> str:
+        """Add a node, and return the name of its first result: the given one, or one made of the operator's.
 
         Inputs are names of values, or else numbers and arrays that become constants of the graph's dtype.
         """
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
-        name = f"{self.prefix}{op}_{len(self.nodes)}"
+        name = result or f"{self.prefix}{op}_{len(self.nodes)}"
         results = [name, *(f"{name}_{i}" for i in range(1, n_results))]
         self.nodes.append(self.helper.make_node(op, names, results, name=name, **attributes))
         return name

@@ -12,7 +12,6 @@ from sklearn.base import BaseEstimator
 
 from skbackprop._columns import (
     Column,
-    DataFrame,
     columns_of,
     floats,
     has_numeric_dtype,
@@ -26,6 +25,7 @@ from skbackprop._interop.onnx.text import as_text
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from pandas import DataFrame
     from skl2onnx.common.data_types import DataType
 
 

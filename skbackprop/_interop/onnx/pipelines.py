@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.pipeline import Pipeline
 
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._columns import DataFrame, is_frame
+from skbackprop._columns import is_frame
 from skbackprop._interop.onnx.converters import computing_in, overrides, register
 from skbackprop._interop.onnx.graph import ML_OPSET, require
 from skbackprop._interop.onnx.inputs import input_types
@@ -25,6 +25,7 @@ from skbackprop._table import Table
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
+    from pandas import DataFrame
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from scipy.special import expit
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
 THRESHOLDS = ("FixedThresholdClassifier", "TunedThresholdClassifierCV")
+Behind: TypeAlias = "Threshold | Calibration | Inverse"  # what acts on a model's answers
 INVERSES: dict[Callable | None, Callable[[Graph, str], str]] = {  # of transformed targets
     None: lambda g, y: y,
     np.exp: lambda g, y: g("Exp", y),
@@ -73,13 +74,6 @@ def _simplified_inside(value: object) -> object:
         return {key: _simplified_inside(entry) for key, entry in value.items()}
     is_part = isinstance(value, BaseEstimator) or type(value).__name__ == "_CalibratedClassifier"
     return simplified(value) if is_part else value
-
-
-class Behind(Protocol):
-    """What acts on a model's answers."""
-
-    def add(self, onnx_model: ModelProto, prefix: str) -> None:
-        """Put it behind the graph's outputs, in whose place its own come; prefix: of the names of its nodes."""
 
 
 def peeled(model: BaseEstimator) -> tuple[list[BaseEstimator], list[Behind]]:
@@ -144,11 +138,10 @@ class Threshold:
         # p = expit(decision), in whichever of the two probabilities is small
         return cls(classes, positive, float(expit(threshold)), float(expit(-threshold)))
 
-    def add(self, onnx_model: ModelProto, prefix: str) -> None:
-        """Put it behind the graph's probabilities, in the place of its label."""
+    def add(self, g: Graph, graph: GraphProto) -> None:
+        """Put it behind the whole graph's probabilities, in the place of its label."""
         classes = label_array(self.classes)
-        _rename(onnx_model.graph, "label", f"{prefix}_label")
-        g = Graph(np.float64, 0, prefix=prefix)
+        _rename(graph, "label", f"{g.prefix}_label")
         columns = [self.positive, 1 - self.positive]
         p, q = (g.cast(g("Gather", "probabilities", g.integers(k), axis=1), np.float64) for k in columns)
         if self.other is not None and self.other < 0.5:
@@ -156,10 +149,7 @@ class Threshold:
         else:
             is_positive = g("GreaterOrEqual", p, self.probability)
         names = g.constant(classes[[1 - self.positive, self.positive]], classes.dtype, "classes")
-        g("Gather", names, g.cast(is_positive, np.int64))
-        g.nodes[-1].output[0] = "label"
-        onnx_model.graph.node.extend(g.nodes)
-        onnx_model.graph.initializer.extend(g.constants)
+        g("Gather", names, g.cast(is_positive, np.int64), result="label")
 
 
 @dataclass
@@ -169,11 +159,10 @@ class Calibration:
     classes: np.ndarray
     calibrators: list[list[BaseEstimator]]  # of each network those of each class, or of the second of two
 
-    def add(self, onnx_model: ModelProto, prefix: str) -> None:
+    def add(self, g: Graph, graph: GraphProto) -> None:
         """Put it behind the networks, in the place of their labels and probabilities."""
-        graph, classes = onnx_model.graph, label_array(self.classes)
+        classes, each = label_array(self.classes), []
         n, described = len(classes), [out for out in graph.output if out.name.endswith("probabilities")]
-        g, each = Graph(np.float64, 0, prefix=prefix), []
         for out, curves in zip(described, self.calibrators, strict=True):
             v = g.cast(out.name, np.float64)
             if n == 2:
@@ -188,20 +177,11 @@ class Calibration:
             each.append(p)
         p = each[0] if len(each) == 1 else g("Div", g("Sum", *each), float(len(each)))
         names = g.constant(classes, classes.dtype, "classes")
-        g("Gather", names, g("ArgMax", p, axis=1, keepdims=0))
-        g.nodes[-1].output[0] = "label"
-        g("Cast", p, to=described[0].type.tensor_type.elem_type)
-        g.nodes[-1].output[0] = "probabilities"
-        labels = [out for out in graph.output if out.name.endswith("label")]
-        for k, kind in ((0, labels[0]), (1, described[0])):
-            kept = type(kind)()
-            kept.CopyFrom(kind)
-            kept.name = ("label", "probabilities")[k]
-            graph.output.insert(k, kept)
-        for out in list(graph.output)[2:]:
-            graph.output.remove(out)
-        graph.node.extend(g.nodes)
-        graph.initializer.extend(g.constants)
+        g("Gather", names, g("ArgMax", p, axis=1, keepdims=0), result="label")
+        g("Cast", p, to=described[0].type.tensor_type.elem_type, result="probabilities")
+        for out, name in zip(graph.output, ("label", "probabilities"), strict=False):  # those of the first
+            out.name = name
+        del graph.output[2:]
 
 
 @dataclass
@@ -210,26 +190,19 @@ class Inverse:
 
     transformer: BaseEstimator
 
-    def add(self, onnx_model: ModelProto, prefix: str) -> None:
-        """Put it behind the graph's targets."""
-        graph = onnx_model.graph
+    def add(self, g: Graph, graph: GraphProto) -> None:
+        """Put it behind the whole graph's targets, whose standard deviations no longer hold."""
         described = next(out for out in graph.output if out.name == "variable")
         if len(described.type.tensor_type.shape.dim) != 2:
             raise ValueError(
                 "TransformedTargetRegressor cannot be exported to ONNX: it predicts a table for each row."
             )
-        _rename(graph, "variable", f"{prefix}_variable")
-        g = Graph(np.float64, 0, prefix=prefix)
-        y = self._back(g, self.transformer, g.cast(f"{prefix}_variable", np.float64))
-        g("Identity", y)
-        g.nodes[-1].output[0] = "variable"
+        _rename(graph, "variable", f"{g.prefix}_variable")
+        y = self._back(g, self.transformer, g.cast(f"{g.prefix}_variable", np.float64))
+        g("Identity", y, result="variable")
         described.type.tensor_type.elem_type = require("onnx").TensorProto.DOUBLE
-        for other in [
-            out for out in graph.output if out.name != "variable"
-        ]:  # the std of transformed targets
+        for other in [out for out in graph.output if out.name != "variable"]:
             graph.output.remove(other)
-        graph.node.extend(g.nodes)
-        graph.initializer.extend(g.constants)
 
     def _back(self, g: Graph, transformer: BaseEstimator, y: str) -> str:
         kind = type(transformer)
@@ -291,9 +264,12 @@ def merged(onnx_models: list[ModelProto]) -> ModelProto:
 
 def put_behind(onnx_model: ModelProto, behind: list[Behind]) -> None:
     """Add what acts on the answers, and remove what is left without use."""
-    for k, part in enumerate(behind):
-        part.add(onnx_model, f"behind{k}")
     graph = onnx_model.graph
+    for k, part in enumerate(behind):
+        g = Graph(np.float64, 0, prefix=f"behind{k}")
+        part.add(g, graph)
+        graph.node.extend(g.nodes)
+        graph.initializer.extend(g.constants)
     used = {out.name for out in graph.output}
     for node in reversed(list(graph.node)):  # they are in the order of computation
         if used.isdisjoint(node.output):
