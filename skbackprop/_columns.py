@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, NoReturn, TypeAlias, TypeGuard, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -35,6 +35,16 @@ LARGEST = float(np.finfo(np.float32).max)
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0", re.ASCII)
+# what a column may not hold, for messages
+DATED = (
+    "dates or times ({}). Make numbers of them first, such as the days since the first, the hour or the month, or drop "
+    "it."
+)
+COMPLEX = "complex numbers. Give their parts, np.real and np.imag, instead."
+NESTED_VALUES = (
+    "values that are neither numbers nor categories, such as lists. Make columns of what is in them, or drop "
+    "it."
+)
 TRUTH = {"true": "1", "false": "0"}  # as Python, Arrow and polars write it
 
 
@@ -155,12 +165,11 @@ def different_values(name: Hashable, column: Column) -> set[object]:
         values = column.unique() if hasattr(column, "unique") else set(np.asarray(column).tolist())
         found = {value for value in values if not is_missing(value)}
     except Exception as error:  # of any library, whose values have no hash
-        raise _nested(name) from error
-    for value in found:
-        if isinstance(value, DATE_TYPES) or type(value).__name__ == "Period":
-            _refuse_dates(name, str(column.dtype).lower())
-        if isinstance(value, complex | np.complexfloating):
-            _refuse_complex(name)
+        raise ValueError(f"Column {name!r} holds " + NESTED_VALUES) from error
+    if any(isinstance(value, DATE_TYPES) or type(value).__name__ == "Period" for value in found):
+        raise ValueError(f"Column {name!r} holds " + DATED.format(str(column.dtype).lower()))
+    if any(isinstance(value, complex | np.complexfloating) for value in found):
+        raise ValueError(f"Column {name!r} holds " + COMPLEX)
     return found
 
 
@@ -223,28 +232,8 @@ def refuse(name: Hashable, column: Column) -> None:
     """Raise for a dtype that is neither of numbers nor of categories."""
     dtype = str(column.dtype).lower()
     if DATES.match(dtype):
-        _refuse_dates(name, dtype)
+        raise ValueError(f"Column {name!r} holds " + DATED.format(dtype))
     if dtype.startswith("complex"):
-        _refuse_complex(name)
+        raise ValueError(f"Column {name!r} holds " + COMPLEX)
     if NESTED.match(dtype):
-        raise _nested(name)
-
-
-def _refuse_dates(name: Hashable, dtype: str) -> NoReturn:
-    raise ValueError(
-        f"Column {name!r} holds dates or times ({dtype}). Make numbers of them first, such as the days since the "
-        "first, the hour or the month, or drop it."
-    )
-
-
-def _refuse_complex(name: Hashable) -> NoReturn:
-    raise ValueError(
-        f"Column {name!r} holds complex numbers. Give their parts, np.real and np.imag, instead."
-    )
-
-
-def _nested(name: Hashable) -> ValueError:
-    return ValueError(
-        f"Column {name!r} holds values that are neither numbers nor categories, such as lists. Make columns of what is "
-        "in them, or drop it."
-    )
+        raise ValueError(f"Column {name!r} holds " + NESTED_VALUES)

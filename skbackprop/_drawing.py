@@ -70,11 +70,7 @@ def next_color(ax: Axes) -> ColorType:
 
 
 def draw(
-    ax: Axes | None,
-    kind: str,
-    curves: Curves | None,
-    colors: list[ColorType],
-    kwargs: Sequence[Style | None],
+    ax: Axes | None, kind: str, curves: Curves | None, colors: list[ColorType], kwargs: Sequence[Style | None]
 ) -> Lines:
     """Draw a curve for each estimator that has one, and give None for the others."""
     from matplotlib.cbook import normalize_kwargs
@@ -123,18 +119,13 @@ def choose_scales(ax: Axes, lines: Lines, rate_ax: Axes | None) -> None:
 
 
 def add_legend(
-    ax: Axes,
-    name: list[str] | None,
-    training: Lines,
-    validation: Lines,
-    best: list[Line2D],
-    legend_kwargs: Style,
+    ax: Axes, name: list[str] | None, training: Lines, validation: Lines, best: list[Line2D], options: Style
 ) -> None:
     """Tell estimators by their colours and curves by their styles, after what the legend of the axes told before."""
     from matplotlib.lines import Line2D
 
     place: Style = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "frameon": False}
-    place |= {"ncols": 3, "columnspacing": 1.5} | legend_kwargs
+    place |= {"ncols": 3, "columnspacing": 1.5} | options
     n_columns = place["ncols"]
     kinds = [("training", training[0])]
     kinds += [("validation", line) for line in validation if line is not None][:1]

@@ -17,7 +17,6 @@ from skbackprop._fit.data_checks import complete
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
 Source: TypeAlias = "str | os.PathLike[str] | ArrayLike"  # a file, or what it could hold
 Shard: TypeAlias = "ArrayShard | ParquetShard"
@@ -68,12 +67,9 @@ def _give_back(rows: np.ndarray) -> None:
     pages: object = rows
     while isinstance(pages, np.ndarray):
         pages = pages.base
-    is_shared = (
-        isinstance(rows, np.memmap) and rows.mode != "c"
-    )  # else pages may hold changes that no file has
-    if not (
-        is_shared and isinstance(pages, mmap.mmap) and hasattr(pages, "madvise") and rows.flags.c_contiguous
-    ):
+    if not isinstance(rows, np.memmap) or rows.mode == "c" or not rows.flags.c_contiguous:
+        return  # "c": the pages may hold changes of the user's that no file has
+    if not isinstance(pages, mmap.mmap) or not hasattr(pages, "madvise"):
         return
     first = np.frombuffer(pages, np.uint8).__array_interface__["data"][0]
     start = rows.__array_interface__["data"][0] - first
@@ -190,21 +186,21 @@ class ParquetShard:
     ):
         self._pa = _pyarrow()
         self.path = str(path)
-        with self._open() as file:
+        with self._pa.parquet.ParquetFile(self.path) as file:
             schema, self._metadata = file.schema_arrow, file.metadata
         self._y = [y] if isinstance(y, str) else y
         self._y_is_1d, self._weights = isinstance(y, str), weights
-        apart = [*(self._y or []), *([] if weights is None else [weights])]
-        self.names = (
-            [name for name in schema.names if name not in apart and name not in index]
-            if features is None
-            else list(features)
-        )
+        apart = list(dict.fromkeys([*(self._y or []), *([] if weights is None else [weights])]))
+        self._apart = apart
+        if features is None:
+            features = [name for name in schema.names if name not in apart and name not in index]
+        self.names = list(features)
         missing = [name for name in [*self.names, *apart] if name not in schema.names]
         if missing:
             raise ValueError(f"{self.path!r} has no columns {missing}; it has {schema.names}.")
         types = {name: schema.field(name).type for name in self.names}
-        odd = [f"{name} ({kind})" for name, kind in types.items() if not self._is_number(kind)]
+        of_numbers = (self._pa.types.is_integer, self._pa.types.is_floating, self._pa.types.is_boolean)
+        odd = [f"{name} ({kind})" for name, kind in types.items() if not any(is_(kind) for is_ in of_numbers)]
         if odd:
             raise ValueError(
                 f"{self.path!r} has columns that are no numbers: {', '.join(odd)}. Encode them when the files are "
@@ -221,13 +217,6 @@ class ParquetShard:
         sizes = [self._metadata.row_group(g).num_rows for g in range(self._metadata.num_row_groups)]
         self._ends = np.cumsum(sizes)
 
-    def _open(self, **options: object) -> pq.ParquetFile:
-        return self._pa.parquet.ParquetFile(self.path, **options)
-
-    def _is_number(self, kind: pa.DataType) -> bool:
-        types = self._pa.types
-        return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
-
     @property
     def target_shape(self) -> tuple[int, ...] | None:
         """Shape of a row's targets; None without any."""
@@ -239,21 +228,18 @@ class ParquetShard:
 
     def read(self, start: int, stop: int, out: np.ndarray) -> Targets:
         """Copy the features of a row group to ``out``; its y and weights."""
-        table = self._table(stop, [*self.names, *self._apart()])
+        table = self._table(stop, [*self.names, *self._apart])
         for j, name in enumerate(self.names):
             out[:, j] = self._numpy(table.column(name))
         return self._targets(table)
 
     def read_targets(self, start: int, stop: int) -> Targets:
         """Copy y and weights."""
-        return self._targets(self._table(stop, self._apart())) if self._apart() else (None, None)
-
-    def _apart(self) -> list[str]:
-        return list(dict.fromkeys([*(self._y or []), *([] if self._weights is None else [self._weights])]))
+        return self._targets(self._table(stop, self._apart)) if self._apart else (None, None)
 
     def _table(self, stop: int, names: list[str]) -> pa.Table:
         group = int(np.searchsorted(self._ends, stop))
-        with self._open(metadata=self._metadata) as file:
+        with self._pa.parquet.ParquetFile(self.path, metadata=self._metadata) as file:
             return file.read_row_group(group, columns=names, use_threads=False)
 
     def _numpy(self, column: pa.ChunkedArray) -> np.ndarray:

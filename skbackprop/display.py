@@ -9,19 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._drawing import (
-    PANEL,
-    Curves,
-    Style,
-    add_legend,
-    choose_scales,
-    divide,
-    draw,
-    exist,
-    import_pyplot,
-    mark_best,
-    next_color,
-)
+from skbackprop import _drawing as drawing
+from skbackprop._drawing import Curves, Style
 from skbackprop._estimator import BaseMLP
 
 if TYPE_CHECKING:
@@ -149,7 +138,7 @@ class LossCurveDisplay:
         TypeError
             If an estimator is none of this package.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
+        drawing.import_pyplot(f"{cls.__name__}.from_estimator")
         if isinstance(estimator, Mapping):
             name = list(estimator) if name is None else name
             models = [_unwrap(one) for one in estimator.values()]
@@ -209,7 +198,7 @@ class LossCurveDisplay:
         display : LossCurveDisplay
             The display itself.
         """
-        plt = import_pyplot(f"{type(self).__name__}.plot")
+        plt = drawing.import_pyplot(f"{type(self).__name__}.plot")
         n = len(self.loss_curve)
         if n == 0:
             raise ValueError("There is no estimator to draw.")
@@ -217,29 +206,35 @@ class LossCurveDisplay:
         kwargs = curve_kwargs if isinstance(curve_kwargs, list) else [curve_kwargs] * n
         self._check_lengths(name=name, curve_kwargs=kwargs)
         rates = self.learning_rate_curve if learning_rate else None
-        labels = [("score", self.score_name)] if exist(self.validation_scores) else []
-        labels += [("learning rate", "Learning rate")] if exist(rates) else []
+        labels = [("score", self.score_name)] if drawing.exist(self.validation_scores) else []
+        labels += [("learning rate", "Learning rate")] if drawing.exist(rates) else []
         if ax is None:
             width, height = plt.rcParams["figure.figsize"]
-            _, ax = plt.subplots(figsize=(width, height * (1.0 + PANEL * len(labels))), layout="constrained")
-        panels = dict(zip([key for key, _ in labels], divide(ax, [text for _, text in labels]), strict=True))
+            _, ax = plt.subplots(
+                figsize=(width, height * (1.0 + drawing.PANEL * len(labels))), layout="constrained"
+            )
+        panels = dict(
+            zip([key for key, _ in labels], drawing.divide(ax, [text for _, text in labels]), strict=True)
+        )
         self.ax_, self.figure_ = ax, ax.figure
         self.score_ax_, self.learning_rate_ax_ = panels.get("score"), panels.get("learning rate")
 
-        colors = [next_color(ax) for _ in range(n)]
-        watched = [next_color(ax)] if n == 1 and exist(self.validation_loss_curve) else colors
-        self.lines_ = draw(ax, "training", self.loss_curve, colors, kwargs)
-        self.validation_lines_ = draw(ax, "validation", self.validation_loss_curve, watched, kwargs)
-        self.score_lines_ = draw(self.score_ax_, "validation", self.validation_scores, watched, kwargs)
-        self.learning_rate_lines_ = draw(self.learning_rate_ax_, "training", rates, colors, kwargs)
-        self.best_ = mark_best(
+        colors = [drawing.next_color(ax) for _ in range(n)]
+        watched = [drawing.next_color(ax)] if n == 1 and drawing.exist(self.validation_loss_curve) else colors
+        self.lines_ = drawing.draw(ax, "training", self.loss_curve, colors, kwargs)
+        self.validation_lines_ = drawing.draw(ax, "validation", self.validation_loss_curve, watched, kwargs)
+        self.score_lines_ = drawing.draw(
+            self.score_ax_, "validation", self.validation_scores, watched, kwargs
+        )
+        self.learning_rate_lines_ = drawing.draw(self.learning_rate_ax_, "training", rates, colors, kwargs)
+        self.best_ = drawing.mark_best(
             self.best_iter or [None] * n, self.lines_, self.validation_lines_, self.score_lines_
         )
         ax.set_ylabel(self.loss_name)
         [ax, *panels.values()][-1].set_xlabel(self.epoch_name)
-        choose_scales(ax, [*self.lines_, *self.validation_lines_], self.learning_rate_ax_)
+        drawing.choose_scales(ax, [*self.lines_, *self.validation_lines_], self.learning_rate_ax_)
         self.figure_.align_ylabels([ax, *panels.values()])
-        add_legend(ax, name, self.lines_, self.validation_lines_, self.best_, legend_kwargs or {})
+        drawing.add_legend(ax, name, self.lines_, self.validation_lines_, self.best_, legend_kwargs or {})
         return self
 
     def _check_lengths(self, **given: object) -> None:

@@ -32,11 +32,7 @@ SHARED += ["n_iter_no_change"]
 
 
 def to_sklearn(
-    model: FittedModel,
-    params: dict[str, Any],
-    plan: FitPlan,
-    state: TrainState,
-    learned: dict[str, object],
+    model: FittedModel, params: dict[str, Any], plan: FitPlan, state: TrainState, learned: dict[str, object]
 ) -> MLPClassifier | MLPRegressor:
     """Make a fitted MLP of scikit-learn of a model on the host; see the estimators' method.
 

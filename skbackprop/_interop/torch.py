@@ -131,19 +131,18 @@ def _stack(network: Network, P: Parameters, head: list[Module]) -> Module:
             linear.bias.copy_(torch.tensor(P.b[h].copy()))
         modules.append(linear)
         if h < network.n_layers:
-            modules.append(_activation(network.activations[h - 1]))
+            name = network.activations[h - 1]
+            if name not in ACTIVATIONS:
+                raise ValueError(
+                    f"torch has no module for activation={name!r}; it has for {sorted(ACTIVATIONS)}."
+                )
+            kind, args = ACTIVATIONS[name]
+            modules.append(getattr(torch.nn, kind)(**args))
     return torch.nn.Sequential(*modules, *head)
 
 
 def _dtype(array: np.ndarray) -> torch.dtype:
     return torch.float64 if array.dtype == "float64" else torch.float32
-
-
-def _activation(name: str) -> Module:
-    if name not in ACTIVATIONS:
-        raise ValueError(f"torch has no module for activation={name!r}; it has for {sorted(ACTIVATIONS)}.")
-    kind, args = ACTIVATIONS[name]
-    return getattr(torch.nn, kind)(**args)
 
 
 def _head(model: FittedModel) -> list[Module]:

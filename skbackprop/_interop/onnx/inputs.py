@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,8 +40,9 @@ def input_types(
     numbers = types.DoubleTensorType if np.dtype(dtype) == np.float64 else types.FloatTensorType
     if is_frame(X):
         kinds = []
-        for i, (key, x) in enumerate(named_columns(X)):
-            is_text = plain.get(key if isinstance(key, str) else i, not is_numeric(x))
+        for i, (key, x) in enumerate(zip(X.columns, columns_of(X), strict=True)):
+            place = key if isinstance(key, str) else i
+            is_text = plain[place] if place in plain else not is_numeric(x)
             kinds.append((str(key), (types.StringTensorType if is_text else numbers)([None, 1])))
         return kinds
     if X is None and hasattr(model, "feature_names_in_"):
@@ -56,11 +57,6 @@ def input_types(
     n = model.n_features_in_ if X is None else np.shape(X)[1]
     is_text = not plain and X is not None and np.asarray(X).dtype.kind in "OUS"
     return [("X", (types.StringTensorType if is_text else numbers)([None, n]))]
-
-
-def named_columns(X: DataFrame) -> Iterator[tuple[Hashable, Column]]:
-    """Names and values of a DataFrame's columns."""
-    yield from zip(X.columns, columns_of(X), strict=True)
 
 
 def is_numeric(column: Column) -> bool:
@@ -82,16 +78,15 @@ def feeds(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.ndar
         return {"X": values.astype(kind, copy=False)}
     if not is_frame(X):
         raise ValueError(f"X must be a DataFrame: the exported model takes the columns {list(kinds)}.")
-    columns = {name: column for key, column in named_columns(X) for name in (_identifier(str(key)), str(key))}
+    names = [str(key) for key in X.columns]
+    given = columns_of(X) * 2  # by the names that skl2onnx gives to inputs, and by their own
+    columns = dict(
+        zip([*(re.sub(r"^(?=\d)|[^\w+]", "_", name) for name in names), *names], given, strict=True)
+    )
     missing = [name for name in kinds if name not in columns]
     if missing:
         raise ValueError(f"X has no columns {missing}.")
     return {name: _column(name, columns[name], kind).reshape(-1, 1) for name, kind in kinds.items()}
-
-
-def _identifier(name: str) -> str:
-    """What skl2onnx makes of the name of an input."""
-    return re.sub(r"^(?=\d)", "_", re.sub(r"[^\w+]", "_", name))
 
 
 def _column(name: str, column: Column, dtype: DTypeLike) -> np.ndarray:

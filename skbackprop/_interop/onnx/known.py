@@ -17,41 +17,18 @@ from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 STRUCTURE = {"Pipeline", "ColumnTransformer", "FeatureUnion"}
 TRANSFORMERS = (
-    {
-        "Binarizer",
-        "FunctionTransformer",
-        "KBinsDiscretizer",
-        "PolynomialFeatures",
-        "SimpleImputer",
-        "KNNImputer",
-    }
-    | {
-        "MaxAbsScaler",
-        "MinMaxScaler",
-        "Normalizer",
-        "PowerTransformer",
-        "QuantileTransformer",
-        "RobustScaler",
-    }
-    | {"StandardScaler", "OneHotEncoder", "OrdinalEncoder", "TargetEncoder"}
-    | {"GaussianRandomProjection", "IncrementalPCA", "PCA", "TruncatedSVD"}
+    {"MaxAbsScaler", "MinMaxScaler", "Normalizer", "PowerTransformer", "QuantileTransformer", "RobustScaler"}
+    | {"StandardScaler", "Binarizer", "FunctionTransformer", "KBinsDiscretizer", "PolynomialFeatures"}
+    | {"KNNImputer", "SimpleImputer", "OneHotEncoder", "OrdinalEncoder", "TargetEncoder"}
+    | {"GaussianRandomProjection", "IncrementalPCA", "PCA", "TruncatedSVD", "VarianceThreshold"}
     | {"SelectFdr", "SelectFpr", "SelectFromModel", "SelectFwe", "SelectKBest", "SelectPercentile"}
-    | {"VarianceThreshold"}
 )
 PREDICTORS = (  # beside ours in an ensemble
-    {"DecisionTreeClassifier", "ExtraTreesClassifier", "GradientBoostingClassifier", "RandomForestClassifier"}
-    | {"DecisionTreeRegressor", "ExtraTreesRegressor", "GradientBoostingRegressor", "RandomForestRegressor"}
-    | {"GaussianNB", "KNeighborsClassifier", "KNeighborsRegressor", "MLPClassifier", "MLPRegressor"}
-    | {
-        "ElasticNet",
-        "Lasso",
-        "LinearRegression",
-        "LogisticRegression",
-        "LogisticRegressionCV",
-        "Ridge",
-        "RidgeCV",
-    }
-    | {"_ConstantPredictor"}
+    {"DecisionTreeClassifier", "ExtraTreesClassifier", "GradientBoostingClassifier", "GaussianNB"}
+    | {"DecisionTreeRegressor", "ExtraTreesRegressor", "GradientBoostingRegressor", "_ConstantPredictor"}
+    | {"RandomForestClassifier", "RandomForestRegressor", "KNeighborsClassifier", "KNeighborsRegressor"}
+    | {"ElasticNet", "Lasso", "LinearRegression", "LogisticRegression", "LogisticRegressionCV", "Ridge"}
+    | {"MLPClassifier", "MLPRegressor", "RidgeCV"}
 )
 CALIBRATED = PREDICTORS | {"AdaBoostClassifier", "LinearSVC", "RidgeClassifier", "SGDClassifier"}
 CALIBRATED -= {"ExtraTreesClassifier"}
@@ -147,7 +124,7 @@ def check_steps(model: BaseEstimator, path: tuple[str, ...] = ()) -> list[str]:
     """Raise for a step that cannot be exported, naming it; name those that rows must be compared for."""
     doubts = [doubt for name, part in children(model) for doubt in check_steps(part, (*path, name))]
     name, is_theirs = type(model).__name__, type(model).__module__.startswith("sklearn.")
-    reason = ""
+    is_ours, reason = isinstance(model, BaseMLP | PiecewiseLinearEncoder), ""
     if name not in STRUCTURE:
         try:
             require("skl2onnx").get_model_alias(type(model))
@@ -155,16 +132,13 @@ def check_steps(model: BaseEstimator, path: tuple[str, ...] = ()) -> list[str]:
             reason = "skl2onnx has no converter for it. Register one by skl2onnx.update_registered_converter"
     if name in THRESHOLDS and is_theirs:
         reason = "inside another estimator its threshold would be lost. Put it around the whole model"
-    elif not isinstance(model, BaseMLP) and any(
-        device_of(value) is not HOST for value in attributes(model).values()
-    ):
+    elif not is_ours and any(device_of(value) is not HOST for value in attributes(model).values()):
         reason = "it was fitted to other arrays than NumPy's"
     elif is_theirs and name in REASONS:
         reason = REASONS[name](model)
     if reason:
         raise ValueError(f"{named(' > '.join(path), model)} cannot be exported to ONNX: {reason}.")
     known = STRUCTURE | TRANSFORMERS | PREDICTORS | ENSEMBLES
-    is_ours = isinstance(model, BaseMLP | PiecewiseLinearEncoder)
     return doubts if is_ours or not is_theirs or name in known else [*doubts, named(" > ".join(path), model)]
 
 
