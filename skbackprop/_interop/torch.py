@@ -9,7 +9,7 @@ import numpy as np
 
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.targets import NumberCodec
-from skbackprop._nn.activations import LEAKY_SLOPE
+from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOG_VARIANCE_FLOOR, LOSSES
 from skbackprop._nn.network import Network, Parameters
 
@@ -23,22 +23,6 @@ else:
         from torch.nn import Module
     except ImportError:  # an optional package; to_torch says so
         torch, Module = None, object
-
-# names and arguments in torch.nn; softplus is linear there from a threshold on, at which float64 tells no difference
-ACTIVATIONS: dict[str, tuple[str, dict[str, float]]] = {
-    "identity": ("Identity", {}),
-    "logistic": ("Sigmoid", {}),
-    "tanh": ("Tanh", {}),
-    "relu": ("ReLU", {}),
-    "leaky_relu": ("LeakyReLU", {"negative_slope": LEAKY_SLOPE}),
-    "elu": ("ELU", {}),
-    "selu": ("SELU", {}),
-    "gelu": ("GELU", {}),
-    "silu": ("SiLU", {}),
-    "mish": ("Mish", {}),
-    "softplus": ("Softplus", {"threshold": 40.0}),
-    "softmax": ("Softmax", {"dim": 1}),
-}
 
 
 class Exp(Module):
@@ -132,12 +116,11 @@ def _stack(network: Network, P: Parameters, head: list[Module]) -> Module:
         modules.append(linear)
         if h < network.n_layers:
             name = network.activations[h - 1]
-            if name not in ACTIVATIONS:
-                raise ValueError(
-                    f"torch has no module for activation={name!r}; it has for {sorted(ACTIVATIONS)}."
-                )
-            kind, args = ACTIVATIONS[name]
-            modules.append(getattr(torch.nn, kind)(**args))
+            module = ACTIVATIONS[name].torch
+            if module is None:
+                known = sorted(name for name, entry in ACTIVATIONS.items() if entry.torch is not None)
+                raise ValueError(f"torch has no module for activation={name!r}; it has for {known}.")
+            modules.append(module(torch.nn))
     return torch.nn.Sequential(*modules, *head)
 
 

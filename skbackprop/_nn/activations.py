@@ -3,6 +3,9 @@
 Every function is written in array-API terms for any namespace ``xp``. With v of shape (rows, units) and
 a = phi(v), ``vjp(xp, v, a, g)`` is g^T da/dv, row by row. For an elementwise phi that is phi'(v) * g;
 softmax, whose every output depends on all v_k, uses its full Jacobian (D8).
+
+An entry also says what its name means elsewhere: in the documentation, in ONNX and in torch. All who name activations
+one by one read it here.
 """
 
 from __future__ import annotations
@@ -10,7 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
+from typing import Any, Protocol
 
 LEAKY_SLOPE = 0.01
 # Klambauer et al., Self-Normalizing Neural Networks (2017)
@@ -18,13 +22,25 @@ SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
 
 
+class Nodes(Protocol):
+    """An ONNX graph under construction: adds an operator on named values and numbers, and names its result."""
+
+    def __call__(self, op: str, *inputs: str | float, **attributes: Any) -> str: ...
+
+    def normal_cdf(self, v: str) -> str:
+        """Distribution function of the standard normal."""
+
+
 @dataclass(frozen=True)
 class Activation:
-    """An entry: phi(xp, v) -> a and vjp(xp, v, a, g) -> g^T da/dv."""
+    """An entry: phi(xp, v) -> a and vjp(xp, v, a, g) -> g^T da/dv, and its name elsewhere."""
 
     phi: Callable[[Any, Any], Any]
     vjp: Callable[[Any, Any, Any, Any], Any]
     initializer: str = "he_uniform"  # what initializer="auto" gives the layer below it
+    onnx: Callable[[Nodes, str], str] | None = None  # its nodes
+    torch: Callable[[ModuleType], Any] | None = None  # its module, from the classes of torch.nn
+    note: str = ""  # behind the name in the parameter's documentation
 
 
 def logistic(xp, v):
@@ -115,6 +131,21 @@ def silu_vjp(xp, v, a, g):
     return g * (s + a * (1.0 - s))
 
 
+def _hard_gate(xp, v):
+    """relu6(v + 3): a piecewise linear 6 logistic(v)."""
+    return xp.minimum(xp.maximum(v + 3.0, xp.zeros_like(v)), xp.full_like(v, 6.0))
+
+
+def hard_swish(xp, v):
+    """Product v relu6(v + 3) / 6, a piecewise quadratic silu (Howard et al., MobileNetV3, 2019)."""
+    return v * _hard_gate(xp, v) / 6.0
+
+
+def hard_swish_vjp(xp, v, a, g):
+    """(v r)' = r + v r', r = relu6(v + 3) / 6, with r' = 1/6 between -3 and 3, and 0 outside."""
+    return g * (_hard_gate(xp, v) + xp.where(xp.abs(v) < 3.0, v, xp.zeros_like(v))) / 6.0
+
+
 def mish(xp, v):
     """Product v tanh(softplus(v)) (Misra, 2019)."""
     return v * xp.tanh(softplus(xp, v))
@@ -141,17 +172,93 @@ def _erf(xp, x):
     return xp.asarray(erf(np.from_dlpack(x)), device=x.device)
 
 
+def _selu_nodes(g: Nodes, v: str) -> str:
+    """Not by the operator Selu, whose constants are float32."""
+    return g("Mul", g("Where", g("Greater", v, 0.0), v, g("Mul", g("Elu", v), SELU_ALPHA)), SELU_SCALE)
+
+
 ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation(identity, lambda xp, v, a, g: g, initializer="glorot_uniform"),
-    "logistic": Activation(logistic, lambda xp, v, a, g: g * a * (1.0 - a), initializer="glorot_uniform"),
-    "tanh": Activation(tanh, lambda xp, v, a, g: g * (1.0 - a * a), initializer="glorot_uniform"),
-    "relu": Activation(relu, lambda xp, v, a, g: xp.where(v > 0, g, xp.zeros_like(g))),
-    "leaky_relu": Activation(leaky_relu, lambda xp, v, a, g: xp.where(v > 0, g, LEAKY_SLOPE * g)),
-    "elu": Activation(elu, lambda xp, v, a, g: xp.where(v > 0, g, g * (a + 1.0))),
-    "selu": Activation(selu, selu_vjp, initializer="lecun_normal"),
-    "gelu": Activation(gelu, gelu_vjp),
-    "silu": Activation(silu, silu_vjp),
-    "mish": Activation(mish, mish_vjp),
-    "softplus": Activation(softplus, lambda xp, v, a, g: g * logistic(xp, v)),
-    "softmax": Activation(softmax, softmax_vjp, initializer="glorot_uniform"),
+    "identity": Activation(
+        identity,
+        lambda xp, v, a, g: g,
+        initializer="glorot_uniform",
+        onnx=lambda g, v: v,
+        torch=lambda nn: nn.Identity(),
+    ),
+    "logistic": Activation(
+        logistic,
+        lambda xp, v, a, g: g * a * (1.0 - a),
+        initializer="glorot_uniform",
+        onnx=lambda g, v: g("Sigmoid", v),
+        torch=lambda nn: nn.Sigmoid(),
+    ),
+    "tanh": Activation(
+        tanh,
+        lambda xp, v, a, g: g * (1.0 - a * a),
+        initializer="glorot_uniform",
+        onnx=lambda g, v: g("Tanh", v),
+        torch=lambda nn: nn.Tanh(),
+    ),
+    "relu": Activation(
+        relu,
+        lambda xp, v, a, g: xp.where(v > 0, g, xp.zeros_like(g)),
+        onnx=lambda g, v: g("Relu", v),
+        torch=lambda nn: nn.ReLU(),
+    ),
+    "leaky_relu": Activation(
+        leaky_relu,
+        lambda xp, v, a, g: xp.where(v > 0, g, LEAKY_SLOPE * g),
+        onnx=lambda g, v: g("Max", v, g("Mul", v, LEAKY_SLOPE)),
+        torch=lambda nn: nn.LeakyReLU(LEAKY_SLOPE),
+        note="slope 0.01",
+    ),
+    "elu": Activation(
+        elu,
+        lambda xp, v, a, g: xp.where(v > 0, g, g * (a + 1.0)),
+        onnx=lambda g, v: g("Elu", v),
+        torch=lambda nn: nn.ELU(),
+    ),
+    "selu": Activation(
+        selu, selu_vjp, initializer="lecun_normal", onnx=_selu_nodes, torch=lambda nn: nn.SELU()
+    ),
+    "gelu": Activation(
+        gelu,
+        gelu_vjp,
+        onnx=lambda g, v: g("Mul", v, g.normal_cdf(v)),
+        torch=lambda nn: nn.GELU(),
+        note="exact",
+    ),
+    "silu": Activation(
+        silu,
+        silu_vjp,
+        # not v Sigmoid(v): ONNX Runtime 1.20 makes a QuickGelu of it, which it lacks in float64
+        onnx=lambda g, v: g("Div", v, g("Add", g("Exp", g("Neg", v)), 1.0)),
+        torch=lambda nn: nn.SiLU(),
+    ),
+    "hard_swish": Activation(
+        hard_swish,
+        hard_swish_vjp,
+        # not by the operator HardSwish, whose 1/6 is float32
+        onnx=lambda g, v: g("Div", g("Mul", v, g("Clip", g("Add", v, 3.0), 0.0, 6.0)), 6.0),
+        torch=lambda nn: nn.Hardswish(),
+    ),
+    "mish": Activation(
+        mish,
+        mish_vjp,
+        onnx=lambda g, v: g("Mul", v, g("Tanh", g("Softplus", v))),
+        torch=lambda nn: nn.Mish(),
+    ),
+    "softplus": Activation(
+        softplus,
+        lambda xp, v, a, g: g * logistic(xp, v),
+        onnx=lambda g, v: g("Softplus", v),
+        torch=lambda nn: nn.Softplus(threshold=40.0),  # linear above, where float64 tells no difference
+    ),
+    "softmax": Activation(
+        softmax,
+        softmax_vjp,
+        initializer="glorot_uniform",
+        onnx=lambda g, v: g("Softmax", v, axis=-1),
+        torch=lambda nn: nn.Softmax(dim=1),
+    ),
 }

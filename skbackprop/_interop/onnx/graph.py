@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import math
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
+from scipy.special import erfcx
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 ML_OPSET = 3  # of ai.onnx.ml, the part of ONNX that encodes categories
 OPSET = 18  # the oldest that will do: from here on the reductions take their axes as an input
+ERFC_DEGREE = 28  # of the polynomial in erfc: what it leaves out is less than rounding
 
 
 def require(package: str) -> ModuleType:
@@ -73,6 +76,13 @@ class Graph:
         """Convert a value to the dtype."""
         return self("Cast", value, to=self._kind(np.dtype(dtype)))
 
+    def normal_cdf(self, v: str) -> str:
+        """Distribution function of the standard normal; ONNX Runtime has Erf in float32 only."""
+        if self.dtype == np.float32:
+            return self("Mul", self("Add", self("Erf", self("Mul", v, math.sqrt(0.5))), 1.0), 0.5)
+        tail = self("Mul", _erfc(self, self("Mul", self("Abs", v), math.sqrt(0.5))), 0.5)
+        return self("Where", self("Greater", v, 0.0), self("Sub", 1.0, tail), tail)
+
     def output(self, name: str, value: str, shape: list[int], dtype: DTypeLike | None = None) -> None:
         """Make a value an output of the given name; shape is that of a row's."""
         dtype = self.dtype if dtype is None else np.dtype(dtype)
@@ -93,3 +103,25 @@ class Graph:
 
     def _described(self, name: str, dtype: np.dtype, shape: list[int | None]) -> ValueInfoProto:
         return self.helper.make_tensor_value_info(name, self._kind(dtype), shape)
+
+
+def _erfc(g: Graph, z: str) -> str:
+    """Complementary error function of z >= 0.
+
+    erfc(z) = t e^(p(2 t - 1) - z^2), t = 2 / (2 + z) (Press et al., Numerical Recipes, 3rd edition, 2007, 6.2.2). The
+    polynomial p interpolates at Chebyshev's points and is summed by Clenshaw's recurrence.
+    """
+
+    def log_ratio(y: np.ndarray) -> np.ndarray:
+        t = 0.5 * (y + 1.0)
+        return np.log(erfcx(2.0 / t - 2.0) / t)
+
+    first, *others = np.polynomial.chebyshev.chebinterpolate(log_ratio, ERFC_DEGREE)
+    t = g("Div", 2.0, g("Add", z, 2.0))
+    y = g("Sub", g("Mul", t, 2.0), 1.0)
+    twice = g("Mul", y, 2.0)
+    total = before = g.constant(0.0)
+    for c in reversed(others):
+        total, before = g("Sub", g("Add", g("Mul", twice, total), c), before), total
+    p = g("Sub", g("Add", g("Mul", y, total), first), before)
+    return g("Mul", t, g("Exp", g("Sub", p, g("Mul", z, z))))

@@ -15,9 +15,9 @@ from skbackprop._estimator import BaseMLP
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.targets import NumberCodec
 from skbackprop._interop.onnx.graph import Graph
-from skbackprop._interop.onnx.nodes import LINK_NODES, entry, halves, raw_output
+from skbackprop._interop.onnx.nodes import activate, entry, halves, raw_output
 from skbackprop._interop.onnx.text import as_text
-from skbackprop._nn.losses import LOG_VARIANCE_FLOOR
+from skbackprop._nn.losses import LINKS, LOG_VARIANCE_FLOOR
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 
@@ -44,7 +44,7 @@ def _scores(g: Graph, model: FittedModel, v: str) -> None:
     """Probabilities, or with `raw_scores` the decision function, of two classes that of each."""
     n_classes = model.codec.n_targets
     if not g.raw_scores:
-        v = entry(LINK_NODES, model.link)(g, v)
+        v = activate(g, LINKS, model.link, v)
     elif n_classes == 2 and model.link == "softmax":
         v = g("MatMul", v, [[1.0, -1.0], [-1.0, 1.0]])
     g.output("probabilities", v, [n_classes])
@@ -73,7 +73,7 @@ def _rescaled(g: Graph, a: str, scale: ArrayLike, shift: ArrayLike) -> str:
 
 
 def _targets(g: Graph, model: FittedModel, v: str) -> None:
-    codec, a = cast(NumberCodec, model.codec), entry(LINK_NODES, model.link)(g, v)
+    codec, a = cast(NumberCodec, model.codec), activate(g, LINKS, model.link, v)
     g.output("variable", _rescaled(g, a, codec.scale, codec.shift), [codec.n_targets], np.float64)
 
 
