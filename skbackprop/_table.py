@@ -68,9 +68,11 @@ class Table(ColumnTransformer):
         """Encode the columns of new rows."""
         X, names = self.arranged(X)
         labels = names or self.names_ or list(range(X.shape[1]))
+        learned = None if names is None else self.names_
+        places = {label: j for j, label in enumerate(labels)}
         columns, read_anew = columns_of(X), {}
         for i in self._chosen():
-            j = i if names is None or self.names_ is None else names.index(self.names_[i])
+            j = i if learned is None else places[learned[i]]
             if i not in self.numbers_:
                 check_categories(labels[j], columns[j])
             else:

@@ -112,7 +112,7 @@ def _erfc(g: Graph, z: str) -> str:
     polynomial p interpolates at Chebyshev's points and is summed by Clenshaw's recurrence.
     """
 
-    def log_ratio(y: np.ndarray) -> np.ndarray:
+    def log_ratio(y):
         t = 0.5 * (y + 1.0)
         return np.log(erfcx(2.0 / t - 2.0) / t)
 
