@@ -1,8 +1,8 @@
-"""A tree of ranks that add up arrays, over connections of Dask's comms between workers.
+"""Collective operations of ranks that form a binary tree, over connections of Dask's comms between workers.
 
-Rank 0 is the root; the parent of rank r is (r - 1) // 2. All methods but `open` and `close` are collective: every rank
-calls them in the same order, or waits in the next `broadcast` for what the root wants. Sums are made in a fixed order
-of ranks, so that the same ranks always get the same bits.
+Rank 0 is the root; the parent of rank r is (r - 1) // 2. Every rank calls the same operations in the same order, or
+waits in the next `broadcast` for what the root wants. Sums are made in a fixed order of ranks, so that the same ranks
+always get the same bits.
 
 The connections are those that Dask's workers use between themselves, with the cluster's TLS if it has any. What is said
 on them is not: Dask's comms unpickle what they read, their handshake too and even if told not to deserialise. Here a
@@ -14,14 +14,16 @@ and back would cost more than the message.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
+from distributed import Worker
 from distributed.comm import CommClosedError, connect, get_address_host, listen, parse_address
-from distributed.comm.core import FatalCommClosedError
+from distributed.comm.core import BaseListener, Comm, FatalCommClosedError, Listener
 from distributed.comm.registry import get_backend
 
 from skbackprop._dask.wire import Message, hello_of, read_sized, receive, send, send_sized
@@ -38,8 +40,24 @@ class RankLost(Exception):
     """A connection to another rank ended before the fit did."""
 
 
-class Tree:
-    """The place of one rank among all.
+Options = ParamSpec("Options")
+Result = TypeVar("Result")
+
+
+def collective(
+    operation: Callable[Concatenate[Communicator, Options], Awaitable[Result]],
+) -> Callable[Concatenate[Communicator, Options], Result]:
+    """Run an operation in the rank's event loop until it is done."""
+
+    @functools.wraps(operation)
+    def call(self: Communicator, *args: Options.args, **kwargs: Options.kwargs) -> Result:
+        return self._run(operation(self, *args, **kwargs))
+
+    return call
+
+
+class Communicator:
+    """One rank's connections to its parent and children.
 
     Parameters
     ----------
@@ -53,16 +71,16 @@ class Tree:
         Tells whether the fit goes on. While it waits, a rank for which it does not hangs up.
     """
 
-    def __init__(self, rank: int, n_ranks: int, token: str, worker: Any, is_wanted: Callable[[], bool]):
+    def __init__(self, rank: int, n_ranks: int, token: str, worker: Worker, is_wanted: Callable[[], bool]):
         self.rank, self.n_ranks, self._token, self._is_wanted = rank, n_ranks, token, is_wanted
         self.children = [child for child in (2 * rank + 1, 2 * rank + 2) if child < n_ranks]
         self._address, self._security = worker.address, worker.security
         self._loop = asyncio.new_event_loop()
-        self._parent: Any = None
-        self._comms: dict[int, Any] = {}
-        self._strangers: set[Any] = set()  # connections of whom nothing is known yet, and
-        self._admitted: dict[Any, int] = {}  # of children that said who they are
-        self._listener: Any = None
+        self._parent: Comm | None = None
+        self._comms: dict[int, Comm] = {}  # to the children
+        self._strangers: set[Comm] = set()  # connections of whom nothing is known yet, and
+        self._admitted: dict[Comm, int] = {}  # of children that said who they are
+        self._listener: Listener | None = None
 
     # ------------------------------------------------------------------------ open and close ----
 
@@ -71,33 +89,32 @@ class Tree:
         self._watcher = self._loop.create_task(self._watch())
         return self._run(self._listen()) if self.children else None
 
-    def join(self, addresses: dict[int, str]) -> None:
+    def join(self, addresses: dict[int, str | None]) -> None:
         """Connect to the parent and wait for the children."""
         self._run(asyncio.wait_for(self._join(addresses), JOIN_SECONDS))
 
     def close(self) -> None:
         """Hang up, which ends the fit on every rank that is still in it."""
-
-        async def close():
-            self._watcher.cancel()
-            self._stop_listening()
-            for comm in self._strangers:
-                comm.abort()
-            for comm in self._all():
-                with suppress(Exception):
-                    await comm.close()
-            await asyncio.sleep(0)  # for what these have left to do
-            left = asyncio.all_tasks() - {asyncio.current_task()}
-            if left:  # strangers that hear that they are hung up on, or that wait for TLS
-                await asyncio.wait(left, timeout=PARTING_SECONDS)
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
-
         if not self._loop.is_closed():
-            self._loop.run_until_complete(close())
+            self._loop.run_until_complete(self._close())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
+
+    async def _close(self) -> None:
+        self._watcher.cancel()
+        self._stop_listening()
+        for comm in self._strangers:
+            comm.abort()
+        for comm in self._all():
+            with suppress(Exception):
+                await comm.close()
+        await asyncio.sleep(0)  # for what these have left to do
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:  # strangers that hear that they are hung up on, or that wait for TLS
+            await asyncio.wait(left, timeout=PARTING_SECONDS)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def _stop_listening(self) -> None:
         if self._listener is not None:
@@ -106,41 +123,39 @@ class Tree:
 
     async def _listen(self) -> str:
         scheme, _ = parse_address(self._address)
-        host = get_address_host(self._address)
         self._arrived = asyncio.Event()
         if scheme == "inproc":
-            self._listener = await listen("inproc://", self._welcome, deserialize=False)
+            listener = listen("inproc://", self._welcome, deserialize=False)
         else:
-            at = f"{'tls' if scheme in ('tls', 'wss') else 'tcp'}://{host}:0"
+            protocol = "tls" if scheme in ("tls", "wss") else "tcp"
+            at = f"{protocol}://{get_address_host(self._address)}:0"
             options = self._security.get_listen_args("worker")
             listener = listen(at, self._welcome, deserialize=False, **options)
-            listener.on_connection = self._examine  # in the place of Dask's handshake
-            self._listener = await listener
-        return self._listener.contact_address
+            assert isinstance(listener, BaseListener)
+            listener.on_connection = self._authenticate  # type: ignore[method-assign]  # not Dask's handshake
+        self._listener = await listener
+        return str(listener.contact_address)
 
-    async def _examine(self, comm: Any, overrides: Any = None) -> None:
+    async def _authenticate(self, comm: Comm, handshake_overrides: object = None) -> None:
         """Find out which child connected, from bytes alone; hang up on everybody else."""
         self._strangers.add(comm)
         try:
             await comm.write(comm.handshake_info())  # whoever connects waits for it
-            self._admitted[comm] = await asyncio.wait_for(self._hear(comm), HELLO_SECONDS)
+            self._admitted[comm] = await asyncio.wait_for(self._identify(comm), HELLO_SECONDS)
         except Exception:  # whatever a stranger may send, or not send
             comm.abort()
             raise CommClosedError("a stranger") from None
         finally:
             self._strangers.discard(comm)
 
-    async def _hear(self, comm: Any) -> int:
+    async def _identify(self, comm: Comm) -> int:
         """Number of the child that says its hello."""
         await read_sized(comm, HELLO_BYTES)  # its handshake, of which nothing is wanted
         hello = await read_sized(comm, HELLO_BYTES)
-        children = [
-            child for child in self.children if hmac.compare_digest(hello, hello_of(self._token, child))
-        ]
-        (child,) = children
+        (child,) = (c for c in self.children if hmac.compare_digest(hello, hello_of(self._token, c)))
         return child
 
-    async def _welcome(self, comm: Any) -> None:
+    async def _welcome(self, comm: Comm) -> None:
         """Let a child in that was found to be one; within a process nobody is a stranger."""
         child = self._admitted.pop(comm, None)
         if child is None and comm.local_address.startswith("inproc://"):
@@ -155,13 +170,15 @@ class Tree:
             self._stop_listening()  # nobody else is awaited
             self._arrived.set()
 
-    async def _join(self, addresses: dict[int, str]) -> None:
+    async def _join(self, addresses: dict[int, str | None]) -> None:
         if self.rank > 0:
-            self._parent = await self._call(addresses[(self.rank - 1) // 2])
+            address = addresses[(self.rank - 1) // 2]
+            assert address is not None  # of who has children
+            self._parent = await self._call(address)
         if self.children:
             await self._arrived.wait()
 
-    async def _call(self, address: str) -> Any:
+    async def _call(self, address: str) -> Comm:
         """Connect to the parent, whose handshake is not looked at either, and say who this is."""
         scheme, device = parse_address(address)
         if scheme == "inproc":
@@ -182,7 +199,7 @@ class Tree:
         await send_sized(comm, hello_of(self._token, self.rank))
         return comm
 
-    def _all(self) -> list[Any]:
+    def _all(self) -> list[Comm]:
         return [*self._comms.values(), *([] if self._parent is None else [self._parent])]
 
     async def _watch(self) -> None:
@@ -192,83 +209,85 @@ class Tree:
                 for comm in self._all():
                     comm.abort()
 
-    def _run(self, awaitable: Any) -> Any:
+    def _run(self, awaitable: Awaitable[Result]) -> Result:
         try:
             return self._loop.run_until_complete(awaitable)
         except (CommClosedError, OSError, TimeoutError) as error:
             raise RankLost(f"Rank {self.rank} of {self.n_ranks} lost a connection: {error}") from error
 
-    # -------------------------------------------------------------------------- both ways ----
+    # ---------------------------------------------------------------- collective operations ----
 
-    def broadcast(self, facts: Any = None, arrays: Sequence[Any] = ()) -> Message:
+    @collective
+    async def broadcast(self, facts: object = None, arrays: Sequence[np.ndarray] = ()) -> Message:
         """Send the root's message to all; the others give none, and get it."""
-        return self._run(self._broadcast((facts, list(arrays))))
-
-    async def _broadcast(self, message: Message) -> Message:
+        message: Message = facts, list(arrays)
         if self._parent is not None:
             message = await receive(self._parent)
         for child in self.children:  # one by one: the first can pass it on while the second gets it
             await send(self._comms[child], message)
         return message
 
-    def reduce(self, numbers: list[float], array: Any = None) -> tuple[list[float], Any]:
+    @collective
+    async def reduce(
+        self, numbers: list[float], array: np.ndarray | None = None
+    ) -> tuple[list[float], np.ndarray]:
         """Add up some numbers and an array (None: zeros) over all ranks; the root gets the sums.
 
         The array is lent: the sum may be written into it.
         """
-        return self._run(self._reduce(numbers, array))
-
-    async def _reduce(self, numbers: list[float], array: Any) -> tuple[list[float], Any]:
         shares = await asyncio.gather(*(receive(self._comms[child]) for child in self.children))
         is_ours = array is not None
         for theirs, arrays in shares:
             numbers = [a + b for a, b in zip(numbers, theirs, strict=True)]
-            if arrays and is_ours:
-                np.add(array, arrays[0], out=array)
-            elif arrays:  # an array that came may be the sender's own, in the same process
-                array, is_ours = (arrays[0], False) if array is None else (array + arrays[0], True)
+            if not arrays:
+                continue
+            if array is None:  # what came may be the sender's own, in the same process
+                array = arrays[0]
+            else:
+                array = np.add(array, arrays[0], out=array if is_ours else None)
+                is_ours = True
         if self._parent is not None:
             await send(self._parent, (numbers, [] if array is None else [array]))
-        return numbers, array
+        return numbers, np.zeros(0) if array is None else array
 
-    def gather(self, facts: Any, arrays: Sequence[Any] = ()) -> list[Message]:
+    @collective
+    async def gather(self, facts: object, arrays: Sequence[np.ndarray] = ()) -> list[Message]:
         """Bring every rank's message to the root, in the order of ranks."""
-        return self._run(self._gather(facts, list(arrays)))
-
-    async def _gather(self, facts: Any, arrays: list[Any]) -> list[Message]:
-        gathered = {self.rank: (facts, arrays)}
+        gathered: dict[int, Message] = {self.rank: (facts, list(arrays))}
         for child in self.children:
             gathered |= _unpack(await receive(self._comms[child]))
         if self._parent is not None:
             await send(self._parent, _pack(gathered))
         return [gathered[rank] for rank in sorted(gathered)]
 
-    def scatter(self, messages: Sequence[Message] = ()) -> Message:
+    @collective
+    async def scatter(self, messages: Sequence[Message] = ()) -> Message:
         """Send each rank its own message from the root's list."""
-        return self._run(self._scatter(dict(enumerate(messages))))
-
-    async def _scatter(self, messages: dict[int, Message]) -> Message:
+        by_rank = dict(enumerate(messages))
         if self._parent is not None:
-            messages = _unpack(await receive(self._parent))
+            by_rank = _unpack(await receive(self._parent))
         for child in self.children:
-            below = {rank: message for rank, message in messages.items() if self._is_below(rank, child)}
+            below = {rank: message for rank, message in by_rank.items() if _is_below(rank, child)}
             await send(self._comms[child], _pack(below))
-        return messages[self.rank]
+        return by_rank[self.rank]
 
-    @staticmethod
-    def _is_below(rank: int, child: int) -> bool:
-        while rank > child:
-            rank = (rank - 1) // 2
-        return rank == child
+
+def _is_below(rank: int, ancestor: int) -> bool:
+    """Tell whether a rank is in the part of the tree that begins with the ancestor."""
+    while rank > ancestor:
+        rank = (rank - 1) // 2
+    return rank == ancestor
 
 
 def _pack(messages: dict[int, Message]) -> Message:
-    facts = [[rank, facts, len(arrays)] for rank, (facts, arrays) in messages.items()]
-    return facts, [array for _, arrays in messages.values() for array in arrays]
+    """Messages by rank in one."""
+    table = [[rank, facts, len(arrays)] for rank, (facts, arrays) in messages.items()]
+    return table, [array for _, arrays in messages.values() for array in arrays]
 
 
 def _unpack(message: Message) -> dict[int, Message]:
-    messages, (table, arrays) = {}, message
+    table, arrays = message
+    messages: dict[int, Message] = {}
     for rank, facts, n in table:
         messages[rank], arrays = (facts, arrays[:n]), arrays[n:]
     return messages
