@@ -309,5 +309,5 @@ def resolve_batch_size(batch_size: int | Auto, n_rows: int) -> int:
         if n_rows <= EPOCH_STEPS:
             return n_rows
         smallest, largest = BATCH_SIZES
-        return min(max(2 ** round(math.log2(n_rows / EPOCH_STEPS)), smallest), largest)
+        return int(min(max(2 ** round(math.log2(n_rows / EPOCH_STEPS)), smallest), largest))
     return min(int(batch_size), n_rows)

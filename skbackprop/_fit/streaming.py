@@ -1,11 +1,4 @@
-"""Rows on disk: read block by block, shuffled in buffers of many blocks, one buffer ahead of the training.
-
-A `Source` (`skbackprop.data.Shards`) has its rows cut into blocks and reads one at a time:
-
-* ``n_rows``, ``n_features``, ``is_weighted`` and ``bounds``: block k is the rows bounds[k] to bounds[k + 1];
-* ``read(k, out)``: X of block k goes to ``out``, its y and weights (or None) are returned;
-* ``read_targets(k)``: y and weights of block k alone.
-"""
+"""Rows on disk: read block by block, shuffled in buffers of many blocks, one buffer ahead of the training."""
 
 from __future__ import annotations
 
@@ -14,37 +7,67 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from skbackprop._fit.block import Block
 from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.split import validation_shares
-from skbackprop._fit.summaries import Summary
+from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
 from skbackprop._fit.warn import say, warn
+from skbackprop._types import Array
 
 FEW_BLOCKS = 8  # in a buffer: fewer are hardly shuffled
 VALIDATION_SHARE = 4  # rows held out for validation take at most one part in so many of the memory
+
+
+class Source(Protocol):
+    """Rows cut into blocks of which one is read at a time, as `skbackprop.data.Shards` does."""
+
+    n_rows: int
+    n_features: int
+    memory: int  # bytes that training may take for rows
+    bounds: np.ndarray  # block k is the rows bounds[k] to bounds[k + 1]
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """n_rows and n_features."""
+
+    @property
+    def y(self) -> np.ndarray:
+        """All targets."""
+
+    @property
+    def sample_weight(self) -> np.ndarray | None:
+        """All weights."""
+
+    def read(self, k: int, out: Array) -> tuple[np.ndarray, np.ndarray | None]:
+        """Put X of block k to `out`; give its y and weights."""
+
+    def read_targets(self, k: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Y and weights of block k alone."""
 
 
 @dataclass
 class RawBlock:
     """Rows as they were read: X of the engine's dtype, y in the user's labels or units, raw weights."""
 
-    X: Any
-    y: Any
-    weights: Any
+    X: Array
+    y: np.ndarray
+    weights: np.ndarray | None
     device: Device = HOST
 
-    def __getitem__(self, rows: Any) -> RawBlock:
+    def __getitem__(self, rows: np.ndarray) -> RawBlock:
         return RawBlock(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
 
 
 Encode = Callable[[RawBlock], Block]
 
 
-def read_parts(source: Any, dtype: Any) -> Iterator[RawBlock]:
+def read_parts(source: Source, dtype: DTypeLike) -> Iterator[RawBlock]:
     """All blocks in order. Each is overwritten by the next."""
     space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
     for k, n in enumerate(np.diff(source.bounds)):
@@ -55,7 +78,7 @@ def read_parts(source: Any, dtype: Any) -> Iterator[RawBlock]:
 class Copies:
     """Rows taken from many blocks, as they come."""
 
-    def __init__(self, n_rows: int, n_features: int, dtype: Any):
+    def __init__(self, n_rows: int, n_features: int, dtype: DTypeLike):
         self._X = np.empty((n_rows, n_features), dtype=dtype)
         self._n = 0
         self._rest: list[tuple[Any, Any]] = []
@@ -72,7 +95,9 @@ class Copies:
         return RawBlock(self._X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
 
 
-def survey(source: Any, dtype: Any, targets: Any, chosen: Any) -> tuple[Summary, RawBlock]:
+def survey(
+    source: Source, dtype: DTypeLike, targets: LabelSummary | NumberSummary, chosen: np.ndarray
+) -> tuple[Summary, RawBlock]:
     """Summary of all rows, and copies of the chosen ones (ascending numbers): the one pass before training."""
     summary, some = Summary(targets), Copies(len(chosen), source.n_features, dtype)
     for k, part in enumerate(read_parts(source, dtype)):
@@ -83,7 +108,12 @@ def survey(source: Any, dtype: Any, targets: Any, chosen: Any) -> tuple[Summary,
 
 
 def hold_out(
-    source: Any, dtype: Any, rng: Any, targets: Any, fraction: float, memory: int
+    source: Source,
+    dtype: DTypeLike,
+    rng: np.random.RandomState,
+    targets: LabelSummary | NumberSummary,
+    fraction: float,
+    memory: int,
 ) -> tuple[Any, RawBlock]:
     """Numbers and copies of rows for validation: of positive weight, stratified by class, as few as memory allows.
 
@@ -106,7 +136,13 @@ def hold_out(
     return np.concatenate(numbers), copies.part()
 
 
-def _draw(rng: Any, strata: Any, is_eligible: Any, left: Any, take: Any) -> Any:
+def _draw(
+    rng: np.random.RandomState,
+    strata: np.ndarray,
+    is_eligible: np.ndarray,
+    left: np.ndarray,
+    take: np.ndarray,
+) -> Any:
     """Rows of a block that are chosen; the numbers of rows left, and to take of them, fall."""
     rows = [np.empty(0, dtype=np.int64)]
     eligible = np.flatnonzero(is_eligible)
@@ -124,9 +160,9 @@ def _draw(rng: Any, strata: Any, is_eligible: Any, left: Any, take: Any) -> Any:
 class Buffer:
     """Room for the rows of many blocks, after room for a minibatch that the buffer before left unfinished."""
 
-    X: Any
-    Y: Any
-    weights: Any
+    X: Array
+    Y: np.ndarray
+    weights: np.ndarray | None
     n: int = 0  # rows that it holds now, those left over apart
 
     @property
@@ -134,11 +170,12 @@ class Buffer:
         """All of its room, as the engine takes it."""
         return Block(self.X, self.Y, self.weights)
 
-    def take_over(self, other: Buffer, rows: Any, before: int) -> None:
+    def take_over(self, other: Buffer, rows: np.ndarray, before: int) -> None:
         """Copy rows of another buffer to the place before the own ones."""
         to = slice(before - len(rows), before)
         self.X[to], self.Y[to] = other.X[rows], other.Y[rows]
         if self.weights is not None:
+            assert other.weights is not None
             self.weights[to] = other.weights[rows]
 
 
@@ -146,12 +183,12 @@ class Buffer:
 class DiskTrainingSet:
     """Rows on the disk to train on, without those held out: read block by block, and encoded for an engine."""
 
-    source: Any
+    source: Source
     encode: Encode
     sample: Block  # some rows in memory that stand for all
     weight_sum: float
     memory: int  # bytes, for both buffers
-    held_out: Any = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    held_out: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     device: Device = HOST
     unit: float = 1.0  # of the weights that the engine sees
     verbose: int = 0
@@ -209,7 +246,9 @@ class DiskTrainingSet:
         n_buffers = math.ceil(self.n / (room - largest))
         return min(room, math.ceil(self.n / n_buffers) + largest), n_buffers
 
-    def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Block, Any]]:
+    def epoch(
+        self, rng: np.random.RandomState, shuffle: bool, batch_size: int
+    ) -> Generator[tuple[Block, np.ndarray]]:
         """Buffers with the orders in which to visit their rows: together each row once, cut into whole minibatches.
 
         The blocks are permuted and dealt to the buffers; the rows of a buffer are permuted again. While one buffer is
@@ -261,7 +300,7 @@ class DiskTrainingSet:
         weights = None if self.sample.weights is None else np.zeros(n, dtype=X.dtype)
         return Buffer(np.zeros((n, X.shape[1]), X.dtype), np.zeros((n, *Y.shape[1:]), Y.dtype), weights)
 
-    def _deal(self, rng: Any, shuffle: bool, n_buffers: int) -> Iterator[Any]:
+    def _deal(self, rng: np.random.RandomState, shuffle: bool, n_buffers: int) -> Iterator[np.ndarray]:
         """Deal the blocks out to buffers of about equal numbers of rows."""
         n_blocks = len(self._sizes)
         blocks = rng.permutation(n_blocks) if shuffle else np.arange(n_blocks)
@@ -286,6 +325,7 @@ class DiskTrainingSet:
         rows = self.encode(RawBlock(buffer.X[start:at], np.concatenate(y), weighted))
         buffer.Y[start:at] = rows.Y
         if buffer.weights is not None:
+            assert rows.weights is not None
             buffer.weights[start:at] = rows.weights / self.unit
         buffer.n = at - start
 
