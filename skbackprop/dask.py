@@ -35,7 +35,7 @@ from skbackprop._dask.client import Supervisor
 from skbackprop._dask.documentation import CLUSTER_CONSTRAINTS, on_cluster
 from skbackprop._dask.job import FitRequest
 from skbackprop._dask.placement import WorkerLostError, known_workers, parts_of, synchronous
-from skbackprop._dask.prediction import predict_lazily, score
+from skbackprop._dask.prediction import lazily, score
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._regressor import MLPRegressor
@@ -120,10 +120,10 @@ class DaskMLP(BaseMLP):
             self.sync_every,
         )
         callbacks = EstimatorCallbacks(self, "fit", self._model_attributes)
-        sample = ArrayDataset(X, y, sample_weight)  # what they see of the data
+        seen: tuple[Any, ...] = X, y, sample_weight
         listening = callbacks if getattr(self, "_skl_callbacks", None) else None
         retries = self.on_worker_lost == "retry"
-        supervisor = Supervisor(client, request, tables, workers, retries, listening, sample)
+        supervisor = Supervisor(client, request, tables, workers, retries, listening, ArrayDataset(*seen))
         with local._diverging():
             result, rng = supervisor.run()
         try:
@@ -214,70 +214,10 @@ class DaskMLPSoftmaxClassifier(DaskMLP, MLPSoftmaxClassifier):
         **CLUSTER_CONSTRAINTS,
     }
 
-    def predict(self, X: Data, return_members: bool = False) -> Any:
-        """Predict as the local estimator does; of a collection of Dask lazily, in its partitions.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-            Inputs.
-        return_members : bool, default=False
-            As in the local estimator.
-
-        Returns
-        -------
-        y : Dask array, or ndarray, of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions, and behind them what else was asked for. Of a DataFrame their number is not known before they
-            are computed.
-        """
-        return predict_lazily(self._fitted(), "predict", X, return_members=return_members)
-
-    def predict_proba(self, X: Data, return_members: bool = False) -> Any:
-        """Probability of each class, in the order of `classes_`; of a collection of Dask lazily.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-            Inputs.
-        return_members : bool, default=False
-            As in the local estimator.
-
-        Returns
-        -------
-        p : Dask array, or ndarray, of shape (n_samples, n_classes)
-            As the local estimator's.
-        """
-        return predict_lazily(self._fitted(), "predict_proba", X, return_members=return_members)
-
-    def predict_log_proba(self, X: Data) -> Any:
-        """Logarithm of `predict_proba`; of a collection of Dask lazily.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        log_p : Dask array, or ndarray, of shape (n_samples, n_classes)
-            As the local estimator's.
-        """
-        return predict_lazily(self._fitted(), "predict_log_proba", X)
-
-    def decision_function(self, X: Data) -> Any:
-        """Logits; of a collection of Dask lazily.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        v : Dask array, or ndarray, of shape (n_samples,) or (n_samples, n_classes)
-            As the local estimator's.
-        """
-        return predict_lazily(self._fitted(), "decision_function", X)
+    predict = lazily(MLPSoftmaxClassifier.predict)
+    predict_proba = lazily(MLPSoftmaxClassifier.predict_proba)
+    predict_log_proba = lazily(MLPSoftmaxClassifier.predict_log_proba)
+    decision_function = lazily(MLPSoftmaxClassifier.decision_function)
 
 
 @on_cluster
@@ -306,22 +246,4 @@ class DaskMLPRegressor(DaskMLP, MLPRegressor):
         **CLUSTER_CONSTRAINTS,
     }
 
-    def predict(self, X: Data, return_std: bool = False, return_members: bool = False) -> Any:
-        """Predict as the local estimator does; of a collection of Dask lazily, in its partitions.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-            Inputs.
-        return_std, return_members : bool, default=False
-            As in the local estimator.
-
-        Returns
-        -------
-        y : Dask array, or ndarray, of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions, and behind them what else was asked for. Of a DataFrame their number is not known before they
-            are computed.
-        """
-        return predict_lazily(
-            self._fitted(), "predict", X, return_std=return_std, return_members=return_members
-        )
+    predict = lazily(MLPRegressor.predict)

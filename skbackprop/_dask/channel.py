@@ -6,13 +6,11 @@ import asyncio
 import pickle
 from concurrent import futures
 from queue import Empty, SimpleQueue
-from types import TracebackType
+from typing import Any
 
 from distributed import Client, Queue, Status, Worker, get_client, get_worker
 
 POLL_SECONDS = 0.5
-
-Received = tuple[object, ...]  # the kind of a message, and its content
 
 _channels: dict[tuple[str, str], WorkerChannel] = {}  # open in this process, by fit and worker
 
@@ -29,16 +27,12 @@ class WorkerChannel:
         self._client: Client = get_client()
         self._fit, self._name = fit, (fit, self._worker.address)
         self._key = self._worker.get_current_task()
-        self._answers: SimpleQueue[object] = SimpleQueue()
-        self._interrupted = False
-
-    def __enter__(self) -> WorkerChannel:
+        self.answers: SimpleQueue[object] = SimpleQueue()
+        self.interrupted = False
         _channels[self._name] = self
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Take no more answers."""
         del _channels[self._name]
         if not self.is_wanted() and self._worker.status == Status.running:
             # the client may have died, with a share in the queue that only a second `close` gives back
@@ -61,11 +55,11 @@ class WorkerChannel:
         put = self._client.scheduler.queue_put  # type: ignore[union-attr]  # a running worker has one
         self._client.sync(put, name=self._fit, data=data, timeout=None)
 
-    def receive(self, interruptible: bool = False) -> object:
+    def receive(self, interruptible: bool = False) -> Any:
         """Wait for the client's next answer."""
         while True:
             try:
-                return self._answers.get(timeout=POLL_SECONDS)
+                return self.answers.get(timeout=POLL_SECONDS)
             except Empty:
                 if interruptible:
                     self.check()
@@ -74,24 +68,19 @@ class WorkerChannel:
 
     def check(self) -> None:
         """Raise if the user interrupts the fit, or has left."""
-        if self._interrupted:
+        if self.interrupted:
             raise KeyboardInterrupt
         if not self.is_wanted():
             raise Abandoned
 
-    def deliver(self, answer: object) -> None:
-        """Take an answer that the client sent; None interrupts the fit."""
-        if answer is None:
-            self._interrupted = True
-        else:
-            self._answers.put(answer)
-
 
 def deliver(fit: str, answer: object, dask_worker: Worker) -> None:
-    """Hand an answer to the rank on this worker; the client has the worker run this."""
+    """Hand an answer to the rank on this worker, which runs this for the client; None interrupts the fit."""
     channel = _channels.get((fit, dask_worker.address))
-    if channel is not None:
-        channel.deliver(answer)
+    if channel is not None and answer is None:
+        channel.interrupted = True
+    elif channel is not None:
+        channel.answers.put(answer)
 
 
 def is_connected(client: Client) -> bool:
@@ -104,7 +93,7 @@ class ClientChannel:
 
     def __init__(self, fit: str, client: Client):
         self._fit, self._client, self._queue = fit, client, Queue(fit, client=client)
-        self._arrived: SimpleQueue[Received] = SimpleQueue()
+        self._arrived: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
         loop = client.loop.asyncio_loop  # type: ignore[union-attr]  # a connected client has one
         self._reader = asyncio.run_coroutine_threadsafe(self._read(), loop)
 
@@ -119,14 +108,14 @@ class ClientChannel:
         """Send the ranks on these workers an answer; None interrupts them."""
         self._client.run(deliver, self._fit, answer, workers=addresses, on_error="ignore")
 
-    def receive(self, timeout: float) -> Received | None:
+    def receive(self, timeout: float) -> tuple[Any, ...] | None:
         """The next message, or None if there is none for so many seconds."""
         try:
             return self._arrived.get(timeout=timeout)
         except Empty:
             return None
 
-    def receive_rest(self) -> list[Received]:
+    def receive_rest(self) -> list[tuple[Any, ...]]:
         """All messages that were sent before this call, however long they are on their way."""
         self._queue.put(None)
         while is_connected(self._client) and not self._reader.done():

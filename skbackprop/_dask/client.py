@@ -15,7 +15,7 @@ from dask.delayed import Delayed
 from distributed import Client, Future, KilledWorker
 from distributed.comm import CommClosedError
 
-from skbackprop._dask.channel import Abandoned, ClientChannel, Received, is_connected
+from skbackprop._dask.channel import Abandoned, ClientChannel, is_connected
 from skbackprop._dask.collectives import RankLost
 from skbackprop._dask.job import Checkpoint, FitRequest, Job
 from skbackprop._dask.placement import Placement, WorkerLostError, locked, place
@@ -124,10 +124,10 @@ class Supervisor:
                 channel.send(None, job.addresses[:1])
 
     def _handle(
-        self, job: Job, channel: ClientChannel, message: Received, addresses: dict[int, str | None]
+        self, job: Job, channel: ClientChannel, message: tuple[Any, ...], addresses: dict[int, str | None]
     ) -> None:
         """Do what a message of a rank asks for."""
-        callbacks, content = self.callbacks, list[Any](message[1:])
+        callbacks, content = self.callbacks, message[1:]
         match message[0]:
             case "address":
                 addresses[content[0]] = content[1]

@@ -59,16 +59,7 @@ def collective(
 class Communicator:
     """One rank's connections to its parent and children.
 
-    Parameters
-    ----------
-    rank, n_ranks : int
-        Which of how many.
-    token : str
-        Secret of this fit.
-    worker : distributed.Worker
-        Whose address and security settings to use.
-    is_wanted : callable
-        Tells whether the fit goes on. While it waits, a rank for which it does not hangs up.
+    The token is the fit's secret. While it waits, a rank hangs up once the fit is not wanted any more.
     """
 
     def __init__(self, rank: int, n_ranks: int, token: str, worker: Worker, is_wanted: Callable[[], bool]):
@@ -76,22 +67,42 @@ class Communicator:
         self.children = [child for child in (2 * rank + 1, 2 * rank + 2) if child < n_ranks]
         self._address, self._security = worker.address, worker.security
         self._loop = asyncio.new_event_loop()
-        self._parent: Comm | None = None
-        self._comms: dict[int, Comm] = {}  # to the children
+        self._parent = (rank - 1) // 2 if rank else None
+        self._comms: dict[int, Comm] = {}  # to children and parent
+        self._arrived = asyncio.Event()  # all children have
         self._strangers: set[Comm] = set()  # connections of whom nothing is known yet, and
         self._admitted: dict[Comm, int] = {}  # of children that said who they are
         self._listener: Listener | None = None
 
-    # ------------------------------------------------------------------------ open and close ----
-
-    def open(self) -> str | None:
+    @collective
+    async def open(self) -> str | None:
         """Start to listen where this worker does, if there are children; the address for them."""
-        self._watcher = self._loop.create_task(self._watch())
-        return self._run(self._listen()) if self.children else None
+        self._watcher = asyncio.create_task(self._watch())
+        if not self.children:
+            return None
+        scheme, _ = parse_address(self._address)
+        if scheme == "inproc":
+            listener = listen("inproc://", self._welcome, deserialize=False)
+        else:
+            protocol = "tls" if scheme in ("tls", "wss") else "tcp"
+            at = f"{protocol}://{get_address_host(self._address)}:0"
+            options = self._security.get_listen_args("worker")
+            listener = listen(at, self._welcome, deserialize=False, **options)
+            assert isinstance(listener, BaseListener)
+            listener.on_connection = self._authenticate  # type: ignore[method-assign]  # not Dask's handshake
+        self._listener = await listener
+        return str(listener.contact_address)
 
-    def join(self, addresses: dict[int, str | None]) -> None:
+    @collective
+    async def join(self, addresses: dict[int, str | None]) -> None:
         """Connect to the parent and wait for the children."""
-        self._run(asyncio.wait_for(self._join(addresses), JOIN_SECONDS))
+        async with asyncio.timeout(JOIN_SECONDS):
+            if self._parent is not None:
+                address = addresses[self._parent]
+                assert address is not None  # of who has children
+                self._comms[self._parent] = await self._connect(address)
+            if self.children:
+                await self._arrived.wait()
 
     def close(self) -> None:
         """Hang up, which ends the fit on every rank that is still in it."""
@@ -105,7 +116,7 @@ class Communicator:
         self._stop_listening()
         for comm in self._strangers:
             comm.abort()
-        for comm in self._all():
+        for comm in self._comms.values():
             with suppress(Exception):
                 await comm.close()
         await asyncio.sleep(0)  # for what these have left to do
@@ -121,39 +132,21 @@ class Communicator:
             self._listener.stop()
         self._listener = None
 
-    async def _listen(self) -> str:
-        scheme, _ = parse_address(self._address)
-        self._arrived = asyncio.Event()
-        if scheme == "inproc":
-            listener = listen("inproc://", self._welcome, deserialize=False)
-        else:
-            protocol = "tls" if scheme in ("tls", "wss") else "tcp"
-            at = f"{protocol}://{get_address_host(self._address)}:0"
-            options = self._security.get_listen_args("worker")
-            listener = listen(at, self._welcome, deserialize=False, **options)
-            assert isinstance(listener, BaseListener)
-            listener.on_connection = self._authenticate  # type: ignore[method-assign]  # not Dask's handshake
-        self._listener = await listener
-        return str(listener.contact_address)
-
     async def _authenticate(self, comm: Comm, handshake_overrides: object = None) -> None:
         """Find out which child connected, from bytes alone; hang up on everybody else."""
         self._strangers.add(comm)
         try:
             await comm.write(comm.handshake_info())  # whoever connects waits for it
-            self._admitted[comm] = await asyncio.wait_for(self._identify(comm), HELLO_SECONDS)
+            async with asyncio.timeout(HELLO_SECONDS):
+                await read_sized(comm, HELLO_BYTES)  # its handshake, of which nothing is wanted
+                hello = await read_sized(comm, HELLO_BYTES)
+            (child,) = (c for c in self.children if hmac.compare_digest(hello, hello_of(self._token, c)))
+            self._admitted[comm] = child
         except Exception:  # whatever a stranger may send, or not send
             comm.abort()
             raise CommClosedError("a stranger") from None
         finally:
             self._strangers.discard(comm)
-
-    async def _identify(self, comm: Comm) -> int:
-        """Number of the child that says its hello."""
-        await read_sized(comm, HELLO_BYTES)  # its handshake, of which nothing is wanted
-        hello = await read_sized(comm, HELLO_BYTES)
-        (child,) = (c for c in self.children if hmac.compare_digest(hello, hello_of(self._token, c)))
-        return child
 
     async def _welcome(self, comm: Comm) -> None:
         """Let a child in that was found to be one; within a process nobody is a stranger."""
@@ -166,19 +159,11 @@ class Communicator:
             comm.abort()
             return
         self._comms[child] = comm
-        if len(self._comms) == len(self.children):
+        if self._comms.keys() >= set(self.children):
             self._stop_listening()  # nobody else is awaited
             self._arrived.set()
 
-    async def _join(self, addresses: dict[int, str | None]) -> None:
-        if self.rank > 0:
-            address = addresses[(self.rank - 1) // 2]
-            assert address is not None  # of who has children
-            self._parent = await self._call(address)
-        if self.children:
-            await self._arrived.wait()
-
-    async def _call(self, address: str) -> Comm:
+    async def _connect(self, address: str) -> Comm:
         """Connect to the parent, whose handshake is not looked at either, and say who this is."""
         scheme, device = parse_address(address)
         if scheme == "inproc":
@@ -199,14 +184,11 @@ class Communicator:
         await send_sized(comm, hello_of(self._token, self.rank))
         return comm
 
-    def _all(self) -> list[Comm]:
-        return [*self._comms.values(), *([] if self._parent is None else [self._parent])]
-
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             if not self._is_wanted():
-                for comm in self._all():
+                for comm in self._comms.values():
                     comm.abort()
 
     def _run(self, awaitable: Awaitable[Result]) -> Result:
@@ -215,14 +197,12 @@ class Communicator:
         except (CommClosedError, OSError, TimeoutError) as error:
             raise RankLost(f"Rank {self.rank} of {self.n_ranks} lost a connection: {error}") from error
 
-    # ---------------------------------------------------------------- collective operations ----
-
     @collective
     async def broadcast(self, facts: object = None, arrays: Sequence[np.ndarray] = ()) -> Message:
         """Send the root's message to all; the others give none, and get it."""
         message: Message = facts, list(arrays)
         if self._parent is not None:
-            message = await receive(self._parent)
+            message = await receive(self._comms[self._parent])
         for child in self.children:  # one by one: the first can pass it on while the second gets it
             await send(self._comms[child], message)
         return message
@@ -247,7 +227,7 @@ class Communicator:
                 array = np.add(array, arrays[0], out=array if is_ours else None)
                 is_ours = True
         if self._parent is not None:
-            await send(self._parent, (numbers, [] if array is None else [array]))
+            await send(self._comms[self._parent], (numbers, [] if array is None else [array]))
         return numbers, np.zeros(0) if array is None else array
 
     @collective
@@ -257,7 +237,7 @@ class Communicator:
         for child in self.children:
             gathered |= _unpack(await receive(self._comms[child]))
         if self._parent is not None:
-            await send(self._parent, _pack(gathered))
+            await send(self._comms[self._parent], _pack(gathered))
         return [gathered[rank] for rank in sorted(gathered)]
 
     @collective
@@ -265,7 +245,7 @@ class Communicator:
         """Send each rank its own message from the root's list."""
         by_rank = dict(enumerate(messages))
         if self._parent is not None:
-            by_rank = _unpack(await receive(self._parent))
+            by_rank = _unpack(await receive(self._comms[self._parent]))
         for child in self.children:
             below = {rank: message for rank, message in by_rank.items() if _is_below(rank, child)}
             await send(self._comms[child], _pack(below))

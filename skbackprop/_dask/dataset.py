@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -21,6 +21,7 @@ from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.targets import TargetCodec
 from skbackprop._nn.network import Network
 from skbackprop._nn.optimizers import Optimizer
+from skbackprop._types import Array
 
 
 @dataclass
@@ -97,8 +98,9 @@ class RemoteX(RemoteRows):
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if self._fetched is None:
-            where = {"table": self.table.name, "dtype": self.dtype.name}
-            self._fetched = self.assemble(self.table.rank.call(Rank.collect, *self.selection, **where))
+            call, name = self.table.rank.call, self.table.name
+            answers = call(Rank.collect, *self.selection, table=name, dtype=self.dtype.name)
+            self._fetched = self.assemble(answers)
         return self._fetched if dtype is None else self._fetched.astype(dtype, copy=False)
 
     def outputs(
@@ -107,7 +109,9 @@ class RemoteX(RemoteRows):
         """What the network gives for all of these rows, or what `answer` makes of that."""
         engine = self.table.engine(model.network)
         engine.load(model.theta)
-        return engine.predict(self, **options) if answer is None else in_blocks(engine, self, options, answer)
+        if answer is None:
+            return engine.predict(self, **options)
+        return in_blocks(engine, cast(Array, self), options, answer)
 
 
 class ClusterDevice(Device):
@@ -145,23 +149,25 @@ class ClusterBlock(Block):
 class ClusterDataset(ArrayDataset):
     """Rows whose X is a `RemoteX`."""
 
+    X: RemoteX  # type: ignore[assignment]  # in the place of an array
     device: Device = field(default_factory=ClusterDevice)
 
     def in_memory(self, dtype: DTypeLike) -> ArrayDataset:
         """The same rows in this process; for few of them."""
         return ArrayDataset(np.asarray(self.X.astype(dtype)), self.y, self.weights)
 
-    def training_set(self, codec: TargetCodec, factors: Any, spec: FitSpec, dtype: Any) -> ClusterBlock:
+    def training_set(
+        self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike
+    ) -> ClusterBlock:
         """Rows to train on; each rank gets the targets and weights of its own."""
-        block = super().training_set(codec, factors, spec, dtype)
-        X, targets = block.X, list[Message]()
-        for layout in X.table.layouts:
-            here = X.positions(layout)
-            weights = [] if block.weights is None else [block.weights[here]]
-            targets.append((None, [block.Y[here], *weights]))
-        where = {"table": X.table.name, "dtype": X.dtype.name}
-        X.table.rank.call(Rank.prepare, *X.selection, **where, root_only={"targets": targets})
-        return ClusterBlock(X, block.Y, block.weights, block.device, block.unit)
+        block, table, targets = super().training_set(codec, factors, spec, dtype), self.X.table, []
+        for layout in table.layouts:
+            rows = self.X.positions(layout)
+            weights = [] if block.weights is None else [block.weights[rows]]
+            targets.append((None, [block.Y[rows], *weights]))
+        mine, kind = {"targets": targets}, np.dtype(dtype).name
+        table.rank.call(Rank.prepare, *self.X.selection, table=table.name, dtype=kind, root_only=mine)
+        return ClusterBlock(block.X, block.Y, block.weights, block.device, block.unit)
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> ClusterEngine:
         """An engine that computes where the rows are."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from skbackprop._dask.dataset import RemoteX
 
 SLICE_SECONDS = 0.1  # of steps between two chances to interrupt
+Result = TypeVar("Result")
 
 
 class ClusterEngine:
@@ -43,14 +45,18 @@ class ClusterEngine:
         """Give parameters and memory back."""
         return self._local.engine.dump(memory)
 
+    def _call(
+        self, operation: Callable[..., Result], table: str, *arrays: np.ndarray, **facts: Any
+    ) -> Result:
+        """Let all ranks do this with this engine and their rows of the table."""
+        return self._rank.call(operation, *arrays, engine=self._number, table=table, **facts)
+
     def loss_and_gradient(
         self, X: RemoteX, Y: object, weights: object, step: int | None = None, row_offset: object = 0
     ) -> tuple[float, np.ndarray, float]:
         """Sums over the training set, in one round; Y and weights are with the ranks already."""
         self._rank.check()
-        (loss, weight), gradient = self._rank.call(
-            Rank.gradient, self._local.theta, engine=self._number, table=X.table.name
-        )
+        (loss, weight), gradient = self._call(Rank.gradient, X.table.name, self._local.theta)
         return loss, gradient, weight
 
     def train_steps(
@@ -87,15 +93,8 @@ class ClusterEngine:
             n_rows = min(batch_size, len(rows) - k * batch_size)
             self._local.apply(theta, gradient, n_rows, rates[k], first_step + k)
 
-        where = {"engine": self._number, "table": table}
-        self._rank.call(
-            Rank.exact_steps,
-            rows,
-            **where,
-            batch_size=batch_size,
-            first_step=first_step,
-            root_only={"step": step},
-        )
+        facts = {"batch_size": batch_size, "first_step": first_step}
+        self._call(Rank.exact_steps, table, rows, **facts, root_only={"step": step})
         return sums
 
     def _local_steps(
@@ -103,11 +102,11 @@ class ClusterEngine:
     ) -> tuple[float, float]:
         """Steps of each rank's own, and then the mean of the weights, by the rows that ranks saw."""
         aim, theta = self.objective, self._local.theta
-        where = {"engine": self._number, "table": table}
-        aim_sent = [aim.batch_size, float(aim.mean_weight), float(aim.penalty)]
-        (loss, weight, n_rows), total = self._rank.call(
-            Rank.local_steps, theta, rows, rates, **where, objective=aim_sent, first_step=first_step
-        )
+        facts = {
+            "objective": [aim.batch_size, float(aim.mean_weight), float(aim.penalty)],
+            "first_step": first_step,
+        }
+        (loss, weight, n_rows), total = self._call(Rank.local_steps, table, theta, rows, rates, **facts)
         mean = (total / n_rows).astype(theta.dtype, copy=False)
         self._local.engine.load(mean, self._local.memory, aim)
         return sums[0] + loss, sums[1] + weight
@@ -116,8 +115,6 @@ class ClusterEngine:
         self, X: RemoteX, link: bool = True, checked: bool = True, members: bool = False
     ) -> np.ndarray:
         """Outputs for rows that lie on the ranks."""
-        where = {"engine": self._number, "table": X.table.name}
-        answers = self._rank.call(
-            Rank.predict, self._local.theta, *X.selection, **where, link=link, members=members
-        )
+        arrays = [self._local.theta, *X.selection]
+        answers = self._call(Rank.predict, X.table.name, *arrays, link=link, members=members)
         return X.assemble(answers, axis=1 if members else 0)

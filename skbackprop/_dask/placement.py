@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect, insort
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -197,7 +198,7 @@ def _place(
             where = "In the validation set (X_val, y_val): " if name == "validation" else ""
             raise ValueError(f"{where}Found array with 0 sample(s) while a minimum of 1 is required.")
     # the first has training rows
-    addresses = sorted(tables, key=lambda a: tables[a]["train"][1][:1] or [(np.inf, np.inf)])
+    addresses = sorted(tables, key=lambda a: tables[a]["train"][1][:1] or [(sys.maxsize, 0)])
     layouts = {name: [Layout.of(tables[a][name][1]) for a in addresses] for name in futures}
     pinned: dict[str, Any] = {"allow_other_workers": False, "pure": False}
     shards = [client.submit(_shards, tables[a], workers=[a], **pinned) for a in addresses]
@@ -216,12 +217,13 @@ def locked(client: Client, addresses: list[str]) -> Iterator[None]:
     Locks are taken in one order, so that two fits cannot wait for each other, and they are leases: unlike a MultiLock,
     which nobody can take any more when the client that holds it dies, they run out by themselves.
     """
+    loop: Any = client.loop
     with ExitStack() as stack:
         for address in sorted(addresses):
-            lock = Lock(f"skbackprop-{address}", scheduler_rpc=client.scheduler, loop=client.loop)
+            lock = Lock(f"skbackprop-{address}", scheduler_rpc=client.scheduler, loop=loop)
             refreshing = getattr(lock, "refresh_callback", None)  # there is none where leases do not end
             if refreshing is not None:
-                stack.callback(client.loop.add_callback, refreshing.stop)
+                stack.callback(loop.add_callback, refreshing.stop)
             lock.acquire()
             stack.callback(_release, client, lock)
         yield

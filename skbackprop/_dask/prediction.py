@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import dask
@@ -13,13 +16,34 @@ from distributed import Client
 
 from skbackprop._dask.placement import is_collection
 
+NOTE = """
 
-def predict_lazily(model: object, method: str, X: Any, **options: bool) -> Any:
+For a collection of Dask lazily, in its partitions: what is an ndarray below is an array of Dask then. The number of
+rows of a DataFrame is not known before they are computed."""
+
+
+def lazily(method: Callable[..., Any]) -> Any:
+    """Make of a local estimator's method one that predicts for collections of Dask, too, and says so."""
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def predict(self: Any, *args: object, **kwargs: object) -> Any:
+        given = signature.bind(self, *args, **kwargs).arguments
+        options = {name: True for name, value in given.items() if name not in ("self", "X") and value}
+        return predict_lazily(self._fitted(), method.__name__, given["X"], options)
+
+    if method.__doc__ is not None:  # python -OO has none
+        summary, newline, rest = inspect.cleandoc(method.__doc__).partition("\n")
+        kinds = rest.replace("{array-like, sparse matrix}", "Dask array or DataFrame, or array-like,")
+        predict.__doc__ = summary + NOTE + newline + kinds
+    return predict
+
+
+def predict_lazily(model: object, method: str, X: Any, options: dict[str, bool]) -> Any:
     """What a method of the local model gives, for a collection: arrays of Dask, cut as X is.
 
-    options: of the method, those that are asked for True.
+    options: of the method, that are True.
     """
-    options = {name: True for name, wanted in options.items() if wanted}
     if not is_collection(X):
         return getattr(model, method)(X, **options)
     if isinstance(X, da.Array):  # predictions for a row of zeros tell shapes and dtypes
@@ -68,7 +92,7 @@ def score(model: Any, X: object, y: object, sample_weight: object, client: Clien
         return computed
 
     (prediction,) = compute(
-        predict_lazily(model, "predict", X)
+        predict_lazily(model, "predict", X, {})
     )  # alone: Dask's DataFrames warn beside arrays
     y, sample_weight = compute(y, sample_weight)
     judge = copy.copy(model)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from itertools import pairwise
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,12 +26,10 @@ from skbackprop._nn.losses import LossArgs
 from skbackprop._nn.network import Network, Objective, weights_alone
 from skbackprop._nn.optimizers import Optimizer
 
-END = "end"
 Sums: TypeAlias = tuple[list[float], np.ndarray]  # of losses and weights, and of gradients
 Step: TypeAlias = Callable[
     [int, np.ndarray, list[float], np.ndarray], None
 ]  # of number k, from theta by sums
-Options = ParamSpec("Options")
 Result = TypeVar("Result")
 
 
@@ -87,7 +85,7 @@ class Rank:
 
     def call(
         self,
-        operation: Callable[Concatenate[Rank, Options], Result],
+        operation: Callable[..., Result],
         *arrays: Any,
         root_only: dict[str, Any] | None = None,
         **facts: Any,
@@ -98,14 +96,12 @@ class Rank:
 
     def end(self) -> None:
         """Lead: end the fit."""
-        self.comm.broadcast([END, {}])
+        self.comm.broadcast(None)
 
     def follow(self) -> None:
         """Do what the root calls, until it ends the fit."""
-        while True:
-            (name, facts), arrays = self.comm.broadcast()
-            if name == END:
-                return
+        while (message := self.comm.broadcast())[0] is not None:
+            (name, facts), arrays = message
             getattr(self, name)(*arrays, **facts)
 
     # ---------------------------------------------------------------------------------- data ----

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import fields, replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from distributed import get_worker
@@ -25,6 +26,7 @@ from skbackprop._fit.scales import check_validation_set, in_validation_set, warn
 from skbackprop._fit.spec import FitPlan
 from skbackprop._fit.state import TrainState
 from skbackprop._fit.warn import heard_by
+from skbackprop._types import Array
 
 
 class Report(NamedTuple):
@@ -91,7 +93,7 @@ def run_rank(job: Job, number: int, shards: dict[str, Shard]) -> Report | None:
     worker = get_worker()
     if worker.address != job.addresses[number]:
         raise RuntimeError(f"Rank {number} belongs on {job.addresses[number]}, but runs on {worker.address}.")
-    with WorkerChannel(job.name) as channel, kept_memory():
+    with closing(WorkerChannel(job.name)) as channel, kept_memory():
         comm = Communicator(number, len(job.addresses), job.token, worker, channel.is_wanted)
         try:
             channel.send("address", number, comm.open())
@@ -121,14 +123,15 @@ def lead(job: Job, rank: Rank, channel: WorkerChannel) -> Report:
             data.weights = request.check_weights(data.weights, data.y)
             start = request.start(spec, data, features)
             validation = read_table(rank, job.layouts["validation"], "validation", features)
-            held_out = None if validation is None else validation[0]
-            if held_out is not None:
+            held_out = None
+            if validation is not None:
+                held_out, _ = validation
                 with in_validation_set():
                     held_out.weights = request.check_weights(
                         held_out.weights, held_out.y, "sample_weight_val"
                     )
                 check_validation_set(held_out, data, start.codec)
-            warn_unscaled(data.X, data.device)
+            warn_unscaled(cast(Array, data.X), data.device)
             callbacks = ClientCallbacks(channel, state, job.has_callbacks)
             checkpoint = ClientCheckpoint(channel, job.keeps_checkpoints, job.resume)
             prepared = prepare(spec, data, held_out, start, state)
