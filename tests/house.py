@@ -1,4 +1,4 @@
-"""The order of the package as its sources show it: rooms, floors and imports, for the tests and for the documentation."""
+"""The order of the package as its sources show it: rooms, floors, imports; for the tests and the documentation."""
 
 import ast
 import pathlib

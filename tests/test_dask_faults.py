@@ -32,7 +32,7 @@ from distributed.protocol import dumps  # noqa: E402
 from distributed.protocol.serialize import ToPickle  # noqa: E402
 from distributed.protocol.utils import pack_frames  # noqa: E402
 
-from skbackprop._dask import client as client_room
+from skbackprop._dask import client as client_room  # noqa: E402
 from skbackprop._dask import collectives, placement  # noqa: E402
 from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLostError  # noqa: E402
 
