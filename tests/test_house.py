@@ -16,7 +16,7 @@ from skbackprop import MLPSoftmaxClassifier
 
 ROOT = pathlib.Path(skbackprop.__file__).parent
 ROOMS = sorted(path for path in ROOT.rglob("*.py") if "kernels" not in path.parts)
-FLOORS = {"_nn": 0, "_engines": 1, "_fit": 2}  # all else is the face, on top
+FLOORS = {"_types": 0, "_nn": 0, "_engines": 1, "_fit": 2}  # all else is the face, on top
 GRANTED = {  # rooms above 300 lines, and why
     "_estimator.py": "fit and partial_fit are one sequence that is read from top to bottom",
     "_classifier.py": "mostly documentation of the parameters",

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from skbackprop._nn.activations import ACTIVATIONS, Activation, logistic, softmax, softplus
+from skbackprop._types import Array, Namespace
 
 LINKS: dict[str, Activation] = {
     **{name: ACTIVATIONS[name] for name in ("identity", "logistic", "softmax")},
@@ -79,12 +80,12 @@ def target_rows(xp: Any, loss: Loss, Y: Any, n_outputs: int, like: Any, args: Lo
     return smooth(Y, args.label_smoothing, loss.task == "multilabel")
 
 
-def apply_link(xp: Any, loss: Loss, v: Any) -> Any:
+def apply_link(xp: Namespace, loss: Loss, v: Array) -> Array:
     """Turn the raw output v into the prediction a[H] = link(v[H])."""
     return LINKS[loss.link].phi(xp, v)
 
 
-def finish_members(xp: Any, loss: Loss, v: Any, link: bool, members: bool) -> Any:
+def finish_members(xp: Namespace, loss: Loss, v: Array, link: bool, members: bool) -> Array:
     """From members' v, (members, rows, outputs), to the mean of their predictions, or to each one's.
 
     With link the predictions themselves, else the v whose link they are.

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from skbackprop._nn.losses import LOSSES, LossArgs
+from skbackprop._types import Array, Namespace
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Network:
         """Length of the flat vector."""
         return sum(math.prod(shape) for shape in self.shapes)
 
-    def check(self, theta: Any) -> None:
+    def check(self, theta: Array) -> None:
         """Raise unless theta is a flat vector of this network."""
         if theta.shape != (self.n_parameters,):
             raise ValueError(
@@ -85,7 +86,7 @@ class Parameters:
     ``s[h]``, h = 1..H-1; with an input scale its factors ``c``. See `Network.shapes`.
     """
 
-    def __init__(self, xp: Any, network: Network, theta: Any):
+    def __init__(self, xp: Namespace, network: Network, theta: Array):
         self.theta = theta
         self.arrays: list[Any] = []
         start = 0
@@ -103,13 +104,13 @@ class Parameters:
         self.s: list[Any] = [None, *pairs[1::2]]
 
 
-def flatten(xp: Any, W: list[Any], b: list[Any], factors: Iterable[Any] = ()) -> Any:
+def flatten(xp: Namespace, W: list[Any], b: list[Any], factors: Iterable[Array] = ()) -> Array:
     """Join W[1..H], b[1..H] and the factors into one flat vector, the inverse of `Parameters`."""
     arrays = [array for pair in zip(b[1:], W[1:], strict=True) for array in pair]
     return xp.concat([xp.reshape(array, (-1,)) for array in (*arrays, *factors)])
 
 
-def weights_alone(xp: Any, network: Network, theta: Any) -> Any:
+def weights_alone(xp: Namespace, network: Network, theta: Array) -> Array:
     """Theta with zeros in place of all but the weight matrices: what is penalised, and what decays."""
     P = Parameters(xp, network, theta)
     return flatten(
