@@ -145,8 +145,12 @@ def _is_a(value: Any, hint: Any) -> bool:
     if hint is Any:
         return True
     kind, args = get_origin(hint), get_args(hint)
+    if np.ndarray in (kind, hint):  # it may be a device's
+        return hasattr(value, "shape") and hasattr(value, "dtype")
     if kind in (list, tuple):
         return isinstance(value, kind) and all(_is_a(item, args[0]) for item in value)
+    if kind is dict:
+        return isinstance(value, dict)
     if kind is not None:
         return any(_is_a(value, arg) for arg in args)
     if isinstance(value, (bool, np.bool_)):

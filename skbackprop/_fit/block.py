@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from skbackprop._fit.device import HOST, Device, device_of
+from skbackprop._types import Array
 
 BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
 BLOCK_OUTPUTS = 2**18  # numbers that a prediction holds at a time, where nobody needs all
@@ -19,16 +21,16 @@ BLOCK_OUTPUTS = 2**18  # numbers that a prediction holds at a time, where nobody
 class Block:
     """Rows in memory, all of a training set or a part: inputs, encoded targets, and weights (None: all 1)."""
 
-    X: Any
-    Y: Any
-    weights: Any = None
+    X: Array
+    Y: np.ndarray
+    weights: np.ndarray | None = None
     device: Device = HOST  # of X; Y and weights are on the host until they are put `together`
     unit: float = 1.0  # of the weights: what the user gave is so many times as much
 
     @property
     def n(self) -> int:
         """Number of rows, those of weight zero included."""
-        return self.Y.shape[0]
+        return int(self.Y.shape[0])
 
     @property
     def weight_sum(self) -> float:
@@ -37,7 +39,7 @@ class Block:
             return float(self.n)
         return self.unit * float(np.sum(self.device.fetch(self.weights), dtype=float))
 
-    def in_units(self, dtype: Any, unit: float | None = None) -> Block:
+    def in_units(self, dtype: DTypeLike, unit: float | None = None) -> Block:
         """Block whose weights are of the engine's dtype, as multiples of a unit: by default of about their mean.
 
         So float32 holds all that count beside the others, however large or small the user's numbers are.
@@ -69,7 +71,9 @@ class Block:
             weights = None if self.weights is None else self.weights[cut]
             yield replace(self, X=self.X[cut, :], Y=self.Y[cut, ...], weights=weights)
 
-    def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Block, Any]]:
+    def epoch(
+        self, rng: np.random.RandomState, shuffle: bool, batch_size: int
+    ) -> Generator[tuple[Block, np.ndarray]]:
         """Parts with the orders in which an epoch visits their rows: whole minibatches, but for the last. Here one."""
         yield self, self.device.put(epoch_order(rng, self.n, shuffle))
 
@@ -79,7 +83,7 @@ def weight_unit(mean: float) -> float:
     return math.ldexp(1.0, math.frexp(mean)[1] - 1)
 
 
-def output_blocks(X: Any, n_outputs: int) -> Iterator[tuple[slice, Any]]:
+def output_blocks(X: Array, n_outputs: int) -> Iterator[tuple[slice, Any]]:
     """Cut X so that few outputs are held at a time: which rows, and these."""
     n_rows, step = X.shape[0], max(1, BLOCK_OUTPUTS // n_outputs)
     if n_rows <= step:
@@ -90,12 +94,12 @@ def output_blocks(X: Any, n_outputs: int) -> Iterator[tuple[slice, Any]]:
         yield rows, X[rows, :]
 
 
-def epoch_order(rng: Any, n_rows: int, shuffle: bool) -> Any:
+def epoch_order(rng: np.random.RandomState, n_rows: int, shuffle: bool) -> Any:
     """Row numbers in the order in which an epoch visits them."""
     return rng.permutation(n_rows) if shuffle else np.arange(n_rows)
 
 
-def in_blocks(engine: Any, X: Any, options: dict[str, bool], answer: Callable[[Any], Any]) -> Any:
+def in_blocks(engine: Any, X: Array, options: dict[str, bool], answer: Callable[[Any], Any]) -> Any:
     """What is wanted of the engine's outputs, made block by block; None if it refuses X."""
     answers, network = [], engine.network
     for _, rows in output_blocks(X, network.sizes[-1] * network.n_members):

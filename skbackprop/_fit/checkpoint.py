@@ -26,6 +26,7 @@ from skbackprop._fit.device import HOST
 from skbackprop._fit.identity import describe, digest
 from skbackprop._fit.spec import UNKNOWN, FitPlan, FitSpec, Regime
 from skbackprop._fit.state import Best, History, TrainState
+from skbackprop._types import Array
 
 SHARE = 20  # writing takes at most one part in so many of the time
 WITHOUT_EFFECT = {"n_threads", "verbose", "partial"}  # on the bits
@@ -61,7 +62,7 @@ class FileCheckpoint:
 
     # ---------------------------------------------------------------------------- before a fit ----
 
-    def generator(self, rng: Any) -> Any:
+    def generator(self, rng: np.random.RandomState) -> Any:
         """Give the generator to begin with: that of the fit to go on with, or this one."""
         if self.found is not None:
             rng = np.random.RandomState()
@@ -75,7 +76,7 @@ class FileCheckpoint:
         return rng
 
     def identify(
-        self, who: dict[str, str], data: Dataset, held_out: Dataset | None, theta: Any = None
+        self, who: dict[str, str], data: Dataset, held_out: Dataset | None, theta: Array | None = None
     ) -> None:
         """Note what is fitted to what; raise if the file is of another fit.
 
@@ -104,7 +105,7 @@ class FileCheckpoint:
                 "data, or delete the file or name another one to train anew."
             )
 
-    def resume(self, theta: Any, state: TrainState, plan: FitPlan) -> Any:
+    def resume(self, theta: Array, state: TrainState, plan: FitPlan) -> Array:
         """Put all of a fit's state back to where it was; the parameters then, or the given ones in a new fit."""
         if self.found is None:
             return theta
@@ -209,7 +210,7 @@ def _rename(new: Path, path: Path) -> None:
             time.sleep(PAUSE_SECONDS)
 
 
-def _put(value: Any, put: Any) -> Any:
+def _put(value: np.ndarray, put: Any) -> Any:
     return put(value) if value.ndim else float(value)
 
 

@@ -17,6 +17,7 @@ from skbackprop._fit.identity import digest
 from skbackprop._fit.spec import REGIMES, FitPlan, Regime
 from skbackprop._fit.state import TrainState
 from skbackprop._nn.optimizers import OPTIMIZERS
+from skbackprop._types import Array
 
 FORMAT = 2  # of the file; others are refused
 GENERATOR = "MT19937"  # whose state a file can hold: NumPy's RandomState(seed) is one
@@ -92,7 +93,7 @@ def check_course(
     _require((found["best_theta"] is not None) == (keeps_best and best[1] > 0), "best_theta")
 
 
-def check_arrays(found: dict[str, Any], theta: Any, solver: str) -> None:
+def check_arrays(found: dict[str, Any], theta: Array, solver: str) -> None:
     """Look whether the vectors are those of this network and this solver."""
     expected = OPTIMIZERS[solver].init(np, theta)
     _require(found["state"].keys() == expected.keys(), "optimizer's memory")
@@ -105,15 +106,15 @@ def check_arrays(found: dict[str, Any], theta: Any, solver: str) -> None:
         _require(_is_like(array, np.asarray(like)) and not np.isnan(array).any(), name)
 
 
-def _is_like(array: Any, like: Any) -> bool:
+def _is_like(array: Array, like: np.ndarray) -> bool:
     return bool(array.shape == like.shape and array.dtype == like.dtype)
 
 
-def _is_float(value: Any) -> bool:
+def _is_float(value: object) -> bool:
     return type(value) is float
 
 
-def _is_count(value: Any, largest: int) -> bool:
+def _is_count(value: object, largest: int) -> bool:
     return type(value) is int and 0 <= value <= largest
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from skbackprop._engines import choose_engine
 from skbackprop._fit.block import Block
@@ -14,9 +15,10 @@ from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.identity import fingerprint
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.split import validation_split
-from skbackprop._fit.targets import Moments, TargetCodec, moments_of
+from skbackprop._fit.targets import LabelCodec, Moments, TargetCodec, moments_of
 from skbackprop._fit.weights import apply_class_factors, check_weight_sum, class_counts
 from skbackprop._nn.network import Network
+from skbackprop._types import Array
 
 
 class RemoteRows:
@@ -55,7 +57,9 @@ class TrainingSet(Protocol):
     def blocks(self) -> Iterator[Block]:
         """Cut into blocks that together are the whole, in order (D7)."""
 
-    def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Block, Any]]:
+    def epoch(
+        self, rng: np.random.RandomState, shuffle: bool, batch_size: int
+    ) -> Generator[tuple[Block, np.ndarray]]:
         """Blocks with the order in which to visit their rows: whole minibatches, but for the last."""
 
 
@@ -65,15 +69,15 @@ class Dataset(Protocol):
     device: Device
 
     @property
-    def X(self) -> Any:
+    def X(self) -> object:
         """What a scorer predicts for."""
 
     @property
-    def y(self) -> Any:
+    def y(self) -> np.ndarray:
         """Targets, on the host."""
 
     @property
-    def weights(self) -> Any:
+    def weights(self) -> np.ndarray | None:
         """Weights on the host, or None: all 1."""
 
     @property
@@ -89,7 +93,7 @@ class Dataset(Protocol):
         """Rows in memory that stand for all."""
 
     @property
-    def examples(self) -> Any:
+    def examples(self) -> np.ndarray:
         """Targets of the kind, the width and the domain of all: every label, smallest and largest number."""
 
     def __len__(self) -> int: ...
@@ -97,19 +101,25 @@ class Dataset(Protocol):
     def fingerprint(self) -> str:
         """Shape, kind and content of all."""
 
-    def split(self, rng: Any, fraction: float, strata: Callable[[Any], Any]) -> tuple[Self, Dataset]:
+    def split(
+        self, rng: np.random.RandomState, fraction: float, strata: Callable[[np.ndarray], np.ndarray | None]
+    ) -> tuple[Self, Dataset]:
         """Rows to train on, and rows held out for validation."""
 
     def moments(self) -> Moments:
         """Weighted moments of the targets."""
 
-    def class_totals(self, codec: Any) -> tuple[Any, float]:
+    def class_totals(self, codec: LabelCodec) -> tuple[np.ndarray, float]:
         """Weighted number of rows of each class, and the sum of the weights."""
 
-    def training_set(self, codec: TargetCodec, factors: Any, spec: FitSpec, dtype: Any) -> TrainingSet:
+    def training_set(
+        self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike
+    ) -> TrainingSet:
         """Rows to train on, with the factors that class weights give."""
 
-    def validation_blocks(self, codec: TargetCodec, dtype: Any) -> Iterable[tuple[Any, Any, Any]]:
+    def validation_blocks(
+        self, codec: TargetCodec, dtype: DTypeLike
+    ) -> Iterable[tuple[Array, np.ndarray, np.ndarray | None]]:
         """X, encoded targets and weights for the validation loss, each time anew."""
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Any:
@@ -120,26 +130,27 @@ class Dataset(Protocol):
 class ArrayDataset:
     """Rows in memory: X on its device, y and weights on the host."""
 
-    X: Any
-    y: Any
-    weights: Any
+    X: Array
+    y: np.ndarray
+    weights: np.ndarray | None
     device: Device = HOST
 
     def __len__(self) -> int:
         return len(self.y)
 
-    def __getitem__(self, rows: Any) -> ArrayDataset:
+    def __getitem__(self, rows: np.ndarray) -> ArrayDataset:
         weights = None if self.weights is None else self.weights[rows]
         return replace(self, X=self.device.take(self.X, rows), y=self.y[rows], weights=weights)
 
-    def in_memory(self, dtype: Any) -> ArrayDataset:
+    def in_memory(self, dtype: DTypeLike) -> ArrayDataset:
         """The same rows in this dtype, to be trained on in this process."""
         return replace(self, X=self.device.cast(self.X, dtype))
 
     @property
     def dtype(self) -> np.dtype:
         """NumPy's name for that of X."""
-        return self.device.dtype_of(self.X)
+        dtype: np.dtype = self.device.dtype_of(self.X)
+        return dtype
 
     @property
     def largest(self) -> float:
@@ -152,7 +163,7 @@ class ArrayDataset:
         return self
 
     @property
-    def examples(self) -> Any:
+    def examples(self) -> np.ndarray:
         """All targets."""
         return self.y
 
@@ -162,7 +173,7 @@ class ArrayDataset:
         return f"{tuple(self.X.shape)} {self.dtype} {name}"
 
     def split(
-        self, rng: Any, fraction: float, strata: Callable[[Any], Any]
+        self, rng: np.random.RandomState, fraction: float, strata: Callable[[np.ndarray], np.ndarray | None]
     ) -> tuple[ArrayDataset, ArrayDataset]:
         """Rows to train on, and rows held out for validation."""
         train_rows, validation_rows = validation_split(rng, len(self), fraction, self.weights, strata(self.y))
@@ -172,12 +183,14 @@ class ArrayDataset:
         """Weighted moments of the targets."""
         return moments_of(self.y, self.weights)
 
-    def class_totals(self, codec: Any) -> tuple[Any, float]:
+    def class_totals(self, codec: LabelCodec) -> tuple[np.ndarray, float]:
         """Weighted number of rows of each class, and the sum of the weights."""
         counts = class_counts(codec.encode(self.y, np.float64), self.weights, codec.n_targets)
         return counts, float(len(self)) if self.weights is None else float(self.weights.sum())
 
-    def training_set(self, codec: TargetCodec, factors: Any, spec: FitSpec, dtype: Any) -> Block:
+    def training_set(
+        self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike
+    ) -> Block:
         """Rows to train on, with the factors that class weights give."""
         Y = codec.encode(self.y, dtype)
         weights = apply_class_factors(factors, Y, self.weights)
@@ -185,7 +198,9 @@ class ArrayDataset:
             check_weight_sum(weights)
         return Block(self.device.cast(self.X, dtype), Y, weights, self.device).in_units(dtype)
 
-    def validation_blocks(self, codec: TargetCodec, dtype: Any) -> list[tuple[Any, Any, Any]]:
+    def validation_blocks(
+        self, codec: TargetCodec, dtype: DTypeLike
+    ) -> list[tuple[Array, np.ndarray, np.ndarray | None]]:
         """X, encoded targets and weights for the validation loss: one block."""
         device = self.device
         return [(device.cast(self.X, dtype), device.put(codec.encode(self.y, dtype)), self.weights)]

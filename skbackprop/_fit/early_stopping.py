@@ -13,6 +13,7 @@ from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.state import TrainState
 from skbackprop._fit.warn import say
+from skbackprop._types import Array
 
 
 class FitCallbacks(Protocol):
@@ -47,7 +48,7 @@ class Monitor:
     """Judges each epoch: by its validation score when stopping early, else by its training loss."""
 
     state: TrainState
-    validate: Callable[[Any], tuple[float, float]] | None = None  # theta -> loss, score
+    validate: Callable[[Array], tuple[float, float]] | None = None  # theta -> loss, score
     early_stopping: bool = False
     verbose: int = 0
     callbacks: FitCallbacks = field(default_factory=NoCallbacks)
@@ -55,7 +56,7 @@ class Monitor:
     stopped: bool = False  # did a callback ask to stop?
     started: float = field(default_factory=time.perf_counter)
 
-    def ends_with(self, loss: float, theta: Any, rate: float | None = None) -> bool:
+    def ends_with(self, loss: float, theta: Array, rate: float | None = None) -> bool:
         """Record an epoch; True when patience has run out or a callback asks to stop."""
         state, score = self.state, -loss
         history = state.history

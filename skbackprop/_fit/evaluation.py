@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from skbackprop._fit.block import output_blocks
 from skbackprop._fit.dataset import Dataset
@@ -14,16 +15,19 @@ from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.targets import TargetCodec
 from skbackprop._fit.weights import class_counts
 from skbackprop._nn.losses import LOSSES, Loss, LossArgs, smooth, target_rows
+from skbackprop._types import Array
 
 
-def validation_loss(engine: Any, held_out: Dataset, codec: TargetCodec, dtype: Any) -> Callable[[Any], float]:
+def validation_loss(
+    engine: Any, held_out: Dataset, codec: TargetCodec, dtype: DTypeLike
+) -> Callable[[Array], float]:
     """Make the function from parameters to the weighted mean loss of the validation rows."""
     network, device = engine.network, held_out.device
     loss, args = LOSSES[network.loss], replace(network.loss_args, label_smoothing=0.0)
     n_outputs = network.sizes[-1] * network.n_members
     blocks = held_out.validation_blocks(codec, dtype)
 
-    def of(theta: Any) -> float:
+    def of(theta: Array) -> float:
         engine.load(theta)
         losses, totals = [], []
         for X, Y, w in blocks:
@@ -42,7 +46,9 @@ def validation_loss(engine: Any, held_out: Dataset, codec: TargetCodec, dtype: A
     return of
 
 
-def constant_loss(loss_name: str, Y: Any, weights: Any, args: LossArgs, n_classes: int = 0) -> float:
+def constant_loss(
+    loss_name: str, Y: np.ndarray, weights: np.ndarray | None, args: LossArgs, n_classes: int = 0
+) -> float:
     """Weighted mean loss of the best constant prediction: L0, the yardstick of `tol`. n_classes: of class codes."""
     loss = LOSSES[loss_name]
     y, w, spread = _in_short(loss, Y, weights, args, n_classes)
@@ -51,7 +57,9 @@ def constant_loss(loss_name: str, Y: Any, weights: Any, args: LossArgs, n_classe
     return float(np.average(values, weights=w)) + spread
 
 
-def _in_short(loss: Loss, Y: Any, weights: Any, args: LossArgs, n_classes: int) -> tuple[Any, Any, float]:
+def _in_short(
+    loss: Loss, Y: np.ndarray, weights: np.ndarray | None, args: LossArgs, n_classes: int
+) -> tuple[Any, Any, float]:
     """Targets and their weights whose mean loss is that of all rows, but for the number beside them.
 
     Labels are told by their shares, as if these were the targets of one row; the number is what is quadratic in them.
@@ -74,7 +82,7 @@ def _in_short(loss: Loss, Y: Any, weights: Any, args: LossArgs, n_classes: int) 
     return target_rows(np, loss, Y, len(counts), w, args), w, 0.0
 
 
-def row_losses(loss: Loss, v: Any, Y: Any, args: LossArgs, device: Device = HOST) -> Any:
+def row_losses(loss: Loss, v: Array, Y: np.ndarray, args: LossArgs, device: Device = HOST) -> Any:
     """Loss of each row, on the host, of raw outputs v; v and Y are on the device."""
     y = target_rows(device.xp, loss, Y, v.shape[1], v, args)
     return device.fetch(loss.value(device.xp, v, y, args))

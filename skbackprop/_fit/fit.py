@@ -15,11 +15,11 @@ from skbackprop._fit.evaluation import constant_loss, validation_loss
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
 from skbackprop._fit.lbfgs import minimize_lbfgs
 from skbackprop._fit.messages import check_same_shape, warn_large_batch, warn_lbfgs, warn_not_converged
-from skbackprop._fit.scales import in_validation_set, root_mean_squares
+from skbackprop._fit.scales import gradient_limit, in_validation_set, root_mean_squares
 from skbackprop._fit.selection import select_regime
-from skbackprop._fit.spec import FitPlan, FitSpec, Regime, gradient_limit
+from skbackprop._fit.spec import FitPlan, FitSpec, Regime
 from skbackprop._fit.state import Best, Patience, TrainState
-from skbackprop._fit.targets import TargetCodec
+from skbackprop._fit.targets import LabelCodec, TargetCodec
 from skbackprop._fit.training import Checkpoint, Diverged, Outcome, train
 from skbackprop._fit.weights import (
     apply_class_factors,
@@ -32,6 +32,7 @@ from skbackprop._nn.initializers import initialize
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Objective, flatten
 from skbackprop._nn.optimizers import OPTIMIZERS
+from skbackprop._types import Array
 
 Score = Callable[[FittedModel], float]  # of a model, by the scorer that the user chose
 
@@ -48,7 +49,7 @@ class Prepared:
     validation: Dataset | None
     state: TrainState
     regime: Regime | None
-    dtype: Any  # of the arithmetic; that of the model is the data's
+    dtype: np.dtype  # of the arithmetic; that of the model is the data's
     engine: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,7 +112,7 @@ def settle(
     dtype = data.dtype if spec.is_minibatch else np.dtype(np.float64)
     features, codec = start.features, start.codec.scaled(data.moments, spec)
     factors = None
-    if spec.class_weight is not None:
+    if isinstance(codec, LabelCodec) and spec.class_weight is not None:
         factors = factors_for(spec.class_weight, codec, state, data.class_totals(codec))
     rows = data.training_set(codec, factors, spec, dtype)
     loss = codec.loss(spec.loss)
@@ -146,7 +147,7 @@ def fit_model(
     monitor = _monitor(prepared, make_score, callbacks)
     rows = prepared.rows.together()
 
-    def result(theta: Any, interrupt: BaseException | None = None) -> FitResult:
+    def result(theta: Array, interrupt: BaseException | None = None) -> FitResult:
         model = replace(prepared.model, theta=device.put(theta, prepared.training.dtype), device=device)
         return FitResult(model, spec, plan, state, interrupt)
 
@@ -189,7 +190,7 @@ def _monitor(
 
 def _validator(
     prepared: Prepared, held_out: Dataset, make_score: Callable[[Dataset, FittedModel], Score] | None
-) -> Callable[[Any], tuple[float, float]]:
+) -> Callable[[Array], tuple[float, float]]:
     """Make the function from parameters to validation loss and score."""
     spec, model, device = prepared.spec, prepared.model, held_out.device
     engine = held_out.engine(model.network, spec, prepared.plan)
@@ -197,7 +198,7 @@ def _validator(
         loss_of = validation_loss(engine, held_out, model.codec, prepared.dtype)
     score_of = None if spec.scoring is None or make_score is None else make_score(held_out, model)
 
-    def validate(theta: Any) -> tuple[float, float]:
+    def validate(theta: Array) -> tuple[float, float]:
         theta = device.put(theta)
         loss = loss_of(theta)
         return loss, -loss if score_of is None else score_of(replace(model, theta=theta, device=device))
@@ -206,7 +207,7 @@ def _validator(
 
 
 def _run_minibatches(
-    prepared: Prepared, rows: TrainingSet, theta: Any, monitor: Monitor, checkpoint: Checkpoint | None
+    prepared: Prepared, rows: TrainingSet, theta: Array, monitor: Monitor, checkpoint: Checkpoint | None
 ) -> Outcome:
     """Train by minibatches; the state has the optimizer's memory then, if a later call may go on from it."""
     spec, plan, state, engine = prepared.spec, prepared.plan, prepared.state, prepared.engine
@@ -230,7 +231,7 @@ def _run_minibatches(
 
 
 def _run_lbfgs(
-    prepared: Prepared, rows: TrainingSet, theta: Any, monitor: Monitor, checkpoint: Checkpoint | None
+    prepared: Prepared, rows: TrainingSet, theta: Array, monitor: Monitor, checkpoint: Checkpoint | None
 ) -> Outcome:
     """Train by the full batch."""
     spec, plan, state = prepared.spec, prepared.plan, prepared.state
@@ -268,8 +269,10 @@ def _loss_on_others(
         prepared = settle(spec, rows, None, start, state)
         result = fit_model(prepared)
         codec = prepared.model.codec
-        if spec.class_weight is not None:
-            factors = class_factors(spec.class_weight, codec, state.class_counts, state.class_total)
+        if isinstance(codec, LabelCodec) and spec.class_weight is not None:
+            factors = class_factors(
+                spec.class_weight, codec, np.asarray(state.class_counts), state.class_total
+            )
             weights = apply_class_factors(factors, codec.encode(others.y, np.float64), others.weights)
             check_weight_sum(weights)
             others = replace(others, weights=weights)

@@ -12,6 +12,7 @@ from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.targets import LabelCodec, NumberCodec, TargetCodec
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Network, Parameters
+from skbackprop._types import Array
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Features:
     """The columns of X: how many, and their names if they have any."""
 
     n: int
-    names: Any = None
+    names: np.ndarray | None = None
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -40,7 +41,7 @@ class FittedModel:
     """A network, its parameters, and what its inputs and outputs mean; the numbers in theta may be changed."""
 
     network: Network
-    theta: Any
+    theta: Array
     codec: LabelCodec | NumberCodec
     features: Features
     device: Device = HOST  # of theta
@@ -60,7 +61,7 @@ class FittedModel:
         """Views into theta."""
         return Parameters(self.device.xp, self.network, self.theta)
 
-    def with_theta(self, theta: Any) -> FittedModel:
+    def with_theta(self, theta: Array) -> FittedModel:
         """The same model with other parameters."""
         return replace(self, theta=theta)
 

@@ -17,6 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skbackprop._fit.device import HOST, Device
+from skbackprop._types import Array
 
 BLOCK_BYTES = 2**20  # of an array that are hashed at a time
 LONGEST = 200  # text of a parameter that is shown, and kept, as it is
@@ -26,7 +27,7 @@ STANDARD = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
 # ------------------------------------------------------------------------------------- data ----
 
 
-def fingerprint(blocks: Iterable[tuple[Any, Any, Any]], device: Device = HOST) -> str:
+def fingerprint(blocks: Iterable[tuple[Array, np.ndarray, np.ndarray | None]], device: Device = HOST) -> str:
     """Name of the content of X, y and weights (or None), all of it, as they come block by block."""
     hashes, is_weighted = [_new_hash() for _ in range(3)], False
     for block in blocks:
@@ -52,7 +53,7 @@ def _new_hash() -> Any:
 
 
 def _short(known: Any) -> str:
-    return known.hexdigest()[:32]
+    return str(known.hexdigest()[:32])
 
 
 def _feed(known: Any, array: Any, device: Device, kind: Any = None) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 from threadpoolctl import threadpool_limits
 
+from skbackprop._fit.dataset import TrainingSet
 from skbackprop._fit.early_stopping import Monitor
 from skbackprop._fit.training import Checkpoint, Diverged, Outcome
 from skbackprop._nn.network import Network, weights_alone
+from skbackprop._types import Array
 
 
 def objective_and_gradient(
-    engine: Any, rows: Any, alpha: float, theta: Any, step: int | None = None
+    engine: Any, rows: TrainingSet, alpha: float, theta: Array, step: int | None = None
 ) -> tuple[float, Any]:
     """J(theta) = (sum_i w_i loss_i + alpha/2 sum_h |W[h]|^2) / sum_i w_i, and its gradient.
 
@@ -22,7 +24,8 @@ def objective_and_gradient(
     the dropout masks of that step are applied. Theta and the gradient are on the host, wherever the rows are.
     """
     engine.load(rows.device.put(theta))
-    loss, gradient, weight_sum, offset = 0.0, 0.0, 0.0, 0
+    loss, weight_sum, offset = 0.0, 0.0, 0
+    gradient: Any = 0.0
     for block in rows.blocks():
         shard = engine.loss_and_gradient(block.X, block.Y, block.weights, step, offset)
         loss, gradient = loss + float(shard[0]), gradient + shard[1]  # D7
@@ -32,7 +35,7 @@ def objective_and_gradient(
     return (loss + value) / weight_sum, (gradient + derivative) / weight_sum
 
 
-def penalty(network: Network, alpha: float, theta: Any) -> tuple[float, Any]:
+def penalty(network: Network, alpha: float, theta: Array) -> tuple[float, Any]:
     """alpha/2 sum_h |W[h]|^2 and its gradient; biases and factors are free."""
     W = weights_alone(np, network, theta)
     return 0.5 * alpha * float(np.vdot(W, W)), alpha * W
@@ -40,8 +43,8 @@ def penalty(network: Network, alpha: float, theta: Any) -> tuple[float, Any]:
 
 def minimize_lbfgs(
     engine: Any,
-    rows: Any,
-    theta: Any,
+    rows: TrainingSet,
+    theta: Array,
     monitor: Monitor,
     alpha: float,
     options: dict[str, Any],
@@ -52,15 +55,15 @@ def minimize_lbfgs(
     outcome = Outcome(theta)
     stopped, theta = False, rows.device.fetch(theta)
 
-    def fun(theta):
+    def fun(theta: np.ndarray) -> tuple[float, np.ndarray]:
         return objective_and_gradient(engine, rows, alpha, theta)
 
-    def data_term(result):
+    def data_term(result: OptimizeResult) -> float:
         # alpha beside weights as the engine sees them
         value = penalty(engine.network, alpha / rows.unit, result.x)[0]
-        return result.fun - value / (weight_sum / rows.unit)
+        return float(result.fun - value / (weight_sum / rows.unit))
 
-    def callback(intermediate_result):
+    def callback(intermediate_result: OptimizeResult) -> None:
         nonlocal stopped
         outcome.theta = np.array(intermediate_result.x)
         ends = monitor.ends_with(data_term(intermediate_result), outcome.theta)

@@ -7,18 +7,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from skbackprop._engines import choose_engine
 from skbackprop._fit.block import Block, weight_unit
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.identity import fingerprint
+from skbackprop._fit.source import RawBlock, Source, hold_out, read_parts, survey
 from skbackprop._fit.spec import FitPlan, FitSpec
-from skbackprop._fit.streaming import DiskTrainingSet, RawBlock, hold_out, read_parts, survey
-from skbackprop._fit.summaries import Summary
-from skbackprop._fit.targets import Moments, TargetCodec
+from skbackprop._fit.streaming import DiskTrainingSet
+from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
+from skbackprop._fit.targets import LabelCodec, Moments, TargetCodec
 from skbackprop._fit.weights import apply_class_factors, check_weight_sum
 from skbackprop._nn.network import Network
+from skbackprop._types import Array
 
 SAMPLE_ROWS = 20_000  # at most, that stand for all
 
@@ -27,18 +30,18 @@ SAMPLE_ROWS = 20_000  # at most, that stand for all
 class DiskDataset:
     """Rows on the disk that were looked through once."""
 
-    source: Any  # a Source, see streaming
-    dtype: Any
+    source: Source  # a Source, see streaming
+    dtype: np.dtype
     summary: Summary
-    numbers: Any  # of the rows in the sample
+    numbers: np.ndarray  # of the rows in the sample
     sample: ArrayDataset  # rows in memory that stand for all, drawn at random
     examples: Any = None  # targets that are of the kind, the width and the domain of all
-    held_out: Any = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    held_out: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     memory: int = 0  # taken by the rows held out
     device: Device = HOST
 
     @classmethod
-    def survey(cls, source: Any, dtype: Any, targets: Any) -> DiskDataset:
+    def survey(cls, source: Source, dtype: np.dtype, targets: LabelSummary | NumberSummary) -> DiskDataset:
         """Look through a source; targets gathers what is learned of them."""
         row_bytes = source.n_features * dtype.itemsize
         n = min(SAMPLE_ROWS, max(1, source.memory // 4 // row_bytes), source.n_rows)
@@ -51,17 +54,17 @@ class DiskDataset:
         return self.source.n_rows - len(self.held_out)
 
     @property
-    def X(self) -> Any:
+    def X(self) -> object:
         """What a scorer predicts for."""
         return self.source
 
     @property
-    def y(self) -> Any:
+    def y(self) -> np.ndarray:
         """All targets."""
         return self.source.y
 
     @property
-    def weights(self) -> Any:
+    def weights(self) -> np.ndarray | None:
         """All weights."""
         return self.source.sample_weight
 
@@ -77,7 +80,7 @@ class DiskDataset:
         return f"{source.shape} {self.dtype} {name} memory {source.memory}"
 
     def split(
-        self, rng: Any, fraction: float, strata: Callable[[Any], Any]
+        self, rng: np.random.RandomState, fraction: float, strata: Callable[[np.ndarray], np.ndarray | None]
     ) -> tuple[DiskDataset, ArrayDataset]:
         """Hold rows out for validation, in memory: as many as take a quarter of it, at most."""
         source = self.source
@@ -85,7 +88,7 @@ class DiskDataset:
         kept = ~np.isin(self.numbers, out)
         rest = replace(
             self,
-            summary=self.summary.without(held),
+            summary=self.summary.without(held.y, held.weights),
             numbers=self.numbers[kept],
             sample=self.sample[kept],
             held_out=out,
@@ -95,13 +98,17 @@ class DiskDataset:
 
     def moments(self) -> Moments:
         """Weighted moments of the targets."""
+        assert isinstance(self.summary.targets, NumberSummary)
         return self.summary.targets.moments
 
-    def class_totals(self, codec: Any) -> tuple[Any, float]:
+    def class_totals(self, codec: LabelCodec) -> tuple[np.ndarray, float]:
         """Weighted number of rows of each class, and the sum of the weights."""
+        assert isinstance(self.summary.targets, LabelSummary)
         return self.summary.targets.counts_of(codec), self.summary.weight_sum
 
-    def training_set(self, codec: TargetCodec, factors: Any, spec: FitSpec, dtype: Any) -> DiskTrainingSet:
+    def training_set(
+        self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike
+    ) -> DiskTrainingSet:
         """Rows to train on, with the factors that class weights give."""
 
         def encode(block: RawBlock) -> Block:
@@ -121,9 +128,9 @@ class DiskDataset:
             rows.unit = weight_unit(check_weight_sum(rows.weight_sum) / rows.n)
         return rows
 
-    def validation_blocks(self, codec: TargetCodec, dtype: Any) -> ValidationBlocks:
+    def validation_blocks(self, codec: TargetCodec, dtype: DTypeLike) -> ValidationBlocks:
         """X, encoded targets and weights for the validation loss, read anew each time."""
-        return ValidationBlocks(self.source, codec, dtype)
+        return ValidationBlocks(self.source, codec, np.dtype(dtype))
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Any:
         """The engine that the parameters ask for."""
@@ -134,16 +141,16 @@ class DiskDataset:
 class ValidationBlocks:
     """Blocks of a validation set on the disk, read anew each time they are asked for."""
 
-    source: Any
+    source: Source
     codec: TargetCodec
-    dtype: Any
+    dtype: np.dtype
 
-    def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
+    def __iter__(self) -> Iterator[tuple[Array, np.ndarray, np.ndarray | None]]:
         for block in read_parts(self.source, self.dtype):
             yield block.X, self.codec.encode(block.y, self.dtype), block.weights
 
 
-def predict_blocks(source: Any, output: Callable[[Any], Any], axis: int) -> Any:
+def predict_blocks(source: Source, output: Callable[[Any], Any], axis: int) -> Any:
     """Outputs for all rows, computed block by block and joined along an axis."""
     dtype = source.dtype if source.dtype in HOST.floats("auto") else np.dtype(np.float64)
     return np.concatenate([output(block.X) for block in read_parts(source, dtype)], axis=axis)

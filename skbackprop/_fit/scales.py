@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,10 +12,18 @@ import scipy.sparse as sp
 from skbackprop._fit.block import Block
 from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.device import Device
+from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.targets import TargetCodec
 from skbackprop._fit.warn import warn
+from skbackprop._nn.losses import Loss
+from skbackprop._nn.optimizers import OPTIMIZERS
+from skbackprop._nn.schedules import SCHEDULES
+from skbackprop._types import Array
 
 UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
+SCALED = 3.0  # root mean square of features or targets beyond which they were not scaled
+ENDLESS = 1e15  # beyond which their squares leave float32, so that nothing can be learned
+HIGH_RATE = 10.0  # times the peak of an optimizer: beyond it training may diverge, and say so
 SCALE_ROWS = 1000  # that are looked at
 UNLIKE = 100.0  # times its spread in X that a column of X_val is away, or spreads itself: nothing honest explains it
 ODD = 10.0  # times the same that is strange if most columns do it, as is a spread so many times smaller
@@ -35,7 +43,7 @@ OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through
 )
 
 
-def some_rows(X: Any, device: Device) -> Any:
+def some_rows(X: Array, device: Device) -> np.ndarray:
     """About SCALE_ROWS rows on the host, in float64."""
     some = X[:: max(1, X.shape[0] // SCALE_ROWS), :]
     return (some if sp.issparse(some) else device.fetch(some)).astype(np.float64)
@@ -44,7 +52,8 @@ def some_rows(X: Any, device: Device) -> Any:
 def root_mean_squares(rows: Block) -> tuple[float, float]:
     """Of the inputs and of the targets, by about SCALE_ROWS rows and their weights."""
     X, step = some_rows(rows.X, rows.device), max(1, rows.n // SCALE_ROWS)
-    X = X.toarray() if sp.issparse(X) else X
+    if sp.issparse(X):
+        X = sp.csr_array(X).toarray()
     Y = rows.Y[::step].astype(np.float64).reshape(len(X), -1)
     weights = None if rows.weights is None else rows.weights[::step]
     if weights is not None and not weights.any():
@@ -54,7 +63,28 @@ def root_mean_squares(rows: Block) -> tuple[float, float]:
     return float(np.sqrt(inputs)), float(np.sqrt(targets))
 
 
-def check_alike(X: Any, X_val: Any, device: Device, *, strict: bool = True) -> None:
+def gradient_limit(
+    spec: FitSpec, loss: Loss, plan: FitPlan, scales: Callable[[], tuple[float, float]]
+) -> float | None:
+    """Read max_grad_norm="auto": the loss's own limit, or, if it is less, that of a solver for data of these scales.
+
+    Where steps grow with the gradient, scaled data need no limit. With others gradients grow as the data, and the
+    curvature as their square: plain steps would diverge. Where a plan lowers the rate to zero in the end, steps of a
+    fixed length pass through every scale, and 1 serves all. Where it does not, they must be as much shorter as the
+    inputs are larger.
+    """
+    rule, own = OPTIMIZERS[spec.solver], loss.max_grad_norm
+    if not rule.unbounded or plan.learning_rate_init > HIGH_RATE * rule.peak:
+        return own
+    inputs, targets = scales()
+    if not SCALED < max(inputs, targets if loss.task == "regression" else 0.0) < ENDLESS:
+        return own
+    planned = SCHEDULES[plan.learning_rate].horizon
+    limit = 1.0 if planned or inputs <= SCALED else 2.0 ** -math.floor(math.log2(inputs / SCALED))
+    return limit if own is None else min(own, limit)
+
+
+def check_alike(X: Array, X_val: Array, device: Device, *, strict: bool = True) -> None:
     """Raise, or warn, if the validation rows are nowhere near the training rows: one of them was not scaled.
 
     If a column is beyond UNLIKE and most are odd, it is an error, unless it is not to be strict; if one is, or if most
@@ -82,7 +112,11 @@ def check_alike(X: Any, X_val: Any, device: Device, *, strict: bool = True) -> N
         )
 
 
-def _compare_dense(ours: Any, theirs: Any) -> tuple[Any, Any, Any, Callable[[int], str]]:
+# of each column: how far away, how much wider, does it count; and what to say of one
+Comparison = tuple[np.ndarray, np.ndarray, np.ndarray, Callable[[int], str]]
+
+
+def _compare_dense(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
     """Of each column how far X_val is from X, and how much wider it is, in spreads of X; which count; and a text."""
     mean, std, mean_val = ours.mean(axis=0), ours.std(axis=0), theirs.mean(axis=0)
     varies = std > 1e-6 * np.abs(mean)
@@ -104,7 +138,7 @@ def _compare_dense(ours: Any, theirs: Any) -> tuple[Any, Any, Any, Callable[[int
     return away, wider, counted, tell
 
 
-def _compare_sparse(ours: Any, theirs: Any) -> tuple[Any, Any, Any, Callable[[int], str]]:
+def _compare_sparse(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
     """The same by the sizes of values other than 0, as scaled sparse columns are not centred."""
     sizes, counts = [], []
     for A in (sp.csr_matrix(ours), sp.csr_matrix(theirs)):
@@ -133,7 +167,7 @@ def in_validation_set() -> Iterator[None]:
         raise ValueError(text) from error
 
 
-def warn_unscaled(X: Any, device: Device) -> None:
+def warn_unscaled(X: Array, device: Device) -> None:
     """Say so if a feature is UNSCALED times as far from zero as it spreads, if two differ so much, or all are tiny.
 
     A sample of the rows tells. Features differ if they do in range and in standard deviation. Either measure alone

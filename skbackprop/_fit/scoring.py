@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from sklearn.utils.metadata_routing import get_routing_for_object
 
 from skbackprop._fit.device import to_host
+from skbackprop._types import Array
 
 # metrics of probabilities or logits that can be told the known classes; `sklearn.metrics` may not have all of them
 KNOW_LABELS = (
@@ -23,6 +24,8 @@ KNOW_LABELS = (
     "log_loss",
     "top_k_accuracy_score",
 )
+
+Metric = Callable[..., float]
 
 
 class Judge:
@@ -42,7 +45,14 @@ class Judge:
         Brings an array to where the model computes.
     """
 
-    def __init__(self, scoring: Any, y: Any, weights: Any, classes: Any, put: Callable[[Any], Any]):
+    def __init__(
+        self,
+        scoring: Any,
+        y: Any,
+        weights: np.ndarray | None,
+        classes: np.ndarray | None,
+        put: Callable[[Any], Any],
+    ):
         from sklearn.metrics import get_scorer  # here, as its import takes longer than that of this package
 
         self._scoring, self._y, self._classes = scoring, y.toarray() if sp.issparse(y) else y, classes
@@ -76,11 +86,11 @@ class Judge:
             )
         return score
 
-    def _lacking(self) -> list[Any]:
+    def _lacking(self) -> list[object]:
         """Classes without validation rows."""
         if self._classes is None or np.ndim(self._y) == 2:
             return []
-        return np.setdiff1d(self._classes, self._y[self._counts]).tolist()
+        return list(np.setdiff1d(self._classes, self._y[self._counts]).tolist())
 
     def _reason(self) -> str:
         y = self._y[self._counts]
@@ -126,7 +136,7 @@ def _takes_weights(scorer: Any, is_multiclass: bool) -> bool:
 # -------------------------------------------------------------------------- classes without rows ----
 
 
-def _for_classes(scorer: Any, y: Any, counts: Any, classes: Any) -> Any:
+def _for_classes(scorer: Any, y: np.ndarray, counts: np.ndarray | slice, classes: np.ndarray) -> Any:
     """The scorer, with a metric that does without rows of every class where that has a meaning."""
     import sklearn.metrics
 
@@ -147,7 +157,7 @@ def _for_classes(scorer: Any, y: Any, counts: Any, classes: Any) -> Any:
     wrapped = scorer._score_func
 
     @wraps(wrapped)
-    def judged(y_true: Any, answer: Any, sample_weight: Any = None, **options: Any) -> float:
+    def judged(y_true: Array, answer: Array, sample_weight: Array | None = None, **options: object) -> float:
         weights = {} if sample_weight is None else {"sample_weight": to_host(sample_weight)[counts]}
         y_true, answer = to_host(y_true)[counts], to_host(answer)[counts]
         return judge(wrapped, y_true, answer, **options, **weights)
@@ -157,7 +167,9 @@ def _for_classes(scorer: Any, y: Any, counts: Any, classes: Any) -> Any:
     return scorer
 
 
-def _over_all(classes: Any, metric: Any, y: Any, answer: Any, **options: Any) -> float:
+def _over_all(
+    classes: np.ndarray, metric: Metric, y: np.ndarray, answer: np.ndarray, **options: object
+) -> float:
     """Over all known classes; of two the answer may be the second's probability."""
     if (y == y[0]).all() and getattr(metric, "__name__", "").startswith("d2"):
         return np.nan  # nothing is left to explain
@@ -166,7 +178,9 @@ def _over_all(classes: Any, metric: Any, y: Any, answer: Any, **options: Any) ->
     return metric(y, answer, **{"labels": classes} | options)
 
 
-def _ranking_of_present(classes: Any, metric: Any, y: Any, p: Any, **options: Any) -> float:
+def _ranking_of_present(
+    classes: np.ndarray, metric: Metric, y: np.ndarray, p: np.ndarray, **options: object
+) -> float:
     """ROC AUC of the classes that have rows, their probabilities given that it is one of these."""
     present = np.isin(classes, y)
     given = "labels" in options or options.get("multi_class", "raise") == "raise"
@@ -180,7 +194,9 @@ def _ranking_of_present(classes: Any, metric: Any, y: Any, p: Any, **options: An
     return metric(y == classes[present][1], p[:, 1], **options) if present.sum() == 2 else np.nan
 
 
-def _precision_of_present(classes: Any, metric: Any, y: Any, answer: Any, **options: Any) -> float:
+def _precision_of_present(
+    classes: np.ndarray, metric: Metric, y: np.ndarray, answer: np.ndarray, **options: object
+) -> float:
     """Average precision of the classes that have rows."""
     present = np.isin(classes, y)
     if answer.ndim == 1 or present.all():
@@ -190,7 +206,9 @@ def _precision_of_present(classes: Any, metric: Any, y: Any, answer: Any, **opti
     return metric((y[:, None] == classes[present]).astype(int), answer[:, present], **options)
 
 
-def _over_columns(needs_both: bool, metric: Any, y: Any, answer: Any, **options: Any) -> float:
+def _over_columns(
+    needs_both: bool, metric: Metric, y: np.ndarray, answer: np.ndarray, **options: object
+) -> float:
     """A ranking of multilabel rows, over the labels that rows have (and that others lack, if it needs both)."""
     tells = y.any(axis=0) & ~(y.all(axis=0) & needs_both)
     if options.get("average", "macro") in ("macro", "weighted") and tells.any():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ Judge = Callable[[FitSpec, int, ArrayDataset, ArrayDataset], float]
 def select_regime(
     spec: FitSpec,
     sample: ArrayDataset,
-    strata: Callable[[Any], Any],
+    strata: Callable[[np.ndarray], np.ndarray | None],
     rng: np.random.RandomState,
     judge: Judge,
     n_rows: int,
@@ -59,7 +58,7 @@ def select_regime(
 
 
 def _split(
-    sample: ArrayDataset, strata: Callable[[Any], Any], rng: np.random.RandomState
+    sample: ArrayDataset, strata: Callable[[np.ndarray], np.ndarray | None], rng: np.random.RandomState
 ) -> tuple[ArrayDataset, ArrayDataset]:
     """Rows to train on and rows to judge by, in float32, which is enough for that."""
     codes = strata(sample.y)
@@ -91,7 +90,6 @@ def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:
 
 def _regularised(spec: FitSpec, regime: Regime) -> FitSpec:
     """With the regime's decay, also where the user named one, and its dropout unless the user did."""
-    values = regime.regularisation(spec.solver)
-    if spec.dropout != "auto":
-        del values["dropout"]
-    return replace(spec, **values)
+    found = regime.regularisation(spec.solver)
+    dropout = found["dropout"] if spec.dropout == "auto" else spec.dropout
+    return replace(spec, weight_decay=found["weight_decay"], dropout=dropout)

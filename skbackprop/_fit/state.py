@@ -12,6 +12,7 @@ import numpy as np
 
 from skbackprop._fit.device import map_arrays
 from skbackprop._nn.optimizers import Rule
+from skbackprop._types import Array
 
 
 @dataclass
@@ -48,9 +49,9 @@ class Best:
 
     score: float = -np.inf
     epoch: int = 0
-    theta: Any = None
+    theta: Array | None = None
 
-    def offer(self, score: float, epoch: int, theta: Any, keep: bool) -> None:
+    def offer(self, score: float, epoch: int, theta: Array, keep: bool) -> None:
         """Remember this epoch if none was better, its parameters too if they will be restored."""
         if score >= self.score:
             self.score, self.epoch = score, epoch
@@ -69,7 +70,7 @@ class TrainState:
     n_rows: int = 0  # rows seen so far
     weight_sum: float = 0.0  # sum of their weights
     total_samples: int | None = None  # rows of the whole training set, where the user said how many
-    class_counts: Any = 0.0  # weighted number of rows of each class, for class_weight
+    class_counts: np.ndarray | float = 0.0  # weighted number of rows of each class, for class_weight
     class_total: float = 0.0  # sum of the weights of the rows that were counted
     rows_visited: int = 0  # those of all epochs, which is t_
     steps: int = 0  # of the optimizer
@@ -95,7 +96,7 @@ class TrainState:
         self.steps, self.total_steps, self.plateau_factor, self.ended = 0, 0, 1.0, False
         self.rng = int(self.rng.randint(2**31))  # a seed is lighter to keep than a generator
 
-    def prepare_memory(self, rule: Rule, theta: Any) -> None:
+    def prepare_memory(self, rule: Rule, theta: Array) -> None:
         """Keep the optimizer's memory if it is this rule's; after another solver it and the steps begin anew."""
         if self.state is None:
             return

@@ -1,17 +1,10 @@
-"""Rows on disk: read block by block, shuffled in buffers of many blocks, one buffer ahead of the training.
-
-A `Source` (`skbackprop.data.Shards`) has its rows cut into blocks and reads one at a time:
-
-* ``n_rows``, ``n_features``, ``is_weighted`` and ``bounds``: block k is the rows bounds[k] to bounds[k + 1];
-* ``read(k, out)``: X of block k goes to ``out``, its y and weights (or None) are returned;
-* ``read_targets(k)``: y and weights of block k alone.
-"""
+"""Training sets on the disk: shuffled in buffers of many blocks, one buffer ahead of the training."""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,113 +13,20 @@ import numpy as np
 
 from skbackprop._fit.block import Block
 from skbackprop._fit.device import HOST, Device
-from skbackprop._fit.split import validation_shares
-from skbackprop._fit.summaries import Summary
+from skbackprop._fit.source import Encode, RawBlock, Source, read_parts
 from skbackprop._fit.warn import say, warn
+from skbackprop._types import Array
 
 FEW_BLOCKS = 8  # in a buffer: fewer are hardly shuffled
-VALIDATION_SHARE = 4  # rows held out for validation take at most one part in so many of the memory
-
-
-@dataclass
-class RawBlock:
-    """Rows as they were read: X of the engine's dtype, y in the user's labels or units, raw weights."""
-
-    X: Any
-    y: Any
-    weights: Any
-    device: Device = HOST
-
-    def __getitem__(self, rows: Any) -> RawBlock:
-        return RawBlock(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
-
-
-Encode = Callable[[RawBlock], Block]
-
-
-def read_parts(source: Any, dtype: Any) -> Iterator[RawBlock]:
-    """All blocks in order. Each is overwritten by the next."""
-    space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
-    for k, n in enumerate(np.diff(source.bounds)):
-        X = space[:n]
-        yield RawBlock(X, *source.read(k, X))
-
-
-class Copies:
-    """Rows taken from many blocks, as they come."""
-
-    def __init__(self, n_rows: int, n_features: int, dtype: Any):
-        self._X = np.empty((n_rows, n_features), dtype=dtype)
-        self._n = 0
-        self._rest: list[tuple[Any, Any]] = []
-
-    def add(self, part: RawBlock) -> None:
-        """Take the next rows."""
-        self._X[self._n : self._n + len(part.X)] = part.X
-        self._n += len(part.X)
-        self._rest.append((part.y, part.weights))
-
-    def part(self) -> RawBlock:
-        """All of them."""
-        y, weights = zip(*self._rest, strict=True)
-        return RawBlock(self._X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
-
-
-def survey(source: Any, dtype: Any, targets: Any, chosen: Any) -> tuple[Summary, RawBlock]:
-    """Summary of all rows, and copies of the chosen ones (ascending numbers): the one pass before training."""
-    summary, some = Summary(targets), Copies(len(chosen), source.n_features, dtype)
-    for k, part in enumerate(read_parts(source, dtype)):
-        summary.add(part.X, part.y, part.weights)
-        first, stop = np.searchsorted(chosen, source.bounds[k : k + 2])
-        some.add(part[chosen[first:stop] - source.bounds[k]])
-    return summary, some.part()
-
-
-def hold_out(
-    source: Any, dtype: Any, rng: Any, targets: Any, fraction: float, memory: int
-) -> tuple[Any, RawBlock]:
-    """Numbers and copies of rows for validation: of positive weight, stratified by class, as few as memory allows.
-
-    How many of each stratum is known beforehand; which ones, is drawn on the way (Knuth's algorithm S, 3.4.2, a block
-    at a time: how many of a block's rows are chosen is hypergeometric).
-    """
-    row_bytes = source.n_features * np.dtype(dtype).itemsize
-    left = np.asarray(targets.eligible).copy()
-    take = validation_shares(left, fraction, source.n_rows, max(1, memory // VALIDATION_SHARE // row_bytes))
-    space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
-    copies, numbers = Copies(take.sum(), source.n_features, dtype), []
-    for k, n in enumerate(np.diff(source.bounds)):
-        y, weights = source.read_targets(k)
-        is_eligible = np.ones(n, dtype=bool) if weights is None else weights > 0
-        rows = _draw(rng, targets.strata(y), is_eligible, left, take)
-        if len(rows):
-            X = space[:n]
-            copies.add(RawBlock(X, *source.read(k, X))[rows])
-            numbers.append(source.bounds[k] + rows)
-    return np.concatenate(numbers), copies.part()
-
-
-def _draw(rng: Any, strata: Any, is_eligible: Any, left: Any, take: Any) -> Any:
-    """Rows of a block that are chosen; the numbers of rows left, and to take of them, fall."""
-    rows = [np.empty(0, dtype=np.int64)]
-    eligible = np.flatnonzero(is_eligible)
-    eligible = eligible[np.argsort(strata[eligible], kind="stable")]
-    present, starts = np.unique(strata[eligible], return_index=True)
-    for stratum, candidates in zip(present, np.split(eligible, starts[1:]), strict=False):
-        n, wanted, rest = len(candidates), take[stratum], left[stratum]
-        drawn = rng.hypergeometric(wanted, rest - wanted, n) if 0 < wanted < rest else n * (wanted > 0)
-        rows.append(rng.permutation(candidates)[:drawn])
-        left[stratum], take[stratum] = rest - n, wanted - drawn
-    return np.sort(np.concatenate(rows))
 
 
 @dataclass
 class Buffer:
     """Room for the rows of many blocks, after room for a minibatch that the buffer before left unfinished."""
 
-    X: Any
-    Y: Any
-    weights: Any
+    X: Array
+    Y: np.ndarray
+    weights: np.ndarray | None
     n: int = 0  # rows that it holds now, those left over apart
 
     @property
@@ -134,11 +34,12 @@ class Buffer:
         """All of its room, as the engine takes it."""
         return Block(self.X, self.Y, self.weights)
 
-    def take_over(self, other: Buffer, rows: Any, before: int) -> None:
+    def take_over(self, other: Buffer, rows: np.ndarray, before: int) -> None:
         """Copy rows of another buffer to the place before the own ones."""
         to = slice(before - len(rows), before)
         self.X[to], self.Y[to] = other.X[rows], other.Y[rows]
         if self.weights is not None:
+            assert other.weights is not None
             self.weights[to] = other.weights[rows]
 
 
@@ -146,12 +47,12 @@ class Buffer:
 class DiskTrainingSet:
     """Rows on the disk to train on, without those held out: read block by block, and encoded for an engine."""
 
-    source: Any
+    source: Source
     encode: Encode
     sample: Block  # some rows in memory that stand for all
     weight_sum: float
     memory: int  # bytes, for both buffers
-    held_out: Any = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    held_out: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     device: Device = HOST
     unit: float = 1.0  # of the weights that the engine sees
     verbose: int = 0
@@ -209,7 +110,9 @@ class DiskTrainingSet:
         n_buffers = math.ceil(self.n / (room - largest))
         return min(room, math.ceil(self.n / n_buffers) + largest), n_buffers
 
-    def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Block, Any]]:
+    def epoch(
+        self, rng: np.random.RandomState, shuffle: bool, batch_size: int
+    ) -> Generator[tuple[Block, np.ndarray]]:
         """Buffers with the orders in which to visit their rows: together each row once, cut into whole minibatches.
 
         The blocks are permuted and dealt to the buffers; the rows of a buffer are permuted again. While one buffer is
@@ -261,7 +164,7 @@ class DiskTrainingSet:
         weights = None if self.sample.weights is None else np.zeros(n, dtype=X.dtype)
         return Buffer(np.zeros((n, X.shape[1]), X.dtype), np.zeros((n, *Y.shape[1:]), Y.dtype), weights)
 
-    def _deal(self, rng: Any, shuffle: bool, n_buffers: int) -> Iterator[Any]:
+    def _deal(self, rng: np.random.RandomState, shuffle: bool, n_buffers: int) -> Iterator[np.ndarray]:
         """Deal the blocks out to buffers of about equal numbers of rows."""
         n_blocks = len(self._sizes)
         blocks = rng.permutation(n_blocks) if shuffle else np.arange(n_blocks)
@@ -286,6 +189,7 @@ class DiskTrainingSet:
         rows = self.encode(RawBlock(buffer.X[start:at], np.concatenate(y), weighted))
         buffer.Y[start:at] = rows.Y
         if buffer.weights is not None:
+            assert rows.weights is not None
             buffer.weights[start:at] = rows.weights / self.unit
         buffer.n = at - start
 

@@ -10,19 +10,20 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from skbackprop._fit.data_checks import complete, indicator, labels_of_one_kind, numbers
 from skbackprop._fit.targets import LabelCodec, Moments
+from skbackprop._types import Array
 
 
 class Summary:
     """Of inputs, targets and weights: what of them decides, and so few of them that stand for all in checks."""
 
-    def __init__(self, targets: Any):  # LabelSummary or NumberSummary
+    def __init__(self, targets: LabelSummary | NumberSummary):
         self.targets = targets
         self.n = 0
         self.weight_sum = 0.0
-        self._X: list[Any] = []  # smallest and largest number of each block, and NaN if there is one
-        self._weights: list[Any] = []
+        self._X: list[float] = []  # smallest and largest number of each block, and NaN if there is one
+        self._weights: list[float] = []
 
-    def add(self, X: Any, y: Any, weights: Any) -> None:
+    def add(self, X: Array, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Take in a block of rows."""
         y = complete(y)
         self.n += len(X)
@@ -38,12 +39,12 @@ class Summary:
         """Largest absolute value of the inputs."""
         return float(np.abs(self._X).max())
 
-    def without(self, part: Any) -> Summary:
+    def without(self, y: np.ndarray, weights: np.ndarray | None) -> Summary:
         """Summary of the rows that are left when some are held out; the ends stay."""
         rest = copy.copy(self)
-        w = np.ones(len(part.X)) if part.weights is None else part.weights
+        w = np.ones(len(y)) if weights is None else weights
         rest.n, rest.weight_sum = self.n - len(w), self.weight_sum - float(w.sum())
-        rest.targets = self.targets.without(part.y, w)
+        rest.targets = self.targets.without(y, w)
         return rest
 
     def stand_ins(self, n_features: int) -> tuple[Any, Any, Any]:
@@ -54,7 +55,7 @@ class Summary:
         return X, y, np.resize(self._weights, len(y)) if self._weights else None
 
 
-def _ends(values: list[Any]) -> list[Any]:
+def _ends(values: list[float]) -> list[float]:
     return [np.min(values), np.max(values)]
 
 
@@ -67,7 +68,7 @@ class LabelSummary:
         self.eligible: Any = 0  # rows of positive weight, of each value
         self._some: Any = None  # a block of multilabel indicators
 
-    def add(self, y: Any, w: Any) -> None:
+    def add(self, y: np.ndarray, w: np.ndarray) -> None:
         """Take in a block."""
         if y.ndim == 2 and y.shape[1] > 1:
             indicator(y)  # raises
@@ -91,7 +92,7 @@ class LabelSummary:
             setattr(self, name, grown)
         self.values = together
 
-    def without(self, y: Any, w: Any) -> LabelSummary:
+    def without(self, y: np.ndarray, w: np.ndarray) -> LabelSummary:
         """Summary of the rows that are left."""
         rest, out = copy.copy(self), LabelSummary()
         out.add(y, w)
@@ -106,7 +107,7 @@ class LabelSummary:
         """Each label once, or a block of indicators."""
         return self._some if self.values is None else self.values
 
-    def strata(self, y: Any) -> Any:
+    def strata(self, y: np.ndarray) -> Any:
         """Number of the stratum of each row, by which a split is stratified."""
         if self.values is None:
             return np.zeros(len(y), dtype=int)
@@ -133,7 +134,7 @@ class NumberSummary:
         self._low: Any = None
         self._high: Any = None
 
-    def add(self, y: Any, w: Any) -> None:
+    def add(self, y: np.ndarray, w: np.ndarray) -> None:
         """Take in a block; means and squares are merged as Chan, Golub and LeVeque (1979) do."""
         y = numbers(y)
         low, high = y.min(axis=0), y.max(axis=0)
@@ -153,7 +154,7 @@ class NumberSummary:
             self.mean = self.mean + gap * (weight / total)
         self._weight = total
 
-    def without(self, y: Any, w: Any) -> NumberSummary:
+    def without(self, y: np.ndarray, w: np.ndarray) -> NumberSummary:
         """Summary of the rows that are left."""
         rest, out = copy.copy(self), NumberSummary()
         out.add(y, w)
@@ -172,6 +173,6 @@ class NumberSummary:
         """Smallest and largest."""
         return np.asarray([self._low, self._high])
 
-    def strata(self, y: Any) -> Any:
+    def strata(self, y: np.ndarray) -> Any:
         """All rows are of one stratum."""
         return np.zeros(len(y), dtype=int)

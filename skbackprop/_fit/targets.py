@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, Self
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
@@ -14,43 +15,7 @@ from skbackprop._fit.data_checks import check_domain, indicator, labels_of_one_k
 from skbackprop._fit.device import BOUND, HOST, Device, to_host
 from skbackprop._fit.spec import FitSpec
 from skbackprop._nn.losses import LOSSES, log_variance
-
-
-class TargetCodec(Protocol):
-    """What turns the user's y into the targets of an engine, and outputs back into predictions."""
-
-    @classmethod
-    def learn(cls, y: Any, spec: FitSpec, classes: Any = None) -> Self:
-        """Learn from y what can be told before the validation split; classes: that partial_fit was told of."""
-
-    @property
-    def n_targets(self) -> int:
-        """Number of targets, or of classes."""
-
-    def check(self, y: Any) -> None:
-        """Raise unless y is of the kind and the width that was learned, and within the domain of the loss."""
-
-    @property
-    def labels(self) -> Any:
-        """The class labels; None for numbers."""
-
-    def check_again(self, y: Any, classes: Any = None) -> None:
-        """Raise unless a later call's y, and its classes if it was given any, are those of the first call."""
-
-    def for_training(self, spec: FitSpec) -> Self:
-        """The same on the host, for the loss that training goes on with."""
-
-    def scaled(self, moments: Callable[[], Moments], spec: FitSpec) -> Self:
-        """Give the codec that knows the scale of the training targets, too."""
-
-    def strata(self, y: Any) -> Any:
-        """Class number of each row, by which a validation split is stratified, or None."""
-
-    def encode(self, y: Any, dtype: Any) -> Any:
-        """Targets of the engine for checked y: class numbers, or a matrix of this dtype."""
-
-    def loss(self, name: str) -> str:
-        """Key of LOSSES for the loss of this name."""
+from skbackprop._types import Array
 
 
 class Moments(NamedTuple):
@@ -65,11 +30,11 @@ class Moments(NamedTuple):
 class LabelCodec:
     """How class labels and their codes correspond."""
 
-    classes: Any
+    classes: np.ndarray
     multilabel: bool = False
 
     @classmethod
-    def learn(cls, y: Any, spec: FitSpec | None = None, classes: Any = None) -> Self:
+    def learn(cls, y: np.ndarray, spec: FitSpec | None = None, classes: np.ndarray | None = None) -> Self:
         """Learn the classes from y, or take the given ones, which must be all that there are."""
         found = cls._of(y)
         if classes is None or found.multilabel:
@@ -80,7 +45,7 @@ class LabelCodec:
         return known
 
     @classmethod
-    def _of(cls, y: Any) -> Self:
+    def _of(cls, y: np.ndarray) -> Self:
         if y.ndim == 2 and y.shape[1] > 1:
             return cls(np.arange(indicator(y).shape[1]), multilabel=True)
         with labels_of_one_kind(y):
@@ -109,14 +74,14 @@ class LabelCodec:
         """Labels have no scale."""
         return self
 
-    def check(self, y: Any) -> None:
+    def check(self, y: np.ndarray) -> None:
         """Raise for labels that are unknown, and for targets of another kind or width."""
         if self.multilabel:
             indicator(y, len(self.classes))
         else:
             self.codes(y)
 
-    def check_again(self, y: Any, classes: Any = None) -> None:
+    def check_again(self, y: np.ndarray, classes: np.ndarray | None = None) -> None:
         """Raise unless a later call's y, and its classes if it was given any, are those of the first call."""
         found = self._of(y)
         if classes is not None and not np.array_equal(np.unique(classes), self.classes):
@@ -126,11 +91,11 @@ class LabelCodec:
             raise ValueError("y must be of the kind of the first call: one label per row, or multilabel.")
         self.check(y)
 
-    def strata(self, y: Any) -> Any:
+    def strata(self, y: np.ndarray) -> Any:
         """Class number of each row; None for multilabel targets."""
         return None if self.multilabel else self.codes(y)
 
-    def codes(self, y: Any) -> Any:
+    def codes(self, y: np.ndarray) -> Any:
         """Class number of each row."""
         if y.ndim == 2 and y.shape[1] > 1:
             raise ValueError(
@@ -149,16 +114,17 @@ class LabelCodec:
             )
         return codes
 
-    def encode(self, y: Any, dtype: Any) -> Any:
+    def encode(self, y: np.ndarray, dtype: DTypeLike) -> Any:
         """Class number of each row, or the 0/1 indicator of multilabel targets in this dtype."""
         if self.multilabel:
             return indicator(y, len(self.classes)).astype(dtype, order="C")  # as a sum's last bits tell
         return self.codes(y)
 
-    def decode(self, output: Any, device: Device = HOST) -> Any:
+    def decode(self, output: Array, device: Device = HOST) -> Any:
         """Labels of the largest output; for multilabel those with logit above 0 (probability > 1/2)."""
         if self.multilabel:
-            return device.cast(output > 0, np.int64)
+            is_on: Any = output > 0
+            return device.cast(is_on, np.int64)
         return device.take(device.put(self.classes), device.xp.argmax(output, axis=1))
 
 
@@ -168,13 +134,13 @@ class NumberCodec:
 
     loss_name: str
     n_targets: int
-    shift: Any = None  # None, as the scale: not known yet
-    scale: Any = None
+    shift: np.ndarray = field(default_factory=lambda: np.empty(0))  # empty, as the scale: not known yet
+    scale: np.ndarray = field(default_factory=lambda: np.empty(0))
     y_is_1d: bool = False
     quantile_is_scalar: bool = True
 
     @classmethod
-    def learn(cls, y: Any, spec: FitSpec, classes: Any = None) -> Self:
+    def learn(cls, y: np.ndarray, spec: FitSpec, classes: np.ndarray | None = None) -> Self:
         """Learn the shape of y; the scale comes from the rows that are trained on (`scaled`)."""
         y = numbers(y)
         codec = cls(spec.loss, as_columns(y).shape[1])
@@ -186,19 +152,19 @@ class NumberCodec:
         """Key of LOSSES."""
         return name
 
-    def check(self, y: Any) -> None:
+    def check(self, y: np.ndarray) -> None:
         """Raise for targets that are no numbers, of another width, or outside the domain of the loss."""
         y = numbers(y)
         self.check_width(y)
         check_domain(self.loss_name, y)
 
-    def check_width(self, y: Any) -> None:
+    def check_width(self, y: np.ndarray) -> None:
         """Raise for another number of targets."""
         n = as_columns(y).shape[1]
         if n != self.n_targets:
             raise ValueError(f"y has {n} targets, but the model was started with {self.n_targets}.")
 
-    def check_again(self, y: Any, classes: Any = None) -> None:
+    def check_again(self, y: np.ndarray, classes: np.ndarray | None = None) -> None:
         """Raise unless a later call's y is like that of the first call."""
         self.check(y)
 
@@ -211,13 +177,13 @@ class NumberCodec:
         """The same on the host, for the loss that training goes on with."""
         return replace(self, loss_name=spec.loss, shift=to_host(self.shift), scale=to_host(self.scale))
 
-    def strata(self, y: Any) -> Any:
+    def strata(self, y: np.ndarray) -> Any:
         """Numbers have none."""
         return None
 
     def scaled(self, moments: Callable[[], Moments], spec: FitSpec) -> Self:
         """Shift by the mean and scale by the standard deviation, or by the mean alone, as the loss asks."""
-        if self.shift is not None:
+        if self.shift.size:
             return self
         mean, variance, largest = moments()
         shift, scale = np.zeros(len(mean)), np.ones(len(mean))
@@ -234,7 +200,7 @@ class NumberCodec:
         constant = scale <= 10 * np.finfo(float).eps * np.maximum(largest, 1e-300)
         return replace(self, shift=shift, scale=np.where(constant, 1.0, scale))
 
-    def encode(self, y: Any, dtype: Any) -> Any:
+    def encode(self, y: np.ndarray, dtype: DTypeLike) -> Any:
         """Targets of the scaled problem; scaled in float64, then cast. Raise if no network could come near them."""
         y = as_columns(y)
         with np.errstate(over="ignore"):
@@ -255,12 +221,11 @@ class NumberCodec:
             )
         return np.ascontiguousarray(scaled.astype(dtype))
 
-    def decode(self, output: Any, device: Device = HOST) -> tuple[Any, Any]:
+    def decode(self, output: Array, device: Device = HOST) -> tuple[Any, Any]:
         """Prediction in the user's units and, for gaussian, its standard deviation; in float64 where the device has it.
 
-        Float32 would round large targets to fewer digits than the network tells apart.
-        Several quantiles come as (rows, targets, quantiles), sorted so that they never cross
-        (Chernozhukov, Fernandez-Val and Galichon, 2010).
+        Float32 would round large targets to fewer digits than the network tells apart. Several quantiles come as
+        (rows, targets, quantiles), sorted so that they never cross (Chernozhukov, Fernandez-Val and Galichon, 2010).
         """
         xp, n_targets = device.xp, self.n_targets
         output = device.cast(output, device.dtype_of(self.shift))
@@ -273,20 +238,23 @@ class NumberCodec:
             return self.shift[:, None] + self.scale[:, None] * output, None
         return self.shift + self.scale * output, None
 
-    def in_shape(self, y: Any) -> Any:
+    def in_shape(self, y: np.ndarray) -> Any:
         """Drop the axes of a prediction that the user's y and quantile did not have."""
         if self.loss_name == "quantile" and self.quantile_is_scalar:
             y = y[:, :, 0]
         return y[:, 0, ...] if self.y_is_1d else y
 
 
-def as_columns(y: Any) -> np.ndarray:
+TargetCodec: TypeAlias = LabelCodec | NumberCodec  # y <-> what a network learns
+
+
+def as_columns(y: np.ndarray) -> np.ndarray:
     """Checked numbers as a matrix of float64, a column for each target."""
     y = np.asarray(y, dtype=np.float64, order="C")  # a DataFrame's sums would differ in the last bit
     return y[:, None] if y.ndim == 1 else y
 
 
-def moments_of(y: Any, weights: Any) -> Moments:
+def moments_of(y: np.ndarray, weights: np.ndarray | None) -> Moments:
     """The moments of targets in memory."""
     y = as_columns(y)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -295,7 +263,7 @@ def moments_of(y: Any, weights: Any) -> Moments:
     return Moments(mean, variance, np.abs(y).max(axis=0))
 
 
-def constant_columns(y: Any, weights: Any) -> list[int]:
+def constant_columns(y: np.ndarray, weights: np.ndarray | None) -> list[int]:
     """Columns of targets that are the same in all rows of positive weight."""
     y = as_columns(y)
     return np.flatnonzero(np.ptp(y if weights is None else y[weights > 0], axis=0) == 0.0).tolist()

@@ -15,13 +15,14 @@ from skbackprop._fit.dataset import TrainingSet
 from skbackprop._fit.early_stopping import Monitor
 from skbackprop._fit.spec import FitPlan
 from skbackprop._fit.state import TrainState
+from skbackprop._types import Array
 
 
 @dataclass
 class Outcome:
     """How training ended."""
 
-    theta: Any
+    theta: Array
     converged: bool = False
     message: str = ""
     interrupt: BaseException | None = None
@@ -30,7 +31,7 @@ class Outcome:
 class Diverged(Exception):
     """Training left the finite numbers in `epoch`; `theta` was the last finite model."""
 
-    def __init__(self, epoch: int, rate: float | None, theta: Any):
+    def __init__(self, epoch: int, rate: float | None, theta: Array):
         super().__init__(epoch, rate, theta)
         self.epoch, self.rate, self.theta = epoch, rate, theta
 
@@ -38,7 +39,7 @@ class Diverged(Exception):
 class Checkpoint(Protocol):
     """Where the state of a training is kept, so that it can go on from there."""
 
-    def resume(self, theta: Any, state: TrainState, plan: FitPlan) -> Any:
+    def resume(self, theta: Array, state: TrainState, plan: FitPlan) -> Array:
         """Put the state back to where it was; give the parameters then, or the given ones in a new training."""
 
     def is_due(self, last: bool) -> bool:
@@ -89,7 +90,11 @@ def train(
 
 
 def run_epoch(
-    engine: Any, parts: Generator[tuple[Block, Any]], rates: Any, first_step: int, batch_size: int
+    engine: Any,
+    parts: Generator[tuple[Block, np.ndarray]],
+    rates: np.ndarray,
+    first_step: int,
+    batch_size: int,
 ) -> float:
     """Visit the parts of all rows once, a slice of steps at a time; weighted mean loss on the way.
 

@@ -15,7 +15,9 @@ NO_WEIGHT = "sample_weight and class_weight together leave no row with a positiv
 WEIGHT_SUMS = 1e-100, 1e100  # that leave room for products with targets, losses and factors
 
 
-def check_weight_sum(weights: Any, name: str = "sample_weight and class_weight together") -> float:
+def check_weight_sum(
+    weights: np.ndarray | float, name: str = "sample_weight and class_weight together"
+) -> float:
     """Sum of weights, or of sums of weights, which must leave room for products with other numbers."""
     with np.errstate(over="ignore"):
         total = float(np.sum(weights, dtype=np.float64))
@@ -39,7 +41,7 @@ def check_penalty(alpha: float, weight_sum: float) -> None:
         )
 
 
-def class_counts(Y: Any, weights: Any, n_classes: int = 0) -> Any:
+def class_counts(Y: np.ndarray, weights: np.ndarray | None, n_classes: int = 0) -> Any:
     """Weighted number of rows in each class, of n_classes, or with each label."""
     w = np.ones(len(Y)) if weights is None else weights
     if Y.ndim == 1:
@@ -47,7 +49,7 @@ def class_counts(Y: Any, weights: Any, n_classes: int = 0) -> Any:
     return w @ Y.astype(np.float64)
 
 
-def class_factors(class_weight: Any, labels: LabelCodec, counts: Any, total: float) -> Any:
+def class_factors(class_weight: Any, labels: LabelCodec, counts: np.ndarray, total: float) -> Any:
     """Factor of each class (K,), or of each label's zeros and ones (2, K).
 
     "balanced" is total / (number of classes with weight * the class's weight); a class without weight gets 0.
@@ -68,14 +70,14 @@ def class_factors(class_weight: Any, labels: LabelCodec, counts: Any, total: flo
     return np.asarray([_factor(class_weight, label) for label in known])
 
 
-def _balance(counts: Any) -> Any:
+def _balance(counts: np.ndarray) -> Any:
     present = counts > 0
     factors = np.zeros(len(counts))
     factors[present] = counts.sum() / (present.sum() * counts[present])
     return factors
 
 
-def _factor(class_weight: dict, label: Any) -> float:
+def _factor(class_weight: dict[object, Any], label: Any) -> float:
     with within_floats("class_weight"):
         factor = float(class_weight.get(label, 1.0))
     if not (np.isfinite(factor) and factor >= 0):
@@ -96,7 +98,7 @@ def _multilabel_factors(class_weight: Any, on: Any, total: float) -> Any:
     return np.asarray(columns).T
 
 
-def _label_factors(class_weight: Any, counts: Any) -> Any:
+def _label_factors(class_weight: Any, counts: np.ndarray) -> Any:
     """Factors of one label's zeros and ones."""
     if isinstance(class_weight, str) and class_weight == "balanced":
         return _balance(counts)
@@ -108,7 +110,7 @@ def _label_factors(class_weight: Any, counts: Any) -> Any:
     return [_factor(class_weight, value) for value in (0, 1)]
 
 
-def apply_class_factors(factors: Any, Y: Any, weights: Any) -> Any:
+def apply_class_factors(factors: np.ndarray | None, Y: np.ndarray, weights: np.ndarray | None) -> Any:
     """Multiply weights by the factor of each row's class, if there are factors.
 
     A row of multilabel targets has one weight, as every row does: the product of its labels' factors.
@@ -123,4 +125,4 @@ def factors_for(class_weight: Any, codec: LabelCodec, state: TrainState, totals:
     """Count the rows of a training set, and give the factors of their weights by all rows counted so far."""
     state.class_counts = state.class_counts + totals[0]
     state.class_total += totals[1]
-    return class_factors(class_weight, codec, state.class_counts, state.class_total)
+    return class_factors(class_weight, codec, np.asarray(state.class_counts), state.class_total)

@@ -463,8 +463,8 @@ def test_without_torch_the_error_says_what_to_install(monkeypatch):
         np.eye(9), np.arange(9.0)
     )
     # where it is imported; to be as it was afterwards, also if it has not been there yet
-    monkeypatch.setitem(sys.modules, "skbackprop._torch", None)
-    monkeypatch.delitem(sys.modules, "skbackprop._torch")
+    monkeypatch.setitem(sys.modules, "skbackprop._interop.torch", None)
+    monkeypatch.delitem(sys.modules, "skbackprop._interop.torch")
     monkeypatch.setitem(sys.modules, "torch", None)  # as Python notes a package that is not there
     with pytest.raises(ImportError, match=r"pip install 'skbackprop\[torch\]'"):
         model.to_torch()
