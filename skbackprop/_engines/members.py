@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from copy import copy
 
-from skbackprop._nn.network import Network, Parameters, flatten
+from skbackprop._nn.network import NO_LAYER, Network, Parameters, flatten
 from skbackprop._types import Array, Namespace
 
 
@@ -26,9 +26,9 @@ def unscaled(network: Network, P: Parameters, j: int) -> Parameters:
     M, last = copy(P), network.n_layers
     M.W, M.b = list(P.W), list(P.b)
     if network.n_members > 1:
-        M.b = [None, *(b[j, :] for b in P.b[1:])]
+        M.b = [NO_LAYER, *(b[j, :] for b in P.b[1:])]
         hidden = [P.r[h][j, :, None] * P.W[h] * P.s[h][j, :] for h in range(1, last)]
-        M.W = [None, *hidden, P.W[last][j, :, :]]
+        M.W = [NO_LAYER, *hidden, P.W[last][j, :, :]]
     return M
 
 
