@@ -1021,7 +1021,7 @@ import numpy as np
 from skbackprop._engines.compiled import CompiledEngine
 from skbackprop._nn.network import Network, Objective
 from skbackprop._nn.optimizers import Optimizer
-from skbackprop._fit.batches import Rows
+from skbackprop._fit.block import Block
 from skbackprop._fit.lbfgs import minimize_lbfgs
 
 network = Network((2000, 1000, 1), ("relu",), "squared_error")  # 8 MB of parameters in float32
@@ -1077,7 +1077,7 @@ class Scarce(CompiledEngine):  # memory runs out in the middle of a fit by L-BFG
             raise MemoryError("found")
         return found[0]
 try:
-    minimize_lbfgs(Scarce(network, Optimizer("sgd"), 1), Rows(X, Y), theta, None, alpha=0.0, options={"maxiter": 3})
+    minimize_lbfgs(Scarce(network, Optimizer("sgd"), 1), Block(X, Y), theta, None, alpha=0.0, options={"maxiter": 3})
 except MemoryError as error:
     assert str(error) == "found"
     print("all of them")
