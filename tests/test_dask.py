@@ -419,7 +419,9 @@ def test_few_partitions_of_one_array_go_to_all_workers(client):
 def test_workers_of_ones_choice(client, monkeypatch):
     X, y, _ = rows("regressor")
     placed, address = [], sorted(client.nthreads())[1]
-    monkeypatch.setattr(client_room, "place", lambda *args: placed.append(placement.place(*args)) or placed[-1])
+    monkeypatch.setattr(
+        client_room, "place", lambda *args: placed.append(placement.place(*args)) or placed[-1]
+    )
     model = DaskMLPRegressor((8,), max_iter=3, workers=[address], random_state=0)
     model.fit(collection(X), collection(y))
     assert [where.addresses for where in placed] == [[address]]

@@ -162,7 +162,9 @@ class _Worker:
 
 @pytest.mark.parametrize("hello", [["wrong", 1], ["token", 5], ["token"], 7, "token", None])
 def test_a_listener_turns_strangers_away(hello):
-    tree = collectives.Communicator(0, 2, "token", _Worker("tcp://127.0.0.1:1", distributed.Security()), lambda: True)
+    tree = collectives.Communicator(
+        0, 2, "token", _Worker("tcp://127.0.0.1:1", distributed.Security()), lambda: True
+    )
     address = tree.open()
     assert address.startswith("tcp://127.0.0.1:")  # where the worker is, and nowhere else
 

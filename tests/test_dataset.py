@@ -127,7 +127,7 @@ def test_the_split_is_stratified_and_disjoint(make, problem):
     assert len(held_out) == round(0.2 * np.count_nonzero(w))
     assert (held_out.weights > 0).all()
     share = np.mean(held_out.y == "b") / np.mean(labels[w > 0] == "b")
-    assert 0.9 < share < 1.1
+    assert abs(share - 1.0) < 0.15  # of 35 rows one may be rounded either way
     assert_allclose(train.class_totals(codec)[1] + held_out.weights.sum(), w.sum())
     again = dataset.split(np.random.RandomState(0), 0.2, codec.strata)[1]
     assert_array_equal(again.y, held_out.y)
@@ -179,6 +179,7 @@ def test_training_is_that_of_the_rows_in_memory(make, problem, weighted, engine)
         assert_allclose(loss, expected[3], rtol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:A buffer holds only about")
 def test_an_epoch_visits_each_row_once_in_whole_minibatches(make, problem):
     X, _, y, w = problem
     estimator = MLPRegressor(batch_size=16)

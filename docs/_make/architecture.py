@@ -11,8 +11,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "tests"))
 import house
 
 WIDTH, ROW, GAP, CHARACTER = 900, 30, 46, 7.2  # pixels
-STYLE = """
-<style>
+LABEL = "Rooms of the package by floor, with the number of imports between the floors; none leads up"
+HEAD = (  # of the arrows
+    '<defs><marker id="head" markerWidth="8" markerHeight="8" refX="6" refY="3" orient="auto">'
+    '<path d="M0,0 L7,3 L0,6 z"/></marker></defs>'
+)
+STYLE = """<style>
 .architecture text { font: 13px ui-monospace, monospace; fill: currentColor; }
 .architecture .floor { fill: currentColor; fill-opacity: .06; stroke: currentColor; stroke-opacity: .35; }
 .architecture .room { fill: currentColor; fill-opacity: .08; }
@@ -47,10 +51,10 @@ def draw_architecture(folder):
         if where[room] != where[target]
     )
     parts += _arrows(counts, bottoms)
-    head = '<defs><marker id="head" markerWidth="8" markerHeight="8" refX="6" refY="3" orient="auto"><path d="M0,0 L7,3 L0,6 z"/></marker></defs>'
-    label = "Rooms of the package by floor, with the number of imports between the floors; none leads up"
-    svg = f'<svg class="architecture" viewBox="0 0 {WIDTH} {y - GAP + 10}" role="img" aria-label="{label}">{head}{"".join(parts)}</svg>'
-    write(folder / "architecture.inc", STYLE + svg + "\n")
+    box = f'viewBox="0 0 {WIDTH} {y - GAP + 10}"'
+    svg = f'<svg class="architecture" {box} role="img" aria-label="{LABEL}">{HEAD}{"".join(parts)}</svg>'
+    lines = "".join(f"   {line}\n" for line in (STYLE + svg).splitlines())
+    write(folder / "architecture.inc", f".. raw:: html\n\n{lines}")
 
 
 def _package(room):

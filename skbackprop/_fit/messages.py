@@ -21,6 +21,11 @@ def check_same_shape(fitted: Network, asked: Network) -> None:
             f"hidden_layer_sizes and the data now ask for {asked.sizes}. Go on with the same "
             "hidden_layer_sizes and kind of loss, or start anew with fit and warm_start=False."
         )
+    if len(fitted.activations) != fitted.n_layers - 1:
+        raise ValueError(
+            f"The weights kept (warm_start=True or partial_fit) belong to the activations {fitted.activations}, not "
+            "one for each of their layers: the model's state was changed. Fit it anew."
+        )
     if fitted.shapes != asked.shapes:
         raise ValueError(
             "The weights kept (warm_start=True or partial_fit) belong to other values of n_members and input_scale. "
