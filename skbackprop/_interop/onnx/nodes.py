@@ -7,12 +7,12 @@ result. It uses operators that ONNX Runtime has in float32 and in float64.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
 from skbackprop._interop.onnx.graph import Graph
-from skbackprop._nn.activations import ACTIVATIONS, Activation
+from skbackprop._nn.activations import ACTIVATIONS, Activation, Nodes
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Network, Parameters
 
@@ -77,7 +77,7 @@ def activate(g: Graph, table: dict[str, Activation], name: str, v: str) -> str:
     onnx = table[name].onnx
     if onnx is None:
         raise ValueError(f"{name!r} cannot be exported to ONNX: its entry in skbackprop/_nn gives no nodes.")
-    return onnx(g, v)
+    return onnx(cast(Nodes, g), v)
 
 
 def raw_output(g: Graph, network: Network, P: Parameters) -> str:
