@@ -97,6 +97,11 @@ def _as_array(given: object) -> np.ndarray:
     return X
 
 
+def are_texts(names: Iterable[Hashable] | None) -> bool:
+    """Tell whether there are names of columns, and all are texts."""
+    return names is not None and all(isinstance(name, str) for name in names)
+
+
 def columns_of(X: DataFrame | np.ndarray) -> list[Column]:
     """Columns of a DataFrame or an array, in their order."""
     if isinstance(X, np.ndarray):

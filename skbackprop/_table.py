@@ -13,6 +13,7 @@ from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._columns import (
+    are_texts,
     as_table,
     check_categories,
     columns_of,
@@ -88,12 +89,12 @@ class Table(ColumnTransformer):
         if names is None or isinstance(X, np.ndarray) or self.names_ is None:
             if X.shape[1] != self.n_features_in_:
                 raise ValueError(f"X has {X.shape[1]} columns, but there were {self.n_features_in_} in fit.")
-            if self.names_ is not None and _are_texts(self.names_):
+            if self.names_ is not None and are_texts(self.names_):
                 raise ValueError(
                     f"X is an array, but in fit there were names of columns: {self.names_}. Make a DataFrame of it."
                 )
             return X, names
-        needed = self._chosen() if _are_texts(self.names_) else range(len(self.names_))
+        needed = self._chosen() if are_texts(self.names_) else range(len(self.names_))
         missing = [self.names_[i] for i in needed if self.names_[i] not in names]
         if missing:
             raise ValueError(f"columns are missing: {missing}, which were there in fit. X has {names}.")
@@ -132,13 +133,9 @@ class Table(ColumnTransformer):
                     )
 
 
-def _are_texts(names: list[Hashable]) -> bool:
-    return all(isinstance(name, str) for name in names)
-
-
 def _numbered(X: DataFrame | np.ndarray, names: list[Hashable] | None) -> DataFrame | np.ndarray:
     """X with the columns' numbers for names, if scikit-learn would take offence at the types of these."""
-    if names is None or isinstance(X, np.ndarray) or _are_texts(names):
+    if names is None or isinstance(X, np.ndarray) or are_texts(names):
         return X
     return X.set_axis(range(len(names)), axis=1)
 

@@ -15,6 +15,7 @@ from skbackprop._columns import (
     Column,
     are_bools,
     are_numbers,
+    are_texts,
     as_table,
     columns_of,
     different_values,
@@ -185,8 +186,8 @@ class Columns:
 def _columns(X: object) -> Iterator[tuple[Hashable, Column]]:
     """Pairs of a column's name, or its number if names are no texts, and its values."""
     X, names = as_table(X)
-    are_texts = names is not None and all(isinstance(name, str) for name in names)
-    yield from zip(names if names and are_texts else range(X.shape[1]), columns_of(X), strict=True)
+    keys = names if names and are_texts(names) else range(X.shape[1])
+    yield from zip(keys, columns_of(X), strict=True)
 
 
 def _kind(key: Hashable, column: Column, max_categories: int) -> str:

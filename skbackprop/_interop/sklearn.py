@@ -19,7 +19,7 @@ from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.state import Best, History, TrainState
 from skbackprop._fit.targets import LabelCodec, NumberCodec
 from skbackprop._nn.losses import LOSSES
-from skbackprop._nn.network import Parameters, flatten
+from skbackprop._nn.network import NO_LAYER, Parameters, flatten
 
 # what scikit-learn's MLP knows
 ACTIVATIONS = {"identity", "logistic", "tanh", "relu"}
@@ -160,7 +160,7 @@ def from_sklearn(model: MLPClassifier | MLPRegressor, spec: FitSpec, rng: np.ran
     state = TrainState(rng, history, n_rows=n_rows, weight_sum=float(n_rows), rows_visited=int(model.t_))
     if scores or len(losses):
         state.best = Best(epoch=1 + int(np.argmax(scores) if scores else np.argmin(losses)))
-    theta = flatten(np, [None, *W], [None, *b])
+    theta = flatten(np, [NO_LAYER, *W], [NO_LAYER, *b])
     return FitResult(FittedModel(network, theta, codec, features), spec, plan, state)
 
 

@@ -17,7 +17,7 @@ from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._estimator import BaseMLP
 from skbackprop._interop.onnx.graph import ML_OPSET, OPSET, Graph, require
 from skbackprop._interop.onnx.outputs import codes_of_numbers, codes_of_text, filled, graph_of, scaled
-from skbackprop._interop.onnx.precision import SCALERS
+from skbackprop._interop.onnx.parts import SCALERS
 from skbackprop._regressor import MLPRegressor
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
@@ -32,12 +32,8 @@ CLASSIFIER_OPTIONS = {
     "output_class_labels": [False, True],
     "raw_scores": [True, False],
 }
-TYPES = {  # of skl2onnx, by ONNX's number
-    1: "FloatTensorType",
-    7: "Int64TensorType",
-    8: "StringTensorType",
-    11: "DoubleTensorType",
-}
+# of skl2onnx, by ONNX's number
+TYPES = {1: "FloatTensorType", 7: "Int64TensorType", 8: "StringTensorType", 11: "DoubleTensorType"}
 
 
 def register() -> None:

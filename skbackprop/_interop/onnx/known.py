@@ -10,8 +10,7 @@ from sklearn.base import BaseEstimator
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.device import HOST, device_of
 from skbackprop._interop.onnx.graph import require
-from skbackprop._interop.onnx.parts import attributes, last_step
-from skbackprop._interop.onnx.precision import is_lossy
+from skbackprop._interop.onnx.parts import attributes, is_lossy, last_step
 from skbackprop._interop.onnx.wrappers import THRESHOLDS
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 

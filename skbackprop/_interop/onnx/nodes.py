@@ -7,14 +7,16 @@ result. It uses operators that ONNX Runtime has in float32 and in float64.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar, cast
 
 import numpy as np
 
 from skbackprop._interop.onnx.graph import Graph
-from skbackprop._nn.activations import ACTIVATIONS, Activation
+from skbackprop._nn.activations import ACTIVATIONS, Activation, Nodes
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Network, Parameters
+
+Entry = TypeVar("Entry")
 
 # --------------------------------------------------------------------------------- members ----
 
@@ -50,9 +52,8 @@ def _gaussian_pool(g: Graph, v: str, n_outputs: int) -> str:
     return g("Concat", mean, g("Log", variance), axis=-1)
 
 
-POOL_NODES: dict[
-    str, Callable[[Graph, str, int], str]
-] = {  # by link; by loss where that has a pool of its own
+# by link; by loss where that has a pool of its own
+POOL_NODES: dict[str, Callable[[Graph, str, int], str]] = {
     "identity": lambda g, v, n_outputs: _mean(g, v),
     "logistic": lambda g, v, n_outputs: _logistic_pool(g, v),
     "softmax": lambda g, v, n_outputs: _log_mean_exp(g, g("LogSoftmax", v, axis=-1)),
@@ -64,12 +65,10 @@ POOL_NODES: dict[
 # --------------------------------------------------------------------------------- network ----
 
 
-def entry(table: dict[str, Any], name: str) -> Any:
+def entry(table: dict[str, Entry], name: str) -> Entry:
     """Look a component's nodes up."""
     if name not in table:
-        raise ValueError(
-            f"{name!r} cannot be exported to ONNX: its table in skbackprop/_onnx has no entry for it."
-        )
+        raise ValueError(f"{name!r} cannot be exported to ONNX: it has no entry in skbackprop/_interop/onnx.")
     return table[name]
 
 
@@ -78,7 +77,7 @@ def activate(g: Graph, table: dict[str, Activation], name: str, v: str) -> str:
     onnx = table[name].onnx
     if onnx is None:
         raise ValueError(f"{name!r} cannot be exported to ONNX: its entry in skbackprop/_nn gives no nodes.")
-    return onnx(g, v)
+    return onnx(cast(Nodes, g), v)
 
 
 def raw_output(g: Graph, network: Network, P: Parameters) -> str:

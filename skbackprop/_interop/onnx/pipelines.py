@@ -12,13 +12,12 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.pipeline import Pipeline
 
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._columns import is_frame
+from skbackprop._columns import are_texts, is_frame
 from skbackprop._interop.onnx.converters import computing_in, overrides, register
 from skbackprop._interop.onnx.graph import ML_OPSET, require
 from skbackprop._interop.onnx.inputs import input_types
 from skbackprop._interop.onnx.known import ENSEMBLES, check_steps, named
-from skbackprop._interop.onnx.parts import last_step, parts
-from skbackprop._interop.onnx.precision import SCALERS, lossy_parts
+from skbackprop._interop.onnx.parts import SCALERS, last_step, lossy_parts, parts
 from skbackprop._interop.onnx.text import plain_columns, take_text
 from skbackprop._regressor import MLPRegressor
 from skbackprop._table import Table
@@ -115,7 +114,7 @@ def _in_order(model: BaseEstimator, X: DataFrame) -> DataFrame:
     """X with its columns as in the fit, if names that are no texts say which these are: skl2onnx takes their places."""
     for part in parts(model):
         names = getattr(part, "names_", None) if isinstance(part, Table) else None
-        if names and not all(isinstance(name, str) for name in names):
+        if names and not are_texts(names):
             X, _ = part.arranged(X)
     return X
 
