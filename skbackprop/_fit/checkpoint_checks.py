@@ -101,9 +101,9 @@ def check_arrays(found: dict[str, Any], theta: Array, solver: str) -> None:
     vectors = {"theta": (found["theta"], theta)} | ({} if best is None else {"best_theta": (best, theta)})
     for name, (array, like) in vectors.items():
         _require(_is_like(array, like) and bool(np.isfinite(array).all()), name)
-    for name, like in expected.items():
+    for name, value in expected.items():
         array = found["state"][name]
-        _require(_is_like(array, np.asarray(like)) and not np.isnan(array).any(), name)
+        _require(_is_like(array, np.asarray(value)) and not np.isnan(array).any(), name)
 
 
 def _is_like(array: Array, like: np.ndarray) -> bool:

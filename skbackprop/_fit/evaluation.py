@@ -79,7 +79,8 @@ def _in_short(
         w = counts[Y]
     else:
         Y = Y.astype(np.float64)
-    return target_rows(np, loss, Y, len(counts), w, args), w, 0.0
+    targets: Any = Y
+    return target_rows(np, loss, targets, len(counts), w, args), w, 0.0
 
 
 def row_losses(loss: Loss, v: Array, Y: np.ndarray, args: LossArgs, device: Device = HOST) -> Any:
