@@ -32,7 +32,7 @@ from distributed.protocol import dumps  # noqa: E402
 from distributed.protocol.serialize import ToPickle  # noqa: E402
 from distributed.protocol.utils import pack_frames  # noqa: E402
 
-from skbackprop._dask import client as client_room
+from skbackprop._dask import client as client_room  # noqa: E402
 from skbackprop._dask import collectives, placement  # noqa: E402
 from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLostError  # noqa: E402
 
@@ -162,7 +162,9 @@ class _Worker:
 
 @pytest.mark.parametrize("hello", [["wrong", 1], ["token", 5], ["token"], 7, "token", None])
 def test_a_listener_turns_strangers_away(hello):
-    tree = collectives.Communicator(0, 2, "token", _Worker("tcp://127.0.0.1:1", distributed.Security()), lambda: True)
+    tree = collectives.Communicator(
+        0, 2, "token", _Worker("tcp://127.0.0.1:1", distributed.Security()), lambda: True
+    )
     address = tree.open()
     assert address.startswith("tcp://127.0.0.1:")  # where the worker is, and nowhere else
 
