@@ -204,7 +204,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         attributes = self._attributes(result)
         if not result.spec.partial:
             result.state.forget_run()
-        callbacks.end_fit(attributes)
+        callbacks.end_fit(lambda: vars(copy.copy(self._with(attributes))))
         return self._publish(attributes, result.interrupt)
 
     def _publish(self, attributes: dict[str, Any], interrupt: BaseException | None = None) -> Self:

@@ -19,5 +19,6 @@ class Namespace(Protocol):
 
     float64: Any
     int64: Any
+    finfo: Any
 
     def __getattr__(self, name: str) -> Callable[..., Array]: ...

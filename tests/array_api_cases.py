@@ -26,8 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
 from skbackprop._engines.dropout import mask
 from skbackprop._engines.reference import ReferenceEngine
-from skbackprop._fit.device import HOST
-from skbackprop._fit.validation import home_of
+from skbackprop._fit.device import HOST, device_of
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._nn.network import Network, Objective
@@ -93,7 +92,7 @@ def compare(ours, theirs, X, rtol, like):
     pairs = [(getattr(ours, m)(X), getattr(theirs, m)(like(X))) for m in methods if hasattr(ours, m)]
     pairs += zip(parameters(ours), parameters(theirs), strict=True)
     for a, b in pairs:
-        assert home_of(b) == home_of(like(X))
+        assert device_of(b) == device_of(like(X))
         assert str(b.dtype).endswith(str(a.dtype))
         assert_allclose(to_numpy(b), a, rtol=rtol, atol=rtol * max(1.0, np.abs(a).max()))
     assert_allclose(theirs.loss_curve_, ours.loss_curve_, rtol=rtol)
@@ -225,7 +224,7 @@ def test_what_members_and_standard_deviations_are(device, few_patients):
     expected = ours.predict(X, return_std=True, return_members=True)
     found = theirs.predict(device(X), return_std=True, return_members=True)
     for a, b in zip(expected, found, strict=True):
-        assert home_of(b) == home_of(device(X))
+        assert device_of(b) == device_of(device(X))
         assert_allclose(to_numpy(b), a, rtol=RTOL["float64"])
 
 
@@ -263,7 +262,7 @@ def test_answers_in_blocks(device, few_digits, monkeypatch):
         validation_loss = model.validation_loss_curve_
         whole = model.predict(device(X), return_members=True)
         with monkeypatch.context() as patch:
-            patch.setattr("skbackprop._fit.batches.BLOCK_OUTPUTS", 1400)
+            patch.setattr("skbackprop._fit.block.BLOCK_OUTPUTS", 1400)
             for ours, theirs in zip(model.predict(device(X), return_members=True), whole, strict=True):
                 assert type(ours) is type(theirs)
                 assert_array_equal(to_numpy(ours), to_numpy(theirs))
@@ -279,7 +278,7 @@ def test_string_labels_stay_on_the_host(device, few_digits):
     prediction = model.predict(device(X))
     assert prediction.dtype == names.dtype
     assert model.score(device(X), names) == np.mean(prediction == names) > 0.7
-    assert home_of(model.predict_proba(device(X))) == home_of(device(X))
+    assert device_of(model.predict_proba(device(X))) == device_of(device(X))
 
 
 def test_partial_fit_and_warm_start(device, few_digits):
@@ -349,7 +348,7 @@ def test_divergence_leaves_a_model_on_the_device(device, few_patients):
     )
     with pytest.raises(DivergenceError, match="learning rate is too high") as caught:
         model.fit(X, y)
-    assert home_of(caught.value.estimator.predict(X)) == home_of(X)
+    assert device_of(caught.value.estimator.predict(X)) == device_of(X)
 
 
 def test_callbacks_get_arrays_of_the_device(device, few_digits):
@@ -374,7 +373,7 @@ def test_numpy_arrays_are_as_without_dispatch(few_digits):
     with sklearn.config_context(array_api_dispatch=False):
         expected = clone(model).fit(X, y).predict_proba(X)
     assert_array_equal(model.fit(X, y).predict_proba(X), expected)
-    assert home_of(np.float64(1.0)) is home_of(X) is HOST  # NumPy's scalars, too
+    assert device_of(np.float64(1.0)) is device_of(X) is HOST  # NumPy's scalars, too
 
 
 # -------------------------------------------------------------------------------- clear errors ----
@@ -422,7 +421,7 @@ def test_pickles_are_small_and_equal(device, few_digits):
     assert len(text) < 1.2 * n_bytes + 20_000  # the rest is names and numbers
     for copied in (pickle.loads(text), copy.deepcopy(model), copy.copy(model)):
         assert_array_equal(to_numpy(copied.predict_proba(X)), to_numpy(model.predict_proba(X)))
-        assert home_of(copied.coefs_[0]) == home_of(X)
+        assert device_of(copied.coefs_[0]) == device_of(X)
 
 
 def test_what_the_user_assigns_takes_effect(device, few_digits):
@@ -472,7 +471,7 @@ def test_to_scikit_learn(estimator, device, few_digits):
     converted = theirs.to_sklearn()
     assert all(isinstance(W, np.ndarray) for W in converted.coefs_)
     assert_allclose(getattr(converted, method)(X), getattr(ours, method)(X), rtol=RTOL["float64"], atol=1e-12)
-    assert home_of(theirs.coefs_[0]) == home_of(device(X))  # which stayed where it was
+    assert device_of(theirs.coefs_[0]) == device_of(device(X))  # which stayed where it was
 
 
 @pytest.mark.parametrize("estimator", EXPORTED, ids=repr)
@@ -514,7 +513,7 @@ def test_layers_are_looked_into_where_they_are(n_members, device, dtype, few_dig
     ours, theirs = both(estimator, device, X, y)
     for layer in range(4):
         found = layer_outputs(theirs, device(X), layer)
-        assert home_of(found) == home_of(device(X))
+        assert device_of(found) == device_of(device(X))
         assert str(found.dtype).endswith(dtype)
         assert_allclose(to_numpy(found), layer_outputs(ours, X, layer), rtol=RTOL[dtype], atol=RTOL[dtype])
     importances = feature_importances(theirs)

@@ -22,7 +22,7 @@ from fuzzing_data import (
 from hypothesis import strategies as st
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
-from skbackprop._fit.validation import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, SHARED_CONSTRAINTS
+from skbackprop._checks.constraints import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, SHARED_CONSTRAINTS
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.initializers import INITIALIZERS
 from skbackprop._nn.losses import losses_for

@@ -17,9 +17,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, RobustScaler, StandardScaler
 
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._checks.constraints import SHARED_CONSTRAINTS
+from skbackprop._checks.messages import divergence
 from skbackprop._fit.device import HOST
+from skbackprop._fit.messages import warn_not_converged
 from skbackprop._fit.scales import check_alike
-from skbackprop._fit.validation import SHARED_CONSTRAINTS, divergence, warn_not_converged
 from skbackprop.inspection import layer_outputs
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 

@@ -229,9 +229,9 @@ def test_models_are_made_for_callbacks_that_take_them_and_are_copies(digits):
     class Counting(MLPSoftmaxClassifier):
         made = 0
 
-        def _attributes_with(self, theta):
+        def _model_attributes(self, model):
             Counting.made += 1
-            return super()._attributes_with(theta)
+            return super()._model_attributes(model)
 
     class Vandal(EpochLimit):
         def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
@@ -239,9 +239,9 @@ def test_models_are_made_for_callbacks_that_take_them_and_are_copies(digits):
 
     params = model().get_params()
     plain = Counting(**params).set_callbacks(EpochLimit(10)).fit(X, y)
-    assert Counting.made == 0
+    assert Counting.made == 1  # of the fit itself
     spoilt = Counting(**params).set_callbacks(Vandal(10)).fit(X, y)
-    assert Counting.made == 3
+    assert Counting.made == 1 + 1 + 3  # and one after each epoch
     assert_array_equal(spoilt.predict_proba(X), plain.predict_proba(X))
 
 

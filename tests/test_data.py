@@ -13,8 +13,10 @@ from sklearn.metrics import accuracy_score, make_scorer
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._engines.compiled import CompiledEngine
-from skbackprop._fit.batches import Rows, validation_shares
-from skbackprop._fit.streaming import Stream, hold_out
+from skbackprop._fit.block import Block
+from skbackprop._fit.split import validation_shares
+from skbackprop._fit.source import hold_out
+from skbackprop._fit.streaming import DiskTrainingSet
 from skbackprop._fit.summaries import LabelSummary, NumberSummary
 from skbackprop._fit.training import run_epoch
 from skbackprop._nn.network import Network, Objective
@@ -548,10 +550,10 @@ def make_stream(n, block_rows, memory, held_out=(), width=1):
     """A stream whose only feature is the number of the row."""
     X = np.repeat(np.arange(n, dtype=np.float64)[:, None], width, axis=1)
     source = Shards(X, np.arange(n) % 2, memory=memory, block_rows=block_rows)
-    known = Rows(X[:1], np.zeros(1, dtype=int))
-    return Stream(
+    known = Block(X[:1], np.zeros(1, dtype=int))
+    return DiskTrainingSet(
         source,
-        lambda part: Rows(part.X, part.y),
+        lambda part: Block(part.X, part.y),
         known,
         float(n),
         source.memory,
@@ -564,6 +566,7 @@ def visited(stream, rng, batch_size, shuffle=True):
     return [rows.X[order, 0].astype(int) for rows, order in stream.epoch(rng, shuffle, batch_size)]
 
 
+@pytest.mark.filterwarnings("ignore:A buffer holds only about")
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     n=st.integers(2, 400),
@@ -594,7 +597,7 @@ def test_steps_over_buffers_have_the_bits_of_steps_over_arrays():
     network, rates = Network((1, 4, 2), ("tanh",), loss="cross_entropy"), np.full(32, 1e-3)
 
     def whole():
-        yield Rows(X, Y), order
+        yield Block(X, Y), order
 
     results = []
     for parts in (stream.epoch(np.random.RandomState(3), True, 32), whole()):
@@ -721,7 +724,7 @@ def test_summaries_are_those_of_all_rows(rows):
         mean = np.average(y[kept], axis=0, weights=w[kept])
         assert_allclose(summary.mean, mean, rtol=1e-13)
         variance = np.average((y[kept] - mean) ** 2, axis=0, weights=w[kept])
-        assert_allclose(summary.variance, variance, rtol=1e-9)  # of numbers around a million
+        assert_allclose(summary.moments.variance, variance, rtol=1e-9)  # of numbers around a million
     assert_array_equal(numbers.stand_in(), [y.min(axis=0), y.max(axis=0)])
     assert_array_equal(names.values, [-1, 1, 3])
     assert_array_equal(names.counts, np.bincount(labels, w))

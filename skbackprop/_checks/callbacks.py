@@ -82,10 +82,10 @@ class EstimatorCallbacks:
         epoch, self._epoch = self._epoch, None
         return bool(self._end(epoch, lambda: self._attributes(model())))
 
-    def end_fit(self, attributes: dict[str, Any]) -> None:
-        """Call when the estimator's new attributes are ready."""
+    def end_fit(self, attributes: Callable[[], dict[str, Any]]) -> None:
+        """Call when the new attributes are ready, with what gives a copy of them."""
         if self._fit is not None:
-            self._end(self._fit, lambda: attributes)
+            self._end(self._fit, attributes)
 
     def _end(self, task: Any, attributes: Callable[[], dict[str, Any]]) -> Any:
         def nameless() -> dict[str, Any]:  # as the rows that the callbacks get

@@ -224,9 +224,8 @@ class NumberCodec:
     def decode(self, output: Array, device: Device = HOST) -> tuple[Any, Any]:
         """Prediction in the user's units and, for gaussian, its standard deviation; in float64 where the device has it.
 
-        Float32 would round large targets to fewer digits than the network tells apart.
-        Several quantiles come as (rows, targets, quantiles), sorted so that they never cross
-        (Chernozhukov, Fernandez-Val and Galichon, 2010).
+        Float32 would round large targets to fewer digits than the network tells apart. Several quantiles come as
+        (rows, targets, quantiles), sorted so that they never cross (Chernozhukov, Fernandez-Val and Galichon, 2010).
         """
         xp, n_targets = device.xp, self.n_targets
         output = device.cast(output, device.dtype_of(self.shift))

@@ -1,4 +1,4 @@
-"""Batches, orders and the validation split."""
+"""The validation split."""
 
 import numpy as np
 import pytest
@@ -6,31 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from skbackprop._fit.batches import (
-    BLOCK_ROWS,
-    Rows,
-    epoch_order,
-    output_blocks,
-    validation_shares,
-    validation_split,
-)
-
-
-def test_order_visits_each_row_once():
-    assert_array_equal(epoch_order(np.random.RandomState(0), 5, shuffle=False), range(5))
-    shuffled = epoch_order(np.random.RandomState(0), 100, shuffle=True)
-    assert_array_equal(np.sort(shuffled), range(100))
-    assert (shuffled != np.arange(100)).any()
-
-
-def test_blocks_are_the_whole(rng):
-    n = 2 * BLOCK_ROWS + 3
-    rows = Rows(np.arange(n)[:, None], np.arange(n), rng.random(n))
-    blocks = list(rows.blocks())
-    assert [b.n for b in blocks] == [BLOCK_ROWS, BLOCK_ROWS, 3]
-    assert_array_equal(np.concatenate([b.Y for b in blocks]), rows.Y)
-    assert sum(b.weight_sum for b in blocks) == pytest.approx(rows.weight_sum)
-    assert Rows(rows.X, rows.Y).weight_sum == n
+from skbackprop._fit.split import validation_shares, validation_split
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -101,14 +77,3 @@ def test_shares_go_to_the_largest_remainders_one_by_one():
         while take.sum() < n:
             take[np.argmax(np.where(take < sizes - 1, share - take, -np.inf))] += 1
         assert_array_equal(validation_shares(sizes, fraction, sizes.sum()), take)
-
-
-def test_output_blocks_are_the_whole(monkeypatch):
-    X = np.arange(20).reshape(10, 2)
-    assert next(output_blocks(X, 3))[1] is X
-    monkeypatch.setattr("skbackprop._fit.batches.BLOCK_OUTPUTS", 12)
-    blocks = list(output_blocks(X, 3))
-    assert [(rows.start, rows.stop) for rows, _ in blocks] == [(0, 4), (4, 8), (8, 10)]
-    assert_array_equal(np.concatenate([block for _, block in blocks]), X)
-    assert [len(block) for _, block in output_blocks(X, 100)] == [1] * 10  # a row at least
-    assert [len(block) for _, block in output_blocks(X[:0], 100)] == [0]
