@@ -172,6 +172,31 @@ def test_tables_with_names_and_labels(client):
     assert there.score(dd.from_pandas(frame, 2), dd.from_pandas(labels, 2)) == here.score(frame, labels)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_tables_for_validation_and_a_warm_start(again, client):
+    """Names of columns go to the ranks, for they must be those of the training set or of the first fit."""
+    X, y, _ = rows("regressor")
+    X, y = pd.DataFrame(X, columns=list("abcdef")), pd.Series(y)
+    there, here = (
+        cls((8,), max_iter=3, random_state=0, weight_decay=0.1, warm_start=again)
+        for cls in (DaskMLPRegressor, MLPRegressor)
+    )
+    val = {} if again else {"X_val": X[:90], "y_val": y[:90]}
+    for _ in range(1 + again):
+        there.fit(
+            dd.from_pandas(X, 3),
+            dd.from_pandas(y, 3),
+            **{name: dd.from_pandas(part, 2) for name, part in val.items()},
+        )
+        here.fit(X, y, **val)
+    assert_close(there.coefs_, here.coefs_, "coefs_")
+    assert_close(there.validation_scores_, here.validation_scores_, "validation_scores_")
+    assert list(there.feature_names_in_) == list("abcdef")
+    renamed = {"X_val": dd.from_pandas(X.rename(columns={"a": "g"}), 3), "y_val": dd.from_pandas(y, 3)}
+    with pytest.raises(ValueError, match=r"In the validation set .*names should match"):
+        there.fit(dd.from_pandas(X, 3), dd.from_pandas(y, 3), **renamed)
+
+
 def test_multilabel_and_several_targets(client):
     X, y, _ = rows("classifier")
     assert_same(

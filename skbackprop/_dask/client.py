@@ -17,7 +17,7 @@ from distributed.comm import CommClosedError
 
 from skbackprop._dask.channel import Abandoned, ClientChannel, is_connected
 from skbackprop._dask.collectives import RankLost
-from skbackprop._dask.job import Checkpoint, FitRequest, Job
+from skbackprop._dask.job import FitRequest, Job, Snapshot
 from skbackprop._dask.placement import Placement, WorkerLostError, locked, place
 from skbackprop._dask.worker import Report, run_rank
 from skbackprop._fit.dataset import ArrayDataset
@@ -41,7 +41,7 @@ class Supervisor:
     callbacks: FitCallbacks | None  # None: there are none
     sample: ArrayDataset  # what these see of the data
     interrupted: bool = False
-    _kept: Checkpoint | None = None
+    _kept: Snapshot | None = None
     _told: dict[Hashable, bool | None] = field(default_factory=dict)  # what callbacks answered, by event
 
     def run(self) -> Report:

@@ -44,7 +44,7 @@ Options = ParamSpec("Options")
 Result = TypeVar("Result")
 
 
-def collective(
+def blocking(
     operation: Callable[Concatenate[Communicator, Options], Awaitable[Result]],
 ) -> Callable[Concatenate[Communicator, Options], Result]:
     """Run an operation in the rank's event loop until it is done."""
@@ -74,7 +74,7 @@ class Communicator:
         self._admitted: dict[Comm, int] = {}  # of children that said who they are
         self._listener: Listener | None = None
 
-    @collective
+    @blocking
     async def open(self) -> str | None:
         """Start to listen where this worker does, if there are children; the address for them."""
         self._watcher = asyncio.create_task(self._watch())
@@ -93,7 +93,7 @@ class Communicator:
         self._listener = await listener
         return str(listener.contact_address)
 
-    @collective
+    @blocking
     async def join(self, addresses: dict[int, str | None]) -> None:
         """Connect to the parent and wait for the children."""
         async with asyncio.timeout(JOIN_SECONDS):
@@ -197,7 +197,7 @@ class Communicator:
         except (CommClosedError, OSError, TimeoutError) as error:
             raise RankLost(f"Rank {self.rank} of {self.n_ranks} lost a connection: {error}") from error
 
-    @collective
+    @blocking
     async def broadcast(self, facts: object = None, arrays: Sequence[np.ndarray] = ()) -> Message:
         """Send the root's message to all; the others give none, and get it."""
         message: Message = facts, list(arrays)
@@ -207,7 +207,7 @@ class Communicator:
             await send(self._comms[child], message)
         return message
 
-    @collective
+    @blocking
     async def reduce(
         self, numbers: list[float], array: np.ndarray | None = None
     ) -> tuple[list[float], np.ndarray]:
@@ -230,7 +230,7 @@ class Communicator:
             await send(self._comms[self._parent], (numbers, [] if array is None else [array]))
         return numbers, np.zeros(0) if array is None else array
 
-    @collective
+    @blocking
     async def gather(self, facts: object, arrays: Sequence[np.ndarray] = ()) -> list[Message]:
         """Bring every rank's message to the root, in the order of ranks."""
         gathered: dict[int, Message] = {self.rank: (facts, list(arrays))}
@@ -240,7 +240,7 @@ class Communicator:
             await send(self._comms[self._parent], _pack(gathered))
         return [gathered[rank] for rank in sorted(gathered)]
 
-    @collective
+    @blocking
     async def scatter(self, messages: Sequence[Message] = ()) -> Message:
         """Send each rank its own message from the root's list."""
         by_rank = dict(enumerate(messages))

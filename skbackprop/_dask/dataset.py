@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skbackprop._dask.engine import ClusterEngine
-from skbackprop._dask.ranks import Rank
+from skbackprop._dask.ranks import Rank, columns_of
 from skbackprop._dask.shards import Layout
 from skbackprop._dask.wire import Message
 from skbackprop._fit.block import Block, in_blocks
@@ -34,11 +34,6 @@ class RemoteTable:
     n_features: int
     engines: dict[Network, ClusterEngine] = field(default_factory=dict)  # for predictions
 
-    @property
-    def n_rows(self) -> int:
-        """Of all ranks."""
-        return sum(layout.n for layout in self.layouts)
-
     def engine(self, network: Network) -> ClusterEngine:
         """An engine for predictions, made once for each network."""
         if network not in self.engines:
@@ -53,7 +48,8 @@ class RemoteX(RemoteRows):
 
     def __init__(self, table: RemoteTable, dtype: DTypeLike, rows: np.ndarray | None = None):
         self.table, self.dtype, self.rows = table, np.dtype(dtype), rows
-        self.shape = (table.n_rows if rows is None else len(rows)), table.n_features
+        n = sum(layout.n for layout in table.layouts) if rows is None else len(rows)
+        self.shape = n, table.n_features
         self._fetched: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -180,7 +176,7 @@ def read_table(
     """Check the rows of a table, whose X stays where it is; None if it has none. Weights are the user's still."""
     if not any(layout.n for layout in layouts):
         return None
-    known = None if features is None else (features.n, features.names)
+    known = None if features is None else columns_of(features)
     answers = rank.call(Rank.read, table=name, columns=known)
     held = [(layout, *answer) for layout, answer in zip(layouts, answers, strict=True) if layout.n]
     facts = [facts for _, facts, _ in held]

@@ -29,7 +29,7 @@ class FitRequest:
 
 
 @dataclass
-class Checkpoint:
+class Snapshot:
     """What training can go on from: the parameters, and all else with the optimizer's memory in it."""
 
     theta: np.ndarray
@@ -47,4 +47,4 @@ class Job:
     layouts: dict[str, list[Layout]]  # which rows each rank holds, by table
     has_callbacks: bool
     keeps_checkpoints: bool  # does the client want one after each epoch?
-    resume: Checkpoint | None  # to go on from
+    resume: Snapshot | None  # to go on from

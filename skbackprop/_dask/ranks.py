@@ -21,15 +21,16 @@ from skbackprop._engines import choose_engine
 from skbackprop._engines.compiled import CompiledEngine
 from skbackprop._engines.reference import ReferenceEngine
 from skbackprop._fit.device import HOST
+from skbackprop._fit.fitted_model import Features
 from skbackprop._fit.scales import in_validation_set
 from skbackprop._nn.losses import LossArgs
 from skbackprop._nn.network import Network, Objective, weights_alone
 from skbackprop._nn.optimizers import Optimizer
 
 Sums: TypeAlias = tuple[list[float], np.ndarray]  # of losses and weights, and of gradients
-Step: TypeAlias = Callable[
-    [int, np.ndarray, list[float], np.ndarray], None
-]  # of number k, from theta by sums
+# step(k, theta, numbers, gradient) makes step k from theta by these sums
+Step: TypeAlias = Callable[[int, np.ndarray, list[float], np.ndarray], None]
+Columns: TypeAlias = tuple[int, tuple[str, ...] | None]  # their number, and names if they have any
 Result = TypeVar("Result")
 
 
@@ -39,10 +40,8 @@ class LocalEngine:
     def __init__(self, engine: ReferenceEngine | CompiledEngine):
         self.engine = engine
         self.memory: dict[str, Any] | None = None  # the optimizer's, between rounds of local SGD
-        ones = np.ones(engine.network.n_parameters, dtype=np.float32)  # which keeps float32 what it meets
-        self._is_weight = weights_alone(
-            np, engine.network, ones
-        )  # 1 for what is penalised, 0 for what is not
+        # 1 for what is penalised, 0 for what is not, in float32, which keeps float32 what it meets
+        self._is_weight = weights_alone(np, engine.network, np.ones(engine.network.n_parameters, np.float32))
 
     @property
     def theta(self) -> np.ndarray:
@@ -106,10 +105,10 @@ class Rank:
 
     # ---------------------------------------------------------------------------------- data ----
 
-    def read(self, *, table: str, columns: tuple[int, tuple[str, ...] | None] | None) -> list[Message]:
+    def read(self, *, table: str, columns: Columns | None) -> list[Message]:
         """Check this rank's rows as a local fit would; the root gets every rank's y, weights and columns.
 
-        columns: number and names (or None) that X must have; None: to be learned from X.
+        columns: that X must have; None: to be learned from X.
         """
         shard = self.shards[table]
         if not shard.layout.n:
@@ -119,9 +118,9 @@ class Rank:
         if sp.issparse(shard.X):
             raise TypeError("Blocks of Dask arrays must be dense; sparse ones go to the local estimator.")
         shard.y, held_objects = to_plain(y)
-        names, w = None if features.names is None else tuple(features.names), shard.sample_weight
+        w = shard.sample_weight
         arrays = [shard.y] + ([] if w is None else [np.asarray(w, dtype=np.float64)])
-        return self.comm.gather([features.n, names, shard.X.dtype.name, held_objects], arrays)
+        return self.comm.gather([*columns_of(features), shard.X.dtype.name, held_objects], arrays)
 
     def prepare(
         self, *selected: np.ndarray, table: str, dtype: str, targets: list[Message] | None = None
@@ -235,6 +234,11 @@ class Rank:
         _cast(shard, theta.dtype.name)
         local.load(theta)
         return self.comm.gather(None, [local.predict(shard.X[rows], link=link, members=members)])
+
+
+def columns_of(features: Features) -> Columns:
+    """The columns of X as they are sent."""
+    return features.n, None if features.names is None else tuple(features.names)
 
 
 def _cast(shard: Shard, dtype: str) -> None:

@@ -15,7 +15,7 @@ from skbackprop._dask.channel import WorkerChannel
 from skbackprop._dask.collectives import Communicator
 from skbackprop._dask.dataset import read_table
 from skbackprop._dask.engine import ClusterEngine
-from skbackprop._dask.job import Checkpoint, Job
+from skbackprop._dask.job import Job, Snapshot
 from skbackprop._dask.memory import kept_memory
 from skbackprop._dask.ranks import Rank
 from skbackprop._dask.shards import Shard
@@ -37,10 +37,10 @@ class Report(NamedTuple):
 
 
 class ClientCallbacks:
-    """Forwards the fit's events to the client's callbacks, if there are any."""
+    """Forwards the fit's events to the client's callbacks."""
 
-    def __init__(self, channel: WorkerChannel, state: TrainState, has_callbacks: bool):
-        self._channel, self._state, self._has_callbacks = channel, state, has_callbacks
+    def __init__(self, channel: WorkerChannel, state: TrainState):
+        self._channel, self._state = channel, state
 
     def begin_fit(self, max_epochs: int, sample: ArrayDataset) -> None:
         """Say how many epochs there will be at most."""
@@ -48,13 +48,10 @@ class ClientCallbacks:
 
     def begin_epoch(self) -> None:
         """Say which epoch begins."""
-        if self._has_callbacks:
-            self._channel.send("begin_epoch", self._state.epoch + 1)
+        self._channel.send("begin_epoch", self._state.epoch + 1)
 
     def end_epoch(self, model: Callable[[], FittedModel]) -> bool:
         """True if a callback asks to stop."""
-        if not self._has_callbacks:
-            return False
         self._channel.send("end_epoch", self._state.epoch, model())
         return bool(self._channel.receive(interruptible=True))
 
@@ -62,8 +59,8 @@ class ClientCallbacks:
 class ClientCheckpoint:
     """Keeps the state of the training with the client, who lets it go on from there when a worker is lost."""
 
-    def __init__(self, channel: WorkerChannel, keeps: bool, kept: Checkpoint | None):
-        self._channel, self._keeps, self._kept = channel, keeps, kept
+    def __init__(self, channel: WorkerChannel, kept: Snapshot | None):
+        self._channel, self._kept = channel, kept
 
     def resume(self, theta: np.ndarray, state: TrainState, plan: FitPlan) -> np.ndarray:
         """Put the state back to where it was; the parameters then, or the given ones in a new fit."""
@@ -77,15 +74,15 @@ class ClientCheckpoint:
         return self._kept.theta.astype(theta.dtype)
 
     def is_due(self, last: bool) -> bool:
-        """After every epoch but the last, if the client wants it."""
-        return self._keeps and not last
+        """After every epoch but the last."""
+        return not last
 
     def write(self, engine: ClusterEngine, state: TrainState) -> None:
         """Send it to the client, once an epoch is over."""
-        if self._keeps and state.epoch:
+        if state.epoch:
             theta, memory = engine.dump()
             # pickled here: the client need not unpickle it before a worker is lost
-            self._channel.send("checkpoint", pickle.dumps(Checkpoint(theta, replace(state, state=memory))))
+            self._channel.send("checkpoint", pickle.dumps(Snapshot(theta, replace(state, state=memory))))
 
 
 def run_rank(job: Job, number: int, shards: dict[str, Shard]) -> Report | None:
@@ -132,8 +129,8 @@ def lead(job: Job, rank: Rank, channel: WorkerChannel) -> Report:
                     )
                 check_validation_set(held_out, data, start.codec)
             warn_unscaled(cast(Array, data.X), data.device)
-            callbacks = ClientCallbacks(channel, state, job.has_callbacks)
-            checkpoint = ClientCheckpoint(channel, job.keeps_checkpoints, job.resume)
+            callbacks = ClientCallbacks(channel, state) if job.has_callbacks else None
+            checkpoint = ClientCheckpoint(channel, job.resume) if job.keeps_checkpoints else None
             prepared = prepare(spec, data, held_out, start, state)
             result = fit_model(prepared, request.make_score, callbacks, checkpoint)
             if result.interrupt is not None:  # a new one, without the frames that hold the rows
