@@ -3,7 +3,8 @@
 Conventions, for every entry. v is the raw output of the last layer, (rows, outputs); y the targets,
 (rows, targets): those of classes are one-hot, and may be smoothed (`target_rows`). ``value`` gives one number
 per row, the sum over its outputs; ``delta`` is the derivative of that very number, so that the reported loss and
-the gradient are one function. Both start from v, never from the prediction, so that no logarithm meets a rounded 0. ``constant`` is the v of the best constant prediction for weighted targets (NumPy, float64).
+the gradient are one function. Both start from v, never from the prediction, so that no logarithm meets a rounded 0.
+``constant`` is the v of the best constant prediction for weighted targets (NumPy, float64).
 """
 
 from __future__ import annotations
