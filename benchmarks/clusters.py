@@ -28,7 +28,7 @@ import distributed
 import numpy as np
 
 from skbackprop import MLPRegressor
-from skbackprop._dask.comms import Tree
+from skbackprop._dask.collectives import Communicator
 from skbackprop._dask.memory import kept_memory
 from skbackprop.dask import DaskMLPRegressor
 
@@ -105,20 +105,20 @@ def rounds(client, repeats):
 def exchange(rank, addresses, size, n):
     """Run as a task: rank 1 connects to rank 0 and they exchange vectors n times; seconds of each round."""
     worker = distributed.get_worker()
-    tree = Tree(rank, 2, "benchmark", worker, lambda: True)
-    mine = tree.open()
+    comm = Communicator(rank, 2, "benchmark", worker, lambda: True)
+    mine = comm.open()
     variable = distributed.Variable(addresses)
     if rank == 0:
         variable.set(mine)
-    tree.join({0: mine or variable.get(timeout=30)})
+    comm.join({0: mine or variable.get(timeout=30)})
     vector, times = np.ones(size, dtype=np.float32), []
     with kept_memory():  # as in a fit
         for _ in range(n):
             started = time.perf_counter()
-            theta = tree.broadcast(None, [vector])[1][0]
-            tree.reduce([0.0, 0.0], theta + 1)
+            theta = comm.broadcast(None, [vector])[1][0]
+            comm.reduce([0.0, 0.0], theta + 1)
             times.append(time.perf_counter() - started)
-    tree.close()
+    comm.close()
     return times
 
 

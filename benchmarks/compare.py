@@ -338,7 +338,7 @@ def main():
     names = [name for name in [*CONTESTANTS, "onnxruntime"] if installed(name)]
     results = []
     with threadpoolctl.threadpool_limits(arguments.threads):
-        peak = {bits: arguments.threads * _cpu.fma_rate(level(), bits) for bits in (32, 64)}
+        peak = {bits: arguments.threads * _cpu.fma_rate(level(), f"float{bits}") for bits in (32, 64)}
         works = {**fits(arguments), **others(arguments)}
         for name in arguments.works or works:
             work = works[name]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Hashable
 
 from skbackprop._columns import (
     CATEGORIES,
     NUMBER,
+    Column,
     are_bools,
     are_numbers,
     different_values,
@@ -61,7 +62,7 @@ MANY_ROWS = 100  # different texts, from which on they may be identifiers
 WORDS = 5  # of a text on the average, from which on it is none of a few
 
 
-def read(name: Any, column: Any) -> list[str] | None:
+def read(name: Hashable, column: Column) -> list[str] | None:
     """Decide whether a training column holds numbers: the texts among them that count as missing, or None.
 
     Numbers may come as texts if all but a few of these are numbers. Warns of what is no number among them, and of
@@ -89,11 +90,12 @@ def read(name: Any, column: Any) -> list[str] | None:
     return gaps
 
 
-def _as_written(value: Any) -> str:
+def _as_written(value: object) -> str:
+    """A text as it stands, for messages and for counting; other values by `text_of`."""
     return str(value) if isinstance(value, str) else text_of(value)
 
 
-def _gaps(texts: set[str], column: Any) -> list[str] | None:
+def _gaps(texts: set[str], column: Column) -> list[str] | None:
     """Texts that are no numbers, where they are few or known to stand for missing values; else None."""
     numbers = {text for text in texts if NUMBER.fullmatch(text.strip())}
     odd = texts - numbers
@@ -107,7 +109,7 @@ def _gaps(texts: set[str], column: Any) -> list[str] | None:
     return sorted({text_of(text) for text in odd})
 
 
-def _look(texts: set[str], column: Any, codes: bool) -> str:
+def _look(texts: set[str], column: Column, codes: bool) -> str:
     """Say what texts look like that are neither numbers nor categories; nothing of others."""
     texts = {text.strip() for text in texts if text.strip().lower() not in GAPS}
     n, some = len(texts), quoted(sorted(texts))

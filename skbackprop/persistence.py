@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from inspect import signature
 from numbers import Integral, Real
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Any, Self, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -43,7 +43,7 @@ TRUSTED_TYPES = [
 VERSION = "_skbackprop_version"
 
 # by the name of the attribute that holds one; the parts inside these are known by the types of their fields
-PARTS: dict[str, Any] = {
+PARTS: dict[str, type] = {
     "_network": Network,
     "_labels": LabelCodec,
     "_settings": FitPlan,
@@ -61,12 +61,12 @@ class Persistent:
     The parts of its state are saved as dicts of plain values, so that their classes may move and gain fields.
     """
 
-    def __getstate__(self) -> dict[str, Any]:
-        state: Any = super().__getstate__()
-        plain = {name: _plain(value) if name in PARTS else value for name, value in state.items()}
+    def __getstate__(self) -> dict[str, object]:
+        state = super().__getstate__().items()  # type: ignore[attr-defined]
+        plain = {name: _plain(value) if name in PARTS else value for name, value in state}
         return {VERSION: __version__, **plain}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         saved_by = str(state.get(VERSION, "a version before 0.1.0"))
         if saved_by != __version__:
             warn(
@@ -84,7 +84,7 @@ class Persistent:
     def __copy__(self) -> Self:
         """Of a fit that is not finished too: nothing is checked, for the parts need not yet go together."""
         twin = type(self).__new__(type(self))
-        twin.__dict__.update(_restored(self.__getstate__()))
+        super(Persistent, twin).__setstate__(_restored(self.__getstate__()))  # type: ignore[misc]
         twin._renew()
         return twin
 
@@ -95,14 +95,14 @@ class Persistent:
         """Make what is not saved."""
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Turn one of our parts into a dict, with the parts inside it."""
     if not is_dataclass(value):
         return value
     return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
 
 
-def _restored(state: dict[str, Any]) -> dict[str, Any]:
+def _restored(state: dict[str, object]) -> dict[str, object]:
     """Attributes of a saved state, its parts made again."""
     return {
         name: _revived(name, value, PARTS[name]) if name in PARTS else value
@@ -111,15 +111,14 @@ def _restored(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _revived(name: str, value: Any, part: Any) -> Any:
+def _revived(name: str, value: object, part: type) -> object:
     """Make the part again; fields that it no longer has are left out, new ones have their default."""
     hints = _hints(part)
     if isinstance(value, dict):
         known = {key: inner for key, inner in value.items() if key in hints}
         for key, inner in known.items():
-            inner_part = next(
-                (kind for kind in (hints[key], *get_args(hints[key])) if is_dataclass(kind)), None
-            )
+            kinds = (hints[key], *get_args(hints[key]))
+            inner_part = next((kind for kind in kinds if isinstance(kind, type) and is_dataclass(kind)), None)
             if inner_part is not None and inner is not None:
                 known[key] = _revived(f"{name}.{key}", inner, inner_part)
         value = part(**known)
@@ -134,13 +133,13 @@ def _revived(name: str, value: Any, part: Any) -> Any:
 
 
 @cache
-def _hints(part: Any) -> dict[str, Any]:
+def _hints(part: type) -> dict[str, object]:
     """Types of a part's fields."""
     hints = get_type_hints(part)
     return {field.name: hints[field.name] for field in fields(part)}
 
 
-def _is_a(value: Any, hint: Any) -> bool:
+def _is_a(value: object, hint: object) -> bool:
     """Tell whether a value is of the type that a field says; NumPy's numbers are numbers."""
     if hint is Any:
         return True
@@ -157,7 +156,7 @@ def _is_a(value: Any, hint: Any) -> bool:
         return hint is bool
     if hint is int:  # all of ours are counts, or seeds
         return isinstance(value, Integral) and 0 <= int(value) <= sys.maxsize
-    return isinstance(value, Real if hint is float else hint)
+    return isinstance(value, Real if hint is float else cast(type, hint))
 
 
 def _check_network(network: Network) -> None:
@@ -178,7 +177,7 @@ def _check_network(network: Network) -> None:
 
 
 @contextmanager
-def _whole(estimator: Any) -> Iterator[None]:
+def _whole(estimator: object) -> Iterator[None]:
     """Whatever is raised inside says that a state is not what this package saves."""
     try:
         yield

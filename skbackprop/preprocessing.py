@@ -6,10 +6,9 @@ import copy
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,9 +16,13 @@ from skbackprop._checks.arrays import check_table, check_weights, feature_names
 from skbackprop._checks.constraints import Interval, fit_context
 from skbackprop._documentation import DocLinkMixin
 from skbackprop._fit.data_checks import within_floats
+from skbackprop._fit.fitted_model import Features
 from skbackprop._prediction import of_one_model
 from skbackprop._types import Data
 from skbackprop.persistence import Persistent
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 __all__ = ["PiecewiseLinearEncoder"]
 
@@ -79,7 +82,11 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
            [1. , 1. ]])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+    bin_edges_: list[np.ndarray]
+    n_bins_: np.ndarray
+    n_features_in_: int
+
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         "n_bins": [Interval(Integral, 1, None, closed="left")],
         "code_range": [tuple, list],
         "passthrough": ["boolean"],
@@ -111,17 +118,19 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
             The fitted encoder.
         """
         _check_range(self.code_range)
-        trial = copy.copy(self)  # whatever fails below, self stays as it was
-        X = check_table(trial, X, reset=True)
-        weights = check_weights(sample_weight, X)
-        weights = np.ones(len(X)) if weights is None else weights
-        trial.bin_edges_ = [_edges(x, weights, self.n_bins) for x in X.T]
-        trial.n_bins_ = np.array([len(edges) - 1 for edges in trial.bin_edges_])
-        self.__dict__ = trial.__dict__
+        seen = copy.copy(self)  # whatever fails below, self stays as it was
+        rows = check_table(seen, X, reset=True)
+        weights = check_weights(sample_weight, rows)
+        weights = np.ones(len(rows)) if weights is None else weights
+        edges = [_edges(x, weights, self.n_bins) for x in rows.T]
+        kept = {name: value for name, value in self.__dict__.items() if name != "feature_names_in_"}
+        features = Features(rows.shape[1], getattr(seen, "feature_names_in_", None)).attributes
+        learned = {"bin_edges_": edges, "n_bins_": np.array([len(ends) - 1 for ends in edges])}
+        self.__dict__ = kept | features | learned  # at once, as another thread may transform meanwhile
         return self
 
     @of_one_model
-    def transform(self, X: Data) -> NDArray[Any]:
+    def transform(self, X: Data) -> np.ndarray:
         """Encode rows.
 
         Parameters
@@ -135,19 +144,19 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
             The codes, feature by feature; with `passthrough` behind the features. float32 for float32, else float64.
         """
         check_is_fitted(self)
-        X = check_table(self, X, reset=False)
+        rows = check_table(self, X, reset=False)
         low, high = self.code_range
-        x = X[:, np.repeat(np.arange(X.shape[1]), self.n_bins_)]
-        start = np.concatenate([edges[:-1] for edges in self.bin_edges_]).astype(X.dtype)
-        stop = np.concatenate([edges[1:] for edges in self.bin_edges_]).astype(X.dtype)
+        x = rows[:, np.repeat(np.arange(rows.shape[1]), self.n_bins_)]
+        start = np.concatenate([edges[:-1] for edges in self.bin_edges_]).astype(rows.dtype)
+        stop = np.concatenate([edges[1:] for edges in self.bin_edges_]).astype(rows.dtype)
         with np.errstate(divide="ignore", invalid="ignore"):  # edges that float32 cannot tell apart: 0 or 1
             passed = np.clip((x - start) / (stop - start), 0.0, 1.0)
         passed[np.isnan(passed)] = 0.5
-        codes = (low + (high - low) * passed).astype(X.dtype, copy=False)
-        return np.hstack([X, codes]) if self.passthrough else codes
+        codes = (low + (high - low) * passed).astype(rows.dtype, copy=False)
+        return np.hstack([rows, codes]) if self.passthrough else codes
 
     @of_one_model
-    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> NDArray[np.object_]:
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Name the columns of `transform`: "age_bin0", "age_bin1", ...
 
         Parameters
@@ -165,21 +174,22 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         codes = [f"{name}_bin{k}" for name, n in zip(names, self.n_bins_, strict=True) for k in range(n)]
         return np.array([*names, *codes] if self.passthrough else codes, dtype=object)
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
 
-def _check_range(code_range: Any) -> None:
+def _check_range(code_range: Sequence[object]) -> None:
+    """Raise unless the codes of a bin have two different ends."""
     with within_floats("code_range"):
         numbers = [end for end in code_range if isinstance(end, Real) and math.isfinite(end)]
     if len(code_range) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1]:
         raise ValueError(f"code_range must be two finite numbers, the smaller first; got {code_range!r}.")
 
 
-def _edges(x: Any, weights: Any, n_bins: int) -> Any:
+def _edges(x: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarray:
     """Different ones among the quantiles 0, 1/n, ..., 1 (inverted distribution function), in float64."""
     rows = np.flatnonzero(~np.isnan(x) & (weights > 0))
     if not len(rows):

@@ -422,6 +422,7 @@ FULL = """
 import pathlib, resource, sys
 import numpy as np
 from skbackprop import MLPSoftmaxClassifier
+from skbackprop._checks.constraints import fit_spec
 from skbackprop._fit import checkpoint
 checkpoint.SHARE = 0  # write after each epoch
 X = np.random.default_rng(0).normal(size=(200, 5))
@@ -443,7 +444,8 @@ for n_bytes in (0, 1000, 30_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
         print(error)
         print(hasattr(model, "coefs_"), [path.name for path in folder.iterdir()])
-        print(len(checkpoint.Checkpoint(folder / "run").found["history"][0]))
+        spec = fit_spec(model.get_params(deep=False))
+        print(len(checkpoint.FileCheckpoint(folder / "run", spec).found["history"][0]))
 """
 
 

@@ -22,7 +22,7 @@ da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 
 from skbackprop._dask import client as client_room
-from skbackprop._dask import fitting, placement  # noqa: E402
+from skbackprop._dask import placement  # noqa: E402
 from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLostError  # noqa: E402
 
 TOLERANCE = 1e-6  # asked for; sums in another order differ by 1e-15, and ten epochs enlarge that
@@ -216,7 +216,7 @@ def test_one_local_step_of_sgd_is_the_whole_minibatchs(client):
     params = {"solver": "sgd", "momentum": 0.0, "nesterovs_momentum": False, "max_iter": 5, "random_state": 0}
     exact = DaskMLPRegressor((8,), weight_decay=0.0, **params).fit(collection(X), collection(y))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ClusterEngine, "_exact", ClusterEngine._apart)
+        patch.setattr(ClusterEngine, "_exact_steps", ClusterEngine._local_steps)
         patch.setattr("skbackprop._dask.engine.SLICE_SECONDS", 0.0)  # one step a round
         apart = DaskMLPRegressor((8,), weight_decay=0.0, **params).fit(collection(X), collection(y))
     assert_allclose(apart.coefs_[0], exact.coefs_[0], atol=1e-12)  # rounding
@@ -367,7 +367,7 @@ def test_ctrl_c_keeps_the_model_so_far(client, in_callback, monkeypatch):
         pytest.importorskip("sklearn.callback")
         model.set_callbacks(Hasty())
     else:
-        monkeypatch.setattr(fitting, "say", interrupt)
+        monkeypatch.setattr(client_room, "say", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.fit(collection(X), collection(y))
     assert 2 <= model.n_iter_ < 10**5

@@ -15,7 +15,8 @@ from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._engines.compiled import CompiledEngine
 from skbackprop._fit.block import Block
 from skbackprop._fit.split import validation_shares
-from skbackprop._fit.streaming import DiskTrainingSet, hold_out
+from skbackprop._fit.source import hold_out
+from skbackprop._fit.streaming import DiskTrainingSet
 from skbackprop._fit.summaries import LabelSummary, NumberSummary
 from skbackprop._fit.training import run_epoch
 from skbackprop._nn.network import Network, Objective

@@ -1,294 +1,190 @@
-"""What both estimators for clusters share: fit, score, the way back to the local one, and their documentation."""
+"""The client's side of a fit: place the data, start the ranks, listen to them, and judge what went wrong."""
 
 from __future__ import annotations
 
-import copy
-import inspect
-import re
+import pickle
+import secrets
+import time
+from asyncio import CancelledError
+from collections.abc import Callable, Hashable
 from contextlib import suppress
-from functools import partial
-from numbers import Integral
-from typing import Any, ClassVar, Literal, NoReturn
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
-import distributed
-import numpy as np
-from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from dask.delayed import Delayed
+from distributed import Client, Future, KilledWorker
+from distributed.comm import CommClosedError
 
-from skbackprop._checks.arrays import check_weights, has_validation_set
-from skbackprop._checks.callbacks import EstimatorCallbacks, with_callbacks, without_callbacks
-from skbackprop._checks.constraints import (
-    Interval,
-    StrOptions,
-    fit_context,
-    fit_spec,
-    idle_parameters,
-    warn_without_effect,
-)
-from skbackprop._checks.rows import read_part, starting_point
-from skbackprop._dask.answers import score
-from skbackprop._dask.fitting import Supervisor
-from skbackprop._dask.placement import parts_of, place
-from skbackprop._dask.request import FitRequest
+from skbackprop._dask.channel import Abandoned, ClientChannel, is_connected
+from skbackprop._dask.collectives import RankLost
+from skbackprop._dask.job import Checkpoint, FitRequest, Job
+from skbackprop._dask.placement import Placement, WorkerLostError, locked, place
+from skbackprop._dask.worker import Report, run_rank
 from skbackprop._fit.dataset import ArrayDataset
-from skbackprop._types import Data
+from skbackprop._fit.early_stopping import FitCallbacks
+from skbackprop._fit.warn import say, warn
 
-CLUSTER_PARAMETERS = ("client", "workers", "sync_every", "on_worker_lost")
-DOC = """{summary}
-
-All parameters are those of :class:`~skbackprop.{local}`, which :meth:`to_local` gives; the same ``random_state`` gives
-the same model, to rounding, however the rows are cut and wherever they lie. Partitions are computed and spread
-evenly; each worker joins those that it then holds, and does its part of every minibatch in one long task. Targets and
-weights of all rows, unlike X, also come to one of these workers. ``n_threads=None`` takes as many threads as a worker
-has.
-
-Parameters
-----------
-{parameters}
-client : distributed.Client, default=None
-    Of the cluster to fit on; None takes the current one. It is not pickled.
-workers : list of str, default=None
-    Addresses of the workers to train on, such as the keys of ``client.nthreads()``; None means all. Rows are spread
-    evenly over them: a few partitions move, also of persisted collections.
-sync_every : int, default=1
-    1: every step is that of the whole minibatch. k > 1: workers make k steps of their own, each with its rows of the
-    minibatches, and then take the mean of their weights, by the rows they saw (local SGD [1]_). That is a k-th of the
-    messages, for slow networks, but **not the same training**: a worker's minibatches are smaller, and its optimizer
-    keeps its own memory.
-on_worker_lost : {{'raise', 'retry'}}, default='raise'
-    What to do when a worker with rows dies or leaves: raise `WorkerLostError`, or go on from the last epoch's weights
-    and optimizer memory on the workers left, for which Dask computes the lost rows again. L-BFGS goes on without its
-    memory. To retry costs a message of the size of the weights (Adam: three times that) to the client in each epoch.
-
-Attributes
-----------
-{attributes}
-
-See Also
---------
-skbackprop.{local} : The local estimator, with all parameters and attributes explained.
-
-References
-----------
-.. [1] Stich, "Local SGD converges fast and communicates little", 2019.
-
-Examples
---------
-{example}
-"""
+POLL_SECONDS = 0.5  # between two looks at the workers, or,
+SOON_SECONDS = 0.005  # once a rank has said that it is done, at its task
+LAST_WORDS_SECONDS = 2.0  # for the other ranks to say what went wrong, once one has failed
 
 
-def has_no_stream(estimator: Any) -> NoReturn:
-    """Tell that there is no partial_fit."""
-    raise AttributeError(
-        f"{type(estimator).__name__} has no partial_fit: rows of a cluster are there all at once. to_local() has it."
-    )
+@dataclass
+class Supervisor:
+    """One fit on a cluster: as many attempts as it takes."""
 
+    client: Client
+    request: FitRequest
+    tables: dict[str, list[Delayed]]  # partitions of the training set and of the validation set
+    workers: list[str] | None  # None: all
+    retries: bool  # or raises, when a worker is lost
+    callbacks: FitCallbacks | None  # None: there are none
+    sample: ArrayDataset  # what these see of the data
+    interrupted: bool = False
+    _kept: Checkpoint | None = None
+    _told: dict[Hashable, bool | None] = field(default_factory=dict)  # what callbacks answered, by event
 
-class DaskMLP:
-    """What makes a local estimator one for a cluster; it stands before that estimator's class."""
+    def run(self) -> Report:
+        """Fit, again and again if workers are lost and that is wanted, as long as epochs are completed in between."""
+        stuck = 0
+        while True:
+            before = self._kept
+            try:
+                return self._attempt()
+            except WorkerLostError:
+                stuck = stuck + 1 if self._kept is before else 1
+                # twice is rather workers that cannot bear their rows than bad luck
+                if not self.retries or stuck > 1:
+                    raise
+            except (CommClosedError, ConnectionError, CancelledError) as error:
+                raise ConnectionError(
+                    "The connection to Dask's scheduler was lost during the fit, or the cluster was restarted; the "
+                    f"estimator is as it was. Connect to a running cluster and fit again. ({error})"
+                ) from error
 
-    _local: ClassVar[Any]
-    client: Any
-    workers: Any
-    sync_every: int
-    on_worker_lost: str
+    def _attempt(self) -> Report:
+        placed = place(self.client, self.tables, self.workers)
+        try:
+            with locked(self.client, placed.addresses):
+                return self._supervise(placed)
+        finally:  # errors may keep this frame alive, and with it the rows
+            for shard in placed.shards:
+                shard.release()
 
-    @with_callbacks
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self: Any,
-        X: Data,
-        y: Data,
-        sample_weight: Data = None,
-        *,
-        X_val: Data = None,
-        y_val: Data = None,
-        sample_weight_val: Data = None,
-    ) -> Any:
-        """Fit the model to rows on the cluster.
-
-        Parameters
-        ----------
-        X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
-            Training inputs, cut between rows only. Partitions may differ in size, and be empty.
-        y : dask.array.Array, dask.dataframe.Series or DataFrame, of shape (n_samples,) or (n_samples, n_outputs)
-            Targets, in the partitions of X. With an X whose chunks are known, other chunks and NumPy arrays will do.
-        sample_weight : like y, of shape (n_samples,), default=None
-            Non-negative weights.
-        X_val, y_val, sample_weight_val : like X, y and sample_weight, default=None
-            A validation set of your own.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
-
-        Raises
-        ------
-        WorkerLostError
-            If a worker that held rows dies or leaves, and ``on_worker_lost='raise'``.
-        DivergenceError
-            If the loss or the weights cease to be finite. As with any other error, an earlier fit of this estimator
-            stays as it was.
-        """
-        tables = {"train": parts_of(X, y, sample_weight), "validation": []}
-        if has_validation_set(X_val, y_val, sample_weight_val):
-            tables["validation"] = parts_of(X_val, y_val, sample_weight_val, "X_val")
-        client, local = self._client(), self._with_state()
-        workers, parameters = self._workers(client), local.get_params(deep=False)
-        spec, warm = fit_spec(parameters), self.warm_start and hasattr(self, "coefs_")
-        splits = spec.splits and not tables["validation"]
-        has_validation = splits or bool(tables["validation"])
-        warn_without_effect(local, idle_parameters(spec, has_validation=has_validation, splits=splits))
-        request = FitRequest(
-            spec,
-            _own_numbers(self.random_state),
-            local.__fitted_model__().features if warm else None,
-            partial(read_part, local),
-            check_weights,
-            partial(starting_point, local, again="fit" if warm else None),
-            local._scoring,
-            self.sync_every,
+    def _supervise(self, placed: Placement) -> Report:
+        """Start the ranks, and listen until rank 0 reports."""
+        job = Job(
+            name=f"skbackprop-{secrets.token_hex(8)}",
+            token=secrets.token_hex(16),
+            request=self.request,
+            addresses=placed.addresses,
+            layouts=placed.layouts,
+            has_callbacks=self.callbacks is not None,
+            keeps_checkpoints=self.retries,
+            resume=self._kept,
         )
-        retries = self.on_worker_lost == "retry"
-        supervisor = Supervisor(client, request, lambda: place(client, tables, workers), retries)
-        callbacks = EstimatorCallbacks(self, "fit", self._model_attributes)
-        if getattr(self, "_skl_callbacks", None):
-            supervisor.callbacks, supervisor.sample = callbacks, ArrayDataset(X, y, sample_weight)
-        with local._diverging():
-            report = supervisor.run()
-        result, interrupt = report.result, KeyboardInterrupt() if report.interrupted else None
-        rng = report.rng if result is None else result.state.rng
-        if result is not None:
-            with suppress(KeyboardInterrupt):  # until random_state is told, too
-                self._finish(result._replace(interrupt=interrupt), callbacks)
-        if isinstance(self.random_state, np.random.RandomState):  # it was drawn from
-            self.random_state.set_state(rng.get_state())
-        if interrupt is not None:
-            raise interrupt
-        return self
+        channel = ClientChannel(job.name, self.client)
+        ranks: list[Future] = []
+        try:
+            for number, (address, shard) in enumerate(zip(placed.addresses, placed.shards, strict=True)):
+                pinned: dict[str, Any] = {"workers": [address], "allow_other_workers": False, "priority": 10}
+                key = f"{job.name}-{number}"
+                ranks.append(self.client.submit(run_rank, job, number, shard, key=key, pure=False, **pinned))
+            return self._listen(job, channel, ranks)
+        finally:
+            with suppress(Exception):  # of a scheduler that goes in this moment
+                if is_connected(self.client):
+                    self.client.cancel(ranks, force=True)
+                channel.close()
 
-    @available_if(has_no_stream)
-    def partial_fit(self, *data: Data, **more: Data) -> NoReturn:
-        """Not for clusters."""
-        has_no_stream(self)
+    def _listen(self, job: Job, channel: ClientChannel, ranks: list[Future]) -> Report:
+        addresses: dict[int, str | None] = {}  # where ranks listen for their children, of those that told
+        looked, is_over = time.monotonic(), False
+        while True:
+            try:
+                message = channel.receive(SOON_SECONDS if is_over else POLL_SECONDS)
+                if message is not None:
+                    is_over = is_over or message[0] == "done"
+                    self._handle(job, channel, message, addresses)
+                if ranks[0].status == "finished":
+                    for message in channel.receive_rest():
+                        self._handle(job, channel, message, addresses)
+                    report: Report = ranks[0].result()
+                    return report
+                if any(rank.done() and rank.status != "finished" for rank in ranks):
+                    self._fail(job, ranks)
+                if time.monotonic() - looked > POLL_SECONDS:
+                    if missing := self._missing(job):  # nobody else might notice
+                        self._lose(missing)
+                    looked = time.monotonic()
+            except KeyboardInterrupt:
+                if self.interrupted:  # twice: no more patience
+                    raise
+                self.interrupted = True
+                channel.send(None, job.addresses[:1])
 
-    def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
-        """Score as the local estimator does: predictions are made where X is; these and y come to this process.
+    def _handle(
+        self, job: Job, channel: ClientChannel, message: tuple[Any, ...], addresses: dict[int, str | None]
+    ) -> None:
+        """Do what a message of a rank asks for."""
+        callbacks, content = self.callbacks, message[1:]
+        match message[0]:
+            case "address":
+                addresses[content[0]] = content[1]
+                if len(addresses) == len(job.addresses):
+                    channel.send(addresses, job.addresses)
+                    if self.interrupted:  # before rank 0 could hear of it
+                        channel.send(None, job.addresses[:1])
+            case "begin_fit" if callbacks is not None:
+                self._once("begin_fit", lambda: callbacks.begin_fit(content[0], self.sample))
+            case "begin_epoch" if callbacks is not None:
+                self._once(("begin", content[0]), callbacks.begin_epoch)
+            case "end_epoch" if callbacks is not None:
+                stops = self._once(("end", content[0]), lambda: callbacks.end_epoch(lambda: content[1]))
+                channel.send(bool(stops), job.addresses[:1])
+            case "checkpoint":
+                self._kept = pickle.loads(content[0])
+            case "log":
+                text, category = content
+                if category is None:
+                    say(text)
+                else:
+                    self._once(text, lambda: warn(text, category))
+            case "disconnected":
+                raise ConnectionError(str(content[0])) from content[0]
 
-        Parameters
-        ----------
-        X : Dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-            Inputs.
-        y : Dask array, Series or DataFrame, or array-like
-            True targets.
-        sample_weight : like y, default=None
-            Weights of the rows.
+    def _once(self, event: Hashable, tell: Callable[[], bool | None]) -> bool | None:
+        """Tell of an event the first time only: after a worker was lost, epochs are made again."""
+        if event not in self._told:
+            self._told[event] = tell()
+        return self._told[event]
 
-        Returns
-        -------
-        score : float
-            Accuracy, or R^2 (quantiles: 1 - pinball loss / that of the best constant).
-        """
-        return score(self._fitted(), X, y, sample_weight, self.client)
+    # -------------------------------------------------------------------- what can go wrong ----
 
-    def to_local(self) -> Any:
-        """Make the ordinary estimator, with this one's parameters and all that it has learned.
+    def _missing(self, job: Job) -> list[str]:
+        """Workers of this fit that left the cluster."""
+        if not is_connected(self.client):
+            raise ConnectionError("its scheduler does not answer")
+        left = self.client.nthreads(workers=job.addresses)
+        return [address for address in job.addresses if address not in left]
 
-        Returns
-        -------
-        model : MLPSoftmaxClassifier or MLPRegressor
-            Independent of Dask; a copy whose weights are its own.
-        """
-        return copy.deepcopy(self._with_state())
-
-    def _with_state(self) -> Any:
-        """The local estimator that shares this one's arrays."""
-        local = self._local.__new__(self._local)
-        state = without_callbacks(self.__dict__)
-        local.__dict__.update({k: v for k, v in state.items() if k not in CLUSTER_PARAMETERS})
-        return local
-
-    def _fitted(self) -> Any:
-        check_is_fitted(self)
-        return self._with_state()
-
-    def _client(self) -> Any:
-        client = self.client if self.client is not None else distributed.get_client()
-        if client.asynchronous:
-            raise ValueError("fit waits, so it needs an ordinary client: Client(..., asynchronous=False).")
-        return client
-
-    def _workers(self, client: Any) -> list[str] | None:
-        if self.workers is None:
-            return None
-        there = sorted(client.nthreads())
-        if not len(self.workers) or not set(self.workers).issubset(there):
-            raise ValueError(
-                f"workers must be addresses of workers of the cluster, some of {there}; got {list(self.workers)}."
-            )
-        return list(self.workers)
-
-    def __getstate__(self) -> Any:
-        return super().__getstate__() | {"client": None}
-
-    def __sklearn_clone__(self) -> Any:
-        bare = copy.copy(self)  # without the client, which cannot be copied
-        twin: Any = super(DaskMLP, bare).__sklearn_clone__()
-        twin.client = self.client
-        return twin
-
-
-def _own_numbers(random_state: Any) -> np.random.RandomState:
-    """A generator for the fit that starts where random_state is."""
-    if random_state is None:
-        return np.random.RandomState(check_random_state(None).randint(2**31))
-    return copy.deepcopy(check_random_state(random_state))
-
-
-def on_cluster(cls: Any) -> Any:
-    """Give an estimator of this module the local one's parameters and documentation, and the cluster's parameters."""
-    local: Any = cls._local
-    signature = inspect.signature(local.__init__)
-    kind = inspect.Parameter.KEYWORD_ONLY
-    more = [
-        inspect.Parameter("client", kind, default=None, annotation=Any),
-        inspect.Parameter("workers", kind, default=None, annotation=list[str] | None),
-        inspect.Parameter("sync_every", kind, default=1, annotation=int),
-        inspect.Parameter("on_worker_lost", kind, default="raise", annotation=Literal["raise", "retry"]),
-    ]
-    own = {parameter.name: parameter.default for parameter in more}
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        cluster = {name: kwargs.pop(name, default) for name, default in own.items()}
-        local.__init__(self, *args, **kwargs)
-        self.__dict__.update(cluster)
-
-    vars(__init__)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), *more])
-    cls.__init__ = __init__
-    if local.__doc__ is not None:  # python -OO has none
-        text = re.sub(
-            r"(?<! ) \[\d\]_|\[\d\]_", "", inspect.cleandoc(local.__doc__)
-        )  # its references stay there
-        after = text.partition("Parameters\n----------\n")[2]
-        parameters, _, after = after.partition("\n\nAttributes\n----------\n")
-        attributes = after.partition("\n\nSee Also\n")[0]
-        summary, _, example = inspect.cleandoc(cls.__doc__).partition("\n\n")
-        cls.__doc__ = DOC.format(
-            summary=summary,
-            local=local.__name__,
-            parameters=parameters,
-            attributes=attributes,
-            example=example,
+    def _lose(self, missing: list[str]) -> NoReturn:
+        whose = f"Worker {', '.join(missing)} was" if missing else "A connection between workers was"
+        raise WorkerLostError(
+            f"{whose} lost during the fit; the estimator is as it was. Fit again, or set on_worker_lost='retry' to go "
+            "on from the last epoch on the workers that are left."
         )
-    return cls
 
-
-CLUSTER_CONSTRAINTS: dict[str, Any] = {
-    "client": "no_validation",
-    "workers": ["array-like", None],
-    "sync_every": [Interval(Integral, 1, None, closed="left")],
-    "on_worker_lost": [StrOptions({"raise", "retry"})],
-}
+    def _fail(self, job: Job, ranks: list[Future]) -> NoReturn:
+        """Raise the error of the rank that failed first, not of those that it left alone."""
+        until = time.monotonic() + LAST_WORDS_SECONDS
+        while time.monotonic() < until and not all(rank.done() for rank in ranks):
+            if self._missing(job):
+                break
+            time.sleep(0.05)
+        if any(rank.status == "cancelled" for rank in ranks):
+            raise ConnectionError("its tasks were cancelled, as by a restart of the cluster")
+        for error in (rank.exception() for rank in ranks if rank.status == "error"):
+            if not isinstance(error, (RankLost, Abandoned, KilledWorker)):
+                raise error
+        self._lose(self._missing(job))

@@ -3,88 +3,118 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from skbackprop._dask.ranks import Rank, apply_step, describe
-from skbackprop._nn.network import Network
+import numpy as np
+
+from skbackprop._dask.ranks import Rank
+from skbackprop._nn.network import Network, Objective
 from skbackprop._nn.optimizers import Optimizer
 
+if TYPE_CHECKING:
+    from skbackprop._dask.dataset import RemoteX
+
 SLICE_SECONDS = 0.1  # of steps between two chances to interrupt
+Result = TypeVar("Result")
 
 
 class ClusterEngine:
     """The engine contract, computed by all ranks; rank 0 makes the steps and keeps the optimizer's memory."""
 
+    objective: Objective
+
     def __init__(self, rank: Rank, network: Network, optimizer: Optimizer):
         self.network = network
-        rank.call("build", spec=describe(network, optimizer, rank.engine_kind))
-        self.rank, self.number, self.local = rank, len(rank.engines) - 1, rank.engines[-1]
+        rank.call(Rank.build, network=asdict(network), optimizer=asdict(optimizer))
+        self._rank, self._number, self._local = rank, len(rank.engines) - 1, rank.engines[-1]
         self.step = 0
-        self._stride = 1  # steps in a slice
+        self._slice_steps = 1
 
-    def load(self, theta: Any, state: Any = None, objective: Any = None) -> None:
+    def load(
+        self, theta: np.ndarray, state: dict[str, Any] | None = None, objective: Objective | None = None
+    ) -> None:
         """Take parameters, the optimizer's memory and the objective."""
-        self.local.load(theta, state, objective)
-        self.objective, self.rank.memory[self.number] = objective, state
+        self._local.engine.load(theta, state, objective)
+        self._local.memory = state
+        if objective is not None:
+            self.objective = objective
 
-    def dump(self, memory: bool = True) -> tuple[Any, Any]:
+    def dump(self, memory: bool = True) -> tuple[np.ndarray, dict[str, Any] | None]:
         """Give parameters and memory back."""
-        return self.local.dump(memory)
+        return self._local.engine.dump(memory)
+
+    def _call(
+        self, operation: Callable[..., Result], table: str, *arrays: np.ndarray, **facts: Any
+    ) -> Result:
+        """Let all ranks do this with this engine and their rows of the table."""
+        return self._rank.call(operation, *arrays, engine=self._number, table=table, **facts)
 
     def loss_and_gradient(
-        self, X: Any, Y: Any, weights: Any, step: int | None = None, row_offset: Any = 0
-    ) -> tuple[float, Any, float]:
+        self, X: RemoteX, Y: object, weights: object, step: int | None = None, row_offset: object = 0
+    ) -> tuple[float, np.ndarray, float]:
         """Sums over the training set, in one round; Y and weights are with the ranks already."""
-        self.rank.check()
-        theta = self.local.dump(memory=False)[0]
-        (loss, weight), gradient = self.rank.call("gradient", theta, engine=self.number, table=X.table)
+        self._rank.check()
+        (loss, weight), gradient = self._call(Rank.gradient, X.table.name, self._local.theta)
         return loss, gradient, weight
 
     def train_steps(
-        self, X: Any, Y: Any, weights: Any, order: Any, rates: Any, first_step: int, sums: Any = (0.0, 0.0)
-    ) -> tuple[Any, int]:
-        """Some steps, each a round or, with sync_every, that many in one; add to the sums."""
-        self.rank.check()
-        started, batch_size = time.perf_counter(), self.objective.batch_size
-        n = min(len(rates), self._stride if self.rank.sync_every == 1 else self.rank.sync_every)
-        rows, where = X.numbers(order[: n * batch_size]), {"engine": self.number, "table": X.table}
-        walk = self._exact if self.rank.sync_every == 1 else self._apart
-        sums = walk(rows, rates[:n], where, first_step, sums)
+        self,
+        X: RemoteX,
+        Y: object,
+        weights: object,
+        order: np.ndarray,
+        rates: np.ndarray,
+        first_step: int,
+        sums: tuple[float, float] = (0.0, 0.0),
+    ) -> tuple[tuple[float, float], int]:
+        """Some steps, each a round or, with sync_every, that many in one; add to the sums of losses and weights."""
+        self._rank.check()
+        started, sync_every = time.perf_counter(), self._rank.request.sync_every
+        n = min(len(rates), self._slice_steps if sync_every == 1 else sync_every)
+        rows = X.numbers(order[: n * self.objective.batch_size])
+        make = self._exact_steps if sync_every == 1 else self._local_steps
+        loss, weight = make(rows, rates[:n], X.table.name, first_step, sums)
         self.step = first_step + n
         seconds = (time.perf_counter() - started) / n
-        self._stride = max(1, min(2 * self._stride, int(SLICE_SECONDS / seconds)))
-        return sums, n
+        self._slice_steps = max(1, min(2 * self._slice_steps, int(SLICE_SECONDS / seconds)))
+        return (loss, weight), n
 
-    def _exact(self, rows: Any, rates: Any, where: Any, first_step: int, sums: Any) -> list[float]:
-        return self.rank.call(
-            "steps",
-            rows,
-            rates,
-            **where,
-            batch_size=self.objective.batch_size,
-            first_step=first_step,
-            mine={"finish": self._finish, "sums": sums},
-        )
+    def _exact_steps(
+        self, rows: np.ndarray, rates: np.ndarray, table: str, first_step: int, sums: tuple[float, float]
+    ) -> tuple[float, float]:
+        """Each step by the gradient of the whole minibatch."""
+        batch_size = self.objective.batch_size
 
-    def _finish(self, theta: Any, gradient: Any, n_rows: int, rate: float, step: int) -> None:
-        self.local.step = step
-        is_weight = self.rank.is_weight[self.number]
-        apply_step(self.local, theta, gradient, n_rows, rate, self.objective, is_weight)
+        def step(k: int, theta: np.ndarray, numbers: list[float], gradient: np.ndarray) -> None:
+            nonlocal sums
+            sums = sums[0] + numbers[0], sums[1] + numbers[1]
+            n_rows = min(batch_size, len(rows) - k * batch_size)
+            self._local.apply(theta, gradient, n_rows, rates[k], first_step + k)
 
-    def _apart(self, rows: Any, rates: Any, where: Any, first_step: int, sums: Any) -> list[float]:
-        aims, theta = self.objective, self.local.dump(memory=False)[0]
-        aims_sent = [aims.batch_size, float(aims.mean_weight), float(aims.penalty)]
-        (loss, weight, n_rows), total = self.rank.call(
-            "walk", theta, rows, rates, **where, objective=aims_sent, first_step=first_step
-        )
+        facts = {"batch_size": batch_size, "first_step": first_step}
+        self._call(Rank.exact_steps, table, rows, **facts, root_only={"step": step})
+        return sums
+
+    def _local_steps(
+        self, rows: np.ndarray, rates: np.ndarray, table: str, first_step: int, sums: tuple[float, float]
+    ) -> tuple[float, float]:
+        """Steps of each rank's own, and then the mean of the weights, by the rows that ranks saw."""
+        aim, theta = self.objective, self._local.theta
+        facts = {
+            "objective": [aim.batch_size, float(aim.mean_weight), float(aim.penalty)],
+            "first_step": first_step,
+        }
+        (loss, weight, n_rows), total = self._call(Rank.local_steps, table, theta, rows, rates, **facts)
         mean = (total / n_rows).astype(theta.dtype, copy=False)
-        self.local.load(mean, self.rank.memory[self.number], aims)
-        return [sums[0] + loss, sums[1] + weight]
+        self._local.engine.load(mean, self._local.memory, aim)
+        return sums[0] + loss, sums[1] + weight
 
-    def predict(self, X: Any, link: bool = True, checked: bool = True, members: bool = False) -> Any:
+    def predict(
+        self, X: RemoteX, link: bool = True, checked: bool = True, members: bool = False
+    ) -> np.ndarray:
         """Outputs for rows that lie on the ranks."""
-        theta = self.local.dump(memory=False)[0]
-        answers = self.rank.call(
-            "predict", theta, *X.selection, engine=self.number, table=X.table, link=link, members=members
-        )
+        arrays = [self._local.theta, *X.selection]
+        answers = self._call(Rank.predict, X.table.name, *arrays, link=link, members=members)
         return X.assemble(answers, axis=1 if members else 0)

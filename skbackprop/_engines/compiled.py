@@ -36,31 +36,16 @@ BLOCK_ROWS = 512  # rows whose activations a gradient or a prediction holds at a
 BLOCK_NUMBERS = 2**22  # numbers at most in the widest layer
 
 
-def _codes(names: str) -> dict[str, int]:
-    """Number names as the enumerations of kernels.h do."""
-    return {name: code for code, name in enumerate(names.split())}
-
-
-ACTIVATION_CODES = _codes(
-    "identity logistic tanh relu leaky_relu elu selu gelu silu mish softplus softmax",
-)
-LOSS_CODES = _codes(
-    "cross_entropy brier focal binary_cross_entropy binary_brier binary_focal squared_error absolute_error "
-    "huber quantile poisson gamma gaussian"
-)
-OPTIMIZER_CODES = _codes("sgd adam nadam rmsprop lion")
-
-
 @cache
 def level() -> str:
     """Best level of instructions that this CPU has, or the one that SKBACKPROP_CPU forces."""
     forced = os.environ.get("SKBACKPROP_CPU")
     if forced is None:
-        return _cpu.levels()[0]
-    if forced not in _cpu.levels():
+        return _cpu.LEVELS[0]
+    if forced not in _cpu.LEVELS:
         raise ImportError(
-            f"SKBACKPROP_CPU={forced!r} cannot be had: this build holds {_cpu.built_levels()}, and this CPU runs "
-            f"{_cpu.levels()}."
+            f"SKBACKPROP_CPU={forced!r} cannot be had: this build holds {list(_cpu.BUILT_LEVELS)}, and this CPU runs "
+            f"{list(_cpu.LEVELS)}."
         )
     return forced
 
@@ -78,7 +63,7 @@ def show_config() -> None:
     facts = {
         "version": metadata.version("skbackprop"),
         "CPU level": level(),
-        "levels of this build": ", ".join(_cpu.built_levels()),
+        "levels of this build": ", ".join(_cpu.BUILT_LEVELS),
         "threads": _cpu.get_num_threads(),
         "compiler": _cpu.compiler(),
         **{name: metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")},
@@ -89,9 +74,9 @@ def show_config() -> None:
 
 def without_kernel(network: Network, optimizer: Optimizer) -> list[str]:
     """Components that only the reference engine can compute."""
-    names = [name for name in network.activations if name not in ACTIVATION_CODES]
-    names += [network.loss] if network.loss not in LOSS_CODES else []
-    names += [optimizer.name] if optimizer.name not in OPTIMIZER_CODES else []
+    names = [name for name in network.activations if name not in _cpu.ACTIVATIONS]
+    names += [network.loss] if network.loss not in _cpu.LOSSES else []
+    names += [optimizer.name] if optimizer.name not in _cpu.OPTIMIZERS else []
     return names
 
 
@@ -139,32 +124,32 @@ class CompiledEngine:
         return self.net
 
     def _create(self, rows: int) -> Any:
-        network, opt = self.network, self.optimizer
+        network, args, opt = self.network, self.network.loss_args, self.optimizer
         return _cpu.CpuNet(
             level(),
-            8 * self.dtype.itemsize,
+            self.dtype.name,
             rows,
-            network.sizes,
-            [ACTIVATION_CODES[name] for name in network.activations],
-            network.dropout,
-            network.seed,
-            LOSS_CODES[network.loss],
-            network.n_targets,
-            network.loss_args.focal_gamma,
-            network.loss_args.huber_delta,
-            network.loss_args.label_smoothing,
-            network.loss_args.quantiles,
-            network.n_members,
-            network.input_scale,
-            opt.input_scale_rate,
-            OPTIMIZER_CODES[opt.name],
-            opt.nesterov,
-            opt.momentum,
-            opt.beta_1,
-            opt.beta_2,
-            opt.epsilon,
-            opt.weight_decay,
-            opt.max_grad_norm or 0.0,
+            sizes=network.sizes,
+            activations=network.activations,
+            dropout=network.dropout,
+            seed=network.seed,
+            loss=network.loss,
+            n_targets=network.n_targets,
+            focal_gamma=args.focal_gamma,
+            huber_delta=args.huber_delta,
+            label_smoothing=args.label_smoothing,
+            quantiles=args.quantiles,
+            n_members=network.n_members,
+            input_scale=network.input_scale,
+            input_scale_rate=opt.input_scale_rate,
+            optimizer=opt.name,
+            nesterov=opt.nesterov,
+            momentum=opt.momentum,
+            beta_1=opt.beta_1,
+            beta_2=opt.beta_2,
+            epsilon=opt.epsilon,
+            weight_decay=opt.weight_decay,
+            max_grad_norm=opt.max_grad_norm or 0.0,
         )
 
     def _remember(self) -> None:
@@ -249,7 +234,7 @@ class CompiledEngine:
         is_plain = alone and not network.input_scale and not sp.issparse(X)
         if X.shape[0] <= FEW_ROWS and not self._is_filled and is_plain:
             net = self._need(FEW_ROWS, filled=False)
-            is_finite = net.predict_few(self._rows(X), self._theta, out, link and alone, checked)
+            is_finite = net.predict(self._rows(X), out, link and alone, checked, self._theta)
         else:
             net = self._need(min(X.shape[0], self._block_rows))
             net.set_threads(resolve_threads(_cpu, self.n_threads))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -59,7 +59,7 @@ class Block:
         """Rows in memory that stand for all of a training set: here all."""
         return self
 
-    def together(self) -> Block:
+    def together(self) -> Self:
         """All of it where X is."""
         put = self.device.put
         return replace(self, Y=put(self.Y), weights=None if self.weights is None else put(self.weights))

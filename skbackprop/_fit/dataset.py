@@ -138,7 +138,7 @@ class ArrayDataset:
     def __len__(self) -> int:
         return len(self.y)
 
-    def __getitem__(self, rows: np.ndarray) -> ArrayDataset:
+    def __getitem__(self, rows: np.ndarray) -> Self:
         weights = None if self.weights is None else self.weights[rows]
         return replace(self, X=self.device.take(self.X, rows), y=self.y[rows], weights=weights)
 
@@ -174,7 +174,7 @@ class ArrayDataset:
 
     def split(
         self, rng: np.random.RandomState, fraction: float, strata: Callable[[np.ndarray], np.ndarray | None]
-    ) -> tuple[ArrayDataset, ArrayDataset]:
+    ) -> tuple[Self, Self]:
         """Rows to train on, and rows held out for validation."""
         train_rows, validation_rows = validation_split(rng, len(self), fraction, self.weights, strata(self.y))
         return self[train_rows], self[validation_rows]

@@ -15,9 +15,9 @@ from skbackprop._fit.evaluation import constant_loss, validation_loss
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
 from skbackprop._fit.lbfgs import minimize_lbfgs
 from skbackprop._fit.messages import check_same_shape, warn_large_batch, warn_lbfgs, warn_not_converged
-from skbackprop._fit.scales import in_validation_set, root_mean_squares
+from skbackprop._fit.scales import gradient_limit, in_validation_set, root_mean_squares
 from skbackprop._fit.selection import select_regime
-from skbackprop._fit.spec import FitPlan, FitSpec, Regime, gradient_limit
+from skbackprop._fit.spec import FitPlan, FitSpec, Regime
 from skbackprop._fit.state import Best, Patience, TrainState
 from skbackprop._fit.targets import LabelCodec, TargetCodec
 from skbackprop._fit.training import Checkpoint, Diverged, Outcome, train

@@ -14,8 +14,9 @@ from skbackprop._fit.block import Block, weight_unit
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.identity import fingerprint
+from skbackprop._fit.source import RawBlock, Source, hold_out, read_parts, survey
 from skbackprop._fit.spec import FitPlan, FitSpec
-from skbackprop._fit.streaming import DiskTrainingSet, RawBlock, Source, hold_out, read_parts, survey
+from skbackprop._fit.streaming import DiskTrainingSet
 from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
 from skbackprop._fit.targets import LabelCodec, Moments, TargetCodec
 from skbackprop._fit.weights import apply_class_factors, check_weight_sum

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -11,11 +12,18 @@ import scipy.sparse as sp
 from skbackprop._fit.block import Block
 from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.device import Device
+from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.targets import TargetCodec
 from skbackprop._fit.warn import warn
+from skbackprop._nn.losses import Loss
+from skbackprop._nn.optimizers import OPTIMIZERS
+from skbackprop._nn.schedules import SCHEDULES
 from skbackprop._types import Array
 
 UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
+SCALED = 3.0  # root mean square of features or targets beyond which they were not scaled
+ENDLESS = 1e15  # beyond which their squares leave float32, so that nothing can be learned
+HIGH_RATE = 10.0  # times the peak of an optimizer: beyond it training may diverge, and say so
 SCALE_ROWS = 1000  # that are looked at
 UNLIKE = 100.0  # times its spread in X that a column of X_val is away, or spreads itself: nothing honest explains it
 ODD = 10.0  # times the same that is strange if most columns do it, as is a spread so many times smaller
@@ -53,6 +61,27 @@ def root_mean_squares(rows: Block) -> tuple[float, float]:
     with np.errstate(over="ignore"):
         inputs, targets = (np.average(np.mean(part**2, axis=1), weights=weights) for part in (X, Y))
     return float(np.sqrt(inputs)), float(np.sqrt(targets))
+
+
+def gradient_limit(
+    spec: FitSpec, loss: Loss, plan: FitPlan, scales: Callable[[], tuple[float, float]]
+) -> float | None:
+    """Read max_grad_norm="auto": the loss's own limit, or, if it is less, that of a solver for data of these scales.
+
+    Where steps grow with the gradient, scaled data need no limit. With others gradients grow as the data, and the
+    curvature as their square: plain steps would diverge. Where a plan lowers the rate to zero in the end, steps of a
+    fixed length pass through every scale, and 1 serves all. Where it does not, they must be as much shorter as the
+    inputs are larger.
+    """
+    rule, own = OPTIMIZERS[spec.solver], loss.max_grad_norm
+    if not rule.unbounded or plan.learning_rate_init > HIGH_RATE * rule.peak:
+        return own
+    inputs, targets = scales()
+    if not SCALED < max(inputs, targets if loss.task == "regression" else 0.0) < ENDLESS:
+        return own
+    planned = SCHEDULES[plan.learning_rate].horizon
+    limit = 1.0 if planned or inputs <= SCALED else 2.0 ** -math.floor(math.log2(inputs / SCALED))
+    return limit if own is None else min(own, limit)
 
 
 def check_alike(X: Array, X_val: Array, device: Device, *, strict: bool = True) -> None:

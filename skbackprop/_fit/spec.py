@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
 import numpy as np
 
 from skbackprop._fit.state import TrainState
-from skbackprop._nn.losses import LOSSES, Loss, LossArgs
+from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._nn.network import Network
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 from skbackprop._nn.schedules import SCHEDULES
@@ -21,11 +20,8 @@ PLANNED_EPOCHS = 16  # at least, and
 PLANNED_STEPS = 1024  # at least
 EPOCH_STEPS = 64  # that batch_size="auto" gives an epoch, with batches of
 BATCH_SIZES = 16, 256  # rows
-SCALED = 3.0  # root mean square of features or targets beyond which they were not scaled
 PLATEAU_DIVISOR = 5.0  # of learning_rate="adaptive"
 SMALLEST_RATE = 1e-6  # below which "adaptive" gives up
-ENDLESS = 1e15  # beyond which their squares leave float32, so that nothing can be learned
-HIGH_RATE = 10.0  # times the peak of an optimizer: beyond it training may diverge, and say so
 
 
 @dataclass(frozen=True)
@@ -197,7 +193,7 @@ class FitPlan:
             "weight_decay": 0.0,
             "dropout": 0.0,
             "tol": TOL,
-            "max_grad_norm": None,  # see gradient_limit
+            "max_grad_norm": None,  # see scales.gradient_limit
         }
         if spec.is_minibatch:
             rule = OPTIMIZERS[spec.solver]
@@ -275,27 +271,6 @@ class FitPlan:
             n_members=spec.n_members,
             input_scale=spec.input_scale is not None,
         )
-
-
-def gradient_limit(
-    spec: FitSpec, loss: Loss, plan: FitPlan, scales: Callable[[], tuple[float, float]]
-) -> float | None:
-    """Read max_grad_norm="auto": the loss's own limit, or, if it is less, that of a solver for data of these scales.
-
-    Where steps grow with the gradient, scaled data need no limit. With others gradients grow as the data, and the
-    curvature as their square: plain steps would diverge. Where a plan lowers the rate to zero in the end, steps of a
-    fixed length pass through every scale, and 1 serves all. Where it does not, they must be as much shorter as the
-    inputs are larger.
-    """
-    rule, own = OPTIMIZERS[spec.solver], loss.max_grad_norm
-    if not rule.unbounded or plan.learning_rate_init > HIGH_RATE * rule.peak:
-        return own
-    inputs, targets = scales()
-    if not SCALED < max(inputs, targets if loss.task == "regression" else 0.0) < ENDLESS:
-        return own
-    planned = SCHEDULES[plan.learning_rate].horizon
-    limit = 1.0 if planned or inputs <= SCALED else 2.0 ** -math.floor(math.log2(inputs / SCALED))
-    return limit if own is None else min(own, limit)
 
 
 def planned_epochs(steps: int) -> int:

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self
 
+import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 
 from skbackprop._checks.constraints import fit_spec
+from skbackprop._fit.fit import FitResult
+from skbackprop._fit.fitted_model import FittedModel
+from skbackprop._fit.spec import FitPlan
+from skbackprop._fit.state import TrainState
+
+if TYPE_CHECKING:
+    import torch
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 
 class Convertible:
-    """The conversions, as methods of the estimators."""
+    """The conversions, as methods of the estimators, whose attributes and methods they need are declared first."""
 
-    def to_sklearn(self) -> Any:
+    random_state: int | np.random.RandomState | None
+    _settings: FitPlan
+    _progress: TrainState
+    get_params: Callable[..., dict[str, object]]
+    __fitted_model__: Callable[..., FittedModel]
+    _attributes: Callable[[FitResult], dict[str, object]]
+    _publish: Callable[[dict[str, object]], Self]
+
+    def to_sklearn(self) -> MLPClassifier | MLPRegressor:
         """Make a fitted MLP of scikit-learn that predicts the same.
 
         The input scale, target scales, and, for regression, members become part of its weights; two classes,
@@ -45,15 +63,13 @@ class Convertible:
         >>> bool(abs(model.predict_proba(X) - theirs.predict_proba(X)).max() < 1e-12)
         True
         """
-        from skbackprop._interop.sklearn import take_over_course, to_sklearn  # here, as its import takes long
+        from skbackprop._interop.sklearn import to_sklearn  # here, as its import takes long
 
         model = self.__fitted_model__(on_host=True)
-        theirs = to_sklearn(model, self.get_params(deep=False), self._settings, self._progress)
-        take_over_course(theirs, self.__dict__, self.early_stopping)
-        return theirs
+        return to_sklearn(model, self.get_params(deep=False), self._settings, self._progress, self.__dict__)
 
     @classmethod
-    def from_sklearn(cls, model: Any) -> Self:
+    def from_sklearn(cls, model: MLPClassifier | MLPRegressor) -> Self:
         """Make a fitted estimator that predicts the same as a fitted MLP of scikit-learn.
 
         It can go on from there: `partial_fit`, or `fit` with ``warm_start=True``; the optimizer starts with an empty
@@ -103,7 +119,7 @@ class Convertible:
             attributes |= {"n_iter_": int(model.n_iter_), "loss_": float(model.loss_)}
         return ours._publish(attributes)
 
-    def to_torch(self) -> Any:
+    def to_torch(self) -> torch.nn.Sequential:
         """Make a torch module that computes the same.
 
         Its parameters have the dtype of `coefs_`, its inputs must have it too, and its device is the CPU; targets of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -25,29 +26,17 @@ ACTIVATIONS = {"identity", "logistic", "tanh", "relu"}
 SOLVERS = {"adam", "sgd", "lbfgs"}
 SCHEDULES = {"constant", "invscaling", "adaptive"}
 BATCH_SIZE = 200  # of its "auto"
-SHARED = (
-    "power_t",
-    "max_iter",
-    "max_fun",
-    "shuffle",
-    "random_state",
-    "verbose",
-    "warm_start",
-    "momentum",
-    "nesterovs_momentum",
-    "early_stopping",
-    "validation_fraction",
-    "beta_1",
-    "beta_2",
-    "epsilon",
-    "n_iter_no_change",
-)
+SHARED = ["power_t", "max_iter", "max_fun", "shuffle", "random_state", "verbose", "warm_start", "momentum"]
+SHARED += ["nesterovs_momentum", "early_stopping", "validation_fraction", "beta_1", "beta_2", "epsilon"]
+SHARED += ["n_iter_no_change"]
 
 
-def to_sklearn(model: FittedModel, params: dict[str, Any], plan: FitPlan, state: TrainState) -> Any:
+def to_sklearn(
+    model: FittedModel, params: dict[str, Any], plan: FitPlan, state: TrainState, learned: dict[str, object]
+) -> MLPClassifier | MLPRegressor:
     """Make a fitted MLP of scikit-learn of a model on the host; see the estimators' method.
 
-    params: of the estimator; plan and state: of its last training.
+    params: of the estimator; plan and state: of its last training; learned: its fitted attributes.
     """
     nets = model.effective_layers()
     _check_representable(model)
@@ -73,6 +62,11 @@ def to_sklearn(model: FittedModel, params: dict[str, Any], plan: FitPlan, state:
     theirs.coefs_, theirs.intercepts_ = W, b
     if model.features.names is not None:
         theirs.feature_names_in_ = model.features.names
+    for name in ("n_iter_", "t_", "loss_", "loss_curve_"):
+        setattr(theirs, name, copy.copy(learned[name]))
+    theirs.best_loss_ = np.inf  # a warm start judges its own epochs
+    if params["early_stopping"]:
+        theirs.best_loss_, theirs.best_validation_score_, theirs.validation_scores_ = None, -np.inf, []
     return theirs
 
 
@@ -96,7 +90,7 @@ def _check_representable(model: FittedModel) -> None:
         raise ValueError(f"No MLP of scikit-learn predicts the same as this {name}: {why}.")
 
 
-def _joined(nets: list[Parameters]) -> tuple[list[Any], list[Any]]:
+def _joined(nets: list[Parameters]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Weights and biases of one network that gives the mean of the members' outputs: they stand side by side."""
     n, last = len(nets), len(nets[0].W) - 1
     if n == 1:
@@ -109,16 +103,18 @@ def _joined(nets: list[Parameters]) -> tuple[list[Any], list[Any]]:
     return W, [*(np.concatenate(layer) for layer in bs[:-1]), np.mean(bs[-1], axis=0)]
 
 
-def _set_up(theirs: Any, X: Any, y: Any) -> None:
+def _set_up(theirs: MLPClassifier | MLPRegressor, X: sp.csr_matrix, y: np.ndarray) -> None:
     """Fit one epoch to rows that mean nothing: so scikit-learn makes its own inner state, whatever its version."""
     theirs.set_params(random_state=0, batch_size=len(y))
     known = {"classes": unique_labels(y)} if is_classifier(theirs) else {}
     # not `fit`, whose ConvergenceWarning could only be silenced for all threads
     theirs.partial_fit(X, y.ravel() if y.shape[1:] == (1,) else y, **known)
-    vars(theirs).pop("_optimizer", None)  # its memory of that epoch: partial_fit makes a new one
+    del (
+        theirs._optimizer
+    )  # with its memory of that epoch, which no parameter resets: partial_fit makes a new one
 
 
-def _their_parameters(params: dict[str, Any], plan: FitPlan, state: TrainState) -> dict[str, Any]:
+def _their_parameters(params: dict[str, Any], plan: FitPlan, state: TrainState) -> dict[str, object]:
     """What governs later training, in scikit-learn's terms."""
     solver, alpha = params["solver"], params["alpha"]
     theirs = {name: params[name] for name in SHARED} | {"alpha": alpha, "batch_size": "auto"}
@@ -132,17 +128,7 @@ def _their_parameters(params: dict[str, Any], plan: FitPlan, state: TrainState) 
     return theirs | {"solver": solver if solver in SOLVERS else "adam"}
 
 
-def take_over_course(theirs: Any, learned: dict[str, Any], early_stopping: bool) -> None:
-    """Set what a fit would have set of its course."""
-    for name in ("n_iter_", "t_", "loss_"):
-        setattr(theirs, name, learned[name])
-    theirs.loss_curve_ = list(learned["loss_curve_"])
-    theirs.best_loss_ = np.inf  # a warm start judges its own epochs
-    if early_stopping:
-        theirs.best_loss_, theirs.best_validation_score_, theirs.validation_scores_ = None, -np.inf, []
-
-
-def check_model(model: Any, is_ours_classifier: bool, name: str) -> None:
+def check_model(model: MLPClassifier | MLPRegressor, is_ours_classifier: bool, name: str) -> None:
     """Raise unless it is a fitted MLP of scikit-learn of our estimator's kind."""
     theirs = MLPClassifier if is_ours_classifier else MLPRegressor
     if not isinstance(model, theirs):
@@ -152,7 +138,7 @@ def check_model(model: Any, is_ours_classifier: bool, name: str) -> None:
     check_is_fitted(model)
 
 
-def from_sklearn(model: Any, spec: FitSpec, rng: np.random.RandomState) -> FitResult:
+def from_sklearn(model: MLPClassifier | MLPRegressor, spec: FitSpec, rng: np.random.RandomState) -> FitResult:
     """Make what a fit of ours would have left behind; see the estimators' method."""
     W, b = [np.array(w) for w in model.coefs_], [np.array(bias) for bias in model.intercepts_]
     codec: LabelCodec | NumberCodec
@@ -169,19 +155,19 @@ def from_sklearn(model: Any, spec: FitSpec, rng: np.random.RandomState) -> FitRe
     n_features, seed = int(model.n_features_in_), int(rng.randint(2**31))
     network = plan.network(spec, codec.loss(spec.loss), n_features, codec.n_targets, seed)
     features = Features(n_features, getattr(model, "feature_names_in_", None))
-    history = History([float(loss) for loss in getattr(model, "loss_curve_", ())])
+    losses, scores = getattr(model, "loss_curve_", ()), getattr(model, "validation_scores_", None)
+    history = History([float(loss) for loss in losses])
     state = TrainState(rng, history, n_rows=n_rows, weight_sum=float(n_rows), rows_visited=int(model.t_))
-    state.best = Best(epoch=_best_epoch(model))
+    if scores or len(losses):
+        state.best = Best(epoch=1 + int(np.argmax(scores) if scores else np.argmin(losses)))
     theta = flatten(np, [None, *W], [None, *b])
     return FitResult(FittedModel(network, theta, codec, features), spec, plan, state)
 
 
-def our_parameters(model: Any) -> dict[str, Any]:
+def our_parameters(model: MLPClassifier | MLPRegressor) -> dict[str, Any]:
     """What governs later training, in our terms."""
-    params = {name: getattr(model, name) for name in SHARED}
-    params |= {
-        name: getattr(model, name) for name in ("hidden_layer_sizes", "activation", "solver", "alpha", "tol")
-    }
+    same = [*SHARED, "hidden_layer_sizes", "activation", "solver", "alpha", "tol"]
+    params = {name: getattr(model, name) for name in same}
     if is_classifier(model):
         params["loss"], score = "cross_entropy", "accuracy"
     else:
@@ -201,14 +187,7 @@ def our_parameters(model: Any) -> dict[str, Any]:
     }
 
 
-def rows_per_epoch(model: Any) -> int:
+def rows_per_epoch(model: MLPClassifier | MLPRegressor) -> int:
     """Rows that scikit-learn's minibatch solvers were trained on; 0 if that is not known."""
     epochs = len(getattr(model, "loss_curve_", ()))
     return round(model.t_ / epochs) if epochs else 0
-
-
-def _best_epoch(model: Any) -> int:
-    if getattr(model, "validation_scores_", None):
-        return int(np.argmax(model.validation_scores_)) + 1
-    losses = getattr(model, "loss_curve_", ())
-    return int(np.argmin(losses)) + 1 if len(losses) else 0

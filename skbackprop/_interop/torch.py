@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.targets import NumberCodec
-from skbackprop._nn.activations import LEAKY_SLOPE
+from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOG_VARIANCE_FLOOR, LOSSES
+from skbackprop._nn.network import Network, Parameters
 
-torch: Any
-try:
-    torch = importlib.import_module("torch")
-except ImportError:  # an optional package; to_torch says so
-    torch = None
-Module: Any = object if torch is None else torch.nn.Module
-
-# names and arguments in torch.nn; softplus is linear there from a threshold on, at which float64 tells no difference
-ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "identity": ("Identity", {}),
-    "logistic": ("Sigmoid", {}),
-    "tanh": ("Tanh", {}),
-    "relu": ("ReLU", {}),
-    "leaky_relu": ("LeakyReLU", {"negative_slope": LEAKY_SLOPE}),
-    "elu": ("ELU", {}),
-    "selu": ("SELU", {}),
-    "gelu": ("GELU", {}),
-    "silu": ("SiLU", {}),
-    "mish": ("Mish", {}),
-    "softplus": ("Softplus", {"threshold": 40.0}),
-    "softmax": ("Softmax", {"dim": 1}),
-}
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn import Module
+else:
+    try:
+        import torch
+        from torch.nn import Module
+    except ImportError:  # an optional package; to_torch says so
+        torch, Module = None, object
 
 
 class Exp(Module):
     """The link exp."""
 
-    def forward(self, v):
+    def forward(self, v: Tensor) -> Tensor:
         """e^v."""
         return torch.exp(v)
 
@@ -48,11 +36,11 @@ class Exp(Module):
 class MeanAndDeviation(Module):
     """From means and logarithms of variances above a floor to means and standard deviations."""
 
-    def __init__(self, log_floor: Any):
+    def __init__(self, log_floor: Tensor):
         super().__init__()
         self.register_buffer("log_floor", log_floor)
 
-    def forward(self, v):
+    def forward(self, v: Tensor) -> Tensor:
         """The second half of the columns is changed."""
         m, s = torch.chunk(v, 2, dim=1)
         return torch.cat([m, torch.exp(0.5 * torch.logaddexp(s, self.log_floor))], dim=1)
@@ -61,7 +49,7 @@ class MeanAndDeviation(Module):
 class Sort(Module):
     """Quantiles that never cross."""
 
-    def forward(self, v):
+    def forward(self, v: Tensor) -> Tensor:
         """Sort along the last axis."""
         return torch.sort(v, dim=-1).values
 
@@ -69,27 +57,27 @@ class Sort(Module):
 class Members(Module):
     """The mean of members' predictions, as the logits of it where members give logits."""
 
-    def __init__(self, members: list[Any], kind: str):
+    def __init__(self, members: list[Module], kind: str):
         super().__init__()
         self.members, self.kind = torch.nn.ModuleList(members), kind
 
-    def forward(self, X):
+    def forward(self, X: Tensor) -> Tensor:
         """What the members make of X, pooled."""
         return POOLS[self.kind](torch.stack([net(X) for net in self.members]))
 
 
-def _softmax_pool(v):
+def _softmax_pool(v: Tensor) -> Tensor:
     """Ln of the mean posterior."""
     return torch.logsumexp(torch.log_softmax(v, dim=2), dim=0) - math.log(len(v))
 
 
-def _logistic_pool(v):
+def _logistic_pool(v: Tensor) -> Tensor:
     """ln(p / (1 - p)) of the mean p."""
     log_sigmoid = torch.nn.functional.logsigmoid
     return torch.logsumexp(log_sigmoid(v), dim=0) - torch.logsumexp(log_sigmoid(-v), dim=0)
 
 
-def _gaussian_pool(v):
+def _gaussian_pool(v: Tensor) -> Tensor:
     """Mean and standard deviation of the equal mixture."""
     m, std = torch.chunk(v, 2, dim=2)
     mean = torch.mean(m, dim=0)
@@ -104,7 +92,7 @@ POOLS = {
 }
 
 
-def to_torch(model: FittedModel) -> Any:
+def to_torch(model: FittedModel) -> torch.nn.Sequential:
     """Make a torch.nn.Sequential of a model on the host; see the estimators' method."""
     if torch is None:
         raise ImportError("to_torch needs torch: pip install 'skbackprop[torch]'.")
@@ -117,9 +105,9 @@ def to_torch(model: FittedModel) -> Any:
     return torch.nn.Sequential(*body, *tail)
 
 
-def _stack(network: Any, P: Any, head: list[Any]) -> Any:
+def _stack(network: Network, P: Parameters, head: list[Module]) -> Module:
     """The layers of one member."""
-    modules: list[Any] = []
+    modules: list[Module] = []
     for h in range(1, network.n_layers + 1):
         linear = torch.nn.utils.skip_init(torch.nn.Linear, *P.W[h].shape, dtype=_dtype(P.theta))
         with torch.no_grad():
@@ -127,22 +115,20 @@ def _stack(network: Any, P: Any, head: list[Any]) -> Any:
             linear.bias.copy_(torch.tensor(P.b[h].copy()))
         modules.append(linear)
         if h < network.n_layers:
-            modules.append(_activation(network.activations[h - 1]))
+            name = network.activations[h - 1]
+            module = ACTIVATIONS[name].torch
+            if module is None:
+                known = sorted(name for name, entry in ACTIVATIONS.items() if entry.torch is not None)
+                raise ValueError(f"torch has no module for activation={name!r}; it has for {known}.")
+            modules.append(module(torch.nn))
     return torch.nn.Sequential(*modules, *head)
 
 
-def _dtype(array: Any) -> Any:
+def _dtype(array: np.ndarray) -> torch.dtype:
     return torch.float64 if array.dtype == "float64" else torch.float32
 
 
-def _activation(name: str) -> Any:
-    if name not in ACTIVATIONS:
-        raise ValueError(f"torch has no module for activation={name!r}; it has for {sorted(ACTIVATIONS)}.")
-    kind, args = ACTIVATIONS[name]
-    return getattr(torch.nn, kind)(**args)
-
-
-def _head(model: FittedModel) -> list[Any]:
+def _head(model: FittedModel) -> list[Module]:
     """What each member does to its output layer's sums; classifiers give logits."""
     loss, codec = model.network.loss, model.codec
     if isinstance(codec, NumberCodec) and loss == "gaussian":
@@ -151,7 +137,7 @@ def _head(model: FittedModel) -> list[Any]:
     return [Exp()] if LOSSES[loss].link == "exp" else []
 
 
-def _tail(codec: NumberCodec) -> list[Any]:
+def _tail(codec: NumberCodec) -> list[Module]:
     """From (n_samples, n_outputs) to the shape that predict gives."""
     if codec.loss_name == "gaussian":
         return []

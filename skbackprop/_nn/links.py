@@ -15,7 +15,7 @@ Pool = Callable[[Namespace, Array], Array]
 
 LINKS: dict[str, Activation] = {
     **{name: ACTIVATIONS[name] for name in ("identity", "logistic", "softmax")},
-    "exp": Activation(lambda xp, v: xp.exp(v), lambda xp, v, a, g: g * a),
+    "exp": Activation(lambda xp, v: xp.exp(v), lambda xp, v, a, g: g * a, onnx=lambda g, v: g("Exp", v)),
 }
 
 

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 
 from skbackprop._fit.device import to_host
 from skbackprop._interop.onnx.graph import require
 from skbackprop._interop.onnx.inputs import feeds
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 ROWS = 300  # that are compared, or up to twice as many
 CLOSE = 1e-3  # far more than rounding in float32 explains, of probabilities, and of a regressor's spread
 TIES = 0.01  # share of the labels that rounding may decide
 
 
-def compare(model: Any, onnx_model: Any, X: Any, doubts: list[str]) -> None:
+def compare(model: BaseEstimator, onnx_model: ModelProto, X: Any, doubts: list[str]) -> None:
     """Raise if the graph answers otherwise than the model for these rows, or if they are needed and missing.
 
     doubts: parts that are not known to answer alike.
     """
     if X is not None:
         try:
-            runtime: Any = require("onnxruntime")
+            runtime = require("onnxruntime")
         except ImportError:
             X = None
     if X is not None:
@@ -63,7 +67,7 @@ def compare(model: Any, onnx_model: Any, X: Any, doubts: list[str]) -> None:
             )
 
 
-def _answers(model: Any, X: Any) -> dict[str, Any]:
+def _answers(model: BaseEstimator, X: Any) -> dict[str, np.ndarray]:
     """What the graph should give, by the names of its outputs."""
     if not hasattr(model, "classes_"):
         answer = model.predict(X) if hasattr(model, "predict") else model.transform(X)
@@ -76,7 +80,8 @@ def _answers(model: Any, X: Any) -> dict[str, Any]:
     return answers
 
 
-def _are_alike(name: str, ours: Any, theirs: Any) -> bool:
+def _are_alike(name: str, ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Tell whether answers agree but for rounding, and for labels that it decides."""
     if np.size(theirs) != ours.size:
         return False
     theirs = np.reshape(theirs, ours.shape)

@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+from sklearn.base import BaseEstimator
 
-from skbackprop._columns import columns_of, floats, has_numeric_dtype, is_number
+from skbackprop._columns import (
+    Column,
+    columns_of,
+    floats,
+    has_numeric_dtype,
+    is_frame,
+    is_number,
+    to_numpy,
+)
 from skbackprop._fit.data_checks import is_missing
 from skbackprop._interop.onnx.graph import require
 from skbackprop._interop.onnx.text import as_text
 
+if TYPE_CHECKING:
+    from onnx import ModelProto
+    from pandas import DataFrame
+    from skl2onnx.common.data_types import DataType
 
-def input_types(model: Any, X: Any, dtype: Any, plain: dict[Any, bool]) -> list[tuple[str, Any]]:
+
+def input_types(
+    model: BaseEstimator, X: DataFrame | ArrayLike | None, dtype: DTypeLike, plain: dict[Hashable, bool]
+) -> list[tuple[str, DataType]]:
     """Name and type of each input: one matrix "X", or one column for each of a DataFrame's.
 
     plain: which columns are texts and which are numbers, where that is settled.
     """
     types = require("skl2onnx.common.data_types")
     numbers = types.DoubleTensorType if np.dtype(dtype) == np.float64 else types.FloatTensorType
-    if hasattr(X, "columns"):
+    if is_frame(X):
         kinds = []
-        for i, (key, x) in enumerate(named_columns(X)):
-            device = key if isinstance(key, str) else i
-            is_text = plain[device] if device in plain else not is_numeric(x)
+        for i, (key, x) in enumerate(zip(X.columns, columns_of(X), strict=True)):
+            place = key if isinstance(key, str) else i
+            is_text = plain[place] if place in plain else not is_numeric(x)
             kinds.append((str(key), (types.StringTensorType if is_text else numbers)([None, 1])))
         return kinds
     if X is None and hasattr(model, "feature_names_in_"):
@@ -42,12 +59,7 @@ def input_types(model: Any, X: Any, dtype: Any, plain: dict[Any, bool]) -> list[
     return [("X", (types.StringTensorType if is_text else numbers)([None, n]))]
 
 
-def named_columns(X: Any) -> Iterator[tuple[Any, Any]]:
-    """Names and values of a DataFrame's columns."""
-    yield from zip(X.columns, columns_of(X), strict=True)
-
-
-def is_numeric(column: Any) -> bool:
+def is_numeric(column: Column) -> bool:
     """Tell whether a column holds numbers or booleans, be it as objects."""
     dtype = str(column.dtype).lower()
     if dtype == "object":
@@ -55,7 +67,7 @@ def is_numeric(column: Any) -> bool:
     return has_numeric_dtype(column) or dtype.startswith("bool")
 
 
-def feeds(onnx_model: Any, X: Any) -> dict[str, Any]:
+def feeds(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.ndarray]:
     """Rows by the names of the inputs, in their types."""
     helper, described = require("onnx").helper, list(onnx_model.graph.input)
     kinds = {d.name: helper.tensor_dtype_to_np_dtype(d.type.tensor_type.elem_type) for d in described}
@@ -64,23 +76,21 @@ def feeds(onnx_model: Any, X: Any) -> dict[str, Any]:
         if np.dtype(kind).kind == "O":
             values = np.array([as_text(value) for value in values.flat], dtype=object).reshape(values.shape)
         return {"X": values.astype(kind, copy=False)}
-    if not hasattr(X, "columns"):
+    if not is_frame(X):
         raise ValueError(f"X must be a DataFrame: the exported model takes the columns {list(kinds)}.")
-    columns = {name: column for key, column in named_columns(X) for name in (_identifier(str(key)), str(key))}
+    names = [str(key) for key in X.columns]
+    given = columns_of(X) * 2  # by the names that skl2onnx gives to inputs, and by their own
+    columns = dict(
+        zip([*(re.sub(r"^(?=\d)|[^\w+]", "_", name) for name in names), *names], given, strict=True)
+    )
     missing = [name for name in kinds if name not in columns]
     if missing:
         raise ValueError(f"X has no columns {missing}.")
     return {name: _column(name, columns[name], kind).reshape(-1, 1) for name, kind in kinds.items()}
 
 
-def _identifier(name: str) -> str:
-    """What skl2onnx makes of the name of an input."""
-    return re.sub(r"^(?=\d)", "_", re.sub(r"[^\w+]", "_", name))
-
-
-def _column(name: str, column: Any, dtype: Any) -> Any:
+def _column(name: str, column: Column, dtype: DTypeLike) -> np.ndarray:
+    """A column's values in the type of its input."""
     if np.dtype(dtype).kind == "O":
         return np.array([as_text(value) for value in column], dtype=object)
-    if not has_numeric_dtype(column):
-        return floats(name, column).astype(dtype)
-    return column.to_numpy(dtype, na_value=np.nan) if hasattr(column, "isna") else np.asarray(column, dtype)
+    return to_numpy(column, dtype) if has_numeric_dtype(column) else floats(name, column).astype(dtype)

@@ -2,48 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import is_classifier
-from sklearn.impute import SimpleImputer
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler, TargetEncoder
 
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._interop.onnx.converters import (
-    computing_in,
-    convert_imputer,
-    convert_scaler,
-    convert_target_encoder,
-    parse_scaler,
-    register,
-    set_types_of_imputer,
-    set_types_of_scaler,
-    set_types_of_target_encoder,
-)
+from skbackprop._columns import is_frame
+from skbackprop._interop.onnx.converters import computing_in, overrides, register
 from skbackprop._interop.onnx.graph import ML_OPSET, require
 from skbackprop._interop.onnx.inputs import input_types
 from skbackprop._interop.onnx.known import ENSEMBLES, check_steps, named
-from skbackprop._interop.onnx.precision import is_scaler, lossy_parts
-from skbackprop._interop.onnx.text import parts, plain_columns, take_text
+from skbackprop._interop.onnx.parts import last_step, parts
+from skbackprop._interop.onnx.precision import SCALERS, lossy_parts
+from skbackprop._interop.onnx.text import plain_columns, take_text
 from skbackprop._regressor import MLPRegressor
 from skbackprop._table import Table
 
-SCALERS = (StandardScaler, RobustScaler, MinMaxScaler)
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto
+    from pandas import DataFrame
 
 
 @dataclass
 class Dtypes:
     """What numbers go in as, what scalers give, and in what networks compute."""
 
-    taken: Any
-    scaled: Any
-    networks: Any
+    taken: np.dtype
+    scaled: np.dtype
+    networks: np.dtype
 
     @classmethod
-    def of(cls, models: list[Any], dtype: str | None) -> Dtypes:
+    def of(cls, models: list[BaseEstimator], dtype: str | None) -> Dtypes:
         """Float32, unless float64 is asked for, or the models need digits that float32 has not.
 
         These go in as float64 then, up to the scaled value, or up to the networks if more than scalers need them.
@@ -55,7 +49,7 @@ class Dtypes:
                 "answer otherwise than predict. Leave dtype out: then it takes them as float64."
             )
         wide, networks = np.dtype(np.float64), np.dtype(dtype or "float32")
-        beyond_scalers = not all(map(is_scaler, lossy))
+        beyond_scalers = not all(isinstance(part, SCALERS) for part in lossy)
         ensembles = [e for model in models for e in parts(model) if type(e).__name__ in ENSEMBLES]
         has_regressors = any(isinstance(part, MLPRegressor) for e in ensembles for part in parts(e))
         if has_regressors and dtype == "float32":
@@ -69,8 +63,14 @@ class Dtypes:
 
 
 def convert(
-    model: Any, X: Any, dtypes: Dtypes, opset: int, name: str, logits: bool, doubts: list[str]
-) -> Any:
+    model: BaseEstimator,
+    X: DataFrame | ArrayLike | None,
+    dtypes: Dtypes,
+    opset: int,
+    name: str,
+    logits: bool,
+    doubts: list[str],
+) -> ModelProto:
     """Export a fitted model of scikit-learn that skl2onnx has converters for; the model is changed.
 
     A classifier of ours at the end may give logits in the place of probabilities. To the doubts are added parts that
@@ -78,7 +78,7 @@ def convert(
     """
     skl2onnx = require("skl2onnx")
     register()
-    if hasattr(X, "columns"):
+    if is_frame(X):
         X = _in_order(model, X)
     types = input_types(model, X, dtypes.taken, plain_columns(model))
     take_text(model)
@@ -87,24 +87,14 @@ def convert(
         doubts += [named("", part) for part in parts(model) if type(part).__name__ in ENSEMBLES]
     options = _options(model, logits)
 
-    def export(part: Any) -> Any:
+    def export(part: BaseEstimator) -> ModelProto:
         return skl2onnx.convert_sklearn(
             part,
             name=name,
             initial_types=types,
             target_opset={"": opset, "ai.onnx.ml": ML_OPSET},
-            custom_conversion_functions={
-                TargetEncoder: convert_target_encoder,
-                SimpleImputer: convert_imputer,
-            }
-            | dict.fromkeys(SCALERS, convert_scaler),
-            custom_shape_calculators={
-                TargetEncoder: set_types_of_target_encoder,
-                SimpleImputer: set_types_of_imputer,
-            }
-            | dict.fromkeys(SCALERS, set_types_of_scaler),
-            custom_parsers=dict.fromkeys(SCALERS, parse_scaler),
             options=options if part is model else None,
+            **overrides(),
         )
 
     try:
@@ -121,7 +111,7 @@ def convert(
     return onnx_model
 
 
-def _in_order(model: Any, X: Any) -> Any:
+def _in_order(model: BaseEstimator, X: DataFrame) -> DataFrame:
     """X with its columns as in the fit, if names that are no texts say which these are: skl2onnx takes their places."""
     for part in parts(model):
         names = getattr(part, "names_", None) if isinstance(part, Table) else None
@@ -130,29 +120,22 @@ def _in_order(model: Any, X: Any) -> Any:
     return X
 
 
-def _options(model: Any, logits: bool) -> dict[int, dict[str, bool]]:
+def _options(model: BaseEstimator, logits: bool) -> dict[int, dict[str, bool]]:
     """Options of skl2onnx: probabilities as a matrix; and logits where these are what is calibrated.
 
     skl2onnx asks a Pipeline for them, which does not pass it on.
     """
-    options = {id(_last(model)): {"zipmap": False}} if is_classifier(model) else {}
+    options = {id(last_step(model)): {"zipmap": False}} if is_classifier(model) else {}
     if logits:
-        options[id(_last(model))]["raw_scores"] = True
+        options[id(last_step(model))]["raw_scores"] = True
     for part in parts(model):
         for calibrated in getattr(part, "calibrated_classifiers_", ()):
-            if isinstance(last := _last(calibrated.estimator), MLPSoftmaxClassifier):
+            if isinstance(last := last_step(calibrated.estimator), MLPSoftmaxClassifier):
                 options[id(last)] = {"zipmap": False, "raw_scores": True}
     return options
 
 
-def _last(model: Any) -> Any:
-    """What stands at the end of Pipelines."""
-    while isinstance(model, Pipeline):
-        model = model.steps[-1][1]
-    return model
-
-
-def _first_that_fails(model: Any, export: Any) -> str:
+def _first_that_fails(model: BaseEstimator, export: Callable[[BaseEstimator], ModelProto]) -> str:
     """Name the first step of a Pipeline with which it cannot be exported, or the model."""
     if not isinstance(model, Pipeline):
         return named("", model)
@@ -164,7 +147,7 @@ def _first_that_fails(model: Any, export: Any) -> str:
     return named(*model.steps[-1])
 
 
-def _drop_idle_inputs(graph: Any) -> None:
+def _drop_idle_inputs(graph: GraphProto) -> None:
     """Remove inputs that no node takes: columns that the model leaves out."""
     used = {name for node in graph.node for name in node.input}
     for described in [described for described in graph.input if described.name not in used]:

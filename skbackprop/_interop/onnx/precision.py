@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from skbackprop._interop.onnx.text import parts
+from skbackprop._interop.onnx.parts import parts
 
+SCALERS = (StandardScaler, RobustScaler, MinMaxScaler)  # whose results float32 can hold
 LOSS = 2e-5  # that rounding to float32 may change in a scaled value
 EPS = 2.0**-24  # relative error of that rounding
 
 
-def lossy_parts(models: list[Any]) -> list[Any]:
+def lossy_parts(models: list[BaseEstimator]) -> list[BaseEstimator]:
     """Parts whose inputs float32 cannot hold."""
     return [part for model in models for part in parts(model) if is_lossy(part)]
 
 
-def is_lossy(part: Any) -> bool:
+def is_lossy(part: BaseEstimator) -> bool:
     """Tell whether float32 loses digits that the part needs."""
     with np.errstate(all="ignore"):
         return any(EPS * ratio > LOSS for ratio in _ratios(part))
 
 
-def is_scaler(part: Any) -> bool:
-    """Tell whether the part gives numbers of which float32 can hold enough digits."""
-    return isinstance(part, StandardScaler | RobustScaler | MinMaxScaler)
-
-
-def _ratios(part: Any) -> list[float]:
+def _ratios(part: BaseEstimator) -> list[float]:
     """How large numbers are for the differences that matter."""
-    ratios: list[Any] = []
+    ratios: list[np.ndarray | float] = []
     if isinstance(part, StandardScaler | RobustScaler):
         center = getattr(part, "mean_" if isinstance(part, StandardScaler) else "center_", None)
         scale = getattr(part, "scale_", None)

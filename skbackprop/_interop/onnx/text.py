@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Hashable
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skbackprop._columns import quoted, text_of
-from skbackprop._estimator import BaseMLP
 from skbackprop._fit.data_checks import is_missing
+from skbackprop._interop.onnx.parts import parts
 from skbackprop._table import Table
 from skbackprop.tabular import plain_categories, plain_numbers
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """Text of a category; that of a missing one is empty."""
     return "" if is_missing(value) else text_of(value)
 
 
-def plain_columns(model: Any) -> dict[Any, bool]:
+def plain_columns(model: BaseEstimator) -> dict[Hashable, bool]:
     """Of columns that `tabular_pipeline` reads, whether they go in as text, whatever their type: else as numbers.
 
     Their keys are names, or places where names are no texts.
     """
-    found: dict[Any, bool] = {}
+    found: dict[Hashable, bool] = {}
     for part in parts(model):
         if isinstance(part, ColumnTransformer):
             for _, encoder, columns in getattr(part, "transformers_", ()):
@@ -39,7 +39,7 @@ def plain_columns(model: Any) -> dict[Any, bool]:
     return found
 
 
-def take_text(model: Any) -> None:
+def take_text(model: BaseEstimator) -> None:
     """Make every encoder and imputer inside the model expect text where it was fitted to objects."""
     for part in parts(model):
         if isinstance(part, FunctionTransformer) and part.func in (plain_categories, plain_numbers):
@@ -54,6 +54,7 @@ def take_text(model: Any) -> None:
 
 
 def _check_gaps(table: Table) -> None:
+    """Raise if texts in a column of numbers count as missing, which the graph could not know."""
     for i, gaps in getattr(table, "numbers_", {}).items():
         if gaps:
             name = table.names_[i] if table.names_ else i
@@ -63,7 +64,8 @@ def _check_gaps(table: Table) -> None:
             )
 
 
-def _text_categories(known: Any) -> Any:
+def _text_categories(known: np.ndarray) -> np.ndarray:
+    """Categories as texts, if they are objects; raise if two have the same text."""
     if known.dtype != object:
         return known
     text = [as_text(category) for category in known]
@@ -73,18 +75,3 @@ def _text_categories(known: Any) -> Any:
             "them."
         )
     return np.array(text, dtype=object)
-
-
-def parts(value: Any) -> Iterator[Any]:
-    """Estimators inside a value, in their lists, tuples, dicts and attributes, itself included."""
-    if isinstance(value, dict):
-        inside = list(value.values())
-    elif isinstance(value, list | tuple):
-        inside = list(value)
-    elif hasattr(value, "__dict__") and type(value).__module__.startswith(("sklearn.", "skbackprop.")):
-        yield value
-        inside = [] if isinstance(value, BaseMLP) else list(vars(value).values())
-    else:
-        inside = []
-    for part in inside:
-        yield from parts(part)

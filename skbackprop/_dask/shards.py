@@ -1,9 +1,9 @@
-"""Rows spread over ranks: which rank holds which, and one rank's own."""
+"""How the rows of a table are spread over ranks (Layout), and the rows that one rank holds (Shard)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ from skbackprop._fit.block import BLOCK_ROWS
 class Layout:
     """Which rows of a table one rank holds: pieces, by the number of their first row and of the one past the last."""
 
-    starts: Any
-    stops: Any
+    starts: np.ndarray
+    stops: np.ndarray
 
     @classmethod
     def of(cls, pieces: list[tuple[int, int]]) -> Layout:
@@ -31,11 +31,11 @@ class Layout:
         return int((self.stops - self.starts).sum())
 
     @property
-    def rows(self) -> Any:
+    def rows(self) -> np.ndarray:
         """Their numbers in the whole table."""
         return np.concatenate([np.arange(0), *map(np.arange, self.starts, self.stops)])
 
-    def find(self, rows: Any) -> tuple[Any, Any]:
+    def find(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of rows by their numbers in the whole table: positions of those that are here, and where they are."""
         if not len(self.starts):
             return np.arange(0), np.arange(0)
@@ -52,22 +52,25 @@ class Shard:
     """The rows of a table that one rank holds, in the order of their numbers."""
 
     layout: Layout
-    X: Any = None
+    X: Any = (
+        None  # a partition as the user has it, until it is read: then an array, as are y and sample_weight
+    )
     y: Any = None
     sample_weight: Any = None
-    Y: Any = field(default=None, repr=False)  # encoded, and
-    weights: Any = field(default=None, repr=False)  # with class weights: what training sees
-    training: Any = None  # which rows it sees; None: all
+    Y: np.ndarray | None = None  # encoded targets
+    weights: np.ndarray | None = None  # as training sees them, class weights included
+    training: np.ndarray | None = None  # which rows it sees; None: all
 
-    def blocks(self) -> Iterator[tuple[Any, Any, Any]]:
-        """X, Y and weights of the training rows, block by block."""
-        n = self.layout.n if self.training is None else len(self.training)
+    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+        """X, Y and weights of the training rows, block by block; none before they are prepared."""
+        n = 0 if self.Y is None else self.layout.n if self.training is None else len(self.training)
         for start in range(0, n, BLOCK_ROWS):
             cut = slice(start, start + BLOCK_ROWS)
             yield self.take(cut if self.training is None else self.training[cut])
 
-    def take(self, rows: Any) -> tuple[Any, Any, Any]:
+    def take(self, rows: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """X, Y and weights of rows by where they are here."""
+        assert self.Y is not None
         return self.X[rows], self.Y[rows], None if self.weights is None else self.weights[rows]
 
 
@@ -80,9 +83,9 @@ def join(parts: Sequence[Any]) -> Any:
     return np.concatenate([np.asarray(part) for part in parts])
 
 
-def to_plain(array: Any) -> tuple[Any, bool]:
-    """An array of numbers or text for the wire, and whether it held objects."""
-    array = np.asarray(array)
+def to_plain(y: object) -> tuple[np.ndarray, bool]:
+    """Labels or numbers in a dtype that can be sent, and whether they were objects."""
+    array = np.asarray(y)
     if array.dtype.kind != "O":
         return array, False
     plain = np.asarray(array.tolist())
@@ -91,8 +94,3 @@ def to_plain(array: Any) -> tuple[Any, bool]:
     ):
         raise ValueError(f"Labels must be numbers or text, all of one kind; got {array[:5]!r}, ...")
     return plain, True
-
-
-def from_plain(array: Any, held_objects: bool) -> Any:
-    """Back again."""
-    return array.astype(object) if held_objects else array
