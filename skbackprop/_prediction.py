@@ -25,6 +25,7 @@ from skbackprop._fit.dataset import RemoteRows
 from skbackprop._fit.device import FLOAT64, HOST, Device, compute_device, device_of, map_arrays, to_host
 from skbackprop._fit.fitted_model import Features, FittedModel
 from skbackprop._fit.out_of_core import predict_blocks
+from skbackprop._fit.source import Source
 from skbackprop._fit.state import TrainState
 from skbackprop._fit.targets import TargetCodec
 from skbackprop._nn.network import Network, Parameters
@@ -69,10 +70,6 @@ def of_one_model(method: Method) -> Method:
         return method(copy_of(self), *args, **kwargs)
 
     return cast(Method, reading)
-
-
-def _are_same(some: list[Array], others: list[Array]) -> bool:
-    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _learned(attributes: Attributes) -> Attributes:
@@ -140,7 +137,7 @@ class Predicting(Persistent):
     def _theta(self) -> Array:
         """The flat vector of the fitted parameters."""
         P, arrays = self._serving.parameters, self._arrays()
-        if P is not None and _are_same(arrays, P.arrays):
+        if P is not None and len(arrays) == len(P.arrays) and all(map(operator.is_, arrays, P.arrays)):
             return P.theta  # they are its views
         shapes, expected = [np.shape(array) for array in arrays], list(self._network.shapes)
         if shapes != expected or len(self.coefs_) != len(self.intercepts_):
@@ -177,8 +174,9 @@ class Predicting(Persistent):
         options = {"link": link, "members": members}
         if isinstance(X, Shards):
             model = without_names(self, X, method)
+            source = cast(Source, X)  # whose targets, which predictions do not need, may be missing
             return predict_blocks(
-                X, lambda block: model._output_here(block, options, method, answer), int(members)
+                source, lambda block: model._output_here(block, options, method, answer), int(members)
             )
         if isinstance(X, RemoteRows):
             return X.outputs(self.__fitted_model__(), options, answer)
@@ -238,17 +236,15 @@ class Predicting(Persistent):
         home = device_of(self.coefs_[0])
         return state if home is HOST else state | map_arrays(home.compact, _learned(state))
 
-    def _renew_parameters(self) -> None:
-        """Make the arrays views of one vector again."""
-        theta = self._theta()
-        P = Parameters(device_of(theta).xp, self._network, theta)
-        self.__dict__ |= _parameter_attributes(self._network, P)
-
     def _renew(self) -> None:
         self._serving = Serving()
         if hasattr(self, "coefs_"):
             with suppress(ValueError):  # of other shapes, set by the user: prediction will say so
-                self._renew_parameters()
+                theta = self._theta()
+                P = Parameters(
+                    device_of(theta).xp, self._network, theta
+                )  # the arrays are views of one vector again
+                self.__dict__ |= _parameter_attributes(self._network, P)
 
     def _check_state(self) -> None:
         super()._check_state()

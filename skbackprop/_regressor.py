@@ -58,11 +58,6 @@ default='squared_error'
         y = ``target_shift_ + target_scale_ * (scaled target)``. `coefs_` and the losses belong to the scaled target.
     {attributes}
 
-    See Also
-    --------
-    MLPSoftmaxClassifier : The same for labels.
-    sklearn.neural_network.MLPRegressor : scikit-learn's own.
-
     References
     ----------
     .. [1] Huber, "Robust estimation of a location parameter", 1964.
@@ -196,11 +191,6 @@ default='squared_error'
             Only with ``return_std=True``.
         members : ndarray of shape (n_members, ...)
             Only with ``return_members=True``: the predictions of each member, each of the shape of y.
-
-        Raises
-        ------
-        ValueError
-            If a standard deviation is asked for but the loss has none.
         """
         output = self._output(X, link=True)
         loss = self._network.loss
@@ -254,8 +244,6 @@ default='squared_error'
             for k, q in enumerate(levels)
         ]
         return float(np.mean(scores))
-
-    # ----------------------------------------------------------------- what BaseMLP asks for ----
 
     def _codec(self) -> NumberCodec:
         shift, scale, network = self.target_shift_, self.target_scale_, self._network

@@ -157,13 +157,6 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
         float64 unless X and the model are float32. Layer 0, which members share, is always
         (n_samples, n_features), and sparse if X is. Arrays of the library and on the device of X, as predictions are.
 
-    Raises
-    ------
-    ValueError
-        If there is no such layer.
-    NotFittedError, TypeError
-        If the estimator is not fitted, or none of this package.
-
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -239,11 +232,6 @@ def feature_importances(estimator: BaseMLP) -> Array:
     importances : ndarray of shape (n_features,)
         Not negative, and of sum 1 unless all weights are zero. `input_scale_` is multiplied in; with several members
         squares are summed over them, too. Always NumPy's.
-
-    Raises
-    ------
-    NotFittedError, TypeError
-        If the estimator is not fitted, or none of this package.
 
     References
     ----------

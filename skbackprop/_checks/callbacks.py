@@ -61,12 +61,7 @@ class EstimatorCallbacks:
             return
         put = sample.device.put
         metadata = {} if sample.weights is None else {"sample_weight": put(sample.weights)}
-        self._about = {
-            "estimator": self._estimator,
-            "X": sample.X,
-            "y": put(sample.y),
-            "metadata": metadata,
-        }
+        self._about = {"estimator": self._estimator, "X": sample.X, "y": put(sample.y), "metadata": metadata}
         self._fit = self._estimator._init_callback_context(task_name=self._task, max_subtasks=max_epochs)
         self._fit.call_on_fit_task_begin(**self._about)
 

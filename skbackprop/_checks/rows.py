@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
@@ -16,6 +16,7 @@ from skbackprop._fit.device import HOST, compute_device, to_host
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
 from skbackprop._fit.out_of_core import DiskDataset
 from skbackprop._fit.scales import in_validation_set
+from skbackprop._fit.source import Source
 from skbackprop._fit.spec import FitSpec
 from skbackprop._fit.summaries import LabelSummary, NumberSummary
 from skbackprop._fit.targets import LabelCodec, NumberCodec, TargetCodec
@@ -161,7 +162,8 @@ def _read_shards(reader: BaseEstimator, data: Shards, name: str, reset: bool) ->
         raise ValueError(NO_TARGETS)
     if not is_classifier(reader):
         numbers(first)  # raises for labels
-    disk = DiskDataset.survey(data, dtype, LabelSummary() if is_classifier(reader) else NumberSummary())
+    summary = LabelSummary() if is_classifier(reader) else NumberSummary()
+    disk = DiskDataset.survey(cast(Source, data), dtype, summary)
     X, y, weights = disk.summary.stand_ins(data.n_features)
     X, disk.examples = check_rows(reader, X.astype(dtype), y, reset=reset, dtypes=[dtype])
     check_weights(weights, y)
