@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import available_if
 
 from skbackprop._checks.callbacks import (
@@ -20,7 +20,6 @@ from skbackprop._checks.callbacks import (
     EstimatorCallbacks,
     callbacks_of,
     with_callbacks,
-    without_callbacks,
 )
 from skbackprop._checks.constraints import (
     Method,
@@ -46,11 +45,11 @@ from skbackprop._fit.state import TrainState
 from skbackprop._interop.conversions import Convertible
 from skbackprop._nn.losses import LOSSES
 from skbackprop._prediction import Predicting
-from skbackprop._types import Data
+from skbackprop._types import Attributes, Data
 from skbackprop.data import Shards
 
 
-def has_minibatches(estimator):
+def has_minibatches(estimator: BaseEstimator) -> bool:
     """Tell whether partial_fit exists."""
     if estimator.solver == "lbfgs":
         raise AttributeError("partial_fit needs a minibatch solver, but solver='lbfgs'.")
@@ -65,9 +64,8 @@ def with_minibatches(method: Method) -> Method:
 class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseEstimator, ABC):
     """The multi-layer perceptron behind the classifier and the regressor."""
 
-    @abstractmethod
     def _warn_first_call(self, data: Dataset) -> None:
-        """Say so if the first rows of partial_fit are none to learn lasting things from."""
+        """Warn if the first rows of partial_fit are not representative enough for what is learned from them."""
 
     @with_callbacks
     @fit_context(prefer_skip_nested_validation=True)
@@ -129,7 +127,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             who = {"estimator": type(self).__name__, "random_state": seed_of(self.random_state)}
             saved.identify(who, data, held_out, start.theta if isinstance(start, FittedModel) else None)
         warn_unscaled(data.sample.X, data.device)
-        prepared = prepare(spec, data, held_out, start, TrainState(rng), saved and saved.regime)
+        known = None if saved is None else saved.regime
+        prepared = prepare(spec, data, held_out, start, TrainState(rng), known)
         if saved is not None:
             saved.regime = prepared.regime
         return self._train(prepared, "fit", saved)
@@ -140,7 +139,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         self,
         rows: tuple[Data, Data, Data],
         validation: tuple[Data, Data, Data],
-        total_samples: Any,
+        total_samples: int | None,
         classes: Any = None,
     ) -> Self:
         """Train one epoch on X, y and weights, going on from where the last call stopped."""
@@ -204,23 +203,20 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         attributes = self._attributes(result)
         if not result.spec.partial:
             result.state.forget_run()
-        callbacks.end_fit(lambda: vars(copy.copy(self._with(attributes))))
+        callbacks.end_fit(lambda: dict(vars(copy.copy(self._with(attributes)))))
         return self._publish(attributes, result.interrupt)
 
-    def _publish(self, attributes: dict[str, Any], interrupt: BaseException | None = None) -> Self:
+    def _publish(self, attributes: Attributes, interrupt: BaseException | None = None) -> Self:
         """Take over all that was learned by one assignment; pass an interrupt on now that nothing is lost."""
-        self.__dict__ = self._with(attributes).__dict__ | callbacks_of(self.__dict__)
+        self.__dict__ = {**vars(self._with(attributes)), **callbacks_of(self.__dict__)}
         if interrupt is not None:
             raise interrupt
         return self
 
-    def _with(self, attributes: dict[str, Any]) -> Self:
+    def _with(self, attributes: Attributes) -> Self:
         """An estimator with these parameters and other fitted attributes, and without callbacks."""
-        model: Self = copy_of(self)
-        optional = {"feature_names_in_", "member_factors_", "input_scale_"}
-        kept = {name: value for name, value in model.__dict__.items() if name not in optional}
-        model.__dict__ = without_callbacks(kept) | attributes
-        return model
+        optional = ("feature_names_in_", "member_factors_", "input_scale_")
+        return copy_of(self, attributes, without=[*optional, *callbacks_of(self.__dict__)])
 
     def _scoring(self, held_out: Dataset, model: FittedModel) -> Callable[[FittedModel], float]:
         """Make the function that scores a model on the validation rows."""
@@ -233,7 +229,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
         return score
 
-    def _attributes(self, result: FitResult) -> dict[str, Any]:
+    def _attributes(self, result: FitResult) -> Attributes:
         """All fitted attributes."""
         model, spec, plan, state, _ = result
         history, network = state.history, model.network
@@ -255,8 +251,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             "out_activation_": LOSSES[network.loss].link,
         }
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
+    def __sklearn_tags__(self) -> Tags:
+        tags: Tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.array_api_support = True
         return tags

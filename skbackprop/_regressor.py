@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils import Tags
 
 from skbackprop._checks.arrays import check_finite_output
 from skbackprop._checks.constraints import REGRESSOR_CONSTRAINTS, SHARED_CONSTRAINTS
@@ -19,7 +20,7 @@ from skbackprop._fit.device import HOST, Device, device_of, to_host
 from skbackprop._fit.targets import NumberCodec, constant_columns
 from skbackprop._nn.losses import LOSSES
 from skbackprop._prediction import of_one_model
-from skbackprop._types import Auto, Data
+from skbackprop._types import Attributes, Auto, Data
 
 
 @document
@@ -57,11 +58,6 @@ default='squared_error'
         y = ``target_shift_ + target_scale_ * (scaled target)``. `coefs_` and the losses belong to the scaled target.
     {attributes}
 
-    See Also
-    --------
-    MLPSoftmaxClassifier : The same for labels.
-    sklearn.neural_network.MLPRegressor : scikit-learn's own.
-
     References
     ----------
     .. [1] Huber, "Robust estimation of a location parameter", 1964.
@@ -84,7 +80,10 @@ default='squared_error'
 
     _y_is_1d: bool
     _quantile_is_scalar: bool
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**SHARED_CONSTRAINTS, **REGRESSOR_CONSTRAINTS}
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
+        **SHARED_CONSTRAINTS,
+        **REGRESSOR_CONSTRAINTS,
+    }
 
     def __init__(
         self,
@@ -155,12 +154,11 @@ default='squared_error'
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights.
         X_val, y_val, sample_weight_val : array-like, default=None
-            A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best
-            weights are restored, and later calls return at once with a warning.
+            A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best weights are
+            restored, and later calls only warn.
         total_samples : int, default=None
-            Rows of the whole training set that the calls walk through, for the strength of `alpha`, which stands beside
-            the sum of their weights. None: all rows that came so far, each call's being new ones; where calls bring the
-            same rows again, as in several epochs, the penalty then fades.
+            Rows of the whole training set that the calls walk through: the more, the weaker `alpha` is in each call.
+            None: all rows that came so far, so that the penalty fades where calls bring the same rows again.
 
         Returns
         -------
@@ -193,11 +191,6 @@ default='squared_error'
             Only with ``return_std=True``.
         members : ndarray of shape (n_members, ...)
             Only with ``return_members=True``: the predictions of each member, each of the shape of y.
-
-        Raises
-        ------
-        ValueError
-            If a standard deviation is asked for but the loss has none.
         """
         output = self._output(X, link=True)
         loss = self._network.loss
@@ -216,7 +209,7 @@ default='squared_error'
         return answers[0] if len(answers) == 1 else tuple(answers)
 
     @of_one_model
-    def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
+    def score(self, X: Data, y: Any, sample_weight: Any = None) -> float:
         """R^2 of the predictions; for quantiles 1 - pinball loss / that of the best constant.
 
         Parameters
@@ -252,8 +245,6 @@ default='squared_error'
         ]
         return float(np.mean(scores))
 
-    # ----------------------------------------------------------------- what BaseMLP asks for ----
-
     def _codec(self) -> NumberCodec:
         shift, scale, network = self.target_shift_, self.target_scale_, self._network
         shapes = [getattr(part, "shape", None) for part in (shift, scale)]
@@ -265,7 +256,7 @@ default='squared_error'
         is_1d, is_scalar = self._y_is_1d, self._quantile_is_scalar
         return NumberCodec(network.loss, network.n_targets, shift, scale, is_1d, is_scalar)
 
-    def _codec_attributes(self, codec: NumberCodec, device: Device) -> dict[str, Any]:
+    def _codec_attributes(self, codec: NumberCodec, device: Device) -> Attributes:
         return {
             "_y_is_1d": codec.y_is_1d,
             "_quantile_is_scalar": codec.quantile_is_scalar,
@@ -279,8 +270,8 @@ default='squared_error'
             n_rows = len(data) if data.weights is None else int(np.count_nonzero(data.weights))
             warn_constant_block(constant, n_rows)
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
+    def __sklearn_tags__(self) -> Tags:
+        tags: Tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         loss = LOSSES.get(self.loss)  # None: a name that fit will refuse
         tags.target_tags.positive_only = loss is not None and loss.lower is not None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Data: TypeAlias = object  # array-like, sparse matrix or DataFrame, of whatever library
+Attributes: TypeAlias = dict[str, Any]  # of an estimator: parameters, or what fit found
 Auto: TypeAlias = Literal["auto"]
 
 # of NumPy, or of another namespace of the array-API standard: typed as NumPy's, whose operators all of them share

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn import get_config
+from sklearn._config import get_config
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import (
     FLOAT_DTYPES,
     _check_feature_names_in,
@@ -18,6 +19,7 @@ from skbackprop._fit.data_checks import complete, sound, within_floats
 from skbackprop._fit.device import Device, device_of, to_host
 from skbackprop._fit.scales import UNSCALED
 from skbackprop._fit.weights import check_weight_sum
+from skbackprop._types import Array, Data
 
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
 HINTS = {  # what scikit-learn's errors about X do not know
@@ -27,7 +29,7 @@ HINTS = {  # what scikit-learn's errors about X do not know
 }
 
 
-def check_same_device(estimator: Any, device: Device, method: str) -> None:
+def check_same_device(estimator: BaseEstimator, device: Device, method: str) -> None:
     """Raise unless the model's parameters are on this device."""
     home = device_of(estimator.coefs_[0])
     if home != device:
@@ -39,20 +41,25 @@ def check_same_device(estimator: Any, device: Device, method: str) -> None:
         )
 
 
-def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool, dtypes: Any) -> Any:
-    """Check X, and y if it is given, with scikit-learn's own errors; sparse X becomes CSR, sparse y dense."""
-    if not (isinstance(y, str) and y == "no_validation"):
-        y_options: dict[str, Any] = {"multi_output": True}
-    else:
-        y_options = {}
-    if sp.issparse(X) and X.ndim == 2:
+def check_inputs(estimator: BaseEstimator, X: Data, *, reset: bool, dtypes: list[np.dtype]) -> Array:
+    """Check X with scikit-learn's own errors; sparse X becomes CSR."""
+    return _validated(estimator, X, reset=reset, dtype=dtypes)
+
+
+def check_rows(
+    estimator: BaseEstimator, X: Data, y: Data, *, reset: bool, dtypes: list[np.dtype]
+) -> tuple[Array, np.ndarray]:
+    """Check X and y with scikit-learn's own errors; sparse X becomes CSR, sparse y dense."""
+    return _validated(estimator, X, y=complete(y), multi_output=True, reset=reset, dtype=dtypes)
+
+
+def _validated(estimator: BaseEstimator, X: Data, **options: Any) -> Any:
+    """What `validate_data` gives; its errors get the hints that fit."""
+    if sp.issparse(X) and getattr(X, "ndim", None) == 2:
         X = sound(X, "X")
     try:
-        y = complete(y)
         with within_floats("Input X"):
-            return validate_data(
-                estimator, X, y, reset=reset, accept_sparse="csr", dtype=dtypes, order="C", **y_options
-            )
+            return validate_data(estimator, X, accept_sparse="csr", order="C", **options)
     except ValueError as error:
         text = str(error)
         hints = [hint for sign, hint in HINTS.items() if sign in text]
@@ -61,7 +68,7 @@ def check_rows(estimator: Any, X: Any, y: Any = "no_validation", *, reset: bool,
         raise ValueError(f"{text}\n{hints[0]}") from error
 
 
-def has_validation_set(X_val: Any, y_val: Any, weights: Any, *, holds_targets: bool = False) -> bool:
+def has_validation_set(X_val: Data, y_val: Data, weights: Data, *, holds_targets: bool = False) -> bool:
     """Tell whether there is one; raise if there is a part of one. holds_targets: X_val has its own."""
     if X_val is None and y_val is None and weights is None:
         return False
@@ -70,7 +77,7 @@ def has_validation_set(X_val: Any, y_val: Any, weights: Any, *, holds_targets: b
     return True
 
 
-def check_table(estimator: Any, X: Any, *, reset: bool) -> Any:
+def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
     """Check a dense X whose numbers may be missing, with scikit-learn's own errors; it comes to the host."""
     with within_floats("Input X"):
         return validate_data(
@@ -78,23 +85,22 @@ def check_table(estimator: Any, X: Any, *, reset: bool) -> Any:
         )
 
 
-def feature_names(estimator: Any, names: Any) -> Any:
+def feature_names(estimator: BaseEstimator, names: Data) -> np.ndarray:
     """Names of the input features: as given, as seen in fit, or x0, x1, ..."""
     return _check_feature_names_in(estimator, names)
 
 
-def is_plain(estimator: Any, X: Any) -> bool:
+def is_plain(estimator: BaseEstimator, X: Data) -> TypeGuard[Array]:
     """Tell whether X passes all checks of prediction but that its numbers are finite: the common case."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in PLAIN or not X.flags.c_contiguous:
         return False
-    return (
-        X.shape[0] > 0
-        and X.shape[1] == estimator.n_features_in_
-        and not hasattr(estimator, "feature_names_in_")
-    )
+    is_of_fit = X.shape[1] == estimator.n_features_in_ and not hasattr(estimator, "feature_names_in_")
+    return is_of_fit and X.shape[0] > 0
 
 
-def check_finite_output(output: Any, device: Device, X: Any = None, theta: Any = None) -> Any:
+def check_finite_output(
+    output: Array, device: Device, X: Array | None = None, theta: Array | None = None
+) -> Array:
     """Give a prediction back; raise if it is not finite, with the likely cause, for X and the weights if given.
 
     Where scikit-learn's assume_finite is set it passes, as NaN in X does.
@@ -120,7 +126,7 @@ def check_finite_output(output: Any, device: Device, X: Any = None, theta: Any =
     raise ValueError(f"Predictions are not finite. Likely cause: {cause}.")
 
 
-def check_weights(sample_weight: Any, rows: Any, name: str = "sample_weight") -> Any:
+def check_weights(sample_weight: Data, rows: Data, name: str = "sample_weight") -> np.ndarray | None:
     """One non-negative float64 weight per row, not all zero; None stays None."""
     if sample_weight is None:
         return None

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from sklearn.base import BaseEstimator
+
 from skbackprop._checks.constraints import Method
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.fitted_model import FittedModel
+from skbackprop._types import Attributes
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -17,7 +20,7 @@ except ImportError:  # an older scikit-learn: no callbacks can be set, and nobod
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Nothing to support."""
 
-    def _with_callbacks(method: Any) -> Any:
+    def _with_callbacks(method: Method) -> Method:
         """Leave the method as it is."""
         return method
 
@@ -31,12 +34,12 @@ def with_callbacks(method: Method) -> Method:
 PLACES = ("_skl_callbacks", "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
 
 
-def callbacks_of(state: dict[str, Any]) -> dict[str, Any]:
+def callbacks_of(state: Attributes) -> Attributes:
     """The attributes that hold callbacks."""
     return {name: value for name, value in state.items() if name in PLACES}
 
 
-def without_callbacks(state: dict[str, Any]) -> dict[str, Any]:
+def without_callbacks(state: Attributes) -> Attributes:
     """All other attributes."""
     return {name: value for name, value in state.items() if name not in PLACES}
 
@@ -47,7 +50,7 @@ class EstimatorCallbacks:
     attributes: of a fitted model, from which a callback makes the estimator as it is at that moment.
     """
 
-    def __init__(self, estimator: Any, task: str, attributes: Callable[[FittedModel], dict[str, Any]]):
+    def __init__(self, estimator: BaseEstimator, task: str, attributes: Callable[[FittedModel], Attributes]):
         self._estimator, self._task, self._attributes = estimator, task, attributes
         self._fit: Any = None
         self._epoch: Any = None
@@ -58,12 +61,7 @@ class EstimatorCallbacks:
             return
         put = sample.device.put
         metadata = {} if sample.weights is None else {"sample_weight": put(sample.weights)}
-        self._about = {
-            "estimator": self._estimator,
-            "X": sample.X,
-            "y": put(sample.y),
-            "metadata": metadata,
-        }
+        self._about = {"estimator": self._estimator, "X": sample.X, "y": put(sample.y), "metadata": metadata}
         self._fit = self._estimator._init_callback_context(task_name=self._task, max_subtasks=max_epochs)
         self._fit.call_on_fit_task_begin(**self._about)
 
@@ -80,15 +78,15 @@ class EstimatorCallbacks:
         if self._epoch is None:
             self.begin_epoch()
         epoch, self._epoch = self._epoch, None
-        return bool(self._end(epoch, lambda: self._attributes(model())))
+        return self._end(epoch, lambda: self._attributes(model()))
 
-    def end_fit(self, attributes: Callable[[], dict[str, Any]]) -> None:
+    def end_fit(self, attributes: Callable[[], Attributes]) -> None:
         """Call when the new attributes are ready, with what gives a copy of them."""
         if self._fit is not None:
             self._end(self._fit, attributes)
 
-    def _end(self, task: Any, attributes: Callable[[], dict[str, Any]]) -> Any:
-        def nameless() -> dict[str, Any]:  # as the rows that the callbacks get
+    def _end(self, task: Any, attributes: Callable[[], Attributes]) -> bool:
+        def nameless() -> Attributes:  # as the rows that the callbacks get
             return attributes() | {"feature_names_in_": None}
 
-        return task.call_on_fit_task_end(**self._about, reconstruction_attributes=nameless)
+        return bool(task.call_on_fit_task_end(**self._about, reconstruction_attributes=nameless))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from sklearn.base import _fit_context
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils._param_validation import validate_parameter_constraints as check_constraints
 
@@ -22,6 +22,7 @@ from skbackprop._nn.initializers import INITIALIZERS
 from skbackprop._nn.losses import losses_for
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
+from skbackprop._types import Attributes
 
 __all__ = ["Interval", "Method", "check_constraints", "fit_context"]
 
@@ -40,12 +41,17 @@ STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
 LOSSES_OWN = {"focal_gamma": "focal", "huber_delta": "huber", "quantile": "quantile"}
 INPUT_SCALE_RATE = 6.0  # of input_scale=True
 
-Method = TypeVar("Method", bound=Callable[..., Any])
+Method = TypeVar("Method", bound=Callable[..., object])
 
 
 def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], Method]:
     """scikit-learn's decorator of fit, which checks the parameters; the method keeps its type."""
     return _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
+
+
+def check_parameters(estimator: BaseEstimator) -> None:
+    """Raise unless each parameter keeps its constraints, as before a fit."""
+    estimator._validate_params()
 
 
 class _TableNames(StrOptions):
@@ -58,31 +64,30 @@ class _TableNames(StrOptions):
         self.type = str
 
     @property
-    def options(self):
+    def options(self) -> list[str]:
         return list(self._names())
 
-    def is_satisfied_by(self, val):
+    def is_satisfied_by(self, val: object) -> bool:
         return isinstance(val, str) and val in self.options
 
 
 class _Reals(Interval):
     """Numbers that a float can be, as an integer of a thousand digits cannot."""
 
-    def is_satisfied_by(self, val):
-        return super().is_satisfied_by(val) and (
-            not isinstance(val, Integral) or abs(int(val)) <= sys.float_info.max
-        )
+    def is_satisfied_by(self, val: object) -> bool:
+        fits = not isinstance(val, Integral) or abs(int(val)) <= sys.float_info.max
+        return fits and bool(super().is_satisfied_by(val))
 
 
-def _real(low, high=None, closed="left"):
+def _real(low: float, high: float | None = None, closed: str = "left") -> _Reals:
     return _Reals(Real, low, high, closed=closed)
 
 
-def _integer(low):
+def _integer(low: int) -> Interval:
     return Interval(Integral, low, None, closed="left")
 
 
-SHARED_CONSTRAINTS: dict[str, list[Any]] = {
+SHARED_CONSTRAINTS: dict[str, list[object]] = {
     "hidden_layer_sizes": ["array-like", _integer(1)],
     "activation": [_TableNames(lambda: ACTIVATIONS), list, tuple],
     "solver": [_TableNames(lambda: [*OPTIMIZERS, "lbfgs"])],
@@ -118,13 +123,13 @@ SHARED_CONSTRAINTS: dict[str, list[Any]] = {
     "n_members": [_integer(1)],
     "input_scale": ["boolean", _real(0, closed="neither")],
 }
-CLASSIFIER_CONSTRAINTS: dict[str, list[Any]] = {
+CLASSIFIER_CONSTRAINTS: dict[str, list[object]] = {
     "loss": [_TableNames(lambda: losses_for("classification"))],
     "focal_gamma": [_real(0)],
     "label_smoothing": [_real(0, 1)],
     "class_weight": [StrOptions({"balanced"}), dict, list, None],
 }
-REGRESSOR_CONSTRAINTS: dict[str, list[Any]] = {
+REGRESSOR_CONSTRAINTS: dict[str, list[object]] = {
     "loss": [_TableNames(lambda: losses_for("regression"))],
     "huber_delta": [_real(0, closed="neither")],
     "quantile": [_real(0, 1, closed="neither"), "array-like"],
@@ -132,9 +137,9 @@ REGRESSOR_CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
-def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
+def hidden_sizes(hidden_layer_sizes: int | Sequence[int]) -> tuple[int, ...]:
     """Read hidden_layer_sizes: a tuple of ints >= 1, an int, or () for a linear model."""
-    sizes: list[Any] = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object)).ravel().tolist()
+    sizes: list[int] = np.atleast_1d(np.asarray(hidden_layer_sizes, dtype=object)).ravel().tolist()
     if not all(isinstance(s, (int, np.integer)) and not isinstance(s, bool) and s >= 1 for s in sizes):
         raise ValueError(
             f"hidden_layer_sizes must be integers >= 1, got {hidden_layer_sizes!r}. Give the width of each "
@@ -143,7 +148,7 @@ def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
     return tuple(int(s) for s in sizes)
 
 
-def activation_names(activation: Any, n_hidden: int) -> tuple[str, ...]:
+def activation_names(activation: str | Sequence[str], n_hidden: int) -> tuple[str, ...]:
     """Read activation: one name for all hidden layers, or one name each."""
     if isinstance(activation, str):
         return (activation,) * n_hidden
@@ -156,10 +161,8 @@ def activation_names(activation: Any, n_hidden: int) -> tuple[str, ...]:
     return tuple(activation)
 
 
-def dropout_rates(dropout: Any, n_hidden: int) -> tuple[float, ...]:
-    """Read dropout: rates of the input and of each hidden layer."""
-    if isinstance(dropout, Real):
-        return (0.0,) + (float(dropout),) * n_hidden
+def dropout_rates(dropout: Sequence[float], n_hidden: int) -> tuple[float, ...]:
+    """Read several rates: of the input, if it has one, and of each hidden layer."""
     with within_floats("dropout"):
         rates = tuple(float(p) for p in dropout)
     if len(rates) not in (n_hidden, n_hidden + 1) or not all(0.0 <= p < 1.0 for p in rates):
@@ -170,14 +173,14 @@ def dropout_rates(dropout: Any, n_hidden: int) -> tuple[float, ...]:
     return rates if len(rates) == n_hidden + 1 else (0.0, *rates)
 
 
-def input_scale_rate(input_scale: Any) -> float | None:
+def input_scale_rate(input_scale: bool | float) -> float | None:
     """Read input_scale: the factor of its learning rate, or None for no scale."""
     if isinstance(input_scale, bool | np.bool_):
         return INPUT_SCALE_RATE if input_scale else None
     return float(input_scale)
 
 
-def quantiles(quantile: Any) -> tuple[float, ...]:
+def quantiles(quantile: float | Sequence[float]) -> tuple[float, ...]:
     """Read quantile: a number or several, strictly between 0 and 1."""
     with within_floats("quantile"):
         values = tuple(float(q) for q in np.atleast_1d(quantile))
@@ -190,7 +193,7 @@ def quantiles(quantile: Any) -> tuple[float, ...]:
     return values
 
 
-def fit_spec(params: dict[str, Any], *, partial: bool = False) -> FitSpec:
+def fit_spec(params: Attributes, *, partial: bool = False) -> FitSpec:
     """Read an estimator's parameters, each of which was checked by itself."""
     hidden = hidden_sizes(params["hidden_layer_sizes"])
     quantile = params.get("quantile", 0.5)
@@ -206,7 +209,7 @@ def fit_spec(params: dict[str, Any], *, partial: bool = False) -> FitSpec:
     return FitSpec.of(params | read, partial=partial)
 
 
-def warn_without_effect(estimator: Any, idle: dict[str, str]) -> None:
+def warn_without_effect(estimator: BaseEstimator, idle: dict[str, str]) -> None:
     """Warn once about parameters that were changed from their default but do nothing here.
 
     idle: of each parameter that does nothing why, in words that follow "has no effect".
@@ -222,7 +225,7 @@ def warn_without_effect(estimator: Any, idle: dict[str, str]) -> None:
         warn(f"{'; '.join(changed)}. Leave {them} to silence this warning.")
 
 
-def _same(value: Any, default: Any) -> bool:
+def _same(value: object, default: object) -> bool:
     if value is None or (isinstance(value, str) and value == "auto"):  # asks for nothing
         return True
     return type(value) is type(default) and bool(np.all(value == default))
@@ -263,10 +266,7 @@ def idle_parameters(spec: FitSpec, *, has_validation: bool, splits: bool = False
     return idle
 
 
-# ------------------------------------------------------------------------------------- texts ----
-
-
-def total_of(total_samples: Any, n_rows: int) -> int | None:
+def total_of(total_samples: int | None, n_rows: int) -> int | None:
     """Read total_samples of a call of partial_fit on so many rows."""
     if total_samples is None:
         return None

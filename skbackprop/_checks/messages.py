@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from sklearn.base import BaseEstimator
 
 from skbackprop._fit.scales import UNSCALED
 from skbackprop._fit.warn import warn
@@ -19,7 +19,7 @@ class DivergenceError(ValueError):
         A copy of the estimator with the last finite model, ready to predict; an attribute of the error.
     """
 
-    def __init__(self, message: str, estimator: Any = None):
+    def __init__(self, message: str, estimator: BaseEstimator | None = None):
         super().__init__(message)
         self.estimator = estimator
 
@@ -28,7 +28,7 @@ DivergenceError.__module__ = "skbackprop"  # where users find it, and tracebacks
 
 
 def divergence(
-    epoch: int, rate: float | None, largest: float, max_grad_norm: float | None, estimator: Any
+    epoch: int, rate: float | None, largest: float, max_grad_norm: float | None, estimator: BaseEstimator
 ) -> DivergenceError:
     """Name the epoch, the rate and the likely cause; the estimator holds the last finite model.
 

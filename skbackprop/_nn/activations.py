@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Protocol
 
 from skbackprop._types import Array, Namespace
 
@@ -159,7 +159,7 @@ def mish_vjp(xp: Namespace, v: Array, a: Array, g: Array) -> Array:
     return g * (t + v * (1.0 - t * t) * logistic(xp, v))
 
 
-def _erf(xp: Any, x: Array) -> Array:
+def _erf(xp: Namespace, x: Array) -> Array:
     """The array-API standard has no erf: take the library's own, else SciPy's."""
     if hasattr(xp, "erf"):
         return xp.erf(x)
@@ -167,7 +167,7 @@ def _erf(xp: Any, x: Array) -> Array:
     if "cupy" in module:
         from cupyx.scipy.special import erf
 
-        return erf(x)
+        return xp.asarray(erf(x))
     import numpy as np
     from scipy.special import erf
 

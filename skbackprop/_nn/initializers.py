@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import RandomState
 
 from skbackprop._nn.activations import ACTIVATIONS
-from skbackprop._nn.network import NO_LAYER, Network
+from skbackprop._nn.network import NO_LAYER, Layers, Network
 from skbackprop._types import Array
 
 
@@ -42,17 +42,15 @@ INITIALIZERS: dict[str, Callable[[RandomState, int, int], Array]] = {
 }
 
 
-def initialize(
-    network: Network, initializer: str, rng: RandomState
-) -> tuple[list[Array], list[Array], list[Array]]:
+def initialize(network: Network, initializer: str, rng: RandomState) -> tuple[Layers, Layers, list[Array]]:
     """Draw W[1..H] and b[1..H] (slot 0 empty) and the factors, in float64.
 
     "auto" takes each hidden layer's initializer from its activation and starts the output layer at zero,
     so that training starts from the prediction of the biases alone. Members start apart by the factors of
     their inputs, r[1] ~ N(0, 1) (Gorishniy, Kotelnikov and Babenko, TabM, 2025); all other factors are 1.
     """
-    W: list[Array] = [NO_LAYER]
-    b: list[Array] = [NO_LAYER]
+    W: Layers = [NO_LAYER]
+    b: Layers = [NO_LAYER]
     members = () if network.n_members == 1 else (network.n_members,)
     for h, (n_in, n_out) in enumerate(network.layers):
         is_output = h == len(network.activations)

@@ -227,8 +227,6 @@ def gaussian_delta(xp: Namespace, v: Array, y: Array, args: LossArgs) -> Array:
     return xp.concat([(m - y) * precision, 0.5 * (1.0 - (y - m) ** 2 * precision) * share], axis=1)
 
 
-# ------------------------------------------------------------------------------------ table ----
-
 _classes = partial(Loss, "classification", "softmax", constant=lambda y, w, args: baselines.log_mean(y, w))
 _labels = partial(Loss, "multilabel", "logistic", constant=lambda y, w, args: baselines.log_odds(y, w))
 _numbers = partial(Loss, "regression", "identity", scaling="standardize")

@@ -12,7 +12,8 @@ from typing import Any
 from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._types import Array, Namespace
 
-NO_LAYER: Any = None  # in lists of arrays by layer, which count from 1: what stands at 0
+Layers = list[Array]  # an array for each layer h = 1..H
+NO_LAYER: Any = None  # what stands at 0 in such a list
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,17 @@ class Parameters:
             self.arrays.append(xp.reshape(theta[start:stop], shape))
             start = stop
         n = 2 * network.n_layers
-        self.b: list[Array] = [NO_LAYER, *self.arrays[0:n:2]]
-        self.W: list[Array] = [NO_LAYER, *self.arrays[1:n:2]]
+        self.b: Layers = [NO_LAYER, *self.arrays[0:n:2]]
+        self.W: Layers = [NO_LAYER, *self.arrays[1:n:2]]
         self.factors: list[Array] = self.arrays[n:]
         if network.input_scale:
             self.c: Array = self.factors[-1]
         pairs = self.factors[:-1] if network.input_scale else self.factors
-        self.r: list[Array] = [NO_LAYER, *pairs[0::2]]
-        self.s: list[Array] = [NO_LAYER, *pairs[1::2]]
+        self.r: Layers = [NO_LAYER, *pairs[0::2]]
+        self.s: Layers = [NO_LAYER, *pairs[1::2]]
 
 
-def flatten(xp: Namespace, W: list[Array], b: list[Array], factors: Iterable[Array] = ()) -> Array:
+def flatten(xp: Namespace, W: Layers, b: Layers, factors: Iterable[Array] = ()) -> Array:
     """Join W[1..H], b[1..H] and the factors into one flat vector, the inverse of `Parameters`."""
     arrays = [array for pair in zip(b[1:], W[1:], strict=True) for array in pair]
     return xp.concat([xp.reshape(array, (-1,)) for array in (*arrays, *factors)])

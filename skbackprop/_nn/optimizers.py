@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from skbackprop._types import Array, Namespace
 
-Memory = dict[str, Array | float]  # of an optimizer, by the names of its entry
+Memory = dict[str, Any]  # arrays and numbers of an optimizer, by the names of its entry
 Step = tuple[Array, Memory]  # what a step makes: theta and the memory
 
 
