@@ -2,112 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from skbackprop._dask.engine import ClusterEngine
+from skbackprop._dask.engine import ClusterEngine, RemoteTable, RemoteX
 from skbackprop._dask.ranks import Rank, columns_of
 from skbackprop._dask.shards import Layout
-from skbackprop._dask.wire import Message
-from skbackprop._fit.block import Block, in_blocks
-from skbackprop._fit.dataset import ArrayDataset, RemoteRows
+from skbackprop._fit.block import Block
+from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import Device
-from skbackprop._fit.fitted_model import Features, FittedModel
+from skbackprop._fit.fitted_model import Features
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.targets import TargetCodec
 from skbackprop._nn.network import Network
-from skbackprop._nn.optimizers import Optimizer
-from skbackprop._types import Array
-
-
-@dataclass
-class RemoteTable:
-    """The rows of X, of the training or of the validation set, that the ranks hold."""
-
-    rank: Rank
-    name: str
-    layouts: list[Layout]
-    n_features: int
-    engines: dict[Network, ClusterEngine] = field(default_factory=dict)  # for predictions
-
-    def engine(self, network: Network) -> ClusterEngine:
-        """An engine for predictions, made once for each network."""
-        if network not in self.engines:
-            self.engines[network] = ClusterEngine(self.rank, network, Optimizer())
-        return self.engines[network]
-
-
-class RemoteX(RemoteRows):
-    """X of a table, or of some of its rows, in the place of an array; indexing and casting move nothing."""
-
-    ndim = 2
-
-    def __init__(self, table: RemoteTable, dtype: DTypeLike, rows: np.ndarray | None = None):
-        self.table, self.dtype, self.rows = table, np.dtype(dtype), rows
-        n = sum(layout.n for layout in table.layouts) if rows is None else len(rows)
-        self.shape = n, table.n_features
-        self._fetched: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def astype(self, dtype: DTypeLike, copy: bool = False) -> RemoteX:
-        """The same rows in another dtype."""
-        return RemoteX(self.table, dtype, self.rows)
-
-    def __getitem__(self, rows: Any) -> RemoteX:
-        rows = rows[0] if isinstance(rows, tuple) else rows  # of all columns
-        return RemoteX(self.table, self.dtype, self.numbers(rows))
-
-    def numbers(self, rows: np.ndarray | slice) -> np.ndarray:
-        """Numbers in the whole table of these rows."""
-        if self.rows is not None:
-            return self.rows[rows]
-        return np.arange(self.shape[0])[rows] if isinstance(rows, slice) else np.asarray(rows)
-
-    @property
-    def selection(self) -> list[np.ndarray]:
-        """What to send the ranks: the rows' numbers, or nothing for all."""
-        return [] if self.rows is None else [self.rows]
-
-    def positions(self, layout: Layout) -> np.ndarray:
-        """Which of these rows a rank holds."""
-        return layout.rows if self.rows is None else layout.find(self.rows)[0]
-
-    def assemble(self, answers: list[Message], axis: int = 0) -> np.ndarray:
-        """Put what the ranks answer, each for its own of these rows, together."""
-        parts = [
-            (self.positions(layout), arrays[0])
-            for layout, (_, arrays) in zip(self.table.layouts, answers, strict=True)
-            if arrays
-        ]
-        shape = list(parts[0][1].shape)
-        shape[axis] = self.shape[0]
-        whole = np.empty(shape, dtype=parts[0][1].dtype)
-        for positions, part in parts:
-            whole[(slice(None),) * axis + (positions,)] = part
-        return whole
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
-        if self._fetched is None:
-            call, name = self.table.rank.call, self.table.name
-            answers = call(Rank.collect, *self.selection, table=name, dtype=self.dtype.name)
-            self._fetched = self.assemble(answers)
-        return self._fetched if dtype is None else self._fetched.astype(dtype, copy=False)
-
-    def outputs(
-        self, model: FittedModel, options: dict[str, bool], answer: Callable[[Any], Any] | None
-    ) -> Any:
-        """What the network gives for all of these rows, or what `answer` makes of that."""
-        engine = self.table.engine(model.network)
-        engine.load(model.theta)
-        if answer is None:
-            return engine.predict(self, **options)
-        return in_blocks(engine, cast(Array, self), options, answer)
 
 
 class ClusterDevice(Device):
