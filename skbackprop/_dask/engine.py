@@ -13,12 +13,13 @@ from numpy.typing import DTypeLike
 from skbackprop._dask.ranks import Rank
 from skbackprop._dask.shards import Layout
 from skbackprop._dask.wire import Message
+from skbackprop._engines.engine import RowNumbers, Sums, Weights
 from skbackprop._fit.block import in_blocks
 from skbackprop._fit.dataset import RemoteRows
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._nn.network import Network, Objective
 from skbackprop._nn.optimizers import Optimizer
-from skbackprop._types import Array
+from skbackprop._types import Array, Integers
 
 SLICE_SECONDS = 0.1  # of steps between two chances to interrupt
 Result = TypeVar("Result")
@@ -56,7 +57,7 @@ class ClusterEngine:
         return self._rank.call(operation, *arrays, engine=self._number, table=table, **facts)
 
     def loss_and_gradient(
-        self, X: RemoteX, Y: object, weights: object, step: int | None = None, row_offset: object = 0
+        self, X: Any, Y: Array, weights: Weights, step: int | None = None, row_offset: RowNumbers = 0
     ) -> tuple[float, np.ndarray, float]:
         """Sums over the training set, in one round; Y and weights are with the ranks already."""
         self._rank.check()
@@ -65,13 +66,13 @@ class ClusterEngine:
 
     def train_steps(
         self,
-        X: RemoteX,
-        Y: object,
-        weights: object,
-        order: np.ndarray,
-        rates: np.ndarray,
+        X: Any,
+        Y: Array,
+        weights: Weights,
+        order: Integers,
+        rates: Array,
         first_step: int,
-        sums: tuple[float, float] = (0.0, 0.0),
+        sums: Sums = (0.0, 0.0),
     ) -> tuple[tuple[float, float], int]:
         """Some steps, each a round or, with sync_every, that many in one; add to the sums of losses and weights."""
         self._rank.check()
@@ -79,7 +80,8 @@ class ClusterEngine:
         n = min(len(rates), self._slice_steps if sync_every == 1 else sync_every)
         rows = X.numbers(order[: n * self.objective.batch_size])
         make = self._exact_steps if sync_every == 1 else self._local_steps
-        loss, weight = make(rows, rates[:n], X.table.name, first_step, sums)
+        so_far = float(sums[0]), float(sums[1])
+        loss, weight = make(rows, rates[:n], X.table.name, first_step, so_far)
         self.step = first_step + n
         seconds = (time.perf_counter() - started) / n
         self._slice_steps = max(1, min(2 * self._slice_steps, int(SLICE_SECONDS / seconds)))
@@ -115,9 +117,7 @@ class ClusterEngine:
         self._local.engine.load(mean, self._local.memory, aim)
         return sums[0] + loss, sums[1] + weight
 
-    def predict(
-        self, X: RemoteX, link: bool = True, checked: bool = True, members: bool = False
-    ) -> np.ndarray:
+    def predict(self, X: Any, link: bool = True, checked: bool = True, members: bool = False) -> np.ndarray:
         """Outputs for rows that lie on the ranks."""
         arrays = [self._local.theta, *X.selection]
         answers = self._call(Rank.predict, X.table.name, *arrays, link=link, members=members)

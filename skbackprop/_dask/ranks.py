@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from itertools import pairwise
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,8 +18,7 @@ from skbackprop._dask.job import FitRequest
 from skbackprop._dask.shards import Shard, to_plain
 from skbackprop._dask.wire import Message
 from skbackprop._engines import choose_engine
-from skbackprop._engines.compiled import CompiledEngine
-from skbackprop._engines.reference import ReferenceEngine
+from skbackprop._engines.engine import LocalEngine
 from skbackprop._fit.device import HOST
 from skbackprop._fit.fitted_model import Features
 from skbackprop._fit.scales import in_validation_set
@@ -34,10 +33,10 @@ Columns: TypeAlias = tuple[int, tuple[str, ...] | None]  # their number, and nam
 Result = TypeVar("Result")
 
 
-class LocalEngine:
+class RankEngine:
     """A rank's own engine, and what it needs to make a step by the sum of several ranks' gradients."""
 
-    def __init__(self, engine: ReferenceEngine | CompiledEngine):
+    def __init__(self, engine: LocalEngine):
         self.engine = engine
         self.memory: dict[str, Any] | None = None  # the optimizer's, between rounds of local SGD
         # 1 for what is penalised, 0 for what is not, in float32, which keeps float32 what it meets
@@ -80,7 +79,7 @@ class Rank:
         check: Callable[[], None],
     ):
         self.comm, self.request, self.shards, self.n_threads = comm, request, shards, n_threads
-        self.check, self.engines = check, list[LocalEngine]()
+        self.check, self.engines = check, list[RankEngine]()
 
     def call(
         self,
@@ -155,7 +154,7 @@ class Rank:
         """Make an engine from the fields of what describes it; it is known by its number from then on."""
         described = Network(**network | {"loss_args": LossArgs(**network["loss_args"])})
         kind, rule = self.request.spec.engine, Optimizer(**optimizer)
-        self.engines.append(LocalEngine(choose_engine(described, rule, kind, n_threads=self.n_threads)))
+        self.engines.append(RankEngine(choose_engine(described, rule, kind, n_threads=self.n_threads)))
 
     def gradient(self, theta: np.ndarray, *, engine: int, table: str) -> Sums:
         """Sums over all training rows, in one round."""
@@ -233,7 +232,9 @@ class Rank:
             return self.comm.gather(None)
         _cast(shard, theta.dtype.name)
         local.load(theta)
-        return self.comm.gather(None, [local.predict(shard.X[rows], link=link, members=members)])
+        return self.comm.gather(
+            None, [cast(np.ndarray, local.predict(shard.X[rows], link=link, members=members))]
+        )
 
 
 def columns_of(features: Features) -> Columns:

@@ -14,11 +14,11 @@ from distributed import get_worker
 from skbackprop._dask.channel import WorkerChannel
 from skbackprop._dask.collectives import Communicator
 from skbackprop._dask.dataset import read_table
-from skbackprop._dask.engine import ClusterEngine
 from skbackprop._dask.job import Job, Snapshot
 from skbackprop._dask.memory import kept_memory
 from skbackprop._dask.ranks import Rank
 from skbackprop._dask.shards import Shard
+from skbackprop._engines.engine import Engine
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.fit import FitResult, fit_model, prepare
 from skbackprop._fit.fitted_model import FittedModel
@@ -77,7 +77,7 @@ class ClientCheckpoint:
         """After every epoch but the last."""
         return not last
 
-    def write(self, engine: ClusterEngine, state: TrainState) -> None:
+    def write(self, engine: Engine, state: TrainState) -> None:
         """Send it to the client, once an epoch is over."""
         if state.epoch:
             theta, memory = engine.dump()

@@ -79,5 +79,7 @@ class Engine(Protocol):
 class LocalEngine(Engine, Protocol):
     """An engine whose rows are here, and which can make a step for a gradient that was summed up elsewhere."""
 
+    objective: Objective  # of the last `load`
+
     def apply_gradient(self, gradient: Array, rate: float) -> None:
         """Make one step of the optimizer."""

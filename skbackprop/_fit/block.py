@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
+from skbackprop._engines.engine import Engine
 from skbackprop._fit.device import HOST, Device, device_of
 from skbackprop._types import Array
 
@@ -94,12 +95,14 @@ def output_blocks(X: Array, n_outputs: int) -> Iterator[tuple[slice, Any]]:
         yield rows, X[rows, :]
 
 
-def epoch_order(rng: np.random.RandomState, n_rows: int, shuffle: bool) -> Any:
+def epoch_order(rng: np.random.RandomState, n_rows: int, shuffle: bool) -> np.ndarray:
     """Row numbers in the order in which an epoch visits them."""
     return rng.permutation(n_rows) if shuffle else np.arange(n_rows)
 
 
-def in_blocks(engine: Any, X: Array, options: dict[str, bool], answer: Callable[[Any], Any]) -> Any:
+def in_blocks(
+    engine: Engine, X: Array, options: dict[str, bool], answer: Callable[[Array], Array]
+) -> Array | None:
     """What is wanted of the engine's outputs, made block by block; None if it refuses X."""
     answers, network = [], engine.network
     for _, rows in output_blocks(X, network.sizes[-1] * network.n_members):

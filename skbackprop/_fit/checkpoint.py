@@ -6,13 +6,15 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 
+from skbackprop._engines.engine import Engine
 from skbackprop._fit.checkpoint_checks import (
     FORMAT,
     GENERATOR,
@@ -62,7 +64,7 @@ class FileCheckpoint:
 
     # ---------------------------------------------------------------------------- before a fit ----
 
-    def generator(self, rng: np.random.RandomState) -> Any:
+    def generator(self, rng: np.random.RandomState) -> np.random.RandomState:
         """Give the generator to begin with: that of the fit to go on with, or this one."""
         if self.found is not None:
             rng = np.random.RandomState()
@@ -134,7 +136,7 @@ class FileCheckpoint:
         """Tell whether enough time has passed since the file was written, or this is the last chance."""
         return last or time.perf_counter() >= self._due
 
-    def write(self, engine: Any, state: TrainState) -> None:
+    def write(self, engine: Engine, state: TrainState) -> None:
         """Write the state after an epoch: a new file takes the place of the old one when it is safe on the disk."""
         began = time.perf_counter()
         theta, memory = engine.dump()
@@ -143,7 +145,9 @@ class FileCheckpoint:
         arrays = {"theta": fetch(theta)}
         if best.theta is not None:
             arrays["best_theta"] = fetch(best.theta)
-        arrays |= {f"state.{name}": np.asarray(fetch(value)) for name, value in memory.items()}
+        arrays |= {
+            f"state.{name}": np.asarray(fetch(cast(Array, value))) for name, value in (memory or {}).items()
+        }
         text = {
             "format": FORMAT,
             "identity": self._identity,
@@ -210,10 +214,10 @@ def _rename(new: Path, path: Path) -> None:
             time.sleep(PAUSE_SECONDS)
 
 
-def _put(value: np.ndarray, put: Any) -> Any:
+def _put(value: np.ndarray, put: Callable[[np.ndarray], Array]) -> Array | float:
     return put(value) if value.ndim else float(value)
 
 
-def seed_of(random_state: Any) -> str:
+def seed_of(random_state: object) -> str:
     """Text of an estimator's random_state; the generator's own state is in the file."""
     return str(random_state) if random_state is None or np.isscalar(random_state) else "a generator"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from skbackprop._engines import choose_engine
+from skbackprop._engines.engine import Engine
 from skbackprop._fit.block import Block
 from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.identity import fingerprint
@@ -20,11 +21,16 @@ from skbackprop._fit.weights import apply_class_factors, check_weight_sum, class
 from skbackprop._nn.network import Network
 from skbackprop._types import Array
 
+if TYPE_CHECKING:
+    from skbackprop._fit.fitted_model import FittedModel
+
 
 class RemoteRows:
     """Rows that are elsewhere, in the place of X: predictions for them are made where they are."""
 
-    def outputs(self, model: Any, options: dict[str, bool], answer: Callable[[Any], Any] | None) -> Any:
+    def outputs(
+        self, model: FittedModel, options: dict[str, bool], answer: Callable[[Array], Array] | None
+    ) -> Array:
         """What the network gives for all of them, or what `answer` makes of that."""
         raise NotImplementedError
 
@@ -122,7 +128,7 @@ class Dataset(Protocol):
     ) -> Iterable[tuple[Array, np.ndarray, np.ndarray | None]]:
         """X, encoded targets and weights for the validation loss, each time anew."""
 
-    def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Any:
+    def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
         """An engine that computes where the rows are."""
 
 
@@ -205,6 +211,6 @@ class ArrayDataset:
         device = self.device
         return [(device.cast(self.X, dtype), device.put(codec.encode(self.y, dtype)), self.weights)]
 
-    def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Any:
+    def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
         """The engine that the parameters ask for."""
         return choose_engine(network, plan.optimizer(spec), spec.engine, self.device.xp, spec.n_threads)

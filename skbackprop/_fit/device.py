@@ -189,6 +189,6 @@ def compute_device(X: Array) -> Device:
     return device_of(X)
 
 
-def to_host(array: Array) -> Any:
+def to_host(array: Any) -> Any:
     """NumPy array of any namespace's; everything else as it is."""
     return device_of(array).fetch(array)

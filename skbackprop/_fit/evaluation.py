@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from skbackprop._engines.engine import Engine
 from skbackprop._fit.block import output_blocks
 from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.device import HOST, Device
@@ -19,7 +20,7 @@ from skbackprop._types import Array
 
 
 def validation_loss(
-    engine: Any, held_out: Dataset, codec: TargetCodec, dtype: DTypeLike
+    engine: Engine, held_out: Dataset, codec: TargetCodec, dtype: DTypeLike
 ) -> Callable[[Array], float]:
     """Make the function from parameters to the weighted mean loss of the validation rows."""
     network, device = engine.network, held_out.device
@@ -59,7 +60,7 @@ def constant_loss(
 
 def _in_short(
     loss: Loss, Y: np.ndarray, weights: np.ndarray | None, args: LossArgs, n_classes: int
-) -> tuple[Any, Any, float]:
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Targets and their weights whose mean loss is that of all rows, but for the number beside them.
 
     Labels are told by their shares, as if these were the targets of one row; the number is what is quadratic in them.
@@ -83,7 +84,10 @@ def _in_short(
     return target_rows(np, loss, targets, len(counts), w, args), w, 0.0
 
 
-def row_losses(loss: Loss, v: Array, Y: np.ndarray, args: LossArgs, device: Device = HOST) -> Any:
+def row_losses(
+    loss: Loss, v: Array | None, Y: np.ndarray, args: LossArgs, device: Device = HOST
+) -> np.ndarray:
     """Loss of each row, on the host, of raw outputs v; v and Y are on the device."""
+    assert v is not None  # X was checked
     y = target_rows(device.xp, loss, Y, v.shape[1], v, args)
     return device.fetch(loss.value(device.xp, v, y, args))

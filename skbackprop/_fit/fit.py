@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from skbackprop._engines.engine import Engine
 from skbackprop._fit.dataset import ArrayDataset, Dataset, TrainingSet
 from skbackprop._fit.early_stopping import FitCallbacks, Monitor, NoCallbacks
 from skbackprop._fit.evaluation import constant_loss, validation_loss
@@ -50,7 +51,7 @@ class Prepared:
     state: TrainState
     regime: Regime | None
     dtype: np.dtype  # of the arithmetic; that of the model is the data's
-    engine: Any = field(init=False)
+    engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
         self.engine = self.training.engine(self.model.network, self.spec, self.plan)
@@ -274,6 +275,7 @@ def _loss_on_others(
                 spec.class_weight, codec, np.asarray(state.class_counts), state.class_total
             )
             weights = apply_class_factors(factors, codec.encode(others.y, np.float64), others.weights)
+            assert weights is not None
             check_weight_sum(weights)
             others = replace(others, weights=weights)
     except (ValueError, FitDiverged):

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult, minimize
 from threadpoolctl import threadpool_limits
 
+from skbackprop._engines.engine import Engine
 from skbackprop._fit.dataset import TrainingSet
 from skbackprop._fit.early_stopping import Monitor
 from skbackprop._fit.training import Checkpoint, Diverged, Outcome
@@ -16,8 +17,8 @@ from skbackprop._types import Array
 
 
 def objective_and_gradient(
-    engine: Any, rows: TrainingSet, alpha: float, theta: Array, step: int | None = None
-) -> tuple[float, Any]:
+    engine: Engine, rows: TrainingSet, alpha: float, theta: Array, step: int | None = None
+) -> tuple[float, np.ndarray]:
     """J(theta) = (sum_i w_i loss_i + alpha/2 sum_h |W[h]|^2) / sum_i w_i, and its gradient.
 
     The only place where the penalty is added to the engine's sums, and where they are divided. With a step
@@ -35,19 +36,19 @@ def objective_and_gradient(
     return (loss + value) / weight_sum, (gradient + derivative) / weight_sum
 
 
-def penalty(network: Network, alpha: float, theta: Array) -> tuple[float, Any]:
+def penalty(network: Network, alpha: float, theta: Array) -> tuple[float, np.ndarray]:
     """alpha/2 sum_h |W[h]|^2 and its gradient; biases and factors are free."""
     W = weights_alone(np, network, theta)
     return 0.5 * alpha * float(np.vdot(W, W)), alpha * W
 
 
 def minimize_lbfgs(
-    engine: Any,
+    engine: Engine,
     rows: TrainingSet,
     theta: Array,
     monitor: Monitor,
     alpha: float,
-    options: dict[str, Any],
+    options: dict[str, float],
     checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Minimise J by SciPy's L-BFGS-B (Zhu et al., 1997); an iteration counts as an epoch."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skbackprop._engines import choose_engine
+from skbackprop._engines.engine import Engine
 from skbackprop._fit.block import Block, weight_unit
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import HOST, Device
@@ -132,7 +133,7 @@ class DiskDataset:
         """X, encoded targets and weights for the validation loss, read anew each time."""
         return ValidationBlocks(self.source, codec, np.dtype(dtype))
 
-    def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Any:
+    def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
         """The engine that the parameters ask for."""
         return choose_engine(network, plan.optimizer(spec), spec.engine, np, spec.n_threads)
 
@@ -150,7 +151,7 @@ class ValidationBlocks:
             yield block.X, self.codec.encode(block.y, self.dtype), block.weights
 
 
-def predict_blocks(source: Source, output: Callable[[Any], Any], axis: int) -> Any:
+def predict_blocks(source: Source, output: Callable[[Array], Array], axis: int) -> Array:
     """Outputs for all rows, computed block by block and joined along an axis."""
     dtype = source.dtype if source.dtype in HOST.floats("auto") else np.dtype(np.float64)
     return np.concatenate([output(block.X) for block in read_parts(source, dtype)], axis=axis)

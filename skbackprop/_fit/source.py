@@ -109,7 +109,7 @@ def hold_out(
     targets: LabelSummary | NumberSummary,
     fraction: float,
     memory: int,
-) -> tuple[Any, RawBlock]:
+) -> tuple[np.ndarray, RawBlock]:
     """Numbers and copies of rows for validation: of positive weight, stratified by class, as few as memory allows.
 
     How many of each stratum is known beforehand; which ones, is drawn on the way (Knuth's algorithm S, 3.4.2, a block
@@ -137,7 +137,7 @@ def _draw(
     is_eligible: np.ndarray,
     left: np.ndarray,
     take: np.ndarray,
-) -> Any:
+) -> np.ndarray:
     """Rows of a block that are chosen; the numbers of rows left, and to take of them, fall."""
     rows = [np.empty(0, dtype=np.int64)]
     eligible = np.flatnonzero(is_eligible)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 
@@ -31,7 +29,9 @@ def validation_split(
     return np.setdiff1d(np.arange(n_rows), validation, assume_unique=True), validation
 
 
-def validation_shares(sizes: np.ndarray, fraction: float, n_rows: int, most_rows: float = np.inf) -> Any:
+def validation_shares(
+    sizes: np.ndarray, fraction: float, n_rows: int, most_rows: float = np.inf
+) -> np.ndarray:
     """How many rows of each stratum, of these sizes, go to validation: at most `most_rows` in all."""
     most = sizes - 1  # one row of each stratum stays
     n_validation = int(min(max(1, round(fraction * sizes.sum())), most.sum(), most_rows))
@@ -42,7 +42,7 @@ def validation_shares(sizes: np.ndarray, fraction: float, n_rows: int, most_rows
             "Give more rows, or pass X_val and y_val, or set early_stopping=False."
         )
     share = np.minimum(n_validation * sizes / sizes.sum(), most)
-    take = np.floor(share).astype(int)
+    take: np.ndarray = np.floor(share).astype(int)
     while (left := n_validation - take.sum()) > 0:  # largest remainders first
         open_ = np.flatnonzero(take < most)
         take[open_[np.argsort(take[open_] - share[open_], kind="stable")[:left]]] += 1

@@ -103,20 +103,21 @@ class LabelSummary:
             rest.counts[np.searchsorted(self.values, out.values)] -= out.counts
         return rest
 
-    def stand_in(self) -> Any:
+    def stand_in(self) -> np.ndarray:
         """Each label once, or a block of indicators."""
-        return self._some if self.values is None else self.values
+        values: np.ndarray = self._some if self.values is None else self.values
+        return values
 
-    def strata(self, y: np.ndarray) -> Any:
+    def strata(self, y: np.ndarray) -> np.ndarray:
         """Number of the stratum of each row, by which a split is stratified."""
         if self.values is None:
             return np.zeros(len(y), dtype=int)
         return np.searchsorted(self.values, y.reshape(-1))
 
-    def counts_of(self, labels: LabelCodec) -> Any:
+    def counts_of(self, labels: LabelCodec) -> np.ndarray:
         """Weighted number of rows of each known class, or with each label."""
         if labels.multilabel:
-            return self.counts
+            return np.asarray(self.counts)
         counts = np.zeros(len(labels.classes))
         counts[labels.codes(self.values)] = self.counts
         return counts
@@ -169,10 +170,10 @@ class NumberSummary:
         """Weighted mean and variance of each column, and its largest absolute value."""
         return Moments(self.mean, self._squares / self._weight, self.largest)
 
-    def stand_in(self) -> Any:
+    def stand_in(self) -> np.ndarray:
         """Smallest and largest."""
         return np.asarray([self._low, self._high])
 
-    def strata(self, y: np.ndarray) -> Any:
+    def strata(self, y: np.ndarray) -> np.ndarray:
         """All rows are of one stratum."""
         return np.zeros(len(y), dtype=int)

@@ -62,7 +62,7 @@ class LabelCodec:
         return f"binary_{name}" if self.multilabel else name
 
     @property
-    def labels(self) -> Any:
+    def labels(self) -> np.ndarray | None:
         """The classes."""
         return self.classes
 
@@ -91,11 +91,11 @@ class LabelCodec:
             raise ValueError("y must be of the kind of the first call: one label per row, or multilabel.")
         self.check(y)
 
-    def strata(self, y: np.ndarray) -> Any:
+    def strata(self, y: np.ndarray) -> np.ndarray | None:
         """Class number of each row; None for multilabel targets."""
         return None if self.multilabel else self.codes(y)
 
-    def codes(self, y: np.ndarray) -> Any:
+    def codes(self, y: np.ndarray) -> np.ndarray:
         """Class number of each row."""
         if y.ndim == 2 and y.shape[1] > 1:
             raise ValueError(
@@ -114,13 +114,14 @@ class LabelCodec:
             )
         return codes
 
-    def encode(self, y: np.ndarray, dtype: DTypeLike) -> Any:
+    def encode(self, y: np.ndarray, dtype: DTypeLike) -> np.ndarray:
         """Class number of each row, or the 0/1 indicator of multilabel targets in this dtype."""
         if self.multilabel:
-            return indicator(y, len(self.classes)).astype(dtype, order="C")  # as a sum's last bits tell
+            y = indicator(y, len(self.classes))
+            return y.astype(dtype, order="C")  # as a sum's last bits tell
         return self.codes(y)
 
-    def decode(self, output: Array, device: Device = HOST) -> Any:
+    def decode(self, output: Array, device: Device = HOST) -> Array:
         """Labels of the largest output; for multilabel those with logit above 0 (probability > 1/2)."""
         if self.multilabel:
             is_on: Any = output > 0
@@ -169,7 +170,7 @@ class NumberCodec:
         self.check(y)
 
     @property
-    def labels(self) -> Any:
+    def labels(self) -> np.ndarray | None:
         """None: numbers have no labels."""
         return None
 
@@ -177,7 +178,7 @@ class NumberCodec:
         """The same on the host, for the loss that training goes on with."""
         return replace(self, loss_name=spec.loss, shift=to_host(self.shift), scale=to_host(self.scale))
 
-    def strata(self, y: np.ndarray) -> Any:
+    def strata(self, y: np.ndarray) -> np.ndarray | None:
         """Numbers have none."""
         return None
 
@@ -200,7 +201,7 @@ class NumberCodec:
         constant = scale <= 10 * np.finfo(float).eps * np.maximum(largest, 1e-300)
         return replace(self, shift=shift, scale=np.where(constant, 1.0, scale))
 
-    def encode(self, y: np.ndarray, dtype: DTypeLike) -> Any:
+    def encode(self, y: np.ndarray, dtype: DTypeLike) -> np.ndarray:
         """Targets of the scaled problem; scaled in float64, then cast. Raise if no network could come near them."""
         y = as_columns(y)
         with np.errstate(over="ignore"):
@@ -238,7 +239,7 @@ class NumberCodec:
             return self.shift[:, None] + self.scale[:, None] * output, None
         return self.shift + self.scale * output, None
 
-    def in_shape(self, y: np.ndarray) -> Any:
+    def in_shape(self, y: Array) -> Array:
         """Drop the axes of a prediction that the user's y and quantile did not have."""
         if self.loss_name == "quantile" and self.quantile_is_scalar:
             y = y[:, :, 0]

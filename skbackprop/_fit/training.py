@@ -6,10 +6,11 @@ import math
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from skbackprop._engines.engine import Engine, Sums
 from skbackprop._fit.block import Block
 from skbackprop._fit.dataset import TrainingSet
 from skbackprop._fit.early_stopping import Monitor
@@ -45,12 +46,12 @@ class Checkpoint(Protocol):
     def is_due(self, last: bool) -> bool:
         """Tell whether to write after this epoch."""
 
-    def write(self, engine: Any, state: TrainState) -> None:
+    def write(self, engine: Engine, state: TrainState) -> None:
         """Keep the state after an epoch, or before the first."""
 
 
 def train(
-    engine: Any,
+    engine: Engine,
     rows: TrainingSet,
     plan: FitPlan,
     state: TrainState,
@@ -90,7 +91,7 @@ def train(
 
 
 def run_epoch(
-    engine: Any,
+    engine: Engine,
     parts: Generator[tuple[Block, np.ndarray]],
     rates: np.ndarray,
     first_step: int,
@@ -101,7 +102,8 @@ def run_epoch(
     Sums stay where the rows are until the end: only there does the host wait for a device. They go on through
     slices and parts, so that their last bits do not tell where a slice ended.
     """
-    done, sums = 0, (0.0, 0.0)
+    done = 0
+    sums: Sums = (0.0, 0.0)
     with closing(parts):
         for rows, order in parts:
             start, n_rows = 0, order.shape[0]

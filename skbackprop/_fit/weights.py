@@ -41,7 +41,7 @@ def check_penalty(alpha: float, weight_sum: float) -> None:
         )
 
 
-def class_counts(Y: np.ndarray, weights: np.ndarray | None, n_classes: int = 0) -> Any:
+def class_counts(Y: np.ndarray, weights: np.ndarray | None, n_classes: int = 0) -> np.ndarray:
     """Weighted number of rows in each class, of n_classes, or with each label."""
     w = np.ones(len(Y)) if weights is None else weights
     if Y.ndim == 1:
@@ -49,7 +49,7 @@ def class_counts(Y: np.ndarray, weights: np.ndarray | None, n_classes: int = 0) 
     return w @ Y.astype(np.float64)
 
 
-def class_factors(class_weight: Any, labels: LabelCodec, counts: np.ndarray, total: float) -> Any:
+def class_factors(class_weight: Any, labels: LabelCodec, counts: np.ndarray, total: float) -> np.ndarray:
     """Factor of each class (K,), or of each label's zeros and ones (2, K).
 
     "balanced" is total / (number of classes with weight * the class's weight); a class without weight gets 0.
@@ -70,7 +70,7 @@ def class_factors(class_weight: Any, labels: LabelCodec, counts: np.ndarray, tot
     return np.asarray([_factor(class_weight, label) for label in known])
 
 
-def _balance(counts: np.ndarray) -> Any:
+def _balance(counts: np.ndarray) -> np.ndarray:
     present = counts > 0
     factors = np.zeros(len(counts))
     factors[present] = counts.sum() / (present.sum() * counts[present])
@@ -85,7 +85,7 @@ def _factor(class_weight: dict[object, Any], label: Any) -> float:
     return factor
 
 
-def _multilabel_factors(class_weight: Any, on: Any, total: float) -> Any:
+def _multilabel_factors(class_weight: Any, on: np.ndarray, total: float) -> np.ndarray:
     n_labels = len(on)
     if isinstance(class_weight, (str, dict)):
         class_weight = [class_weight] * n_labels
@@ -98,7 +98,7 @@ def _multilabel_factors(class_weight: Any, on: Any, total: float) -> Any:
     return np.asarray(columns).T
 
 
-def _label_factors(class_weight: Any, counts: np.ndarray) -> Any:
+def _label_factors(class_weight: Any, counts: np.ndarray) -> np.ndarray | list[float]:
     """Factors of one label's zeros and ones."""
     if isinstance(class_weight, str) and class_weight == "balanced":
         return _balance(counts)
@@ -110,18 +110,24 @@ def _label_factors(class_weight: Any, counts: np.ndarray) -> Any:
     return [_factor(class_weight, value) for value in (0, 1)]
 
 
-def apply_class_factors(factors: np.ndarray | None, Y: np.ndarray, weights: np.ndarray | None) -> Any:
+def apply_class_factors(
+    factors: np.ndarray | None, Y: np.ndarray, weights: np.ndarray | None
+) -> np.ndarray | None:
     """Multiply weights by the factor of each row's class, if there are factors.
 
     A row of multilabel targets has one weight, as every row does: the product of its labels' factors.
     """
     if factors is None:
         return weights
-    rows = np.prod(np.where(Y > 0, factors[1], factors[0]), axis=1) if factors.ndim == 2 else factors[Y]
+    rows: np.ndarray = (
+        np.prod(np.where(Y > 0, factors[1], factors[0]), axis=1) if factors.ndim == 2 else factors[Y]
+    )
     return rows if weights is None else weights * rows
 
 
-def factors_for(class_weight: Any, codec: LabelCodec, state: TrainState, totals: tuple[Any, float]) -> Any:
+def factors_for(
+    class_weight: Any, codec: LabelCodec, state: TrainState, totals: tuple[np.ndarray, float]
+) -> np.ndarray:
     """Count the rows of a training set, and give the factors of their weights by all rows counted so far."""
     state.class_counts = state.class_counts + totals[0]
     state.class_total += totals[1]
