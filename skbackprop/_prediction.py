@@ -18,8 +18,7 @@ from skbackprop._checks.callbacks import without_callbacks
 from skbackprop._checks.constraints import Method
 from skbackprop._checks.rows import copy_of, without_names
 from skbackprop._engines import choose_engine
-from skbackprop._engines.compiled import CompiledEngine
-from skbackprop._engines.reference import ReferenceEngine
+from skbackprop._engines.engine import LocalEngine
 from skbackprop._fit.block import in_blocks
 from skbackprop._fit.dataset import RemoteRows
 from skbackprop._fit.device import FLOAT64, HOST, Device, compute_device, device_of, map_arrays, to_host
@@ -34,7 +33,6 @@ from skbackprop._types import Array, Attributes, Namespace
 from skbackprop.data import Shards
 from skbackprop.persistence import Persistent
 
-Engine = ReferenceEngine | CompiledEngine
 Wanted = tuple[Network, str, Namespace, int | None]  # of an engine: network, name, namespace and threads
 
 
@@ -43,9 +41,9 @@ class Serving:
 
     def __init__(self, parameters: Parameters | None = None):
         self.parameters = parameters
-        self._idle: list[tuple[Wanted, Engine]] = []
+        self._idle: list[tuple[Wanted, LocalEngine]] = []
 
-    def borrow(self, wanted: Wanted) -> Engine:
+    def borrow(self, wanted: Wanted) -> LocalEngine:
         """Lend an engine to one at a time, as threads may predict at once."""
         with suppress(IndexError):  # none is idle; to look first would leave a moment for another thread
             made, engine = self._idle.pop()
@@ -54,7 +52,7 @@ class Serving:
         network, name, xp, n_threads = wanted
         return choose_engine(network, Optimizer(), name, xp, n_threads)
 
-    def give_back(self, wanted: Wanted, engine: Engine) -> None:
+    def give_back(self, wanted: Wanted, engine: LocalEngine) -> None:
         """After an error it is not, and another one is made."""
         self._idle.append((wanted, engine))
 
