@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+
 from skbackprop._nn import baselines
 from skbackprop._nn.activations import Activation, logistic, softmax, softplus
 from skbackprop._nn.links import LINKS, POOLS, Pool, gaussian_pool, log_softmax
@@ -63,7 +65,9 @@ def smooth(y: Array, amount: float, multilabel: bool) -> Array:
     return (1.0 - amount) * y + amount * uniform
 
 
-def target_rows(xp: Namespace, loss: Loss, Y: Array, n_outputs: int, like: Array, args: LossArgs) -> Array:
+def target_rows(
+    xp: Namespace, loss: Loss, Y: np.ndarray, n_outputs: int, like: Array, args: LossArgs
+) -> Array:
     """Targets as the entries take them: of class codes the one-hot rows (D9); labels are smoothed.
 
     Rows of classes are made when they are needed, for few rows at a time. `like` tells dtype and device.

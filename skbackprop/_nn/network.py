@@ -9,6 +9,8 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._types import Array, Namespace
 
@@ -114,7 +116,7 @@ def flatten(xp: Namespace, W: Layers, b: Layers, factors: Iterable[Array] = ()) 
     return xp.concat([xp.reshape(array, (-1,)) for array in (*arrays, *factors)])
 
 
-def weights_alone(xp: Namespace, network: Network, theta: Array) -> Array:
+def weights_alone(xp: Namespace, network: Network, theta: np.ndarray) -> Array:
     """Theta with zeros in place of all but the weight matrices: what is penalised, and what decays."""
     P = Parameters(xp, network, theta)
     b, factors = ([xp.zeros_like(array) for array in arrays] for arrays in (P.b[1:], P.factors))

@@ -14,6 +14,7 @@ import numpy as np
 
 from skbackprop._types import Array, Namespace
 
+Rate = Array | float  # one for all parameters, or one for each
 Memory = dict[str, Any]  # arrays and numbers of an optimizer, by the names of its entry
 Step = tuple[Array, Memory]  # what a step makes: theta and the memory
 
@@ -33,7 +34,7 @@ class Optimizer:
     input_scale_rate: float = 1.0  # factor of the rate with which the input scale learns
 
 
-Update = Callable[[Namespace, Array, Memory, Array, Array, int, Optimizer], Step]
+Update = Callable[[Namespace, Array, Memory, Array, Rate, int, Optimizer], Step]
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,14 @@ class Rule:
             )
 
 
-def sgd(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Array, t: int, opt: Optimizer) -> Step:
+def sgd(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Rate, t: int, opt: Optimizer) -> Step:
     """Momentum (Polyak, 1964), Nesterov's in the form of Sutskever et al. (2013); the rate stays outside."""
     velocity = opt.momentum * state["velocity"] - g
     step = opt.momentum * velocity - g if opt.nesterov else velocity
     return theta + rate * step, {"velocity": velocity}
 
 
-def adam(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Array, t: int, opt: Optimizer) -> Step:
+def adam(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Rate, t: int, opt: Optimizer) -> Step:
     """Algorithm 1 of Kingma and Ba (2015)."""
     m = opt.beta_1 * state["m"] + (1.0 - opt.beta_1) * g
     v = opt.beta_2 * state["v"] + (1.0 - opt.beta_2) * g * g
@@ -82,7 +83,7 @@ def adam(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Array, t: i
     return theta - rate * m_hat / (xp.sqrt(v_hat) + opt.epsilon), {"m": m, "v": v}
 
 
-def nadam(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Array, t: int, opt: Optimizer) -> Step:
+def nadam(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Rate, t: int, opt: Optimizer) -> Step:
     """Dozat (2016), with his momentum schedule mu_t = beta_1 (1 - 0.96^(0.004 t) / 2)."""
     mu, mu_next = (opt.beta_1 * (1.0 - 0.5 * 0.96 ** (0.004 * s)) for s in (t, t + 1))
     product = state["mu_product"] * mu
@@ -99,15 +100,13 @@ class _NadamRule(Rule):
         return {**super().init(xp, theta), "mu_product": 1.0}
 
 
-def rmsprop(
-    xp: Namespace, g: Array, state: Memory, theta: Array, rate: Array, t: int, opt: Optimizer
-) -> Step:
+def rmsprop(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Rate, t: int, opt: Optimizer) -> Step:
     """Tieleman and Hinton (2012); the decay of the mean square is beta_2."""
     v = opt.beta_2 * state["v"] + (1.0 - opt.beta_2) * g * g
     return theta - rate * g / (xp.sqrt(v) + opt.epsilon), {"v": v}
 
 
-def lion(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Array, t: int, opt: Optimizer) -> Step:
+def lion(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Rate, t: int, opt: Optimizer) -> Step:
     """Chen et al., Symbolic Discovery of Optimization Algorithms (2023)."""
     step = xp.sign(opt.beta_1 * state["m"] + (1.0 - opt.beta_1) * g)
     return theta - rate * step, {"m": opt.beta_2 * state["m"] + (1.0 - opt.beta_2) * g}
