@@ -135,9 +135,7 @@ def tree(client, repeats):
             ]
             times += client.gather(futures)[0][20:]
             distributed.Variable(name, client=client).delete()
-        print(
-            f"| {size:,} | {1e3 * np.median(times):.2f} | {1e3 * np.quantile(times, 0.9):.2f} |", flush=True
-        )
+        print(f"| {size:,} | {1e3 * np.median(times):.2f} | {1e3 * np.quantile(times, 0.9):.2f} |", flush=True)
         found.append([size, float(np.median(times)), float(np.quantile(times, 0.9))])
     return found
 
@@ -156,18 +154,13 @@ def scaling(client, repeats):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=pathlib.Path, help="a JSON file for the seconds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     options = {"processes": True, "n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with (
-        distributed.LocalCluster(**options, silence_logs=50) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with distributed.LocalCluster(**options, silence_logs=50) as cluster, distributed.Client(cluster) as client:
         found = {table.__name__: table(client, arguments.repeats) for table in (tree, rounds, scaling)}
     if arguments.out is not None:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

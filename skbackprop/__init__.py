@@ -7,11 +7,4 @@ from skbackprop._regressor import MLPRegressor
 from skbackprop._version import __version__
 from skbackprop.tabular import tabular_pipeline
 
-__all__ = [
-    "DivergenceError",
-    "MLPRegressor",
-    "MLPSoftmaxClassifier",
-    "__version__",
-    "show_config",
-    "tabular_pipeline",
-]
+__all__ = ["DivergenceError", "MLPRegressor", "MLPSoftmaxClassifier", "__version__", "show_config", "tabular_pipeline"]

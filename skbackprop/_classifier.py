@@ -27,8 +27,9 @@ from skbackprop._types import Array, Attributes, Auto, Data
 class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classification, with a softmax output and the cross-entropy loss.
 
-    For one label per row the output layer has one unit per class, also for two classes, joined by softmax; for
-    multilabel targets (an indicator matrix of 0 and 1) each label has a logistic unit of its own. Training minimises
+    For one label per row the output layer has one unit per class, also for two classes, joined by softmax;
+    for multilabel targets (an indicator matrix of 0 and 1) each label has a logistic unit of its own. Training
+    minimises
 
         J(W, b) = (sum_i w_i loss_i + alpha/2 sum_h ||W[h]||^2) / sum_i w_i
 
@@ -44,17 +45,24 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         Exponent of the focal loss, >= 0; 0 is cross-entropy.
     {shared}
     label_smoothing : float, default=0.0
-        Share of each target, in [0, 1), that the training loss moves to the uniform distribution [3]_.
+        Share of each target, in [0, 1), that is moved to the uniform distribution [3]_. It acts in the
+        training loss only.
     class_weight : dict, 'balanced', list or None, default=None
         Factors of the sample weights by class. 'balanced' gives each class the same total weight; classes missing
         from a dict have factor 1, and labels that only the dict has are ignored, as a fold may lack a class. For
-        multilabel targets a list of these, one per label: a row's weight is multiplied by those of all its labels.
+        multilabel targets a list of these, one per label; a row's weight is
+        multiplied by the factors of all its labels.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Class labels; for multilabel targets the column numbers.
     {attributes}
+
+    See Also
+    --------
+    MLPRegressor : The same for numbers.
+    sklearn.neural_network.MLPClassifier : scikit-learn's own.
 
     References
     ----------
@@ -65,20 +73,21 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import StandardScaler
     >>> from skbackprop import MLPSoftmaxClassifier
     >>> X, y = load_digits(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     >>> model = make_pipeline(StandardScaler(), MLPSoftmaxClassifier(random_state=0))
-    >>> model.fit(X[:1500], y[:1500]).score(X[1500:], y[1500:]) > 0.9
+    >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
     True
+    >>> model.predict_proba(X_test[:2]).shape
+    (2, 10)
     """
 
     _labels: LabelCodec
-    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
-        **SHARED_CONSTRAINTS,
-        **CLASSIFIER_CONSTRAINTS,
-    }
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {**SHARED_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
 
     def __init__(
         self,
@@ -150,20 +159,19 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         classes : array-like of shape (n_classes,), default=None
             All labels that any call will bring. Without it the first call's are taken to be all.
         X_val, y_val, sample_weight_val : array-like, default=None
-            A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best weights are
-            restored, and later calls only warn.
+            A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best
+            weights are restored, and later calls return at once with a warning.
         total_samples : int, default=None
-            Rows of the whole training set that the calls walk through: the more, the weaker `alpha` is in each call.
-            None: all rows that came so far, so that the penalty fades where calls bring the same rows again.
+            Rows of the whole training set that the calls walk through, for the strength of `alpha`, which stands beside
+            the sum of their weights. None: all rows that came so far, each call's being new ones; where calls bring the
+            same rows again, as in several epochs, the penalty then fades.
 
         Returns
         -------
         self : object
             The fitted estimator.
         """
-        return self._partial_fit(
-            (X, y, sample_weight), (X_val, y_val, sample_weight_val), total_samples, classes
-        )
+        return self._partial_fit((X, y, sample_weight), (X_val, y_val, sample_weight_val), total_samples, classes)
 
     @of_one_model
     def predict(self, X: Data, return_members: bool = False) -> Any:
@@ -208,8 +216,9 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         p : ndarray of shape (n_samples, n_classes)
-            Rows sum to 1; for multilabel targets each column is the probability of its label. None is an exact 0 (nor,
-            for a label, an exact 1): the smallest keep the order of their logarithms, so that rankings survive.
+            Rows sum to 1; for multilabel targets each column is the probability of its label. No entry is an exact
+            0 (nor, for a label, an exact 1): probabilities too small for normal numbers keep the order of their
+            logarithms, so that rankings survive.
         members : ndarray of shape (n_members, n_samples, n_classes)
             Only with ``return_members=True``.
         """

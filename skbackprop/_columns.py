@@ -42,8 +42,7 @@ DATED = (
 )
 COMPLEX = "complex numbers. Give their parts, np.real and np.imag, instead."
 NESTED_VALUES = (
-    "values that are neither numbers nor categories, such as lists. Make columns of what is in them, or drop "
-    "it."
+    "values that are neither numbers nor categories, such as lists. Make columns of what is in them, or drop it."
 )
 TRUTH = {"true": "1", "false": "0"}  # as Python, Arrow and polars write it
 
@@ -88,8 +87,7 @@ def _as_array(given: object) -> np.ndarray:
     X = np.asarray(given)
     if X.dtype.names:
         raise ValueError(
-            f"X is a structured array of the fields {list(X.dtype.names)}. Make a DataFrame of it: "
-            "pandas.DataFrame(X)."
+            f"X is a structured array of the fields {list(X.dtype.names)}. Make a DataFrame of it: pandas.DataFrame(X)."
         )
     if isinstance(given, np.ma.MaskedArray):
         X = X.astype(object)

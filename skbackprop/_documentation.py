@@ -9,9 +9,7 @@ from importlib.metadata import PackageNotFoundError, metadata
 
 from skbackprop._nn.activations import ACTIVATIONS
 
-NAMES = ", ".join(
-    f"'{name}'" + (f" ({entry.note})" if entry.note else "") for name, entry in ACTIVATIONS.items()
-)
+NAMES = ", ".join(f"'{name}'" + (f" ({entry.note})" if entry.note else "") for name, entry in ACTIVATIONS.items())
 ACTIVATION = textwrap.fill(f"Of the hidden layers, one name for all or one each: {NAMES}.", 106)
 BEFORE_LOSS = f"""\
 hidden_layer_sizes : tuple of int or int, default=(100, 100)

@@ -148,9 +148,7 @@ class Predicting(Persistent):
         xp = device_of(*arrays).xp
         theta = xp.concat([xp.reshape(xp.asarray(array), (-1,)) for array in arrays])
         if not xp.isdtype(theta.dtype, ("real floating", "integral")):
-            raise ValueError(
-                f"coefs_ and intercepts_ must hold real numbers, but their dtype is {theta.dtype}."
-            )
+            raise ValueError(f"coefs_ and intercepts_ must hold real numbers, but their dtype is {theta.dtype}.")
         return theta
 
     def _output(
@@ -239,9 +237,7 @@ class Predicting(Persistent):
         if hasattr(self, "coefs_"):
             with suppress(ValueError):  # of other shapes, set by the user: prediction will say so
                 theta = self._theta()
-                P = Parameters(
-                    device_of(theta).xp, self._network, theta
-                )  # the arrays are views of one vector again
+                P = Parameters(device_of(theta).xp, self._network, theta)  # the arrays are views of one vector again
                 self.__dict__ |= _parameter_attributes(self._network, P)
 
     def _check_state(self) -> None:
@@ -261,9 +257,7 @@ class Predicting(Persistent):
             given["classes"], expected["classes"] = self._labels.classes, n_outputs
         for name, array in given.items():
             if getattr(array, "shape", None) != (expected[name],):
-                raise ValueError(
-                    f"{name} must have one entry for each of {expected[name]} outputs, got {array!r}"
-                )
+                raise ValueError(f"{name} must have one entry for each of {expected[name]} outputs, got {array!r}")
 
     def __sklearn_array_api_convert__(self, converter: Callable[[Array], Array]) -> Self:
         """Copy whose arrays were converted, for `sklearn.utils._array_api.move_estimator_to`."""

@@ -152,9 +152,7 @@ def _pyarrow() -> ModuleType:
     try:
         import pyarrow.parquet
     except ImportError as error:
-        raise ImportError(
-            "Reading Parquet files needs pyarrow: pip install 'skbackprop[parquet]'."
-        ) from error
+        raise ImportError("Reading Parquet files needs pyarrow: pip install 'skbackprop[parquet]'.") from error
     return pyarrow
 
 

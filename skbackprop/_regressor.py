@@ -58,6 +58,11 @@ default='squared_error'
         y = ``target_shift_ + target_scale_ * (scaled target)``. `coefs_` and the losses belong to the scaled target.
     {attributes}
 
+    See Also
+    --------
+    MLPSoftmaxClassifier : The same for labels.
+    sklearn.neural_network.MLPRegressor : scikit-learn's own.
+
     References
     ----------
     .. [1] Huber, "Robust estimation of a location parameter", 1964.
@@ -80,10 +85,7 @@ default='squared_error'
 
     _y_is_1d: bool
     _quantile_is_scalar: bool
-    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
-        **SHARED_CONSTRAINTS,
-        **REGRESSOR_CONSTRAINTS,
-    }
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {**SHARED_CONSTRAINTS, **REGRESSOR_CONSTRAINTS}
 
     def __init__(
         self,
@@ -154,11 +156,12 @@ default='squared_error'
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights.
         X_val, y_val, sample_weight_val : array-like, default=None
-            A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best weights are
-            restored, and later calls only warn.
+            A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best
+            weights are restored, and later calls return at once with a warning.
         total_samples : int, default=None
-            Rows of the whole training set that the calls walk through: the more, the weaker `alpha` is in each call.
-            None: all rows that came so far, so that the penalty fades where calls bring the same rows again.
+            Rows of the whole training set that the calls walk through, for the strength of `alpha`, which stands beside
+            the sum of their weights. None: all rows that came so far, each call's being new ones; where calls bring the
+            same rows again, as in several epochs, the penalty then fades.
 
         Returns
         -------
@@ -191,6 +194,11 @@ default='squared_error'
             Only with ``return_std=True``.
         members : ndarray of shape (n_members, ...)
             Only with ``return_members=True``: the predictions of each member, each of the shape of y.
+
+        Raises
+        ------
+        ValueError
+            If a standard deviation is asked for but the loss has none.
         """
         output = self._output(X, link=True)
         loss = self._network.loss
@@ -240,8 +248,7 @@ default='squared_error'
         prediction = to_host(self.predict(X)).reshape(len(y), -1, len(levels))
         y = np.reshape(y, (len(y), -1))
         scores = [
-            d2_pinball_score(y, prediction[:, :, k], alpha=q, sample_weight=sample_weight)
-            for k, q in enumerate(levels)
+            d2_pinball_score(y, prediction[:, :, k], alpha=q, sample_weight=sample_weight) for k, q in enumerate(levels)
         ]
         return float(np.mean(scores))
 

@@ -12,14 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._columns import (
-    are_texts,
-    as_table,
-    check_categories,
-    columns_of,
-    floats,
-    has_numeric_dtype,
-)
+from skbackprop._columns import are_texts, as_table, check_categories, columns_of, floats, has_numeric_dtype
 from skbackprop._fit.warn import warn
 from skbackprop._texts import read
 from skbackprop._types import Data

@@ -21,25 +21,7 @@ from skbackprop._fit.data_checks import is_missing
 from skbackprop._fit.warn import warn
 
 CODE = re.compile(r"[-+]?(0\d+|\d{16,})", re.ASCII)  # as a number it would lose digits
-GAPS = {
-    "",
-    "?",
-    "-",
-    "--",
-    ".",
-    "..",
-    "*",
-    "#",
-    "/",
-    "na",
-    "n/a",
-    "n.a.",
-    "#n/a",
-    "nan",
-    "none",
-    "null",
-    "nil",
-}
+GAPS = {"", "?", "-", "--", ".", "..", "*", "#", "/", "na", "n/a", "n.a.", "#n/a", "nan", "none", "null", "nil"}
 GAPS |= {"missing", "unknown", "not available"}
 
 MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"

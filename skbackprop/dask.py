@@ -241,9 +241,6 @@ class DaskMLPRegressor(DaskMLP, MLPRegressor):
     """
 
     _local = MLPRegressor
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MLPRegressor._parameter_constraints,
-        **CLUSTER_CONSTRAINTS,
-    }
+    _parameter_constraints: ClassVar[dict[str, Any]] = {**MLPRegressor._parameter_constraints, **CLUSTER_CONSTRAINTS}
 
     predict = lazily(MLPRegressor.predict)

@@ -224,9 +224,7 @@ def parse_bytes(memory: int | str) -> int:
     match = re.fullmatch(r"([\d.]+)\s*([KMG]?I?B?)", str(memory).strip(), re.IGNORECASE)
     unit = "" if match is None else match[2].upper()
     if match is None or (unit not in UNITS and unit != "B") or match[1].count(".") > 1:
-        raise ValueError(
-            f"memory must be a number of bytes, or a text such as '256MB' or '1GiB'; got {memory!r}."
-        )
+        raise ValueError(f"memory must be a number of bytes, or a text such as '256MB' or '1GiB'; got {memory!r}.")
     n_bytes = int(float(match[1]) * UNITS.get(unit, 1))
     if n_bytes < 1:
         raise ValueError(f"memory must be at least a byte, got {memory!r}.")

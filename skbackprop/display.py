@@ -155,14 +155,10 @@ class LossCurveDisplay:
             best_iter=[model.best_iter_ for model in models],
             name=[name] if isinstance(name, str) else name,
             loss_name=_common([f"{_words(model.loss)} loss" for model in models], "Loss"),
-            score_name=_common(
-                [_score_name(model.scoring) for model in models if _scores(model) is not None], "Score"
-            ),
+            score_name=_common([_score_name(model.scoring) for model in models if _scores(model) is not None], "Score"),
             epoch_name=_common(["Iteration" if m.solver == "lbfgs" else "Epoch" for m in models], "Epoch"),
         )
-        return display.plot(
-            ax, learning_rate=learning_rate, curve_kwargs=curve_kwargs, legend_kwargs=legend_kwargs
-        )
+        return display.plot(ax, learning_rate=learning_rate, curve_kwargs=curve_kwargs, legend_kwargs=legend_kwargs)
 
     def plot(
         self,
@@ -210,12 +206,8 @@ class LossCurveDisplay:
         labels += [("learning rate", "Learning rate")] if drawing.exist(rates) else []
         if ax is None:
             width, height = plt.rcParams["figure.figsize"]
-            _, ax = plt.subplots(
-                figsize=(width, height * (1.0 + drawing.PANEL * len(labels))), layout="constrained"
-            )
-        panels = dict(
-            zip([key for key, _ in labels], drawing.divide(ax, [text for _, text in labels]), strict=True)
-        )
+            _, ax = plt.subplots(figsize=(width, height * (1.0 + drawing.PANEL * len(labels))), layout="constrained")
+        panels = dict(zip([key for key, _ in labels], drawing.divide(ax, [text for _, text in labels]), strict=True))
         self.ax_, self.figure_ = ax, ax.figure
         self.score_ax_, self.learning_rate_ax_ = panels.get("score"), panels.get("learning rate")
 
@@ -223,9 +215,7 @@ class LossCurveDisplay:
         watched = [drawing.next_color(ax)] if n == 1 and drawing.exist(self.validation_loss_curve) else colors
         self.lines_ = drawing.draw(ax, "training", self.loss_curve, colors, kwargs)
         self.validation_lines_ = drawing.draw(ax, "validation", self.validation_loss_curve, watched, kwargs)
-        self.score_lines_ = drawing.draw(
-            self.score_ax_, "validation", self.validation_scores, watched, kwargs
-        )
+        self.score_lines_ = drawing.draw(self.score_ax_, "validation", self.validation_scores, watched, kwargs)
         self.learning_rate_lines_ = drawing.draw(self.learning_rate_ax_, "training", rates, colors, kwargs)
         self.best_ = drawing.mark_best(
             self.best_iter or [None] * n, self.lines_, self.validation_lines_, self.score_lines_
@@ -242,9 +232,7 @@ class LossCurveDisplay:
         n = len(self.loss_curve)
         for name, value in (vars(self) | given).items():
             if isinstance(value, list) and not name.endswith("_") and len(value) != n:
-                raise ValueError(
-                    f"{name} must have an entry for each of the {n} estimators, but it has {len(value)}."
-                )
+                raise ValueError(f"{name} must have an entry for each of the {n} estimators, but it has {len(value)}.")
 
 
 def _unwrap(estimator: BaseEstimator) -> BaseMLP:

@@ -110,9 +110,7 @@ def _at(
     return prepared, theta
 
 
-def _error(
-    J: Callable[[Array], tuple[float, Array]], theta: Array, i: int, exact: float, floor: float
-) -> float:
+def _error(J: Callable[[Array], tuple[float, Array]], theta: Array, i: int, exact: float, floor: float) -> float:
     """Relative error of one component, the smallest over the steps tried."""
     best = np.inf
     for step in STEPS:
@@ -156,6 +154,13 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
     outputs : ndarray of shape (n_samples, n_units), or (n_members, n_samples, n_units) if ``n_members > 1``
         float64 unless X and the model are float32. Layer 0, which members share, is always
         (n_samples, n_features), and sparse if X is. Arrays of the library and on the device of X, as predictions are.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer.
+    NotFittedError, TypeError
+        If the estimator is not fitted, or none of this package.
 
     Examples
     --------
@@ -232,6 +237,11 @@ def feature_importances(estimator: BaseMLP) -> Array:
     importances : ndarray of shape (n_features,)
         Not negative, and of sum 1 unless all weights are zero. `input_scale_` is multiplied in; with several members
         squares are summed over them, too. Always NumPy's.
+
+    Raises
+    ------
+    NotFittedError, TypeError
+        If the estimator is not fitted, or none of this package.
 
     References
     ----------

@@ -43,12 +43,7 @@ TRUSTED_TYPES = [
 VERSION = "_skbackprop_version"
 
 # by the name of the attribute that holds one; the parts inside these are known by the types of their fields
-PARTS: dict[str, type] = {
-    "_network": Network,
-    "_labels": LabelCodec,
-    "_settings": FitPlan,
-    "_progress": TrainState,
-}
+PARTS: dict[str, type] = {"_network": Network, "_labels": LabelCodec, "_settings": FitPlan, "_progress": TrainState}
 
 
 class VersionWarning(UserWarning):

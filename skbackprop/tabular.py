@@ -35,10 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["tabular_pipeline"]
 
-ESTIMATORS: dict[str, Callable[..., BaseEstimator]] = {
-    "classifier": MLPSoftmaxClassifier,
-    "regressor": MLPRegressor,
-}
+ESTIMATORS: dict[str, Callable[..., BaseEstimator]] = {"classifier": MLPSoftmaxClassifier, "regressor": MLPRegressor}
 RECIPE = {
     "learning_rate_init": 0.005,
     "hidden_layer_sizes": (128, 128),
@@ -145,9 +142,7 @@ def _estimator(estimator: str | BaseEstimator, params: dict[str, object]) -> Bas
         return ESTIMATORS[estimator](**recipe | params)
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
         hint = f" Write {estimator.__name__}(), with parentheses." if isinstance(estimator, type) else ""
-        raise ValueError(
-            f"estimator must be 'classifier', 'regressor' or an estimator; got {estimator!r}.{hint}"
-        )
+        raise ValueError(f"estimator must be 'classifier', 'regressor' or an estimator; got {estimator!r}.{hint}")
     if params:
         raise ValueError(f"An estimator of your own comes with its parameters; got also {sorted(params)}.")
     return estimator
@@ -177,9 +172,7 @@ class Columns:
         """Names of the columns of X, or numbers where it has none."""
         kinds = {key: _kind(key, column, self.max_categories) for key, column in _columns(X)}
         if all(kind == "constant" for kind in kinds.values()):
-            raise ValueError(
-                "Every column of X is without values or constant: there is nothing to learn from."
-            )
+            raise ValueError("Every column of X is without values or constant: there is nothing to learn from.")
         return [key for key, kind in kinds.items() if kind == self.kind]
 
 

@@ -79,9 +79,7 @@ def to_numpy(array):
 def parameters(model):
     factors = [factor for pair in getattr(model, "member_factors_", []) for factor in pair]
     scales = [
-        getattr(model, name)
-        for name in ("input_scale_", "target_shift_", "target_scale_")
-        if hasattr(model, name)
+        getattr(model, name) for name in ("input_scale_", "target_shift_", "target_scale_") if hasattr(model, name)
     ]
     return [*model.coefs_, *model.intercepts_, *factors, *scales]
 
@@ -119,9 +117,7 @@ def few_patients(diabetes):
 MODELS = [
     MLPSoftmaxClassifier(random_state=0),
     MLPRegressor(random_state=0),
-    MLPSoftmaxClassifier(
-        (9,), early_stopping=True, class_weight="balanced", n_members=2, max_iter=5, random_state=0
-    ),
+    MLPSoftmaxClassifier((9,), early_stopping=True, class_weight="balanced", n_members=2, max_iter=5, random_state=0),
     MLPRegressor((9,), solver="lbfgs", loss="quantile", max_iter=20, random_state=0),
 ]
 ELSEWHERE = ("cuda", "xpu", "XPU", "MPS", "mps", "cupy", "dpnp")  # devices and libraries that are not here
@@ -206,9 +202,7 @@ def test_several_targets_and_quantiles(solver, device, few_patients):
     X, y = few_patients
     Y = np.stack([y, y**2], axis=1)
     params = QUICK if solver == "adam" else {"max_iter": 5, "random_state": 0}
-    model = MLPRegressor(
-        (10,), "tanh", loss="quantile", quantile=[0.2, 0.5, 0.9], solver=solver, engine="reference"
-    )
+    model = MLPRegressor((10,), "tanh", loss="quantile", quantile=[0.2, 0.5, 0.9], solver=solver, engine="reference")
     model.set_params(**params)
     with warnings.catch_warnings(action="ignore"):  # L-BFGS does not converge so soon
         ours, theirs = clone(model).fit(X, Y), clone(model).fit(*device(X, Y))
@@ -256,9 +250,7 @@ def test_answers_in_blocks(device, few_digits, monkeypatch):
     X, y = few_digits
     for labels in (y, np.array(list("abcdefghij"))[y]):
         like = device(y) if labels is y else labels
-        model = MLPSoftmaxClassifier((9,), n_members=2, **QUICK).fit(
-            device(X), like, X_val=device(X), y_val=like
-        )
+        model = MLPSoftmaxClassifier((9,), n_members=2, **QUICK).fit(device(X), like, X_val=device(X), y_val=like)
         validation_loss = model.validation_loss_curve_
         whole = model.predict(device(X), return_members=True)
         with monkeypatch.context() as patch:
@@ -343,9 +335,7 @@ def test_gradients(device, few_digits):
 
 def test_divergence_leaves_a_model_on_the_device(device, few_patients):
     X, y = device(*few_patients)
-    model = MLPRegressor(
-        (10,), solver="sgd", learning_rate_init=1e6, learning_rate="constant", random_state=0
-    )
+    model = MLPRegressor((10,), solver="sgd", learning_rate_init=1e6, learning_rate="constant", random_state=0)
     with pytest.raises(DivergenceError, match="learning rate is too high") as caught:
         model.fit(X, y)
     assert device_of(caught.value.estimator.predict(X)) == device_of(X)
@@ -382,15 +372,10 @@ def test_numpy_arrays_are_as_without_dispatch(few_digits):
 def test_predictions_elsewhere_are_refused(few_digits):
     X, y = few_digits
     model = MLPSoftmaxClassifier((10,), **QUICK).fit(torch.asarray(X), torch.asarray(y))
-    message = (
-        r"MLPSoftmaxClassifier.predict_proba\(\) must use the same namespace .* an array of torch on cpu"
-    )
+    message = r"MLPSoftmaxClassifier.predict_proba\(\) must use the same namespace .* an array of torch on cpu"
     with pytest.raises(ValueError, match=message):
         model.predict_proba(X)
-    with (
-        sklearn.config_context(array_api_dispatch=False),
-        pytest.raises(ValueError, match="array_api_dispatch=False"),
-    ):
+    with sklearn.config_context(array_api_dispatch=False), pytest.raises(ValueError, match="array_api_dispatch=False"):
         model.predict(torch.asarray(X))
     with pytest.raises(ValueError, match=r"partial_fit\(\) must use the same namespace"):
         model.partial_fit(X, y)
@@ -437,9 +422,7 @@ def test_models_move(device, few_digits):
     if not hasattr(api, "move_estimator_to"):
         pytest.skip("scikit-learn 1.9 brought move_estimator_to")
     X, y = few_digits
-    model = MLPSoftmaxClassifier((10,), "tanh", n_members=2, engine="reference", random_state=0).partial_fit(
-        X, y
-    )
+    model = MLPSoftmaxClassifier((10,), "tanh", n_members=2, engine="reference", random_state=0).partial_fit(X, y)
     xp, _, name = api.get_namespace_and_device(device(X))
     moved = api.move_estimator_to(model, xp, name)
     compare(model, moved, X, RTOL["float64"], device)
@@ -488,8 +471,7 @@ def test_to_onnx(estimator, device, few_digits):
     X, y = few_digits
     ours, theirs = both(estimator, device, X, y)
     constants = [
-        [onnx.numpy_helper.to_array(tensor) for tensor in to_onnx(model).graph.initializer]
-        for model in (ours, theirs)
+        [onnx.numpy_helper.to_array(tensor) for tensor in to_onnx(model).graph.initializer] for model in (ours, theirs)
     ]
     for a, b in zip(*constants, strict=True):
         assert a.dtype == b.dtype

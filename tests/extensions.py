@@ -64,14 +64,7 @@ def log_cosh_constant(y, w, args):
     return np.asarray([center(column) for column in y.T])
 
 
-LOG_COSH = Loss(
-    "regression",
-    "identity",
-    log_cosh,
-    log_cosh_delta,
-    log_cosh_constant,
-    scaling="standardize",
-)
+LOG_COSH = Loss("regression", "identity", log_cosh, log_cosh_delta, log_cosh_constant, scaling="standardize")
 
 
 # ------------------------------------------------------------------------------ an optimizer ----

@@ -41,7 +41,6 @@ def graph():
     """The rooms that each room imports."""
     rooms = {module_of(path): path for path in ROOMS}
     return {
-        room: {name if (name := f"{module}.{part}") in rooms else module for module, part in imports(path)}
-        & set(rooms)
+        room: {name if (name := f"{module}.{part}") in rooms else module for module, part in imports(path)} & set(rooms)
         for room, path in rooms.items()
     }

@@ -42,9 +42,7 @@ def agree(ours, theirs, factor=1.0):
     assert_allclose(ours, theirs, rtol=0, atol=factor * TOLERANCE[theirs.dtype] * scale)
 
 
-def problem(
-    rng, loss, sizes, activations, dropout, n, dtype, weighted, sparse, targets=3, members=1, scale=False
-):
+def problem(rng, loss, sizes, activations, dropout, n, dtype, weighted, sparse, targets=3, members=1, scale=False):
     task = LOSSES[loss].task
     smoothing = 0.0 if task == "regression" else float(rng.choice([0.0, 0.2]))
     args = LossArgs(quantiles=(0.3, 0.8), label_smoothing=smoothing)
@@ -105,9 +103,7 @@ def test_gradient_of_every_activation_and_loss(loss, activation, dtype, rng):
     for sparse in (False, True):
         case = problem(rng, loss, (7, 17, 5), (activation, "tanh"), (0.0,) * 3, 13, dtype, True, sparse)
         compare_gradient(*case, step=None, factor=10)  # losses with an exponential enlarge rounding
-        case = problem(
-            rng, loss, (7, 17, 5), (activation, activation), (0.2, 0.3, 0.5), 13, dtype, False, sparse
-        )
+        case = problem(rng, loss, (7, 17, 5), (activation, activation), (0.2, 0.3, 0.5), 13, dtype, False, sparse)
         compare_gradient(*case, step=5, factor=10)
 
 
@@ -246,15 +242,9 @@ def by_hand(loss, v, Y, smoothing):
         "cross_entropy": lambda: (-y * np.log(p), -y / p),
         "brier": lambda: ((p - y) ** 2, 2 * (p - y)),
         "focal": lambda: (y * on(p)[0], y * on(p)[1]),
-        "binary_cross_entropy": lambda: (
-            -y * np.log(p) - (1 - y) * np.log(1 - p),
-            (1 - y) / (1 - p) - y / p,
-        ),
+        "binary_cross_entropy": lambda: (-y * np.log(p) - (1 - y) * np.log(1 - p), (1 - y) / (1 - p) - y / p),
         "binary_brier": lambda: ((p - y) ** 2, 2 * (p - y)),
-        "binary_focal": lambda: (
-            y * on(p)[0] + (1 - y) * on(1 - p)[0],
-            y * on(p)[1] - (1 - y) * on(1 - p)[1],
-        ),
+        "binary_focal": lambda: (y * on(p)[0] + (1 - y) * on(1 - p)[0], y * on(p)[1] - (1 - y) * on(1 - p)[1]),
     }[loss]()
     inner = 0.0 if loss.startswith("binary") else (slope * p).sum(axis=1, keepdims=True)
     jacobian = p * (1 - p) if loss.startswith("binary") else p
@@ -320,9 +310,7 @@ def test_what_is_no_class_code_is_refused(bad):
 
 
 def test_class_codes_of_any_integer_type(rng):
-    network, X, Y, w, theta = problem(
-        rng, "cross_entropy", (7, 9), ("tanh",), (0.0, 0.0), 37, np.float64, True, False
-    )
+    network, X, Y, w, theta = problem(rng, "cross_entropy", (7, 9), ("tanh",), (0.0, 0.0), 37, np.float64, True, False)
     for kind in (np.int8, np.uint16, np.int32, np.uint64):
         compare_gradient(network, X, Y.astype(kind), w, theta, step=None)
 
@@ -331,9 +319,7 @@ def test_a_whole_trajectory_of_a_smooth_network(digits):
     X, y = digits[0][:400], digits[1][:400]
     params = {"hidden_layer_sizes": (30, 20), "activation": "tanh", "learning_rate": "cosine", "max_iter": 20,
               "random_state": 0, "dropout": 0.1, "class_weight": "balanced", "batch_size": 64}  # fmt: skip
-    curves = [
-        MLPSoftmaxClassifier(engine=e, **params).fit(X, y).loss_curve_ for e in ("compiled", "reference")
-    ]
+    curves = [MLPSoftmaxClassifier(engine=e, **params).fit(X, y).loss_curve_ for e in ("compiled", "reference")]
     assert_allclose(curves[0], curves[1], rtol=1e-8)
 
 
@@ -361,9 +347,7 @@ def test_engines_take_over_each_others_state(rng):
 def wide_case(rng, dtype=np.float32, **kwargs):
     dropout = (0.2, 0.1, 0.0)
     activations = ("relu", "gelu")
-    return problem(
-        rng, "cross_entropy", (300, 257, 130), activations, dropout, 500, dtype, True, False, 10, **kwargs
-    )
+    return problem(rng, "cross_entropy", (300, 257, 130), activations, dropout, 500, dtype, True, False, 10, **kwargs)
 
 
 @pytest.mark.parametrize("members", [1, 3])
@@ -464,9 +448,7 @@ def test_the_floating_point_mode_is_restored(digits):
 
 def test_t15_moments_of_features_that_are_zero_do_not_become_denormal(rng):
     """They decay by 0.9 a step below 1e-38, where arithmetic is many times slower: there they are zero."""
-    network, X, Y, _, theta = problem(
-        rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 8, np.float32, False, False
-    )
+    network, X, Y, _, theta = problem(rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 8, np.float32, False, False)
     engine = CompiledEngine(network, Optimizer())
     engine.load(theta, objective=Objective(8, 1.0, 0.0))
     engine.train_steps(X, Y, None, np.arange(8), np.array([1e-3]), 0)
@@ -507,9 +489,7 @@ def test_auto_is_compiled_for_everything_in_the_tables_but_what_has_no_kernel_ye
 
 
 def test_a_component_without_kernel_runs_on_the_reference_engine(digits, monkeypatch):
-    monkeypatch.setitem(
-        ACTIVATIONS, "square", Activation(lambda xp, v: v * v, lambda xp, v, a, g: 2.0 * v * g)
-    )
+    monkeypatch.setitem(ACTIVATIONS, "square", Activation(lambda xp, v: v * v, lambda xp, v, a, g: 2.0 * v * g))
     network = Network((3, 4, 2), ("square",))
     assert isinstance(choose_engine(network, Optimizer()), ReferenceEngine)
     with pytest.raises(ValueError, match=r"\['square'\] has no kernel"):
@@ -620,9 +600,7 @@ def test_t16_joblibs_inner_limit_reaches_the_workers():
 
 def test_more_threads_than_anyone_has(digits):
     models = [
-        MLPSoftmaxClassifier((300,), learning_rate="cosine", max_iter=2, n_threads=n, random_state=0).fit(
-            *digits
-        )
+        MLPSoftmaxClassifier((300,), learning_rate="cosine", max_iter=2, n_threads=n, random_state=0).fit(*digits)
         for n in (1, 10_000)
     ]
     assert_array_equal(models[0].coefs_[0], models[1].coefs_[0])
@@ -732,10 +710,7 @@ def calls_of(net, a):
             lambda: net.train(a["X"], a["Y"], a["weights"], a["order"], a["rates"], 3, 1.0, 0.0, 0, 1.0),
         ),
         "predict": (("X", "out"), lambda: net.predict(a["X"], a["out"], True, True)),
-        "predict few": (
-            ("X", "flat", "out"),
-            lambda: net.predict(a["X"], a["out"], True, True, a["flat"]),
-        ),
+        "predict few": (("X", "flat", "out"), lambda: net.predict(a["X"], a["out"], True, True, a["flat"])),
     }
 
 
@@ -795,9 +770,7 @@ def test_every_array_of_sparse_rows_is_checked_before_a_kernel_runs():
         for name, call in takers.items():
             assert call() is not False, name
         wrong = [(*rows[:k], SPOILERS[how](rows[k]), *rows[k + 1 :]) for k in range(3) for how in SPOILERS]
-        wrong += [
-            (*rows[:3], shape) for shape in ((6, 2), (6, 4), (5, 3), (7, 3), (6, 2**40), (2**62, 3), (-1, 3))
-        ]
+        wrong += [(*rows[:3], shape) for shape in ((6, 2), (6, 4), (5, 3), (7, 3), (6, 2**40), (2**62, 3), (-1, 3))]
         for at, value in ((1, 3), (1, -1), (1, 2**30), (2, -1), (2, 19), (2, 2**30)):
             for place in (0, 3, -1):
                 bad = rows[at].copy()
@@ -887,9 +860,7 @@ def test_memory_that_was_never_made_is_not_read():
 @pytest.mark.parametrize("solver", _cpu.OPTIMIZERS)
 def test_a_network_that_needs_more_room_keeps_what_it_has_learned(solver, rng):
     """Without memory of the optimizer, which is fresh then, and with it."""
-    network, X, Y, w, theta = problem(
-        rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 40, np.float64, True, False
-    )
+    network, X, Y, w, theta = problem(rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 40, np.float64, True, False)
     engine = CompiledEngine(network, Optimizer(solver))
     engine.load(theta)
     few, all_rows = engine.predict(X[:5]), engine.predict(X)
@@ -929,9 +900,7 @@ def test_validation_by_blocks_of_different_lengths(rng):
 @pytest.mark.parametrize("engine", [CompiledEngine, ReferenceEngine])
 @pytest.mark.parametrize("solver", _cpu.OPTIMIZERS)
 def test_engines_refuse_parameters_and_memory_of_another_network(solver, engine, rng):
-    network, X, Y, w, theta = problem(
-        rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 9, np.float64, True, False
-    )
+    network, X, Y, w, theta = problem(rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 9, np.float64, True, False)
     engine = engine(network, Optimizer(solver))
     for wrong in (theta[:-1], np.r_[theta, 0.0], theta[:0], theta[:, None], np.float64(1.0)):
         with pytest.raises(ValueError, match="parameters in one vector"):
@@ -939,9 +908,7 @@ def test_engines_refuse_parameters_and_memory_of_another_network(solver, engine,
     fresh = engine.rule.init(np, theta)
     wrong_states = [{}, [], "no", {"other": theta}]
     wrong_states += [
-        fresh | {name: value}
-        for name in fresh
-        for value in (np.zeros(1), np.zeros((2, theta.size)), theta[:-1])
+        fresh | {name: value} for name in fresh for value in (np.zeros(1), np.zeros((2, theta.size)), theta[:-1])
     ]
     for wrong in wrong_states:
         with pytest.raises(ValueError, match="optimizer's memory"):
@@ -951,9 +918,7 @@ def test_engines_refuse_parameters_and_memory_of_another_network(solver, engine,
 
 
 def test_the_kernels_take_float32_and_float64_alone(rng):
-    network, *_, theta = problem(
-        rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 9, np.float64, True, False
-    )
+    network, *_, theta = problem(rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 9, np.float64, True, False)
     engine = CompiledEngine(network, Optimizer())
     for dtype in (np.int64, np.float16, np.longdouble, complex, object, theta.dtype.newbyteorder()):
         with pytest.raises(ValueError, match="float32 and float64"):
@@ -962,9 +927,7 @@ def test_the_kernels_take_float32_and_float64_alone(rng):
 
 def test_numbers_at_odd_addresses_are_copied(rng):
     """Such as arrays in what came over a network."""
-    network, X, Y, w, theta = problem(
-        rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 9, np.float64, True, True
-    )
+    network, X, Y, w, theta = problem(rng, "cross_entropy", (5, 6), ("tanh",), (0.0, 0.0), 9, np.float64, True, True)
     odd = X.copy()
     odd.data, odd.indices, odd.indptr = map(misaligned, (X.data, X.indices, X.indptr))
     pairs = ((X, odd), (X.toarray(), misaligned(X.toarray())), (X[:1].toarray(), misaligned(X[:1].toarray())))
@@ -1007,11 +970,7 @@ def test_attributes_that_were_changed_do_not_lead_out_of_the_memory(loader, digi
                 with pytest.raises(ValueError, match=said):
                     loader(model).predict(rows)
         print(name)
-        with (
-            suppress(ValueError)
-            if name in ("dropout", "no memory")
-            else pytest.raises(ValueError, match=said)
-        ):
+        with suppress(ValueError) if name in ("dropout", "no memory") else pytest.raises(ValueError, match=said):
             loader(model).partial_fit(X[:, :3] if "features" in name else X, y)
 
 
@@ -1092,9 +1051,7 @@ def test_out_of_memory_is_a_memory_error_wherever_it_happens():
 
 
 def test_numbers_of_other_kinds_and_layouts_become_the_kernels_own(rng):
-    network, X, Y, w, theta = problem(
-        rng, "cross_entropy", (5, 6), ("tanh",), (0.3, 0.0), 9, np.float64, True, False
-    )
+    network, X, Y, w, theta = problem(rng, "cross_entropy", (5, 6), ("tanh",), (0.3, 0.0), 9, np.float64, True, False)
     X, w = np.rint(4.0 * X), np.rint(2.0 * w)  # whole numbers, which every kind can tell
     engine = CompiledEngine(network, Optimizer())
     results = []

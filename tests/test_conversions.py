@@ -73,9 +73,7 @@ def test_classifier_to_scikit_learn(kind, activation, hidden, rng):
 def test_regressor_to_scikit_learn(kind, loss, rng):
     X, y = problem(kind, rng)
     for hidden, scale_target in product([(), (7, 4)], [True, False]):
-        model = MLPRegressor(
-            hidden, "tanh", loss=loss, scale_target=scale_target, input_scale=True, random_state=0
-        )
+        model = MLPRegressor(hidden, "tanh", loss=loss, scale_target=scale_target, input_scale=True, random_state=0)
         theirs = fitted(model, X, y).to_sklearn()
         assert theirs.predict(X).shape == y.shape
         assert_allclose(theirs.predict(X), model.predict(X), **SAME)
@@ -110,16 +108,8 @@ def test_float32_stays(rng):
     [
         (MLPSoftmaxClassifier((4,), "gelu"), "two classes", "activation='gelu'"),
         (MLPSoftmaxClassifier((4, 4), ["relu", "tanh"]), "two classes", "different activations"),
-        (
-            MLPSoftmaxClassifier((4,), n_members=2),
-            "two classes",
-            "n_members=2 networks behind a softmax link",
-        ),
-        (
-            MLPSoftmaxClassifier((4,), n_members=2),
-            "multilabel",
-            "n_members=2 networks behind a logistic link",
-        ),
+        (MLPSoftmaxClassifier((4,), n_members=2), "two classes", "n_members=2 networks behind a softmax link"),
+        (MLPSoftmaxClassifier((4,), n_members=2), "multilabel", "n_members=2 networks behind a logistic link"),
         (MLPRegressor((4,), loss="poisson", n_members=2), "one target", "behind a exp link"),
         (MLPRegressor((4,), loss="quantile", quantile=[0.1, 0.9]), "one target", "list of quantiles"),
     ],
@@ -197,9 +187,7 @@ def test_the_optimizer_starts_there_with_an_empty_memory(rng):
 def test_classifier_from_scikit_learn(kind, solver, hidden, rng):
     X, y = problem(kind, rng)
     for activation in ("identity", "logistic", "tanh", "relu"):
-        theirs = MLPClassifier(
-            hidden, activation, solver=solver, max_iter=30, learning_rate_init=0.02, random_state=0
-        )
+        theirs = MLPClassifier(hidden, activation, solver=solver, max_iter=30, learning_rate_init=0.02, random_state=0)
         model = MLPSoftmaxClassifier.from_sklearn(theirs.fit(X, y))
         same_posteriors(model, theirs, X)
         assert model.n_iter_ == theirs.n_iter_
@@ -212,9 +200,9 @@ def test_classifier_from_scikit_learn(kind, solver, hidden, rng):
 def test_regressor_from_scikit_learn(kind, loss, rng):
     X, y = problem(kind, rng)
     y = y / y.mean(axis=0)
-    theirs = TheirRegressor(
-        loss=loss, hidden_layer_sizes=(7, 4), activation="tanh", max_iter=30, random_state=0
-    ).fit(X, y)
+    theirs = TheirRegressor(loss=loss, hidden_layer_sizes=(7, 4), activation="tanh", max_iter=30, random_state=0).fit(
+        X, y
+    )
     model = MLPRegressor.from_sklearn(theirs)
     assert_allclose(model.predict(X), theirs.predict(X), **SAME)
     assert model.predict(X).shape == y.shape
@@ -249,12 +237,8 @@ def test_training_goes_on_as_theirs(kind, params, rng):
     """The objective is the same, penalty included: a warm start of either takes the same steps."""
     X, y = problem(kind, rng)
     y = y if kind == "three classes" else (y - y.mean()) / y.std()
-    theirs, cls = (
-        (MLPClassifier, MLPSoftmaxClassifier) if kind == "three classes" else (TheirRegressor, MLPRegressor)
-    )
-    theirs = theirs(
-        hidden_layer_sizes=(7,), activation="tanh", shuffle=False, warm_start=True, max_iter=5, **params
-    )
+    theirs, cls = (MLPClassifier, MLPSoftmaxClassifier) if kind == "three classes" else (TheirRegressor, MLPRegressor)
+    theirs = theirs(hidden_layer_sizes=(7,), activation="tanh", shuffle=False, warm_start=True, max_iter=5, **params)
     model = cls.from_sklearn(theirs.fit(X, y))
     assert model.alpha == pytest.approx(3.0 * 90 / model.batch_size)
     start = model.coefs_[0].copy()
@@ -330,9 +314,7 @@ def test_a_stream_of_scikit_learns_comes_too(rng):
 
 def test_only_its_counterpart_is_taken(rng):
     X, y = problem("two classes", rng)
-    with pytest.raises(
-        TypeError, match=r"takes a fitted sklearn\.neural_network\.MLPRegressor, got MLPClassifier"
-    ):
+    with pytest.raises(TypeError, match=r"takes a fitted sklearn\.neural_network\.MLPRegressor, got MLPClassifier"):
         MLPRegressor.from_sklearn(MLPClassifier((3,), max_iter=2).fit(X, y))
     with pytest.raises(NotFittedError):
         MLPSoftmaxClassifier.from_sklearn(MLPClassifier())
@@ -366,9 +348,7 @@ def same_posteriors_in_torch(torch, model, X, tolerance=SAME):
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 def test_every_activation_to_torch(activation, n_members, rng, torch):
     X, y = problem("three classes", rng)
-    model = MLPSoftmaxClassifier(
-        (7, 4), activation, n_members=n_members, input_scale=n_members == 1, random_state=0
-    )
+    model = MLPSoftmaxClassifier((7, 4), activation, n_members=n_members, input_scale=n_members == 1, random_state=0)
     same_posteriors_in_torch(torch, fitted(model, 5.0 * X, y), 20.0 * X)  # far out, too
 
 
@@ -459,9 +439,7 @@ def test_an_activation_unknown_to_torch(rng, torch, monkeypatch):
 
 
 def test_without_torch_the_error_says_what_to_install(monkeypatch):
-    model = MLPRegressor((2,), learning_rate="cosine", max_iter=1, random_state=0).fit(
-        np.eye(9), np.arange(9.0)
-    )
+    model = MLPRegressor((2,), learning_rate="cosine", max_iter=1, random_state=0).fit(np.eye(9), np.arange(9.0))
     # where it is imported; to be as it was afterwards, also if it has not been there yet
     monkeypatch.setitem(sys.modules, "skbackprop._interop.torch", None)
     monkeypatch.delitem(sys.modules, "skbackprop._interop.torch")

@@ -37,19 +37,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:L-BFGS stopped"),
     pytest.mark.filterwarnings("ignore:Training stopped at max_iter"),
 ]
-PAIRS = {
-    "classifier": (DaskMLPSoftmaxClassifier, MLPSoftmaxClassifier),
-    "regressor": (DaskMLPRegressor, MLPRegressor),
-}
+PAIRS = {"classifier": (DaskMLPSoftmaxClassifier, MLPSoftmaxClassifier), "regressor": (DaskMLPRegressor, MLPRegressor)}
 
 
 @pytest.fixture(scope="module")
 def client():
     """Two workers in this process, which nevertheless send bytes."""
-    with (
-        distributed.LocalCluster(n_workers=2, **IN_PROCESS) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with distributed.LocalCluster(n_workers=2, **IN_PROCESS) as cluster, distributed.Client(cluster) as client:
         yield client
 
 
@@ -130,11 +124,7 @@ def test_variants_equal_the_local_fit(client, name):
 
 @pytest.mark.parametrize(
     "params",
-    [
-        {"loss": "quantile", "quantile": [0.2, 0.8]},
-        {"loss": "poisson"},
-        {"loss": "gaussian", "early_stopping": True},
-    ],
+    [{"loss": "quantile", "quantile": [0.2, 0.8]}, {"loss": "poisson"}, {"loss": "gaussian", "early_stopping": True}],
     ids=lambda params: params["loss"],
 )
 def test_losses_equal_the_local_fit(client, params):
@@ -184,9 +174,7 @@ def test_tables_for_validation_and_a_warm_start(again, client):
     val = {} if again else {"X_val": X[:90], "y_val": y[:90]}
     for _ in range(1 + again):
         there.fit(
-            dd.from_pandas(X, 3),
-            dd.from_pandas(y, 3),
-            **{name: dd.from_pandas(part, 2) for name, part in val.items()},
+            dd.from_pandas(X, 3), dd.from_pandas(y, 3), **{name: dd.from_pandas(part, 2) for name, part in val.items()}
         )
         here.fit(X, y, **val)
     assert_close(there.coefs_, here.coefs_, "coefs_")
@@ -199,9 +187,7 @@ def test_tables_for_validation_and_a_warm_start(again, client):
 
 def test_multilabel_and_several_targets(client):
     X, y, _ = rows("classifier")
-    assert_same(
-        *fit_both("classifier", X, np.column_stack([y > 0, y > 1]).astype(int), class_weight="balanced")
-    )
+    assert_same(*fit_both("classifier", X, np.column_stack([y > 0, y > 1]).astype(int), class_weight="balanced"))
     assert_same(*fit_both("regressor", X, np.column_stack([y, X[:, 0]])))
 
 
@@ -210,22 +196,14 @@ def test_warm_start_and_a_generator_of_ones_own(client):
     models = {}
     for cls, data in ((DaskMLPRegressor, map(collection, (X, y))), (MLPRegressor, (X, y))):
         data = list(data)
-        model = cls(
-            (8,), max_iter=3, warm_start=True, random_state=np.random.RandomState(5), weight_decay=0.1
-        )
+        model = cls((8,), max_iter=3, warm_start=True, random_state=np.random.RandomState(5), weight_decay=0.1)
         models[cls] = model.fit(*data).fit(*data)
     assert_same(*models.values())
 
 
 def test_local_steps_are_near(client):
     X, y, w = rows("regressor", weights=True)
-    params = {
-        "hidden_layer_sizes": (8,),
-        "max_iter": 30,
-        "random_state": 0,
-        "batch_size": 20,
-        "weight_decay": 0.0,
-    }
+    params = {"hidden_layer_sizes": (8,), "max_iter": 30, "random_state": 0, "batch_size": 20, "weight_decay": 0.0}
     data = collection(X), collection(y), collection(w)
     exact, apart = (DaskMLPRegressor(sync_every=k, **params).fit(*data) for k in (1, 4))
     assert np.abs(exact.coefs_[0] - apart.coefs_[0]).max() > 1e-3  # another training
@@ -277,9 +255,7 @@ def test_standard_deviations_are_lazy(client):
 
 def test_a_local_copy_a_clone_and_a_pickle(client):
     X, y, _ = rows("regressor")
-    model = DaskMLPRegressor((8,), max_iter=2, random_state=0, client=client).fit(
-        collection(X), collection(y)
-    )
+    model = DaskMLPRegressor((8,), max_iter=2, random_state=0, client=client).fit(collection(X), collection(y))
     local = model.to_local()
     assert type(local) is MLPRegressor
     local.coefs_[0][...] = 0.0
@@ -322,9 +298,7 @@ def test_errors_say_what_to_do_and_change_nothing(client):
 
 def test_divergence_carries_the_local_model(client):
     X, y, _ = rows("regressor")
-    model = DaskMLPRegressor(
-        (8,), solver="sgd", learning_rate_init=1e6, learning_rate="constant", random_state=0
-    )
+    model = DaskMLPRegressor((8,), solver="sgd", learning_rate_init=1e6, learning_rate="constant", random_state=0)
     with pytest.raises(DivergenceError) as caught:
         model.fit(collection(X), collection(y))
     assert type(caught.value.estimator) is MLPRegressor
@@ -444,9 +418,7 @@ def test_few_partitions_of_one_array_go_to_all_workers(client):
 def test_workers_of_ones_choice(client, monkeypatch):
     X, y, _ = rows("regressor")
     placed, address = [], sorted(client.nthreads())[1]
-    monkeypatch.setattr(
-        client_room, "place", lambda *args: placed.append(placement.place(*args)) or placed[-1]
-    )
+    monkeypatch.setattr(client_room, "place", lambda *args: placed.append(placement.place(*args)) or placed[-1])
     model = DaskMLPRegressor((8,), max_iter=3, workers=[address], random_state=0)
     model.fit(collection(X), collection(y))
     assert [where.addresses for where in placed] == [[address]]

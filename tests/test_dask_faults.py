@@ -162,9 +162,7 @@ class _Worker:
 
 @pytest.mark.parametrize("hello", [["wrong", 1], ["token", 5], ["token"], 7, "token", None])
 def test_a_listener_turns_strangers_away(hello):
-    tree = collectives.Communicator(
-        0, 2, "token", _Worker("tcp://127.0.0.1:1", distributed.Security()), lambda: True
-    )
+    tree = collectives.Communicator(0, 2, "token", _Worker("tcp://127.0.0.1:1", distributed.Security()), lambda: True)
     address = tree.open()
     assert address.startswith("tcp://127.0.0.1:")  # where the worker is, and nowhere else
 
@@ -326,18 +324,8 @@ def test_what_crosses_the_wire_is_the_same_there():
     """Arrays of all kinds and sizes, also none, and numbers of NumPy among the facts."""
     trees = [collectives.Communicator(k, 2, "token", security(), lambda: True) for k in range(2)]
     addresses, heard = {k: tree.open() for k, tree in enumerate(trees)}, []
-    arrays = [
-        np.arange(100_000),
-        np.zeros((3, 0)),
-        np.ones((2, 3, 4), np.float32)[:, ::2],
-        np.array(["é", "ab"]),
-    ]
-    arrays += [
-        np.array([True, False]),
-        np.array([1j]),
-        np.array(["2026-01-01"], "M8[D]"),
-        np.arange(4.0)[::-1],
-    ]
+    arrays = [np.arange(100_000), np.zeros((3, 0)), np.ones((2, 3, 4), np.float32)[:, ::2], np.array(["é", "ab"])]
+    arrays += [np.array([True, False]), np.array([1j]), np.array(["2026-01-01"], "M8[D]"), np.arange(4.0)[::-1]]
     facts = {"a": [1, 2.5, None, "é", (True, [])], "b": [np.float64(0.5), np.int64(7), np.bool_(True)]}
 
     def act():
@@ -611,9 +599,7 @@ def test_a_client_that_dies_leaves_nothing_behind(by_hand):
     lease = {"distributed.scheduler.locks.lease-timeout": f"{LEASE:.0f}s"}  # the first client's counts
     with dask.config.set(lease), distributed.Client(scheduler_file=file, timeout=PATIENCE) as client:
         client.wait_for_workers(2, timeout=PATIENCE)
-        DaskMLPRegressor((16,), max_iter=2, random_state=0).fit(
-            *collections()
-        )  # what a first fit imports stays
+        DaskMLPRegressor((16,), max_iter=2, random_state=0).fit(*collections())  # what a first fit imports stays
         memory = [psutil.Process(pid).memory_info().rss for pid in pids(client)]
         leaving = subprocess.Popen(
             [sys.executable, "-P", "-c", LEAVING, file], stdout=subprocess.PIPE, env={**os.environ, **LEASES}

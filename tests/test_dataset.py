@@ -162,11 +162,7 @@ def test_training_is_that_of_the_rows_in_memory(make, problem, weighted, engine)
     codec = LabelCodec(np.array(["a", "b"]))
     factors = class_factors("balanced", codec, *make(classifier, X, labels, w).class_totals(codec))
     scaled = NumberCodec("squared_error", 1, np.array([3.0]), np.array([5.0]), y_is_1d=True)
-    cases = [
-        (classifier, labels, codec, factors),
-        (classifier, labels, codec, None),
-        (regressor, y, scaled, None),
-    ]
+    cases = [(classifier, labels, codec, factors), (classifier, labels, codec, None), (regressor, y, scaled, None)]
     for estimator, targets, codec, factors in cases:
         here = next(in_memory(estimator, X, targets, w))
         expected = trained(here, estimator, codec, factors)
@@ -197,9 +193,7 @@ def test_an_epoch_visits_each_row_once_in_whole_minibatches(make, problem):
 def test_validation_blocks_hold_all_rows_each_time(make, problem):
     X, _, y, w = problem
     dataset = make(MLPRegressor(), X, y, w)
-    blocks = dataset.validation_blocks(
-        NumberCodec("squared_error", 1, np.zeros(1), np.ones(1)), np.dtype(np.float64)
-    )
+    blocks = dataset.validation_blocks(NumberCodec("squared_error", 1, np.zeros(1), np.ones(1)), np.dtype(np.float64))
     for _ in range(2):
         parts = [(np.array(Y), np.array(weights)) for _, Y, weights in blocks]
         assert_array_equal(np.concatenate([Y for Y, _ in parts])[:, 0], y)

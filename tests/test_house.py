@@ -86,9 +86,7 @@ def test_no_circles():
     rooms = {module_of(path): path for path in ROOMS}
     graph = {}
     for room, path in rooms.items():
-        targets = {
-            name if (name := f"{module}.{part}") in rooms else module for module, part in imports(path)
-        }
+        targets = {name if (name := f"{module}.{part}") in rooms else module for module, part in imports(path)}
         graph[room] = targets & set(rooms)
     assert graph["skbackprop._interop.conversions"] > {"skbackprop._interop.sklearn"}
     list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
@@ -104,9 +102,7 @@ def test_the_reference_engine_knows_the_equations():
 @pytest.mark.slow
 def test_a_pickle_loads_in_a_fresh_process(digits, tmp_path):
     X, y = digits[0][:200], digits[1][:200]
-    model = MLPSoftmaxClassifier((10,), ["gelu"], learning_rate="cosine", max_iter=5, random_state=0).fit(
-        X, y
-    )
+    model = MLPSoftmaxClassifier((10,), ["gelu"], learning_rate="cosine", max_iter=5, random_state=0).fit(X, y)
     (tmp_path / "model.pickle").write_bytes(pickle.dumps(model))
     np.save(tmp_path / "X.npy", X)
     code = (
@@ -126,9 +122,7 @@ def test_public_names_are_documented():
 
 @pytest.mark.slow
 def test_an_unbuilt_checkout_says_what_to_do(tmp_path):
-    shutil.copytree(
-        ROOT, tmp_path / "skbackprop", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
-    )
+    shutil.copytree(ROOT, tmp_path / "skbackprop", ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"))
     result = subprocess.run(
         [sys.executable, "-S", "-c", PATHS + "import skbackprop"],
         cwd=tmp_path, capture_output=True, text=True, check=False,

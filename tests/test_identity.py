@@ -266,10 +266,7 @@ def test_equal_values_have_equal_texts():
         [{"a", "b"}, frozenset({"b", "a"})],
         [raised(2), raised(2.0)],
         [Judge(0.1), Judge(np.float64(0.1))],
-        [
-            make_scorer(f1_score, average="macro", pos_label=1),
-            make_scorer(f1_score, pos_label=1, average="macro"),
-        ],
+        [make_scorer(f1_score, average="macro", pos_label=1), make_scorer(f1_score, pos_label=1, average="macro")],
     ]
     for group in groups:
         assert len({describe(value) for value in group}) == 1, group

@@ -133,9 +133,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / (n 
 
 
 @pytest.mark.slow  # a process of its own
-@pytest.mark.skipif(
-    sys.platform != "linux", reason="other systems count memory in other units, or not at all"
-)
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units, or not at all")
 def test_memory_of_a_whole_fit_kernels_included():
     result = subprocess.run([sys.executable, "-P", "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert float(result.stdout) < 0.15  # of what one-hot targets would take in X's float64

@@ -48,9 +48,7 @@ def test_the_winner_is_worth_it():
     X_test, y_test = curve(4000, 0.0, seed=1)
     raced = MLPRegressor(random_state=0).fit(X, y)
     clean = clone(raced).set_params(weight_decay=REGIMES["clean"].weight_decay).fit(X, y)
-    assert ((raced.predict(X_test) - y_test) ** 2).mean() < 0.7 * (
-        (clean.predict(X_test) - y_test) ** 2
-    ).mean()
+    assert ((raced.predict(X_test) - y_test) ** 2).mean() < 0.7 * ((clean.predict(X_test) - y_test) ** 2).mean()
 
 
 def test_what_the_user_fixed_stays(digits):
@@ -72,8 +70,7 @@ def test_few_rows_have_no_race_to_be_told_of():
 def test_without_rows_to_spare_there_is_no_race(digits, capsys):
     X, y = curve(FEWEST_ROWS - 1, 0.0)
     assert (
-        MLPRegressor((5,), verbose=True, random_state=0).fit(X, y).auto_params_["weight_decay"]
-        == UNKNOWN.weight_decay
+        MLPRegressor((5,), verbose=True, random_state=0).fit(X, y).auto_params_["weight_decay"] == UNKNOWN.weight_decay
     )
     X, y = digits
     MLPSoftmaxClassifier((5,), verbose=True, max_iter=1, random_state=0).fit(X[:300], np.arange(300))
@@ -114,9 +111,7 @@ def test_a_race_copies_no_more_rows_than_it_needs():
         seen.append([len(part) for part in parts])
         return 0.0
 
-    select_regime(
-        spec_of(MLPRegressor()), sample, lambda y: None, np.random.RandomState(0), judge, len(sample)
-    )
+    select_regime(spec_of(MLPRegressor()), sample, lambda y: None, np.random.RandomState(0), judge, len(sample))
     assert seen == [[MOST_ROWS * 4 // 5, MOST_ROWS // 5]] * 3
 
 
@@ -175,9 +170,9 @@ def test_every_loss_can_race():
         model = MLPRegressor((10,), loss=loss, max_iter=2, random_state=0).fit(X, targets)
         assert model.auto_params_["weight_decay"] in {regime.weight_decay for regime in REGIMES.values()}
     for loss in ("brier", "focal"):
-        model = MLPSoftmaxClassifier(
-            (10,), loss=loss, class_weight="balanced", max_iter=2, random_state=0
-        ).fit(X, y > 0)
+        model = MLPSoftmaxClassifier((10,), loss=loss, class_weight="balanced", max_iter=2, random_state=0).fit(
+            X, y > 0
+        )
         assert model.auto_params_["weight_decay"] in {regime.weight_decay for regime in REGIMES.values()}
 
 

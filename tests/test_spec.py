@@ -12,14 +12,7 @@ from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._checks.constraints import fit_spec
 from skbackprop._fit.block import Block
 from skbackprop._fit.scales import root_mean_squares
-from skbackprop._fit.spec import (
-    REGIMES,
-    UNKNOWN,
-    FitPlan,
-    gradient_limit,
-    planned_epochs,
-    resolve_batch_size,
-)
+from skbackprop._fit.spec import REGIMES, UNKNOWN, FitPlan, gradient_limit, planned_epochs, resolve_batch_size
 from skbackprop._fit.state import Patience, TrainState
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.optimizers import OPTIMIZERS
@@ -36,8 +29,7 @@ def settle(model, n_rows, regime=None):
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "size"),
-    [(1, 1), (64, 64), (65, 16), (1000, 16), (1800, 32), (10_000, 128), (20_000, 256), (10**6, 256)],
+    ("n_rows", "size"), [(1, 1), (64, 64), (65, 16), (1000, 16), (1800, 32), (10_000, 128), (20_000, 256), (10**6, 256)]
 )
 def test_batch_size_of_its_own_accord(n_rows, size):
     assert resolve_batch_size("auto", n_rows) == size
@@ -66,11 +58,7 @@ def test_the_defaults_are_a_plan_of_one_cycle():
 
 def test_a_constant_rate_brings_scikit_learns_training():
     plan = settle(MLPRegressor(learning_rate="constant"), 10_000)
-    assert (plan.learning_rate, plan.learning_rate_init, plan.max_iter) == (
-        "constant",
-        0.001,
-        200,
-    )
+    assert (plan.learning_rate, plan.learning_rate_init, plan.max_iter) == ("constant", 0.001, 200)
     assert (plan.weight_decay, plan.dropout, plan.tol, plan.stops) == (0.0, 0.0, 1e-4, True)
     X, y = curve(300, 0.1)
     with pytest.warns(ConvergenceWarning, match="max_iter=3 epochs"):
@@ -116,9 +104,9 @@ def test_epochs_that_do_nothing_are_named():
     with pytest.warns(UserWarning, match="epochs=9 has no effect beyond max_iter=2"):
         assert MLPRegressor((3,), epochs=9, max_iter=2, random_state=0).fit(X, y).n_iter_ == 2
     with pytest.warns(UserWarning, match="epochs=9 has no effect without a schedule that ends"):
-        MLPRegressor(
-            (3,), learning_rate="constant", epochs=9, max_iter=2, n_iter_no_change=np.inf, random_state=0
-        ).fit(X, y)
+        MLPRegressor((3,), learning_rate="constant", epochs=9, max_iter=2, n_iter_no_change=np.inf, random_state=0).fit(
+            X, y
+        )
     with pytest.warns(UserWarning, match="epochs=9 has no effect with solver='lbfgs'"):
         MLPRegressor((), solver="lbfgs", alpha=1.0, epochs=9, random_state=0).fit(X, y)
 
@@ -205,9 +193,7 @@ def test_sgd_learns_from_unscaled_features(size, schedule, diabetes):
     assert model.auto_params_["max_grad_norm"] <= 1.0
     assert model.score(X, y) > 0.3  # without the limit it diverges
     labels = y > np.median(y)
-    classifier = MLPSoftmaxClassifier(
-        (20,), solver="sgd", learning_rate=schedule, max_iter=60, random_state=0
-    )
+    classifier = MLPSoftmaxClassifier((20,), solver="sgd", learning_rate=schedule, max_iter=60, random_state=0)
     assert classifier.fit(X, labels).score(X, labels) > 0.65
 
 
@@ -273,9 +259,7 @@ def test_a_step_without_a_limit_is_the_derivative_of_J_and_with_one_as_long_as_t
 def test_the_limit_follows_schedule_scale_and_rate():
     def limit(inputs, targets=1.0, solver="sgd", **params):
         model = MLPRegressor(solver=solver, **params)
-        return gradient_limit(
-            spec_of(model), LOSSES[model.loss], settle(model, 100), lambda: (inputs, targets)
-        )
+        return gradient_limit(spec_of(model), LOSSES[model.loss], settle(model, 100), lambda: (inputs, targets))
 
     assert limit(3.0) is None
     assert limit(3.1) == limit(1e6) == limit(1.0, 3.1) == 1.0
@@ -316,8 +300,6 @@ def test_the_limit_that_was_found_brings_the_same_fit(schedule, diabetes):
 
 def test_no_limit_asks_for_nothing_where_there_is_none():
     X, y = curve(50, 0.1)
-    MLPRegressor((), solver="lbfgs", alpha=1.0, max_grad_norm=None, random_state=0).fit(
-        X, y
-    )  # warnings are errors
+    MLPRegressor((), solver="lbfgs", alpha=1.0, max_grad_norm=None, random_state=0).fit(X, y)  # warnings are errors
     with pytest.warns(UserWarning, match="max_grad_norm=2.0 has no effect with solver='lbfgs'"):
         MLPRegressor((), solver="lbfgs", alpha=1.0, max_grad_norm=2.0, random_state=0).fit(X, y)

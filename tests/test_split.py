@@ -10,20 +10,12 @@ from skbackprop._fit.split import validation_shares, validation_split
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(
-    codes=st.lists(st.integers(0, 4), min_size=2, max_size=80),
-    fraction=st.floats(0.01, 0.99),
-    data=st.data(),
-)
+@given(codes=st.lists(st.integers(0, 4), min_size=2, max_size=80), fraction=st.floats(0.01, 0.99), data=st.data())
 def test_split_is_a_stratified_partition(codes, fraction, data):
     codes = np.asarray(codes)
     n = len(codes)
     weighted = data.draw(st.booleans())
-    weights = (
-        np.asarray(data.draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=n, max_size=n)))
-        if weighted
-        else None
-    )
+    weights = np.asarray(data.draw(st.lists(st.sampled_from([0.0, 1.0]), min_size=n, max_size=n))) if weighted else None
     eligible = codes if weights is None else codes[weights > 0]
     sizes = np.bincount(eligible, minlength=5)
     spare = int(np.maximum(sizes - 1, 0).sum())

@@ -139,10 +139,7 @@ def test_links_invert_what_the_constants_say(rng):
 MU = [0.9 * (1 - 0.5 * 0.96 ** (0.004 * t)) for t in (1, 2, 3)]  # Dozat's schedule
 TWO_STEPS = {
     "sgd": (1 - 0.1 * (0.9 * 2 + 2), lambda th: th + 0.1 * (0.9 * (0.9 * -2 + 1) + 1)),
-    "rmsprop": (
-        1 - 0.1 * 2 / np.sqrt(0.001 * 4),
-        lambda th: th + 0.1 / np.sqrt(0.999 * 0.004 + 0.001),
-    ),
+    "rmsprop": (1 - 0.1 * 2 / np.sqrt(0.001 * 4), lambda th: th + 0.1 / np.sqrt(0.999 * 0.004 + 0.001)),
     "adam": (
         1 - 0.1,
         lambda th: th - 0.1 * ((0.9 * 0.2 - 0.1) / 0.19) / np.sqrt((0.999 * 0.004 + 0.001) / (1 - 0.999**2)),

@@ -13,10 +13,7 @@ from skbackprop.data import Shards
 
 SIZES = [1e-80, 1e-43, 1e-38, 3.0, 1e39, 1e80]
 PLANNED = {"hidden_layer_sizes": (4,), "learning_rate": "cosine", "max_iter": 3, "random_state": 0}
-ROUNDING = {
-    "float32": {"rtol": 2e-4, "atol": 5e-5},
-    "float64": {"rtol": 1e-9, "atol": 1e-12},
-}  # of forty steps
+ROUNDING = {"float32": {"rtol": 2e-4, "atol": 5e-5}, "float64": {"rtol": 1e-9, "atol": 1e-12}}  # of forty steps
 
 
 @pytest.fixture
@@ -104,11 +101,7 @@ def test_class_weights_of_any_size(factor, dtype, data):
         model = MLPSoftmaxClassifier(**PLANNED | {"alpha": 0.0, "dtype": dtype})
         each = {0: factor, 1: factor}
         weights = each if known is y else [each, {}]
-        same(
-            clone(model).set_params(class_weight=weights).fit(X, known),
-            model.fit(X, known),
-            ROUNDING[dtype],
-        )
+        same(clone(model).set_params(class_weight=weights).fit(X, known), model.fit(X, known), ROUNDING[dtype])
         disk = Shards(X, known, memory=X.nbytes - 1, block_rows=1)
         model.set_params(shuffle=False)
         same(clone(model).set_params(class_weight=weights).fit(disk), model.fit(disk), ROUNDING[dtype])
@@ -169,9 +162,7 @@ def test_class_weight_dicts():
     assert_array_equal(class_factors({"b": 5.0}, labels, np.ones(3), 3), [1.0, 5.0, 1.0])
     assert_array_equal(class_factors({"b": 5.0, "z": 2.0}, labels, np.ones(3), 3), [1.0, 5.0, 1.0])
     assert_array_equal(class_factors({}, labels, np.ones(3), 3), 1.0)
-    with pytest.raises(
-        ValueError, match=r"\['y', 'z'\], none of which is among the classes \['a', 'b', 'c'\]"
-    ):
+    with pytest.raises(ValueError, match=r"\['y', 'z'\], none of which is among the classes \['a', 'b', 'c'\]"):
         class_factors({"y": 1.0, "z": 1.0}, labels, np.ones(3), 3)
     with pytest.raises(ValueError, match="finite number >= 0"):
         class_factors({"a": -1.0}, labels, np.ones(3), 3)

@@ -8,12 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn._config import get_config
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import (
-    FLOAT_DTYPES,
-    _check_feature_names_in,
-    _check_sample_weight,
-    validate_data,
-)
+from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, _check_sample_weight, validate_data
 
 from skbackprop._fit.data_checks import complete, sound, within_floats
 from skbackprop._fit.device import Device, device_of, to_host
@@ -80,9 +75,7 @@ def has_validation_set(X_val: Data, y_val: Data, weights: Data, *, holds_targets
 def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
     """Check a dense X whose numbers may be missing, with scikit-learn's own errors; it comes to the host."""
     with within_floats("Input X"):
-        return validate_data(
-            estimator, to_host(X), reset=reset, dtype=FLOAT_DTYPES, ensure_all_finite="allow-nan"
-        )
+        return validate_data(estimator, to_host(X), reset=reset, dtype=FLOAT_DTYPES, ensure_all_finite="allow-nan")
 
 
 def feature_names(estimator: BaseEstimator, names: Data) -> np.ndarray:
@@ -98,9 +91,7 @@ def is_plain(estimator: BaseEstimator, X: Data) -> TypeGuard[Array]:
     return is_of_fit and X.shape[0] > 0
 
 
-def check_finite_output(
-    output: Array, device: Device, X: Array | None = None, theta: Array | None = None
-) -> Array:
+def check_finite_output(output: Array, device: Device, X: Array | None = None, theta: Array | None = None) -> Array:
     """Give a prediction back; raise if it is not finite, with the likely cause, for X and the weights if given.
 
     Where scikit-learn's assume_finite is set it passes, as NaN in X does.

@@ -65,5 +65,5 @@ def warn_exhausted() -> None:
     """Say that partial_fit does nothing any more."""
     warn(
         "Early stopping has ended this model's training: its best weights are restored and this call of "
-        "partial_fit changed nothing. Call fit, or partial_fit on a clone, to train anew.",
+        "partial_fit changed nothing. Call fit, or partial_fit on a clone, to train anew."
     )

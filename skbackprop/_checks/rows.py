@@ -94,9 +94,7 @@ def starting_point(
     return replace(model, codec=known, features=features)
 
 
-def read_validation(
-    estimator: BaseEstimator, rows: tuple[Data, Data, Data], features: Features
-) -> Dataset | None:
+def read_validation(estimator: BaseEstimator, rows: tuple[Data, Data, Data], features: Features) -> Dataset | None:
     """Read the user's validation set, whose features must be those of the training set; None if there is none."""
     X_val, y_val, weights = rows
     if not has_validation_set(X_val, y_val, weights, holds_targets=isinstance(X_val, Shards)):
@@ -138,9 +136,7 @@ def _features(reader: BaseEstimator) -> Features:
     return Features(reader.n_features_in_, getattr(reader, NAMES, None))
 
 
-def _read_arrays(
-    reader: BaseEstimator, X: Any, y: Data, weights: Any, name: str, reset: bool
-) -> ArrayDataset:
+def _read_arrays(reader: BaseEstimator, X: Any, y: Data, weights: Any, name: str, reset: bool) -> ArrayDataset:
     device = compute_device(X)
     X, targets = check_rows(reader, X, y, reset=reset, dtypes=device.floats(reader.dtype))
     targets = to_host(targets)

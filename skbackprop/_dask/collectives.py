@@ -208,9 +208,7 @@ class Communicator:
         return message
 
     @blocking
-    async def reduce(
-        self, numbers: list[float], array: np.ndarray | None = None
-    ) -> tuple[list[float], np.ndarray]:
+    async def reduce(self, numbers: list[float], array: np.ndarray | None = None) -> tuple[list[float], np.ndarray]:
         """Add up some numbers and an array (None: zeros) over all ranks; the root gets the sums.
 
         The array is lent: the sum may be written into it.

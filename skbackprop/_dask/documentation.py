@@ -94,10 +94,6 @@ def on_cluster(cls: Estimator) -> Estimator:
         attributes = after.partition("\n\nSee Also\n")[0]
         summary, _, example = inspect.cleandoc(cls.__doc__).partition("\n\n")
         cls.__doc__ = DOC.format(
-            summary=summary,
-            local=local.__name__,
-            parameters=parameters,
-            attributes=attributes,
-            example=example,
+            summary=summary, local=local.__name__, parameters=parameters, attributes=attributes, example=example
         )
     return cls

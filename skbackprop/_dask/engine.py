@@ -37,9 +37,7 @@ class ClusterEngine:
         self.step = 0
         self._slice_steps = 1
 
-    def load(
-        self, theta: np.ndarray, state: dict[str, Any] | None = None, objective: Objective | None = None
-    ) -> None:
+    def load(self, theta: np.ndarray, state: dict[str, Any] | None = None, objective: Objective | None = None) -> None:
         """Take parameters, the optimizer's memory and the objective."""
         self._local.engine.load(theta, state, objective)
         self._local.memory = state
@@ -50,9 +48,7 @@ class ClusterEngine:
         """Give parameters and memory back."""
         return self._local.engine.dump(memory)
 
-    def _call(
-        self, operation: Callable[..., Result], table: str, *arrays: np.ndarray, **facts: Any
-    ) -> Result:
+    def _call(self, operation: Callable[..., Result], table: str, *arrays: np.ndarray, **facts: Any) -> Result:
         """Let all ranks do this with this engine and their rows of the table."""
         return self._rank.call(operation, *arrays, engine=self._number, table=table, **facts)
 
@@ -108,10 +104,7 @@ class ClusterEngine:
     ) -> tuple[float, float]:
         """Steps of each rank's own, and then the mean of the weights, by the rows that ranks saw."""
         aim, theta = self.objective, self._local.theta
-        facts = {
-            "objective": [aim.batch_size, float(aim.mean_weight), float(aim.penalty)],
-            "first_step": first_step,
-        }
+        facts = {"objective": [aim.batch_size, float(aim.mean_weight), float(aim.penalty)], "first_step": first_step}
         (loss, weight, n_rows), total = self._call(Rank.local_steps, table, theta, rows, rates, **facts)
         mean = (total / n_rows).astype(theta.dtype, copy=False)
         self._local.engine.load(mean, self._local.memory, aim)
@@ -199,9 +192,7 @@ class RemoteX(RemoteRows):
             self._fetched = self.assemble(answers)
         return self._fetched if dtype is None else self._fetched.astype(dtype, copy=False)
 
-    def outputs(
-        self, model: FittedModel, options: dict[str, bool], answer: Callable[[Any], Any] | None
-    ) -> Any:
+    def outputs(self, model: FittedModel, options: dict[str, bool], answer: Callable[[Any], Any] | None) -> Any:
         """What the network gives for all of these rows, or what `answer` makes of that."""
         engine = self.table.engine(model.network)
         engine.load(model.theta)

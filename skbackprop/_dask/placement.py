@@ -56,9 +56,7 @@ def known_workers(client: Client, workers: Iterable[str] | None) -> list[str] | 
         return None
     there, chosen = sorted(client.nthreads()), list(workers)
     if not chosen or not set(chosen).issubset(there):
-        raise ValueError(
-            f"workers must be addresses of workers of the cluster, some of {there}; got {chosen}."
-        )
+        raise ValueError(f"workers must be addresses of workers of the cluster, some of {there}; got {chosen}.")
     return chosen
 
 
@@ -158,9 +156,7 @@ def _running(dask_scheduler: Scheduler) -> list[str]:
     return sorted(worker.address for worker in dask_scheduler.running)
 
 
-def place(
-    client: Client, tables: dict[str, list[Delayed]], workers: Iterable[str] | None = None
-) -> Placement:
+def place(client: Client, tables: dict[str, list[Delayed]], workers: Iterable[str] | None = None) -> Placement:
     """Compute the partitions, spread them evenly over the workers, and join those of each worker there.
 
     Dask may have all of a few partitions on one worker: on that which has the array that they are cut from, say.

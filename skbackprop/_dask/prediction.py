@@ -86,14 +86,10 @@ def score(model: Any, X: object, y: object, sample_weight: object, client: Clien
     """The local model's score, from predictions made where X is; these, y and the weights come here."""
 
     def compute(*wanted: object) -> tuple[Any, ...]:
-        computed: tuple[Any, ...] = (
-            dask.compute(*wanted) if client is None else client.compute(wanted, sync=True)
-        )
+        computed: tuple[Any, ...] = dask.compute(*wanted) if client is None else client.compute(wanted, sync=True)
         return computed
 
-    (prediction,) = compute(
-        predict_lazily(model, "predict", X, {})
-    )  # alone: Dask's DataFrames warn beside arrays
+    (prediction,) = compute(predict_lazily(model, "predict", X, {}))  # alone: Dask's DataFrames warn beside arrays
     y, sample_weight = compute(y, sample_weight)
     judge = copy.copy(model)
     judge.predict = lambda X: prediction

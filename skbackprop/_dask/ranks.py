@@ -82,11 +82,7 @@ class Rank:
         self.check, self.engines = check, list[RankEngine]()
 
     def call(
-        self,
-        operation: Callable[..., Result],
-        *arrays: Any,
-        root_only: dict[str, Any] | None = None,
-        **facts: Any,
+        self, operation: Callable[..., Result], *arrays: Any, root_only: dict[str, Any] | None = None, **facts: Any
     ) -> Result:
         """Lead: let all ranks do one of the operations below, with these arguments."""
         self.comm.broadcast([operation.__name__, facts], arrays)
@@ -121,9 +117,7 @@ class Rank:
         arrays = [shard.y] + ([] if w is None else [np.asarray(w, dtype=np.float64)])
         return self.comm.gather([*columns_of(features), shard.X.dtype.name, held_objects], arrays)
 
-    def prepare(
-        self, *selected: np.ndarray, table: str, dtype: str, targets: list[Message] | None = None
-    ) -> None:
+    def prepare(self, *selected: np.ndarray, table: str, dtype: str, targets: list[Message] | None = None) -> None:
         """Cast X and take the targets and weights of the training rows: all, or those selected."""
         shard = self.shards[table]
         _, (Y, *weights) = self.comm.scatter(targets or ())
@@ -168,14 +162,7 @@ class Rank:
         return self.comm.reduce(numbers, total)
 
     def exact_steps(
-        self,
-        order: np.ndarray,
-        *,
-        engine: int,
-        table: str,
-        batch_size: int,
-        first_step: int,
-        step: Step | None = None,
+        self, order: np.ndarray, *, engine: int, table: str, batch_size: int, first_step: int, step: Step | None = None
     ) -> None:
         """Minibatches through `order`: each rank's part of the gradient, added up. The root alone makes the `step`.
 
@@ -232,9 +219,7 @@ class Rank:
             return self.comm.gather(None)
         _cast(shard, theta.dtype.name)
         local.load(theta)
-        return self.comm.gather(
-            None, [cast(np.ndarray, local.predict(shard.X[rows], link=link, members=members))]
-        )
+        return self.comm.gather(None, [cast(np.ndarray, local.predict(shard.X[rows], link=link, members=members))])
 
 
 def columns_of(features: Features) -> Columns:

@@ -52,9 +52,7 @@ class Shard:
     """The rows of a table that one rank holds, in the order of their numbers."""
 
     layout: Layout
-    X: Any = (
-        None  # a partition as the user has it, until it is read: then an array, as are y and sample_weight
-    )
+    X: Any = None  # a partition as the user has it, until it is read: then an array, as are y and sample_weight
     y: Any = None
     sample_weight: Any = None
     Y: np.ndarray | None = None  # encoded targets
@@ -89,8 +87,6 @@ def to_plain(y: object) -> tuple[np.ndarray, bool]:
     if array.dtype.kind != "O":
         return array, False
     plain = np.asarray(array.tolist())
-    if plain.dtype.kind == "O" or (
-        plain.dtype.kind in "US" and not all(isinstance(v, str) for v in array.flat)
-    ):
+    if plain.dtype.kind == "O" or (plain.dtype.kind in "US" and not all(isinstance(v, str) for v in array.flat)):
         raise ValueError(f"Labels must be numbers or text, all of one kind; got {array[:5]!r}, ...")
     return plain, True

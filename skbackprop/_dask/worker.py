@@ -124,9 +124,7 @@ def lead(job: Job, rank: Rank, channel: WorkerChannel) -> Report:
             if validation is not None:
                 held_out, _ = validation
                 with in_validation_set():
-                    held_out.weights = request.check_weights(
-                        held_out.weights, held_out.y, "sample_weight_val"
-                    )
+                    held_out.weights = request.check_weights(held_out.weights, held_out.y, "sample_weight_val")
                 check_validation_set(held_out, data, start.codec)
             warn_unscaled(cast(Array, data.X), data.device)
             callbacks = ClientCallbacks(channel, state) if job.has_callbacks else None

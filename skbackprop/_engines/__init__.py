@@ -13,11 +13,7 @@ from skbackprop._types import Namespace
 
 
 def choose_engine(
-    network: Network,
-    optimizer: Optimizer,
-    engine: str = "auto",
-    xp: Namespace = np,
-    n_threads: int | None = None,
+    network: Network, optimizer: Optimizer, engine: str = "auto", xp: Namespace = np, n_threads: int | None = None
 ) -> LocalEngine:
     """Make the engine for this network on arrays of namespace xp: compiled where it can be."""
     missing = without_kernel(network, optimizer)

@@ -5,9 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector: TypeAlias = NDArray[Any]  # of the network's dtype, contiguous
-Rows: TypeAlias = (
-    NDArray[Any] | tuple[Vector, NDArray[Any], NDArray[Any], tuple[int, int]]
-)  # dense, or CSR's arrays
+Rows: TypeAlias = NDArray[Any] | tuple[Vector, NDArray[Any], NDArray[Any], tuple[int, int]]  # dense, or CSR's arrays
 Integers: TypeAlias = NDArray[np.int64]
 
 CODES: str

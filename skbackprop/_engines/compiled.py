@@ -233,9 +233,7 @@ class CompiledEngine:
         self.step = first_step + done
         return sums, done
 
-    def predict(
-        self, X: Array, link: bool = True, checked: bool = True, members: bool = False
-    ) -> Array | None:
+    def predict(self, X: Array, link: bool = True, checked: bool = True, members: bool = False) -> Array | None:
         """Output of the network for the rows of X: link(v[H]), or v[H] itself.
 
         X that was not checked before is looked through for NaN and infinity on the way, as it is read only once.

@@ -38,12 +38,7 @@ class Engine(Protocol):
         """Give the parameters and, if asked for, the optimizer's memory back, as they are now."""
 
     def loss_and_gradient(
-        self,
-        X: Array,
-        Y: Array,
-        weights: Weights,
-        step: int | None = None,
-        row_offset: RowNumbers = 0,
+        self, X: Array, Y: Array, weights: Weights, step: int | None = None, row_offset: RowNumbers = 0
     ) -> tuple[Number, Array, Number]:
         """Sum of w * loss, its gradient without the penalty, and the sum of w.
 
@@ -66,9 +61,7 @@ class Engine(Protocol):
         Gives the sums, to which those of the rows visited were added, and the number of steps made, at least one.
         """
 
-    def predict(
-        self, X: Array, link: bool = True, checked: bool = True, members: bool = False
-    ) -> Array | None:
+    def predict(self, X: Array, link: bool = True, checked: bool = True, members: bool = False) -> Array | None:
         """Output of the network, (n, n_outputs): link(v[H]), or v[H] itself.
 
         Of several members the mean prediction, or with `members` each one's, (members, n, n_outputs). None if X was

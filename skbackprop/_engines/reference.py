@@ -133,9 +133,7 @@ class ReferenceEngine:
                 break
         return (loss_sum, weight_sum), done
 
-    def predict(
-        self, X: Array, link: bool = True, checked: bool = True, members: bool = False
-    ) -> Array | None:
+    def predict(self, X: Array, link: bool = True, checked: bool = True, members: bool = False) -> Array | None:
         """Output of the network for the rows of X: link(v[H]), or v[H] itself; None if X is not finite."""
         xp, network = self.xp, self.network
         if not checked and not xp.all(xp.isfinite(X)):

@@ -19,9 +19,7 @@ def default_threads() -> int:
     """OMP_NUM_THREADS, but no more than the CPUs that this process may use."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        wanted = int(
-            os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-        )  # of nested levels the outermost counts
+        wanted = int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])  # of nested levels the outermost counts
     except ValueError:  # it is ignored, as OpenMP does
         return cpus
     return min(wanted, cpus) if wanted > 0 else cpus

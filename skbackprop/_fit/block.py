@@ -72,9 +72,7 @@ class Block:
             weights = None if self.weights is None else self.weights[cut]
             yield replace(self, X=self.X[cut, :], Y=self.Y[cut, ...], weights=weights)
 
-    def epoch(
-        self, rng: np.random.RandomState, shuffle: bool, batch_size: int
-    ) -> Generator[tuple[Block, np.ndarray]]:
+    def epoch(self, rng: np.random.RandomState, shuffle: bool, batch_size: int) -> Generator[tuple[Block, np.ndarray]]:
         """Parts with the orders in which an epoch visits their rows: whole minibatches, but for the last. Here one."""
         yield self, self.device.put(epoch_order(rng, self.n, shuffle))
 
@@ -100,9 +98,7 @@ def epoch_order(rng: np.random.RandomState, n_rows: int, shuffle: bool) -> np.nd
     return rng.permutation(n_rows) if shuffle else np.arange(n_rows)
 
 
-def in_blocks(
-    engine: Engine, X: Array, options: dict[str, bool], answer: Callable[[Array], Array]
-) -> Array | None:
+def in_blocks(engine: Engine, X: Array, options: dict[str, bool], answer: Callable[[Array], Array]) -> Array | None:
     """What is wanted of the engine's outputs, made block by block; None if it refuses X."""
     answers, network = [], engine.network
     for _, rows in output_blocks(X, network.sizes[-1] * network.n_members):

@@ -15,14 +15,7 @@ from typing import Any, NoReturn, cast
 import numpy as np
 
 from skbackprop._engines.engine import Engine
-from skbackprop._fit.checkpoint_checks import (
-    FORMAT,
-    GENERATOR,
-    check_arrays,
-    check_course,
-    digest_of,
-    parse,
-)
+from skbackprop._fit.checkpoint_checks import FORMAT, GENERATOR, check_arrays, check_course, digest_of, parse
 from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.device import HOST
 from skbackprop._fit.identity import describe, digest
@@ -44,9 +37,7 @@ class FileCheckpoint:
 
     def __init__(self, path: str | os.PathLike[str], spec: FitSpec):
         if not spec.is_minibatch:
-            raise ValueError(
-                "checkpoint needs a minibatch solver, but solver='lbfgs', whose state SciPy keeps."
-            )
+            raise ValueError("checkpoint needs a minibatch solver, but solver='lbfgs', whose state SciPy keeps.")
         self.path, self._spec = Path(path), spec
         self.found: dict[str, Any] | None = None
         self.regime: Regime | None = None  # that a race found: it is not run again
@@ -145,9 +136,7 @@ class FileCheckpoint:
         arrays = {"theta": fetch(theta)}
         if best.theta is not None:
             arrays["best_theta"] = fetch(best.theta)
-        arrays |= {
-            f"state.{name}": np.asarray(fetch(cast(Array, value))) for name, value in (memory or {}).items()
-        }
+        arrays |= {f"state.{name}": np.asarray(fetch(cast(Array, value))) for name, value in (memory or {}).items()}
         text = {
             "format": FORMAT,
             "identity": self._identity,

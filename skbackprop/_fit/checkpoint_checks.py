@@ -68,9 +68,7 @@ def _generator_state(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_course(
-    found: dict[str, Any], plan: FitPlan, state: TrainState, *, judges: bool, keeps_best: bool
-) -> None:
+def check_course(found: dict[str, Any], plan: FitPlan, state: TrainState, *, judges: bool, keeps_best: bool) -> None:
     """Look whether epochs, curves and patience are such as this fit can have come to.
 
     judges: are there validation rows; keeps_best: are the best epoch's parameters kept.

@@ -136,9 +136,7 @@ def labels_of_one_kind(*labels: Any) -> Iterator[None]:
         yield
     except TypeError:
         kinds = sorted({type(label).__name__ for some in labels for label in np.ravel(some).tolist()})
-        raise ValueError(
-            f"Labels must be all of one kind, but there are {' and '.join(kinds)} among them."
-        ) from None
+        raise ValueError(f"Labels must be all of one kind, but there are {' and '.join(kinds)} among them.") from None
 
 
 def numbers(y: Any) -> Any:

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 class RemoteRows:
     """Rows that are elsewhere, in the place of X: predictions for them are made where they are."""
 
-    def outputs(
-        self, model: FittedModel, options: dict[str, bool], answer: Callable[[Array], Array] | None
-    ) -> Array:
+    def outputs(self, model: FittedModel, options: dict[str, bool], answer: Callable[[Array], Array] | None) -> Array:
         """What the network gives for all of them, or what `answer` makes of that."""
         raise NotImplementedError
 
@@ -63,9 +61,7 @@ class TrainingSet(Protocol):
     def blocks(self) -> Iterator[Block]:
         """Cut into blocks that together are the whole, in order (D7)."""
 
-    def epoch(
-        self, rng: np.random.RandomState, shuffle: bool, batch_size: int
-    ) -> Generator[tuple[Block, np.ndarray]]:
+    def epoch(self, rng: np.random.RandomState, shuffle: bool, batch_size: int) -> Generator[tuple[Block, np.ndarray]]:
         """Blocks with the order in which to visit their rows: whole minibatches, but for the last."""
 
 
@@ -194,9 +190,7 @@ class ArrayDataset:
         counts = class_counts(codec.encode(self.y, np.float64), self.weights, codec.n_targets)
         return counts, float(len(self)) if self.weights is None else float(self.weights.sum())
 
-    def training_set(
-        self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike
-    ) -> Block:
+    def training_set(self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike) -> Block:
         """Rows to train on, with the factors that class weights give."""
         Y = codec.encode(self.y, dtype)
         weights = apply_class_factors(factors, Y, self.weights)

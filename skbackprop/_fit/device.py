@@ -22,11 +22,7 @@ from sklearn.utils._array_api import _convert_to_numpy  # from any device
 
 from skbackprop._types import Array, Namespace
 
-FLOATS: dict[str, tuple[str, ...]] = {
-    "auto": ("float64", "float32"),
-    "float32": ("float32",),
-    "float64": ("float64",),
-}
+FLOATS: dict[str, tuple[str, ...]] = {"auto": ("float64", "float32"), "float32": ("float32",), "float64": ("float64",)}
 FLOAT64: np.dtype = np.dtype(np.float64)  # not np.float64, which takes NumPy longer to compare with
 BOUND = 1e18  # of weights, far below what float32 can hold and far beyond what anything learns
 FEW = 1000  # numbers that BLAS does not spread over threads
@@ -87,9 +83,7 @@ class Device:
 
     def largest(self, X: Array) -> float:
         """Largest absolute value."""
-        numbers: Any = (
-            X.data if sp.issparse(X) else X
-        )  # for X.max() would merge duplicates in the user's matrix
+        numbers: Any = X.data if sp.issparse(X) else X  # for X.max() would merge duplicates in the user's matrix
         return float(max(numbers.max(initial=0.0), -numbers.min(initial=0.0)))
 
 
@@ -166,9 +160,7 @@ def map_arrays(convert: Callable[[Any], Any], nest: Any) -> Any:
         return {key: map_arrays(convert, value) for key, value in nest.items()}
     if isinstance(nest, (list, tuple)):
         return type(nest)(map_arrays(convert, value) for value in nest)
-    is_array = hasattr(nest, "__dlpack__") and not (
-        isinstance(nest, np.ndarray) and nest.dtype.kind not in NUMBERS
-    )
+    is_array = hasattr(nest, "__dlpack__") and not (isinstance(nest, np.ndarray) and nest.dtype.kind not in NUMBERS)
     return convert(nest) if is_array else nest
 
 

@@ -84,9 +84,7 @@ def _in_short(
     return target_rows(np, loss, targets, len(counts), w, args), w, 0.0
 
 
-def row_losses(
-    loss: Loss, v: Array | None, Y: np.ndarray, args: LossArgs, device: Device = HOST
-) -> np.ndarray:
+def row_losses(loss: Loss, v: Array | None, Y: np.ndarray, args: LossArgs, device: Device = HOST) -> np.ndarray:
     """Loss of each row, on the host, of raw outputs v; v and Y are on the device."""
     assert v is not None  # X was checked
     y = target_rows(device.xp, loss, Y, v.shape[1], v, args)

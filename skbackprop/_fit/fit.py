@@ -22,13 +22,7 @@ from skbackprop._fit.spec import FitPlan, FitSpec, Regime
 from skbackprop._fit.state import Best, Patience, TrainState
 from skbackprop._fit.targets import LabelCodec, TargetCodec
 from skbackprop._fit.training import Checkpoint, Diverged, Outcome, train
-from skbackprop._fit.weights import (
-    apply_class_factors,
-    check_penalty,
-    check_weight_sum,
-    class_factors,
-    factors_for,
-)
+from skbackprop._fit.weights import apply_class_factors, check_penalty, check_weight_sum, class_factors, factors_for
 from skbackprop._nn.initializers import initialize
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Objective, flatten
@@ -271,9 +265,7 @@ def _loss_on_others(
         result = fit_model(prepared)
         codec = prepared.model.codec
         if isinstance(codec, LabelCodec) and spec.class_weight is not None:
-            factors = class_factors(
-                spec.class_weight, codec, np.asarray(state.class_counts), state.class_total
-            )
+            factors = class_factors(spec.class_weight, codec, np.asarray(state.class_counts), state.class_total)
             weights = apply_class_factors(factors, codec.encode(others.y, np.float64), others.weights)
             assert weights is not None
             check_weight_sum(weights)

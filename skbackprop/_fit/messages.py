@@ -39,9 +39,7 @@ def check_same_shape(fitted: Network, asked: Network) -> None:
         )
 
 
-def warn_not_converged(
-    max_iter: int, unit: str, curve: list[float], margin: float, watched: str = "loss"
-) -> None:
+def warn_not_converged(max_iter: int, unit: str, curve: list[float], margin: float, watched: str = "loss") -> None:
     """Say how far from converged training was, and which knob to turn.
 
     curve: of what patience watched, by its name: "loss", or with early stopping "validation loss" or "validation
@@ -58,9 +56,7 @@ def warn_not_converged(
     else:
         change = f"still {'raised' if sign > 0.0 else 'lowered'} the {watched} by {gain:.3g} to"
     advice += (
-        ", or stop early on purpose with early_stopping=True"
-        if watched == "loss"
-        else ", or lower n_iter_no_change"
+        ", or stop early on purpose with early_stopping=True" if watched == "loss" else ", or lower n_iter_no_change"
     )
     warn(
         f"Training stopped at max_iter={max_iter} {unit} before it converged: the last one {change} {curve[-1]:.4g}; "
@@ -72,9 +68,7 @@ def warn_not_converged(
 def warn_large_batch(batch_size: Any, n_rows: int) -> None:
     """Say so if there are fewer rows than a batch takes."""
     if batch_size != "auto" and batch_size > n_rows:
-        warn(
-            f"batch_size={batch_size} is larger than the {n_rows} training rows: every step takes all of them."
-        )
+        warn(f"batch_size={batch_size} is larger than the {n_rows} training rows: every step takes all of them.")
 
 
 def warn_lbfgs(message: str, n_iter: int) -> None:

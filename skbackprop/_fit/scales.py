@@ -63,9 +63,7 @@ def root_mean_squares(rows: Block) -> tuple[float, float]:
     return float(np.sqrt(inputs)), float(np.sqrt(targets))
 
 
-def gradient_limit(
-    spec: FitSpec, loss: Loss, plan: FitPlan, scales: Callable[[], tuple[float, float]]
-) -> float | None:
+def gradient_limit(spec: FitSpec, loss: Loss, plan: FitPlan, scales: Callable[[], tuple[float, float]]) -> float | None:
     """Read max_grad_norm="auto": the loss's own limit, or, if it is less, that of a solver for data of these scales.
 
     Where steps grow with the gradient, scaled data need no limit. With others gradients grow as the data, and the
@@ -108,7 +106,7 @@ def check_alike(X: Array, X_val: Array, device: Device, *, strict: bool = True) 
     if measure[worst] > UNLIKE or 2 * int((counted & (wider > ODD)).sum()) > n > 0:
         warn(
             f"X_val does not look like X: {tell(worst)}. It must have gone through the same scaler; in a Pipeline, ask "
-            "for it with transform_input=['X_val'].",
+            "for it with transform_input=['X_val']."
         )
 
 
@@ -148,9 +146,7 @@ def _compare_sparse(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
     wider = np.where(counted, sizes[1] / sizes[0], 0.0)
 
     def tell(j: int) -> str:
-        return (
-            f"values of column {j} other than 0 are about {sizes[1][j]:.3g} there and {sizes[0][j]:.3g} in X"
-        )
+        return f"values of column {j} other than 0 are about {sizes[1][j]:.3g} there and {sizes[0][j]:.3g} in X"
 
     return np.zeros(len(wider)), wider, counted, tell
 
@@ -177,12 +173,7 @@ def warn_unscaled(X: Array, device: Device) -> None:
         return
     some = some_rows(X, device)
     with np.errstate(all="ignore"):
-        mean, std, span, largest = (
-            some.mean(axis=0),
-            some.std(axis=0),
-            np.ptp(some, axis=0),
-            np.abs(some).max(axis=0),
-        )
+        mean, std, span, largest = (some.mean(axis=0), some.std(axis=0), np.ptp(some, axis=0), np.abs(some).max(axis=0))
         # what spreads over no more than roundings is constant
         spreads = span > 8.0 * np.finfo(device.dtype_of(X)).eps * largest
         offset = np.where(spreads & np.isfinite(std), np.abs(mean) / np.where(spreads, std, 1.0), 0.0)
@@ -193,24 +184,22 @@ def warn_unscaled(X: Array, device: Device) -> None:
         warn(
             f"Column {far} is far from zero for its spread: its mean is {mean[far]:.6g}, its standard deviation "
             f"{std[far]:.3g}. Networks hardly tell such values apart, and digits are lost; put a StandardScaler in "
-            "front: make_pipeline(StandardScaler(), ...).",
+            "front: make_pipeline(StandardScaler(), ...)."
         )
     elif varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
         warn(
             f"Features differ in scale: column {large} spreads over {span[large]:.3g}, column {small} over "
             f"{span[small]:.3g}. Networks learn badly from such inputs; put a StandardScaler in front: "
-            "make_pipeline(StandardScaler(), ...).",
+            "make_pipeline(StandardScaler(), ...)."
         )
     elif 0.0 < UNSCALED * span[large] < 1.0:
         warn(
             f"No feature spreads over more than {span[large]:.3g}, so the first weights hardly tell the rows apart and "
-            "the network may learn nothing. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...).",
+            "the network may learn nothing. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...)."
         )
 
 
-def check_validation_set(
-    held_out: Dataset, data: Dataset, codec: TargetCodec, *, strict: bool = True
-) -> None:
+def check_validation_set(held_out: Dataset, data: Dataset, codec: TargetCodec, *, strict: bool = True) -> None:
     """Raise, or warn, if the user's validation rows are none to judge a model of these training rows by.
 
     strict: rows on another scale are an error; a piece of a stream may well differ from the whole.

@@ -46,12 +46,7 @@ class Judge:
     """
 
     def __init__(
-        self,
-        scoring: Any,
-        y: Any,
-        weights: np.ndarray | None,
-        classes: np.ndarray | None,
-        put: Callable[[Any], Any],
+        self, scoring: Any, y: Any, weights: np.ndarray | None, classes: np.ndarray | None, put: Callable[[Any], Any]
     ):
         from sklearn.metrics import get_scorer  # here, as its import takes longer than that of this package
 
@@ -167,9 +162,7 @@ def _for_classes(scorer: Any, y: np.ndarray, counts: np.ndarray | slice, classes
     return scorer
 
 
-def _over_all(
-    classes: np.ndarray, metric: Metric, y: np.ndarray, answer: np.ndarray, **options: object
-) -> float:
+def _over_all(classes: np.ndarray, metric: Metric, y: np.ndarray, answer: np.ndarray, **options: object) -> float:
     """Over all known classes; of two the answer may be the second's probability."""
     if (y == y[0]).all() and getattr(metric, "__name__", "").startswith("d2"):
         return np.nan  # nothing is left to explain
@@ -178,9 +171,7 @@ def _over_all(
     return metric(y, answer, **{"labels": classes} | options)
 
 
-def _ranking_of_present(
-    classes: np.ndarray, metric: Metric, y: np.ndarray, p: np.ndarray, **options: object
-) -> float:
+def _ranking_of_present(classes: np.ndarray, metric: Metric, y: np.ndarray, p: np.ndarray, **options: object) -> float:
     """ROC AUC of the classes that have rows, their probabilities given that it is one of these."""
     present = np.isin(classes, y)
     given = "labels" in options or options.get("multi_class", "raise") == "raise"
@@ -206,9 +197,7 @@ def _precision_of_present(
     return metric((y[:, None] == classes[present]).astype(int), answer[:, present], **options)
 
 
-def _over_columns(
-    needs_both: bool, metric: Metric, y: np.ndarray, answer: np.ndarray, **options: object
-) -> float:
+def _over_columns(needs_both: bool, metric: Metric, y: np.ndarray, answer: np.ndarray, **options: object) -> float:
     """A ranking of multilabel rows, over the labels that rows have (and that others lack, if it needs both)."""
     tells = y.any(axis=0) & ~(y.all(axis=0) & needs_both)
     if options.get("average", "macro") in ("macro", "weighted") and tells.any():

@@ -48,9 +48,7 @@ def select_regime(
     except ValueError:  # no class can spare a row
         return UNKNOWN
     small = _small(spec, n_rows, len(rows))
-    losses = {
-        name: judge(_regularised(small, regime), seed, rows, held_out) for name, regime in REGIMES.items()
-    }
+    losses = {name: judge(_regularised(small, regime), seed, rows, held_out) for name, regime in REGIMES.items()}
     if spec.verbose:
         say("  ".join(["race", *(f"{name} {loss:.6f}" for name, loss in losses.items())]))
     winner = min(losses, key=lambda name: losses[name])

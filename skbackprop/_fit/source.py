@@ -132,11 +132,7 @@ def hold_out(
 
 
 def _draw(
-    rng: np.random.RandomState,
-    strata: np.ndarray,
-    is_eligible: np.ndarray,
-    left: np.ndarray,
-    take: np.ndarray,
+    rng: np.random.RandomState, strata: np.ndarray, is_eligible: np.ndarray, left: np.ndarray, take: np.ndarray
 ) -> np.ndarray:
     """Rows of a block that are chosen; the numbers of rows left, and to take of them, fall."""
     rows = [np.empty(0, dtype=np.int64)]

@@ -6,11 +6,7 @@ import numpy as np
 
 
 def validation_split(
-    rng: np.random.RandomState,
-    n_rows: int,
-    fraction: float,
-    weights: np.ndarray | None,
-    codes: np.ndarray | None,
+    rng: np.random.RandomState, n_rows: int, fraction: float, weights: np.ndarray | None, codes: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers for training and for validation.
 
@@ -29,9 +25,7 @@ def validation_split(
     return np.setdiff1d(np.arange(n_rows), validation, assume_unique=True), validation
 
 
-def validation_shares(
-    sizes: np.ndarray, fraction: float, n_rows: int, most_rows: float = np.inf
-) -> np.ndarray:
+def validation_shares(sizes: np.ndarray, fraction: float, n_rows: int, most_rows: float = np.inf) -> np.ndarray:
     """How many rows of each stratum, of these sizes, go to validation: at most `most_rows` in all."""
     most = sizes - 1  # one row of each stratum stays
     n_validation = int(min(max(1, round(fraction * sizes.sum())), most.sum(), most_rows))

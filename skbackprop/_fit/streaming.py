@@ -110,9 +110,7 @@ class DiskTrainingSet:
         n_buffers = math.ceil(self.n / (room - largest))
         return min(room, math.ceil(self.n / n_buffers) + largest), n_buffers
 
-    def epoch(
-        self, rng: np.random.RandomState, shuffle: bool, batch_size: int
-    ) -> Generator[tuple[Block, np.ndarray]]:
+    def epoch(self, rng: np.random.RandomState, shuffle: bool, batch_size: int) -> Generator[tuple[Block, np.ndarray]]:
         """Buffers with the orders in which to visit their rows: together each row once, cut into whole minibatches.
 
         The blocks are permuted and dealt to the buffers; the rows of a buffer are permuted again. While one buffer is
@@ -149,9 +147,7 @@ class DiskTrainingSet:
     def _announce(self, room: int, n_buffers: int, shuffle: bool) -> None:
         n_blocks = len(self._sizes)
         if self.verbose:
-            say(
-                f"streaming {self.n} rows in {n_blocks} blocks: {n_buffers} buffers of up to {room} rows an epoch"
-            )
+            say(f"streaming {self.n} rows in {n_blocks} blocks: {n_buffers} buffers of up to {room} rows an epoch")
         if shuffle and n_buffers > 1 and n_blocks < FEW_BLOCKS * n_buffers:
             warn(
                 f"A buffer holds only about {n_blocks / n_buffers:.0f} of the {n_blocks} blocks, so that rows are "

@@ -79,9 +79,7 @@ class LabelSummary:
         y = y.reshape(-1)
         with labels_of_one_kind(y, [] if self.values is None else self.values):
             if self.values is None:
-                check_classification_targets(
-                    np.tile(y, 3)
-                )  # a block may have a label a row, at which it warns
+                check_classification_targets(np.tile(y, 3))  # a block may have a label a row, at which it warns
                 self.values, self.counts, self.eligible = y[:0], np.zeros(0), np.zeros(0, dtype=np.int64)
             values, codes = np.unique(y, return_inverse=True)
             together = np.union1d(self.values, values)

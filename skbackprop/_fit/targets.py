@@ -98,9 +98,7 @@ class LabelCodec:
     def codes(self, y: np.ndarray) -> np.ndarray:
         """Class number of each row."""
         if y.ndim == 2 and y.shape[1] > 1:
-            raise ValueError(
-                f"y must hold one label per row, as the model was trained on, got shape {y.shape}."
-            )
+            raise ValueError(f"y must hold one label per row, as the model was trained on, got shape {y.shape}.")
         y = column_or_1d(y)
         with labels_of_one_kind(y, self.classes):
             codes = np.searchsorted(self.classes, y).astype(np.int64, copy=False)

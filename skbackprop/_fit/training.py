@@ -91,11 +91,7 @@ def train(
 
 
 def run_epoch(
-    engine: Engine,
-    parts: Generator[tuple[Block, np.ndarray]],
-    rates: np.ndarray,
-    first_step: int,
-    batch_size: int,
+    engine: Engine, parts: Generator[tuple[Block, np.ndarray]], rates: np.ndarray, first_step: int, batch_size: int
 ) -> float:
     """Visit the parts of all rows once, a slice of steps at a time; weighted mean loss on the way.
 

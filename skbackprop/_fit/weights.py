@@ -15,9 +15,7 @@ NO_WEIGHT = "sample_weight and class_weight together leave no row with a positiv
 WEIGHT_SUMS = 1e-100, 1e100  # that leave room for products with targets, losses and factors
 
 
-def check_weight_sum(
-    weights: np.ndarray | float, name: str = "sample_weight and class_weight together"
-) -> float:
+def check_weight_sum(weights: np.ndarray | float, name: str = "sample_weight and class_weight together") -> float:
     """Sum of weights, or of sums of weights, which must leave room for products with other numbers."""
     with np.errstate(over="ignore"):
         total = float(np.sum(weights, dtype=np.float64))
@@ -92,8 +90,7 @@ def _multilabel_factors(class_weight: Any, on: np.ndarray, total: float) -> np.n
     if len(class_weight) != n_labels:
         raise ValueError(f"class_weight must hold one entry per label ({n_labels}), got {len(class_weight)}.")
     columns = [
-        _label_factors(entry, np.asarray([total - ones, ones]))
-        for entry, ones in zip(class_weight, on, strict=True)
+        _label_factors(entry, np.asarray([total - ones, ones])) for entry, ones in zip(class_weight, on, strict=True)
     ]
     return np.asarray(columns).T
 
@@ -110,18 +107,14 @@ def _label_factors(class_weight: Any, counts: np.ndarray) -> np.ndarray | list[f
     return [_factor(class_weight, value) for value in (0, 1)]
 
 
-def apply_class_factors(
-    factors: np.ndarray | None, Y: np.ndarray, weights: np.ndarray | None
-) -> np.ndarray | None:
+def apply_class_factors(factors: np.ndarray | None, Y: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
     """Multiply weights by the factor of each row's class, if there are factors.
 
     A row of multilabel targets has one weight, as every row does: the product of its labels' factors.
     """
     if factors is None:
         return weights
-    rows: np.ndarray = (
-        np.prod(np.where(Y > 0, factors[1], factors[0]), axis=1) if factors.ndim == 2 else factors[Y]
-    )
+    rows: np.ndarray = np.prod(np.where(Y > 0, factors[1], factors[0]), axis=1) if factors.ndim == 2 else factors[Y]
     return rows if weights is None else weights * rows
 
 

@@ -109,9 +109,7 @@ def _set_up(theirs: MLPClassifier | MLPRegressor, X: sp.csr_matrix, y: np.ndarra
     known = {"classes": unique_labels(y)} if is_classifier(theirs) else {}
     # not `fit`, whose ConvergenceWarning could only be silenced for all threads
     theirs.partial_fit(X, y.ravel() if y.shape[1:] == (1,) else y, **known)
-    del (
-        theirs._optimizer
-    )  # with its memory of that epoch, which no parameter resets: partial_fit makes a new one
+    del theirs._optimizer  # with its memory of that epoch, which no parameter resets: partial_fit makes a new one
 
 
 def _their_parameters(params: dict[str, Any], plan: FitPlan, state: TrainState) -> dict[str, object]:
@@ -132,9 +130,7 @@ def check_model(model: MLPClassifier | MLPRegressor, is_ours_classifier: bool, n
     """Raise unless it is a fitted MLP of scikit-learn of our estimator's kind."""
     theirs = MLPClassifier if is_ours_classifier else MLPRegressor
     if not isinstance(model, theirs):
-        raise TypeError(
-            f"{name}.from_sklearn takes a fitted sklearn.neural_network.{theirs.__name__}, got {model!r}."
-        )
+        raise TypeError(f"{name}.from_sklearn takes a fitted sklearn.neural_network.{theirs.__name__}, got {model!r}.")
     check_is_fitted(model)
 
 

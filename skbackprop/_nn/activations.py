@@ -220,15 +220,9 @@ ACTIVATIONS: dict[str, Activation] = {
         onnx=lambda g, v: g("Elu", v),
         torch=lambda nn: nn.ELU(),
     ),
-    "selu": Activation(
-        selu, selu_vjp, initializer="lecun_normal", onnx=_selu_nodes, torch=lambda nn: nn.SELU()
-    ),
+    "selu": Activation(selu, selu_vjp, initializer="lecun_normal", onnx=_selu_nodes, torch=lambda nn: nn.SELU()),
     "gelu": Activation(
-        gelu,
-        gelu_vjp,
-        onnx=lambda g, v: g("Mul", v, g.normal_cdf(v)),
-        torch=lambda nn: nn.GELU(),
-        note="exact",
+        gelu, gelu_vjp, onnx=lambda g, v: g("Mul", v, g.normal_cdf(v)), torch=lambda nn: nn.GELU(), note="exact"
     ),
     "silu": Activation(
         silu,
@@ -245,10 +239,7 @@ ACTIVATIONS: dict[str, Activation] = {
         torch=lambda nn: nn.Hardswish(),
     ),
     "mish": Activation(
-        mish,
-        mish_vjp,
-        onnx=lambda g, v: g("Mul", v, g("Tanh", g("Softplus", v))),
-        torch=lambda nn: nn.Mish(),
+        mish, mish_vjp, onnx=lambda g, v: g("Mul", v, g("Tanh", g("Softplus", v))), torch=lambda nn: nn.Mish()
     ),
     "softplus": Activation(
         softplus,

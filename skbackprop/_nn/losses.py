@@ -65,9 +65,7 @@ def smooth(y: Array, amount: float, multilabel: bool) -> Array:
     return (1.0 - amount) * y + amount * uniform
 
 
-def target_rows(
-    xp: Namespace, loss: Loss, Y: np.ndarray, n_outputs: int, like: Array, args: LossArgs
-) -> Array:
+def target_rows(xp: Namespace, loss: Loss, Y: np.ndarray, n_outputs: int, like: Array, args: LossArgs) -> Array:
     """Targets as the entries take them: of class codes the one-hot rows (D9); labels are smoothed.
 
     Rows of classes are made when they are needed, for few rows at a time. `like` tells dtype and device.
@@ -234,30 +232,20 @@ def gaussian_delta(xp: Namespace, v: Array, y: Array, args: LossArgs) -> Array:
 _classes = partial(Loss, "classification", "softmax", constant=lambda y, w, args: baselines.log_mean(y, w))
 _labels = partial(Loss, "multilabel", "logistic", constant=lambda y, w, args: baselines.log_odds(y, w))
 _numbers = partial(Loss, "regression", "identity", scaling="standardize")
-_amounts = partial(
-    Loss, "regression", "exp", constant=lambda y, w, args: baselines.log_mean(y, w), scaling="mean"
-)
+_amounts = partial(Loss, "regression", "exp", constant=lambda y, w, args: baselines.log_mean(y, w), scaling="mean")
 
 LOSSES: dict[str, Loss] = {
     "cross_entropy": _classes(cross_entropy, cross_entropy_delta, quadratic=0.0),
     "brier": _classes(*_brier(LINKS["softmax"]), quadratic=1.0),
     "focal": _classes(focal, focal_delta, quadratic=0.0),
-    "binary_cross_entropy": _labels(
-        binary_cross_entropy, lambda xp, v, y, args: logistic(xp, v) - y, quadratic=0.0
-    ),
+    "binary_cross_entropy": _labels(binary_cross_entropy, lambda xp, v, y, args: logistic(xp, v) - y, quadratic=0.0),
     "binary_brier": _labels(*_brier(LINKS["logistic"]), quadratic=1.0),
     "binary_focal": _labels(binary_focal, binary_focal_delta, quadratic=0.0),
-    "squared_error": _numbers(
-        squared_error, lambda xp, v, y, args: v - y, lambda y, w, args: baselines.mean(y, w)
-    ),
+    "squared_error": _numbers(squared_error, lambda xp, v, y, args: v - y, lambda y, w, args: baselines.mean(y, w)),
     "absolute_error": _numbers(
-        absolute_error,
-        lambda xp, v, y, args: xp.sign(v - y),
-        lambda y, w, args: baselines.quantiles(y, w, (0.5,)),
+        absolute_error, lambda xp, v, y, args: xp.sign(v - y), lambda y, w, args: baselines.quantiles(y, w, (0.5,))
     ),
-    "huber": _numbers(
-        huber, huber_delta, lambda y, w, args: baselines.huber_location(y, w, args.huber_delta)
-    ),
+    "huber": _numbers(huber, huber_delta, lambda y, w, args: baselines.huber_location(y, w, args.huber_delta)),
     "quantile": _numbers(
         quantile,
         quantile_delta,

@@ -136,9 +136,7 @@ class Objective:
     penalty: float = 0.0  # alpha / sum_i w_i, of the raw weights
 
     @classmethod
-    def over(
-        cls, n_rows: int, weight_sum: float, alpha: float, batch_size: int, unit: float = 1.0
-    ) -> Objective:
+    def over(cls, n_rows: int, weight_sum: float, alpha: float, batch_size: int, unit: float = 1.0) -> Objective:
         """Make the objective of a training set of n_rows rows whose raw weights sum to weight_sum."""
         return cls(batch_size, weight_sum / n_rows / unit, alpha / weight_sum)
 

@@ -54,9 +54,7 @@ class Rule:
 
     def check(self, state: object, theta: Array) -> None:
         """Raise unless this is memory of this rule for these parameters."""
-        shapes = {
-            name: theta.shape if np.ndim(value) else () for name, value in self.init(np, np.empty(0)).items()
-        }
+        shapes = {name: theta.shape if np.ndim(value) else () for name, value in self.init(np, np.empty(0)).items()}
         known = state if isinstance(state, dict) else {}
         wrong = [name for name in shapes if name not in known or np.shape(known[name]) != shapes[name]]
         if wrong:

@@ -51,9 +51,7 @@ def compare(model: BaseEstimator, onnx_model: ModelProto, X: Any, doubts: list[s
     options = runtime.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised
     try:
-        session = runtime.InferenceSession(
-            onnx_model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = runtime.InferenceSession(onnx_model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         found = session.run(list(expected), feeds(onnx_model, some))
     except Exception as error:
         raise ValueError(

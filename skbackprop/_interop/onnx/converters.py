@@ -110,9 +110,7 @@ def _set_types(operator: Operator) -> None:
         variable.type = getattr(require("skl2onnx.common.data_types"), TYPES[tensor.elem_type])(shape)
 
 
-def _declare(
-    scope: Scope, model: BaseEstimator, inputs: list[Variable], outputs: dict[str, DataType]
-) -> Operator:
+def _declare(scope: Scope, model: BaseEstimator, inputs: list[Variable], outputs: dict[str, DataType]) -> Operator:
     """Declare a step with outputs of these names and types."""
     operator = scope.declare_local_operator(require("skl2onnx").get_model_alias(type(model)), model)
     operator.inputs = inputs
@@ -142,9 +140,7 @@ def _parse_scaler(
 def _convert(scope: Scope, operator: Operator, container: Container) -> None:
     """Put the step's graph into the whole one, under new names, behind a node that joins its inputs."""
     if container.target_opset < OPSET:
-        raise ValueError(
-            f"target_opset={container.target_opset} is too old: skbackprop needs {OPSET} or later."
-        )
+        raise ValueError(f"target_opset={container.target_opset} is too old: skbackprop needs {OPSET} or later.")
     model = operator.raw_operator
     asks_scores = isinstance(model, MLPSoftmaxClassifier)
     g = _graph(operator, asks_scores and container.get_options(model, {"raw_scores": False})["raw_scores"])
@@ -162,9 +158,7 @@ def _convert(scope: Scope, operator: Operator, container: Container) -> None:
         for result in node.output:
             names.setdefault(result, scope.get_unique_variable_name(result))
         node.name = scope.get_unique_operator_name(node.op_type)
-        node.input[:], node.output[:] = (
-            [names[value] for value in ends] for ends in (node.input, node.output)
-        )
+        node.input[:], node.output[:] = ([names[value] for value in ends] for ends in (node.input, node.output))
         container.nodes.append(node)
     container.node_domain_version_pair_sets |= {("", OPSET), ("ai.onnx.ml", ML_OPSET)}
 

@@ -33,9 +33,7 @@ def require(package: str) -> ModuleType:
 class Graph:
     """Nodes and constants in the order in which they were added; values go by their names."""
 
-    def __init__(
-        self, dtype: DTypeLike, n_inputs: int, input_dtype: DTypeLike | None = None, prefix: str = ""
-    ):
+    def __init__(self, dtype: DTypeLike, n_inputs: int, input_dtype: DTypeLike | None = None, prefix: str = ""):
         self.helper = require("onnx.helper")
         self.dtype = np.dtype(dtype)
         self.input = "X"
@@ -48,9 +46,7 @@ class Graph:
         self.raw_scores = False  # in place of probabilities
         self.prefix = prefix  # of all names, for nodes that go into another graph
 
-    def __call__(
-        self, op: str, *inputs: ArrayLike, n_results: int = 1, result: str = "", **attributes: object
-    ) -> str:
+    def __call__(self, op: str, *inputs: ArrayLike, n_results: int = 1, result: str = "", **attributes: object) -> str:
         """Add a node, and return the name of its first result: the given one, or one made of the operator's.
 
         Inputs are names of values, or else numbers and arrays that become constants of the graph's dtype.

@@ -10,15 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import BaseEstimator
 
-from skbackprop._columns import (
-    Column,
-    columns_of,
-    floats,
-    has_numeric_dtype,
-    is_frame,
-    is_number,
-    to_numpy,
-)
+from skbackprop._columns import Column, columns_of, floats, has_numeric_dtype, is_frame, is_number, to_numpy
 from skbackprop._fit.data_checks import is_missing
 from skbackprop._interop.onnx.graph import require
 from skbackprop._interop.onnx.text import as_text
@@ -51,9 +43,7 @@ def input_types(
             "input per column, or an array, for one matrix."
         )
     if any(plain.values()):
-        raise ValueError(
-            "Text and numbers do not go into one matrix: fit the model to a DataFrame, and give one as X."
-        )
+        raise ValueError("Text and numbers do not go into one matrix: fit the model to a DataFrame, and give one as X.")
     n = model.n_features_in_ if X is None else np.shape(X)[1]
     is_text = not plain and X is not None and np.asarray(X).dtype.kind in "OUS"
     return [("X", (types.StringTensorType if is_text else numbers)([None, n]))]
@@ -80,9 +70,7 @@ def feeds(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.ndar
         raise ValueError(f"X must be a DataFrame: the exported model takes the columns {list(kinds)}.")
     names = [str(key) for key in X.columns]
     given = columns_of(X) * 2  # by the names that skl2onnx gives to inputs, and by their own
-    columns = dict(
-        zip([*(re.sub(r"^(?=\d)|[^\w+]", "_", name) for name in names), *names], given, strict=True)
-    )
+    columns = dict(zip([*(re.sub(r"^(?=\d)|[^\w+]", "_", name) for name in names), *names], given, strict=True))
     missing = [name for name in kinds if name not in columns]
     if missing:
         raise ValueError(f"X has no columns {missing}.")

@@ -64,9 +64,7 @@ def _ratios(part: BaseEstimator) -> list[float]:
     elif isinstance(part, MinMaxScaler) and hasattr(part, "data_range_"):
         ratios.append(np.maximum(np.abs(part.data_min_), np.abs(part.data_max_)) * part.scale_)
     ratios += [
-        np.abs(edges).max() / np.diff(edges).min()
-        for edges in getattr(part, "bin_edges_", ())
-        if len(edges) > 1
+        np.abs(edges).max() / np.diff(edges).min() for edges in getattr(part, "bin_edges_", ()) if len(edges) > 1
     ]
     if hasattr(part, "quantiles_"):
         ratios.append(np.abs(part.quantiles_).max(axis=0) / np.ptp(part.quantiles_, axis=0))

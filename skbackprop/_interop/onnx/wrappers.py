@@ -194,9 +194,7 @@ class Inverse:
         """Put it behind the whole graph's targets, whose standard deviations no longer hold."""
         described = next(out for out in graph.output if out.name == "variable")
         if len(described.type.tensor_type.shape.dim) != 2:
-            raise ValueError(
-                "TransformedTargetRegressor cannot be exported to ONNX: it predicts a table for each row."
-            )
+            raise ValueError("TransformedTargetRegressor cannot be exported to ONNX: it predicts a table for each row.")
         _rename(graph, "variable", f"{g.prefix}_variable")
         y = self._back(g, self.transformer, g.cast(f"{g.prefix}_variable", np.float64))
         g("Identity", y, result="variable")
@@ -217,11 +215,7 @@ class Inverse:
         found = affine(transformer)
         if found is None or getattr(transformer, "clip", False):
             function = getattr(transformer, "inverse_func", None)
-            what = (
-                kind.__name__
-                if function is None
-                else f"inverse_func={getattr(function, '__name__', function)}"
-            )
+            what = kind.__name__ if function is None else f"inverse_func={getattr(function, '__name__', function)}"
             raise ValueError(
                 f"TransformedTargetRegressor cannot be exported to ONNX: there are no nodes for the way back of {what}."
                 " Use a scaler, or functions such as np.log and np.exp, np.log1p and np.expm1."
@@ -248,8 +242,7 @@ def merged(onnx_models: list[ModelProto]) -> ModelProto:
     """One graph of several with the same inputs; their outputs get prefixes."""
     compose = require("onnx.compose")
     first, *others = [
-        compose.add_prefix(onnx_model, f"member{k}_", rename_inputs=False)
-        for k, onnx_model in enumerate(onnx_models)
+        compose.add_prefix(onnx_model, f"member{k}_", rename_inputs=False) for k, onnx_model in enumerate(onnx_models)
     ]
     graph = first.graph
     for other in others:
