@@ -18,7 +18,7 @@ from skbackprop._fit.data_checks import complete, indicator, labels_of_one_kind,
 from skbackprop._fit.device import HOST, Device, device_of
 from skbackprop._fit.targets import LabelCodec
 from skbackprop._nn.activations import softplus
-from skbackprop._nn.losses import log_softmax
+from skbackprop._nn.links import log_softmax
 from skbackprop._prediction import of_one_model
 from skbackprop._types import Array, Attributes, Auto, Data
 

@@ -8,7 +8,7 @@ import skbackprop
 ROOT = pathlib.Path(skbackprop.__file__).parent
 ROOMS = sorted(path for path in ROOT.rglob("*.py") if "kernels" not in path.parts)
 # from the ground up; what stands in no package is the face, and `_checks`, `_interop` and `_dask` stand beside it
-FLOORS = {"vocabulary": ["_nn"], "arithmetic": ["_engines"], "fitting": ["_fit"]}
+FLOORS = {"vocabulary": ["_types", "_nn"], "arithmetic": ["_engines"], "fitting": ["_fit"]}
 FACE = {"the face": [""], "beside the face": ["_checks", "_interop", "_dask"]}
 
 
@@ -34,7 +34,7 @@ def imports(path):
 def floor(parts):
     """Number of the floor on which a room stands, by the parts of its name below the package."""
     numbers = {package: number for number, packages in enumerate(FLOORS.values()) for package in packages}
-    return numbers.get(parts[0], len(FLOORS)) if parts else len(FLOORS)
+    return numbers.get(parts[0].removesuffix(".py"), len(FLOORS)) if parts else len(FLOORS)
 
 
 def graph():
@@ -44,3 +44,9 @@ def graph():
         room: {name if (name := f"{module}.{part}") in rooms else module for module, part in imports(path)} & set(rooms)
         for room, path in rooms.items()
     }
+
+
+def is_below_the_face(path):
+    """Tell whether a room must do without estimators."""
+    package = path.relative_to(ROOT).parts[0]
+    return floor([package]) < len(FLOORS) or package == "_dask"

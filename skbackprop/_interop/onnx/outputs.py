@@ -17,7 +17,8 @@ from skbackprop._fit.targets import NumberCodec
 from skbackprop._interop.onnx.graph import Graph
 from skbackprop._interop.onnx.nodes import activate, entry, halves, raw_output
 from skbackprop._interop.onnx.text import as_text
-from skbackprop._nn.losses import LINKS, LOG_VARIANCE_FLOOR
+from skbackprop._nn.links import LINKS
+from skbackprop._nn.losses import LOG_VARIANCE_FLOOR
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 
