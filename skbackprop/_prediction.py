@@ -60,12 +60,15 @@ class Serving:
 def of_one_model(method: Method) -> Method:
     """Let a method read a single model from its first line to its last, though another thread may fit meanwhile.
 
-    It gets a copy of the estimator: `fit` and `partial_fit` assign a new `__dict__` when all is learned.
+    It reads the attributes that there are when it is called: `fit` and `partial_fit` assign a new `__dict__` when all
+    is learned, and never change one that predictions read.
     """
 
     @functools.wraps(method)
-    def reading(self: object, *args: object, **kwargs: object) -> object:
-        return method(copy_of(self), *args, **kwargs)
+    def reading(self: Any, *args: object, **kwargs: object) -> object:
+        reader = object.__new__(type(self))
+        reader.__dict__ = self.__dict__
+        return method(reader, *args, **kwargs)
 
     return cast(Method, reading)
 
@@ -168,14 +171,14 @@ class Predicting(Persistent):
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
         options = {"link": link, "members": members}
+        if isinstance(X, RemoteRows):
+            return X.outputs(self.__fitted_model__(), options, answer)
         if isinstance(X, Shards):
             model = without_names(self, X, method)
             source = cast(Source, X)  # whose targets, which predictions do not need, may be missing
             return predict_blocks(
                 source, lambda block: model._output_here(block, options, method, answer), int(members)
             )
-        if isinstance(X, RemoteRows):
-            return X.outputs(self.__fitted_model__(), options, answer)
         return self._output_here(X, options, method, answer)
 
     def _output_here(

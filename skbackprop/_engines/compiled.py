@@ -34,6 +34,7 @@ except ImportError as error:
 limit_threads()
 SLICE_SECONDS = 0.05  # of work between two chances to interrupt
 FEW_ROWS = 4  # up to which a prediction is done before the kernels' own copy of the parameters is made
+NO_OBJECTIVE = Objective(1)  # where no step is made
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 INT64 = np.dtype(np.int64)
 BLOCK_ROWS = 512  # rows whose activations a gradient or a prediction holds at a time, or fewer, for
@@ -107,7 +108,7 @@ class CompiledEngine:
         if theta.dtype != self.dtype and theta.dtype not in FLOATS:
             raise ValueError(f"The kernels compute in float32 and float64, got parameters of {theta.dtype}.")
         self._theta, self._state, self.step = _plain(theta, theta.dtype), state, 0
-        self.objective = Objective(1) if objective is None else objective
+        self.objective = NO_OBJECTIVE if objective is None else objective
         self._is_filled = self._remembers = False
         if self.net is None or self.dtype != self._theta.dtype:
             self.net, self.dtype = None, self._theta.dtype
