@@ -103,7 +103,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         ValueError
             If X, y, weights or parameters are not what they should be, or the checkpoint is of another fit.
         """
-        spec = fit_spec(self.get_params(deep=False))
+        spec = fit_spec(self)
         saved = None if checkpoint is None else FileCheckpoint(checkpoint, spec)
         warm = self.warm_start and hasattr(self, "coefs_")
         data, features = read_rows(self, X, y, sample_weight, reset=not warm)
@@ -136,7 +136,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
                 "partial_fit takes rows in memory: pass it block after block (for X, y, w in data.blocks(): "
                 "model.partial_fit(X, y, w)), or call fit, which shuffles them."
             )
-        spec, first = fit_spec(self.get_params(deep=False), partial=True), not hasattr(self, "coefs_")
+        spec, first = fit_spec(self, partial=True), not hasattr(self, "coefs_")
         state = TrainState(check_random_state(self.random_state)) if first else self._progress
         if state.exhausted:
             warn_exhausted()

@@ -103,7 +103,7 @@ class DaskMLP(BaseMLP):
             tables["validation"] = parts_of(X_val, y_val, sample_weight_val, "X_val")
         client = synchronous(distributed.get_client() if self.client is None else self.client)
         workers, local = known_workers(client, self.workers), self._as_local()
-        spec, warm = fit_spec(local.get_params(deep=False)), self.warm_start and hasattr(self, "coefs_")
+        spec, warm = fit_spec(local), self.warm_start and hasattr(self, "coefs_")
         splits = spec.splits and not tables["validation"]
         has_validation = splits or bool(tables["validation"])
         warn_without_effect(local, idle_parameters(spec, has_validation=has_validation, splits=splits))

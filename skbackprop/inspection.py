@@ -100,7 +100,7 @@ def _at(
 ) -> tuple[Prepared, Array]:
     """All that is settled before a fit's first step, and the parameters at which the gradient is looked at."""
     check_parameters(estimator)
-    spec, first = fit_spec(estimator.get_params(deep=False)), not hasattr(estimator, "coefs_")
+    spec, first = fit_spec(estimator), not hasattr(estimator, "coefs_")
     data, features = read_rows(estimator, X, y, sample_weight, reset=first, dtype="float64")
     start = starting_point(estimator, spec, data, features, None if first else "fit")
     prepared = settle(spec, data, None, start, TrainState(rng))

@@ -268,3 +268,12 @@ def test_before_fit_callbacks_go_along_to_worker_processes():
     template = pickle.loads(pickle.dumps(model().set_callbacks(EpochLimit(7))))
     assert [c.n_epochs for c in template._skl_callbacks] == [7]
     assert "_skl_callbacks" not in vars(template.set_callbacks())
+
+
+def test_a_fit_with_fewer_members_than_the_one_before(rng):
+    monitor = pytest.importorskip("sklearn.callback").ScoringMonitor(scoring="r2")
+    X = rng.normal(size=(60, 3))
+    model = MLPRegressor((4,), n_members=3, input_scale=True, max_iter=2, random_state=0).fit(X, X[:, 0])
+    model.set_params(n_members=1, input_scale=False).set_callbacks(monitor).fit(X, X[:, 0])
+    assert not hasattr(model, "member_factors_")
+    assert model.n_iter_ == 2

@@ -438,7 +438,7 @@ for n_bytes in (0, 1000, 30_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
         print(error)
         print(hasattr(model, "coefs_"), [path.name for path in folder.iterdir()])
-        spec = fit_spec(model.get_params(deep=False))
+        spec = fit_spec(model)
         print(len(checkpoint.FileCheckpoint(folder / "run", spec).found["history"][0]))
 """
 

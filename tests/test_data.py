@@ -755,3 +755,17 @@ def test_shards_without_rows_beside_others():
     X, y = np.arange(3.0)[:, None], np.array(["a", "b", "a"], dtype=object)
     data = Shards([X[:0], X], [y[:0], y])
     assert MLPSoftmaxClassifier(max_iter=1, random_state=0).fit(data).classes_.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("memory", [10**6, 3000])
+def test_a_warm_start_on_shards_keeps_the_names_of_the_features(memory, rng, tmp_path):
+    X = rng.normal(size=(120, 3))
+    pytest.importorskip("pyarrow")
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(X, columns=["a", "b", "c"]).assign(y=X[:, 0])
+    frame.to_parquet(tmp_path / "1.parquet", row_group_size=4)
+    model = MLPRegressor((4,), warm_start=True, max_iter=2, batch_size=8, random_state=0)
+    for _ in range(2):
+        model.fit(Shards(tmp_path, "y", memory=memory))
+        assert model.feature_names_in_.tolist() == ["a", "b", "c"]
+        assert model.n_iter_ == 2

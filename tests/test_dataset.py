@@ -43,7 +43,7 @@ def on_a_cluster(estimator, X, y, w):
     from skbackprop._dask.ranks import Rank
     from skbackprop._dask.shards import Layout, Shard
 
-    spec = fit_spec(estimator.get_params())
+    spec = fit_spec(estimator)
     request = FitRequest(spec, None, None, partial(read_part, estimator), None, None, None)
     worker = SimpleNamespace(address="inproc://", security=None)
     layout = Layout.of([(0, 100), (100, N)])
@@ -135,7 +135,7 @@ def test_the_split_is_stratified_and_disjoint(make, problem):
 
 def trained(dataset, estimator, codec, factors=None):
     """The training set, its sums over all blocks, and the parameters after an epoch in order."""
-    spec = fit_spec(estimator.get_params())
+    spec = fit_spec(estimator)
     plan = FitPlan.settle(spec, len(dataset))
     network = plan.network(spec, codec.loss(spec.loss), 5, codec.n_targets, seed=0)
     rows = dataset.training_set(codec, factors, spec, np.dtype(np.float64)).together()
@@ -179,7 +179,7 @@ def test_training_is_that_of_the_rows_in_memory(make, problem, weighted, engine)
 def test_an_epoch_visits_each_row_once_in_whole_minibatches(make, problem):
     X, _, y, w = problem
     estimator = MLPRegressor(batch_size=16)
-    spec, codec = fit_spec(estimator.get_params()), NumberCodec("squared_error", 1, np.zeros(1), np.ones(1))
+    spec, codec = fit_spec(estimator), NumberCodec("squared_error", 1, np.zeros(1), np.ones(1))
     rows = make(estimator, X, y, w).training_set(codec, None, spec, np.dtype(np.float64))
     rng, visited, lengths = np.random.RandomState(0), [], []
     for block, order in rows.epoch(rng, True, 16):

@@ -613,3 +613,16 @@ def test_partial_fit_by_another_solver_begins_with_a_memory_of_its_own(solver):
     for one in (model.set_params(solver=solver), fresh):
         one.partial_fit(X, y)
     assert_allclose(model.coefs_[0], fresh.coefs_[0], rtol=1e-12)  # rows in another order: rounding
+
+
+class Fixed(MLPRegressor):
+    """A user's subclass with fewer parameters."""
+
+    def __init__(self, alpha=1e-4):
+        super().__init__((5,), alpha=alpha, max_iter=2, random_state=0)
+
+
+def test_subclasses_may_have_fewer_parameters(rng):
+    X = rng.normal(size=(300, 3))
+    expected = MLPRegressor((5,), alpha=0.5, max_iter=2, random_state=0).fit(X, X[:, 0])
+    assert_array_equal(Fixed(0.5).fit(X, X[:, 0]).predict(X), expected.predict(X))

@@ -266,3 +266,10 @@ def test_gamma_needs_targets_whose_logarithm_is_a_number(engine, small):
     X, y = [[1.0], [2.0], [3.0], [0.0]], [small, 1e300 if small > 1e-310 else 1.0, 1.0, 2.0]
     with pytest.raises(ValueError, match=r"Targets are as small as .* in units of the network"):
         model.fit(X, y)
+
+
+def test_a_warm_start_follows_the_form_of_quantile(rng):
+    X = rng.normal(size=(60, 3))
+    model = MLPRegressor((4,), loss="quantile", warm_start=True, max_iter=2, random_state=0).fit(X, X[:, 0])
+    assert model.predict(X).shape == (60,)
+    assert model.set_params(quantile=[0.5]).fit(X, X[:, 0]).predict(X).shape == (60, 1)

@@ -23,7 +23,7 @@ from skbackprop._fit.targets import LabelCodec, NumberCodec
 
 
 def spec_of(model):
-    return fit_spec(model.get_params(deep=False))
+    return fit_spec(model)
 
 
 @pytest.mark.parametrize(("noise", "regimes"), [(0.0, ["clean", "mixed"]), (30.0, ["noisy"])])

@@ -21,7 +21,7 @@ SOLVERS = [*OPTIMIZERS, "lbfgs"]
 
 
 def spec_of(model):
-    return fit_spec(model.get_params(deep=False))
+    return fit_spec(model)
 
 
 def settle(model, n_rows, regime=None):

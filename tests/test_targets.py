@@ -11,7 +11,7 @@ from skbackprop._fit.targets import LabelCodec, NumberCodec, moments_of
 
 
 def scaled(y, weights=None, **params):
-    spec = fit_spec(MLPRegressor(**params).get_params(deep=False))
+    spec = fit_spec(MLPRegressor(**params))
     return NumberCodec.learn(y, spec).scaled(lambda: moments_of(y, weights), spec)
 
 

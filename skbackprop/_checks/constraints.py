@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import TypeVar
 
@@ -22,7 +23,6 @@ from skbackprop._nn.initializers import INITIALIZERS
 from skbackprop._nn.losses import losses_for
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
-from skbackprop._types import Attributes
 
 __all__ = ["Interval", "Method", "check_constraints", "fit_context"]
 
@@ -193,8 +193,10 @@ def quantiles(quantile: float | Sequence[float]) -> tuple[float, ...]:
     return values
 
 
-def fit_spec(params: Attributes, *, partial: bool = False) -> FitSpec:
+def fit_spec(estimator: object, *, partial: bool = False) -> FitSpec:
     """Read an estimator's parameters, each of which was checked by itself."""
+    names = (field.name for field in fields(FitSpec))
+    params = {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
     hidden = hidden_sizes(params["hidden_layer_sizes"])
     quantile = params.get("quantile", 0.5)
     read = {
@@ -206,7 +208,7 @@ def fit_spec(params: Attributes, *, partial: bool = False) -> FitSpec:
     }
     if not isinstance(read["dropout"], str | Real):
         read["dropout"] = dropout_rates(read["dropout"], len(hidden))
-    return FitSpec.of(params | read, partial=partial)
+    return FitSpec(**params | read, partial=partial)
 
 
 def warn_without_effect(estimator: BaseEstimator, idle: dict[str, str]) -> None:

@@ -64,10 +64,10 @@ def read_rows(
         return _read_arrays(reader, X, y, weights, name, reset), _features(reader)
     if y is not None or weights is not None:
         raise ValueError("Shards hold targets and weights: pass these when you make them, and neither here.")
-    if not reset:
-        reader = without_names(reader, X, "fit")
+    if not reset:  # the blocks have no names, but the model keeps its own
+        return _read_shards(without_names(reader, X, "fit"), X, name, reset), _features(reader)
     data = _read_shards(reader, X, name, reset)
-    if reset and X.feature_names is not None:
+    if X.feature_names is not None:
         reader.feature_names_in_ = np.asarray(X.feature_names, dtype=object)
     return data, _features(reader)
 

@@ -68,6 +68,9 @@ class FitDiverged(Exception):
         super().__init__(epoch, rate, largest, result)  # as a pickle needs them
         self.epoch, self.rate, self.largest, self.result = epoch, rate, largest, result
 
+    def __str__(self) -> str:
+        return f"training diverged in epoch {self.epoch}"
+
 
 def prepare(
     spec: FitSpec,

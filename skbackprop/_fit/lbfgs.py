@@ -52,7 +52,7 @@ def minimize_lbfgs(
     checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Minimise J by SciPy's L-BFGS-B (Zhu et al., 1997); an iteration counts as an epoch."""
-    weight_sum = rows.weight_sum
+    weight_sum, last_epoch = rows.weight_sum, monitor.state.epoch + options["maxiter"]
     outcome = Outcome(theta)
     stopped, theta = False, rows.device.fetch(theta)
 
@@ -69,7 +69,7 @@ def minimize_lbfgs(
         outcome.theta = np.array(intermediate_result.x)
         ends = monitor.ends_with(data_term(intermediate_result), outcome.theta)
         stopped = monitor.stopped or (ends and monitor.early_stopping)
-        if checkpoint is not None and checkpoint.is_due(stopped):
+        if checkpoint is not None and checkpoint.is_due(stopped or monitor.state.epoch == last_epoch):
             engine.load(outcome.theta)
             checkpoint.write(engine, monitor.state)
         if stopped:

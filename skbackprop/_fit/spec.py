@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -96,12 +96,6 @@ class FitSpec:
     quantile: float | tuple[float, ...] = 0.5
     scale_target: bool = True
     partial: bool = False  # is this one call of partial_fit?
-
-    @classmethod
-    def of(cls, params: dict[str, Any], *, partial: bool = False) -> Self:
-        """Take what a fit needs of an estimator's parameters, which were checked."""
-        names = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in params.items() if name in names}, partial=partial)
 
     @property
     def is_minibatch(self) -> bool:

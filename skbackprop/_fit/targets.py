@@ -174,7 +174,9 @@ class NumberCodec:
 
     def for_training(self, spec: FitSpec) -> Self:
         """The same on the host, for the loss that training goes on with."""
-        return replace(self, loss_name=spec.loss, shift=to_host(self.shift), scale=to_host(self.scale))
+        is_scalar = not isinstance(spec.quantile, tuple)
+        shift, scale = to_host(self.shift), to_host(self.scale)
+        return replace(self, loss_name=spec.loss, shift=shift, scale=scale, quantile_is_scalar=is_scalar)
 
     def strata(self, y: np.ndarray) -> np.ndarray | None:
         """Numbers have none."""

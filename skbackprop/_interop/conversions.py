@@ -111,7 +111,7 @@ class Convertible:
 
         check_model(model, is_classifier(cls()), cls.__name__)
         ours = cls(**our_parameters(model))
-        spec = fit_spec(ours.get_params(deep=False))
+        spec = fit_spec(ours)
         result = from_sklearn(model, spec, check_random_state(ours.random_state))
         attributes = ours._attributes(result)
         result.state.forget_run()
