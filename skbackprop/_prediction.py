@@ -53,7 +53,7 @@ class Serving:
         return choose_engine(network, Optimizer(), name, xp, n_threads)
 
     def give_back(self, wanted: Wanted, engine: LocalEngine) -> None:
-        """After an error it is not, and another one is made."""
+        """Take an engine back. One that raised an error is not given back, and another is made next time."""
         self._idle.append((wanted, engine))
 
 

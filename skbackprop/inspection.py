@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -182,7 +183,7 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
     h = layer if layer >= 0 else H + layer
     inputs, device = _inputs(estimator, model, X)
     xp, theta = device.xp, device.cast(model.theta, device.dtype_of(inputs))
-    model = model.with_theta(theta)
+    model = replace(model, theta=theta)
     if h == 0:
         return _multiplied(inputs, model.parameters.c) if network.input_scale else inputs
     n_rows, nets = inputs.shape[0], model.members()

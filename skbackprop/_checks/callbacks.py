@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 
 from skbackprop._checks.constraints import Method
 from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._fit.early_stopping import FitCallbacks
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._types import Attributes
 
@@ -44,7 +45,7 @@ def without_callbacks(state: Attributes) -> Attributes:
     return {name: value for name, value in state.items() if name not in PLACES}
 
 
-class EstimatorCallbacks:
+class EstimatorCallbacks(FitCallbacks):
     """Tells the estimator's callbacks when the fit and each of its epochs begin and end; does nothing without any.
 
     attributes: of a fitted model, from which a callback makes the estimator as it is at that moment.

@@ -20,6 +20,7 @@ from skbackprop._dask.ranks import Rank
 from skbackprop._dask.shards import Shard
 from skbackprop._engines.engine import Engine
 from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._fit.early_stopping import FitCallbacks
 from skbackprop._fit.fit import FitResult, fit_model, prepare
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.scales import check_validation_set, in_validation_set, warn_unscaled
@@ -36,7 +37,7 @@ class Report(NamedTuple):
     rng: np.random.RandomState  # after the fit
 
 
-class ClientCallbacks:
+class ClientCallbacks(FitCallbacks):
     """Forwards the fit's events to the client's callbacks."""
 
     def __init__(self, channel: WorkerChannel, state: TrainState):

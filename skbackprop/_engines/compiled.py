@@ -101,7 +101,6 @@ class CompiledEngine:
     # ------------------------------------------------------------------------------- state ----
 
     def load(self, theta: Array, state: Memory | None = None, objective: Objective | None = None) -> None:
-        """Take parameters, the optimizer's memory (None: fresh), and the Objective that steps follow."""
         self.network.check(theta)
         if state is not None:
             self.rule.check(state, theta)
@@ -165,7 +164,6 @@ class CompiledEngine:
         self._remembers = True
 
     def dump(self, memory: bool = True) -> tuple[Array, Memory | None]:
-        """Give the parameters and, if asked for, the optimizer's memory back, as they are now."""
         return self._parameters(), self._memory() if memory else None
 
     def _parameters(self) -> Array:
@@ -189,7 +187,6 @@ class CompiledEngine:
     def loss_and_gradient(
         self, X: Array, Y: Array, weights: Weights, step: int | None = None, row_offset: RowNumbers = 0
     ) -> tuple[Number, Array, Number]:
-        """Sum of w * loss, its gradient, sum of w: sums, so that shards add up (D7)."""
         net = self._need(min(X.shape[0], self._block_rows))
         net.set_threads(resolve_threads(self.n_threads))
         gradient = np.empty(self.network.n_parameters, dtype=self.dtype)
@@ -206,7 +203,6 @@ class CompiledEngine:
         return loss, gradient, total
 
     def apply_gradient(self, gradient: Array, rate: float) -> None:
-        """Make one step of the optimizer."""
         self.step += 1
         self._need(1, memory=True).apply(_plain(gradient, self.dtype), rate, self.step)
 
@@ -214,7 +210,6 @@ class CompiledEngine:
         self, X: Array, Y: Array, weights: Weights, order: Integers, rates: Array,
         first_step: int, sums: Sums = (0.0, 0.0),
     ) -> tuple[Sums, int]:  # fmt: skip
-        """Walk through the rows of `order`, a minibatch a step, until they or the time slice end; add to the sums."""
         objective = self.objective
         net = self._need(objective.batch_size, memory=True)
         net.set_threads(resolve_threads(self.n_threads))

@@ -30,12 +30,10 @@ class Block:
 
     @property
     def n(self) -> int:
-        """Number of rows, those of weight zero included."""
         return int(self.Y.shape[0])
 
     @property
     def weight_sum(self) -> float:
-        """Sum of the raw weights."""
         if self.weights is None:
             return float(self.n)
         return self.unit * float(np.sum(self.device.fetch(self.weights), dtype=float))
@@ -51,29 +49,20 @@ class Block:
         return replace(self, weights=(self.weights / unit).astype(dtype), unit=unit)
 
     @property
-    def n_features(self) -> int:
-        """Number of inputs."""
-        return int(self.X.shape[1])
-
-    @property
     def sample(self) -> Block:
-        """Rows in memory that stand for all of a training set: here all."""
         return self
 
     def together(self) -> Self:
-        """All of it where X is."""
         put = self.device.put
         return replace(self, Y=put(self.Y), weights=None if self.weights is None else put(self.weights))
 
     def blocks(self) -> Iterator[Block]:
-        """Cut into blocks that together are the whole, in order (D7)."""
         for start in range(0, self.n, BLOCK_ROWS):
             cut = slice(start, min(start + BLOCK_ROWS, self.n))
             weights = None if self.weights is None else self.weights[cut]
             yield replace(self, X=self.X[cut, :], Y=self.Y[cut, ...], weights=weights)
 
     def epoch(self, rng: np.random.RandomState, shuffle: bool, batch_size: int) -> Generator[tuple[Block, np.ndarray]]:
-        """Parts with the orders in which an epoch visits their rows: whole minibatches, but for the last. Here one."""
         yield self, self.device.put(epoch_order(rng, self.n, shuffle))
 
 

@@ -44,10 +44,6 @@ class TrainingSet(Protocol):
         """Number of rows, those of weight zero included."""
 
     @property
-    def n_features(self) -> int:
-        """Number of inputs."""
-
-    @property
     def weight_sum(self) -> float:
         """Sum of the raw weights, class weights included."""
 
@@ -130,7 +126,7 @@ class Dataset(Protocol):
 
 @dataclass
 class ArrayDataset:
-    """Rows in memory: X on its device, y and weights on the host."""
+    """The rows of a `Dataset` that are in memory: X on its device, y and weights on the host."""
 
     X: Array
     y: np.ndarray
@@ -150,48 +146,39 @@ class ArrayDataset:
 
     @property
     def dtype(self) -> np.dtype:
-        """NumPy's name for that of X."""
         dtype: np.dtype = self.device.dtype_of(self.X)
         return dtype
 
     @property
     def largest(self) -> float:
-        """Largest absolute value of the inputs."""
         return self.device.largest(self.X)
 
     @property
     def sample(self) -> ArrayDataset:
-        """All rows."""
         return self
 
     @property
     def examples(self) -> np.ndarray:
-        """All targets."""
         return self.y
 
     def fingerprint(self) -> str:
-        """Shape, kind and content of all."""
         name = fingerprint([(self.X, self.y, self.weights)], self.device)
         return f"{tuple(self.X.shape)} {self.dtype} {name}"
 
     def split(
         self, rng: np.random.RandomState, fraction: float, strata: Callable[[np.ndarray], np.ndarray | None]
     ) -> tuple[Self, Self]:
-        """Rows to train on, and rows held out for validation."""
         train_rows, validation_rows = validation_split(rng, len(self), fraction, self.weights, strata(self.y))
         return self[train_rows], self[validation_rows]
 
     def moments(self) -> Moments:
-        """Weighted moments of the targets."""
         return moments_of(self.y, self.weights)
 
     def class_totals(self, codec: LabelCodec) -> tuple[np.ndarray, float]:
-        """Weighted number of rows of each class, and the sum of the weights."""
         counts = class_counts(codec.encode(self.y, np.float64), self.weights, codec.n_targets)
         return counts, float(len(self)) if self.weights is None else float(self.weights.sum())
 
     def training_set(self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike) -> Block:
-        """Rows to train on, with the factors that class weights give."""
         Y = codec.encode(self.y, dtype)
         weights = apply_class_factors(factors, Y, self.weights)
         if weights is not None:
@@ -201,10 +188,8 @@ class ArrayDataset:
     def validation_blocks(
         self, codec: TargetCodec, dtype: DTypeLike
     ) -> list[tuple[Array, np.ndarray, np.ndarray | None]]:
-        """X, encoded targets and weights for the validation loss: one block."""
         device = self.device
         return [(device.cast(self.X, dtype), device.put(codec.encode(self.y, dtype)), self.weights)]
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
-        """The engine that the parameters ask for."""
         return choose_engine(network, plan.optimizer(spec), spec.engine, self.device.xp, spec.n_threads)

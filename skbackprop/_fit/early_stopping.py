@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from skbackprop._fit.warn import say
 from skbackprop._types import Array
 
 
-class FitCallbacks(Protocol):
-    """Who hears of a fit and of its epochs."""
+class FitCallbacks:
+    """Who hears of a fit and of its epochs; this one does nothing."""
 
     def begin_fit(self, max_epochs: int, sample: ArrayDataset) -> None:
         """All is known that training needs; the sample is what callbacks see of the data."""
@@ -27,19 +27,6 @@ class FitCallbacks(Protocol):
 
     def end_epoch(self, model: Callable[[], FittedModel]) -> bool:
         """An epoch ended, with this model; True asks training to stop."""
-
-
-class NoCallbacks:
-    """Nobody listens."""
-
-    def begin_fit(self, max_epochs: int, sample: ArrayDataset) -> None:
-        """Do nothing."""
-
-    def begin_epoch(self) -> None:
-        """Do nothing."""
-
-    def end_epoch(self, model: Callable[[], FittedModel]) -> bool:
-        """Let training go on."""
         return False
 
 
@@ -51,7 +38,7 @@ class Monitor:
     validate: Callable[[Array], tuple[float, float]] | None = None  # theta -> loss, score
     early_stopping: bool = False
     verbose: int = 0
-    callbacks: FitCallbacks = field(default_factory=NoCallbacks)
+    callbacks: FitCallbacks = field(default_factory=FitCallbacks)
     model: Callable[[Any], Any] = field(default=lambda theta: theta)  # with these parameters, for callbacks
     stopped: bool = False  # did a callback ask to stop?
     started: float = field(default_factory=time.perf_counter)

@@ -11,7 +11,7 @@ import numpy as np
 
 from skbackprop._engines.engine import Engine
 from skbackprop._fit.dataset import ArrayDataset, Dataset, TrainingSet
-from skbackprop._fit.early_stopping import FitCallbacks, Monitor, NoCallbacks
+from skbackprop._fit.early_stopping import FitCallbacks, Monitor
 from skbackprop._fit.evaluation import constant_loss, validation_loss
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
 from skbackprop._fit.lbfgs import minimize_lbfgs
@@ -139,7 +139,7 @@ def fit_model(
 ) -> FitResult:
     """Train, and give the model with all that a later call goes on from."""
     spec, plan, state, device = prepared.spec, prepared.plan, prepared.state, prepared.rows.device
-    callbacks = NoCallbacks() if callbacks is None else callbacks
+    callbacks = FitCallbacks() if callbacks is None else callbacks
     callbacks.begin_fit(1 if spec.partial else plan.max_iter, prepared.training.sample)
     theta = device.put(prepared.model.theta, prepared.dtype)
     monitor = _monitor(prepared, make_score, callbacks)

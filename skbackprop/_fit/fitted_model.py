@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,11 +47,6 @@ class FittedModel:
     device: Device = HOST  # of theta
 
     @property
-    def is_classifier(self) -> bool:
-        """Tell whether it predicts labels."""
-        return isinstance(self.codec, LabelCodec)
-
-    @property
     def link(self) -> str:
         """Key of LINKS, of the output layer."""
         return LOSSES[self.network.loss].link
@@ -60,10 +55,6 @@ class FittedModel:
     def parameters(self) -> Parameters:
         """Views into theta."""
         return Parameters(self.device.xp, self.network, self.theta)
-
-    def with_theta(self, theta: Array) -> FittedModel:
-        """The same model with other parameters."""
-        return replace(self, theta=theta)
 
     def members(self) -> list[Parameters]:
         """The weights and biases with which each member acts."""

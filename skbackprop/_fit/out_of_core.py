@@ -15,7 +15,7 @@ from skbackprop._fit.block import Block, weight_unit
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.identity import fingerprint
-from skbackprop._fit.source import RawBlock, Source, hold_out, read_parts, survey
+from skbackprop._fit.source import Source, hold_out, read_parts, survey
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.streaming import DiskTrainingSet
 from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
@@ -49,7 +49,7 @@ class DiskDataset:
         numbers = np.random.default_rng(0).choice(source.n_rows, n, replace=False, shuffle=False)
         numbers = np.sort(numbers)
         summary, some = survey(source, dtype, targets, numbers)
-        return cls(source, dtype, summary, numbers, ArrayDataset(some.X, some.y, some.weights))
+        return cls(source, dtype, summary, numbers, some)
 
     def __len__(self) -> int:
         return self.source.n_rows - len(self.held_out)
@@ -95,7 +95,7 @@ class DiskDataset:
             held_out=out,
             memory=held.X.nbytes,
         )
-        return rest, ArrayDataset(held.X, held.y, held.weights)
+        return rest, held
 
     def moments(self) -> Moments:
         """Weighted moments of the targets."""
@@ -112,13 +112,12 @@ class DiskDataset:
     ) -> DiskTrainingSet:
         """Rows to train on, with the factors that class weights give."""
 
-        def encode(block: RawBlock) -> Block:
+        def encode(block: ArrayDataset) -> Block:
             Y = codec.encode(block.y, dtype)
             X = block.device.cast(block.X, dtype)
             return Block(X, Y, apply_class_factors(factors, Y, block.weights), block.device)
 
-        some = self.sample
-        sample = encode(RawBlock(some.X.astype(dtype, copy=False), some.y, some.weights))
+        sample = encode(self.sample)
         if sample.weights is not None and not sample.weights.any():
             # where weight is rare, any rows stand for all
             sample = replace(sample, weights=np.ones_like(sample.weights))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from skbackprop._fit.block import Block
-from skbackprop._fit.device import HOST, Device
+from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.split import validation_shares
 from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
 from skbackprop._types import Array
@@ -46,28 +45,15 @@ class Source(Protocol):
         """Y and weights of block k alone."""
 
 
-@dataclass
-class RawBlock:
-    """Rows as they were read: X of the engine's dtype, y in the user's labels or units, raw weights."""
-
-    X: Array
-    y: np.ndarray
-    weights: np.ndarray | None
-    device: Device = HOST
-
-    def __getitem__(self, rows: np.ndarray) -> RawBlock:
-        return RawBlock(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+Encode = Callable[[ArrayDataset], Block]
 
 
-Encode = Callable[[RawBlock], Block]
-
-
-def read_parts(source: Source, dtype: DTypeLike) -> Iterator[RawBlock]:
+def read_parts(source: Source, dtype: DTypeLike) -> Iterator[ArrayDataset]:
     """All blocks in order. Each is overwritten by the next."""
     space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
     for k, n in enumerate(np.diff(source.bounds)):
         X = space[:n]
-        yield RawBlock(X, *source.read(k, X))
+        yield ArrayDataset(X, *source.read(k, X))
 
 
 class Copies:
@@ -78,21 +64,21 @@ class Copies:
         self._n = 0
         self._rest: list[tuple[Any, Any]] = []
 
-    def add(self, part: RawBlock) -> None:
+    def add(self, part: ArrayDataset) -> None:
         """Take the next rows."""
         self._X[self._n : self._n + len(part.X)] = part.X
         self._n += len(part.X)
         self._rest.append((part.y, part.weights))
 
-    def part(self) -> RawBlock:
+    def part(self) -> ArrayDataset:
         """All of them."""
         y, weights = zip(*self._rest, strict=True)
-        return RawBlock(self._X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
+        return ArrayDataset(self._X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
 
 
 def survey(
     source: Source, dtype: DTypeLike, targets: LabelSummary | NumberSummary, chosen: np.ndarray
-) -> tuple[Summary, RawBlock]:
+) -> tuple[Summary, ArrayDataset]:
     """Summary of all rows, and copies of the chosen ones (ascending numbers): the one pass before training."""
     summary, some = Summary(targets), Copies(len(chosen), source.n_features, dtype)
     for k, part in enumerate(read_parts(source, dtype)):
@@ -109,7 +95,7 @@ def hold_out(
     targets: LabelSummary | NumberSummary,
     fraction: float,
     memory: int,
-) -> tuple[np.ndarray, RawBlock]:
+) -> tuple[np.ndarray, ArrayDataset]:
     """Numbers and copies of rows for validation: of positive weight, stratified by class, as few as memory allows.
 
     How many of each stratum is known beforehand; which ones, is drawn on the way (Knuth's algorithm S, 3.4.2, a block
@@ -126,7 +112,7 @@ def hold_out(
         rows = _draw(rng, targets.strata(y), is_eligible, left, take)
         if len(rows):
             X = space[:n]
-            copies.add(RawBlock(X, *source.read(k, X))[rows])
+            copies.add(ArrayDataset(X, *source.read(k, X))[rows])
             numbers.append(source.bounds[k] + rows)
     return np.concatenate(numbers), copies.part()
 

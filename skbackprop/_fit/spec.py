@@ -26,7 +26,7 @@ SMALLEST_RATE = 1e-6  # below which "adaptive" gives up
 
 @dataclass(frozen=True)
 class Regime:
-    """What suits targets of some noisiness."""
+    """How much regularisation targets need that are as noisy as the regime's name says, and how long a plan."""
 
     weight_decay: float  # at Adam's rates
     dropout: float

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from skbackprop._fit.block import Block
+from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import HOST, Device
-from skbackprop._fit.source import Encode, RawBlock, Source, read_parts
+from skbackprop._fit.source import Encode, Source, read_parts
 from skbackprop._fit.warn import say, warn
 from skbackprop._types import Array
 
@@ -65,28 +66,20 @@ class DiskTrainingSet:
 
     @property
     def n(self) -> int:
-        """Number of rows to train on, those of weight zero included."""
         return int(self._sizes.sum())
-
-    @property
-    def n_features(self) -> int:
-        """Number of inputs."""
-        return self.sample.n_features
 
     def sum_weights(self) -> float:
         """Sum of the weights as they are encoded, from the targets alone."""
         total = 0.0
         for k, n in enumerate(np.diff(self.source.bounds)):
-            part = self._kept(k, RawBlock(np.empty((n, 0)), *self.source.read_targets(k)))
+            part = self._kept(k, ArrayDataset(np.empty((n, 0)), *self.source.read_targets(k)))
             total += self.encode(part).weight_sum
         return total
 
     def together(self) -> DiskTrainingSet:
-        """Buffers are where the engine wants them."""
         return self
 
     def blocks(self) -> Iterator[Block]:
-        """Cut into blocks that together are the whole, in order (D7)."""
         for k, part in enumerate(read_parts(self.source, self.sample.X.dtype)):
             rows = self.encode(self._kept(k, part))
             yield from rows.in_units(part.X.dtype, self.unit).blocks()
@@ -175,21 +168,21 @@ class DiskTrainingSet:
             if stop.is_set():
                 return
             X = buffer.X[at : at + int(np.diff(self.source.bounds[k : k + 2])[0])]
-            part = self._kept(k, RawBlock(X, *self.source.read(k, X)))
+            part = self._kept(k, ArrayDataset(X, *self.source.read(k, X)))
             if part.X is not X:
                 X[: len(part.X)] = part.X
             rest.append((part.y, part.weights))
             at += len(part.X)
         y, weights = zip(*rest, strict=True)
         weighted = None if weights[0] is None else np.concatenate(weights)
-        rows = self.encode(RawBlock(buffer.X[start:at], np.concatenate(y), weighted))
+        rows = self.encode(ArrayDataset(buffer.X[start:at], np.concatenate(y), weighted))
         buffer.Y[start:at] = rows.Y
         if buffer.weights is not None:
             assert rows.weights is not None
             buffer.weights[start:at] = rows.weights / self.unit
         buffer.n = at - start
 
-    def _kept(self, k: int, part: RawBlock) -> RawBlock:
+    def _kept(self, k: int, part: ArrayDataset) -> ArrayDataset:
         """Rows of block k that are not held out."""
         first, stop = self.source.bounds[k : k + 2]
         out = self.held_out[slice(*np.searchsorted(self.held_out, (first, stop)))]

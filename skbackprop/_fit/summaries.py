@@ -14,7 +14,7 @@ from skbackprop._types import Array
 
 
 class Summary:
-    """Of inputs, targets and weights: what of them decides, and so few of them that stand for all in checks."""
+    """Running extremes, weight sum and target statistics, and a few rows that pass or fail the checks as all do."""
 
     def __init__(self, targets: LabelSummary | NumberSummary):
         self.targets = targets

@@ -86,7 +86,7 @@ def _check_representable(model: FittedModel) -> None:
     elif network.n_members > 1 and link != "identity":
         why = f"its predictions are the means of n_members={network.n_members} networks behind a {link} link"
     if why:
-        name = "MLPSoftmaxClassifier" if model.is_classifier else "MLPRegressor"
+        name = "MLPSoftmaxClassifier" if isinstance(codec, LabelCodec) else "MLPRegressor"
         raise ValueError(f"No MLP of scikit-learn predicts the same as this {name}: {why}.")
 
 

@@ -19,6 +19,7 @@ from skbackprop._interop.onnx.nodes import activate, entry, halves, raw_output
 from skbackprop._interop.onnx.text import as_text
 from skbackprop._nn.links import LINKS
 from skbackprop._nn.losses import LOG_VARIANCE_FLOOR
+from skbackprop._nn.network import Parameters
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 
@@ -130,7 +131,7 @@ def graph_of(
     fitted = model.__fitted_model__(on_host=True)
     g = Graph(fitted.theta.dtype if dtype is None else dtype, fitted.features.n)
     g.raw_scores = raw_scores
-    P = fitted.with_theta(fitted.theta.astype(g.dtype, copy=False)).parameters
+    P = Parameters(np, fitted.network, fitted.theta.astype(g.dtype, copy=False))
     entry(OUTPUT_NODES, fitted.network.loss)(g, fitted, raw_output(g, fitted.network, P))
     return g
 
