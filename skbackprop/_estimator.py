@@ -19,6 +19,7 @@ from skbackprop._checks.callbacks import CallbackSupportMixin, EstimatorCallback
 from skbackprop._checks.constraints import Method, fit_context, fit_spec, idle_parameters, total_of, warn_without_effect
 from skbackprop._checks.messages import divergence, warn_exhausted
 from skbackprop._checks.rows import copy_of, read_rows, read_validation, starting_point
+from skbackprop._checks.scoring import Judge
 from skbackprop._documentation import DocLinkMixin
 from skbackprop._fit.checkpoint import FileCheckpoint, seed_of
 from skbackprop._fit.data_checks import complete
@@ -27,7 +28,6 @@ from skbackprop._fit.device import to_host
 from skbackprop._fit.fit import FitDiverged, FitResult, Prepared, fit_model, prepare
 from skbackprop._fit.fitted_model import FittedModel, Untrained
 from skbackprop._fit.scales import check_validation_set, warn_unscaled
-from skbackprop._fit.scoring import Judge
 from skbackprop._fit.spec import FitSpec
 from skbackprop._fit.state import TrainState
 from skbackprop._interop.conversions import Convertible

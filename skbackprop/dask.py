@@ -27,9 +27,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import check_weights, has_validation_set
-from skbackprop._checks.callbacks import EstimatorCallbacks, with_callbacks, without_callbacks
+from skbackprop._checks.callbacks import PLACES, EstimatorCallbacks, with_callbacks
 from skbackprop._checks.constraints import fit_context, fit_spec, idle_parameters, warn_without_effect
-from skbackprop._checks.rows import read_part, starting_point
+from skbackprop._checks.rows import copy_of, read_part, starting_point
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._dask.client import Supervisor
 from skbackprop._dask.documentation import CLUSTER_CONSTRAINTS, on_cluster
@@ -172,9 +172,7 @@ class DaskMLP(BaseMLP):
 
     def _as_local(self) -> BaseMLP:
         """The local estimator that shares this one's arrays."""
-        local = self._local.__new__(self._local)
-        state = without_callbacks(self.__dict__)
-        local.__dict__.update({k: v for k, v in state.items() if k not in CLUSTER_CONSTRAINTS})
+        local: BaseMLP = copy_of(self, without=[*CLUSTER_CONSTRAINTS, *PLACES], cls=self._local)
         return local
 
     def _fitted(self) -> BaseMLP:

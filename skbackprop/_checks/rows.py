@@ -30,9 +30,12 @@ NO_TARGETS = "These data hold no targets: pass y when you make the Shards."
 
 
 def copy_of(
-    estimator: Estimator, changes: Mapping[str, object] | None = None, without: Iterable[str] = ()
-) -> Estimator:
-    """Shallow copy of an estimator, some of whose attributes are left out or are others.
+    estimator: object,
+    changes: Mapping[str, object] | None = None,
+    without: Iterable[str] = (),
+    cls: type[Any] | None = None,
+) -> Any:
+    """Shallow copy of an estimator, or one of another class, some of whose attributes are left out or are others.
 
     What happens to the estimator in other threads, or to the copy in scikit-learn's checks, leaves the other alone.
     """
@@ -40,7 +43,7 @@ def copy_of(
     for name in without:
         attributes.pop(name, None)
     attributes.update(changes or {})
-    copied = object.__new__(type(estimator))
+    copied = object.__new__(type(estimator) if cls is None else cls)
     copied.__dict__ = attributes
     return copied
 
