@@ -94,7 +94,6 @@ class Predicting(Persistent):
     n_features_in_: int
     coefs_: list[Array]
     intercepts_: list[Array]
-    member_factors_: list[tuple[Array, Array]]
     input_scale_: Array
     _network: Network
     _progress: TrainState
@@ -135,8 +134,9 @@ class Predicting(Persistent):
         layers = zip(self.intercepts_, self.coefs_, strict=False)
         arrays = [array for pair in layers for array in pair]
         if self._network.n_members > 1:
-            arrays += [factor for pair in self.member_factors_ for factor in pair]
-        return [*arrays, self.input_scale_] if self._network.input_scale else arrays
+            arrays += [factor for pair in getattr(self, "member_factors_", []) for factor in pair]
+        has_scale = self._network.input_scale and hasattr(self, "input_scale_")
+        return [*arrays, self.input_scale_] if has_scale else arrays
 
     def _theta(self) -> Array:
         """The flat vector of the fitted parameters."""
