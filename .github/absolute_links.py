@@ -10,9 +10,7 @@ import re
 import sys
 
 IMAGE = re.compile(r"(?P<before>!\[[^\[\]]*\]\()(?P<target>[^\s()]+)")  # ![text](target)
-LINK = re.compile(
-    r"(?P<before>(?<!!)\[(?:[^\[\]]|!\[[^\[\]]*\]\([^()]*\))*\]\()(?P<target>[^\s()]+)"
-)  # [text](target)
+LINK = re.compile(r"(?P<before>(?<!!)\[(?:[^\[\]]|!\[[^\[\]]*\]\([^()]*\))*\]\()(?P<target>[^\s()]+)")  # [text](target)
 HTML = re.compile(r'(?P<before><(?P<tag>img|source|a)\b[^>]*?\b(?:src|srcset|href)=")(?P<target>[^"]+)')
 REFERENCE = re.compile(r"(?P<before>^\[[^\]]+\]:\s+)(?P<target>\S+)", re.MULTILINE)  # [name]: target
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)

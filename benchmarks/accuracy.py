@@ -69,10 +69,7 @@ MODELS = {
 def read(path):
     """Table, target and task ("clf" or "reg") of an .npz file."""
     with np.load(path) as stored:
-        meta, arrays = (
-            json.loads(stored["meta"].tobytes()),
-            {k: stored[k] for k in stored.files if k != "meta"},
-        )
+        meta, arrays = (json.loads(stored["meta"].tobytes()), {k: stored[k] for k in stored.files if k != "meta"})
     numeric, category = iter(meta["num_order"]), itertools.count()
     columns = {}
     for name in meta["columns"]:
@@ -203,9 +200,7 @@ def run(arguments):
 def summarise(rows, task):
     """One line a model: means over the sets, ranks, and wins, ties and losses against each other model."""
     score = "accuracy" if task == "clf" else "r2"
-    by_set = rows.groupby(["model", "set"])[
-        [score, "log_loss", "calibration_error", "fit_seconds", "predict_seconds"]
-    ]
+    by_set = rows.groupby(["model", "set"])[[score, "log_loss", "calibration_error", "fit_seconds", "predict_seconds"]]
     means = by_set.mean().unstack("model")
     scores = means[score]
     ranks = scores.round(4).rank(axis=1, ascending=False)
@@ -313,9 +308,7 @@ def report(arguments):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     fits = commands.add_parser("run", help="fit and measure")
     source = fits.add_mutually_exclusive_group(required=True)

@@ -28,7 +28,7 @@ import distributed
 import numpy as np
 
 from skbackprop import MLPRegressor
-from skbackprop._dask.comms import Tree
+from skbackprop._dask.collectives import Communicator
 from skbackprop._dask.memory import kept_memory
 from skbackprop.dask import DaskMLPRegressor
 
@@ -105,20 +105,20 @@ def rounds(client, repeats):
 def exchange(rank, addresses, size, n):
     """Run as a task: rank 1 connects to rank 0 and they exchange vectors n times; seconds of each round."""
     worker = distributed.get_worker()
-    tree = Tree(rank, 2, "benchmark", worker, lambda: True)
-    mine = tree.open()
+    comm = Communicator(rank, 2, "benchmark", worker, lambda: True)
+    mine = comm.open()
     variable = distributed.Variable(addresses)
     if rank == 0:
         variable.set(mine)
-    tree.join({0: mine or variable.get(timeout=30)})
+    comm.join({0: mine or variable.get(timeout=30)})
     vector, times = np.ones(size, dtype=np.float32), []
     with kept_memory():  # as in a fit
         for _ in range(n):
             started = time.perf_counter()
-            theta = tree.broadcast(None, [vector])[1][0]
-            tree.reduce([0.0, 0.0], theta + 1)
+            theta = comm.broadcast(None, [vector])[1][0]
+            comm.reduce([0.0, 0.0], theta + 1)
             times.append(time.perf_counter() - started)
-    tree.close()
+    comm.close()
     return times
 
 
@@ -135,9 +135,7 @@ def tree(client, repeats):
             ]
             times += client.gather(futures)[0][20:]
             distributed.Variable(name, client=client).delete()
-        print(
-            f"| {size:,} | {1e3 * np.median(times):.2f} | {1e3 * np.quantile(times, 0.9):.2f} |", flush=True
-        )
+        print(f"| {size:,} | {1e3 * np.median(times):.2f} | {1e3 * np.quantile(times, 0.9):.2f} |", flush=True)
         found.append([size, float(np.median(times)), float(np.quantile(times, 0.9))])
     return found
 
@@ -156,18 +154,13 @@ def scaling(client, repeats):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=pathlib.Path, help="a JSON file for the seconds")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     options = {"processes": True, "n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with (
-        distributed.LocalCluster(**options, silence_logs=50) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with distributed.LocalCluster(**options, silence_logs=50) as cluster, distributed.Client(cluster) as client:
         found = {table.__name__: table(client, arguments.repeats) for table in (tree, rounds, scaling)}
     if arguments.out is not None:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -44,9 +44,7 @@ def images(folder, n, dtype=np.float32):
     rng = np.random.default_rng(0)
     if folder is None:
         return rng.random((n, 784), dtype=np.float32).astype(dtype), rng.integers(0, 10, n)
-    read = [
-        gzip.decompress((folder / f"train-{k}-ubyte.gz").read_bytes()) for k in ("images-idx3", "labels-idx1")
-    ]
+    read = [gzip.decompress((folder / f"train-{k}-ubyte.gz").read_bytes()) for k in ("images-idx3", "labels-idx1")]
     X = np.frombuffer(read[0], np.uint8, offset=16).reshape(-1, 784)[:n]
     return X.astype(dtype) / dtype(255), np.frombuffer(read[1], np.uint8, offset=8)[:n].astype(int)
 
@@ -76,12 +74,7 @@ def texts(n, width=50_000, stored=100):
 
 def ours(X, y, hidden, threads, **params):
     model = MLPSoftmaxClassifier(
-        hidden,
-        random_state=0,
-        learning_rate="constant",
-        n_iter_no_change=FOREVER,
-        n_threads=threads,
-        **params,
+        hidden, random_state=0, learning_rate="constant", n_iter_no_change=FOREVER, n_threads=threads, **params
     )
     return lambda: model.fit(X, y)
 
@@ -138,9 +131,7 @@ def xla(X, y, hidden, threads, batch_size, max_iter, **params):
             m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, g)
             v = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, v, g)
             t, scale = t + 1.0, jnp.sqrt(1 - 0.999 ** (t + 1)) / (1 - 0.9 ** (t + 1))
-            parameters = jax.tree.map(
-                lambda p, m, v: p - 0.001 * scale * m / (jnp.sqrt(v) + 1e-8), parameters, m, v
-            )
+            parameters = jax.tree.map(lambda p, m, v: p - 0.001 * scale * m / (jnp.sqrt(v) + 1e-8), parameters, m, v)
             return (parameters, m, v, t), None
 
         return jax.lax.scan(one, (parameters, m, v, step), order)[0]
@@ -184,9 +175,7 @@ def onnxruntime_session(model, threads):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    session = onnxruntime.InferenceSession(
-        network.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(network.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return lambda X: session.run(None, {"X": X})
 
 
@@ -204,23 +193,11 @@ def fits(arguments):
     return {
         "W1": ("images, (100,), batch 200", lambda: images(arguments.data, n), (100,), (200, 2), everybody),
         "W2": ("images, (100,), batch 32", lambda: images(arguments.data, n), (100,), (32, 1), everybody),
-        "W3": (
-            "images, (512, 512), batch 128",
-            lambda: images(arguments.data, n),
-            (512, 512),
-            (128, 1),
-            everybody,
-        ),
+        "W3": ("images, (512, 512), batch 128", lambda: images(arguments.data, n), (512, 512), (128, 1), everybody),
         "W4": ("digits, (100,), batch 200", digits, (100,), (200, 50 // quick), everybody),
         "W5": ("digits, (100,), batch 32", digits, (100,), (32, 20 // quick), everybody),
         "W6": ("digits, (64, 64), batch 32", digits, (64, 64), (32, 20 // quick), everybody),
-        "W7": (
-            "(1024, 1024), batch 1024",
-            lambda: noise(8192 // quick, 1024),
-            (1024, 1024),
-            (1024, 1),
-            everybody,
-        ),
+        "W7": ("(1024, 1024), batch 1024", lambda: noise(8192 // quick, 1024), (1024, 1024), (1024, 1), everybody),
         "W8": (
             "W1 in float64",
             lambda: images(arguments.data, n, np.float64),
@@ -252,9 +229,7 @@ def others(arguments):
         params = {"hidden_layer_sizes": (100,), "max_iter": 1, "batch_size": 200}
         model = MLPClassifier(**params).fit(X, y)
         runs = {
-            "skbackprop": MLPSoftmaxClassifier(**params, n_threads=threads, weight_decay=0.0)
-            .fit(X, y)
-            .predict_proba,
+            "skbackprop": MLPSoftmaxClassifier(**params, n_threads=threads, weight_decay=0.0).fit(X, y).predict_proba,
             "scikit-learn": model.predict_proba,
         }
         if installed("onnxruntime"):
@@ -274,9 +249,7 @@ def others(arguments):
         X, y = digits()
         params = {"hidden_layer_sizes": (100,), "solver": "lbfgs", "max_iter": 50, "tol": 1e-12}
         return {
-            "skbackprop": lambda: MLPSoftmaxClassifier(**params, dtype="float64", n_threads=threads).fit(
-                X, y
-            ),
+            "skbackprop": lambda: MLPSoftmaxClassifier(**params, dtype="float64", n_threads=threads).fit(X, y),
             "scikit-learn": lambda: MLPClassifier(**params).fit(X.astype(np.float64), y),
         }
 
@@ -319,9 +292,7 @@ def installed(name):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller works, three repeats")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int)
@@ -338,7 +309,7 @@ def main():
     names = [name for name in [*CONTESTANTS, "onnxruntime"] if installed(name)]
     results = []
     with threadpoolctl.threadpool_limits(arguments.threads):
-        peak = {bits: arguments.threads * _cpu.fma_rate(level(), bits) for bits in (32, 64)}
+        peak = {bits: arguments.threads * _cpu.fma_rate(level(), f"float{bits}") for bits in (32, 64)}
         works = {**fits(arguments), **others(arguments)}
         for name in arguments.works or works:
             work = works[name]
@@ -392,9 +363,7 @@ def command(arguments):
 
 def row(result, names):
     cells = [result["work"], result["what"], f"{result['seconds']['skbackprop']:.4g} s"]
-    cells += [
-        f"{result['ratios'][k]:.2f}" if k in result["ratios"] else "" for k in names if k != "skbackprop"
-    ]
+    cells += [f"{result['ratios'][k]:.2f}" if k in result["ratios"] else "" for k in names if k != "skbackprop"]
     return "| " + " | ".join([*cells, "" if result["peak"] is None else f"{result['peak']:.2f}"]) + " |"
 
 
@@ -409,13 +378,7 @@ def report(results, names, arguments, peak):
         f"{processor()}, level {level()}, {arguments.threads} thread(s), "
         f"peak {peak[32] / 1e9:.0f} (float32) and {peak[64] / 1e9:.0f} (float64) GFLOP/s; {versions(names)}"
     )
-    lines = [
-        facts,
-        "",
-        "| " + " | ".join(head) + " |",
-        "|" + "---|" * len(head),
-        *(row(r, names) for r in results),
-    ]
+    lines = [facts, "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head), *(row(r, names) for r in results)]
     lines += ["| | geometric mean of W1-W6 | | " + " | ".join([*means, ""]) + " |"]
     print("\n" + "\n".join(lines))
     if arguments.out is not None:

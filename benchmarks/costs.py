@@ -32,9 +32,7 @@ MEMBERS = 1, 2, 4, 8
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--epochs", type=int, default=3)
@@ -42,11 +40,7 @@ def main():
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     rows = images(arguments.data, 60_000)
-    works = {
-        "features": features(*rows, arguments.epochs),
-        "members": members(arguments.epochs),
-        "race": race(*rows),
-    }
+    works = {"features": features(*rows, arguments.epochs), "members": members(arguments.epochs), "race": race(*rows)}
     found = {name: measure(runs, arguments.repeats) for name, runs in works.items()}
     for seconds in found.values():
         show(seconds)

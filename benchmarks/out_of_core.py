@@ -80,13 +80,7 @@ def train(args):
     model.fit(data, checkpoint=folder / "checkpoint")
     total = time.perf_counter() - began
     weights = hashlib.sha256(b"".join(array.tobytes() for array in [*model.coefs_, *model.intercepts_]))
-    found = {
-        "seconds": total,
-        "before": before,
-        "peak": peak(),
-        "loss": model.loss_,
-        "weights": weights.hexdigest(),
-    }
+    found = {"seconds": total, "before": before, "peak": peak(), "loss": model.loss_, "weights": weights.hexdigest()}
     print(json.dumps(found))
 
 
@@ -137,23 +131,16 @@ def run(folder, args):
     epochs = np.diff(stamps)[1:] if args.epochs > 1 else np.diff(stamps)
     seconds = float(np.median(epochs))
     rate = 4e-6 * n * args.features / seconds
-    print(
-        f"an epoch: {seconds:.1f} s ({rate:.0f} MB/s); all, with the survey and the race: {result['seconds']:.1f} s"
-    )
+    print(f"an epoch: {seconds:.1f} s ({rate:.0f} MB/s); all, with the survey and the race: {result['seconds']:.1f} s")
     print(f"resident memory: {result['before']:.0f} MB before, at most {result['peak'] - result['before']:.0f} MB more "
           f"(memory={args.memory}); loss {result['loss']:.4f}")  # fmt: skip
     if args.kill:
         again = killed_and_resumed(folder, seconds)
-        print(
-            "killed and resumed: "
-            + ("the same bits" if again["weights"] == result["weights"] else "OTHER WEIGHTS")
-        )
+        print("killed and resumed: " + ("the same bits" if again["weights"] == result["weights"] else "OTHER WEIGHTS"))
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", help="where the rows are written; default: the folder of temporary files")
     parser.add_argument("--gigabytes", type=float, default=8.0)
     parser.add_argument("--memory", default="256MB")

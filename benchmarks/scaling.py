@@ -66,9 +66,7 @@ def local_client(n_workers):
     import distributed
 
     with (
-        distributed.LocalCluster(
-            n_workers=n_workers, threads_per_worker=1, dashboard_address=":0"
-        ) as cluster,
+        distributed.LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         yield client
@@ -88,9 +86,7 @@ def measure_hosts(n_workers, works, latency, bandwidth):
     with Network(n_workers + 1, latency, bandwidth) as network:
         scheduler = f"tcp://{network.address(0)}:8786"
         network.run(
-            0,
-            [*module, "distributed.cli.dask_scheduler", "--host", network.address(0), "--no-dashboard"],
-            **quiet,
+            0, [*module, "distributed.cli.dask_scheduler", "--host", network.address(0), "--no-dashboard"], **quiet
         )
         for host in range(1, n_workers + 1):
             where = ["--host", network.address(host), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
@@ -213,9 +209,7 @@ def show(arguments):
     model = Model(found)
     for size, (t0, t_row) in model.compute.items():
         print(f"{size}: t0 {1e3 * t0:.2f} ms, t_row {1e6 * t_row:.2f} us, {n_bytes(size) / 1e6:.2f} MB")
-    print(
-        f"L0 {1e3 * model.latency:.2f} ms, V {model.speed / 1e6:.0f} MB/s; this machine {model.machine:.2f} workers"
-    )
+    print(f"L0 {1e3 * model.latency:.2f} ms, V {model.speed / 1e6:.0f} MB/s; this machine {model.machine:.2f} workers")
     for r in beside(found):
         print(
             f"{r['where']}: {r['workers']} workers, {r['size']}, {r['batch']} rows: {1e3 * r['seconds']:.2f} ms, "
@@ -224,9 +218,7 @@ def show(arguments):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tasks = parser.add_subparsers(required=True)
     for task in (measure, show):
         sub = tasks.add_parser(task.__name__)

@@ -13,6 +13,7 @@ import skbackprop
 
 sys.path.insert(0, str(here))
 from _make.api import check_api
+from _make.architecture import draw_architecture
 from _make.components import write_components
 from _make.derivation import draw_derivation
 from _make.pictures import draw_losses, write_diagram
@@ -60,6 +61,7 @@ html_sidebars = {
         "components",
         "derivation",
         "extend",
+        "architecture",
         "migrating",
         "benchmarks",
         "changelog",
@@ -119,8 +121,9 @@ write_captions(made)
 draw_losses(made)
 write_diagram(made)
 draw_derivation(made)
+draw_architecture(made)
 write_scaling(made)
 write_rounds(made)
 draw_scaling(made)
-for page in ("derivation.rst", "extend.rst"):
+for page in ("derivation.rst", "extend.rst", "architecture.rst"):
     check_pointers(here / page)

@@ -67,9 +67,7 @@ def draw(model, X_test, y_test, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=pathlib.Path, help="folder with the four original idx.gz files")
     parser.add_argument("--out", type=pathlib.Path, default=".", help="folder for the two pictures")
     arguments = parser.parse_args()

@@ -29,27 +29,20 @@ def main():
     X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
     classifier = MLPSoftmaxClassifier(random_state=0)
     start = time.perf_counter()
-    search = tune(
-        classifier, {"hidden_layer_sizes": [(100,), (100, 100)], "dropout": [0.0, 0.2]}, X_train, y_train
-    )
+    search = tune(classifier, {"hidden_layer_sizes": [(100,), (100, 100)], "dropout": [0.0, 0.2]}, X_train, y_train)
     seconds = time.perf_counter() - start
     report(
         "digits",
         search,
         seconds,
-        **{
-            "test accuracy": search.score(X_test, y_test),
-            "log loss": log_loss(y_test, search.predict_proba(X_test)),
-        },
+        **{"test accuracy": search.score(X_test, y_test), "log loss": log_loss(y_test, search.predict_proba(X_test))},
     )
 
     X, y = load_diabetes(return_X_y=True)  # 442 patients, progression of the disease after a year
     X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
     regressor = MLPRegressor(random_state=0)
     start = time.perf_counter()
-    search = tune(
-        regressor, {"hidden_layer_sizes": [(20,), (100, 100)], "n_members": [1, 4]}, X_train, y_train
-    )
+    search = tune(regressor, {"hidden_layer_sizes": [(20,), (100, 100)], "n_members": [1, 4]}, X_train, y_train)
     seconds = time.perf_counter() - start
     report("diabetes", search, seconds, **{"test R2": search.score(X_test, y_test)})
 

@@ -8,38 +8,19 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
+from sklearn.utils import Tags
 
+from skbackprop._checks.arrays import check_finite_output
+from skbackprop._checks.constraints import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
-from skbackprop._fit.batches import Rows
-from skbackprop._fit.places import HOST
-from skbackprop._fit.samples import Sample
-from skbackprop._fit.streaming import Encode, Part
-from skbackprop._fit.summaries import LabelSummary, Summary
-from skbackprop._fit.targets import (
-    Labels,
-    apply_class_factors,
-    class_counts,
-    class_factors,
-    indicator,
-    labels_of_one_kind,
-)
-from skbackprop._fit.training import Progress
-from skbackprop._fit.validation import (
-    CLASSIFIER_CONSTRAINTS,
-    SHARED_CONSTRAINTS,
-    check_finite_output,
-    check_weight_sum,
-    complete,
-    home_of,
-    one_column,
-    to_host,
-    within_floats,
-)
+from skbackprop._fit.data_checks import complete, indicator, labels_of_one_kind, within_floats
+from skbackprop._fit.device import HOST, Device, device_of
+from skbackprop._fit.targets import LabelCodec
 from skbackprop._nn.activations import softplus
-from skbackprop._nn.losses import LossArgs, log_softmax
+from skbackprop._nn.links import log_softmax
 from skbackprop._prediction import of_one_model
-from skbackprop._types import Array, Auto, Data
+from skbackprop._types import Array, Attributes, Auto, Data
 
 
 @document
@@ -105,7 +86,8 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     (2, 10)
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**SHARED_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
+    _labels: LabelCodec
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {**SHARED_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
 
     def __init__(
         self,
@@ -189,7 +171,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         self : object
             The fitted estimator.
         """
-        return self._partial_fit(X, y, sample_weight, classes, X_val, y_val, sample_weight_val, total_samples)
+        return self._partial_fit((X, y, sample_weight), (X_val, y_val, sample_weight_val), total_samples, classes)
 
     @of_one_model
     def predict(self, X: Data, return_members: bool = False) -> Any:
@@ -210,12 +192,12 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             Only with ``return_members=True``.
         """
 
-        def decode(v: Any) -> Any:
-            return self._labels.decode(v, home_of(v))
+        def decode(v: Array) -> Any:
+            return self._labels.decode(v, device_of(v))
 
-        def decode_each(v: Any) -> Any:
+        def decode_each(v: Array) -> Array:
             labels = [decode(v[j, :, :]) for j in range(v.shape[0])]
-            return home_of(*labels).xp.stack(labels)
+            return device_of(*labels).xp.stack(labels)
 
         y = self._output(X, link=False, answer=decode)
         return (y, self._output(X, link=False, members=True, answer=decode_each)) if return_members else y
@@ -241,12 +223,12 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             Only with ``return_members=True``.
         """
         p = self._output(X, link=True, method="predict_proba")
-        place = home_of(p)
-        xp, limits = place.xp, np.finfo(place.dtype_of(p))
+        device = device_of(p)
+        xp, limits = device.xp, np.finfo(device.dtype_of(p))
         tiny = float(limits.tiny)
         if self._labels.multilabel:
             p = xp.clip(p, None, 1.0 - float(limits.epsneg))
-        if place.has_any(p < tiny):
+        if device.has_any(p < tiny):
             below = xp.clip(math.log(tiny) - self.predict_log_proba(X), 0.0, None)
             p = xp.where(p < tiny, tiny / (1.0 + below), p)
         return (p, self._output(X, link=True, members=True)) if return_members else p
@@ -266,10 +248,10 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             Natural logarithms.
         """
         v = self._output(X, link=False, method="predict_log_proba")
-        place = home_of(v)
+        device = device_of(v)
         with np.errstate(over="ignore"):  # looked for in the answer
-            log_p = -softplus(place.xp, -v) if self._labels.multilabel else log_softmax(place.xp, v)
-        return check_finite_output(log_p, place)
+            log_p = -softplus(device.xp, -v) if self._labels.multilabel else log_softmax(device.xp, v)
+        return check_finite_output(log_p, device)
 
     @of_one_model
     def decision_function(self, X: Data) -> Array:
@@ -289,7 +271,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         if self._labels.multilabel or v.shape[1] != 2:
             return v
         with np.errstate(over="ignore"):
-            return check_finite_output(v[:, 1] - v[:, 0], home_of(v))
+            return check_finite_output(v[:, 1] - v[:, 0], device_of(v))
 
     @of_one_model
     def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
@@ -310,96 +292,18 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             1 is perfect.
         """
         y = complete(y)
-        if hasattr(self, "_labels") and self._labels.multilabel and home_of(y) is HOST:
+        if hasattr(self, "_labels") and self._labels.multilabel and device_of(y) is HOST:
             y = indicator(y, len(self._labels.classes)).astype(np.int64)
         with labels_of_one_kind(y), within_floats("sample_weight"):
             return float(super().score(X, y, sample_weight))
 
-    # ----------------------------------------------------------------- what BaseMLP asks for ----
+    def _codec(self) -> LabelCodec:
+        return self._labels
 
-    def _read(self, X: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
-        sample = super()._read(X, y, *args, **kwargs)
-        if isinstance(sample, Sample):
-            sample.y = one_column(sample.y)
-        return sample
+    def _codec_attributes(self, codec: LabelCodec, device: Device) -> Attributes:
+        return {"_labels": codec, "classes_": device.put(codec.classes)}
 
-    def _learn_targets(self, sample: Sample, classes: Any, first: bool) -> None:
-        found = Labels.of(sample.y)
-        classes = None if classes is None else np.asarray(complete(to_host(classes)))
-        if first:
-            self._labels = found
-            if classes is not None and not found.multilabel:
-                with labels_of_one_kind(classes):
-                    self._labels = Labels(np.unique(classes))
-            self.classes_ = sample.place.put(self._labels.classes)
-        elif classes is not None and not np.array_equal(np.unique(classes), self._labels.classes):
-            known = self._labels.classes.tolist()
-            raise ValueError(f"classes={classes!r} differs from the classes of the first call, {known}.")
-        elif found.multilabel != self._labels.multilabel:
-            raise ValueError("y must be of the kind of the first call: one label per row, or multilabel.")
-        self._check_like(sample.y, None)
-
-    def _check_like(self, y: Any, known: Any) -> None:
-        self._labels.check(y)
-
-    def _strata(self, y: Any) -> Any:
-        return self._labels.codes(y)
-
-    def _encode(self, sample: Sample | Part, dtype: Any) -> Any:
-        return self._labels.encode(sample.y, dtype)
-
-    def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
-        Y = self._encode(sample, dtype)
-        factors = None
-        if self.class_weight is not None:
-            total = float(len(Y)) if sample.weights is None else float(sample.weights.sum())
-            factors = self._factors(class_counts(Y, sample.weights, self._n_targets()), total, progress)
-        rows = self._rows(sample, Y, dtype, factors)
-        if rows.weights is not None:
-            check_weight_sum(rows.weights)
-        return rows.in_units(dtype)
-
-    def _weights_like_training(self, sample: Sample, progress: Progress) -> Any:
-        if self.class_weight is None:
-            return sample.weights
-        factors = class_factors(self.class_weight, self._labels, progress.class_counts, progress.class_total)
-        weights = apply_class_factors(factors, self._encode(sample, np.float64), sample.weights)
-        check_weight_sum(weights)
-        return weights
-
-    def _target_summary(self, y: Any) -> LabelSummary:
-        return LabelSummary()
-
-    def _encoder(self, summary: Summary, dtype: Any, progress: Progress) -> Encode:
-        factors = None
-        if self.class_weight is not None:
-            factors = self._factors(summary.targets.counts_of(self._labels), summary.weight_sum, progress)
-        return lambda part: self._rows(part, self._encode(part, dtype), dtype, factors)
-
-    def _factors(self, counts: Any, total: float, progress: Progress) -> Any:
-        progress.class_counts = progress.class_counts + counts
-        progress.class_total += total
-        return class_factors(self.class_weight, self._labels, progress.class_counts, progress.class_total)
-
-    def _rows(self, sample: Sample | Part, Y: Any, dtype: Any, factors: Any) -> Rows:
-        weights = sample.weights
-        if factors is not None:
-            weights = apply_class_factors(factors, Y, weights)
-        return Rows(sample.place.cast(sample.X, dtype), Y, weights, sample.place)
-
-    def _n_targets(self) -> int:
-        return len(self._labels.classes)
-
-    def _loss_name(self) -> str:
-        return f"binary_{self.loss}" if self._labels.multilabel else self.loss
-
-    def _loss_args(self) -> LossArgs:
-        return LossArgs(focal_gamma=self.focal_gamma, label_smoothing=float(self.label_smoothing))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
+    def __sklearn_tags__(self) -> Tags:
+        tags: Tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "coefs_")

@@ -6,16 +6,23 @@ import datetime
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import DTypeLike
 
-from skbackprop._fit.validation import is_missing, to_host
+from skbackprop._fit.data_checks import is_missing
+from skbackprop._fit.device import to_host
 from skbackprop._fit.warn import warn
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series  # which stand for those of other libraries, too
+
+Column: TypeAlias = "Series | np.ndarray"
 
 # names of dtypes in NumPy, pandas (its own, and Arrow's) and polars, in lower case
 NUMBERS = re.compile(r"(sparse\[)?(u?int\d|float|half|double|decimal)")
@@ -28,10 +35,24 @@ LARGEST = float(np.finfo(np.float32).max)
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0", re.ASCII)
+# what a column may not hold, for messages
+DATED = (
+    "dates or times ({}). Make numbers of them first, such as the days since the first, the hour or the month, or drop "
+    "it."
+)
+COMPLEX = "complex numbers. Give their parts, np.real and np.imag, instead."
+NESTED_VALUES = (
+    "values that are neither numbers nor categories, such as lists. Make columns of what is in them, or drop it."
+)
 TRUTH = {"true": "1", "false": "0"}  # as Python, Arrow and polars write it
 
 
-def as_table(X: Any) -> tuple[Any, list[Any] | None]:
+def is_frame(X: object) -> TypeGuard[DataFrame]:
+    """Tell whether X is a DataFrame of pandas, or of a library whose DataFrames have columns of names, too."""
+    return hasattr(X, "columns")
+
+
+def as_table(X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
     """A DataFrame of pandas or polars and the names of its columns, or an array."""
     if type(X).__module__.startswith("pyarrow.") and hasattr(X, "to_pandas"):
         X = X.to_pandas()
@@ -43,14 +64,13 @@ def as_table(X: Any) -> tuple[Any, list[Any] | None]:
     for method in ("collect", "compute"):  # polars, Dask
         if hasattr(X, method) and hasattr(type(X), "columns"):
             raise ValueError(f"X is a {type(X).__name__} that is still to be computed: give X.{method}().")
-    if not hasattr(X, "columns"):
-        X = _as_array(X)
+    X = X if is_frame(X) else _as_array(X)
     shape = tuple(X.shape)
     if len(shape) != 2:
         raise ValueError(f"X must be a table of rows and columns, but its shape is {shape}.")
     if not shape[0]:
         raise ValueError(f"X has no rows: its shape is {shape}.")
-    if not hasattr(X, "columns"):
+    if isinstance(X, np.ndarray):
         return X, None
     names = list(X.columns)
     repeated = [name for name, n in Counter(names).items() if n > 1]
@@ -59,14 +79,15 @@ def as_table(X: Any) -> tuple[Any, list[Any] | None]:
     return X, names
 
 
-def _as_array(X: Any) -> Any:
-    X = to_host(X)
-    given = X if hasattr(X, "dtype") else np.asarray(X, dtype=object)
+def _as_array(given: object) -> np.ndarray:
+    """A NumPy array of rows of any library, of objects unless they have a type; masked values become None."""
+    given = to_host(cast(np.ndarray, given))
+    if not hasattr(given, "dtype"):
+        given = np.asarray(given, dtype=object)
     X = np.asarray(given)
     if X.dtype.names:
         raise ValueError(
-            f"X is a structured array of the fields {list(X.dtype.names)}. Make a DataFrame of it: "
-            "pandas.DataFrame(X)."
+            f"X is a structured array of the fields {list(X.dtype.names)}. Make a DataFrame of it: pandas.DataFrame(X)."
         )
     if isinstance(given, np.ma.MaskedArray):
         X = X.astype(object)
@@ -74,30 +95,43 @@ def _as_array(X: Any) -> Any:
     return X
 
 
-def columns_of(X: Any) -> Iterator[Any]:
+def are_texts(names: Iterable[Hashable] | None) -> bool:
+    """Tell whether there are names of columns, and all are texts."""
+    return names is not None and all(isinstance(name, str) for name in names)
+
+
+def columns_of(X: DataFrame | np.ndarray) -> list[Column]:
     """Columns of a DataFrame or an array, in their order."""
-    if not hasattr(X, "columns"):
-        yield from X.T
-    elif hasattr(X, "iloc"):
-        yield from (X.iloc[:, i] for i in range(X.shape[1]))
-    else:
-        yield from (X[name] for name in X.columns)
+    if isinstance(X, np.ndarray):
+        return list(X.T)
+    if hasattr(X, "iloc"):
+        return [X.iloc[:, i] for i in range(X.shape[1])]
+    return [X[name] for name in X.columns]
 
 
-def has_numeric_dtype(column: Any) -> bool:
+def to_numpy(column: Column, dtype: DTypeLike) -> np.ndarray:
+    """Values of a column of numbers; missing ones become NaN, which pandas makes of its NA only if asked."""
+    if not isinstance(column, np.ndarray) and hasattr(column, "isna"):
+        return column.to_numpy(dtype, na_value=np.nan)
+    return np.asarray(column, dtype)
+
+
+def has_numeric_dtype(column: Column) -> bool:
     """Tell whether a column's type is one of numbers; others may hold some, too."""
     return bool(NUMBERS.match(str(column.dtype).lower()))
 
 
-def is_bool(value: Any) -> bool:
+def is_bool(value: object) -> TypeGuard[bool]:
+    """Tell whether a value is a boolean of Python or NumPy."""
     return isinstance(value, bool | np.bool_)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether a value is a real number, and no boolean."""
     return isinstance(value, Real | Decimal) and not is_bool(value)
 
 
-def text_of(value: Any) -> str:
+def text_of(value: object) -> str:
     """Text of a category. 1, 1.0, True, "1", "1.0" and "True" are one.
 
     They change into each other where a value is missing, and where a table goes through a file.
@@ -116,7 +150,7 @@ def text_of(value: Any) -> str:
     return str(value if isinstance(value, float | np.floating) else float(value))
 
 
-def number_of(value: Any) -> float | None:
+def number_of(value: object) -> float | None:
     """Make a float of a number, a boolean, or a text that is one of them; None of all else."""
     try:
         if is_number(value):
@@ -127,23 +161,22 @@ def number_of(value: Any) -> float | None:
         return math.inf
 
 
-def different_values(name: Any, column: Any) -> set[Any]:
+def different_values(name: Hashable, column: Column) -> set[object]:
     """Values of a column but for missing ones. Which of equal ones, such as 1 and True, stands for all is open."""
     refuse(name, column)
     try:
-        values = column.unique() if hasattr(column, "unique") else set(column.tolist())
+        values = column.unique() if hasattr(column, "unique") else set(np.asarray(column).tolist())
         found = {value for value in values if not is_missing(value)}
     except Exception as error:  # of any library, whose values have no hash
-        raise _nested(name) from error
-    for value in found:
-        if isinstance(value, DATE_TYPES) or type(value).__name__ == "Period":
-            _refuse_dates(name, str(column.dtype).lower())
-        if isinstance(value, complex | np.complexfloating):
-            _refuse_complex(name)
+        raise ValueError(f"Column {name!r} holds " + NESTED_VALUES) from error
+    if any(isinstance(value, DATE_TYPES) or type(value).__name__ == "Period" for value in found):
+        raise ValueError(f"Column {name!r} holds " + DATED.format(str(column.dtype).lower()))
+    if any(isinstance(value, complex | np.complexfloating) for value in found):
+        raise ValueError(f"Column {name!r} holds " + COMPLEX)
     return found
 
 
-def check_categories(name: Any, column: Any) -> None:
+def check_categories(name: Hashable, column: Column) -> None:
     """Raise for a column that holds no categories."""
     if str(column.dtype).lower() == "object":
         different_values(name, column)
@@ -151,26 +184,24 @@ def check_categories(name: Any, column: Any) -> None:
         refuse(name, column)
 
 
-def are_numbers(values: set[Any]) -> bool:
+def are_numbers(values: set[object]) -> bool:
     """Tell whether all of a column's different values are numbers or booleans."""
     return bool(values) and all(is_number(value) or is_bool(value) for value in values)
 
 
-def are_bools(column: Any, values: set[Any]) -> bool:
+def are_bools(column: Column, values: set[object]) -> bool:
     """Tell whether all values of a column are booleans: among the different ones True may stand for 1 as well."""
     return values <= {0, 1} and all(is_bool(value) or is_missing(value) for value in column)
 
 
-def floats(name: Any, column: Any, gaps: Iterable[str] = ()) -> Any:
+def floats(name: Hashable, column: Column, gaps: Iterable[str] = ()) -> np.ndarray:
     """Numbers of a column as float64, missing ones as NaN.
 
     A text that is no number is an error, unless some were in training already: gaps, which count as missing.
     """
     refuse(name, column)
     if has_numeric_dtype(column):
-        # pandas cannot make a float of its NA unasked
-        pandas = hasattr(column, "isna")
-        x = column.to_numpy(float, na_value=np.nan) if pandas else np.asarray(column, dtype=float)
+        x = to_numpy(column, float)
     elif all(issubclass(kind, PLAIN) for kind in set(map(type, column))):
         x = np.array(list(column), dtype=float)
     else:
@@ -200,32 +231,12 @@ def quoted(texts: list[str]) -> str:
     return ", ".join(some) + (", ..." if len(texts) > 3 else "")
 
 
-def refuse(name: Any, column: Any) -> None:
+def refuse(name: Hashable, column: Column) -> None:
     """Raise for a dtype that is neither of numbers nor of categories."""
     dtype = str(column.dtype).lower()
     if DATES.match(dtype):
-        _refuse_dates(name, dtype)
+        raise ValueError(f"Column {name!r} holds " + DATED.format(dtype))
     if dtype.startswith("complex"):
-        _refuse_complex(name)
+        raise ValueError(f"Column {name!r} holds " + COMPLEX)
     if NESTED.match(dtype):
-        raise _nested(name)
-
-
-def _refuse_dates(name: Any, dtype: str) -> NoReturn:
-    raise ValueError(
-        f"Column {name!r} holds dates or times ({dtype}). Make numbers of them first, such as the days since the "
-        "first, the hour or the month, or drop it."
-    )
-
-
-def _refuse_complex(name: Any) -> NoReturn:
-    raise ValueError(
-        f"Column {name!r} holds complex numbers. Give their parts, np.real and np.imag, instead."
-    )
-
-
-def _nested(name: Any) -> ValueError:
-    return ValueError(
-        f"Column {name!r} holds values that are neither numbers nor categories, such as lists. Make columns of what is "
-        "in them, or drop it."
-    )
+        raise ValueError(f"Column {name!r} holds " + NESTED_VALUES)

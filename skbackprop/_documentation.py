@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, metadata
 
-BEFORE_LOSS = """\
+from skbackprop._nn.activations import ACTIVATIONS
+
+NAMES = ", ".join(f"'{name}'" + (f" ({entry.note})" if entry.note else "") for name, entry in ACTIVATIONS.items())
+ACTIVATION = textwrap.fill(f"Of the hidden layers, one name for all or one each: {NAMES}.", 106)
+BEFORE_LOSS = f"""\
 hidden_layer_sizes : tuple of int or int, default=(100, 100)
     Width of each hidden layer; () is a linear model.
 activation : str or list of str, default='relu'
-    Of the hidden layers, one name for all or one each: 'identity', 'logistic', 'tanh', 'relu', 'leaky_relu'
-    (slope 0.01), 'elu', 'selu', 'gelu' (exact), 'silu', 'mish', 'softplus', 'softmax'."""
+{textwrap.indent(ACTIVATION, "    ")}"""
 
 SHARED = """\
 solver : {'adam', 'nadam', 'rmsprop', 'sgd', 'lion', 'lbfgs'}, default='adam'

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import fill
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-STYLES: dict[str, Any] = {"training": "-", "validation": "--"}  # told apart in black and white too
-BEST: dict[str, Any] = {"marker": "o", "markersize": 7.0, "markeredgecolor": "white", "linestyle": "none"}
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+    from matplotlib.typing import ColorType
+
+Curves: TypeAlias = Sequence[ArrayLike | None]  # one for each estimator
+Lines: TypeAlias = "list[Line2D | None]"
+Style: TypeAlias = dict[str, Any]  # arguments for matplotlib
+
+STYLES: Style = {"training": "-", "validation": "--"}  # told apart in black and white too
+BEST: Style = {"marker": "o", "markersize": 7.0, "markeredgecolor": "white", "linestyle": "none"}
 NEUTRAL = "0.3"  # the colour of what is said of all estimators
 LOG_RATIO = 30.0  # of the largest to the smallest loss, beyond which their axis is logarithmic
 WRAP = 12  # letters in a line of a panel's label, as panels are low
 PANEL = 0.35  # height of a panel, as a share of the axes with the losses
 
 
-def import_pyplot(caller: str) -> Any:
+def import_pyplot(caller: str) -> ModuleType:
     """Import matplotlib, or say how to get it."""
     try:
         import matplotlib.pyplot as plt
@@ -26,12 +38,12 @@ def import_pyplot(caller: str) -> Any:
     return plt
 
 
-def exist(curves: list[Any] | None) -> bool:
+def exist(curves: Curves | None) -> bool:
     """Tell whether there is a curve among them."""
     return curves is not None and any(curve is not None for curve in curves)
 
 
-def divide(ax: Any, labels: list[str]) -> list[Any]:
+def divide(ax: Axes, labels: list[str]) -> list[Axes]:
     """Give the lower part of the axes' place to panels that share its horizontal axis."""
     if not labels:
         return []
@@ -50,50 +62,50 @@ def divide(ax: Any, labels: list[str]) -> list[Any]:
     return panels
 
 
-def next_color(ax: Any) -> Any:
+def next_color(ax: Axes) -> ColorType:
     """Take the next colour of the axes' cycle."""
     (line,) = ax.plot([], [])
     line.remove()
     return line.get_color()
 
 
-def draw(ax: Any, kind: str, curves: Any, colors: list[Any], kwargs: list[Any]) -> list[Any]:
+def draw(
+    ax: Axes | None, kind: str, curves: Curves | None, colors: list[ColorType], kwargs: Sequence[Style | None]
+) -> Lines:
     """Draw a curve for each estimator that has one, and give None for the others."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
 
-    lines: list[Any] = []
+    lines: Lines = []
     for curve, color, own in zip(curves or [None] * len(kwargs), colors, kwargs, strict=True):
         if curve is None or ax is None:
             lines.append(None)
             continue
+        y = np.asarray(curve, dtype=float)
         choices = {"color": color, "linestyle": STYLES[kind]}
-        choices |= {"marker": "."} if len(curve) == 1 else {}  # which a line would not show
-        choices |= normalize_kwargs(own, Line2D)
-        lines += ax.plot(np.arange(1, len(curve) + 1), np.asarray(curve, dtype=float), **choices)
+        choices |= {"marker": "."} if len(y) == 1 else {}  # which a line would not show
+        lines += ax.plot(np.arange(1, len(y) + 1), y, **choices | normalize_kwargs(own or {}, Line2D))
     return lines
 
 
-def mark_best(epochs: list[int | None], training: list[Any], *watched: list[Any]) -> list[Any]:
+def mark_best(epochs: Sequence[int | None], training: Lines, *watched: Lines) -> list[Line2D]:
     """Mark the best epochs where they show: on the curves of the validation, else on the training loss."""
     marks = []
     for epoch, line, *validation in zip(epochs, training, *watched, strict=True):
-        for one in [one for one in validation if _has(one, epoch)] or [line]:
-            if epoch is not None and _has(one, epoch):
-                point = [epoch], [one.get_ydata()[epoch - 1]]
-                marks += one.axes.plot(*point, color=one.get_color(), zorder=3, **BEST)
+        points = [(one, _value(one, epoch or 0)) for one in (*validation, line) if one is not None]
+        known = [(one, y) for one, y in points if np.isfinite(y)]
+        for one, y in [point for point in known if point[0] is not line] or known:
+            marks += one.axes.plot([epoch], [y], color=one.get_color(), zorder=3, **BEST)
     return marks
 
 
-def _has(line: Any, epoch: int | None) -> bool:
-    """Tell whether the curve has a point at that epoch."""
-    if line is None or epoch is None:
-        return False
-    y = line.get_ydata()
-    return 0 < epoch <= len(y) and bool(np.isfinite(y[epoch - 1]))
+def _value(line: Line2D, epoch: int) -> float:
+    """What the curve says of an epoch; NaN if nothing."""
+    y = np.asarray(line.get_ydata(), dtype=float)
+    return y[epoch - 1] if 0 < epoch <= len(y) else np.nan
 
 
-def choose_scales(ax: Any, lines: list[Any], rate_ax: Any) -> None:
+def choose_scales(ax: Axes, lines: Lines, rate_ax: Axes | None) -> None:
     """Ticks at whole epochs, decades for losses that span them, and rates from 0 on."""
     from matplotlib.ticker import MaxNLocator
 
@@ -107,18 +119,13 @@ def choose_scales(ax: Any, lines: list[Any], rate_ax: Any) -> None:
 
 
 def add_legend(
-    ax: Any,
-    name: list[str] | None,
-    training: list[Any],
-    validation: list[Any],
-    best: list[Any],
-    legend_kwargs: dict[str, Any],
+    ax: Axes, name: list[str] | None, training: Lines, validation: Lines, best: list[Line2D], options: Style
 ) -> None:
     """Tell estimators by their colours and curves by their styles, after what the legend of the axes told before."""
     from matplotlib.lines import Line2D
 
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "frameon": False}
-    place |= {"ncols": 3, "columnspacing": 1.5} | legend_kwargs
+    place: Style = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "frameon": False}
+    place |= {"ncols": 3, "columnspacing": 1.5} | options
     n_columns = place["ncols"]
     kinds = [("training", training[0])]
     kinds += [("validation", line) for line in validation if line is not None][:1]

@@ -1,29 +1,39 @@
-"""What a fitted estimator is: arrays that a user sees and may change, the vector behind them, and its outputs."""
+"""Prediction by both estimators, from the arrays that a user sees and may change."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import operator
+from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skbackprop._checks.arrays import check_finite_output, check_inputs, check_same_device, is_plain
+from skbackprop._checks.callbacks import without_callbacks
+from skbackprop._checks.constraints import Method
+from skbackprop._checks.rows import copy_of, without_names
 from skbackprop._engines import choose_engine
-from skbackprop._fit import validation
-from skbackprop._fit.batches import output_blocks
-from skbackprop._fit.callbacks import without_callbacks
-from skbackprop._fit.places import FLOAT64, HOST, map_arrays
+from skbackprop._engines.engine import LocalEngine
+from skbackprop._fit.block import in_blocks
+from skbackprop._fit.dataset import RemoteRows
+from skbackprop._fit.device import FLOAT64, HOST, Device, compute_device, device_of, map_arrays, to_host
+from skbackprop._fit.fitted_model import Features, FittedModel
+from skbackprop._fit.out_of_core import predict_blocks
+from skbackprop._fit.source import Source
+from skbackprop._fit.state import TrainState
+from skbackprop._fit.targets import TargetCodec
 from skbackprop._nn.network import Network, Parameters
 from skbackprop._nn.optimizers import Optimizer
-from skbackprop._out_of_core import nameless, predict_blocks
+from skbackprop._types import Array, Attributes, Namespace
 from skbackprop.data import Shards
 from skbackprop.persistence import Persistent
 
-Estimator = TypeVar("Estimator")
+Wanted = tuple[Network, str, Namespace, int | None]  # of an engine: network, name, namespace and threads
 
 
 class Serving:
@@ -31,10 +41,10 @@ class Serving:
 
     def __init__(self, parameters: Parameters | None = None):
         self.parameters = parameters
-        self._idle: list[tuple[tuple, Any]] = []
+        self._idle: list[tuple[Wanted, LocalEngine]] = []
 
-    def borrow(self, wanted: tuple) -> Any:
-        """Lend an engine for network, name, namespace, n_threads: to one at a time, as threads may predict at once."""
+    def borrow(self, wanted: Wanted) -> LocalEngine:
+        """Lend an engine to one at a time, as threads may predict at once."""
         with suppress(IndexError):  # none is idle; to look first would leave a moment for another thread
             made, engine = self._idle.pop()
             if made == wanted:
@@ -42,51 +52,38 @@ class Serving:
         network, name, xp, n_threads = wanted
         return choose_engine(network, Optimizer(), name, xp, n_threads)
 
-    def give_back(self, wanted: tuple, engine: Any) -> None:
-        """After an error it is not, and another one is made."""
+    def give_back(self, wanted: Wanted, engine: LocalEngine) -> None:
+        """Take an engine back. One that raised an error is not given back, and another is made next time."""
         self._idle.append((wanted, engine))
 
 
-def as_published(estimator: Estimator) -> Estimator:
-    """The model as the last fit left it, whatever other threads do to the estimator from here on.
+def of_one_model(method: Method) -> Method:
+    """Let a method read a single model from its first line to its last, though another thread may fit meanwhile.
 
-    `fit` and `partial_fit` assign a new `__dict__` when all is learned, and never change one that predictions read.
+    It reads the attributes that there are when it is called: `fit` and `partial_fit` assign a new `__dict__` when all
+    is learned, and never change one that predictions read.
     """
-    model = object.__new__(type(estimator))
-    model.__dict__ = estimator.__dict__
-    return model
-
-
-def of_one_model(method: validation.Method) -> validation.Method:
-    """Let a method read a single model from its first line to its last, though another thread may fit meanwhile."""
 
     @functools.wraps(method)
-    def reading(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return method(as_published(self), *args, **kwargs)
+    def reading(self: Any, *args: object, **kwargs: object) -> object:
+        reader = object.__new__(type(self))
+        reader.__dict__ = self.__dict__
+        return method(reader, *args, **kwargs)
 
-    return cast(validation.Method, reading)
-
-
-def _are_same(some: list[Any], others: list[Any]) -> bool:
-    return len(some) == len(others) and all(map(operator.is_, some, others))
+    return cast(Method, reading)
 
 
-def _learned(attributes: dict[str, Any]) -> dict[str, Any]:
+def _learned(attributes: Attributes) -> Attributes:
     """The public attributes that fit set."""
     return {name: value for name, value in attributes.items() if name.endswith("_") and name[0] != "_"}
 
 
-def in_blocks(engine: Any, X: Any, options: dict[str, bool], answer: Callable[[Any], Any]) -> Any:
-    """What is wanted of the engine's outputs, made block by block; None if it refuses X."""
-    answers, network = [], engine.network
-    for _, rows in output_blocks(X, network.sizes[-1] * network.n_members):
-        output = engine.predict(rows, **options)
-        if output is None:
-            return None
-        answers.append(answer(output))
-    if len(answers) == 1:
-        return answers[0]
-    return validation.home_of(*answers).xp.concat(answers, axis=int(options["members"]))
+def _parameter_attributes(network: Network, P: Parameters) -> Attributes:
+    """The arrays that users see, views of one vector."""
+    found: Attributes = {"coefs_": P.W[1:], "intercepts_": P.b[1:], "_serving": Serving(P)}
+    if network.n_members > 1:
+        found["member_factors_"] = list(zip(P.r[1:], P.s[1:], strict=True))
+    return found | ({"input_scale_": P.c} if network.input_scale else {})
 
 
 class Predicting(Persistent):
@@ -95,31 +92,56 @@ class Predicting(Persistent):
     engine: str
     n_threads: int | None
     n_features_in_: int
+    coefs_: list[Array]
+    intercepts_: list[Array]
+    input_scale_: Array
     _network: Network
-    _progress: Any
+    _progress: TrainState
+    _serving: Serving
 
-    def _take_parameters(self, theta: Any) -> None:
-        P = Parameters(validation.home_of(theta).xp, self._network, theta)
-        self.coefs_, self.intercepts_ = P.W[1:], P.b[1:]
-        self.__dict__.pop("member_factors_", None)
-        self.__dict__.pop("input_scale_", None)
-        if self._network.n_members > 1:
-            self.member_factors_ = list(zip(P.r[1:], P.s[1:], strict=True))
-        if self._network.input_scale:
-            self.input_scale_ = P.c
-        self._serving = Serving(P)
+    @abstractmethod
+    def _codec(self) -> TargetCodec:
+        """Make the codec of the fitted attributes, which are the truth also after the user changed them."""
 
-    def _arrays(self) -> list[Any]:
+    @abstractmethod
+    def _codec_attributes(self, codec: Any, device: Device) -> Attributes:
+        """The fitted attributes that tell of the targets, their arrays on a device."""
+
+    @of_one_model
+    def __fitted_model__(self, on_host: bool = False) -> FittedModel:
+        """The model as the last fit left it and the user changed it: what other rooms of this package work with."""
+        check_is_fitted(self)
+        if on_host and device_of(self.coefs_[0]) is not HOST:
+            return self.__sklearn_array_api_convert__(to_host).__fitted_model__()
+        theta = self._theta()
+        features = Features(self._network.sizes[0], getattr(self, "feature_names_in_", None))
+        return FittedModel(self._network, theta, self._codec(), features, device_of(theta))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "coefs_")
+
+    def _model_attributes(self, model: FittedModel) -> Attributes:
+        """The fitted attributes that predictions need."""
+        return (
+            {"_network": model.network}
+            | model.features.attributes
+            | self._codec_attributes(model.codec, model.device)
+            | _parameter_attributes(model.network, model.parameters)
+        )
+
+    def _arrays(self) -> list[Array]:
         """The fitted parameters, which are the truth also after the user changed them, as in the flat vector."""
         layers = zip(self.intercepts_, self.coefs_, strict=False)
         arrays = [array for pair in layers for array in pair]
-        arrays += [factor for pair in getattr(self, "member_factors_", []) for factor in pair]
-        return [*arrays, self.input_scale_] if hasattr(self, "input_scale_") else arrays
+        if self._network.n_members > 1:
+            arrays += [factor for pair in getattr(self, "member_factors_", []) for factor in pair]
+        has_scale = self._network.input_scale and hasattr(self, "input_scale_")
+        return [*arrays, self.input_scale_] if has_scale else arrays
 
-    def _theta(self) -> Any:
+    def _theta(self) -> Array:
         """The flat vector of the fitted parameters."""
         P, arrays = self._serving.parameters, self._arrays()
-        if P is not None and _are_same(arrays, P.arrays):
+        if P is not None and len(arrays) == len(P.arrays) and all(map(operator.is_, arrays, P.arrays)):
             return P.theta  # they are its views
         shapes, expected = [np.shape(array) for array in arrays], list(self._network.shapes)
         if shapes != expected or len(self.coefs_) != len(self.intercepts_):
@@ -129,12 +151,10 @@ class Predicting(Persistent):
                 f"{[np.shape(W) for W in self.coefs_]} and {[np.shape(b) for b in self.intercepts_]}"
                 + (f"; the factors {expected[n:]}, got {shapes[n:]}." if expected[n:] else ".")
             )
-        xp = validation.home_of(*arrays).xp
+        xp = device_of(*arrays).xp
         theta = xp.concat([xp.reshape(xp.asarray(array), (-1,)) for array in arrays])
         if not xp.isdtype(theta.dtype, ("real floating", "integral")):
-            raise ValueError(
-                f"coefs_ and intercepts_ must hold real numbers, but their dtype is {theta.dtype}."
-            )
+            raise ValueError(f"coefs_ and intercepts_ must hold real numbers, but their dtype is {theta.dtype}.")
         return theta
 
     def _output(
@@ -143,58 +163,68 @@ class Predicting(Persistent):
         link: bool,
         members: bool = False,
         method: str = "predict",
-        answer: Callable[[Any], Any] | None = None,
-    ) -> Any:
+        answer: Callable[[Array], Array] | None = None,
+    ) -> Array:
         """Output of the network for the user's X: the prediction, or v[H] without its link.
 
         The mean of the members' predictions, or with `members` each one's, (n_members, n_samples, n_outputs).
-        Computed in the wider of the dtypes of X and of the weights, as NumPy would. `answer` turns the outputs of
-        some rows into what is wanted of them, so that not all outputs are in memory at once.
+        `answer` turns the outputs of some rows into what is wanted of them, so that not all outputs are in memory at
+        once.
         """
-        if "coefs_" not in self.__dict__:
+        if not hasattr(self, "coefs_"):
             check_is_fitted(self)
+        options = {"link": link, "members": members}
+        if isinstance(X, RemoteRows):
+            return X.outputs(self.__fitted_model__(), options, answer)
         if isinstance(X, Shards):
-            model = nameless(self, X, method)
+            model = without_names(self, X, method)
+            source = cast(Source, X)  # whose targets, which predictions do not need, may be missing
             return predict_blocks(
-                X, lambda block: model._output(block, link, members, method, answer), int(members)
+                source, lambda block: model._output_here(block, options, method, answer), int(members)
             )
-        theta, place = self._theta(), validation.place_of(X)
-        validation.check_same_place(self, place, method)
+        return self._output_here(X, options, method, answer)
+
+    def _output_here(
+        self, X: Any, options: dict[str, bool], method: str, answer: Callable[[Array], Array] | None
+    ) -> Array:
+        """Output for an X in this process, computed in the wider of the dtypes of X and of the weights."""
+        theta, device = self._theta(), compute_device(X)
+        check_same_device(self, device, method)
         if self.n_features_in_ != self._network.sizes[0]:
             raise ValueError(
                 f"n_features_in_ was changed to {self.n_features_in_!r}, but the weights are for "
                 f"{self._network.sizes[0]} features: set it back, or fit anew."
             )
-        wide = place.dtype_of(theta) == FLOAT64
+        is_wide = device.dtype_of(theta) == FLOAT64
 
-        def looked_at(output):
-            return validation.check_finite_output(output, place, X, theta)
+        def predict(X: Array, checked: bool) -> Array | None:
+            def looked_at(output: Array) -> Array:
+                return check_finite_output(output, device, X, theta)
 
-        def predict(X, checked):
-            dtype = FLOAT64 if wide else place.dtype_of(X)
-            wanted = self._network, self.engine, place.xp, self.n_threads
+            rows = device.cast(X, FLOAT64 if is_wide else device.dtype_of(X))
+            wanted = self._network, self.engine, device.xp, self.n_threads
             engine = self._serving.borrow(wanted)
-            engine.load(place.cast(theta, dtype))
-            options = {"link": link, "checked": checked, "members": members}
+            engine.load(device.cast(theta, device.dtype_of(rows)))
             with np.errstate(all="ignore"):  # what comes of it is looked at
                 if answer is None:
-                    output = engine.predict(place.cast(X, dtype), **options)
+                    output = engine.predict(rows, checked=checked, **options)
                     output = None if output is None else looked_at(output)
                 else:
-                    output = in_blocks(engine, place.cast(X, dtype), options, lambda v: answer(looked_at(v)))
+                    settings = {"checked": checked, **options}
+                    output = in_blocks(engine, rows, settings, lambda v: answer(looked_at(v)))
             self._serving.give_back(wanted, engine)
             return output
 
-        output = predict(X, checked=False) if validation.is_plain(self, X) else None
-        if (
-            output is None
-        ):  # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
-            dtypes = place.floats("float64" if wide else "auto")
-            X = validation.check_rows(self, X, reset=False, dtypes=dtypes)
-            output = predict(X, checked=True)
+        output = predict(X, checked=False) if is_plain(self, X) else None
+        if output is not None:
+            return output
+        # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
+        dtypes = device.floats("float64" if is_wide else "auto")
+        output = predict(check_inputs(self, X, reset=False, dtypes=dtypes), checked=True)
+        assert output is not None
         return output
 
-    def __getstate__(self):
+    def __getstate__(self) -> Attributes:
         """Leave out what the copy makes anew, in memory of its own.
 
         A model's callbacks have done their work and stay behind; before `fit` they go along, for the worker processes
@@ -205,18 +235,20 @@ class Predicting(Persistent):
         if "coefs_" not in state:
             return state
         state = without_callbacks(state)
-        home = validation.home_of(self.coefs_[0])
+        home = device_of(self.coefs_[0])
         return state if home is HOST else state | map_arrays(home.compact, _learned(state))
 
     def _renew(self) -> None:
         self._serving = Serving()
-        if "coefs_" in self.__dict__:
+        if hasattr(self, "coefs_"):
             with suppress(ValueError):  # of other shapes, set by the user: prediction will say so
-                self._take_parameters(self._theta())
+                theta = self._theta()
+                P = Parameters(device_of(theta).xp, self._network, theta)  # the arrays are views of one vector again
+                self.__dict__ |= _parameter_attributes(self._network, P)
 
     def _check_state(self) -> None:
         super()._check_state()
-        if "coefs_" not in self.__dict__:
+        if not hasattr(self, "coefs_"):
             return
         network, arrays = self._network, self._arrays()
         lists = self.coefs_, self.intercepts_
@@ -231,15 +263,11 @@ class Predicting(Persistent):
             given["classes"], expected["classes"] = self._labels.classes, n_outputs
         for name, array in given.items():
             if getattr(array, "shape", None) != (expected[name],):
-                raise ValueError(
-                    f"{name} must have one entry for each of {expected[name]} outputs, got {array!r}"
-                )
+                raise ValueError(f"{name} must have one entry for each of {expected[name]} outputs, got {array!r}")
 
-    def __sklearn_array_api_convert__(self, converter: Callable[..., Any]) -> Self:
+    def __sklearn_array_api_convert__(self, converter: Callable[[Array], Array]) -> Self:
         """Copy whose arrays were converted, for `sklearn.utils._array_api.move_estimator_to`."""
-        moved = copy.copy(self)
-        if "coefs_" in moved.__dict__:
-            moved.__dict__ |= map_arrays(converter, _learned(moved.__dict__))
-            moved._take_parameters(moved._theta())
-            moved._progress = self._progress.converted(converter)
-        return moved
+        if not hasattr(self, "coefs_"):
+            return copy.copy(self)
+        moved = map_arrays(converter, _learned(self.__dict__))
+        return copy.copy(copy_of(self, moved | {"_progress": self._progress.converted(converter)}))

@@ -7,18 +7,26 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from skbackprop._fit.validation import complete
+from skbackprop._fit.data_checks import complete
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Source: TypeAlias = "str | os.PathLike[str] | ArrayLike"  # a file, or what it could hold
+Shard: TypeAlias = "ArrayShard | ParquetShard"
+Targets: TypeAlias = tuple[np.ndarray | None, np.ndarray | None]  # y and weights
 NUMBERS = "biuf"  # kinds of NumPy dtypes that inputs may have
 AROUND = 2**18  # bytes that the system may map around those that are read (Linux: 64 KiB)
 INDEX = re.compile(r"__index_level_\d+__|__null_dask_index__")  # what pandas and Dask make of an index
 
 
-def read_array(given: Any, name: str) -> ArrayReader | FileReader:
+def read_array(given: Source, name: str) -> ArrayReader | FileReader:
     """Reader of an array, or of the .npy file at a path."""
     if isinstance(given, (str, os.PathLike)):
         path = Path(given)
@@ -39,11 +47,11 @@ def read_array(given: Any, name: str) -> ArrayReader | FileReader:
 class ArrayReader:
     """Rows of an array; those of a memory map are given back to the file once they are copied."""
 
-    def __init__(self, array: Any):
+    def __init__(self, array: np.ndarray):
         self.array = array
         self.shape, self.dtype = array.shape, array.dtype
 
-    def read(self, start: int, stop: int, out: Any = None) -> Any:
+    def read(self, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
         """Copy rows, to ``out`` if it is given."""
         rows = self.array[start:stop]
         if out is None:
@@ -54,11 +62,15 @@ class ArrayReader:
         return out
 
 
-def _give_back(rows: Any) -> None:
+def _give_back(rows: np.ndarray) -> None:
     """Let the system drop the pages of a shared map that these rows are on: they count as ours until then."""
-    pages: Any = getattr(rows, "_mmap", None)
-    if getattr(rows, "mode", "c") == "c" or not hasattr(pages, "madvise") or not rows.flags.c_contiguous:
+    pages: object = rows
+    while isinstance(pages, np.ndarray):
+        pages = pages.base
+    if not isinstance(rows, np.memmap) or rows.mode == "c" or not rows.flags.c_contiguous:
         return  # "c": the pages may hold changes of the user's that no file has
+    if not isinstance(pages, mmap.mmap) or not hasattr(pages, "madvise"):
+        return
     first = np.frombuffer(pages, np.uint8).__array_interface__["data"][0]
     start = rows.__array_interface__["data"][0] - first
     stop = min(start + rows.nbytes + AROUND, len(pages))
@@ -69,24 +81,26 @@ def _give_back(rows: Any) -> None:
 class FileReader:
     """Rows of a .npy file, read without mapping it: straight to where they are wanted, if the dtype allows."""
 
-    def __init__(self, path: Path, mapped: Any):
+    def __init__(self, path: Path, mapped: np.memmap):
         self.path, self.shape, self.dtype = path, mapped.shape, mapped.dtype
         self._offset = int(mapped.offset)
         self._row_bytes = int(mapped.dtype.itemsize * np.prod(mapped.shape[1:], dtype=np.int64))
 
-    def read(self, start: int, stop: int, out: Any = None) -> Any:
+    def read(self, start: int, stop: int, out: np.ndarray | None = None) -> np.ndarray:
         """Copy rows, to ``out`` if it is given."""
-        direct = out is not None and out.dtype == self.dtype and out.flags.c_contiguous
-        rows: Any = out if direct else np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
+        if out is not None and out.dtype == self.dtype and out.flags.c_contiguous:
+            rows = out
+        else:
+            rows = np.empty((stop - start, *self.shape[1:]), dtype=self.dtype)
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self._offset + start * self._row_bytes)
-            view = memoryview(rows.reshape(-1).view(np.uint8))
+            view = rows.reshape(-1).view(np.uint8).data
             while len(view):
                 n = file.readinto(view)
                 if not n:
                     raise ValueError(f"{str(self.path)!r} ends early: it was cut off while it was read.")
                 view = view[n:]
-        if direct or out is None:
+        if out is None or out is rows:
             return rows
         out[...] = rows
         return out
@@ -95,26 +109,23 @@ class FileReader:
 class ArrayShard:
     """X, y and weights, a reader each."""
 
-    def __init__(self, X: Any, y: Any, weights: Any):
-        self.X, self.y, self.weights = read_array(X, "X"), None, None
+    def __init__(self, X: Source, y: Source | None, weights: Source | None):
+        self.X = read_array(X, "X")
+        self.y = None if y is None else read_array(y, "y")
+        self.weights = None if weights is None else read_array(weights, "sample_weight")
         if len(self.X.shape) != 2:
             raise ValueError(f"X must have rows and columns, got an array of shape {self.X.shape}.")
         if self.X.dtype.kind not in NUMBERS:
             raise ValueError(f"X must hold numbers, got an array of {self.X.dtype}: encode it first.")
-        self.n_rows: int = self.X.shape[0]
-        self.n_features: int = self.X.shape[1]
-        self.dtype, self.names = self.X.dtype, None
-        if y is not None:
-            self.y = read_array(y, "y")
-        if weights is not None:
-            self.weights = read_array(weights, "sample_weight")
-        for name in ("y", "weights"):
-            reader = getattr(self, name)
+        self.n_rows, self.n_features = self.X.shape
+        self.dtype: np.dtype = self.X.dtype
+        self.names = None
+        for name, reader in (("y", self.y), ("weights", self.weights)):
             if reader is not None and (not reader.shape or reader.shape[0] != self.n_rows):
                 raise ValueError(f"{name} of shape {reader.shape} does not fit X of shape {self.X.shape}.")
 
     @property
-    def target_shape(self) -> Any:
+    def target_shape(self) -> tuple[int, ...] | None:
         """Shape of a row's targets; None without any."""
         return None if self.y is None else self.y.shape[1:]
 
@@ -122,12 +133,12 @@ class ArrayShard:
         """Sizes of blocks, of so many rows but for the last."""
         return [min(rows, self.n_rows - start) for start in range(0, self.n_rows, rows)]
 
-    def read(self, start: int, stop: int, out: Any) -> tuple[Any, Any]:
+    def read(self, start: int, stop: int, out: np.ndarray) -> Targets:
         """Copy X to ``out``; y and weights."""
         self.X.read(start, stop, out)
         return self.read_targets(start, stop)
 
-    def read_targets(self, start: int, stop: int) -> tuple[Any, Any]:
+    def read_targets(self, start: int, stop: int) -> Targets:
         """Copy y and weights."""
         y, weights = self.y, self.weights
         return (
@@ -136,17 +147,16 @@ class ArrayShard:
         )
 
 
-def _pyarrow() -> Any:
+def _pyarrow() -> ModuleType:
+    """Import pyarrow, or say how to get it."""
     try:
         import pyarrow.parquet
     except ImportError as error:
-        raise ImportError(
-            "Reading Parquet files needs pyarrow: pip install 'skbackprop[parquet]'."
-        ) from error
+        raise ImportError("Reading Parquet files needs pyarrow: pip install 'skbackprop[parquet]'.") from error
     return pyarrow
 
 
-def index_columns(paths: Iterable[Any]) -> set[str]:
+def index_columns(paths: Iterable[Source]) -> set[str]:
     """Columns of Parquet files that were the index of a DataFrame, in whichever of them: they number the rows."""
     found: set[str] = set()
     for path in paths:
@@ -164,24 +174,31 @@ class ParquetShard:
     Without features named, these are all columns but for y, the weights and the index.
     """
 
-    def __init__(self, path: Any, y: Any, weights: Any, features: Any, index: Iterable[str] = ()):
+    def __init__(
+        self,
+        path: Source,
+        y: str | list[str] | None,
+        weights: str | None,
+        features: Iterable[str] | None,
+        index: Iterable[str] = (),
+    ):
         self._pa = _pyarrow()
         self.path = str(path)
-        with self._open() as file:
+        with self._pa.parquet.ParquetFile(self.path) as file:
             schema, self._metadata = file.schema_arrow, file.metadata
         self._y = [y] if isinstance(y, str) else y
         self._y_is_1d, self._weights = isinstance(y, str), weights
-        apart = [*(self._y or []), *([] if weights is None else [weights])]
-        self.names = (
-            [name for name in schema.names if name not in apart and name not in index]
-            if features is None
-            else list(features)
-        )
+        apart = list(dict.fromkeys([*(self._y or []), *([] if weights is None else [weights])]))
+        self._apart = apart
+        if features is None:
+            features = [name for name in schema.names if name not in apart and name not in index]
+        self.names = list(features)
         missing = [name for name in [*self.names, *apart] if name not in schema.names]
         if missing:
             raise ValueError(f"{self.path!r} has no columns {missing}; it has {schema.names}.")
         types = {name: schema.field(name).type for name in self.names}
-        odd = [f"{name} ({kind})" for name, kind in types.items() if not self._is_number(kind)]
+        of_numbers = (self._pa.types.is_integer, self._pa.types.is_floating, self._pa.types.is_boolean)
+        odd = [f"{name} ({kind})" for name, kind in types.items() if not any(is_(kind) for is_ in of_numbers)]
         if odd:
             raise ValueError(
                 f"{self.path!r} has columns that are no numbers: {', '.join(odd)}. Encode them when the files are "
@@ -198,15 +215,8 @@ class ParquetShard:
         sizes = [self._metadata.row_group(g).num_rows for g in range(self._metadata.num_row_groups)]
         self._ends = np.cumsum(sizes)
 
-    def _open(self, **options: Any) -> Any:
-        return self._pa.parquet.ParquetFile(self.path, **options)
-
-    def _is_number(self, kind: Any) -> bool:
-        types = self._pa.types
-        return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
-
     @property
-    def target_shape(self) -> Any:
+    def target_shape(self) -> tuple[int, ...] | None:
         """Shape of a row's targets; None without any."""
         return None if self._y is None else () if self._y_is_1d else (len(self._y),)
 
@@ -214,31 +224,28 @@ class ParquetShard:
         """Sizes of blocks: of the row groups, whatever is asked for."""
         return np.diff(self._ends, prepend=0).tolist()
 
-    def read(self, start: int, stop: int, out: Any) -> tuple[Any, Any]:
+    def read(self, start: int, stop: int, out: np.ndarray) -> Targets:
         """Copy the features of a row group to ``out``; its y and weights."""
-        table = self._table(stop, [*self.names, *self._apart()])
+        table = self._table(stop, [*self.names, *self._apart])
         for j, name in enumerate(self.names):
             out[:, j] = self._numpy(table.column(name))
         return self._targets(table)
 
-    def read_targets(self, start: int, stop: int) -> tuple[Any, Any]:
+    def read_targets(self, start: int, stop: int) -> Targets:
         """Copy y and weights."""
-        return self._targets(self._table(stop, self._apart())) if self._apart() else (None, None)
+        return self._targets(self._table(stop, self._apart)) if self._apart else (None, None)
 
-    def _apart(self) -> list[str]:
-        return list(dict.fromkeys([*(self._y or []), *([] if self._weights is None else [self._weights])]))
-
-    def _table(self, stop: int, names: list[str]) -> Any:
+    def _table(self, stop: int, names: list[str]) -> pa.Table:
         group = int(np.searchsorted(self._ends, stop))
-        with self._open(metadata=self._metadata) as file:
+        with self._pa.parquet.ParquetFile(self.path, metadata=self._metadata) as file:
             return file.read_row_group(group, columns=names, use_threads=False)
 
-    def _numpy(self, column: Any) -> Any:
+    def _numpy(self, column: pa.ChunkedArray) -> np.ndarray:
         if self._pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         return column.to_numpy(zero_copy_only=False)
 
-    def _targets(self, table: Any) -> tuple[Any, Any]:
+    def _targets(self, table: pa.Table) -> Targets:
         y = weights = None
         if self._y is not None:
             columns = [self._numpy(table.column(name)) for name in self._y]

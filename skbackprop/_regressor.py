@@ -7,31 +7,20 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils import Tags
 
+from skbackprop._checks.arrays import check_finite_output
+from skbackprop._checks.constraints import REGRESSOR_CONSTRAINTS, SHARED_CONSTRAINTS
+from skbackprop._checks.messages import warn_constant_block
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
-from skbackprop._fit.batches import Rows
-from skbackprop._fit.places import HOST
-from skbackprop._fit.samples import Sample
-from skbackprop._fit.streaming import Encode, Part
-from skbackprop._fit.summaries import NumberSummary, Summary
-from skbackprop._fit.targets import Scaler
-from skbackprop._fit.training import Progress
-from skbackprop._fit.validation import (
-    REGRESSOR_CONSTRAINTS,
-    SHARED_CONSTRAINTS,
-    check_domain,
-    check_finite_output,
-    home_of,
-    numbers,
-    quantiles,
-    to_host,
-    warn_constant_block,
-    within_floats,
-)
-from skbackprop._nn.losses import LOSSES, LossArgs
+from skbackprop._fit.data_checks import numbers, within_floats
+from skbackprop._fit.dataset import Dataset
+from skbackprop._fit.device import HOST, Device, device_of, to_host
+from skbackprop._fit.targets import NumberCodec, constant_columns
+from skbackprop._nn.losses import LOSSES
 from skbackprop._prediction import of_one_model
-from skbackprop._types import Auto, Data
+from skbackprop._types import Attributes, Auto, Data
 
 
 @document
@@ -94,7 +83,9 @@ default='squared_error'
     2.0
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {**SHARED_CONSTRAINTS, **REGRESSOR_CONSTRAINTS}
+    _y_is_1d: bool
+    _quantile_is_scalar: bool
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {**SHARED_CONSTRAINTS, **REGRESSOR_CONSTRAINTS}
 
     def __init__(
         self,
@@ -177,7 +168,7 @@ default='squared_error'
         self : object
             The fitted estimator.
         """
-        return self._partial_fit(X, y, sample_weight, None, X_val, y_val, sample_weight_val, total_samples)
+        return self._partial_fit((X, y, sample_weight), (X_val, y_val, sample_weight_val), total_samples)
 
     @of_one_model
     def predict(self, X: Data, return_std: bool = False, return_members: bool = False) -> Any:
@@ -213,20 +204,20 @@ default='squared_error'
         loss = self._network.loss
         if return_std and loss != "gaussian":
             raise ValueError(f"return_std=True needs loss='gaussian'; this model has loss={loss!r}.")
-        scaler, place = self._scaler(), home_of(output)
+        codec, device = self._codec(), device_of(output)
         with np.errstate(over="ignore"):  # looked for in the answers
-            y, std = scaler.decode(output, loss, place)
-            answers = [self._shape(y)] + ([self._shape(std)] if return_std else [])
+            y, std = codec.decode(output, device)
+            answers = [codec.in_shape(y)] + ([codec.in_shape(std)] if return_std else [])
             if return_members:
                 members = self._output(X, link=True, members=True)
-                each = [scaler.decode(members[j, :, :], loss, place)[0] for j in range(members.shape[0])]
-                answers.append(place.xp.stack([self._shape(y) for y in each]))
+                each = [codec.decode(members[j, :, :], device)[0] for j in range(members.shape[0])]
+                answers.append(device.xp.stack([codec.in_shape(y) for y in each]))
         for answer in answers:
-            check_finite_output(answer, place)
+            check_finite_output(answer, device)
         return answers[0] if len(answers) == 1 else tuple(answers)
 
     @of_one_model
-    def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
+    def score(self, X: Data, y: Any, sample_weight: Any = None) -> float:
         """R^2 of the predictions; for quantiles 1 - pinball loss / that of the best constant.
 
         Parameters
@@ -243,10 +234,10 @@ default='squared_error'
         score : float
             1 is perfect. For several quantiles the mean over them.
         """
-        if home_of(y) is HOST:  # else R^2 is computed where y is
+        if device_of(y) is HOST:  # else R^2 is computed where y is
             y = numbers(y)
             if hasattr(self, "target_shift_"):
-                self._check_width(y, self.target_shift_.shape[0])
+                self._codec().check_width(y)
         if not hasattr(self, "_network") or self._network.loss != "quantile":
             with within_floats("sample_weight"):
                 return float(super().score(X, y, sample_weight))
@@ -257,103 +248,37 @@ default='squared_error'
         prediction = to_host(self.predict(X)).reshape(len(y), -1, len(levels))
         y = np.reshape(y, (len(y), -1))
         scores = [
-            d2_pinball_score(y, prediction[:, :, k], alpha=q, sample_weight=sample_weight)
-            for k, q in enumerate(levels)
+            d2_pinball_score(y, prediction[:, :, k], alpha=q, sample_weight=sample_weight) for k, q in enumerate(levels)
         ]
         return float(np.mean(scores))
 
-    def _shape(self, y: Any) -> Any:
-        """Drop the axes that the user's y and quantile did not have."""
-        if self._network.loss == "quantile" and self._quantile_is_scalar:
-            y = y[:, :, 0]
-        return y[:, 0, ...] if self._y_is_1d else y
-
-    # ----------------------------------------------------------------- what BaseMLP asks for ----
-
-    def _learn_targets(self, sample: Sample, classes: Any, first: bool) -> None:
-        if first:
-            self._y_is_1d = np.ndim(sample.y) == 1
-            self._quantile_is_scalar = np.ndim(self.quantile) == 0
-            self.__dict__.pop("target_shift_", None)
-            check_domain(self.loss, self._columns(numbers(sample.y)))
-        else:
-            check_domain(self.loss, self._check_width(sample.y, self.target_shift_.shape[0]))
-
-    def _warn_first_block(self, y: Any, weights: Any) -> None:
-        y = self._columns(y)
-        if weights is not None:
-            y = y[weights > 0]
-        constant = np.flatnonzero(np.ptp(y, axis=0) == 0.0).tolist()
-        if constant and self.scale_target and LOSSES[self.loss].scaling == "standardize":
-            warn_constant_block(constant, len(y))
-
-    def _check_like(self, y: Any, known: Any) -> None:
-        check_domain(self.loss, self._check_width(y, self._columns(known).shape[1]))
-
-    def _check_width(self, y: Any, started: int) -> Any:
-        y = self._columns(numbers(y))
-        if y.shape[1] != started:
-            raise ValueError(f"y has {y.shape[1]} targets, but the model was started with {started}.")
-        return y
-
-    def _columns(self, y: Any) -> Any:
-        """Targets that were checked, as a matrix."""
-        y = np.asarray(y, dtype=np.float64, order="C")  # a DataFrame's sums would differ in the last bit
-        return y[:, None] if y.ndim == 1 else y
-
-    def _scaler(self) -> Scaler:
-        """Make the Scaler of the fitted attributes, which are the truth also after the user changed them."""
-        shift, scale, n_targets = self.target_shift_, self.target_scale_, self._network.n_targets
+    def _codec(self) -> NumberCodec:
+        shift, scale, network = self.target_shift_, self.target_scale_, self._network
         shapes = [getattr(part, "shape", None) for part in (shift, scale)]
-        if shapes != [(n_targets,)] * 2:
+        if shapes != [(network.n_targets,)] * 2:
             raise ValueError(
-                f"target_shift_ and target_scale_ must be arrays of shape {(n_targets,)}, a number for each target; "
-                f"got {shift!r} and {scale!r}."
+                f"target_shift_ and target_scale_ must be arrays of shape {(network.n_targets,)}, a number for each "
+                f"target; got {shift!r} and {scale!r}."
             )
-        return Scaler(shift, scale)
+        is_1d, is_scalar = self._y_is_1d, self._quantile_is_scalar
+        return NumberCodec(network.loss, network.n_targets, shift, scale, is_1d, is_scalar)
 
-    def _encode(self, sample: Sample | Part, dtype: Any) -> Any:
-        fetch = sample.place.fetch
-        scaler = Scaler(fetch(self.target_shift_), fetch(self.target_scale_))
-        return scaler.encode(self._columns(sample.y), dtype, LOSSES[self.loss])
+    def _codec_attributes(self, codec: NumberCodec, device: Device) -> Attributes:
+        return {
+            "_y_is_1d": codec.y_is_1d,
+            "_quantile_is_scalar": codec.quantile_is_scalar,
+            "target_shift_": device.put(codec.shift),
+            "target_scale_": device.put(codec.scale),
+        }
 
-    def _training_rows(self, sample: Sample, dtype: Any, progress: Progress) -> Rows:
-        if not hasattr(self, "target_shift_"):
-            scaler = Scaler.learn(
-                self._columns(sample.y), sample.weights, LOSSES[self.loss], self.scale_target
-            )
-            put = sample.place.put
-            self.target_shift_, self.target_scale_ = put(scaler.shift), put(scaler.scale)
-        return self._rows(sample, dtype).in_units(dtype)
+    def _warn_first_call(self, data: Dataset) -> None:
+        constant = constant_columns(data.y, data.weights)
+        if constant and self.scale_target and LOSSES[self.loss].scaling == "standardize":
+            n_rows = len(data) if data.weights is None else int(np.count_nonzero(data.weights))
+            warn_constant_block(constant, n_rows)
 
-    def _target_summary(self, y: Any) -> NumberSummary:
-        numbers(y)  # raises for labels
-        return NumberSummary()
-
-    def _encoder(self, summary: Summary, dtype: Any, progress: Progress) -> Encode:
-        if not hasattr(self, "target_shift_"):
-            found = summary.targets
-            scaler = Scaler.of_moments(
-                found.mean, found.variance, found.largest, LOSSES[self.loss], self.scale_target
-            )
-            self.target_shift_, self.target_scale_ = scaler.shift, scaler.scale
-        return lambda part: self._rows(part, dtype)
-
-    def _rows(self, sample: Sample | Part, dtype: Any) -> Rows:
-        X = sample.place.cast(sample.X, dtype)
-        return Rows(X, self._encode(sample, dtype), sample.weights, sample.place)
-
-    def _n_targets(self) -> int:
-        return int(self.target_shift_.shape[0])
-
-    def _loss_name(self) -> str:
-        return str(self.loss)
-
-    def _loss_args(self) -> LossArgs:
-        return LossArgs(huber_delta=self.huber_delta, quantiles=quantiles(self.quantile))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
+    def __sklearn_tags__(self) -> Tags:
+        tags: Tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         loss = LOSSES.get(self.loss)  # None: a name that fit will refuse
         tags.target_tags.positive_only = loss is not None and loss.lower is not None

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._columns import as_table, check_categories, columns_of, floats, has_numeric_dtype
+from skbackprop._columns import are_texts, as_table, check_categories, columns_of, floats, has_numeric_dtype
 from skbackprop._fit.warn import warn
 from skbackprop._texts import read
+from skbackprop._types import Data
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Table(ColumnTransformer):
@@ -29,24 +35,18 @@ class Table(ColumnTransformer):
         For each column of numbers, by its place in `fit`, texts that count as missing.
     """
 
-    names_: Any
+    names_: list[Hashable] | None
     numbers_: dict[int, list[str]]
 
-    def fit_transform(self, X: Any, y: Any = None, **params: Any) -> Any:
+    def fit_transform(self, X: Data, y: Data = None, **params: object) -> Data:
         """Fit the transformers, each to the columns that are for it, and encode these."""
         X, names = as_table(X)
-        labels = list(range(X.shape[1])) if names is None else names
-        columns = list(columns_of(X))
+        labels: list[Hashable] = list(range(X.shape[1])) if names is None else names
+        columns = columns_of(X)
         gaps = [read(label, column) for label, column in zip(labels, columns, strict=True)]
         numbers = {i: texts for i, texts in enumerate(gaps) if texts is not None}
-        X = _replaced(
-            X,
-            {
-                i: floats(labels[i], columns[i], numbers[i])
-                for i in numbers
-                if not has_numeric_dtype(columns[i])
-            },
-        )
+        as_text = [i for i in numbers if not has_numeric_dtype(columns[i])]
+        X = _replaced(X, {i: floats(labels[i], columns[i], numbers[i]) for i in as_text})
         X = _numbered(X, names)
         self._check_targets(X, y, labels)
         encoded = super().fit_transform(X, y, **params)
@@ -58,15 +58,15 @@ class Table(ColumnTransformer):
                 warn(f"Columns without values or with a single one are left out: {left_out}.")
         return encoded
 
-    def transform(self, X: Any, **params: Any) -> Any:
+    def transform(self, X: Data, **params: object) -> Data:
         """Encode the columns of new rows."""
         X, names = self.arranged(X)
-        by_name = names is not None and self.names_ is not None
-        labels = names or self.names_ or range(X.shape[1])
-        place = {label: i for i, label in enumerate(labels)}
-        columns, read_anew = list(columns_of(X)), {}
+        labels = names or self.names_ or list(range(X.shape[1]))
+        learned = None if names is None else self.names_
+        places = {label: j for j, label in enumerate(labels)}
+        columns, read_anew = columns_of(X), {}
         for i in self._chosen():
-            j = place[self.names_[i]] if by_name else i
+            j = i if learned is None else places[learned[i]]
             if i not in self.numbers_:
                 check_categories(labels[j], columns[j])
             else:
@@ -75,19 +75,19 @@ class Table(ColumnTransformer):
                     read_anew[j] = x
         return super().transform(_numbered(_replaced(X, read_anew), names), **params)
 
-    def arranged(self, X: Any) -> tuple[Any, list[Any] | None]:
+    def arranged(self, X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
         """X with its columns as they were in `fit`, and their names. Text names may lack columns that are not used."""
         check_is_fitted(self)
         X, names = as_table(X)
-        if names is None or self.names_ is None:
+        if names is None or isinstance(X, np.ndarray) or self.names_ is None:
             if X.shape[1] != self.n_features_in_:
                 raise ValueError(f"X has {X.shape[1]} columns, but there were {self.n_features_in_} in fit.")
-            if self.names_ is not None and _are_texts(self.names_):
+            if self.names_ is not None and are_texts(self.names_):
                 raise ValueError(
                     f"X is an array, but in fit there were names of columns: {self.names_}. Make a DataFrame of it."
                 )
             return X, names
-        needed = self._chosen() if _are_texts(self.names_) else range(len(self.names_))
+        needed = self._chosen() if are_texts(self.names_) else range(len(self.names_))
         missing = [self.names_[i] for i in needed if self.names_[i] not in names]
         if missing:
             raise ValueError(f"columns are missing: {missing}, which were there in fit. X has {names}.")
@@ -105,12 +105,12 @@ class Table(ColumnTransformer):
                 continue
             if not isinstance(columns, list):  # a user's own choice, such as a slice
                 return list(range(self.n_features_in_))
-            chosen |= {self.names_.index(key) if isinstance(key, str) else key for key in columns}
+            chosen |= {(self.names_ or []).index(key) if isinstance(key, str) else key for key in columns}
         return sorted(chosen)
 
-    def _check_targets(self, X: Any, y: Any, labels: list[Any]) -> None:
+    def _check_targets(self, X: DataFrame | np.ndarray, y: Data, labels: list[Hashable]) -> None:
         """Raise if the mean of several targets is asked for."""
-        shape = getattr(y, "shape", None) or np.shape(y)
+        shape = getattr(y, "shape", None) or np.shape(cast(ArrayLike, y))
         if len(shape) < 2 or shape[1] < 2:
             return
         for _, part, columns in self.transformers:
@@ -126,28 +126,25 @@ class Table(ColumnTransformer):
                     )
 
 
-def _are_texts(names: list[Any]) -> bool:
-    return all(isinstance(name, str) for name in names)
+def _numbered(X: DataFrame | np.ndarray, names: list[Hashable] | None) -> DataFrame | np.ndarray:
+    """X with the columns' numbers for names, if scikit-learn would take offence at the types of these."""
+    if names is None or isinstance(X, np.ndarray) or are_texts(names):
+        return X
+    return X.set_axis(range(len(names)), axis=1)
 
 
-def _numbered(X: Any, names: list[Any] | None) -> Any:
-    """X without names, if scikit-learn would take offence at their types."""
-    return X if names is None or _are_texts(names) else X.set_axis(range(len(names)), axis=1)
-
-
-def _replaced(X: Any, columns: dict[int, Any]) -> Any:
+def _replaced(X: DataFrame | np.ndarray, columns: dict[int, np.ndarray]) -> DataFrame | np.ndarray:
     """X with other values in some columns; the caller's stays as it is."""
     if not columns:
         return X
-    if not hasattr(X, "columns"):
+    if isinstance(X, np.ndarray):
         X = X.astype(object)
-        for i, values in columns.items():
-            X[:, i] = values
+        X[:, list(columns)] = np.stack(list(columns.values()), axis=1)
         return X
-    if hasattr(X, "isetitem"):
-        X = X.copy(deep=False)
+    if hasattr(X, "iloc"):
+        copied = X.copy(deep=False)
         for i, values in columns.items():
-            X.isetitem(i, values)
-        return X
-    old = list(columns_of(X))
-    return X.with_columns([type(old[i])(old[i].name, values) for i, values in columns.items()])
+            copied.isetitem(i, values)
+        return copied
+    names = list(X.columns)
+    return X.with_columns(**{str(names[i]): values for i, values in columns.items()})

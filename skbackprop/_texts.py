@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Hashable
 
 from skbackprop._columns import (
     CATEGORIES,
     NUMBER,
+    Column,
     are_bools,
     are_numbers,
     different_values,
@@ -16,29 +17,11 @@ from skbackprop._columns import (
     quoted,
     text_of,
 )
-from skbackprop._fit.validation import is_missing
+from skbackprop._fit.data_checks import is_missing
 from skbackprop._fit.warn import warn
 
 CODE = re.compile(r"[-+]?(0\d+|\d{16,})", re.ASCII)  # as a number it would lose digits
-GAPS = {
-    "",
-    "?",
-    "-",
-    "--",
-    ".",
-    "..",
-    "*",
-    "#",
-    "/",
-    "na",
-    "n/a",
-    "n.a.",
-    "#n/a",
-    "nan",
-    "none",
-    "null",
-    "nil",
-}
+GAPS = {"", "?", "-", "--", ".", "..", "*", "#", "/", "na", "n/a", "n.a.", "#n/a", "nan", "none", "null", "nil"}
 GAPS |= {"missing", "unknown", "not available"}
 
 MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
@@ -61,7 +44,7 @@ MANY_ROWS = 100  # different texts, from which on they may be identifiers
 WORDS = 5  # of a text on the average, from which on it is none of a few
 
 
-def read(name: Any, column: Any) -> list[str] | None:
+def read(name: Hashable, column: Column) -> list[str] | None:
     """Decide whether a training column holds numbers: the texts among them that count as missing, or None.
 
     Numbers may come as texts if all but a few of these are numbers. Warns of what is no number among them, and of
@@ -89,11 +72,12 @@ def read(name: Any, column: Any) -> list[str] | None:
     return gaps
 
 
-def _as_written(value: Any) -> str:
+def _as_written(value: object) -> str:
+    """A text as it stands, for messages and for counting; other values by `text_of`."""
     return str(value) if isinstance(value, str) else text_of(value)
 
 
-def _gaps(texts: set[str], column: Any) -> list[str] | None:
+def _gaps(texts: set[str], column: Column) -> list[str] | None:
     """Texts that are no numbers, where they are few or known to stand for missing values; else None."""
     numbers = {text for text in texts if NUMBER.fullmatch(text.strip())}
     odd = texts - numbers
@@ -107,7 +91,7 @@ def _gaps(texts: set[str], column: Any) -> list[str] | None:
     return sorted({text_of(text) for text in odd})
 
 
-def _look(texts: set[str], column: Any, codes: bool) -> str:
+def _look(texts: set[str], column: Column, codes: bool) -> str:
     """Say what texts look like that are neither numbers nor categories; nothing of others."""
     texts = {text.strip() for text in texts if text.strip().lower() not in GAPS}
     n, some = len(texts), quoted(sorted(texts))

@@ -6,26 +6,187 @@ sum over its own rows of it, and sums add up (D7), so that the weights are those
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import copy
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, ClassVar, Literal, NoReturn, Self
 
 try:
     import dask.array
     import dask.dataframe  # noqa: F401
-    import distributed  # noqa: F401
+    import distributed
 except ImportError as error:
     raise ImportError(
         "skbackprop.dask needs Dask with arrays, DataFrames and its scheduler: pip install 'skbackprop[dask]' "
         f"({error})"
     ) from error
 
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skbackprop._checks.arrays import check_weights, has_validation_set
+from skbackprop._checks.callbacks import PLACES, EstimatorCallbacks, with_callbacks
+from skbackprop._checks.constraints import fit_context, fit_spec, idle_parameters, warn_without_effect
+from skbackprop._checks.rows import copy_of, read_part, starting_point
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._dask.answers import lazily
-from skbackprop._dask.estimator import CLUSTER_CONSTRAINTS, DaskMLP, on_cluster
-from skbackprop._dask.placement import WorkerLostError
+from skbackprop._dask.client import Supervisor
+from skbackprop._dask.documentation import CLUSTER_CONSTRAINTS, on_cluster
+from skbackprop._dask.job import FitRequest
+from skbackprop._dask.placement import WorkerLostError, known_workers, parts_of, synchronous
+from skbackprop._dask.prediction import lazily, score
+from skbackprop._estimator import BaseMLP
+from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._regressor import MLPRegressor
 from skbackprop._types import Data
 
 __all__ = ["DaskMLPRegressor", "DaskMLPSoftmaxClassifier", "WorkerLostError"]
+
+
+def has_no_stream(estimator: object) -> NoReturn:
+    """Tell that there is no partial_fit."""
+    raise AttributeError(
+        f"{type(estimator).__name__} has no partial_fit: rows of a cluster are there all at once. to_local() has it."
+    )
+
+
+class DaskMLP(BaseMLP):
+    """What makes a local estimator one for a cluster; it stands before that estimator's class."""
+
+    _local: ClassVar[type[BaseMLP]]
+    client: distributed.Client | None
+    workers: Sequence[str] | None
+    sync_every: int
+    on_worker_lost: Literal["raise", "retry"]
+
+    @with_callbacks
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(  # type: ignore[override]  # without a checkpoint
+        self,
+        X: Data,
+        y: Data,
+        sample_weight: Data = None,
+        *,
+        X_val: Data = None,
+        y_val: Data = None,
+        sample_weight_val: Data = None,
+    ) -> Self:
+        """Fit the model to rows on the cluster.
+
+        Parameters
+        ----------
+        X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
+            Training inputs, cut between rows only. Partitions may differ in size, and be empty.
+        y : dask.array.Array, dask.dataframe.Series or DataFrame, of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, in the partitions of X. With an X whose chunks are known, other chunks and NumPy arrays will do.
+        sample_weight : like y, of shape (n_samples,), default=None
+            Non-negative weights.
+        X_val, y_val, sample_weight_val : like X, y and sample_weight, default=None
+            A validation set of your own.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        WorkerLostError
+            If a worker that held rows dies or leaves, and ``on_worker_lost='raise'``.
+        DivergenceError
+            If the loss or the weights cease to be finite. As with any other error, an earlier fit of this estimator
+            stays as it was.
+        """
+        tables = {"train": parts_of(X, y, sample_weight), "validation": []}
+        if has_validation_set(X_val, y_val, sample_weight_val):
+            tables["validation"] = parts_of(X_val, y_val, sample_weight_val, "X_val")
+        client = synchronous(distributed.get_client() if self.client is None else self.client)
+        workers, local = known_workers(client, self.workers), self._as_local()
+        spec, warm = fit_spec(local), self.warm_start and hasattr(self, "coefs_")
+        splits = spec.splits and not tables["validation"]
+        has_validation = splits or bool(tables["validation"])
+        warn_without_effect(local, idle_parameters(spec, has_validation=has_validation, splits=splits))
+        rng = check_random_state(self.random_state)  # the fit has its own:
+        rng = np.random.RandomState(rng.randint(2**31)) if self.random_state is None else copy.deepcopy(rng)
+        request = FitRequest(
+            spec,
+            rng,
+            local.__fitted_model__().features if warm else None,
+            partial(read_part, local),
+            check_weights,
+            partial(starting_point, local, again="fit" if warm else None),
+            local._scoring,
+            self.sync_every,
+        )
+        callbacks = EstimatorCallbacks(self, "fit", self._model_attributes)
+        seen: tuple[Any, ...] = X, y, sample_weight
+        listening = callbacks if getattr(self, "_skl_callbacks", None) else None
+        retries = self.on_worker_lost == "retry"
+        supervisor = Supervisor(client, request, tables, workers, retries, listening, ArrayDataset(*seen))
+        with local._diverging():
+            result, rng = supervisor.run()
+        try:
+            if result is not None:
+                self._finish(result, callbacks)
+        finally:
+            if isinstance(self.random_state, np.random.RandomState):  # it was drawn from
+                self.random_state.set_state(rng.get_state())
+        if result is None or supervisor.interrupted:
+            raise KeyboardInterrupt
+        return self
+
+    @available_if(has_no_stream)
+    def partial_fit(self, *data: Data, **more: Data) -> NoReturn:
+        """Not for clusters."""
+        has_no_stream(self)
+
+    def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
+        """Score as the local estimator does: predictions are made where X is; these and y come to this process.
+
+        Parameters
+        ----------
+        X : Dask array or DataFrame, or array-like, of shape (n_samples, n_features)
+            Inputs.
+        y : Dask array, Series or DataFrame, or array-like
+            True targets.
+        sample_weight : like y, default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            Accuracy, or R^2 (quantiles: 1 - pinball loss / that of the best constant).
+        """
+        return score(self._fitted(), X, y, sample_weight, self.client)
+
+    def to_local(self) -> Any:
+        """Make the ordinary estimator, with this one's parameters and all that it has learned.
+
+        Returns
+        -------
+        model : MLPSoftmaxClassifier or MLPRegressor
+            Independent of Dask; a copy whose weights are its own.
+        """
+        return copy.deepcopy(self._as_local())
+
+    def _as_local(self) -> BaseMLP:
+        """The local estimator that shares this one's arrays."""
+        local: BaseMLP = copy_of(self, without=[*CLUSTER_CONSTRAINTS, *PLACES], cls=self._local)
+        return local
+
+    def _fitted(self) -> BaseMLP:
+        check_is_fitted(self)
+        return self._as_local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"client": None}
+
+    def __sklearn_clone__(self) -> Self:
+        bare = copy.copy(self)  # without the client, which cannot be copied
+        twin: Self = super(DaskMLP, bare).__sklearn_clone__()
+        twin.client = self.client
+        return twin
 
 
 @on_cluster
@@ -51,70 +212,10 @@ class DaskMLPSoftmaxClassifier(DaskMLP, MLPSoftmaxClassifier):
         **CLUSTER_CONSTRAINTS,
     }
 
-    def predict(self, X: Data, return_members: bool = False) -> Any:
-        """Predict as the local estimator does; of a collection of Dask lazily, in its partitions.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-            Inputs.
-        return_members : bool, default=False
-            As in the local estimator.
-
-        Returns
-        -------
-        y : Dask array, or ndarray, of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions, and behind them what else was asked for. Of a DataFrame their number is not known before they
-            are computed.
-        """
-        return lazily(self._fitted(), "predict", X, return_members=return_members)
-
-    def predict_proba(self, X: Data, return_members: bool = False) -> Any:
-        """Probability of each class, in the order of `classes_`; of a collection of Dask lazily.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-            Inputs.
-        return_members : bool, default=False
-            As in the local estimator.
-
-        Returns
-        -------
-        p : Dask array, or ndarray, of shape (n_samples, n_classes)
-            As the local estimator's.
-        """
-        return lazily(self._fitted(), "predict_proba", X, return_members=return_members)
-
-    def predict_log_proba(self, X: Data) -> Any:
-        """Logarithm of `predict_proba`; of a collection of Dask lazily.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        log_p : Dask array, or ndarray, of shape (n_samples, n_classes)
-            As the local estimator's.
-        """
-        return lazily(self._fitted(), "predict_log_proba", X)
-
-    def decision_function(self, X: Data) -> Any:
-        """Logits; of a collection of Dask lazily.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        v : Dask array, or ndarray, of shape (n_samples,) or (n_samples, n_classes)
-            As the local estimator's.
-        """
-        return lazily(self._fitted(), "decision_function", X)
+    predict = lazily(MLPSoftmaxClassifier.predict)
+    predict_proba = lazily(MLPSoftmaxClassifier.predict_proba)
+    predict_log_proba = lazily(MLPSoftmaxClassifier.predict_log_proba)
+    decision_function = lazily(MLPSoftmaxClassifier.decision_function)
 
 
 @on_cluster
@@ -138,25 +239,6 @@ class DaskMLPRegressor(DaskMLP, MLPRegressor):
     """
 
     _local = MLPRegressor
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MLPRegressor._parameter_constraints,
-        **CLUSTER_CONSTRAINTS,
-    }
+    _parameter_constraints: ClassVar[dict[str, Any]] = {**MLPRegressor._parameter_constraints, **CLUSTER_CONSTRAINTS}
 
-    def predict(self, X: Data, return_std: bool = False, return_members: bool = False) -> Any:
-        """Predict as the local estimator does; of a collection of Dask lazily, in its partitions.
-
-        Parameters
-        ----------
-        X : Dask array or DataFrame, or array-like, of shape (n_samples, n_features)
-            Inputs.
-        return_std, return_members : bool, default=False
-            As in the local estimator.
-
-        Returns
-        -------
-        y : Dask array, or ndarray, of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions, and behind them what else was asked for. Of a DataFrame their number is not known before they
-            are computed.
-        """
-        return lazily(self._fitted(), "predict", X, return_std=return_std, return_members=return_members)
+    predict = lazily(MLPRegressor.predict)

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from skbackprop._readers import ArrayShard, ParquetShard, index_columns
-from skbackprop._types import Array
+from skbackprop._readers import ArrayShard, ParquetShard, Shard, Source, Targets, index_columns
 
 __all__ = ["Shards"]
 
@@ -89,9 +88,9 @@ class Shards:
 
     def __init__(
         self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
+        X: Source | Sequence[Source],
+        y: Source | Sequence[Source] | None = None,
+        sample_weight: Source | Sequence[Source] | None = None,
         *,
         features: Sequence[str] | None = None,
         memory: int | str = "256MB",
@@ -124,16 +123,16 @@ class Shards:
         return self.n_rows, self.n_features
 
     @property
-    def y(self) -> Array:
+    def y(self) -> np.ndarray | None:
         """All targets, in memory; None if there are none."""
         return self._all(0)
 
     @property
-    def sample_weight(self) -> Array:
+    def sample_weight(self) -> np.ndarray | None:
         """All weights, in memory; None if there are none."""
         return self._all(1)
 
-    def blocks(self) -> Iterator[tuple[Array, Array, Array]]:
+    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray | None, np.ndarray | None]]:
         """Read the rows in order, a block at a time.
 
         Yields
@@ -147,7 +146,7 @@ class Shards:
             X = np.empty((n, self.n_features), dtype=self.dtype)
             yield X, *self.read(k, X)
 
-    def load(self) -> tuple[Array, Array, Array]:
+    def load(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """Read all rows.
 
         Returns
@@ -162,7 +161,7 @@ class Shards:
             self.read(k, X[start:stop])
         return X, self.y, self.sample_weight
 
-    def read(self, block: int, out: Array) -> tuple[Array, Array]:
+    def read(self, block: int, out: np.ndarray) -> Targets:
         """Read one block.
 
         Parameters
@@ -180,7 +179,7 @@ class Shards:
         shard, start, stop = self._place(block)
         return shard.read(start, stop, out)
 
-    def read_targets(self, block: int) -> tuple[Array, Array]:
+    def read_targets(self, block: int) -> Targets:
         """Read targets and weights of one block.
 
         Parameters
@@ -207,14 +206,17 @@ class Shards:
             f"{unit}{'s' * (n > 1)})"
         )
 
-    def _place(self, block: int) -> tuple[Any, int, int]:
+    def _place(self, block: int) -> tuple[Shard, int, int]:
+        """The shard that holds a block, and where in it the block begins and ends."""
         j = self._shard_of[block]
         first = self._first_rows[j]
         return self._shards[j], int(self.bounds[block] - first), int(self.bounds[block + 1] - first)
 
-    def _all(self, which: int) -> Array:
+    def _all(self, which: int) -> np.ndarray | None:
+        """The targets or the weights of all rows."""
         parts = [self.read_targets(k)[which] for k in range(len(self.bounds) - 1)]
-        return None if parts[0] is None else np.concatenate(parts)
+        given = [part for part in parts if part is not None]
+        return np.concatenate(given) if given else None
 
 
 def parse_bytes(memory: int | str) -> int:
@@ -222,16 +224,14 @@ def parse_bytes(memory: int | str) -> int:
     match = re.fullmatch(r"([\d.]+)\s*([KMG]?I?B?)", str(memory).strip(), re.IGNORECASE)
     unit = "" if match is None else match[2].upper()
     if match is None or (unit not in UNITS and unit != "B") or match[1].count(".") > 1:
-        raise ValueError(
-            f"memory must be a number of bytes, or a text such as '256MB' or '1GiB'; got {memory!r}."
-        )
+        raise ValueError(f"memory must be a number of bytes, or a text such as '256MB' or '1GiB'; got {memory!r}.")
     n_bytes = int(float(match[1]) * UNITS.get(unit, 1))
     if n_bytes < 1:
         raise ValueError(f"memory must be at least a byte, got {memory!r}.")
     return n_bytes
 
 
-def _open(X: Any, y: Any, weights: Any, features: Any) -> list[ArrayShard | ParquetShard]:
+def _open(X: Any, y: Any, weights: Any, features: Sequence[str] | None) -> list[Shard]:
     """Find the shards that these arguments speak of."""
     if isinstance(X, (str, os.PathLike)) and Path(X).is_dir():
         X, y, weights = _in_folder(Path(X), y, weights)
@@ -250,6 +250,7 @@ def _open(X: Any, y: Any, weights: Any, features: Any) -> list[ArrayShard | Parq
 
 
 def _in_folder(folder: Path, y: Any, weights: Any) -> tuple[Any, Any, Any]:
+    """Files in a folder: of X, y and weights; of Parquet files y and weights are columns, as given."""
     parquet = sorted(folder.glob("*.parquet"))
     found = [sorted(folder.glob(f"{name}*.npy")) for name in ("X", "y", "sample_weight")]
     if parquet and not found[0]:
@@ -263,7 +264,8 @@ def _in_folder(folder: Path, y: Any, weights: Any) -> tuple[Any, Any, Any]:
     return found[0], found[1] or None, found[2] or None
 
 
-def _like(sources: list[Any], is_list: bool, given: Any, name: str) -> list[Any]:
+def _like(sources: list[Source], is_list: bool, given: Any, name: str) -> list[Source | None]:
+    """Targets or weights as a list that has as many entries as that of X."""
     if given is None:
         return [None] * len(sources)
     parts = list(given) if is_list and isinstance(given, (list, tuple)) else [given]
@@ -274,7 +276,8 @@ def _like(sources: list[Any], is_list: bool, given: Any, name: str) -> list[Any]
     return parts
 
 
-def _check_alike(first: Any, shard: Any) -> None:
+def _check_alike(first: Shard, shard: Shard) -> None:
+    """Raise unless two shards have the same columns."""
     if (shard.n_features, shard.names) != (first.n_features, first.names):
         raise ValueError(
             f"All shards must have the same columns: the first has {first.names or first.n_features}, another "
@@ -287,5 +290,6 @@ def _check_alike(first: Any, shard: Any) -> None:
         )
 
 
-def _shape(columns: Any) -> str:
+def _shape(columns: tuple[int, ...] | None) -> str:
+    """Shape of all rows' targets, for messages."""
     return "of none" if columns is None else str(("n_samples", *columns)).replace("'", "")

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._drawing import (
-    PANEL,
-    add_legend,
-    choose_scales,
-    divide,
-    draw,
-    exist,
-    import_pyplot,
-    mark_best,
-    next_color,
-)
+from skbackprop import _drawing as drawing
+from skbackprop._drawing import Curves, Style
 from skbackprop._estimator import BaseMLP
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["LossCurveDisplay"]
 
@@ -84,16 +79,16 @@ class LossCurveDisplay:
     def __init__(
         self,
         *,
-        loss_curve,
-        validation_loss_curve=None,
-        validation_scores=None,
-        learning_rate_curve=None,
-        best_iter=None,
-        name=None,
-        loss_name="Loss",
-        score_name="Score",
-        epoch_name="Epoch",
-    ):
+        loss_curve: Curves,
+        validation_loss_curve: Curves | None = None,
+        validation_scores: Curves | None = None,
+        learning_rate_curve: Curves | None = None,
+        best_iter: list[int | None] | None = None,
+        name: list[str] | None = None,
+        loss_name: str = "Loss",
+        score_name: str = "Score",
+        epoch_name: str = "Epoch",
+    ) -> None:
         self.loss_curve = loss_curve
         self.validation_loss_curve = validation_loss_curve
         self.validation_scores = validation_scores
@@ -106,8 +101,15 @@ class LossCurveDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator, *, name=None, ax=None, learning_rate=False, curve_kwargs=None, legend_kwargs=None
-    ):
+        cls,
+        estimator: BaseEstimator | Sequence[BaseEstimator] | Mapping[str, BaseEstimator],
+        *,
+        name: str | list[str] | None = None,
+        ax: Axes | None = None,
+        learning_rate: bool = False,
+        curve_kwargs: Style | list[Style] | None = None,
+        legend_kwargs: Style | None = None,
+    ) -> Self:
         """Draw how one fitted estimator or several were trained.
 
         Scores are drawn if there are any and they are not the negative losses, as they are without `scoring`.
@@ -136,7 +138,7 @@ class LossCurveDisplay:
         TypeError
             If an estimator is none of this package.
         """
-        import_pyplot(f"{cls.__name__}.from_estimator")
+        drawing.import_pyplot(f"{cls.__name__}.from_estimator")
         if isinstance(estimator, Mapping):
             name = list(estimator) if name is None else name
             models = [_unwrap(one) for one in estimator.values()]
@@ -153,16 +155,20 @@ class LossCurveDisplay:
             best_iter=[model.best_iter_ for model in models],
             name=[name] if isinstance(name, str) else name,
             loss_name=_common([f"{_words(model.loss)} loss" for model in models], "Loss"),
-            score_name=_common(
-                [_score_name(model.scoring) for model in models if _scores(model) is not None], "Score"
-            ),
+            score_name=_common([_score_name(model.scoring) for model in models if _scores(model) is not None], "Score"),
             epoch_name=_common(["Iteration" if m.solver == "lbfgs" else "Epoch" for m in models], "Epoch"),
         )
-        return display.plot(
-            ax, learning_rate=learning_rate, curve_kwargs=curve_kwargs, legend_kwargs=legend_kwargs
-        )
+        return display.plot(ax, learning_rate=learning_rate, curve_kwargs=curve_kwargs, legend_kwargs=legend_kwargs)
 
-    def plot(self, ax=None, *, name=None, learning_rate=False, curve_kwargs=None, legend_kwargs=None):
+    def plot(
+        self,
+        ax: Axes | None = None,
+        *,
+        name: str | list[str] | None = None,
+        learning_rate: bool = False,
+        curve_kwargs: Style | list[Style] | None = None,
+        legend_kwargs: Style | None = None,
+    ) -> Self:
         """Draw the curves.
 
         Scores and learning rates stand in panels below the losses, in the place of `ax`. The axis of losses is
@@ -188,7 +194,7 @@ class LossCurveDisplay:
         display : LossCurveDisplay
             The display itself.
         """
-        plt = import_pyplot(f"{type(self).__name__}.plot")
+        plt = drawing.import_pyplot(f"{type(self).__name__}.plot")
         n = len(self.loss_curve)
         if n == 0:
             raise ValueError("There is no estimator to draw.")
@@ -196,42 +202,40 @@ class LossCurveDisplay:
         kwargs = curve_kwargs if isinstance(curve_kwargs, list) else [curve_kwargs] * n
         self._check_lengths(name=name, curve_kwargs=kwargs)
         rates = self.learning_rate_curve if learning_rate else None
-        labels = [("score", self.score_name)] if exist(self.validation_scores) else []
-        labels += [("learning rate", "Learning rate")] if exist(rates) else []
+        labels = [("score", self.score_name)] if drawing.exist(self.validation_scores) else []
+        labels += [("learning rate", "Learning rate")] if drawing.exist(rates) else []
         if ax is None:
             width, height = plt.rcParams["figure.figsize"]
-            _, ax = plt.subplots(figsize=(width, height * (1.0 + PANEL * len(labels))), layout="constrained")
-        panels = dict(zip([key for key, _ in labels], divide(ax, [text for _, text in labels]), strict=True))
+            _, ax = plt.subplots(figsize=(width, height * (1.0 + drawing.PANEL * len(labels))), layout="constrained")
+        panels = dict(zip([key for key, _ in labels], drawing.divide(ax, [text for _, text in labels]), strict=True))
         self.ax_, self.figure_ = ax, ax.figure
         self.score_ax_, self.learning_rate_ax_ = panels.get("score"), panels.get("learning rate")
 
-        colors = [next_color(ax) for _ in range(n)]
-        watched = [next_color(ax)] if n == 1 and exist(self.validation_loss_curve) else colors
-        self.lines_ = draw(ax, "training", self.loss_curve, colors, kwargs)
-        self.validation_lines_ = draw(ax, "validation", self.validation_loss_curve, watched, kwargs)
-        self.score_lines_ = draw(self.score_ax_, "validation", self.validation_scores, watched, kwargs)
-        self.learning_rate_lines_ = draw(self.learning_rate_ax_, "training", rates, colors, kwargs)
-        self.best_ = mark_best(
+        colors = [drawing.next_color(ax) for _ in range(n)]
+        watched = [drawing.next_color(ax)] if n == 1 and drawing.exist(self.validation_loss_curve) else colors
+        self.lines_ = drawing.draw(ax, "training", self.loss_curve, colors, kwargs)
+        self.validation_lines_ = drawing.draw(ax, "validation", self.validation_loss_curve, watched, kwargs)
+        self.score_lines_ = drawing.draw(self.score_ax_, "validation", self.validation_scores, watched, kwargs)
+        self.learning_rate_lines_ = drawing.draw(self.learning_rate_ax_, "training", rates, colors, kwargs)
+        self.best_ = drawing.mark_best(
             self.best_iter or [None] * n, self.lines_, self.validation_lines_, self.score_lines_
         )
         ax.set_ylabel(self.loss_name)
         [ax, *panels.values()][-1].set_xlabel(self.epoch_name)
-        choose_scales(ax, [*self.lines_, *self.validation_lines_], self.learning_rate_ax_)
+        drawing.choose_scales(ax, [*self.lines_, *self.validation_lines_], self.learning_rate_ax_)
         self.figure_.align_ylabels([ax, *panels.values()])
-        add_legend(ax, name, self.lines_, self.validation_lines_, self.best_, legend_kwargs or {})
+        drawing.add_legend(ax, name, self.lines_, self.validation_lines_, self.best_, legend_kwargs or {})
         return self
 
-    def _check_lengths(self, **given: Any) -> None:
+    def _check_lengths(self, **given: object) -> None:
         """Raise unless everything has one entry per estimator."""
         n = len(self.loss_curve)
         for name, value in (vars(self) | given).items():
             if isinstance(value, list) and not name.endswith("_") and len(value) != n:
-                raise ValueError(
-                    f"{name} must have an entry for each of the {n} estimators, but it has {len(value)}."
-                )
+                raise ValueError(f"{name} must have an entry for each of the {n} estimators, but it has {len(value)}.")
 
 
-def _unwrap(estimator: Any) -> Any:
+def _unwrap(estimator: BaseEstimator) -> BaseMLP:
     """Find the fitted network in a Pipeline, a search or a TransformedTargetRegressor."""
     while not isinstance(estimator, BaseMLP):
         if hasattr(estimator, "steps"):
@@ -249,7 +253,7 @@ def _unwrap(estimator: Any) -> Any:
     return estimator
 
 
-def _scores(model: Any) -> Any:
+def _scores(model: BaseMLP) -> list[float] | None:
     """Validation scores, unless they say the same as the losses: to rounding, for scorers compute in float64."""
     scores, losses = model.validation_scores_, model.validation_loss_curve_
     same = scores is None or np.allclose(scores, np.negative(losses), rtol=1e-5, atol=1e-6, equal_nan=True)
@@ -257,15 +261,17 @@ def _scores(model: Any) -> Any:
 
 
 def _words(name: str) -> str:
+    """Label made of a name such as "neg_log_loss"."""
     words = " ".join(word.upper() if word in INITIALS else word for word in name.split("_"))
     return words[:1].upper() + words[1:]
 
 
-def _score_name(scoring: Any) -> str:
+def _score_name(scoring: str | Callable[..., float] | None) -> str:
     """Label of a scorer, as scikit-learn's displays have it."""
     name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
     return _words("negative_" + name.removeprefix("neg_") if name.startswith("neg_") else name)
 
 
 def _common(names: list[str], otherwise: str) -> str:
+    """The name that all share, or another."""
     return names[0] if len(set(names)) == 1 else otherwise

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,16 @@ import scipy.sparse as sp
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._effective import on_host
-from skbackprop._engines.members import member
+from skbackprop._checks.arrays import check_finite_output, check_inputs, check_same_device
+from skbackprop._checks.constraints import check_parameters, fit_spec
+from skbackprop._checks.rows import copy_of, read_rows, starting_point
 from skbackprop._engines.reference import PREDICT_ROWS, forward
 from skbackprop._estimator import BaseMLP
-from skbackprop._fit import validation
+from skbackprop._fit.device import Device, compute_device
+from skbackprop._fit.fit import Prepared, settle
+from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.lbfgs import objective_and_gradient
-from skbackprop._fit.settings import settle
-from skbackprop._fit.training import Progress
-from skbackprop._nn.network import Parameters
-from skbackprop._prediction import as_published
+from skbackprop._fit.state import TrainState
 from skbackprop._types import Array, Data
 
 __all__ = ["check_gradients", "feature_importances", "layer_outputs"]
@@ -81,10 +82,11 @@ def check_gradients(
     True
     """
     rng = check_random_state(random_state)
-    engine, rows, theta = _at(estimator, X, y, sample_weight, rng)
+    prepared, theta = _at(estimator, X, y, sample_weight, rng)
+    rows = prepared.rows.together()
 
-    def J(theta: Any) -> Any:
-        return objective_and_gradient(engine, rows, estimator.alpha, theta, step=0)
+    def J(theta: Array) -> tuple[float, Array]:
+        return objective_and_gradient(prepared.engine, rows, prepared.spec.alpha, theta, step=0)
 
     gradient = J(theta)[1]
     components = np.arange(len(theta))
@@ -94,29 +96,22 @@ def check_gradients(
     return float(max(_error(J, theta, i, gradient[i], floor) for i in components.tolist()))
 
 
-def _at(estimator: Any, X: Any, y: Any, sample_weight: Any, rng: Any) -> tuple[Any, Any, Any]:
-    """Engine, rows and parameters at which the estimator is inspected."""
-    trial = copy.copy(estimator)
-    trial._validate_params()
-    trial.dtype = "float64"
-    first = not hasattr(trial, "coefs_")
-    sample = trial._read(X, y, sample_weight, reset=first)
-    if not first:
-        validation.check_same_place(trial, sample.place, "fit")
-    trial._learn_targets(sample, None, first=first)
-    rows = trial._training_rows(sample, np.dtype(np.float64), Progress(rng))
-    trial._settings = settle(trial, rows.n)
-    if first:
-        trial._start(rows, rng)
-    else:
-        trial._go_on(rows)
-    theta = rows.place.fetch(trial._theta()).astype(np.float64)
+def _at(
+    estimator: BaseMLP, X: Data, y: Data, sample_weight: Data, rng: np.random.RandomState
+) -> tuple[Prepared, Array]:
+    """All that is settled before a fit's first step, and the parameters at which the gradient is looked at."""
+    check_parameters(estimator)
+    spec, first = fit_spec(estimator), not hasattr(estimator, "coefs_")
+    data, features = read_rows(estimator, X, y, sample_weight, reset=first, dtype="float64")
+    start = starting_point(estimator, spec, data, features, None if first else "fit")
+    prepared = settle(spec, data, None, start, TrainState(rng))
+    theta = prepared.rows.device.fetch(prepared.model.theta).astype(np.float64)
     if first:
         theta = theta + 0.1 * rng.standard_normal(len(theta))
-    return trial._engine(rows.place.xp), rows.together(), theta
+    return prepared, theta
 
 
-def _error(J: Any, theta: Any, i: int, exact: float, floor: float) -> float:
+def _error(J: Callable[[Array], tuple[float, Array]], theta: Array, i: int, exact: float, floor: float) -> float:
     """Relative error of one component, the smallest over the steps tried."""
     best = np.inf
     for step in STEPS:
@@ -127,10 +122,10 @@ def _error(J: Any, theta: Any, i: int, exact: float, floor: float) -> float:
     return best
 
 
-def _derivative(f: Any, theta: Any, i: int, step: float) -> float:
+def _derivative(f: Callable[[Array], float], theta: Array, i: int, step: float) -> float:
     """(f(-2) - 8 f(-1) + 8 f(1) - f(2)) / 12 steps, with an error of fourth order."""
 
-    def at(k: int) -> Any:
+    def at(k: int) -> float:
         moved = theta.copy()
         moved[i] += k * step
         return f(moved)
@@ -180,37 +175,41 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
     (150, 5)
     """
     _check_is_network(estimator)
-    estimator = as_published(estimator)
-    theta, network, place = estimator._theta(), estimator._network, validation.place_of(X)
-    validation.check_same_place(estimator, place, "predict")
-    H = network.n_layers
+    estimator = copy_of(estimator)  # that another thread may fit meanwhile
+    model = estimator.__fitted_model__()
+    network, H = model.network, model.network.n_layers
     if not -H <= layer <= H:
         raise ValueError(f"layer must be between {-H} and {H}, the output layer; got {layer!r}.")
     h = layer if layer >= 0 else H + layer
-    dtypes = place.floats("float64" if place.dtype_of(theta) == np.float64 else "auto")
-    X = validation.check_rows(estimator, X, reset=False, dtypes=dtypes)
-    xp, theta = place.xp, place.cast(theta, place.dtype_of(X))
-    P = Parameters(xp, network, theta)
+    inputs, device = _inputs(estimator, model, X)
+    xp, theta = device.xp, device.cast(model.theta, device.dtype_of(inputs))
+    model = replace(model, theta=theta)
     if h == 0:
-        return _scaled(X, P.c)
-    nets = [member(network, P, j) for j in range(network.n_members)]
-    shape = (network.n_members, X.shape[0], network.sizes[h])
-    outputs = xp.empty(shape, dtype=theta.dtype, device=theta.device)
+        return _multiplied(inputs, model.parameters.c) if network.input_scale else inputs
+    n_rows, nets = inputs.shape[0], model.members()
+    outputs = xp.empty((network.n_members, n_rows, network.sizes[h]), dtype=theta.dtype, device=theta.device)
     with np.errstate(all="ignore"):  # what comes of it is looked at
-        for start in range(0, X.shape[0], PREDICT_ROWS):
-            rows = slice(start, min(start + PREDICT_ROWS, X.shape[0]))
+        for start in range(0, n_rows, PREDICT_ROWS):
+            rows = slice(start, min(start + PREDICT_ROWS, n_rows))
             for j, M in enumerate(nets):
-                a, v, _ = forward(xp, network, M, X[rows, :], [lambda x: x] * H)
+                a, v, _ = forward(xp, network, M, inputs[rows, :], [lambda x: x] * H)
                 outputs[j, rows, :] = v[H] if h == H else a[h]
-    validation.check_finite_output(outputs, place, X, theta)
+    check_finite_output(outputs, device, inputs, theta)
     return outputs if network.n_members > 1 else outputs[0, :, :]
 
 
-def _scaled(X: Any, factors: Any) -> Any:
-    """Multiply the columns of X, dense or sparse, if there are factors for them."""
-    if factors is None:
-        return X
-    return sp.csr_array(X.multiply(factors)) if sp.issparse(X) else X * factors
+def _inputs(estimator: BaseMLP, model: FittedModel, X: Any) -> tuple[Array, Device]:
+    """X as predictions compute with it, and where it is."""
+    device = compute_device(X)
+    check_same_device(estimator, device, "predict")
+    dtypes = device.floats("float64" if device.dtype_of(model.theta) == np.float64 else "auto")
+    return check_inputs(estimator, X, reset=False, dtypes=dtypes), device
+
+
+def _multiplied(X: Array, factors: Array) -> Array:
+    """X, dense or sparse, with each column multiplied by its factor."""
+    product: Array = sp.csr_array(X).multiply(factors).tocsr() if sp.issparse(X) else X * factors
+    return product
 
 
 def feature_importances(estimator: BaseMLP) -> Array:
@@ -268,16 +267,13 @@ def feature_importances(estimator: BaseMLP) -> Array:
     [0, 1]
     """
     _check_is_network(estimator)
-    estimator = on_host(estimator)
-    network = estimator._network
-    P = Parameters(np, network, estimator._theta())
-    W = np.stack([member(network, P, j).W[1] for j in range(network.n_members)])
-    norms = np.sqrt(np.sum(W * W, axis=(0, 2)))
-    total = norms.sum()
+    W = np.stack([net.W[1] for net in estimator.__fitted_model__(on_host=True).members()])
+    norms: Array = np.sqrt(np.sum(W * W, axis=(0, 2)))
+    total = float(norms.sum())
     return norms / total if total > 0.0 else norms
 
 
-def _check_is_network(estimator: Any) -> None:
+def _check_is_network(estimator: object) -> None:
     """Raise unless it is one of our estimators, and fitted."""
     if not isinstance(estimator, BaseMLP):
         raise TypeError(

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING
 
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.utils.validation import check_is_fitted
 
 import skbackprop
+from skbackprop._columns import is_frame
 from skbackprop._estimator import BaseMLP
-from skbackprop._onnx import inputs, pipelines, wrappers
-from skbackprop._onnx.compare import compare
-from skbackprop._onnx.converters import register
-from skbackprop._onnx.graph import OPSET, require
-from skbackprop._onnx.outputs import graph_of
+from skbackprop._interop.onnx import inputs, pipelines, wrappers
+from skbackprop._interop.onnx.compare import compare
+from skbackprop._interop.onnx.converters import register
+from skbackprop._interop.onnx.graph import OPSET, require
+from skbackprop._interop.onnx.outputs import graph_of
 from skbackprop.preprocessing import PiecewiseLinearEncoder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike
+    from onnx import ModelProto
+    from pandas import DataFrame
 
 __all__ = ["register_skl2onnx", "to_inputs", "to_onnx"]
 
 
-def to_onnx(model, X=None, *, dtype=None, target_opset=OPSET, name=None) -> Any:
+def to_onnx(
+    model: BaseEstimator,
+    X: DataFrame | ArrayLike | None = None,
+    *,
+    dtype: str | None = None,
+    target_opset: int = OPSET,
+    name: str | None = None,
+) -> ModelProto:
     """Export a fitted model to ONNX.
 
     Estimators of this package are built from ONNX's operators directly. Everything around them, such as a Pipeline or a
@@ -109,7 +124,7 @@ def to_onnx(model, X=None, *, dtype=None, target_opset=OPSET, name=None) -> Any:
     doubts: list[str] = []
     graphs = []
     for core in cores:
-        if isinstance(core, BaseMLP | PiecewiseLinearEncoder) and not hasattr(X, "columns"):
+        if isinstance(core, BaseMLP | PiecewiseLinearEncoder) and not is_frame(X):
             graphs.append(_of_ours(core, dtype or "float32", target_opset, name, logits))
         else:
             graphs.append(pipelines.convert(core, X, dtypes, target_opset, name, logits, doubts))
@@ -119,15 +134,15 @@ def to_onnx(model, X=None, *, dtype=None, target_opset=OPSET, name=None) -> Any:
     return onnx_model
 
 
-def _of_ours(model: Any, dtype: Any, target_opset: int, name: str, logits: bool = False) -> Any:
+def _of_ours(
+    model: BaseMLP | PiecewiseLinearEncoder, dtype: str | None, opset: int, name: str, logits: bool = False
+) -> ModelProto:
     """Export an estimator or encoder of this package alone."""
-    graph = graph_of(model, dtype, logits)
-    return graph.model(
-        name, target_opset, producer_name="skbackprop", producer_version=skbackprop.__version__
-    )
+    graph, version = graph_of(model, dtype, logits), skbackprop.__version__
+    return graph.model(name, opset, producer_name="skbackprop", producer_version=version)
 
 
-def to_inputs(onnx_model, X) -> dict[str, Any]:
+def to_inputs(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.ndarray]:
     """Make of rows what ONNX Runtime takes.
 
     Parameters

@@ -10,13 +10,13 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from inspect import signature
 from numbers import Integral, Real
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Any, Self, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from skbackprop._fit.settings import Settings
-from skbackprop._fit.targets import Labels
-from skbackprop._fit.training import Progress
+from skbackprop._fit.spec import FitPlan
+from skbackprop._fit.state import TrainState
+from skbackprop._fit.targets import LabelCodec
 from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOSSES
@@ -43,12 +43,7 @@ TRUSTED_TYPES = [
 VERSION = "_skbackprop_version"
 
 # by the name of the attribute that holds one; the parts inside these are known by the types of their fields
-PARTS: dict[str, Any] = {
-    "_network": Network,
-    "_labels": Labels,
-    "_settings": Settings,
-    "_progress": Progress,
-}
+PARTS: dict[str, type] = {"_network": Network, "_labels": LabelCodec, "_settings": FitPlan, "_progress": TrainState}
 
 
 class VersionWarning(UserWarning):
@@ -61,12 +56,12 @@ class Persistent:
     The parts of its state are saved as dicts of plain values, so that their classes may move and gain fields.
     """
 
-    def __getstate__(self) -> dict[str, Any]:
-        state: Any = super().__getstate__()
-        plain = {name: _plain(value) if name in PARTS else value for name, value in state.items()}
+    def __getstate__(self) -> dict[str, object]:
+        state = super().__getstate__().items()  # type: ignore[attr-defined]
+        plain = {name: _plain(value) if name in PARTS else value for name, value in state}
         return {VERSION: __version__, **plain}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         saved_by = str(state.get(VERSION, "a version before 0.1.0"))
         if saved_by != __version__:
             warn(
@@ -84,7 +79,7 @@ class Persistent:
     def __copy__(self) -> Self:
         """Of a fit that is not finished too: nothing is checked, for the parts need not yet go together."""
         twin = type(self).__new__(type(self))
-        twin.__dict__.update(_restored(self.__getstate__()))
+        super(Persistent, twin).__setstate__(_restored(self.__getstate__()))  # type: ignore[misc]
         twin._renew()
         return twin
 
@@ -95,14 +90,14 @@ class Persistent:
         """Make what is not saved."""
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Turn one of our parts into a dict, with the parts inside it."""
     if not is_dataclass(value):
         return value
     return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
 
 
-def _restored(state: dict[str, Any]) -> dict[str, Any]:
+def _restored(state: dict[str, object]) -> dict[str, object]:
     """Attributes of a saved state, its parts made again."""
     return {
         name: _revived(name, value, PARTS[name]) if name in PARTS else value
@@ -111,15 +106,14 @@ def _restored(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _revived(name: str, value: Any, part: Any) -> Any:
+def _revived(name: str, value: object, part: type) -> object:
     """Make the part again; fields that it no longer has are left out, new ones have their default."""
     hints = _hints(part)
     if isinstance(value, dict):
         known = {key: inner for key, inner in value.items() if key in hints}
         for key, inner in known.items():
-            inner_part = next(
-                (kind for kind in (hints[key], *get_args(hints[key])) if is_dataclass(kind)), None
-            )
+            kinds = (hints[key], *get_args(hints[key]))
+            inner_part = next((kind for kind in kinds if isinstance(kind, type) and is_dataclass(kind)), None)
             if inner_part is not None and inner is not None:
                 known[key] = _revived(f"{name}.{key}", inner, inner_part)
         value = part(**known)
@@ -134,26 +128,30 @@ def _revived(name: str, value: Any, part: Any) -> Any:
 
 
 @cache
-def _hints(part: Any) -> dict[str, Any]:
+def _hints(part: type) -> dict[str, object]:
     """Types of a part's fields."""
     hints = get_type_hints(part)
     return {field.name: hints[field.name] for field in fields(part)}
 
 
-def _is_a(value: Any, hint: Any) -> bool:
+def _is_a(value: object, hint: object) -> bool:
     """Tell whether a value is of the type that a field says; NumPy's numbers are numbers."""
     if hint is Any:
         return True
     kind, args = get_origin(hint), get_args(hint)
+    if np.ndarray in (kind, hint):  # it may be a device's
+        return hasattr(value, "shape") and hasattr(value, "dtype")
     if kind in (list, tuple):
         return isinstance(value, kind) and all(_is_a(item, args[0]) for item in value)
+    if kind is dict:
+        return isinstance(value, dict)
     if kind is not None:
         return any(_is_a(value, arg) for arg in args)
     if isinstance(value, (bool, np.bool_)):
         return hint is bool
     if hint is int:  # all of ours are counts, or seeds
         return isinstance(value, Integral) and 0 <= int(value) <= sys.maxsize
-    return isinstance(value, Real if hint is float else hint)
+    return isinstance(value, Real if hint is float else cast(type, hint))
 
 
 def _check_network(network: Network) -> None:
@@ -174,7 +172,7 @@ def _check_network(network: Network) -> None:
 
 
 @contextmanager
-def _whole(estimator: Any) -> Iterator[None]:
+def _whole(estimator: object) -> Iterator[None]:
     """Whatever is raised inside says that a state is not what this package saves."""
     try:
         yield

@@ -6,18 +6,23 @@ import copy
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from skbackprop._checks.arrays import check_table, check_weights, feature_names
+from skbackprop._checks.constraints import Interval, fit_context
 from skbackprop._documentation import DocLinkMixin
-from skbackprop._fit import validation
+from skbackprop._fit.data_checks import within_floats
+from skbackprop._fit.fitted_model import Features
 from skbackprop._prediction import of_one_model
 from skbackprop._types import Data
 from skbackprop.persistence import Persistent
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 __all__ = ["PiecewiseLinearEncoder"]
 
@@ -77,8 +82,12 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
            [1. , 1. ]])
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "n_bins": [validation.Interval(Integral, 1, None, closed="left")],
+    bin_edges_: list[np.ndarray]
+    n_bins_: np.ndarray
+    n_features_in_: int
+
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
+        "n_bins": [Interval(Integral, 1, None, closed="left")],
         "code_range": [tuple, list],
         "passthrough": ["boolean"],
     }
@@ -90,7 +99,7 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         self.code_range = code_range
         self.passthrough = passthrough
 
-    @validation.fit_context(prefer_skip_nested_validation=True)
+    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Data, y: None = None, sample_weight: Data = None) -> Self:
         """Find the edges of the bins.
 
@@ -109,17 +118,19 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
             The fitted encoder.
         """
         _check_range(self.code_range)
-        trial = copy.copy(self)  # whatever fails below, self stays as it was
-        X = validation.check_table(trial, X, reset=True)
-        weights = validation.check_weights(sample_weight, X)
-        weights = np.ones(len(X)) if weights is None else weights
-        trial.bin_edges_ = [_edges(x, weights, self.n_bins) for x in X.T]
-        trial.n_bins_ = np.array([len(edges) - 1 for edges in trial.bin_edges_])
-        self.__dict__ = trial.__dict__
+        seen = copy.copy(self)  # whatever fails below, self stays as it was
+        rows = check_table(seen, X, reset=True)
+        weights = check_weights(sample_weight, rows)
+        weights = np.ones(len(rows)) if weights is None else weights
+        edges = [_edges(x, weights, self.n_bins) for x in rows.T]
+        kept = {name: value for name, value in self.__dict__.items() if name != "feature_names_in_"}
+        features = Features(rows.shape[1], getattr(seen, "feature_names_in_", None)).attributes
+        learned = {"bin_edges_": edges, "n_bins_": np.array([len(ends) - 1 for ends in edges])}
+        self.__dict__ = kept | features | learned  # at once, as another thread may transform meanwhile
         return self
 
     @of_one_model
-    def transform(self, X: Data) -> NDArray[Any]:
+    def transform(self, X: Data) -> np.ndarray:
         """Encode rows.
 
         Parameters
@@ -133,19 +144,19 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
             The codes, feature by feature; with `passthrough` behind the features. float32 for float32, else float64.
         """
         check_is_fitted(self)
-        X = validation.check_table(self, X, reset=False)
+        rows = check_table(self, X, reset=False)
         low, high = self.code_range
-        x = X[:, np.repeat(np.arange(X.shape[1]), self.n_bins_)]
-        start = np.concatenate([edges[:-1] for edges in self.bin_edges_]).astype(X.dtype)
-        stop = np.concatenate([edges[1:] for edges in self.bin_edges_]).astype(X.dtype)
+        x = rows[:, np.repeat(np.arange(rows.shape[1]), self.n_bins_)]
+        start = np.concatenate([edges[:-1] for edges in self.bin_edges_]).astype(rows.dtype)
+        stop = np.concatenate([edges[1:] for edges in self.bin_edges_]).astype(rows.dtype)
         with np.errstate(divide="ignore", invalid="ignore"):  # edges that float32 cannot tell apart: 0 or 1
             passed = np.clip((x - start) / (stop - start), 0.0, 1.0)
         passed[np.isnan(passed)] = 0.5
-        codes = (low + (high - low) * passed).astype(X.dtype, copy=False)
-        return np.hstack([X, codes]) if self.passthrough else codes
+        codes = (low + (high - low) * passed).astype(rows.dtype, copy=False)
+        return np.hstack([rows, codes]) if self.passthrough else codes
 
     @of_one_model
-    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> NDArray[np.object_]:
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Name the columns of `transform`: "age_bin0", "age_bin1", ...
 
         Parameters
@@ -159,25 +170,26 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
             One name per column.
         """
         check_is_fitted(self)
-        names = validation.feature_names(self, input_features)
+        names = feature_names(self, input_features)
         codes = [f"{name}_bin{k}" for name, n in zip(names, self.n_bins_, strict=True) for k in range(n)]
         return np.array([*names, *codes] if self.passthrough else codes, dtype=object)
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
 
-def _check_range(code_range: Any) -> None:
-    with validation.within_floats("code_range"):
+def _check_range(code_range: Sequence[object]) -> None:
+    """Raise unless the codes of a bin have two different ends."""
+    with within_floats("code_range"):
         numbers = [end for end in code_range if isinstance(end, Real) and math.isfinite(end)]
     if len(code_range) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1]:
         raise ValueError(f"code_range must be two finite numbers, the smaller first; got {code_range!r}.")
 
 
-def _edges(x: Any, weights: Any, n_bins: int) -> Any:
+def _edges(x: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarray:
     """Different ones among the quantiles 0, 1/n, ..., 1 (inverted distribution function), in float64."""
     rows = np.flatnonzero(~np.isnan(x) & (weights > 0))
     if not len(rows):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.base import is_regressor
+from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.exceptions import NotFittedError
 
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._columns import (
+    Column,
     are_bools,
     are_numbers,
+    are_texts,
     as_table,
     columns_of,
     different_values,
@@ -22,16 +24,18 @@ from skbackprop._columns import (
     is_number,
     text_of,
 )
-from skbackprop._fit.validation import is_missing
+from skbackprop._fit.data_checks import is_missing
 from skbackprop._regressor import MLPRegressor
+from skbackprop._types import Data
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from sklearn.pipeline import Pipeline
 
 __all__ = ["tabular_pipeline"]
 
-ESTIMATORS: dict[str, Any] = {"classifier": MLPSoftmaxClassifier, "regressor": MLPRegressor}
+ESTIMATORS: dict[str, Callable[..., BaseEstimator]] = {"classifier": MLPSoftmaxClassifier, "regressor": MLPRegressor}
 RECIPE = {
     "learning_rate_init": 0.005,
     "hidden_layer_sizes": (128, 128),
@@ -43,10 +47,11 @@ RECIPE = {
 }
 # with another solver these are as its estimator has them
 NOT_ADAM = {"learning_rate_init": "auto", "beta_2": 0.999}
-ONE_TEXT = {"one_text": True}
 
 
-def tabular_pipeline(estimator: Any = "classifier", *, max_categories: int = 30, **params: Any) -> Pipeline:
+def tabular_pipeline(
+    estimator: str | BaseEstimator = "classifier", *, max_categories: int = 30, **params: object
+) -> Pipeline:
     """Make a Pipeline that learns from a table as it comes.
 
     Numeric columns are imputed (median), standardised, and encoded piecewise linearly; categories and booleans become
@@ -117,52 +122,33 @@ def tabular_pipeline(estimator: Any = "classifier", *, max_categories: int = 30,
     from skbackprop._table import Table
 
     model = _estimator(estimator, params)
-    numeric = Pipeline(
-        [
-            ("plain", FunctionTransformer(plain_numbers, feature_names_out=same_names)),
-            ("impute", SimpleImputer(strategy="median")),
-            ("scale", StandardScaler()),
-            ("bins", PiecewiseLinearEncoder(passthrough=True)),
-        ]
-    )
-    categories = Pipeline(
-        [
-            ("plain", FunctionTransformer(plain_categories, feature_names_out=same_names, kw_args=ONE_TEXT)),
-            ("one_hot", OneHotEncoder(handle_unknown="ignore", sparse_output=False)),
-        ]
-    )
-    many = Pipeline(
-        [
-            ("plain", FunctionTransformer(plain_categories, feature_names_out=same_names, kw_args=ONE_TEXT)),
-            ("target", _target_encoder(model, params.get("random_state"))),
-            ("scale", StandardScaler()),
-        ]
-    )
-    table = Table(
-        [
-            ("numeric", numeric, Columns("numeric", max_categories)),
-            ("categories", categories, Columns("categories", max_categories)),
-            ("many", many, Columns("many", max_categories)),
-        ]
-    )
+    texts = FunctionTransformer(plain_categories, feature_names_out=same_names, kw_args={"one_text": True})
+    numbers = FunctionTransformer(plain_numbers, feature_names_out=same_names)
+    impute, bins = SimpleImputer(strategy="median"), PiecewiseLinearEncoder(passthrough=True)
+    numeric = Pipeline([("plain", numbers), ("impute", impute), ("scale", StandardScaler()), ("bins", bins)])
+    one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    categories = Pipeline([("plain", clone(texts)), ("one_hot", one_hot)])
+    target = _target_encoder(model, params.get("random_state"))
+    many = Pipeline([("plain", texts), ("target", target), ("scale", StandardScaler())])
+    parts = [("numeric", numeric), ("categories", categories), ("many", many)]
+    table = Table([(kind, part, Columns(kind, max_categories)) for kind, part in parts])
     return Pipeline([("table", table), ("mlp", model)])
 
 
-def _estimator(estimator: Any, params: dict[str, Any]) -> Any:
+def _estimator(estimator: str | BaseEstimator, params: dict[str, object]) -> BaseEstimator:
+    """The estimator by its name, with the settings for tables, or the user's own."""
     if isinstance(estimator, str) and estimator in ESTIMATORS:
         recipe = RECIPE if params.get("solver", "adam") == "adam" else RECIPE | NOT_ADAM
         return ESTIMATORS[estimator](**recipe | params)
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
         hint = f" Write {estimator.__name__}(), with parentheses." if isinstance(estimator, type) else ""
-        raise ValueError(
-            f"estimator must be 'classifier', 'regressor' or an estimator; got {estimator!r}.{hint}"
-        )
+        raise ValueError(f"estimator must be 'classifier', 'regressor' or an estimator; got {estimator!r}.{hint}")
     if params:
         raise ValueError(f"An estimator of your own comes with its parameters; got also {sorted(params)}.")
     return estimator
 
 
-def _target_encoder(model: Any, random_state: Any) -> Any:
+def _target_encoder(model: BaseEstimator, random_state: object) -> BaseEstimator:
     """A TargetEncoder with seeded folds, which scikit-learn 1.9 asks for in another way."""
     from sklearn.model_selection import KFold
     from sklearn.preprocessing import TargetEncoder
@@ -182,26 +168,23 @@ class Columns:
     kind: str
     max_categories: int
 
-    def __call__(self, X: Any) -> list[Any]:
+    def __call__(self, X: Data) -> list[Hashable]:
         """Names of the columns of X, or numbers where it has none."""
         kinds = {key: _kind(key, column, self.max_categories) for key, column in _columns(X)}
         if all(kind == "constant" for kind in kinds.values()):
-            raise ValueError(
-                "Every column of X is without values or constant: there is nothing to learn from."
-            )
+            raise ValueError("Every column of X is without values or constant: there is nothing to learn from.")
         return [key for key, kind in kinds.items() if kind == self.kind]
 
 
-def _columns(X: Any) -> Iterator[tuple[Any, Any]]:
+def _columns(X: object) -> Iterator[tuple[Hashable, Column]]:
     """Pairs of a column's name, or its number if names are no texts, and its values."""
     X, names = as_table(X)
-    keys: Any = (
-        names if names is not None and all(isinstance(name, str) for name in names) else range(X.shape[1])
-    )
+    keys = names if names and are_texts(names) else range(X.shape[1])
     yield from zip(keys, columns_of(X), strict=True)
 
 
-def _kind(key: Any, column: Any, max_categories: int) -> str:
+def _kind(key: Hashable, column: Column, max_categories: int) -> str:
+    """Tell which transformer a column is for, or that it is constant."""
     if has_numeric_dtype(column):
         return _numeric_kind(key, column)
     values = different_values(key, column)
@@ -212,13 +195,13 @@ def _kind(key: Any, column: Any, max_categories: int) -> str:
     return "constant" if n + has_missing < 2 else "categories" if n <= max_categories else "many"
 
 
-def _numeric_kind(key: Any, column: Any) -> str:
+def _numeric_kind(key: Hashable, column: Column) -> str:
     x = floats(key, column)
     x = x[~np.isnan(x)]
     return "numeric" if len(x) and (x != x[0]).any() else "constant"
 
 
-def plain_categories(X: Any, one_text: bool = False) -> Any:
+def plain_categories(X: DataFrame | np.ndarray, one_text: bool = False) -> np.ndarray:
     """Categories as texts, missing ones as None. A value's text does not depend on the values beside it.
 
     one_text: True, 1 and "1" have one text. In pipelines that were saved before this was so, True has its own.
@@ -231,16 +214,16 @@ def plain_categories(X: Any, one_text: bool = False) -> Any:
     return plain
 
 
-def _text_apart(value: Any) -> str:
+def _text_apart(value: object) -> str:
     return text_of(value) if is_number(value) else str(value)
 
 
-def plain_numbers(X: Any) -> Any:
+def plain_numbers(X: Data) -> np.ndarray:
     """Numbers as floats, missing ones as NaN."""
     return np.stack([floats(key, column) for key, column in _columns(X)], axis=1)
 
 
-def same_names(transformer: Any, names: Any) -> Any:
+def same_names(transformer: BaseEstimator, names: np.ndarray | None) -> np.ndarray:
     """Names of what a FunctionTransformer makes: those of its columns. One without columns was never fitted."""
     if names is None:
         raise NotFittedError(f"This {type(transformer).__name__} has no columns.")

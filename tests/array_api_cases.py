@@ -26,8 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
 from skbackprop._engines.dropout import mask
 from skbackprop._engines.reference import ReferenceEngine
-from skbackprop._fit.places import HOST
-from skbackprop._fit.validation import home_of
+from skbackprop._fit.device import HOST, device_of
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._nn.network import Network, Objective
@@ -80,9 +79,7 @@ def to_numpy(array):
 def parameters(model):
     factors = [factor for pair in getattr(model, "member_factors_", []) for factor in pair]
     scales = [
-        getattr(model, name)
-        for name in ("input_scale_", "target_shift_", "target_scale_")
-        if hasattr(model, name)
+        getattr(model, name) for name in ("input_scale_", "target_shift_", "target_scale_") if hasattr(model, name)
     ]
     return [*model.coefs_, *model.intercepts_, *factors, *scales]
 
@@ -93,7 +90,7 @@ def compare(ours, theirs, X, rtol, like):
     pairs = [(getattr(ours, m)(X), getattr(theirs, m)(like(X))) for m in methods if hasattr(ours, m)]
     pairs += zip(parameters(ours), parameters(theirs), strict=True)
     for a, b in pairs:
-        assert home_of(b) == home_of(like(X))
+        assert device_of(b) == device_of(like(X))
         assert str(b.dtype).endswith(str(a.dtype))
         assert_allclose(to_numpy(b), a, rtol=rtol, atol=rtol * max(1.0, np.abs(a).max()))
     assert_allclose(theirs.loss_curve_, ours.loss_curve_, rtol=rtol)
@@ -120,9 +117,7 @@ def few_patients(diabetes):
 MODELS = [
     MLPSoftmaxClassifier(random_state=0),
     MLPRegressor(random_state=0),
-    MLPSoftmaxClassifier(
-        (9,), early_stopping=True, class_weight="balanced", n_members=2, max_iter=5, random_state=0
-    ),
+    MLPSoftmaxClassifier((9,), early_stopping=True, class_weight="balanced", n_members=2, max_iter=5, random_state=0),
     MLPRegressor((9,), solver="lbfgs", loss="quantile", max_iter=20, random_state=0),
 ]
 ELSEWHERE = ("cuda", "xpu", "XPU", "MPS", "mps", "cupy", "dpnp")  # devices and libraries that are not here
@@ -207,9 +202,7 @@ def test_several_targets_and_quantiles(solver, device, few_patients):
     X, y = few_patients
     Y = np.stack([y, y**2], axis=1)
     params = QUICK if solver == "adam" else {"max_iter": 5, "random_state": 0}
-    model = MLPRegressor(
-        (10,), "tanh", loss="quantile", quantile=[0.2, 0.5, 0.9], solver=solver, engine="reference"
-    )
+    model = MLPRegressor((10,), "tanh", loss="quantile", quantile=[0.2, 0.5, 0.9], solver=solver, engine="reference")
     model.set_params(**params)
     with warnings.catch_warnings(action="ignore"):  # L-BFGS does not converge so soon
         ours, theirs = clone(model).fit(X, Y), clone(model).fit(*device(X, Y))
@@ -225,7 +218,7 @@ def test_what_members_and_standard_deviations_are(device, few_patients):
     expected = ours.predict(X, return_std=True, return_members=True)
     found = theirs.predict(device(X), return_std=True, return_members=True)
     for a, b in zip(expected, found, strict=True):
-        assert home_of(b) == home_of(device(X))
+        assert device_of(b) == device_of(device(X))
         assert_allclose(to_numpy(b), a, rtol=RTOL["float64"])
 
 
@@ -257,13 +250,11 @@ def test_answers_in_blocks(device, few_digits, monkeypatch):
     X, y = few_digits
     for labels in (y, np.array(list("abcdefghij"))[y]):
         like = device(y) if labels is y else labels
-        model = MLPSoftmaxClassifier((9,), n_members=2, **QUICK).fit(
-            device(X), like, X_val=device(X), y_val=like
-        )
+        model = MLPSoftmaxClassifier((9,), n_members=2, **QUICK).fit(device(X), like, X_val=device(X), y_val=like)
         validation_loss = model.validation_loss_curve_
         whole = model.predict(device(X), return_members=True)
         with monkeypatch.context() as patch:
-            patch.setattr("skbackprop._fit.batches.BLOCK_OUTPUTS", 1400)
+            patch.setattr("skbackprop._fit.block.BLOCK_OUTPUTS", 1400)
             for ours, theirs in zip(model.predict(device(X), return_members=True), whole, strict=True):
                 assert type(ours) is type(theirs)
                 assert_array_equal(to_numpy(ours), to_numpy(theirs))
@@ -279,7 +270,7 @@ def test_string_labels_stay_on_the_host(device, few_digits):
     prediction = model.predict(device(X))
     assert prediction.dtype == names.dtype
     assert model.score(device(X), names) == np.mean(prediction == names) > 0.7
-    assert home_of(model.predict_proba(device(X))) == home_of(device(X))
+    assert device_of(model.predict_proba(device(X))) == device_of(device(X))
 
 
 def test_partial_fit_and_warm_start(device, few_digits):
@@ -344,12 +335,10 @@ def test_gradients(device, few_digits):
 
 def test_divergence_leaves_a_model_on_the_device(device, few_patients):
     X, y = device(*few_patients)
-    model = MLPRegressor(
-        (10,), solver="sgd", learning_rate_init=1e6, learning_rate="constant", random_state=0
-    )
+    model = MLPRegressor((10,), solver="sgd", learning_rate_init=1e6, learning_rate="constant", random_state=0)
     with pytest.raises(DivergenceError, match="learning rate is too high") as caught:
         model.fit(X, y)
-    assert home_of(caught.value.estimator.predict(X)) == home_of(X)
+    assert device_of(caught.value.estimator.predict(X)) == device_of(X)
 
 
 def test_callbacks_get_arrays_of_the_device(device, few_digits):
@@ -374,7 +363,7 @@ def test_numpy_arrays_are_as_without_dispatch(few_digits):
     with sklearn.config_context(array_api_dispatch=False):
         expected = clone(model).fit(X, y).predict_proba(X)
     assert_array_equal(model.fit(X, y).predict_proba(X), expected)
-    assert home_of(np.float64(1.0)) is home_of(X) is HOST  # NumPy's scalars, too
+    assert device_of(np.float64(1.0)) is device_of(X) is HOST  # NumPy's scalars, too
 
 
 # -------------------------------------------------------------------------------- clear errors ----
@@ -383,15 +372,10 @@ def test_numpy_arrays_are_as_without_dispatch(few_digits):
 def test_predictions_elsewhere_are_refused(few_digits):
     X, y = few_digits
     model = MLPSoftmaxClassifier((10,), **QUICK).fit(torch.asarray(X), torch.asarray(y))
-    message = (
-        r"MLPSoftmaxClassifier.predict_proba\(\) must use the same namespace .* an array of torch on cpu"
-    )
+    message = r"MLPSoftmaxClassifier.predict_proba\(\) must use the same namespace .* an array of torch on cpu"
     with pytest.raises(ValueError, match=message):
         model.predict_proba(X)
-    with (
-        sklearn.config_context(array_api_dispatch=False),
-        pytest.raises(ValueError, match="array_api_dispatch=False"),
-    ):
+    with sklearn.config_context(array_api_dispatch=False), pytest.raises(ValueError, match="array_api_dispatch=False"):
         model.predict(torch.asarray(X))
     with pytest.raises(ValueError, match=r"partial_fit\(\) must use the same namespace"):
         model.partial_fit(X, y)
@@ -422,7 +406,7 @@ def test_pickles_are_small_and_equal(device, few_digits):
     assert len(text) < 1.2 * n_bytes + 20_000  # the rest is names and numbers
     for copied in (pickle.loads(text), copy.deepcopy(model), copy.copy(model)):
         assert_array_equal(to_numpy(copied.predict_proba(X)), to_numpy(model.predict_proba(X)))
-        assert home_of(copied.coefs_[0]) == home_of(X)
+        assert device_of(copied.coefs_[0]) == device_of(X)
 
 
 def test_what_the_user_assigns_takes_effect(device, few_digits):
@@ -438,9 +422,7 @@ def test_models_move(device, few_digits):
     if not hasattr(api, "move_estimator_to"):
         pytest.skip("scikit-learn 1.9 brought move_estimator_to")
     X, y = few_digits
-    model = MLPSoftmaxClassifier((10,), "tanh", n_members=2, engine="reference", random_state=0).partial_fit(
-        X, y
-    )
+    model = MLPSoftmaxClassifier((10,), "tanh", n_members=2, engine="reference", random_state=0).partial_fit(X, y)
     xp, _, name = api.get_namespace_and_device(device(X))
     moved = api.move_estimator_to(model, xp, name)
     compare(model, moved, X, RTOL["float64"], device)
@@ -472,7 +454,7 @@ def test_to_scikit_learn(estimator, device, few_digits):
     converted = theirs.to_sklearn()
     assert all(isinstance(W, np.ndarray) for W in converted.coefs_)
     assert_allclose(getattr(converted, method)(X), getattr(ours, method)(X), rtol=RTOL["float64"], atol=1e-12)
-    assert home_of(theirs.coefs_[0]) == home_of(device(X))  # which stayed where it was
+    assert device_of(theirs.coefs_[0]) == device_of(device(X))  # which stayed where it was
 
 
 @pytest.mark.parametrize("estimator", EXPORTED, ids=repr)
@@ -489,8 +471,7 @@ def test_to_onnx(estimator, device, few_digits):
     X, y = few_digits
     ours, theirs = both(estimator, device, X, y)
     constants = [
-        [onnx.numpy_helper.to_array(tensor) for tensor in to_onnx(model).graph.initializer]
-        for model in (ours, theirs)
+        [onnx.numpy_helper.to_array(tensor) for tensor in to_onnx(model).graph.initializer] for model in (ours, theirs)
     ]
     for a, b in zip(*constants, strict=True):
         assert a.dtype == b.dtype
@@ -514,7 +495,7 @@ def test_layers_are_looked_into_where_they_are(n_members, device, dtype, few_dig
     ours, theirs = both(estimator, device, X, y)
     for layer in range(4):
         found = layer_outputs(theirs, device(X), layer)
-        assert home_of(found) == home_of(device(X))
+        assert device_of(found) == device_of(device(X))
         assert str(found.dtype).endswith(dtype)
         assert_allclose(to_numpy(found), layer_outputs(ours, X, layer), rtol=RTOL[dtype], atol=RTOL[dtype])
     importances = feature_importances(theirs)

@@ -61,9 +61,5 @@ def pytest_runtest_makereport(item, call):
     """Where every optional package is installed, a skip for a missing one is a failure."""
     outcome = yield
     report = outcome.get_result()
-    if (
-        os.environ.get("SKBACKPROP_NO_SKIPS")
-        and report.skipped
-        and "could not import" in str(report.longrepr)
-    ):
+    if os.environ.get("SKBACKPROP_NO_SKIPS") and report.skipped and "could not import" in str(report.longrepr):
         report.outcome = "failed"

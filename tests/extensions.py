@@ -27,14 +27,14 @@ def squareplus_vjp(xp, v, a, g):
     return g * a / xp.sqrt(v * v + 4.0)
 
 
-SQUAREPLUS = Activation(squareplus, squareplus_vjp, initializer="he_uniform")
-
-
 def squareplus_nodes(g, v):
     """The same as ONNX nodes."""
     root = g("Sqrt", g("Add", g("Mul", v, v), 4.0))
     large = g("Mul", g("Add", g("Abs", v), root), 0.5)
     return g("Where", g("Greater", v, 0.0), large, g("Div", 1.0, large))
+
+
+SQUAREPLUS = Activation(squareplus, squareplus_vjp, initializer="he_uniform", onnx=squareplus_nodes)
 
 
 # ------------------------------------------------------------------------------------ a loss ----
@@ -64,14 +64,7 @@ def log_cosh_constant(y, w, args):
     return np.asarray([center(column) for column in y.T])
 
 
-LOG_COSH = Loss(
-    "regression",
-    "identity",
-    log_cosh,
-    log_cosh_delta,
-    log_cosh_constant,
-    scaling="standardize",
-)
+LOG_COSH = Loss("regression", "identity", log_cosh, log_cosh_delta, log_cosh_constant, scaling="standardize")
 
 
 # ------------------------------------------------------------------------------ an optimizer ----

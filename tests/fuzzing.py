@@ -22,7 +22,7 @@ from fuzzing_data import (
 from hypothesis import strategies as st
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
-from skbackprop._fit.validation import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, SHARED_CONSTRAINTS
+from skbackprop._checks.constraints import CLASSIFIER_CONSTRAINTS, REGRESSOR_CONSTRAINTS, SHARED_CONSTRAINTS
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.initializers import INITIALIZERS
 from skbackprop._nn.losses import losses_for
@@ -124,24 +124,7 @@ WRONG = {  # for one parameter; there are others that none takes
     "scoring": ["no such scorer", len, MLPRegressor],
     "random_state": [2**40, "seed", np.random],
 }  # fmt: skip
-ILLEGAL = [
-    None,
-    -1,
-    0,
-    1.5,
-    np.nan,
-    -np.inf,
-    2**70,
-    10**400,
-    "",
-    "no such name",
-    (),
-    [None],
-    {},
-    b"relu",
-    1j,
-    object,
-]
+ILLEGAL = [None, -1, 0, 1.5, np.nan, -np.inf, 2**70, 10**400, "", "no such name", (), [None], {}, b"relu", 1j, object]
 
 
 # what has kinks, takes signs or searches lines turns rounding into other ways to go
@@ -194,18 +177,7 @@ TAMPERED = [
         "n_outputs_",
         "out_activation_",
     )
-    for value in (
-        None,
-        [],
-        1,
-        10**9,
-        "text",
-        [np.ones((3, 3))] * 2,
-        [np.zeros(0)],
-        np.ones(1),
-        [[[1j]]],
-        [None, None],
-    )
+    for value in (None, [], 1, 10**9, "text", [np.ones((3, 3))] * 2, [np.zeros(0)], np.ones(1), [[[1j]]], [None, None])
 ]  # of fitted attributes, as a user might set them
 PREDICTING = {
     MLPSoftmaxClassifier: ("predict", "predict_proba", "predict_log_proba", "decision_function"),
@@ -314,14 +286,8 @@ def relatives(draw):
     cls = one_of(draw, [MLPSoftmaxClassifier, MLPRegressor])
     rows, columns, seed = draw(st.integers(4, 30)), draw(st.integers(1, 5)), draw(st.integers(0, 3))
     numbers = one_of(draw, ["normal", "small integers", "zeros and ones", "mostly zero"])
-    kinds = (
-        ["two", "three", "texts", "multilabel"]
-        if cls is MLPSoftmaxClassifier
-        else ["positive", "two columns"]
-    )
-    y = Vector(
-        one_of(draw, kinds) if cls is MLPSoftmaxClassifier else f"numbers: {one_of(draw, kinds)}", rows, seed
-    )
+    kinds = ["two", "three", "texts", "multilabel"] if cls is MLPSoftmaxClassifier else ["positive", "two columns"]
+    y = Vector(one_of(draw, kinds) if cls is MLPSoftmaxClassifier else f"numbers: {one_of(draw, kinds)}", rows, seed)
     weights = Vector(f"weights: {one_of(draw, ['none', 'random', 'integers'])}", rows, seed)
     return (
         cls,

@@ -139,11 +139,7 @@ OTHER = {  # other numbers, or none
 MALFORMED = {
     f"{form.__name__}, {part} {value}": _spoiled(form, part, value)
     for form in (sp.csr_array, sp.csr_matrix, sp.csc_array, sp.bsr_array)
-    for part, values in {
-        "indices": (-3, 2**30, None),
-        "indptr": (-3, 2**30, None, np.inf),
-        "data": (None,),
-    }.items()
+    for part, values in {"indices": (-3, 2**30, None), "indptr": (-3, 2**30, None, np.inf), "data": (None,)}.items()
     for value in values
 } | {f"coo_array, coords {value}": _spoiled(sp.coo_array, "coords", value) for value in (-3, 2**30)}
 

@@ -88,11 +88,11 @@ static RowsIn rows_of(const Data *d, Kind kind) {
 /* All that a network can do, once; its parameters in the end, and its output. */
 static int work(const Kernels *k, Kind kind, const Data *d, int n_threads, double *theta, double *out) {
   Int sizes[] = {N_IN, N_HIDDEN, N_OUT};
-  int activations[] = {kind.softmax ? ACT_SOFTMAX : ACT_GELU};
+  const char *activations[] = {kind.softmax ? "softmax" : "gelu"};
   double dropout[] = {kind.dropout ? 0.2 : 0, kind.dropout ? 0.5 : 0};
-  Spec spec = {.H = 2, .sizes = sizes, .activations = activations, .dropout = dropout, .loss = LOSS_CROSS_ENTROPY,
+  Spec spec = {.H = 2, .sizes = sizes, .activations = activations, .dropout = dropout, .loss = "cross_entropy",
                .n_targets = N_OUT, .n_members = kind.members, .input_scale = kind.scale, .input_scale_rate = 2,
-               .optimizer = OPT_ADAM, .beta_1 = 0.9, .beta_2 = 0.999, .epsilon = 1e-8, .quantiles = dropout,
+               .optimizer = "adam", .beta_1 = 0.9, .beta_2 = 0.999, .epsilon = 1e-8, .quantiles = dropout,
                .max_grad_norm = kind.clips ? 0.1 : 0};
   RowsIn rows = rows_of(d, kind);
   Net *net;
@@ -107,7 +107,7 @@ static int work(const Kernels *k, Kind kind, const Data *d, int n_threads, doubl
   if (status == DONE) CHECK(made == N_STEPS);
   if (status == DONE) status = k->gradient(net, &rows, 3, 0, d->order, theta, sums);
   if (status == DONE) status = k->apply(net, theta, 0.01, 7);
-  if (status == DONE) status = k->predict(net, &rows, out, 1, 0);
+  if (status == DONE) status = k->predict(net, &rows, NULL, out, 1, 0);
   if (status == DONE) status = k->get(net, -1, theta);
   k->destroy(net);
   return status;
@@ -225,7 +225,7 @@ static void in_threads(void *(*run)(void *), const Kernels *k) {
 }
 
 int main(int argc, char **argv) {
-  const Kernels *k = skb_kernels("baseline", 64);
+  const Kernels *k = skb_kernels("baseline", "float64");
   if (argc == 2 && strcmp(argv[1], "memory") == 0) {
     every_allocation_fails_once(k);
     what_does_not_exist_is_refused(k);

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from skbackprop import MLPSoftmaxClassifier
+from skbackprop._nn.activations import ACTIVATIONS
 
 SHARED = (
     "hidden_layer_sizes",
@@ -45,24 +46,11 @@ def to_torch(ours):
     import torch
 
     layers = []
-    activations = {
-        "relu": torch.nn.ReLU,
-        "tanh": torch.nn.Tanh,
-        "logistic": torch.nn.Sigmoid,
-        "gelu": torch.nn.GELU,
-        "silu": torch.nn.SiLU,
-        "mish": torch.nn.Mish,
-        "elu": torch.nn.ELU,
-        "selu": torch.nn.SELU,
-        "softplus": torch.nn.Softplus,
-        "leaky_relu": torch.nn.LeakyReLU,
-        "softmax": lambda: torch.nn.Softmax(dim=1),
-    }
     for W, b in zip(ours.coefs_, ours.intercepts_, strict=True):
         linear = torch.nn.Linear(*W.shape, dtype=torch.float64)
         linear.weight.data = torch.tensor(W.T.copy())
         linear.bias.data = torch.tensor(b.copy())
-        layers += [linear, activations[ours.activation]()]
+        layers += [linear, ACTIVATIONS[ours.activation].torch(torch.nn)]
     module = torch.nn.Sequential(*layers[:-1])
     rate, betas = ours.learning_rate_init, (ours.beta_1, ours.beta_2)
     optimizers = {

@@ -17,9 +17,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, RobustScaler, StandardScaler
 
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
-from skbackprop._fit.places import HOST
+from skbackprop._checks.constraints import SHARED_CONSTRAINTS
+from skbackprop._checks.messages import divergence
+from skbackprop._fit.device import HOST
+from skbackprop._fit.messages import warn_not_converged
 from skbackprop._fit.scales import check_alike
-from skbackprop._fit.validation import SHARED_CONSTRAINTS, divergence, warn_not_converged
 from skbackprop.inspection import layer_outputs
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
@@ -50,10 +52,7 @@ FAILING_FITS = {
     "words in X": (lambda X, y: (np.full(X.shape, "a"), y), "could not convert|dtype='numeric'"),
     "complex X": (lambda X, y: (X + 1j, y), "Complex data not supported"),
     "negative weights": (lambda X, y: (X, y, np.where(y, -1.0, 1.0)), "Negative values"),
-    "weights all zero": (
-        lambda X, y: (X, y, np.zeros(20)),
-        "nothing to learn from|at least one non-zero number",
-    ),
+    "weights all zero": (lambda X, y: (X, y, np.zeros(20)), "nothing to learn from|at least one non-zero number"),
     "weights too few": (lambda X, y: (X, y, np.ones(7)), "sample_weight.shape"),
     "NaN weights": (lambda X, y: (X, y, np.full(20, np.nan)), "contains NaN"),
 }
@@ -128,9 +127,7 @@ WRONG_PARAMETERS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("params", "message"), WRONG_PARAMETERS, ids=lambda x: str(x) if isinstance(x, dict) else ""
-)
+@pytest.mark.parametrize(("params", "message"), WRONG_PARAMETERS, ids=lambda x: str(x) if isinstance(x, dict) else "")
 def test_wrong_parameters(params, message, data):
     X, y = data
     model = MLPSoftmaxClassifier(**PLANNED).fit(X, y)
@@ -237,9 +234,7 @@ def test_huge_features_diverge_with_advice(solver, data):
     X, y = data
     model = MLPSoftmaxClassifier(**PLANNED).fit(X, y)
     before = model.predict_proba(X)
-    model.set_params(
-        solver=solver, max_iter=20, activation="identity", hidden_layer_sizes=(5, 5), learning_rate="auto"
-    )
+    model.set_params(solver=solver, max_iter=20, activation="identity", hidden_layer_sizes=(5, 5), learning_rate="auto")
     with pytest.raises(DivergenceError, match="StandardScaler") as caught:
         model.fit(spoiled(X, 1e300), y)
     assert np.array_equal(model.predict_proba(X), before)
@@ -276,9 +271,7 @@ def test_a_pipeline_that_scales_X_alone_is_told_what_to_write(scaler, rng):
     mlp = MLPRegressor(**PLANNED, early_stopping=True)
     told = r"of 6 columns are far .*StandardScaler\(\), mlp, transform_input=\['X_val'\]\)"
     with pytest.raises(ValueError, match=told):
-        make_pipeline(scaler, mlp).fit(
-            X, y, mlpregressor__X_val=held_out["X_val"], mlpregressor__y_val=y[:50]
-        )
+        make_pipeline(scaler, mlp).fit(X, y, mlpregressor__X_val=held_out["X_val"], mlpregressor__y_val=y[:50])
     with sklearn.config_context(enable_metadata_routing=True):  # as it says
         mlp = mlp.set_fit_request(X_val=True, y_val=True)
         with pytest.raises(ValueError, match=told):
@@ -322,21 +315,9 @@ def test_honest_validation_sets_are_left_in_peace(rng):
     X[:, 5] = np.sign(X[:, 5])
     X = StandardScaler().fit_transform(X)
     narrow = 0.01 * X + X[:1]  # one patient, or a machine that idles
-    for X_val in (
-        X[:1],
-        X[:2],
-        X[-20:],
-        X + 20.0,
-        9.0 * X,
-        narrow,
-        narrow[:1],
-        np.zeros((20, 6)),
-        X[:, :1] + 0 * X,
-    ):
+    for X_val in (X[:1], X[:2], X[-20:], X + 20.0, 9.0 * X, narrow, narrow[:1], np.zeros((20, 6)), X[:, :1] + 0 * X):
         MLPRegressor(**PLANNED).fit(X, X[:, 0], X_val=X_val, y_val=X_val[:, 0])
-    heavy = np.exp(
-        3.0 * rng.normal(size=(2000, 100))
-    )  # a few rows make the standard deviation of each column
+    heavy = np.exp(3.0 * rng.normal(size=(2000, 100)))  # a few rows make the standard deviation of each column
     check_alike(heavy[:1000], heavy[1000:1030], HOST)
     check_alike(heavy[:30], heavy[1000:], HOST)
 
@@ -426,9 +407,7 @@ def test_a_column_of_labels_warns_once(data):
 def test_weights_beyond_all_bounds_are_a_divergence(rng):
     """Before they are infinite: a loss of 1e262 is no model either."""
     X = rng.normal(size=(300, 10))
-    model = MLPRegressor(
-        solver="sgd", learning_rate="constant", learning_rate_init=5.0, max_iter=5, random_state=0
-    )
+    model = MLPRegressor(solver="sgd", learning_rate="constant", learning_rate_init=5.0, max_iter=5, random_state=0)
     with pytest.raises(DivergenceError, match="beyond all bounds"):
         model.fit(X, X[:, 0])
 
@@ -497,9 +476,7 @@ def test_partial_fit_does_not_exist_for_lbfgs(data):
 @pytest.mark.parametrize("n", [2, 100])
 def test_prediction_lets_nan_pass_where_scikit_learn_is_told_to(engine, n, digits):
     X, y = digits[0][:n].copy(), digits[1][:200]
-    model = MLPSoftmaxClassifier(
-        (3,), "tanh", learning_rate="cosine", max_iter=2, engine=engine, random_state=0
-    )
+    model = MLPSoftmaxClassifier((3,), "tanh", learning_rate="cosine", max_iter=2, engine=engine, random_state=0)
     whole = model.fit(digits[0][:200], y).predict_proba(X)
     X[1, 0] = np.nan
     with pytest.raises(ValueError, match="contains NaN"):
@@ -533,9 +510,7 @@ def test_warnings_point_at_the_users_line(params, digits):
 )
 def test_a_divergence_recommends_nothing_that_is_done_already(params, advice, rng):
     X = rng.normal(size=(300, 10))
-    model = MLPRegressor(
-        solver="sgd", learning_rate="constant", learning_rate_init=5.0, random_state=0, **params
-    )
+    model = MLPRegressor(solver="sgd", learning_rate="constant", learning_rate_init=5.0, random_state=0, **params)
     with pytest.raises(DivergenceError, match=advice):
         model.fit(X, X[:, 0])
 
@@ -626,9 +601,7 @@ def methods(cls, engine, X, y, S):
         "layer_outputs": lambda: layer_outputs(fitted, S),
     }
     if hasattr(fitted, "predict_proba"):
-        calls["first partial_fit"] = lambda: cls((4,), engine=engine, random_state=0).partial_fit(
-            S, y, classes=[0, 1]
-        )
+        calls["first partial_fit"] = lambda: cls((4,), engine=engine, random_state=0).partial_fit(S, y, classes=[0, 1])
         calls["predict_proba"] = lambda: fitted.predict_proba(S)
         calls["predict_log_proba"] = lambda: fitted.predict_log_proba(S)
     return fitted, calls
@@ -682,12 +655,7 @@ def test_unsorted_and_duplicate_sparse_entries_add_up_and_are_never_written(cls,
     for engine in ("compiled", "reference"):
         dense = methods(cls, engine, X, y, X)[1]
         sparse = methods(cls, engine, X, y, S)[1]
-        for method in (
-            "predict",
-            "score",
-            "layer_outputs",
-            *(["predict_proba"] if "predict_proba" in sparse else []),
-        ):
+        for method in ("predict", "score", "layer_outputs", *(["predict_proba"] if "predict_proba" in sparse else [])):
             assert_allclose(sparse[method](), dense[method](), atol=1e-12)
         for method in ("fit", "lbfgs", "warm start", "partial_fit", "first partial_fit"):
             # the sums' order is another one, and training enlarges rounding
@@ -706,9 +674,7 @@ def test_the_largest_number_of_sparse_input_is_told_when_training_diverges(data)
     X, y = data
     S = sp.csr_array(np.r_[X, np.full((1, 3), 5e3)])
     with pytest.raises(DivergenceError, match="features reach 5e\\+03"):
-        MLPRegressor((4,), solver="sgd", learning_rate_init=1e30, weight_decay=0.0, max_iter=9).fit(
-            S, np.r_[y, 0]
-        )
+        MLPRegressor((4,), solver="sgd", learning_rate_init=1e30, weight_decay=0.0, max_iter=9).fit(S, np.r_[y, 0])
 
 
 BEYOND_FLOATS = 10**400
@@ -761,11 +727,8 @@ def test_integers_that_no_float_can_be(cls, data):
 @pytest.mark.parametrize(
     ("cls", "name", "value"),
     [
-        *(
-            (cls, name, BEYOND_FLOATS)
-            for cls in (MLPRegressor, MLPSoftmaxClassifier)
-            for name in SHARED_CONSTRAINTS
-        ),
+        (MLPRegressor, "max_iter", 2**63 - 1),
+        *((cls, name, BEYOND_FLOATS) for cls in (MLPRegressor, MLPSoftmaxClassifier) for name in SHARED_CONSTRAINTS),
         (MLPRegressor, "quantile", [BEYOND_FLOATS]),
         (MLPRegressor, "dropout", [BEYOND_FLOATS]),
         (MLPRegressor, "huber_delta", BEYOND_FLOATS),
@@ -777,11 +740,7 @@ def test_integers_that_no_float_can_be(cls, data):
 def test_parameters_that_no_float_can_be(cls, name, value, data, capsys):
     """A number too large is told by name, or it is a count and means no limit, also for a copy that was saved."""
     X, y = data
-    options = (
-        {}
-        if cls is PiecewiseLinearEncoder
-        else {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0}
-    )
+    options = {} if cls is PiecewiseLinearEncoder else {"hidden_layer_sizes": (3,), "max_iter": 2, "random_state": 0}
     if name == "quantile":
         options["loss"] = "quantile"
     model = cls(**options).set_params(**{name: value})

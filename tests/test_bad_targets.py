@@ -134,9 +134,7 @@ def test_missing_targets_are_missed(cls, name, data):
     for known in (TEXT, np.arange(20) % 2) if cls is MLPSoftmaxClassifier else (NUMBERS,):
         y = MISSING[name](known)
         calls = calls_with(cls, data[0], known, y)
-        if isinstance(
-            y, (list, np.ma.MaskedArray)
-        ):  # which are no longer what they were when they are joined
+        if isinstance(y, (list, np.ma.MaskedArray)):  # which are no longer what they were when they are joined
             calls = {way: call for way, call in calls.items() if "shards" not in way}
         assert_refused(calls, r"^(In the validation set .*)?Input y contains NaN")
     with pytest.raises(ValueError, match="Input y contains NaN"):
@@ -159,8 +157,7 @@ def test_infinite_targets_of_any_kind(huge, data):
 
 def test_labels_of_two_kinds_are_named(data):
     assert_refused(
-        calls_with(MLPSoftmaxClassifier, data[0], TEXT, put(TEXT, 3)),
-        "all of one kind, but there are int and str",
+        calls_with(MLPSoftmaxClassifier, data[0], TEXT, put(TEXT, 3)), "all of one kind, but there are int and str"
     )
     with pytest.raises(ValueError, match="Input y contains NaN"):
         MLPSoftmaxClassifier().partial_fit(data[0], TEXT, classes=["a", "b", None])
@@ -203,7 +200,5 @@ def test_validation_labels_are_of_the_kind_of_y(data):
 
 def test_shards_of_targets_of_two_widths(data):
     X, y = data[0], NUMBERS
-    with pytest.raises(
-        ValueError, match=r"first shard's have the shape \(n_samples,\), another's \(n_samples, 2\)"
-    ):
+    with pytest.raises(ValueError, match=r"first shard's have the shape \(n_samples,\), another's \(n_samples, 2\)"):
         Shards([X, X], [y, np.stack([y, y], axis=1)])

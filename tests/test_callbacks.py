@@ -101,9 +101,7 @@ def test_scoring_monitor_scores_each_epoch_and_partial_fit(digits):
     assert_allclose(last, [-log_loss(y, fitted.predict_proba(X))], rtol=1e-9)
 
 
-@pytest.mark.parametrize(
-    "params", [{}, {"solver": "lbfgs"}, {"learning_rate": "adaptive"}, {"warm_start": True}]
-)
+@pytest.mark.parametrize("params", [{}, {"solver": "lbfgs"}, {"learning_rate": "adaptive"}, {"warm_start": True}])
 def test_a_callback_that_asks_to_stop_is_obeyed(params, digits):
     X, y = digits[0][:200], digits[1][:200]
     stopped = MLPSoftmaxClassifier((8,), max_iter=50, random_state=0, **params).set_callbacks(Listener(2))
@@ -139,9 +137,7 @@ def test_in_a_pipeline_in_a_grid_search(n_jobs, digits):
     X, y = digits[0][:200], digits[1][:200]
     monitor = callback.ScoringMonitor(scoring="accuracy")
     pipeline = make_pipeline(StandardScaler(), model().set_callbacks(monitor))
-    search = GridSearchCV(pipeline, {"mlpsoftmaxclassifier__alpha": [0.1, 1.0]}, cv=2, n_jobs=n_jobs).fit(
-        X, y
-    )
+    search = GridSearchCV(pipeline, {"mlpsoftmaxclassifier__alpha": [0.1, 1.0]}, cv=2, n_jobs=n_jobs).fit(X, y)
     rows = [r for log in monitor.get_logs("all") for r in log.data if r["task_name"] == "epoch"]
     assert len(rows) == (2 * 2 + 1) * 3  # candidates x folds, and the best refitted, three epochs each
     assert search.best_estimator_[-1].n_iter_ == 3
@@ -169,9 +165,9 @@ def test_failing_callbacks_and_fits_leave_nothing_behind(digits):
     assert_array_equal(fitted.predict_proba(X), before)
     assert not {"_callback_fit_ctx", "_skl_callbacks_to_teardown"} & set(vars(fitted))
     listener = Listener()
-    diverging = MLPRegressor(
-        (8,), "identity", solver="sgd", learning_rate_init=100.0, random_state=0
-    ).set_callbacks(listener)
+    diverging = MLPRegressor((8,), "identity", solver="sgd", learning_rate_init=100.0, random_state=0).set_callbacks(
+        listener
+    )
     with pytest.raises(DivergenceError) as error:
         diverging.fit(X, y)
     assert listener.notes[-1] == "teardown"
@@ -203,9 +199,7 @@ def test_a_searchs_progress_bar_reaches_into_it(n_jobs, digits, capsys):
 def test_a_stop_is_obeyed_in_a_pipeline_in_a_search(digits):
     X, y = digits[0][:200], digits[1][:200]
     pipeline = make_pipeline(StandardScaler(), model().set_params(max_iter=50).set_callbacks(EpochLimit(2)))
-    search = GridSearchCV(
-        pipeline, {"mlpsoftmaxclassifier__alpha": [0.1, 1.0]}, cv=2, return_train_score=True
-    )
+    search = GridSearchCV(pipeline, {"mlpsoftmaxclassifier__alpha": [0.1, 1.0]}, cv=2, return_train_score=True)
     search.fit(X, y)
     assert search.best_estimator_[-1].n_iter_ == 2
     two = make_pipeline(StandardScaler(), model().set_params(max_iter=2))
@@ -229,9 +223,9 @@ def test_models_are_made_for_callbacks_that_take_them_and_are_copies(digits):
     class Counting(MLPSoftmaxClassifier):
         made = 0
 
-        def _attributes_with(self, theta):
+        def _model_attributes(self, model):
             Counting.made += 1
-            return super()._attributes_with(theta)
+            return super()._model_attributes(model)
 
     class Vandal(EpochLimit):
         def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
@@ -239,9 +233,9 @@ def test_models_are_made_for_callbacks_that_take_them_and_are_copies(digits):
 
     params = model().get_params()
     plain = Counting(**params).set_callbacks(EpochLimit(10)).fit(X, y)
-    assert Counting.made == 0
+    assert Counting.made == 1  # of the fit itself
     spoilt = Counting(**params).set_callbacks(Vandal(10)).fit(X, y)
-    assert Counting.made == 3
+    assert Counting.made == 1 + 1 + 3  # and one after each epoch
     assert_array_equal(spoilt.predict_proba(X), plain.predict_proba(X))
 
 
@@ -274,3 +268,12 @@ def test_before_fit_callbacks_go_along_to_worker_processes():
     template = pickle.loads(pickle.dumps(model().set_callbacks(EpochLimit(7))))
     assert [c.n_epochs for c in template._skl_callbacks] == [7]
     assert "_skl_callbacks" not in vars(template.set_callbacks())
+
+
+def test_a_fit_with_fewer_members_than_the_one_before(rng):
+    monitor = pytest.importorskip("sklearn.callback").ScoringMonitor(scoring="r2")
+    X = rng.normal(size=(60, 3))
+    model = MLPRegressor((4,), n_members=3, input_scale=True, max_iter=2, random_state=0).fit(X, X[:, 0])
+    model.set_params(n_members=1, input_scale=False).set_callbacks(monitor).fit(X, X[:, 0])
+    assert not hasattr(model, "member_factors_")
+    assert model.n_iter_ == 2

@@ -35,9 +35,7 @@ VARIANTS = [
 ]
 # why weighted rows and rows that are repeated as often give different models: of weights within 1e-7 the check asks
 DRAWN = "rows are split off or masked by chance, and repeated rows otherwise than weighted ones"
-FLOAT32 = (
-    "float32 sums of repeated rows differ from those of weighted ones by more than the 1e-7 of this check"
-)
+FLOAT32 = "float32 sums of repeated rows differ from those of weighted ones by more than the 1e-7 of this check"
 SIGNS = "steps are signs, which a last bit of a sum in another order turns around"
 # measured: differences of 1e-2 after 200 epochs. A floor of a tenth of the targets' deviation would end them, and with
 # them all smaller deviations; without the limit of the gradient they are 1e-7, and one seed in ten learns nothing.

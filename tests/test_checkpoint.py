@@ -93,10 +93,7 @@ def interrupted(model, path, after, *args, **kwargs):
     [
         (MLPSoftmaxClassifier, {}),
         (MLPSoftmaxClassifier, {"solver": "nadam", "n_members": 2, "input_scale": True, "dtype": "float64"}),
-        (
-            MLPSoftmaxClassifier,
-            {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.5, "n_iter_no_change": 1},
-        ),
+        (MLPSoftmaxClassifier, {"solver": "sgd", "learning_rate": "adaptive", "tol": 0.5, "n_iter_no_change": 1}),
         (MLPSoftmaxClassifier, {"learning_rate": "constant", "n_iter_no_change": 6, "tol": 0.01}),
         (MLPRegressor, {"solver": "lion", "dropout": 0.2, "engine": "reference"}),
         (MLPRegressor, {"solver": "rmsprop", "loss": "poisson", "random_state": 5, "class": "weights"}),
@@ -339,10 +336,7 @@ WRONG = {
 }
 
 
-OTHERS = [
-    pytest.param(name, marks=pytest.mark.slow)
-    for name in ("best_theta", "state.v", "state.mu_product", "text")
-]
+OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("best_theta", "state.v", "state.mu_product", "text")]
 
 
 @pytest.mark.parametrize("name", ["theta", "state.m", *OTHERS])
@@ -422,6 +416,7 @@ FULL = """
 import pathlib, resource, sys
 import numpy as np
 from skbackprop import MLPSoftmaxClassifier
+from skbackprop._checks.constraints import fit_spec
 from skbackprop._fit import checkpoint
 checkpoint.SHARE = 0  # write after each epoch
 X = np.random.default_rng(0).normal(size=(200, 5))
@@ -443,7 +438,8 @@ for n_bytes in (0, 1000, 30_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
         print(error)
         print(hasattr(model, "coefs_"), [path.name for path in folder.iterdir()])
-        print(len(checkpoint.Checkpoint(folder / "run").found["history"][0]))
+        spec = fit_spec(model)
+        print(len(checkpoint.FileCheckpoint(folder / "run", spec).found["history"][0]))
 """
 
 
@@ -516,9 +512,7 @@ def test_threads_may_write_one_file_at_once(rows, tmp_path, each_epoch):
 def test_processes_may_write_one_file_at_once(tmp_path):
     """Each reads a whole file or none, and ends with the same model; no other file is left."""
     command = [sys.executable, "-P", "-W", "ignore", "-c", SHARED, str(tmp_path / "run")]
-    processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for process in processes:
         assert process.stdout.readline() == "ready\n"
     for process in processes:
@@ -536,13 +530,9 @@ def test_short_epochs_write_seldom(rows, tmp_path, monkeypatch):
     X, y, _ = rows
     times = []
     write = checkpoint._replace
-    monkeypatch.setattr(
-        checkpoint, "_replace", lambda *args: (times.append(time.perf_counter()), write(*args))
-    )
+    monkeypatch.setattr(checkpoint, "_replace", lambda *args: (times.append(time.perf_counter()), write(*args)))
     monkeypatch.setattr(checkpoint, "SHARE", 10**6)
-    MLPSoftmaxClassifier((6,), max_iter=5, weight_decay=0.1, random_state=0).fit(
-        X, y, checkpoint=tmp_path / "run"
-    )
+    MLPSoftmaxClassifier((6,), max_iter=5, weight_decay=0.1, random_state=0).fit(X, y, checkpoint=tmp_path / "run")
     assert len(times) == 2
 
 

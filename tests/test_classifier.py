@@ -108,13 +108,7 @@ def test_class_weight_for_multilabel(multilabel):
 
 def test_label_smoothing_bounds_the_confidence(cancer):
     X, y = cancer
-    params = {
-        **PLANNED,
-        "solver": "lbfgs",
-        "learning_rate": "auto",
-        "learning_rate_init": "auto",
-        "alpha": 0.0,
-    }
+    params = {**PLANNED, "solver": "lbfgs", "learning_rate": "auto", "learning_rate_init": "auto", "alpha": 0.0}
     model = MLPSoftmaxClassifier((20,), label_smoothing=0.2, max_iter=2000, **params).fit(X, y)
     p = model.predict_proba(X).max(axis=1)
     assert 0.85 < np.median(p) < 0.95  # the best is 1 - 0.2 / 2
@@ -124,9 +118,7 @@ def test_label_smoothing_bounds_the_confidence(cancer):
 
 def test_label_smoothing_acts_in_training_only(cancer):
     X, y = cancer
-    model = MLPSoftmaxClassifier((20,), label_smoothing=0.2, max_iter=5, **PLANNED).fit(
-        X, y, X_val=X, y_val=y
-    )
+    model = MLPSoftmaxClassifier((20,), label_smoothing=0.2, max_iter=5, **PLANNED).fit(X, y, X_val=X, y_val=y)
     picked = model.predict_proba(X)[np.arange(len(y)), y]
     assert_allclose(model.validation_loss_curve_[-1], -np.log(picked).mean(), rtol=1e-10)
 

@@ -21,7 +21,8 @@ distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
 dd = pytest.importorskip("dask.dataframe")
 
-from skbackprop._dask import fitting, placement  # noqa: E402
+from skbackprop._dask import client as client_room  # noqa: E402
+from skbackprop._dask import placement  # noqa: E402
 from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLostError  # noqa: E402
 
 TOLERANCE = 1e-6  # asked for; sums in another order differ by 1e-15, and ten epochs enlarge that
@@ -36,19 +37,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:L-BFGS stopped"),
     pytest.mark.filterwarnings("ignore:Training stopped at max_iter"),
 ]
-PAIRS = {
-    "classifier": (DaskMLPSoftmaxClassifier, MLPSoftmaxClassifier),
-    "regressor": (DaskMLPRegressor, MLPRegressor),
-}
+PAIRS = {"classifier": (DaskMLPSoftmaxClassifier, MLPSoftmaxClassifier), "regressor": (DaskMLPRegressor, MLPRegressor)}
 
 
 @pytest.fixture(scope="module")
 def client():
     """Two workers in this process, which nevertheless send bytes."""
-    with (
-        distributed.LocalCluster(n_workers=2, **IN_PROCESS) as cluster,
-        distributed.Client(cluster) as client,
-    ):
+    with distributed.LocalCluster(n_workers=2, **IN_PROCESS) as cluster, distributed.Client(cluster) as client:
         yield client
 
 
@@ -129,11 +124,7 @@ def test_variants_equal_the_local_fit(client, name):
 
 @pytest.mark.parametrize(
     "params",
-    [
-        {"loss": "quantile", "quantile": [0.2, 0.8]},
-        {"loss": "poisson"},
-        {"loss": "gaussian", "early_stopping": True},
-    ],
+    [{"loss": "quantile", "quantile": [0.2, 0.8]}, {"loss": "poisson"}, {"loss": "gaussian", "early_stopping": True}],
     ids=lambda params: params["loss"],
 )
 def test_losses_equal_the_local_fit(client, params):
@@ -171,11 +162,32 @@ def test_tables_with_names_and_labels(client):
     assert there.score(dd.from_pandas(frame, 2), dd.from_pandas(labels, 2)) == here.score(frame, labels)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_tables_for_validation_and_a_warm_start(again, client):
+    """Names of columns go to the ranks, for they must be those of the training set or of the first fit."""
+    X, y, _ = rows("regressor")
+    X, y = pd.DataFrame(X, columns=list("abcdef")), pd.Series(y)
+    there, here = (
+        cls((8,), max_iter=3, random_state=0, weight_decay=0.1, warm_start=again)
+        for cls in (DaskMLPRegressor, MLPRegressor)
+    )
+    val = {} if again else {"X_val": X[:90], "y_val": y[:90]}
+    for _ in range(1 + again):
+        there.fit(
+            dd.from_pandas(X, 3), dd.from_pandas(y, 3), **{name: dd.from_pandas(part, 2) for name, part in val.items()}
+        )
+        here.fit(X, y, **val)
+    assert_close(there.coefs_, here.coefs_, "coefs_")
+    assert_close(there.validation_scores_, here.validation_scores_, "validation_scores_")
+    assert list(there.feature_names_in_) == list("abcdef")
+    renamed = {"X_val": dd.from_pandas(X.rename(columns={"a": "g"}), 3), "y_val": dd.from_pandas(y, 3)}
+    with pytest.raises(ValueError, match=r"In the validation set .*names should match"):
+        there.fit(dd.from_pandas(X, 3), dd.from_pandas(y, 3), **renamed)
+
+
 def test_multilabel_and_several_targets(client):
     X, y, _ = rows("classifier")
-    assert_same(
-        *fit_both("classifier", X, np.column_stack([y > 0, y > 1]).astype(int), class_weight="balanced")
-    )
+    assert_same(*fit_both("classifier", X, np.column_stack([y > 0, y > 1]).astype(int), class_weight="balanced"))
     assert_same(*fit_both("regressor", X, np.column_stack([y, X[:, 0]])))
 
 
@@ -184,22 +196,14 @@ def test_warm_start_and_a_generator_of_ones_own(client):
     models = {}
     for cls, data in ((DaskMLPRegressor, map(collection, (X, y))), (MLPRegressor, (X, y))):
         data = list(data)
-        model = cls(
-            (8,), max_iter=3, warm_start=True, random_state=np.random.RandomState(5), weight_decay=0.1
-        )
+        model = cls((8,), max_iter=3, warm_start=True, random_state=np.random.RandomState(5), weight_decay=0.1)
         models[cls] = model.fit(*data).fit(*data)
     assert_same(*models.values())
 
 
 def test_local_steps_are_near(client):
     X, y, w = rows("regressor", weights=True)
-    params = {
-        "hidden_layer_sizes": (8,),
-        "max_iter": 30,
-        "random_state": 0,
-        "batch_size": 20,
-        "weight_decay": 0.0,
-    }
+    params = {"hidden_layer_sizes": (8,), "max_iter": 30, "random_state": 0, "batch_size": 20, "weight_decay": 0.0}
     data = collection(X), collection(y), collection(w)
     exact, apart = (DaskMLPRegressor(sync_every=k, **params).fit(*data) for k in (1, 4))
     assert np.abs(exact.coefs_[0] - apart.coefs_[0]).max() > 1e-3  # another training
@@ -209,14 +213,14 @@ def test_local_steps_are_near(client):
 
 def test_one_local_step_of_sgd_is_the_whole_minibatchs(client):
     """The mean of weights after one plain step, by rows, is the step by the mean gradient (D7)."""
-    from skbackprop._dask.spread import SpreadEngine
+    from skbackprop._dask.engine import ClusterEngine
 
     X, y, _ = rows("regressor")
     params = {"solver": "sgd", "momentum": 0.0, "nesterovs_momentum": False, "max_iter": 5, "random_state": 0}
     exact = DaskMLPRegressor((8,), weight_decay=0.0, **params).fit(collection(X), collection(y))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SpreadEngine, "_exact", SpreadEngine._apart)
-        patch.setattr("skbackprop._dask.spread.SLICE_SECONDS", 0.0)  # one step a round
+        patch.setattr(ClusterEngine, "_exact_steps", ClusterEngine._local_steps)
+        patch.setattr("skbackprop._dask.engine.SLICE_SECONDS", 0.0)  # one step a round
         apart = DaskMLPRegressor((8,), weight_decay=0.0, **params).fit(collection(X), collection(y))
     assert_allclose(apart.coefs_[0], exact.coefs_[0], atol=1e-12)  # rounding
 
@@ -251,9 +255,7 @@ def test_standard_deviations_are_lazy(client):
 
 def test_a_local_copy_a_clone_and_a_pickle(client):
     X, y, _ = rows("regressor")
-    model = DaskMLPRegressor((8,), max_iter=2, random_state=0, client=client).fit(
-        collection(X), collection(y)
-    )
+    model = DaskMLPRegressor((8,), max_iter=2, random_state=0, client=client).fit(collection(X), collection(y))
     local = model.to_local()
     assert type(local) is MLPRegressor
     local.coefs_[0][...] = 0.0
@@ -296,9 +298,7 @@ def test_errors_say_what_to_do_and_change_nothing(client):
 
 def test_divergence_carries_the_local_model(client):
     X, y, _ = rows("regressor")
-    model = DaskMLPRegressor(
-        (8,), solver="sgd", learning_rate_init=1e6, learning_rate="constant", random_state=0
-    )
+    model = DaskMLPRegressor((8,), solver="sgd", learning_rate_init=1e6, learning_rate="constant", random_state=0)
     with pytest.raises(DivergenceError) as caught:
         model.fit(collection(X), collection(y))
     assert type(caught.value.estimator) is MLPRegressor
@@ -366,7 +366,7 @@ def test_ctrl_c_keeps_the_model_so_far(client, in_callback, monkeypatch):
         pytest.importorskip("sklearn.callback")
         model.set_callbacks(Hasty())
     else:
-        monkeypatch.setattr(fitting, "say", interrupt)
+        monkeypatch.setattr(client_room, "say", interrupt)
     with pytest.raises(KeyboardInterrupt):
         model.fit(collection(X), collection(y))
     assert 2 <= model.n_iter_ < 10**5
@@ -418,7 +418,7 @@ def test_few_partitions_of_one_array_go_to_all_workers(client):
 def test_workers_of_ones_choice(client, monkeypatch):
     X, y, _ = rows("regressor")
     placed, address = [], sorted(client.nthreads())[1]
-    monkeypatch.setattr(fitting, "place", lambda *args: placed.append(placement.place(*args)) or placed[-1])
+    monkeypatch.setattr(client_room, "place", lambda *args: placed.append(placement.place(*args)) or placed[-1])
     model = DaskMLPRegressor((8,), max_iter=3, workers=[address], random_state=0)
     model.fit(collection(X), collection(y))
     assert [where.addresses for where in placed] == [[address]]

@@ -32,7 +32,8 @@ from distributed.protocol import dumps  # noqa: E402
 from distributed.protocol.serialize import ToPickle  # noqa: E402
 from distributed.protocol.utils import pack_frames  # noqa: E402
 
-from skbackprop._dask import comms, fitting, placement  # noqa: E402
+from skbackprop._dask import client as client_room  # noqa: E402
+from skbackprop._dask import collectives, placement  # noqa: E402
 from skbackprop.dask import DaskMLPRegressor, DaskMLPSoftmaxClassifier, WorkerLostError  # noqa: E402
 
 PATIENCE = 120.0  # seconds after which what has not happened never will
@@ -161,14 +162,14 @@ class _Worker:
 
 @pytest.mark.parametrize("hello", [["wrong", 1], ["token", 5], ["token"], 7, "token", None])
 def test_a_listener_turns_strangers_away(hello):
-    tree = comms.Tree(0, 2, "token", _Worker("tcp://127.0.0.1:1", distributed.Security()), lambda: True)
+    tree = collectives.Communicator(0, 2, "token", _Worker("tcp://127.0.0.1:1", distributed.Security()), lambda: True)
     address = tree.open()
     assert address.startswith("tcp://127.0.0.1:")  # where the worker is, and nowhere else
 
     async def call():
         comm = await connect(address, deserialize=False)
         await comm.write(hello)
-        with pytest.raises(comms.CommClosedError):
+        with pytest.raises(collectives.CommClosedError):
             await comm.read()
         return True
 
@@ -225,8 +226,8 @@ def security():
 @pytest.mark.parametrize("name", STRANGERS)
 def test_nothing_that_a_stranger_sends_is_unpickled(name, tmp_path, monkeypatch):
     """It is hung up on, at the latest when it should have said who it is."""
-    monkeypatch.setattr(comms, "HELLO_SECONDS", 0.2)
-    tree = comms.Tree(0, 2, "token", security(), lambda: True)
+    monkeypatch.setattr(collectives, "HELLO_SECONDS", 0.2)
+    tree = collectives.Communicator(0, 2, "token", security(), lambda: True)
     host, port = parse_host_port(tree.open().removeprefix("tcp://"))
 
     async def call():
@@ -259,7 +260,7 @@ def test_nothing_that_a_false_parent_sends_is_unpickled(tmp_path):
 
         thread = threading.Thread(target=answer)
         thread.start()
-        tree = comms.Tree(1, 2, "token", security(), lambda: True)
+        tree = collectives.Communicator(1, 2, "token", security(), lambda: True)
         try:
             tree.open()
             tree.join({0: f"tcp://127.0.0.1:{server.getsockname()[1]}"})
@@ -285,7 +286,7 @@ def besiege(address, trace, opened):
 def test_a_tree_of_ranks_adds_up_gathers_and_scatters(besieged, tmp_path):
     """Five ranks, three of them two levels down; nothing of them is in one place. Strangers change nothing."""
     n, results, opened = 5, {}, []
-    trees = [comms.Tree(k, n, "token", security(), lambda: True) for k in range(n)]
+    trees = [collectives.Communicator(k, n, "token", security(), lambda: True) for k in range(n)]
     addresses = {k: tree.open() for k, tree in enumerate(trees)}
     if besieged:
         for k in (0, 1):
@@ -321,20 +322,10 @@ def test_a_tree_of_ranks_adds_up_gathers_and_scatters(besieged, tmp_path):
 
 def test_what_crosses_the_wire_is_the_same_there():
     """Arrays of all kinds and sizes, also none, and numbers of NumPy among the facts."""
-    trees = [comms.Tree(k, 2, "token", security(), lambda: True) for k in range(2)]
+    trees = [collectives.Communicator(k, 2, "token", security(), lambda: True) for k in range(2)]
     addresses, heard = {k: tree.open() for k, tree in enumerate(trees)}, []
-    arrays = [
-        np.arange(100_000),
-        np.zeros((3, 0)),
-        np.ones((2, 3, 4), np.float32)[:, ::2],
-        np.array(["é", "ab"]),
-    ]
-    arrays += [
-        np.array([True, False]),
-        np.array([1j]),
-        np.array(["2026-01-01"], "M8[D]"),
-        np.arange(4.0)[::-1],
-    ]
+    arrays = [np.arange(100_000), np.zeros((3, 0)), np.ones((2, 3, 4), np.float32)[:, ::2], np.array(["é", "ab"])]
+    arrays += [np.array([True, False]), np.array([1j]), np.array(["2026-01-01"], "M8[D]"), np.arange(4.0)[::-1]]
     facts = {"a": [1, 2.5, None, "é", (True, [])], "b": [np.float64(0.5), np.int64(7), np.bool_(True)]}
 
     def act():
@@ -357,7 +348,7 @@ def test_what_crosses_the_wire_is_the_same_there():
 
 def test_a_fit_under_siege_learns_the_same(tmp_path, monkeypatch):
     """Strangers call each rank as soon as it listens, and stay on the line."""
-    opened, listening = [], comms.Tree.open
+    opened, listening = [], collectives.Communicator.open
 
     def under_siege(tree):
         address = listening(tree)
@@ -365,7 +356,7 @@ def test_a_fit_under_siege_learns_the_same(tmp_path, monkeypatch):
             besiege(address, tmp_path / "trace", opened)
         return address
 
-    monkeypatch.setattr(comms.Tree, "open", under_siege)
+    monkeypatch.setattr(collectives.Communicator, "open", under_siege)
     X, y = rows()
     options = {**PROCESSES, "processes": False, "protocol": "tcp"}
     params = {"max_iter": 10, "random_state": 0}
@@ -528,9 +519,9 @@ def test_ctrl_c_before_the_ranks_run(client, monkeypatch):
             release.set()
         return listen(inbox, timeout)
 
-    busy, listen = [], fitting.Inbox.next
-    monkeypatch.setattr(fitting, "place", occupied)
-    monkeypatch.setattr(fitting.Inbox, "next", look)
+    busy, listen = [], client_room.ClientChannel.receive
+    monkeypatch.setattr(client_room, "place", occupied)
+    monkeypatch.setattr(client_room.ClientChannel, "receive", look)
     with pytest.raises(KeyboardInterrupt):
         DaskMLPRegressor((16,), **ENDLESS).fit(*data)
     assert len(looks) > 2  # it waited for the ranks, who had to be told
@@ -608,9 +599,7 @@ def test_a_client_that_dies_leaves_nothing_behind(by_hand):
     lease = {"distributed.scheduler.locks.lease-timeout": f"{LEASE:.0f}s"}  # the first client's counts
     with dask.config.set(lease), distributed.Client(scheduler_file=file, timeout=PATIENCE) as client:
         client.wait_for_workers(2, timeout=PATIENCE)
-        DaskMLPRegressor((16,), max_iter=2, random_state=0).fit(
-            *collections()
-        )  # what a first fit imports stays
+        DaskMLPRegressor((16,), max_iter=2, random_state=0).fit(*collections())  # what a first fit imports stays
         memory = [psutil.Process(pid).memory_info().rss for pid in pids(client)]
         leaving = subprocess.Popen(
             [sys.executable, "-P", "-c", LEAVING, file], stdout=subprocess.PIPE, env={**os.environ, **LEASES}
@@ -663,7 +652,7 @@ def test_tls(monkeypatch):
 def test_without_the_certificate_nobody_reaches_the_listener():
     pytest.importorskip("cryptography")
     security, stranger = distributed.Security.temporary(), distributed.Security.temporary()
-    tree = comms.Tree(0, 2, "token", _Worker("tls://127.0.0.1:1", security), lambda: True)
+    tree = collectives.Communicator(0, 2, "token", _Worker("tls://127.0.0.1:1", security), lambda: True)
     address = tree.open()
     assert address.startswith("tls://")
 
@@ -677,7 +666,7 @@ def test_without_the_certificate_nobody_reaches_the_listener():
             (address, stranger.get_connection_args("worker")),
             (address.replace("tls://", "tcp://"), {}),
         ):
-            with pytest.raises(comms.RankLost):
+            with pytest.raises(collectives.RankLost):
                 tree._run(asyncio.wait_for(call(at, **options), 6))
             assert not tree._comms
 

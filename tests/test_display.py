@@ -95,9 +95,7 @@ def test_several_estimators_have_a_colour_each_and_names(digits, diabetes, score
     assert texts(display) == ["plain", "training", "scored", "validation", "best epoch"]  # column by column
     assert [len(line.get_xdata()) for line in display.lines_] == [3, 6]
     assert display.validation_lines_[0] is display.score_lines_[0] is None
-    colors = [
-        {lines[i].get_color() for lines in (display.lines_, display.learning_rate_lines_)} for i in (0, 1)
-    ]
+    colors = [{lines[i].get_color() for lines in (display.lines_, display.learning_rate_lines_)} for i in (0, 1)]
     assert len(colors[0]) == len(colors[1]) == 1
     assert colors[0] != colors[1]
     assert {display.validation_lines_[1].get_color(), display.score_lines_[1].get_color()} == colors[1]
@@ -116,9 +114,9 @@ def test_what_stands_around_the_network_is_looked_through(digits, diabetes):
         StandardScaler(), MLPSoftmaxClassifier((5,), learning_rate="cosine", max_iter=2, random_state=0)
     )
     search = GridSearchCV(pipeline, {"mlpsoftmaxclassifier__alpha": [0.1]}, cv=2).fit(X, y)
-    target = TransformedTargetRegressor(
-        MLPRegressor((5,), learning_rate="cosine", max_iter=2, random_state=0)
-    ).fit(*diabetes)
+    target = TransformedTargetRegressor(MLPRegressor((5,), learning_rate="cosine", max_iter=2, random_state=0)).fit(
+        *diabetes
+    )
     display = LossCurveDisplay.from_estimator([search, search.best_estimator_, target])
     inside = [search.best_estimator_[-1], search.best_estimator_[-1], target.regressor_]
     for line, model in zip(display.lines_, inside, strict=True):
@@ -184,9 +182,7 @@ def test_one_epoch_is_a_point():
 
 
 def test_lbfgs_iterates_without_a_rate(digits):
-    model = MLPSoftmaxClassifier((5,), solver="lbfgs", max_iter=4, random_state=0).fit(
-        digits[0][:100], digits[1][:100]
-    )
+    model = MLPSoftmaxClassifier((5,), solver="lbfgs", max_iter=4, random_state=0).fit(digits[0][:100], digits[1][:100])
     display = LossCurveDisplay.from_estimator(model, learning_rate=True)
     assert display.ax_.get_xlabel() == "Iteration"
     assert display.learning_rate_ax_ is model.learning_rate_curve_ is None

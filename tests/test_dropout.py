@@ -13,13 +13,7 @@ from skbackprop._nn.network import Network
 from skbackprop._nn.optimizers import Optimizer
 
 # What every engine must compute, bit by bit.
-VECTORS = [
-    (0x0, 0x00000000),
-    (0x1, 0x86D2FA73),
-    (0x2, 0x0DA7F4E7),
-    (0xDEADBEEF, 0x2A2ACAF2),
-    (0xFFFFFFFF, 0x99B5E683),
-]
+VECTORS = [(0x0, 0x00000000), (0x1, 0x86D2FA73), (0x2, 0x0DA7F4E7), (0xDEADBEEF, 0x2A2ACAF2), (0xFFFFFFFF, 0x99B5E683)]
 
 
 def mix32(x):

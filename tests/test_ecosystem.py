@@ -21,12 +21,7 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_selection import RFECV
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
-from sklearn.model_selection import (
-    HalvingGridSearchCV,
-    StratifiedKFold,
-    cross_val_predict,
-    learning_curve,
-)
+from sklearn.model_selection import HalvingGridSearchCV, StratifiedKFold, cross_val_predict, learning_curve
 from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -154,12 +149,9 @@ def test_stacking(two):
         [("wide", classifier()), ("linear", classifier().set_params(hidden_layer_sizes=()))], final, cv=FOLDS
     ).fit(X, y)
     columns = [
-        cross_val_predict(clone(model), X, y, cv=FOLDS, method="predict_proba")[:, 1]
-        for _, model in stack.estimators
+        cross_val_predict(clone(model), X, y, cv=FOLDS, method="predict_proba")[:, 1] for _, model in stack.estimators
     ]
-    assert_allclose(
-        stack.final_estimator_.coef_, LogisticRegression().fit(np.transpose(columns), y).coef_, rtol=1e-12
-    )
+    assert_allclose(stack.final_estimator_.coef_, LogisticRegression().fit(np.transpose(columns), y).coef_, rtol=1e-12)
     fitted = [clone(model).fit(X, y).predict_proba(X)[:, 1] for _, model in stack.estimators]
     assert_array_equal(stack.transform(X), np.transpose(fitted))
 

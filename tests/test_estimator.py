@@ -84,9 +84,7 @@ def test_lbfgs_finds_the_minimum_of_a_convex_problem(digits):
     from sklearn.linear_model import LogisticRegression
 
     X, y = digits
-    ours = MLPSoftmaxClassifier((), solver="lbfgs", alpha=10.0, tol=1e-7, max_iter=2000, random_state=0).fit(
-        X, y
-    )
+    ours = MLPSoftmaxClassifier((), solver="lbfgs", alpha=10.0, tol=1e-7, max_iter=2000, random_state=0).fit(X, y)
     theirs = LogisticRegression(C=1 / 10.0, tol=1e-7, max_iter=2000).fit(X, y)
     assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-3)  # their stopping rule
 
@@ -203,12 +201,7 @@ def test_integer_weights_equal_repeated_rows(cls, solver, digits):
 def test_sparse_input_trains_as_dense(make, solver):
     X = sp.random(120, 15, density=0.3, random_state=0).toarray()
     y = (X.sum(axis=1) > np.median(X.sum(axis=1))).astype(int)
-    params = {
-        "solver": solver,
-        "max_iter": 20,
-        "random_state": 0,
-        "batch_size": 32 if solver == "adam" else "auto",
-    }
+    params = {"solver": solver, "max_iter": 20, "random_state": 0, "batch_size": 32 if solver == "adam" else "auto"}
     dense = MLPSoftmaxClassifier((8,), **params).fit(X, y)
     sparse = MLPSoftmaxClassifier((8,), **params).fit(make(X), y)
     assert_allclose(sparse.predict_proba(make(X)), dense.predict_proba(X), rtol=1e-6)
@@ -310,9 +303,7 @@ def test_threads_may_predict_with_one_model_at_once(digits):
 
 def test_pipeline_and_grid_search(digits):
     X, y = digits[0][:400], digits[1][:400]
-    pipeline = make_pipeline(
-        StandardScaler(), planned(MLPSoftmaxClassifier, max_iter=15, learning_rate_init=0.01)
-    )
+    pipeline = make_pipeline(StandardScaler(), planned(MLPSoftmaxClassifier, max_iter=15, learning_rate_init=0.01))
     search = GridSearchCV(pipeline, {"mlpsoftmaxclassifier__hidden_layer_sizes": [(), (30,)]}, cv=3)
     assert search.fit(X, y).best_score_ > 0.8
     assert cross_val_score(planned(MLPRegressor), X, y, cv=2).shape == (2,)
@@ -353,9 +344,7 @@ def test_early_stopping_with_lbfgs_restores_the_best(digits):
                                  random_state=0)  # fmt: skip
     model.fit(X[:200], y[:200], X_val=X[200:600], y_val=y[200:600])
     assert model.n_iter_ < 200
-    assert_allclose(
-        -log_loss(y[200:600], model.predict_proba(X[200:600])), max(model.validation_scores_), rtol=1e-10
-    )
+    assert_allclose(-log_loss(y[200:600], model.predict_proba(X[200:600])), max(model.validation_scores_), rtol=1e-10)
 
 
 @pytest.mark.parametrize("scoring", ["f1_macro", "neg_log_loss", "roc_auc_ovr"])
@@ -489,9 +478,7 @@ def test_partial_fit_keeps_the_first_scaler(diabetes):
 
 def test_fit_then_partial_fit_goes_on(digits):
     X, y = digits[0][:300], digits[1][:300]
-    model = planned(
-        MLPSoftmaxClassifier, hidden_layer_sizes=(30,), max_iter=10, learning_rate="constant", tol=0.0
-    )
+    model = planned(MLPSoftmaxClassifier, hidden_layer_sizes=(30,), max_iter=10, learning_rate="constant", tol=0.0)
     with pytest.warns(ConvergenceWarning):
         model.fit(X, y)
     loss = model.loss_
@@ -523,9 +510,9 @@ def test_ctrl_c_keeps_the_model_trained_so_far(digits):
 
 def test_parameters_without_effect_are_named_in_one_warning(diabetes):
     with pytest.warns(UserWarning, match="without effect|no effect") as caught:
-        MLPRegressor(
-            solver="lbfgs", dropout=0.5, momentum=0.3, beta_1=0.8, max_iter=10000, random_state=0
-        ).fit(*diabetes)
+        MLPRegressor(solver="lbfgs", dropout=0.5, momentum=0.3, beta_1=0.8, max_iter=10000, random_state=0).fit(
+            *diabetes
+        )
     texts = [str(w.message) for w in caught if "no effect" in str(w.message)]
     assert len(texts) == 1
     for name in ("dropout=0.5", "momentum=0.3", "beta_1=0.8"):
@@ -544,9 +531,7 @@ def test_features_of_very_different_scales_bring_one_warning(rng):
         warnings.simplefilter("error")
         planned(MLPRegressor).fit(X * [1.0, 1.0, 50.0, 1.0], y)
         planned(MLPRegressor).fit(sp.csr_array(X * [1.0, 1.0, 1e4, 1.0]), y)
-    with pytest.warns(
-        UserWarning, match=r"column 2 spreads over .*e\+04, column \d over .*StandardScaler"
-    ) as caught:
+    with pytest.warns(UserWarning, match=r"column 2 spreads over .*e\+04, column \d over .*StandardScaler") as caught:
         planned(MLPRegressor).fit(X * [1.0, 1.0, 1e4, 1.0], y)
     assert len(caught) == 1
 
@@ -586,11 +571,7 @@ def test_the_penalty_of_epochs_of_partial_fit_is_that_of_fit(cls, weighted, rng)
     assert_allclose(epochs.coefs_[0], whole.coefs_[0], rtol=1e-9, atol=1e-12)
     assert np.linalg.norm(fading.coefs_[0]) > 1.15 * np.linalg.norm(whole.coefs_[0])
     stream = cls((6,), **params)
-    for rows in (
-        slice(0, 40),
-        slice(40, 80),
-        slice(80, 120),
-    ):  # known from the first call on how many will come
+    for rows in (slice(0, 40), slice(40, 80), slice(80, 120)):  # known from the first call on how many will come
         kwargs = {"classes": [0, 1]} if cls is MLPSoftmaxClassifier else {}
         stream.partial_fit(X[rows], y[rows], total_samples=120, **kwargs)
     once = cls((6,), learning_rate="constant", max_iter=1, n_iter_no_change=np.inf, **params)
@@ -608,9 +589,7 @@ def test_total_samples_is_a_number_of_rows(wrong, rng):
 def test_a_first_call_that_tells_no_scale_warns(rng):
     X = rng.normal(size=(20, 4))
     model = MLPRegressor((3,), random_state=0)
-    with pytest.warns(
-        UserWarning, match=r"is a single row, so the scale stays 1\. Make the first call with rows"
-    ):
+    with pytest.warns(UserWarning, match=r"is a single row, so the scale stays 1\. Make the first call with rows"):
         clone(model).partial_fit(X[:1], X[:1, 0])
     with pytest.warns(UserWarning, match=r"has 20 rows of equal targets \(of the targets \[1\]\)"):
         clone(model).partial_fit(X, np.stack([X[:, 0], np.ones(20)], axis=1))
@@ -634,3 +613,16 @@ def test_partial_fit_by_another_solver_begins_with_a_memory_of_its_own(solver):
     for one in (model.set_params(solver=solver), fresh):
         one.partial_fit(X, y)
     assert_allclose(model.coefs_[0], fresh.coefs_[0], rtol=1e-12)  # rows in another order: rounding
+
+
+class Fixed(MLPRegressor):
+    """A user's subclass with fewer parameters."""
+
+    def __init__(self, alpha=1e-4):
+        super().__init__((5,), alpha=alpha, max_iter=2, random_state=0)
+
+
+def test_subclasses_may_have_fewer_parameters(rng):
+    X = rng.normal(size=(300, 3))
+    expected = MLPRegressor((5,), alpha=0.5, max_iter=2, random_state=0).fit(X, X[:, 0])
+    assert_array_equal(Fixed(0.5).fit(X, X[:, 0]).predict(X), expected.predict(X))

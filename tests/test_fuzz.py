@@ -17,17 +17,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse as sp
-from fuzzing import (
-    CLOSE,
-    CONSTRAINTS,
-    FITTING,
-    PREDICTING,
-    VALUES,
-    VALUES_OF,
-    relatives,
-    sessions,
-    tables,
-)
+from fuzzing import CLOSE, CONSTRAINTS, FITTING, PREDICTING, VALUES, VALUES_OF, relatives, sessions, tables
 from fuzzing_data import FORMS
 from hypothesis import HealthCheck, given, settings
 from numpy.testing import assert_allclose, assert_array_equal
@@ -40,9 +30,7 @@ from skbackprop.inspection import layer_outputs
 
 ERRORS = (ValueError, TypeError, MemoryError)  # DivergenceError and NotFittedError are among them
 COUNT = os.environ.get("SKBACKPROP_FUZZ")  # of cases, other ones in each run
-ALWAYS_THE_SAME = settings(
-    derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
+ALWAYS_THE_SAME = settings(derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
 def fuzz(*strategies, quick, slow):
@@ -313,10 +301,7 @@ def test_the_same_rows_in_other_words_give_the_same_model(case):
             assert expected == found or (change in FACTORS and found is ValueError)
             return
         if change == "row by row":
-            found = {
-                name: np.concatenate([answers(model, X[[i]])[name] for i in range(len(X))])
-                for name in expected
-            }
+            found = {name: np.concatenate([answers(model, X[[i]])[name] for i in range(len(X))]) for name in expected}
     for name, answer in expected.items():
         if change == "names for labels" and name == "predict":
             answer, found[name] = (np.unique(part, return_inverse=True)[1] for part in (answer, found[name]))

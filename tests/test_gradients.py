@@ -95,22 +95,14 @@ def test_gradient_with_label_smoothing_and_weights(loss, kind, activation, rng):
     else:
         y, class_weight = np.eye(3, dtype=int)[np.arange(12) % 3], [{1: 5.0}, {0: 0.5}, {0: 1.0}]
     model = MLPSoftmaxClassifier(
-        (5, 4),
-        activation,
-        loss=loss,
-        label_smoothing=0.2,
-        class_weight=class_weight,
-        alpha=0.3,
-        random_state=0,
+        (5, 4), activation, loss=loss, label_smoothing=0.2, class_weight=class_weight, alpha=0.3, random_state=0
     )
     assert check_gradients(model, X, y, w) < RIGHT
 
 
 def test_check_gradients_sees_a_wrong_gradient(rng, monkeypatch):
     X, y = rows_for("cross_entropy", rng)
-    wrong = ACTIVATIONS["tanh"].__class__(
-        ACTIVATIONS["tanh"].phi, lambda xp, v, a, g: g * (1.0 - 1.01 * a * a)
-    )
+    wrong = ACTIVATIONS["tanh"].__class__(ACTIVATIONS["tanh"].phi, lambda xp, v, a, g: g * (1.0 - 1.01 * a * a))
     monkeypatch.setitem(ACTIVATIONS, "tanh", wrong)
     model = MLPSoftmaxClassifier((4, 3), "tanh", engine="reference", random_state=0)
     assert check_gradients(model, X, y) > 1e-3

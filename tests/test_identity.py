@@ -111,11 +111,11 @@ def test_sparse_rows_are_known_by_their_numbers_and_never_written():
 
 def test_rows_on_a_device_are_known_by_their_numbers():
     xp = pytest.importorskip("array_api_strict")
-    from skbackprop._fit.places import Device
+    from skbackprop._fit.device import NamespaceDevice
 
     X = np.random.default_rng(0).normal(size=(500, 3))
-    place = Device(xp, xp.Device("CPU_DEVICE"), np.asarray)
-    assert digest(xp.asarray(X), place=place) == digest(X)
+    device = NamespaceDevice(xp, xp.Device("CPU_DEVICE"), np.asarray)
+    assert digest(xp.asarray(X), device=device) == digest(X)
 
 
 # ------------------------------------------------------------------------------- parameters ----
@@ -266,10 +266,7 @@ def test_equal_values_have_equal_texts():
         [{"a", "b"}, frozenset({"b", "a"})],
         [raised(2), raised(2.0)],
         [Judge(0.1), Judge(np.float64(0.1))],
-        [
-            make_scorer(f1_score, average="macro", pos_label=1),
-            make_scorer(f1_score, pos_label=1, average="macro"),
-        ],
+        [make_scorer(f1_score, average="macro", pos_label=1), make_scorer(f1_score, pos_label=1, average="macro")],
     ]
     for group in groups:
         assert len({describe(value) for value in group}) == 1, group

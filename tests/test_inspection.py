@@ -45,9 +45,7 @@ def test_each_layer_is_what_the_weights_say(plain, digits):
 
 def test_blocks_join_without_a_seam(plain, digits):
     X = np.tile(digits[0], (5, 1))  # 8985 rows, more than two blocks
-    assert_allclose(
-        layer_outputs(plain, X, 1), np.tile(layer_outputs(plain, digits[0], 1), (5, 1)), rtol=1e-10
-    )
+    assert_allclose(layer_outputs(plain, X, 1), np.tile(layer_outputs(plain, digits[0], 1), (5, 1)), rtol=1e-10)
 
 
 def test_sparse_inputs(plain, members, digits):
@@ -82,13 +80,9 @@ def test_dtypes_and_a_linear_model(digits, diabetes):
     assert layer_outputs(model, X).dtype == np.float32
     assert layer_outputs(model, X.astype(float)).dtype == np.float64
     linear = MLPRegressor((), **PLAN).fit(*diabetes)
-    assert_array_equal(
-        layer_outputs(linear, diabetes[0]), diabetes[0]
-    )  # its last "hidden" layer is the input
+    assert_array_equal(layer_outputs(linear, diabetes[0]), diabetes[0])  # its last "hidden" layer is the input
     scaled = layer_outputs(linear, diabetes[0], 1)[:, 0]
-    assert_allclose(
-        scaled * linear.target_scale_ + linear.target_shift_, linear.predict(diabetes[0]), rtol=1e-10
-    )
+    assert_allclose(scaled * linear.target_scale_ + linear.target_shift_, linear.predict(diabetes[0]), rtol=1e-10)
 
 
 def test_changed_weights_count(plain, digits):
@@ -120,9 +114,7 @@ def test_importances_are_the_norms_of_the_first_weights(plain, members):
     norms = np.linalg.norm(plain.coefs_[0], axis=1)
     assert_allclose(feature_importances(plain), norms / norms.sum(), rtol=1e-12)
     r, s = members.member_factors_[0]
-    W = (
-        members.input_scale_[:, None] * r[:, :, None] * members.coefs_[0] * s[:, None, :]
-    )  # (members, in, out)
+    W = members.input_scale_[:, None] * r[:, :, None] * members.coefs_[0] * s[:, None, :]  # (members, in, out)
     squares = (W**2).sum(axis=(0, 2))
     assert_allclose(feature_importances(members), np.sqrt(squares) / np.sqrt(squares).sum(), rtol=1e-12)
 
@@ -142,9 +134,7 @@ def test_importances_of_known_data(known):
     assert_allclose(feature_importances(linear), np.array([2, 1, 0, 0, 0, 0, 0, 0]) / 3, atol=0.01)
     for model in (MLPRegressor(input_scale=True, random_state=0), MLPSoftmaxClassifier(random_state=0)):
         target = y if isinstance(model, MLPRegressor) else y > 0
-        selector = SelectFromModel(model, importance_getter=feature_importances, max_features=2).fit(
-            X, target
-        )
+        selector = SelectFromModel(model, importance_getter=feature_importances, max_features=2).fit(X, target)
         assert selector.get_support(indices=True).tolist() == [0, 1]
         importances = feature_importances(selector.estimator_)
         assert importances[0] > 1.3 * importances[1]
@@ -179,9 +169,7 @@ def test_partial_dependence_of_a_linear_regressor_is_its_line(known):
     for feature, slope in ((0, 2.0), (1, 1.0), (2, 0.0)):
         found = partial_dependence(model, X, [feature], grid_resolution=20)
         grid, line = found["grid_values"][0], found["average"][0]
-        assert_allclose(
-            np.diff(line) / np.diff(grid), slope, atol=0.01
-        )  # four times its standard error, as above
+        assert_allclose(np.diff(line) / np.diff(grid), slope, atol=0.01)  # four times its standard error, as above
         assert np.interp(0.0, grid, line) == pytest.approx(y.mean() - slope * X[:, feature].mean(), abs=0.01)
 
 
@@ -194,9 +182,7 @@ def test_partial_dependence_of_networks(known):
     classifier = MLPSoftmaxClassifier(random_state=0).fit(X, X[:, 0] > 0)
     found = partial_dependence(classifier, X, [0], response_method="predict_proba")
     grid, p = found["grid_values"][0], found["average"][0]
-    assert_allclose(
-        p[np.abs(grid) > 1.0], grid[np.abs(grid) > 1.0] > 0, atol=0.05
-    )  # sure, away from the border
+    assert_allclose(p[np.abs(grid) > 1.0], grid[np.abs(grid) > 1.0] > 0, atol=0.05)  # sure, away from the border
     assert np.interp(0.0, grid, p) == pytest.approx(0.5, abs=0.1)
 
 
@@ -204,10 +190,7 @@ def test_partial_dependence_display(known):
     plt = pytest.importorskip("matplotlib.pyplot", reason="displays need the extra 'plot'")
     plt.switch_backend("Agg")
     X, y = known
-    for model in (
-        MLPRegressor((), **PLAN).fit(X, y),
-        MLPSoftmaxClassifier((4,), **PLAN).fit(X, y > 0),
-    ):
+    for model in (MLPRegressor((), **PLAN).fit(X, y), MLPSoftmaxClassifier((4,), **PLAN).fit(X, y > 0)):
         display = PartialDependenceDisplay.from_estimator(model, X, [0], grid_resolution=10)
         expected = partial_dependence(model, X, [0], grid_resolution=10)
         assert_allclose(display.lines_[0, 0].get_xdata(), expected["grid_values"][0])

@@ -89,7 +89,7 @@ def test_answers_do_not_depend_on_how_many_outputs_are_held(kind, members, digit
 
     whole = answers()
     assert whole[2].shape == (members, 300)
-    monkeypatch.setattr("skbackprop._fit.batches.BLOCK_OUTPUTS", 70 * members)  # seven rows
+    monkeypatch.setattr("skbackprop._fit.block.BLOCK_OUTPUTS", 70 * members)  # seven rows
     for ours, theirs in zip(answers(), whole, strict=True):
         assert_array_equal(ours, theirs)
 
@@ -97,7 +97,7 @@ def test_answers_do_not_depend_on_how_many_outputs_are_held(kind, members, digit
 def test_a_bad_row_far_down_is_named_as_before(digits, monkeypatch):
     X, y = digits
     model = MLPSoftmaxClassifier((8,), **PLAN).fit(X, y)
-    monkeypatch.setattr("skbackprop._fit.batches.BLOCK_OUTPUTS", 1000)
+    monkeypatch.setattr("skbackprop._fit.block.BLOCK_OUTPUTS", 1000)
     X = X.copy()
     X[1500, 3] = np.nan
     with pytest.raises(ValueError, match="Input X contains NaN"):
@@ -133,9 +133,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / (n 
 
 
 @pytest.mark.slow  # a process of its own
-@pytest.mark.skipif(
-    sys.platform != "linux", reason="other systems count memory in other units, or not at all"
-)
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units, or not at all")
 def test_memory_of_a_whole_fit_kernels_included():
     result = subprocess.run([sys.executable, "-P", "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert float(result.stdout) < 0.15  # of what one-hot targets would take in X's float64

@@ -33,13 +33,7 @@ def diabetes():
 @pytest.mark.parametrize("n_members", [1, 3])
 def test_gradients(n_members, dropout, input_scale, hidden, iris):
     model = MLPSoftmaxClassifier(
-        hidden,
-        "tanh",
-        n_members=n_members,
-        input_scale=input_scale,
-        dropout=dropout,
-        alpha=0.1,
-        random_state=0,
+        hidden, "tanh", n_members=n_members, input_scale=input_scale, dropout=dropout, alpha=0.1, random_state=0
     )
     X, y = iris[0][::7], iris[1][::7]
     assert check_gradients(model, X, y, sample_weight=np.arange(len(y)) % 3) < 1e-6
@@ -72,9 +66,7 @@ def test_input_scale_of_numpys_booleans_is_that_of_pythons(iris):
     X, y = iris
     params = {"max_iter": 3, "random_state": 0}
     for value in (True, False):
-        one, two = (
-            MLPSoftmaxClassifier((5,), input_scale=v, **params).fit(X, y) for v in (value, np.bool_(value))
-        )
+        one, two = (MLPSoftmaxClassifier((5,), input_scale=v, **params).fit(X, y) for v in (value, np.bool_(value)))
         assert hasattr(one, "input_scale_") == hasattr(two, "input_scale_") == value
         np.testing.assert_array_equal(one.coefs_[0], two.coefs_[0])
 
@@ -98,9 +90,7 @@ def test_prediction_is_the_mean_of_the_members(iris, diabetes):
     assert np.array_equal(each, members.argmax(axis=2))
     X, y = diabetes
     for loss in ("squared_error", "poisson", "gaussian"):
-        model = MLPRegressor(
-            (6,), loss=loss, n_members=3, max_iter=5, learning_rate="cosine", random_state=0
-        ).fit(X, y)
+        model = MLPRegressor((6,), loss=loss, n_members=3, max_iter=5, learning_rate="cosine", random_state=0).fit(X, y)
         mean, members = model.predict(X, return_members=True)
         np.testing.assert_allclose(mean, members.mean(axis=0), rtol=1e-12)
     assert model.predict(X, return_std=True, return_members=True)[1].shape == y.shape
@@ -120,13 +110,7 @@ def test_multilabel_probabilities_are_means(iris):
 def test_the_variance_of_gaussian_members_is_that_of_their_mixture(diabetes):
     X, y = diabetes
     model = MLPRegressor(
-        (6,),
-        loss="gaussian",
-        n_members=2,
-        scale_target=False,
-        random_state=0,
-        max_iter=3,
-        learning_rate="cosine",
+        (6,), loss="gaussian", n_members=2, scale_target=False, random_state=0, max_iter=3, learning_rate="cosine"
     )
     model.fit(X, y / 100)
     v = model._output(X, link=False, members=True)
@@ -151,26 +135,16 @@ def test_only_weight_matrices_are_decayed_and_only_the_input_scale_has_its_own_r
 def test_sparse_inputs_and_pickles(iris):
     X, y = iris
     model = MLPSoftmaxClassifier(
-        (6,),
-        n_members=2,
-        input_scale=3.0,
-        dropout=[0.1, 0.1],
-        max_iter=3,
-        learning_rate="cosine",
-        random_state=0,
+        (6,), n_members=2, input_scale=3.0, dropout=[0.1, 0.1], max_iter=3, learning_rate="cosine", random_state=0
     )
     dense = model.fit(X, y).predict_proba(X)
     np.testing.assert_allclose(pickle.loads(pickle.dumps(model)).predict_proba(X), dense)
-    np.testing.assert_allclose(
-        model.fit(sp.csr_array(X), y).predict_proba(sp.csr_array(X)), dense, atol=1e-12
-    )
+    np.testing.assert_allclose(model.fit(sp.csr_array(X), y).predict_proba(sp.csr_array(X)), dense, atol=1e-12)
 
 
 def test_fitted_factors_are_what_prediction_reads(iris):
     X, y = iris
-    model = MLPSoftmaxClassifier(
-        (6,), input_scale=True, max_iter=3, learning_rate="cosine", random_state=0
-    ).fit(X, y)
+    model = MLPSoftmaxClassifier((6,), input_scale=True, max_iter=3, learning_rate="cosine", random_state=0).fit(X, y)
     before = model.predict_proba(X)
     model.input_scale_[0] = 0.0
     X0 = X.copy()

@@ -1,5 +1,6 @@
 """Export to ONNX: ONNX Runtime computes what the estimators predict."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -17,12 +18,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import f1_score, make_scorer
-from sklearn.model_selection import (
-    FixedThresholdClassifier,
-    GridSearchCV,
-    KFold,
-    TunedThresholdClassifierCV,
-)
+from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV, KFold, TunedThresholdClassifierCV
 from sklearn.multiclass import OneVsOneClassifier, OutputCodeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -51,8 +47,8 @@ from skbackprop.preprocessing import PiecewiseLinearEncoder
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 
-from skbackprop._onnx.nodes import ACTIVATION_NODES, LINK_NODES, POOL_NODES  # noqa: E402
-from skbackprop._onnx.outputs import OUTPUT_NODES  # noqa: E402
+from skbackprop._interop.onnx.nodes import POOL_NODES  # noqa: E402
+from skbackprop._interop.onnx.outputs import OUTPUT_NODES  # noqa: E402
 from skbackprop.onnx import register_skl2onnx, to_inputs, to_onnx  # noqa: E402
 
 # a few hundred roundings of numbers near 1: 1e-5 is 80 units of the last place in float32, 1e-12 is 4500 in float64
@@ -90,8 +86,7 @@ def assert_classifies(model, X):
 
 
 def test_every_entry_of_the_tables_has_nodes():
-    assert list(ACTIVATION_NODES) == list(ACTIVATIONS)
-    assert list(LINK_NODES) == list(LINKS)
+    assert [name for name, entry in {**ACTIVATIONS, **LINKS}.items() if entry.onnx is None] == []
     assert list(OUTPUT_NODES) == list(LOSSES)
     assert set(POOL_NODES) == set(LINKS) | {name for name, loss in LOSSES.items() if loss.pool}
 
@@ -249,7 +244,7 @@ def test_errors_say_what_to_do(monkeypatch):
     with pytest.raises(ValueError, match="dtype must be 'float32', 'float64' or None, got 'float16'"):
         to_onnx(model, dtype="float16")
     with monkeypatch.context() as patch:
-        patch.setitem(ACTIVATIONS, "new", ACTIVATIONS["tanh"])
+        patch.setitem(ACTIVATIONS, "new", dataclasses.replace(ACTIVATIONS["tanh"], onnx=None))
         new = fitted(MLPSoftmaxClassifier((8,), "new"), X, y)
         with pytest.raises(ValueError, match="'new' cannot be exported to ONNX"):
             to_onnx(new)
@@ -419,15 +414,11 @@ def test_numbers_that_come_as_texts():
     X.loc[3, "height"] = "?"
     with pytest.warns(UserWarning, match="numbers as text"):
         model.fit(X, y)
-    with pytest.raises(
-        ValueError, match=r"Column 'height' held texts among its numbers \('\?'\).* cannot read"
-    ):
+    with pytest.raises(ValueError, match=r"Column 'height' held texts among its numbers \('\?'\).* cannot read"):
         to_onnx(model, X)
 
 
-@pytest.mark.parametrize(
-    "names", [[7, 3, 0, 1], ["how old", "town", "is-member", "4"], ["a", ("b", 1), 1, None]]
-)
+@pytest.mark.parametrize("names", [[7, 3, 0, 1], ["how old", "town", "is-member", "4"], ["a", ("b", 1), 1, None]])
 def test_columns_with_names_that_are_no_identifiers(names):
     pytest.importorskip("skl2onnx")
     X, y = table()
@@ -516,12 +507,7 @@ def slow(*values):
         *(("fixed first", place) for place in ("inside", "outside")),
         ("tuned", "outside"),
         slow("fixed first", "of a search"),
-        *(
-            slow(name, place)
-            for name in THRESHOLDS
-            if name.startswith("tuned")
-            for place in ("alone", "inside")
-        ),
+        *(slow(name, place) for name in THRESHOLDS if name.startswith("tuned") for place in ("alone", "inside")),
     ],
 )
 def test_thresholds_are_in_the_graph(name, place, noisy):
@@ -539,9 +525,7 @@ def test_a_threshold_around_a_calibration(noisy):
     calibrated = CalibratedClassifierCV(small(), cv=2)
     assert_agrees(FixedThresholdClassifier(calibrated, threshold=0.2).fit(X, y), X)
     by_decision = FixedThresholdClassifier(LinearSVC(), response_method="decision_function").fit(X, y)
-    with pytest.raises(
-        ValueError, match=r"decision_function of LinearSVC, .* response_method='predict_proba'"
-    ):
+    with pytest.raises(ValueError, match=r"decision_function of LinearSVC, .* response_method='predict_proba'"):
         to_onnx(by_decision)
 
 
@@ -587,9 +571,7 @@ def test_votes(noisy):
 def test_tables_inside_thresholds_and_calibrations(around):
     X, y = table()
     settings = {"random_state": 0, "max_iter": 3, "weight_decay": 0.5, "dropout": 0.1}
-    model = around(tabular_pipeline(max_categories=9, **settings)).fit(
-        X, np.where(y == "old", "old", "young")
-    )
+    model = around(tabular_pipeline(max_categories=9, **settings)).fit(X, np.where(y == "old", "old", "young"))
     assert assert_agrees(model, X, unseen(X)) == list(X.columns)
 
 
@@ -629,20 +611,16 @@ REFUSED = {
     r"Step 'estimators_' \(FixedThresholdClassifier\) .* threshold would be lost": lambda: StackingClassifier(
         [("a", FixedThresholdClassifier(small(), threshold=0.3))], cv=2
     ),
-    r"Step 'calibrated_classifiers_' \(TunedThreshold.* threshold would be lost": lambda: (
-        CalibratedClassifierCV(TunedThresholdClassifierCV(small(), cv=2), cv=2)
+    r"Step 'calibrated_classifiers_' \(TunedThreshold.* threshold would be lost": lambda: CalibratedClassifierCV(
+        TunedThresholdClassifierCV(small(), cv=2), cv=2
     ),
-    r"stacks probabilities, not predict\.": lambda: StackingClassifier(
-        [("a", small())], stack_method="predict", cv=2
-    ),
+    r"stacks probabilities, not predict\.": lambda: StackingClassifier([("a", small())], stack_method="predict", cv=2),
     r"stacks probabilities, not decision_function": lambda: StackingClassifier([("a", LinearSVC())], cv=2),
     r"calibrates another answer of SVC": lambda: StackingClassifier(
         [("a", small()), ("b", CalibratedClassifierCV(SVC(), cv=2))], cv=2
     ),
     r"Step 'normalizer' .* another maximum": lambda: make_pipeline(Normalizer("max"), small()),
-    r"PowerTransformer .* missing values": lambda: make_pipeline(
-        PowerTransformer(), SimpleImputer(), small()
-    ),
+    r"PowerTransformer .* missing values": lambda: make_pipeline(PowerTransformer(), SimpleImputer(), small()),
     r"Step 'simpleimputer' .* indicators": lambda: make_pipeline(SimpleImputer(add_indicator=True), small()),
     r"Step 'quantiletransformer' .* occur often": lambda: make_pipeline(
         FunctionTransformer(),
@@ -674,10 +652,7 @@ def test_unknown_parts_are_exported_when_rows_show_that_they_agree(noisy):
 
 def test_transformers_alone_and_rows_that_only_tell_the_columns(noisy):
     X, y = noisy
-    for transformer in (
-        StandardScaler(),
-        ColumnTransformer([("a", MinMaxScaler(), [0, 1])], remainder="passthrough"),
-    ):
+    for transformer in (StandardScaler(), ColumnTransformer([("a", MinMaxScaler(), [0, 1])], remainder="passthrough")):
         (codes,) = run(to_onnx(transformer.fit(X), X), X).values()
         assert_allclose(codes, transformer.transform(X), rtol=1e-5, atol=1e-5)
     model = scaled(small()).fit(X, y)
@@ -715,9 +690,7 @@ FINE = {
     "columns": lambda: make_pipeline(
         ColumnTransformer([("a", StandardScaler(), [0, 1])], remainder="passthrough"), sharp()
     ),
-    "bagging": lambda: make_pipeline(
-        StandardScaler(), BaggingClassifier(sharp(), n_estimators=2, random_state=0)
-    ),
+    "bagging": lambda: make_pipeline(StandardScaler(), BaggingClassifier(sharp(), n_estimators=2, random_state=0)),
     "calibrated": lambda: CalibratedClassifierCV(make_pipeline(StandardScaler(), sharp()), cv=2),
 }
 
@@ -743,9 +716,7 @@ def test_numbers_that_float32_cannot_hold_go_in_as_float64(name):
 
 def test_tables_of_identifiers_and_seconds():
     X, y = identified()
-    X = pd.DataFrame(
-        {"id": X[:, 0].astype(int), "at": X[:, 1], "kind": np.array(["a", "b"])[(X[:, 2] > 0) * 1]}
-    )
+    X = pd.DataFrame({"id": X[:, 0].astype(int), "at": X[:, 1], "kind": np.array(["a", "b"])[(X[:, 2] > 0) * 1]})
     X.loc[::9, "at"] = np.nan
     settings = {"random_state": 0, "max_iter": 4, "weight_decay": 0.1, "dropout": 0.0}
     assert_agrees(tabular_pipeline(**settings).fit(X, y), X)

@@ -101,14 +101,7 @@ def test_unfitted_models_too(way):
 
 @pytest.mark.parametrize(
     "params",
-    [
-        {},
-        {"early_stopping": True},
-        {"warm_start": True},
-        {"solver": "lbfgs"},
-        {"n_members": 3},
-        {"dtype": "float32"},
-    ],
+    [{}, {"early_stopping": True}, {"warm_start": True}, {"solver": "lbfgs"}, {"n_members": 3}, {"dtype": "float32"}],
     ids=str,
 )
 def test_a_pickle_holds_little_more_than_the_weights(params, digits):
@@ -183,22 +176,7 @@ def test_fields_that_are_gone_and_fields_that_are_new(models):
 
 # ------------------------------------------------------------------------------------ tampered ----
 
-OTHERS = [
-    None,
-    "x",
-    [],
-    {},
-    (),
-    -1,
-    10**30,
-    0.5,
-    float("nan"),
-    True,
-    object(),
-    (1,),
-    (10**9,) * 3,
-    ("a", "b"),
-]
+OTHERS = [None, "x", [], {}, (), -1, 10**30, 0.5, float("nan"), True, object(), (1,), (10**9,) * 3, ("a", "b")]
 OTHERS += [np.zeros(1), np.zeros((3, 3)), np.array("a"), np.array([1j, 0j]), np.zeros(5, dtype=object)]
 
 
@@ -300,9 +278,7 @@ def test_a_file_of_a_changed_model_says_what_is_wrong(saved, way, path, other, m
         load().predict(X)
 
 
-@pytest.mark.parametrize(
-    "state", [{"m": np.zeros(1), "v": np.zeros(1)}, {"m": np.zeros((1, 31)), "v": np.zeros(31)}]
-)
+@pytest.mark.parametrize("state", [{"m": np.zeros(1), "v": np.zeros(1)}, {"m": np.zeros((1, 31)), "v": np.zeros(31)}])
 @pytest.mark.parametrize("engine", ["compiled", "reference"])
 def test_an_optimizers_memory_of_another_length_is_refused(state, engine):
     X = np.random.default_rng(0).normal(size=(60, 4))
@@ -311,9 +287,7 @@ def test_an_optimizers_memory_of_another_length_is_refused(state, engine):
     saved["_progress"]["state"] = state
     model.__setstate__(saved)
     before = model.predict(X)
-    with pytest.raises(
-        ValueError, match="The optimizer's memory 'm' is not one of this network's 31 parameters"
-    ):
+    with pytest.raises(ValueError, match="The optimizer's memory 'm' is not one of this network's 31 parameters"):
         model.partial_fit(X, X[:, 0])
     assert_array_equal(model.predict(X), before)
 
@@ -332,9 +306,7 @@ def test_golden_files_load_and_predict_as_they_did(path):
     expected = np.load(path.with_suffix(".npy"))
     # instructions differ between CPUs, and so does rounding
     tolerance = 1e-5 if expected.dtype == np.float32 else 1e-10
-    if (
-        getattr(model, "loss", None) == "gaussian"
-    ):  # the floor of variances, 1e-4, is younger than these files
+    if getattr(model, "loss", None) == "gaussian":  # the floor of variances, 1e-4, is younger than these files
         tolerance = 1e-4
     assert_allclose(make.answer(model, make.problem()[0]), expected, rtol=tolerance)
 
@@ -355,9 +327,7 @@ def table():
 def test_skops_needs_our_list_and_no_more(kind, table):
     skops = pytest.importorskip("skops.io")
     X, label, number = table
-    model = tabular_pipeline(kind, random_state=0, max_iter=3).fit(
-        X, label if kind == "classifier" else number
-    )
+    model = tabular_pipeline(kind, random_state=0, max_iter=3).fit(X, label if kind == "classifier" else number)
     data = skops.dumps(model)
     assert set(skops.get_untrusted_types(data=data)) <= set(TRUSTED_TYPES)
     assert_array_equal(skops.loads(data, trusted=TRUSTED_TYPES).predict(X), model.predict(X))
@@ -371,9 +341,7 @@ def test_every_trusted_type_is_used(table):
         model = tabular_pipeline(kind, random_state=0, max_iter=3).fit(X, y)
         used |= set(skops.get_untrusted_types(data=skops.dumps(model)))
     # the folds of the target encoder are objects from scikit-learn 1.9 on
-    assert {name for name in TRUSTED_TYPES if name not in used} <= {
-        name for name in TRUSTED_TYPES if "KFold" in name
-    }
+    assert {name for name in TRUSTED_TYPES if name not in used} <= {name for name in TRUSTED_TYPES if "KFold" in name}
 
 
 def test_skops_refuses_without_the_list(models):

@@ -34,10 +34,7 @@ def labels(n_classes):
 ASKED = {
     "predict": (MLPRegressor(**QUICK), lambda model: model.predict(X)),
     "score": (MLPRegressor(**QUICK), lambda model: model.score(X, X[:, 0])),
-    "quantiles": (
-        MLPRegressor(loss="quantile", quantile=[0.2, 0.8], **QUICK),
-        lambda model: model.predict(X),
-    ),
+    "quantiles": (MLPRegressor(loss="quantile", quantile=[0.2, 0.8], **QUICK), lambda model: model.predict(X)),
     "members": (MLPRegressor(n_members=2, **QUICK), lambda model: model.predict(X, return_members=True)[1]),
     "to_sklearn": (MLPRegressor(**QUICK), lambda model: model.to_sklearn().predict(X)),
     "layer_outputs": (MLPRegressor(**QUICK), lambda model: layer_outputs(model, X)),
@@ -152,9 +149,7 @@ def test_inputs_beyond_all_sums_are_an_error(X, message, members, engine, rng):
 def test_exponentials_beyond_all_numbers_are_an_error(rng):
     X = rng.normal(size=(30, 1))
     for loss, asks in (("poisson", {}), ("gamma", {}), ("gaussian", {"return_std": True})):
-        model = MLPRegressor((), loss=loss, random_state=0, learning_rate="constant").partial_fit(
-            X, np.exp(X[:, 0])
-        )
+        model = MLPRegressor((), loss=loss, random_state=0, learning_rate="constant").partial_fit(X, np.exp(X[:, 0]))
         model.coefs_[0][...] = 100.0
         assert np.isfinite(model.predict(np.ones((1, 1)))).all()
         with pytest.raises(ValueError, match="exponentials, which loss='poisson'"):
@@ -195,9 +190,7 @@ def test_target_scales_of_another_shape_are_an_error(value):
     for name in ("target_scale_", "target_shift_"):
         changed = copy.copy(model)
         setattr(changed, name, value)
-        with pytest.raises(
-            ValueError, match=r"target_shift_ and target_scale_ must be arrays of shape \(1,\)"
-        ):
+        with pytest.raises(ValueError, match=r"target_shift_ and target_scale_ must be arrays of shape \(1,\)"):
             changed.predict(X)
     model.target_scale_ = np.array([2.0]) * model.target_scale_
     assert len(model.predict(X)) == len(X)

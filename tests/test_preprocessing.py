@@ -10,9 +10,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 
-@parametrize_with_checks(
-    [PiecewiseLinearEncoder(), PiecewiseLinearEncoder(3, code_range=(0, 2), passthrough=True)]
-)
+@parametrize_with_checks([PiecewiseLinearEncoder(), PiecewiseLinearEncoder(3, code_range=(0, 2), passthrough=True)])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -75,10 +73,7 @@ def test_names_frames_and_dtypes(rng):
     assert list(out) == ["age", "height", "age_bin0", "age_bin1", "height_bin0", "height_bin1"]
     assert set(out.dtypes) == {np.dtype(np.float32)}
     assert list(encoder.get_feature_names_out()) == list(out)
-    assert PiecewiseLinearEncoder(1).fit(frame.to_numpy()).get_feature_names_out().tolist() == [
-        "x0_bin0",
-        "x1_bin0",
-    ]
+    assert PiecewiseLinearEncoder(1).fit(frame.to_numpy()).get_feature_names_out().tolist() == ["x0_bin0", "x1_bin0"]
 
 
 def test_edges_that_float32_cannot_tell_apart(rng):

@@ -62,9 +62,7 @@ def test_every_activation_in_other_namespaces(activation, xp, rng):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_in_other_namespaces(loss, xp, rng):
     X, Y, w, outputs, args = problem(loss, rng)
-    compare(
-        xp, Network((4, 5, outputs), ("tanh",), loss, args, dropout=(0.0, 0.0)), Optimizer(), rng, X, Y, w
-    )
+    compare(xp, Network((4, 5, outputs), ("tanh",), loss, args, dropout=(0.0, 0.0)), Optimizer(), rng, X, Y, w)
 
 
 @pytest.mark.parametrize("solver", OPTIMIZERS)

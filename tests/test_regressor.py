@@ -50,17 +50,13 @@ def test_a_tag_tells_which_targets_a_loss_asks_for(loss):
     if tags.positive_only:
         with pytest.raises(ValueError, match=f"loss='{loss}' needs y >"):
             model.fit(X, -y)
-    assert (
-        not MLPRegressor(loss="none of ours").__sklearn_tags__().target_tags.positive_only
-    )  # fit refuses it
+    assert not MLPRegressor(loss="none of ours").__sklearn_tags__().target_tags.positive_only  # fit refuses it
 
 
 def test_poisson_starts_at_the_mean(rng):
     X, y = rng.normal(size=(50, 2)), rng.poisson(7.0, 50).astype(float)
     w = rng.random(50)
-    model = MLPRegressor((4,), loss="poisson", max_iter=1, **{**PLANNED, "learning_rate_init": 1e-12}).fit(
-        X, y, w
-    )
+    model = MLPRegressor((4,), loss="poisson", max_iter=1, **{**PLANNED, "learning_rate_init": 1e-12}).fit(X, y, w)
     assert_allclose(model.predict(X), np.average(y, weights=w), rtol=1e-8)
 
 
@@ -205,8 +201,7 @@ def test_targets_in_the_order_of_columns_give_the_same_bits(rng):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "seed"),
-    [*(("float64", seed) for seed in range(4)), *(("float32", seed) for seed in range(4, 6))],
+    ("dtype", "seed"), [*(("float64", seed) for seed in range(4)), *(("float32", seed) for seed in range(4, 6))]
 )
 def test_gaussian_learns_targets_without_noise(dtype, seed):
     rng = np.random.default_rng(seed)
@@ -218,9 +213,7 @@ def test_gaussian_learns_targets_without_noise(dtype, seed):
     assert np.median(std) < 0.05 * X[:, 0].std()
 
 
-@pytest.mark.parametrize(
-    "params", [{"solver": "lbfgs", "max_iter": 100}, {"solver": "sgd"}, {"n_members": 2}], ids=str
-)
+@pytest.mark.parametrize("params", [{"solver": "lbfgs", "max_iter": 100}, {"solver": "sgd"}, {"n_members": 2}], ids=str)
 @pytest.mark.filterwarnings("ignore:L-BFGS stopped")
 def test_gaussian_learns_targets_without_noise_with_any_solver(params):
     X = np.random.default_rng(0).normal(size=(200, 5))
@@ -231,11 +224,7 @@ def test_gaussian_learns_targets_without_noise_with_any_solver(params):
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_gaussian_of_a_constant_target_is_the_constant(solver, dtype):
     X = np.random.default_rng(0).normal(size=(200, 5)).astype(dtype)
-    mean, std = (
-        MLPRegressor(loss="gaussian", solver=solver, random_state=0)
-        .fit(X, np.full(200, 7.0))
-        .predict(X, True)
-    )
+    mean, std = MLPRegressor(loss="gaussian", solver=solver, random_state=0).fit(X, np.full(200, 7.0)).predict(X, True)
     assert_allclose(mean, 7.0, rtol=1e-6)
     assert (std < 0.05).all()
 
@@ -277,3 +266,10 @@ def test_gamma_needs_targets_whose_logarithm_is_a_number(engine, small):
     X, y = [[1.0], [2.0], [3.0], [0.0]], [small, 1e300 if small > 1e-310 else 1.0, 1.0, 2.0]
     with pytest.raises(ValueError, match=r"Targets are as small as .* in units of the network"):
         model.fit(X, y)
+
+
+def test_a_warm_start_follows_the_form_of_quantile(rng):
+    X = rng.normal(size=(60, 3))
+    model = MLPRegressor((4,), loss="quantile", warm_start=True, max_iter=2, random_state=0).fit(X, X[:, 0])
+    assert model.predict(X).shape == (60,)
+    assert model.set_params(quantile=[0.5]).fit(X, X[:, 0]).predict(X).shape == (60, 1)

@@ -31,17 +31,13 @@ def task(request, digits, diabetes):
         (X, y), estimator, score = digits, MLPSoftmaxClassifier((8,), random_state=0), accuracy_score
     else:
         (X, y), estimator, score = diabetes, MLPRegressor((8,), random_state=0), r2_score
-    estimator.set_params(
-        learning_rate="constant", max_iter=6, early_stopping=True, n_iter_no_change=3, random_state=0
-    )
+    estimator.set_params(learning_rate="constant", max_iter=6, early_stopping=True, n_iter_no_change=3, random_state=0)
     X = 5.0 * X + 3.0
     return estimator, score, (X[:150], y[:150]), (X[150:240], y[150:240])
 
 
 def requesting(estimator):
-    return clone(estimator).set_fit_request(
-        sample_weight=True, X_val=True, y_val=True, sample_weight_val=True
-    )
+    return clone(estimator).set_fit_request(sample_weight=True, X_val=True, y_val=True, sample_weight_val=True)
 
 
 def in_pipeline(estimator):
@@ -94,11 +90,7 @@ def test_a_pipeline_scales_the_validation_set(task):
     losses = pipeline[-1].validation_loss_curve_
     assert losses == model.validation_loss_curve_
     assert len(losses) == pipeline[-1].n_iter_
-    for name in (
-        "sample_weight",
-        "X_val",
-        "sample_weight_val",
-    ):  # each arrives: without it the losses are others
+    for name in ("sample_weight", "X_val", "sample_weight_val"):  # each arrives: without it the losses are others
         other = metadata_of(train, held_out)
         other[name] = other[name] + 1.0 if name == "X_val" else None
         assert in_pipeline(estimator).fit(*train, **other)[-1].validation_loss_curve_ != losses
@@ -156,6 +148,4 @@ def test_a_search_takes_for_rows_of_X_what_is_as_long_as_X(task):
         ]
 
     assert validation_losses(len(X)) == expected(len(X))
-    assert validation_losses(len(X) - 1) == expected(
-        len(X) - 1
-    )  # one row less, and each fold gets all of them
+    assert validation_losses(len(X) - 1) == expected(len(X) - 1)  # one row less, and each fold gets all of them

@@ -245,9 +245,7 @@ def test_brier_score_of_two_classes_of_any_labels(labels, three):
         model = classifier("neg_brier_score").fit(X, y, X_val=X[rows], y_val=y[rows])
         best = -np.mean((model.predict_proba(X[rows])[:, 1] - (y[rows] == labels[1])) ** 2)
         assert model.validation_scores_[model.best_iter_ - 1] == pytest.approx(best, rel=1e-9)
-        assert best == pytest.approx(
-            -brier_score_loss(y[rows] == labels[1], model.predict_proba(X[rows])[:, 1])
-        )
+        assert best == pytest.approx(-brier_score_loss(y[rows] == labels[1], model.predict_proba(X[rows])[:, 1]))
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision"])
@@ -294,9 +292,7 @@ def test_a_score_that_is_nan_says_what_it_lacks(three, numbers):
     names = np.array(["low", "mid", "high", "odd"])[y]
     one, metrics = names == "mid", {"roc_auc_ovr", "average_precision", "d2_log_loss_score"}
     for scoring in sorted(metrics & {*NAMES} - NUMBERS_ALONE):
-        with pytest.raises(
-            ValueError, match=r"All rows there are of the class 'mid', .* validation_fraction"
-        ):
+        with pytest.raises(ValueError, match=r"All rows there are of the class 'mid', .* validation_fraction"):
             classifier(scoring).fit(X, names, X_val=X[one], y_val=names[one])
     Y = np.stack([y == 0, y == 1], axis=1).astype(int)
     with pytest.raises(ValueError, match="Each label is the same in all rows"):

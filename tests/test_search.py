@@ -51,11 +51,7 @@ def loky():
 def dask():
     distributed = pytest.importorskip("distributed")
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with (
-        distributed.LocalCluster(**options) as cluster,
-        distributed.Client(cluster),
-        joblib.parallel_config("dask"),
-    ):
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster), joblib.parallel_config("dask"):
         yield
 
 
@@ -65,10 +61,7 @@ def ray():
     from ray.util.joblib import register_ray
 
     register_ray()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        contextlib.chdir(folder),
-    ):  # else workers import from the checkout
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):  # else workers import from the checkout
         cluster.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
         try:
             with joblib.parallel_config("ray", n_jobs=2):
@@ -90,16 +83,8 @@ def test_searches_in_processes_find_what_one_process_finds(backend, mapped):
     grid = {f"{network.__class__.__name__.lower()}__{name}": values for name, values in {
         "hidden_layer_sizes": [(4,), (16,)], "alpha": [1e-4, 1.0],
     }.items()}  # fmt: skip
-    halving = {
-        "resource": "mlpsoftmaxclassifier__max_iter",
-        "min_resources": 2,
-        "max_resources": 8,
-        "random_state": 0,
-    }
-    searches = [
-        lambda: GridSearchCV(model, grid, cv=3),
-        lambda: HalvingGridSearchCV(model, grid, cv=3, **halving),
-    ]
+    halving = {"resource": "mlpsoftmaxclassifier__max_iter", "min_resources": 2, "max_resources": 8, "random_state": 0}
+    searches = [lambda: GridSearchCV(model, grid, cv=3), lambda: HalvingGridSearchCV(model, grid, cv=3, **halving)]
     alone = [make().fit(X, y) for make in searches]
     with backend():
         together = [make().fit(X, y) for make in searches]

@@ -80,9 +80,7 @@ def test_dropouts_expected_activation_is_the_undropped_one(p, rng):
     engine.load(theta)
     X, Y = rng.normal(size=(400, 4)), np.zeros((400, 1))
     plain = Parameters(np, network, engine.loss_and_gradient(X, Y, None)[1]).W[2]
-    steps = [
-        Parameters(np, network, engine.loss_and_gradient(X, Y, None, step=s)[1]).W[2] for s in range(200)
-    ]
+    steps = [Parameters(np, network, engine.loss_and_gradient(X, Y, None, step=s)[1]).W[2] for s in range(200)]
     assert_allclose(
         np.mean(steps, axis=0), plain, rtol=0.02
     )  # 200 masks of 400 rows: a standard error is up to 0.5 %, over 50 units

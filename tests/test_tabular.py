@@ -85,24 +85,15 @@ def test_missing_and_unseen_values():
     odd["age"], odd["children"] = [np.nan, 1e6, -1e6], pd.array([None, 50, 0], dtype="Int64")
     assert np.isfinite(model.predict_proba(odd)).all()
     names = model["table"]["categories"].get_feature_names_out()
-    assert [name for name in names if name.startswith("town")] == [
-        "town_Bonn",
-        "town_Kiel",
-        "town_Ulm",
-        "town_None",
-    ]
+    assert [name for name in names if name.startswith("town")] == ["town_Bonn", "town_Kiel", "town_Ulm", "town_None"]
 
 
-@pytest.mark.skipif(
-    OLD, reason="scikit-learn < 1.9 asks polars' frames for a protocol that polars 2 has dropped"
-)
+@pytest.mark.skipif(OLD, reason="scikit-learn < 1.9 asks polars' frames for a protocol that polars 2 has dropped")
 def test_polars_gives_what_pandas_gives():
     pl = pytest.importorskip("polars")
     X, y = people()
     X = X.drop(columns=["nothing", "always", "planet"])
-    theirs = pl.DataFrame(
-        {name: [None if pd.isna(value) else value for value in X[name]] for name in X.columns}
-    )
+    theirs = pl.DataFrame({name: [None if pd.isna(value) else value for value in X[name]] for name in X.columns})
     expected = tabular_pipeline("classifier", **QUICK).fit(X, y)
     model = tabular_pipeline("classifier", **QUICK).fit(theirs, y)
     assert columns_of(model)["numeric"] == ["age", "children"]
@@ -312,9 +303,7 @@ SAME = {
     "booleans": YES.astype(object),
     "ints": YES.astype(int).astype(object),
     "Decimal": np.array([Decimal(int(yes)) for yes in YES], dtype=object),
-    "mixed": np.array(
-        [(yes, int(yes), np.bool_(yes), float(yes))[i % 4] for i, yes in enumerate(YES)], object
-    ),
+    "mixed": np.array([(yes, int(yes), np.bool_(yes), float(yes))[i % 4] for i, yes in enumerate(YES)], object),
     "True": YES.astype(str),
     "true": np.where(YES, "true", "false"),
     "text": YES.astype(int).astype(str),
@@ -357,9 +346,7 @@ def test_a_value_is_the_same_in_every_dtype(kind):
         assert_array_equal(step.transform(table), expected, err_msg=name)
 
 
-@pytest.mark.parametrize(
-    "kind", ["arrow bool", "arrow int", "arrow dictionary", "polars Boolean", "polars Int64"]
-)
+@pytest.mark.parametrize("kind", ["arrow bool", "arrow int", "arrow dictionary", "polars Boolean", "polars Int64"])
 def test_a_value_is_the_same_in_every_library(kind):
     tables = of_other_libraries()
     if kind not in tables:
@@ -474,9 +461,7 @@ def test_texts_that_were_not_there_in_training():
     with pytest.warns(UserWarning, match="numbers as text"):
         texts.fit(pd.DataFrame({"a": column}))
     asked = pd.DataFrame({"a": ["3", " 4.0 ", "?", "n/a", None]})
-    with pytest.warns(
-        UserWarning, match="Column 'a' holds texts .* were not there in training.*missing: 'n/a'"
-    ):
+    with pytest.warns(UserWarning, match="Column 'a' holds texts .* were not there in training.*missing: 'n/a'"):
         found = texts.transform(asked)
     assert_array_equal(found, texts.transform(pd.DataFrame({"a": [3, 4, np.nan, np.nan, np.nan]})))
     numbers = columns_step().fit(pd.DataFrame({"a": gaps}))
@@ -524,17 +509,7 @@ def test_a_column_that_its_user_made_a_category_stays_one():
 
 DAYS = [datetime.datetime(2020, 1, 1, 5, 7) + datetime.timedelta(days=11 * i, minutes=i) for i in range(150)]
 RNG = np.random.default_rng(0)
-PROSE = [
-    "the was",
-    "not very",
-    "good",
-    "bad and",
-    "soon broke",
-    "after a week",
-    "but",
-    "they sent",
-    "me a new one",
-]
+PROSE = ["the was", "not very", "good", "bad and", "soon broke", "after a week", "but", "they sent", "me a new one"]
 
 
 @pytest.mark.parametrize(
@@ -596,9 +571,7 @@ def test_columns_are_found_by_names_of_any_type(kind):
     for other in ([2, 0, 1], [1, 2, 0], [0, 1, 2, 2]):
         again = X.iloc[:, other]
         if len(other) > 3:
-            again = pd.concat(
-                [again.iloc[:, :3], X.iloc[:, [0]].set_axis([("more", "of it")], axis=1)], axis=1
-            )
+            again = pd.concat([again.iloc[:, :3], X.iloc[:, [0]].set_axis([("more", "of it")], axis=1)], axis=1)
         assert_array_equal(model.predict_proba(again), expected)
         assert_array_equal(pickle.loads(pickle.dumps(model)).predict_proba(again), expected)
     with pytest.raises(ValueError, match="columns are missing: ") as caught:
@@ -617,18 +590,12 @@ def test_columns_are_found_by_names_of_any_type(kind):
 def test_arrays_have_places_only():
     X = np.random.default_rng(0).normal(size=(60, 3))
     model = tabular_pipeline(**QUICK).fit(X, X[:, 0] > 0)
-    for table in (
-        pd.DataFrame(X),
-        pd.DataFrame(X, columns=["a", "b", "c"]),
-        pd.DataFrame(X, columns=["a", 1, 2]),
-    ):
+    for table in (pd.DataFrame(X), pd.DataFrame(X, columns=["a", "b", "c"]), pd.DataFrame(X, columns=["a", 1, 2])):
         assert_array_equal(model.predict_proba(table), model.predict_proba(X))
     with pytest.raises(ValueError, match="X has 2 columns, but there were 3 in fit"):
         model.predict(X[:, :2])
     named = tabular_pipeline(**QUICK).fit(pd.DataFrame(X, columns=["a", "b", "c"]), X[:, 0] > 0)
-    with pytest.raises(
-        ValueError, match=r"X is an array, but in fit there were names of columns: \['a', 'b', 'c'\]"
-    ):
+    with pytest.raises(ValueError, match=r"X is an array, but in fit there were names of columns: \['a', 'b', 'c'\]"):
         named.predict(X)
     numbered = tabular_pipeline(**QUICK).fit(pd.DataFrame(X), X[:, 0] > 0)
     assert_array_equal(numbered.predict_proba(X), model.predict_proba(X))
@@ -640,9 +607,7 @@ def test_columns_that_are_left_out_need_not_be_there():
         model = tabular_pipeline(**QUICK).fit(X, y)
     expected = model.predict_proba(X)
     assert_array_equal(model.predict_proba(X.drop(columns=["nothing", "planet"])), expected)
-    assert_array_equal(
-        model.predict_proba(X.assign(always=np.inf, planet=pd.Timestamp("2026-01-01"))), expected
-    )
+    assert_array_equal(model.predict_proba(X.assign(always=np.inf, planet=pd.Timestamp("2026-01-01"))), expected)
     with pytest.warns(UserWarning, match=r"left out: \[6, 7, 8\]"):
         tabular_pipeline(**QUICK).fit(X.set_axis(range(9), axis=1), y)
 
@@ -718,9 +683,7 @@ def test_nested_columns_are_refused_by_name(kind, library):
         X = X.to_pandas(types_mapper=pd.ArrowDtype)
     if library == "polars":
         X = pytest.importorskip("polars").DataFrame({"size": [1.0, 2.0], "parts": values})
-    with pytest.raises(
-        ValueError, match="Column 'parts' holds values that are neither numbers nor categories"
-    ):
+    with pytest.raises(ValueError, match="Column 'parts' holds values that are neither numbers nor categories"):
         tabular_pipeline(**QUICK).fit(X, [0, 1])
 
 
@@ -771,9 +734,7 @@ def test_several_targets_and_many_categories():
     X = pd.DataFrame({"street": [f"street {i % 40}" for i in range(120)], "a": rng.normal(size=120)})
     Y = rng.normal(size=(120, 2))
     for y in (Y, pd.DataFrame(Y), Y.tolist()):
-        with pytest.raises(
-            ValueError, match=r"Columns \['street'\] .*max_categories=30.* y has 2 columns\. Raise"
-        ):
+        with pytest.raises(ValueError, match=r"Columns \['street'\] .*max_categories=30.* y has 2 columns\. Raise"):
             tabular_pipeline("regressor", **QUICK).fit(X, y)
     with pytest.raises(ValueError, match=r"Columns \['street'\]"):
         tabular_pipeline("classifier", **QUICK).fit(X, (Y > 0).astype(int))
@@ -805,9 +766,7 @@ def test_masked_values_are_missing_and_fields_are_refused():
     y, gaps = X[:, 0] > 0, np.where(hidden, np.nan, X)
     masked = np.ma.masked_array(np.where(hidden, 1e9, X), hidden)
     model = tabular_pipeline(**QUICK).fit(masked, y)
-    assert_array_equal(
-        model.predict_proba(masked), tabular_pipeline(**QUICK).fit(gaps, y).predict_proba(gaps)
-    )
+    assert_array_equal(model.predict_proba(masked), tabular_pipeline(**QUICK).fit(gaps, y).predict_proba(gaps))
     fields = np.zeros(4, dtype=[("a", float), ("b", int)])
     with pytest.raises(ValueError, match=r"structured array of the fields \['a', 'b'\].*pandas\.DataFrame"):
         tabular_pipeline(**QUICK).fit(fields, [0, 1, 0, 1])

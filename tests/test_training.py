@@ -1,15 +1,16 @@
-"""The epoch loop, the full-batch objective, and when training stops."""
+"""The epoch loop and the full-batch objective."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
 from skbackprop._engines.reference import ReferenceEngine
-from skbackprop._fit import batches
-from skbackprop._fit.batches import Rows
+from skbackprop._fit.block import Block
+from skbackprop._fit.early_stopping import Monitor
 from skbackprop._fit.lbfgs import objective_and_gradient, penalty
-from skbackprop._fit.stopping import Best, History, Monitor, Patience
-from skbackprop._fit.training import Diverged, Plan, run_epoch, train
+from skbackprop._fit.spec import FitPlan
+from skbackprop._fit.state import Patience, TrainState
+from skbackprop._fit.training import Diverged, run_epoch, train
 from skbackprop._nn.network import Network, Objective, Parameters
 from skbackprop._nn.optimizers import Optimizer
 
@@ -18,14 +19,14 @@ from skbackprop._nn.optimizers import Optimizer
 def setting(rng):
     """Engine, rows and parameters of a small weighted classification."""
     network = Network((3, 5, 2), ("tanh",), loss="cross_entropy")
-    rows = Rows(rng.normal(size=(23, 3)), rng.integers(0, 2, 23), rng.random(23))
+    rows = Block(rng.normal(size=(23, 3)), rng.integers(0, 2, 23), rng.random(23))
     return ReferenceEngine(network, Optimizer("sgd")), rows, rng.normal(size=network.n_parameters)
 
 
 def test_objective_adds_the_penalty_once_however_many_blocks(setting, monkeypatch):
     engine, rows, theta = setting
     whole = objective_and_gradient(engine, rows, 0.7, theta)
-    monkeypatch.setattr(batches, "BLOCK_ROWS", 4)
+    monkeypatch.setattr("skbackprop._fit.block.BLOCK_ROWS", 4)
     assert len(list(rows.blocks())) == 6
     blocks = objective_and_gradient(engine, rows, 0.7, theta)
     assert_allclose(blocks[0], whole[0], rtol=1e-12)
@@ -60,7 +61,7 @@ def test_long_gradients_are_shortened_and_short_ones_left_alone(setting, limit, 
 def test_minibatch_gradients_average_to_that_of_the_objective(setting):
     """Over all batches of an epoch (equal sizes), each estimate of J is right on average."""
     engine, rows, theta = setting
-    rows = Rows(rows.X[:20], rows.Y[:20], rows.weights[:20])
+    rows = Block(rows.X[:20], rows.Y[:20], rows.weights[:20])
     gradient = objective_and_gradient(engine, rows, 0.7, theta)[1]
     moves = []
     for start in range(0, 20, 5):
@@ -85,37 +86,10 @@ def test_an_epoch_in_slices_is_an_epoch(setting, monkeypatch):
 
 def test_divergence_carries_the_weights_of_the_epoch_before(setting):
     engine, rows, theta = setting
-    objective = Objective.over(rows.n, rows.weight_sum, 0.0, 5)
-    plan = Plan(50, np.inf, "constant", 0.5, 100, True)
-    monitor = Monitor(History(), Patience(10, 0.0), Best())
-    engine.load(theta, objective=objective)
+    plan = FitPlan("constant", np.inf, 5, 50, 0.0, 0.0, 0.0, stops=True)
+    state = TrainState(np.random.RandomState(0), patience=Patience(10, 0.0))
+    engine.load(theta, objective=Objective.over(rows.n, rows.weight_sum, 0.0, 5))
     with np.errstate(all="ignore"), pytest.raises(Diverged) as caught:
-        train(engine, rows, objective, plan, monitor, np.random.RandomState(0))
-    assert caught.value.epoch == len(monitor.history.loss_curve) + 1
+        train(engine, rows, plan, state, Monitor(state), plan.max_iter)
+    assert caught.value.epoch == state.epoch + 1
     assert np.isfinite(caught.value.theta).all()
-
-
-def test_patience():
-    patience = Patience(2, margin=0.1)
-    assert [patience.ends_with(s) for s in (1.0, 1.05, 1.2, 1.25, 1.3)] == [False, False, False, False, True]
-    assert not Patience(np.inf, 0.0).ends_with(-1.0)
-
-
-def test_the_best_is_a_copy_and_ties_go_to_the_latest():
-    best, theta = Best(), np.array([1.0])
-    best.offer(0.5, 1, theta, keep=True)
-    theta[0] = 2.0
-    assert best.theta[0] == 1.0
-    best.offer(0.5, 2, theta, keep=True)
-    assert (best.epoch, best.theta[0]) == (2, 2.0)
-    best.offer(0.4, 3, theta, keep=True)
-    assert best.epoch == 2
-
-
-def test_plan_of_rates():
-    plan = Plan(10, 0.1, "invscaling", 0.5, 100, True, first_step=3)
-    assert_allclose(plan.rates(np.array([0, 3])), [0.1, 0.05])
-    assert not plan.goes_on_after_plateau()
-    plan = Plan(10, 1.0, "adaptive", 0.5, 100, True)
-    assert plan.goes_on_after_plateau()
-    assert_allclose(plan.rates(np.array([0])), 0.2)

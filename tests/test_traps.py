@@ -39,9 +39,9 @@ def test_t2_validation_split_is_stratified_for_several_classes(rng):
         seen.append(np.bincount(y_val, minlength=4))
         return 0.0
 
-    MLPSoftmaxClassifier(
-        early_stopping=True, validation_fraction=0.2, scoring=scorer, max_iter=1, random_state=0
-    ).fit(X, y)
+    MLPSoftmaxClassifier(early_stopping=True, validation_fraction=0.2, scoring=scorer, max_iter=1, random_state=0).fit(
+        X, y
+    )
     assert seen[0].tolist() == [12, 6, 2, 0]  # the class with one row stays in training
 
 
@@ -139,9 +139,7 @@ def test_t7_targets_far_from_zero_are_learned():
 def test_t7_tol_is_relative_to_the_loss_of_the_best_constant():
     X, y = make_regression(200, 5, noise=1.0, random_state=0)
     small, large = (
-        MLPRegressor(tol=0.01, max_iter=500, learning_rate="constant", random_state=0)
-        .fit(X, unit * y)
-        .n_iter_
+        MLPRegressor(tol=0.01, max_iter=500, learning_rate="constant", random_state=0).fit(X, unit * y).n_iter_
         for unit in (1e-4, 1e4)
     )
     assert small == large
@@ -176,9 +174,7 @@ def test_t8_schedules_act_on_every_solver_and_count_steps(solver, digits):
 @pytest.mark.parametrize("n_iter_no_change", [1, 3, 10])
 def test_t9_patience_ends_after_exactly_n_iter_no_change_epochs(n_iter_no_change, digits):
     X, y = digits[0][:100], digits[1][:100]
-    model = MLPSoftmaxClassifier(tol=1e9, n_iter_no_change=n_iter_no_change, max_iter=50, random_state=0).fit(
-        X, y
-    )
+    model = MLPSoftmaxClassifier(tol=1e9, n_iter_no_change=n_iter_no_change, max_iter=50, random_state=0).fit(X, y)
     assert model.n_iter_ == 1 + n_iter_no_change  # the first epoch improves on nothing
     scores = iter([0.1, 0.2, 0.5, *[0.4] * 50])
     model.set_params(tol=0.0, early_stopping=True, scoring=lambda model, X, y: next(scores))

@@ -1,19 +1,19 @@
-"""Sample weights of any size: their ratios count, and their sum beside alpha."""
+"""Sample weights of any size: their ratios count, and their sum beside alpha; and what class weights make of them."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.utils.class_weight import compute_class_weight
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._fit.targets import LabelCodec
+from skbackprop._fit.weights import apply_class_factors, class_counts, class_factors
 from skbackprop.data import Shards
 
 SIZES = [1e-80, 1e-43, 1e-38, 3.0, 1e39, 1e80]
 PLANNED = {"hidden_layer_sizes": (4,), "learning_rate": "cosine", "max_iter": 3, "random_state": 0}
-ROUNDING = {
-    "float32": {"rtol": 2e-4, "atol": 5e-5},
-    "float64": {"rtol": 1e-9, "atol": 1e-12},
-}  # of forty steps
+ROUNDING = {"float32": {"rtol": 2e-4, "atol": 5e-5}, "float64": {"rtol": 1e-9, "atol": 1e-12}}  # of forty steps
 
 
 @pytest.fixture
@@ -101,11 +101,7 @@ def test_class_weights_of_any_size(factor, dtype, data):
         model = MLPSoftmaxClassifier(**PLANNED | {"alpha": 0.0, "dtype": dtype})
         each = {0: factor, 1: factor}
         weights = each if known is y else [each, {}]
-        same(
-            clone(model).set_params(class_weight=weights).fit(X, known),
-            model.fit(X, known),
-            ROUNDING[dtype],
-        )
+        same(clone(model).set_params(class_weight=weights).fit(X, known), model.fit(X, known), ROUNDING[dtype])
         disk = Shards(X, known, memory=X.nbytes - 1, block_rows=1)
         model.set_params(shuffle=False)
         same(clone(model).set_params(class_weight=weights).fit(disk), model.fit(disk), ROUNDING[dtype])
@@ -143,3 +139,51 @@ def test_a_block_of_validation_rows_without_weight(data):
     on_disk = MLPRegressor(**PLANNED).fit(X, y, X_val=val).validation_loss_curve_
     here = MLPRegressor(**PLANNED).fit(X, y, X_val=X, y_val=y, sample_weight_val=w).validation_loss_curve_
     assert_allclose(on_disk, here, rtol=1e-12)
+
+
+# ---- class weights ----
+
+
+def test_balanced_factors_are_scikit_learns_and_use_the_weights():
+    y = np.array([0, 0, 0, 1, 2, 2])
+    labels = LabelCodec.learn(y)
+    Y = labels.encode(y, np.float64)
+    ours = class_factors("balanced", labels, class_counts(Y, None), len(y))
+    assert_allclose(ours, compute_class_weight("balanced", classes=labels.classes, y=y))
+    w = np.array([1.0, 2.0, 0.0, 1.0, 3.0, 1.0])
+    balanced = apply_class_factors(class_factors("balanced", labels, class_counts(Y, w), len(y)), Y, w)
+    assert_allclose([balanced[y == c].sum() for c in range(3)], 8 / 3)
+    w = np.array([1.0, 2.0, 0.0, 0.0, 3.0, 1.0])
+    assert class_factors("balanced", labels, class_counts(Y, w), len(y))[1] == 0.0  # no weight, no factor
+
+
+def test_class_weight_dicts():
+    labels = LabelCodec.learn(np.array(["a", "b", "c"]))
+    assert_array_equal(class_factors({"b": 5.0}, labels, np.ones(3), 3), [1.0, 5.0, 1.0])
+    assert_array_equal(class_factors({"b": 5.0, "z": 2.0}, labels, np.ones(3), 3), [1.0, 5.0, 1.0])
+    assert_array_equal(class_factors({}, labels, np.ones(3), 3), 1.0)
+    with pytest.raises(ValueError, match=r"\['y', 'z'\], none of which is among the classes \['a', 'b', 'c'\]"):
+        class_factors({"y": 1.0, "z": 1.0}, labels, np.ones(3), 3)
+    with pytest.raises(ValueError, match="finite number >= 0"):
+        class_factors({"a": -1.0}, labels, np.ones(3), 3)
+
+
+def test_multilabel_class_weight_lists():
+    y = np.array([[1, 0], [1, 1], [0, 0], [1, 0]])
+    labels = LabelCodec.learn(y)
+    counts = class_counts(y, None)
+    factors = class_factors([{1: 3.0}, "balanced"], labels, counts, 4)
+    assert_allclose(factors, [[1.0, 4 / (2 * 3)], [3.0, 4 / (2 * 1)]])
+    assert_allclose(apply_class_factors(factors, y, None), [3 * 2 / 3, 3 * 2.0, 2 / 3, 3 * 2 / 3])
+    with pytest.raises(ValueError, match=r"one entry per label \(2\)"):
+        class_factors(["balanced"], labels, counts, 4)
+    for wrong in ({1: 2.0, 7: 1.0}, "equal", None):
+        with pytest.raises(ValueError, match="must be 'balanced' or a dict with factors of 0 and 1"):
+            class_factors(["balanced", wrong], labels, counts, 4)
+
+
+def test_class_counts():
+    w = np.array([0.5, 2.0, 0.0])
+    assert_array_equal(class_counts(np.array([0, 2, 2]), None, 4), [1.0, 0.0, 2.0, 0.0])
+    assert_array_equal(class_counts(np.array([0, 2, 2]), w, 4), [0.5, 0.0, 2.0, 0.0])
+    assert_array_equal(class_counts(np.array([[1, 0], [1, 1], [0, 1]]), w), [2.5, 2.0])

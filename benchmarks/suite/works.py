@@ -93,9 +93,7 @@ class Text:
         stored = rng.random(500_000, dtype=np.float32), columns, np.arange(0, 500_001, 100)
         self.X = sp.csr_matrix(stored, (5_000, 50_000))
         self.y = rng.integers(0, 5, 5_000)
-        self.model = MLPSoftmaxClassifier(
-            (100,), batch_size=200, learning_rate="constant", max_iter=1, n_threads=1
-        )
+        self.model = MLPSoftmaxClassifier((100,), batch_size=200, learning_rate="constant", max_iter=1, n_threads=1)
 
     def time_fit(self):
         self.model.fit(self.X, self.y)
@@ -124,9 +122,7 @@ class Score:
 
     def track_digits_accuracy(self):
         X, y = load_digits(return_X_y=True)
-        return cross_val_score(
-            make_pipeline(StandardScaler(), MLPSoftmaxClassifier(random_state=0)), X, y
-        ).mean()
+        return cross_val_score(make_pipeline(StandardScaler(), MLPSoftmaxClassifier(random_state=0)), X, y).mean()
 
     def track_diabetes_r2(self):
         X, y = load_diabetes(return_X_y=True)

@@ -20,10 +20,7 @@ class Colours(NamedTuple):
     back: str  # what flows back
 
 
-THEMES = {
-    "light": Colours(INKS["light"], "#1f6f8b", "#c8641b"),
-    "dark": Colours(INKS["dark"], "#6fc3df", "#f3a35c"),
-}
+THEMES = {"light": Colours(INKS["light"], "#1f6f8b", "#c8641b"), "dark": Colours(INKS["dark"], "#6fc3df", "#f3a35c")}
 
 
 # ------------------------------------------------------------------------------- the networks ----
@@ -213,12 +210,7 @@ def draw_softmax(path, colours):
     right.imshow(jacobian, cmap="RdBu", vmin=-largest, vmax=largest)
     for (j, i), value in np.ndenumerate(jacobian):
         right.text(
-            i,
-            j,
-            number(value, ".2f"),
-            ha="center",
-            va="center",
-            color="white" if value > 0.12 else INKS["light"],
+            i, j, number(value, ".2f"), ha="center", va="center", color="white" if value > 0.12 else INKS["light"]
         )
     right.set_xticks(range(4), [rf"$v_{i}$" for i in range(1, 5)])
     right.set_yticks(range(4), [f"$a_{j} = {p:.2f}$" for j, p in enumerate(a, start=1)])

@@ -9,9 +9,7 @@ def check_pointers(page):
     for file, test in re.findall(r"(test_\w+\.py)::(\w+)", text):
         if f"def {test}(" not in (root.parent / "tests" / file).read_text():
             raise RuntimeError(f"{page.name} names {file}::{test}, which does not exist")
-    options = (
-        r"\.\. literalinclude:: (\S+)\n   :pyobject: (\w+)\n(?:   :[^\n]*\n)*?   :emphasize-lines: ([\d,]+)\n"
-    )
+    options = r"\.\. literalinclude:: (\S+)\n   :pyobject: (\w+)\n(?:   :[^\n]*\n)*?   :emphasize-lines: ([\d,]+)\n"
     for file, name, lines in re.findall(options, text):
         source = (root / file).read_text()
         body = source[re.search(rf"^(def|class) {name}\b", source, re.MULTILINE).start() :].splitlines()

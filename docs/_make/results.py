@@ -14,11 +14,7 @@ sys.path.insert(0, str(RESULTS.parent))
 import accuracy
 import draw
 
-TITLES = {
-    "1-thread": "One thread",
-    "2-threads": "Two threads",
-    "1-thread-v3": "One thread, AVX2 instructions only",
-}
+TITLES = {"1-thread": "One thread", "2-threads": "Two threads", "1-thread-v3": "One thread, AVX2 instructions only"}
 PEERS = ["scikit-learn", "torch", "XLA", "onnxruntime"]
 
 
@@ -76,10 +72,7 @@ def write_costs(folder):
     rows = []
     for seconds in found.values():
         first, *others = seconds
-        rows += [
-            [f"``{name}``" if "=" in name else name, f"{seconds[name] / seconds[first]:.2f}"]
-            for name in others
-        ]
+        rows += [[f"``{name}``" if "=" in name else name, f"{seconds[name] / seconds[first]:.2f}"] for name in others]
     text = table("What a feature costs", ["with", "times the seconds"], rows, COSTS)
     write(folder / "costs.inc", text)
 

@@ -27,13 +27,7 @@ def write_scaling(folder):
     found = measured()
     model = scaling.Model(found)
     constants = [
-        [
-            size,
-            f"{hidden}",
-            f"{scaling.n_bytes(size) / 1e6:.2f} MB",
-            f"{1e3 * t0:.2f} ms",
-            f"{1e6 * t_row:.2f} µs",
-        ]
+        [size, f"{hidden}", f"{scaling.n_bytes(size) / 1e6:.2f} MB", f"{1e3 * t0:.2f} ms", f"{1e6 * t_row:.2f} µs"]
         for (size, hidden), (t0, t_row) in zip(scaling.SIZES.items(), model.compute.values(), strict=True)
     ]
     text = table("Constants", ["network", "hidden layers", "S", "t0", "t_row"], constants)
@@ -42,21 +36,14 @@ def write_scaling(folder):
     beside = list(scaling.beside(found))
     predicted = [r for r in beside if r["where"] != scaling.HERE or r["workers"] > 2]
     off = np.array([abs(np.log(r["model"] / r["seconds"])) for r in predicted])
-    text += (
-        f"Of the {len(off)} times that the model predicts, half are within {percent(np.median(off))} of the "
-    )
+    text += f"Of the {len(off)} times that the model predicts, half are within {percent(np.median(off))} of the "
     text += f"measured ones, nine tenths within {percent(np.quantile(off, 0.9))}.\n\n"
     cells = {}
     for r in beside:
         row = cells.setdefault((r["where"], r["size"], f"{r['batch']:,}"), {})
         row[r["workers"]] = f"{1e3 * r['seconds']:.2f} / {1e3 * r['model']:.2f}"
     steps = [[*names, *(row.get(n, "") for n in scaling.WORKERS)] for names, row in cells.items()]
-    columns = [
-        "network between",
-        "size",
-        "rows",
-        *(f"{n} worker{'s' if n > 1 else ''}" for n in scaling.WORKERS),
-    ]
+    columns = ["network between", "size", "rows", *(f"{n} worker{'s' if n > 1 else ''}" for n in scaling.WORKERS)]
     above = "Milliseconds a step, measured / by the model."
     write(folder / "scaling.inc", text + table("Measured and modelled", columns, steps, above))
     write(folder / "scaling-best.inc", best_table(model))

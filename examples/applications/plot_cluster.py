@@ -32,9 +32,7 @@ local = MLPSoftmaxClassifier(**params).fit(X_train, y_train)
 exact = DaskMLPSoftmaxClassifier(**params).fit(*far)
 apart = max(abs(ours - theirs).max() for ours, theirs in zip(exact.coefs_, local.coefs_, strict=True))
 print(f"after {local.n_iter_} epochs the weights differ by at most {apart:.0e}")
-print(
-    f"accuracy on the other third: here {local.score(X_test, y_test):.4f}, there {exact.score(X_test, y_test):.4f}"
-)
+print(f"accuracy on the other third: here {local.score(X_test, y_test):.4f}, there {exact.score(X_test, y_test):.4f}")
 
 # %%
 # On a slow network, ``sync_every=k`` lets each worker make k steps of its own before all take the mean of their
@@ -49,9 +47,7 @@ ax.semilogy(epochs, local.loss_curve_, color="#d0d0d0", lw=8, label="one machine
 ax.semilogy(epochs, exact.loss_curve_, color="#2a7f9e", label="cluster, every step")
 for (k, model), style in zip(fewer.items(), ("--", ":"), strict=True):
     score = model.score(X_test, y_test)
-    ax.semilogy(
-        epochs, model.loss_curve_, style, color="#c8641b", label=f"every {k} steps (accuracy {score:.3f})"
-    )
+    ax.semilogy(epochs, model.loss_curve_, style, color="#c8641b", label=f"every {k} steps (accuracy {score:.3f})")
 ax.set(xlabel="epoch", ylabel="loss of the training rows", title="Three workers, uneven partitions")
 ax.legend(frameon=False)
 plt.show()

@@ -52,11 +52,7 @@ for (i, j), score in np.ndenumerate(scores):
     )  # fmt: skip
 ax.set_xticks(range(len(decays)), decays)
 ax.set_yticks(range(len(rates)), rates)
-ax.set(
-    xlabel="weight_decay",
-    ylabel="learning_rate_init",
-    title=f"R² by 5-fold cross-validation (auto: {auto:.3f})",
-)
+ax.set(xlabel="weight_decay", ylabel="learning_rate_init", title=f"R² by 5-fold cross-validation (auto: {auto:.3f})")
 fig.colorbar(picture, extend="min")
 plt.show()
 

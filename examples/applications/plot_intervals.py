@@ -67,17 +67,13 @@ for ax, name, answer in (
 ):
     low, _, high = answer(X_test).T
     inside = np.mean((low <= y_test) & (y_test <= high))
-    print(
-        f"{name}: {inside:.1%} inside, {np.mean(y_test < low):.1%} below, {np.mean(y_test > high):.1%} above"
-    )
+    print(f"{name}: {inside:.1%} inside, {np.mean(y_test < low):.1%} below, {np.mean(y_test > high):.1%} above")
     low, middle, high = answer(hours[:, None]).T
     ax.plot(X[:1500, 0], y[:1500], ".", ms=2, color="0.7", zorder=0)
     ax.fill_between(hours, low, high, color="C0", alpha=0.3, label="5 % to 95 %")
     ax.plot(hours, middle, color="C0", lw=2, label="median" if "quant" in name else "mean")
     ax.plot(hours, true, "--", color="C1", lw=1.2, label=["true quantiles", None, None])
-    ax.set(
-        title=f"{name}: {inside:.0%} inside", xlabel="hour of the day", xticks=range(6, 23, 4), ylim=(10, 90)
-    )
+    ax.set(title=f"{name}: {inside:.0%} inside", xlabel="hour of the day", xticks=range(6, 23, 4), ylim=(10, 90))
     ax.legend(loc="upper right")
 axes[0].set_ylabel("minutes")
 plt.show()

@@ -30,17 +30,13 @@ from skbackprop.display import LossCurveDisplay
 # Made-up customers; a tenth of the values in two columns is missing.
 
 rng, n = np.random.default_rng(0), 6000
-X = pd.DataFrame(
-    {"months": rng.exponential(20, n), "bill": rng.lognormal(3, 0.5, n), "calls": rng.poisson(2, n)}
-)
+X = pd.DataFrame({"months": rng.exponential(20, n), "bill": rng.lognormal(3, 0.5, n), "calls": rng.poisson(2, n)})
 X["plan"] = rng.choice(["basic", "family", "flat"], n, p=[0.5, 0.3, 0.2])
 risk = np.where(X["plan"] == "basic", X["bill"] / 8, 0.5) + abs(X["calls"] - 2) - X["months"] / 6 - 3.0
 y = np.where(rng.random(n) < 1 / (1 + np.exp(-risk)), "leaves", "stays")
 X.loc[rng.random(n) < 0.1, "bill"], X.loc[rng.random(n) < 0.1, "plan"] = np.nan, None
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=2000, stratify=y, random_state=0)
-X_train, X_val, y_train, y_val = train_test_split(
-    X_train, y_train, test_size=1000, stratify=y_train, random_state=0
-)
+X_train, X_val, y_train, y_val = train_test_split(X_train, y_train, test_size=1000, stratify=y_train, random_state=0)
 
 # %%
 # Metadata routing brings the validation set through the search to the network; ``transform_input`` sends it through the
@@ -48,16 +44,12 @@ X_train, X_val, y_train, y_val = train_test_split(
 
 sklearn.set_config(enable_metadata_routing=True)
 numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
-table = ColumnTransformer(
-    [("numbers", numbers, ["months", "bill", "calls"]), ("plan", OneHotEncoder(), ["plan"])]
-)
+table = ColumnTransformer([("numbers", numbers, ["months", "bill", "calls"]), ("plan", OneHotEncoder(), ["plan"])])
 mlp = MLPSoftmaxClassifier(
     class_weight="balanced", learning_rate="constant", early_stopping=True, scoring="roc_auc", random_state=0
 ).set_fit_request(X_val=True, y_val=True)
 pipeline = Pipeline([("table", table), ("mlp", mlp)], transform_input=["X_val"])
-search = GridSearchCV(
-    pipeline, {"mlp__hidden_layer_sizes": [(20,), (50, 50)], "mlp__dropout": [0.0, 0.3]}, cv=3
-)
+search = GridSearchCV(pipeline, {"mlp__hidden_layer_sizes": [(20,), (50, 50)], "mlp__dropout": [0.0, 0.3]}, cv=3)
 if hasattr(search, "set_callbacks"):  # scikit-learn 1.9 or newer
     from sklearn.callback import ProgressBar
 
@@ -76,9 +68,7 @@ for name, model in {"weighted": best, "calibrated": calibrated}.items():
     p = model.predict_proba(X_test)[:, 0]
     auc, loss = roc_auc_score(y_test == "leaves", p), log_loss(y_test, 1 - p)
     print(f"{name}: ROC AUC {auc:.3f}, log loss {loss:.3f}")
-    CalibrationDisplay.from_predictions(
-        y_test == "leaves", p, n_bins=8, strategy="quantile", name=name, ax=right
-    )
+    CalibrationDisplay.from_predictions(y_test == "leaves", p, n_bins=8, strategy="quantile", name=name, ax=right)
 right.set(xlabel="predicted probability of leaving", ylabel="share that left")
 right.legend(loc="upper left")
 

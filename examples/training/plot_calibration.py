@@ -21,9 +21,7 @@ from skbackprop import MLPSoftmaxClassifier
 # Four classes; a fifth of the labels is drawn at random, so nobody can be right much more often than 85 times in 100.
 # Many test rows make the diagrams smooth.
 
-X, y = make_classification(
-    22_000, 20, n_informative=8, n_classes=4, n_clusters_per_class=2, flip_y=0.2, random_state=0
-)
+X, y = make_classification(22_000, 20, n_informative=8, n_classes=4, n_clusters_per_class=2, flip_y=0.2, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, train_size=2000, stratify=y, random_state=0)
 
 long = {"epochs": 100, "weight_decay": 0.0}
@@ -46,16 +44,12 @@ def reliability(p, y, bins=10):
     return np.array([(sure[rows].mean(), right[rows].mean(), rows.mean()) for rows in filled]).T
 
 
-fig, axes = plt.subplots(
-    2, 3, figsize=(10, 4.6), sharex=True, sharey="row", height_ratios=[3, 1], layout="constrained"
-)
+fig, axes = plt.subplots(2, 3, figsize=(10, 4.6), sharex=True, sharey="row", height_ratios=[3, 1], layout="constrained")
 for (name, model), ax, below in zip(models.items(), *axes, strict=True):
     p = make_pipeline(StandardScaler(), model).fit(X_train, y_train).predict_proba(X_test)
     sure, right, share = reliability(p, y_test)
     error, accuracy = share @ abs(sure - right), np.mean(p.argmax(axis=1) == y_test)
-    print(
-        f"{name:25}: accuracy {accuracy:.3f}, log loss {log_loss(y_test, p):.3f}, calibration error {error:.3f}"
-    )
+    print(f"{name:25}: accuracy {accuracy:.3f}, log loss {log_loss(y_test, p):.3f}, calibration error {error:.3f}")
     ax.plot([0.2, 1], [0.2, 1], "--", color="0.5")
     ax.plot(sure, right, "o-")
     ax.fill_between(sure, sure, right, alpha=0.2)

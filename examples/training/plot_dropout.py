@@ -17,10 +17,7 @@ from skbackprop import MLPSoftmaxClassifier
 
 X, y = load_digits(return_X_y=True)
 X = X / 16
-settings = {
-    "200 rows, 30 % random labels, 200 units": (200, 0.3, 200),
-    "1200 rows, 16 units": (1200, 0.0, 16),
-}
+settings = {"200 rows, 30 % random labels, 200 units": (200, 0.3, 200), "1200 rows, 16 units": (1200, 0.0, 16)}
 n_epochs, n_seeds = 60, 3
 
 # %%
@@ -34,9 +31,7 @@ def curves(n_rows, noise, width, dropout, seed):
     X_train, X_val, y_train, y_val = split
     rng = np.random.default_rng(seed)
     y_train = np.where(rng.random(n_rows) < noise, rng.integers(0, 10, n_rows), y_train)
-    model = MLPSoftmaxClassifier(
-        (width,), dropout=dropout, batch_size=32, learning_rate_init=0.003, random_state=seed
-    )
+    model = MLPSoftmaxClassifier((width,), dropout=dropout, batch_size=32, learning_rate_init=0.003, random_state=seed)
     for _ in range(n_epochs):
         model.partial_fit(X_train, y_train, X_val=X_val, y_val=y_val)
     return np.array([model.loss_curve_, model.validation_loss_curve_]), model.score(X_val, y_val)

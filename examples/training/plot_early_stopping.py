@@ -45,9 +45,7 @@ X, X_val, X_test = map(scaler.transform, (X, X_val, X_test))
 # scikit-learn; without it the loss decides.
 
 plan = {"learning_rate": "cosine", "learning_rate_init": 0.001, "max_iter": 60, "weight_decay": 0.0}
-network = MLPSoftmaxClassifier(
-    **plan, scoring="roc_auc", early_stopping=True, n_iter_no_change=15, random_state=0
-)
+network = MLPSoftmaxClassifier(**plan, scoring="roc_auc", early_stopping=True, n_iter_no_change=15, random_state=0)
 models = {
     "random rows": clone(network).fit(X, y),
     "trained on": MLPSoftmaxClassifier(**plan, scoring="roc_auc", random_state=0),

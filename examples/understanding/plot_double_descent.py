@@ -25,14 +25,10 @@ widths, n_rows, n_seeds = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 48, 96, 256), 40
 
 
 def errors(width, seed, alpha):
-    X_train, X_test, y_train, y_test = train_test_split(
-        X, y, train_size=n_rows, stratify=y, random_state=seed
-    )
+    X_train, X_test, y_train, y_test = train_test_split(X, y, train_size=n_rows, stratify=y, random_state=seed)
     rng = np.random.default_rng(seed)
     y_train = np.where(rng.random(n_rows) < 0.3, rng.integers(0, 10, n_rows), y_train)
-    network = MLPSoftmaxClassifier(
-        (width,), alpha=alpha, weight_decay=0.0, batch_size=n_rows, random_state=seed
-    )
+    network = MLPSoftmaxClassifier((width,), alpha=alpha, weight_decay=0.0, batch_size=n_rows, random_state=seed)
     network.set_params(learning_rate="onecycle", learning_rate_init=0.03, max_iter=500)
     network.fit(X_train, y_train)
     return [1 - network.score(X_train, y_train), 1 - network.score(X_test, y_test)]
@@ -50,10 +46,7 @@ fig, ax = plt.subplots(figsize=(8, 4.6), layout="constrained")
 looks = {"test error": (1, 0.0, "#D55E00", "-"), "training error": (0, 0.0, "#0072B2", "-")}
 looks["test error with alpha=3"] = (1, 3.0, "#009E73", "--")
 for label, (kind, alpha, color, style) in looks.items():
-    mean, spread = (
-        runs[alpha][:, :, kind].mean(axis=1),
-        runs[alpha][:, :, kind].std(axis=1) / np.sqrt(n_seeds),
-    )
+    mean, spread = (runs[alpha][:, :, kind].mean(axis=1), runs[alpha][:, :, kind].std(axis=1) / np.sqrt(n_seeds))
     ax.plot(widths, mean, style, color=color, marker=".", label=label)
     ax.fill_between(widths, mean - spread, mean + spread, color=color, alpha=0.2, lw=0)
 ax.set_xscale("log", base=2)

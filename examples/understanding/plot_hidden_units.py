@@ -38,9 +38,7 @@ def mosaic(images, side=4):
 fig, axes = plt.subplots(1, 3, figsize=(9, 3.3), layout="constrained")
 fig.get_layout_engine().set(wspace=0.08)
 for ax, (name, params) in zip(axes, variants.items(), strict=True):
-    network = MLPSoftmaxClassifier(
-        (40,), learning_rate="onecycle", max_iter=40, weight_decay=0.0, random_state=0
-    )
+    network = MLPSoftmaxClassifier((40,), learning_rate="onecycle", max_iter=40, weight_decay=0.0, random_state=0)
     network.set_params(**params).fit(X_train, y_train)
     W1, W2 = network.coefs_
     order = np.argsort(-np.linalg.norm(W1, axis=0) * np.linalg.norm(W2, axis=1))

@@ -1,1 +1,1 @@
-"""What skbackprop.dask is made of: shards on workers, a tree of comms between them, and the fit along it."""
+"""Training on a cluster of Dask: shards on workers, collective operations between them, and the fit that uses these."""

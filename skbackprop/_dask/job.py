@@ -1,53 +1,50 @@
-"""The long-lived task of each worker that holds data."""
+"""What all ranks must know of a fit beside their rows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from distributed import get_worker
+import numpy as np
 
-from skbackprop._dask.comms import Tree
-from skbackprop._dask.leader import run_lead
-from skbackprop._dask.memory import kept_memory
-from skbackprop._dask.post import Mailbox
-from skbackprop._dask.ranks import Rank
-from skbackprop._dask.tables import Layout, Shard
+from skbackprop._dask.shards import Layout
+from skbackprop._fit.dataset import Dataset
+from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
+from skbackprop._fit.spec import FitSpec
+from skbackprop._fit.state import TrainState
+
+
+@dataclass
+class FitRequest:
+    """What the estimator asks for; the functions are those of the local estimator's fit."""
+
+    spec: FitSpec
+    rng: np.random.RandomState
+    features: Features | None  # that X must have; None: those that X has are learned
+    check_rows: Callable[[object, object, object], tuple[object, object, Features]]  # X, y, number and names
+    check_weights: Callable[..., np.ndarray | None]  # weights, y, the parameter's name
+    start: Callable[[FitSpec, Dataset, Features], FittedModel | Untrained]
+    make_score: Callable[[Dataset, FittedModel], Callable[[FittedModel], float]]
+    sync_every: int = 1
+
+
+@dataclass
+class Snapshot:
+    """What training can go on from: the parameters, and all else with the optimizer's memory in it."""
+
+    theta: np.ndarray
+    state: TrainState
 
 
 @dataclass
 class Job:
-    """What all ranks must know of a fit."""
+    """One attempt at a fit, on certain workers."""
 
-    fit: str  # its name
-    token: str  # its secret
-    estimator: Any  # the local one
+    name: str
+    token: str  # a secret, by which ranks know each other
+    request: FitRequest
     addresses: list[str]  # of the workers, by rank
     layouts: dict[str, list[Layout]]  # which rows each rank holds, by table
-    sync_every: int = 1
-    has_callbacks: bool = False
-    keeps: bool = False  # send the client after each epoch what training could go on from?
-    resume: dict[str, Any] | None = None  # go on from it
-
-
-def run_rank(job: Job, number: int, shards: dict[str, Shard]) -> Any:
-    """Do one rank's part of the fit; rank 0 has the result."""
-    worker = get_worker()
-    if worker.address != job.addresses[number]:
-        raise RuntimeError(f"Rank {number} belongs on {job.addresses[number]}, but runs on {worker.address}.")
-    with Mailbox(job.fit) as mailbox, kept_memory():
-        tree = Tree(number, len(job.addresses), job.token, worker, mailbox.is_wanted)
-        try:
-            mailbox.tell("here", number, tree.open())
-            tree.join(mailbox.wait())
-            own = {name: replace(shard) for name, shard in shards.items()}  # the worker's stay as they are
-            n_threads = job.estimator.n_threads or worker.state.nthreads
-            rank = Rank(tree, job.estimator, own, n_threads)
-            if number == 0:
-                return run_lead(job, rank, mailbox)
-            rank.follow()
-        finally:
-            tree.close()
-            if mailbox.is_wanted():
-                mailbox.tell("over")
-    return None
+    has_callbacks: bool
+    keeps_checkpoints: bool  # does the client want one after each epoch?
+    resume: Snapshot | None  # to go on from

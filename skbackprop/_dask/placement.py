@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect, insort
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
-from distributed import Client, Future, Lock
+from dask.delayed import Delayed
+from distributed import Client, Future, Lock, Scheduler
 
-from skbackprop._dask.post import is_connected
-from skbackprop._dask.tables import Layout, Shard, join
-from skbackprop._fit.validation import complete
+from skbackprop._dask.channel import is_connected
+from skbackprop._dask.shards import Layout, Shard, join
+from skbackprop._fit.data_checks import complete
 
 UNEVEN = 1.1  # rows of the fullest worker to those of the mean, from which on partitions are moved
+Collection: TypeAlias = da.Array | dd.DataFrame | dd.Series
+Part: TypeAlias = tuple[Any, Any, Any]  # X, y and weights of a partition, as the user has them
 
 
 class WorkerLostError(RuntimeError):
@@ -34,12 +38,29 @@ class Placement:
     shards: list[Future]
 
 
-def is_collection(X: Any) -> bool:
+def is_collection(X: object) -> TypeGuard[Collection]:
     """Tell whether it is an array or a DataFrame of Dask."""
     return isinstance(X, (da.Array, dd.DataFrame, dd.Series))
 
 
-def parts_of(X: Any, y: Any, weights: Any, name: str = "X") -> list[Any]:
+def synchronous(client: Client) -> Client:
+    """The client, if it is one that waits."""
+    if client.asynchronous:
+        raise ValueError("fit waits, so it needs an ordinary client: Client(..., asynchronous=False).")
+    return client
+
+
+def known_workers(client: Client, workers: Iterable[str] | None) -> list[str] | None:
+    """The user's choice of workers, which must be in the cluster; None: all."""
+    if workers is None:
+        return None
+    there, chosen = sorted(client.nthreads()), list(workers)
+    if not chosen or not set(chosen).issubset(there):
+        raise ValueError(f"workers must be addresses of workers of the cluster, some of {there}; got {chosen}.")
+    return chosen
+
+
+def parts_of(X: object, y: object, weights: object, name: str = "X") -> list[Delayed]:
     """Join each partition of X with the rows of y and of the weights that belong to it; still to be computed."""
     if not is_collection(X):
         raise TypeError(
@@ -52,9 +73,10 @@ def parts_of(X: Any, y: Any, weights: Any, name: str = "X") -> list[Any]:
         )
     if y is None:
         raise ValueError(f"{name} needs its targets: y is None.")
-    columns = [_partitions(X), _partitions(_like(y, X, "y")), [None] * X.npartitions]
+    collections = [X, _cut_like(y, X, "y")]
     if weights is not None:
-        columns[2] = _partitions(_like(weights, X, "sample_weight"))
+        collections.append(_cut_like(weights, X, "sample_weight"))
+    columns = [list(np.ravel(collection.to_delayed())) for collection in collections]
     for column in columns[1:]:
         if len(column) != len(columns[0]):
             raise ValueError(
@@ -65,8 +87,8 @@ def parts_of(X: Any, y: Any, weights: Any, name: str = "X") -> list[Any]:
     return [make(*pieces) for pieces in zip(*columns, strict=True)]
 
 
-def _like(y: Any, X: Any, name: str) -> Any:
-    """Y in the partitions of X."""
+def _cut_like(y: Any, X: Collection, name: str) -> Collection:
+    """Y as a collection in the partitions of X."""
     is_known = isinstance(X, da.Array) and not np.isnan(X.shape[0])
     if not is_collection(y):
         if not is_known:
@@ -84,31 +106,23 @@ def _like(y: Any, X: Any, name: str) -> Any:
     return y
 
 
-def _partitions(X: Any) -> list[Any]:
-    return list(np.ravel(X.to_delayed()))
-
-
-def _part(X: Any, y: Any, weights: Any) -> tuple[Any, Any, Any]:
-    if len(y) != len(X) or (weights is not None and len(weights) != len(X)):
-        lengths = [len(X), len(y)] + ([] if weights is None else [len(weights)])
+def _part(X: Any, y: Any, weights: Any = None) -> Part:
+    lengths = [len(X), len(y)] + ([] if weights is None else [len(weights)])
+    if len(set(lengths)) > 1:
         raise ValueError(f"A partition has other numbers of rows in X, y and sample_weight: {lengths}.")
     return X, y, weights
 
 
-def _length(part: tuple[Any, Any, Any]) -> int:
-    return len(part[0])
-
-
-def _shard(parts: list[Any], pieces: list[tuple[int, int]]) -> Shard:
-    """Join partitions; a single one is not copied."""
-    if not parts:
-        return Shard(Layout.of([]))
-    X, y, weights = zip(*parts, strict=True)
-    return Shard(Layout.of(pieces), join(X), join(y), None if weights[0] is None else join(weights))
-
-
-def _shards(tables: dict[str, Any]) -> dict[str, Shard]:
-    return {name: _shard(*table) for name, table in tables.items()}
+def _shards(tables: dict[str, tuple[list[Part], list[tuple[int, int]]]]) -> dict[str, Shard]:
+    """Join the partitions of each table, which are these pieces of it; a single partition is not copied."""
+    shards = {}
+    for name, (parts, pieces) in tables.items():
+        shards[name] = Shard(Layout.of(pieces))
+        if parts:
+            X, y, weights = zip(*parts, strict=True)
+            joined = None if weights[0] is None else join(weights)
+            shards[name] = Shard(Layout.of(pieces), join(X), join(y), joined)
+    return shards
 
 
 def _evened(addresses: list[str], lengths: list[int], workers: Iterable[str]) -> list[str]:
@@ -137,28 +151,19 @@ def _evened(addresses: list[str], lengths: list[int], workers: Iterable[str]) ->
         give(k, free)
 
 
-def _running(dask_scheduler: Any) -> list[str]:
+def _running(dask_scheduler: Scheduler) -> list[str]:
     """Workers that take tasks: not those that are paused or about to leave."""
     return sorted(worker.address for worker in dask_scheduler.running)
 
 
-def _homes(client: Client, wanted: Iterable[str] | None) -> list[str]:
-    """Choose the workers that may have rows."""
-    running = client.run_on_scheduler(_running)
-    homes = [address for address in running if wanted is None or address in wanted]
-    if not homes:
-        raise WorkerLostError("None of the workers that the fit may use is in the cluster and running.")
-    return homes
-
-
-def place(client: Client, tables: dict[str, list[Any]], workers: Iterable[str] | None = None) -> Placement:
+def place(client: Client, tables: dict[str, list[Delayed]], workers: Iterable[str] | None = None) -> Placement:
     """Compute the partitions, spread them evenly over the workers, and join those of each worker there.
 
     Dask may have all of a few partitions on one worker: on that which has the array that they are cut from, say.
     """
     futures = {name: client.compute(parts) for name, parts in tables.items()}
     every = [future for column in futures.values() for future in column]
-    counts = client.map(_length, every, pure=False)
+    counts = client.map(lambda part: len(part[0]), every, pure=False)
     try:
         return _place(client, futures, client.gather(counts), workers)
     finally:  # the shards hold the rows; and an error may keep this frame alive
@@ -170,49 +175,51 @@ def _place(
     client: Client, futures: dict[str, list[Future]], lengths: list[int], workers: Iterable[str] | None
 ) -> Placement:
     holders = client.who_has([future for column in futures.values() for future in column])
-    homes = _homes(client, workers)
-    pieces: dict[str, dict[str, tuple[list[Any], list[Any]]]] = {}
+    running: list[str] = client.run_on_scheduler(_running)
+    usable = [address for address in running if workers is None or address in workers]
+    if not usable:
+        raise WorkerLostError("None of the workers that the fit may use is in the cluster and running.")
+    tables: dict[str, dict[str, tuple[list[Future], list[tuple[int, int]]]]] = {}  # by worker
     for name, column in futures.items():
         here = [min(holders[future.key], default="") for future in column]  # lost just now: computed again
         ns, lengths = lengths[: len(column)], lengths[len(column) :]
         start = 0
-        for future, n, address in zip(column, ns, _evened(here, ns, homes), strict=True):
+        for future, n, address in zip(column, ns, _evened(here, ns, usable), strict=True):
             if n:
-                parts, bounds = pieces.setdefault(address, {t: ([], []) for t in futures})[name]
+                parts, pieces = tables.setdefault(address, {t: ([], []) for t in futures})[name]
                 parts.append(future)
-                bounds.append((start, start + n))
+                pieces.append((start, start + n))
             start += n
         if column and not start:
             where = "In the validation set (X_val, y_val): " if name == "validation" else ""
             raise ValueError(f"{where}Found array with 0 sample(s) while a minimum of 1 is required.")
     # the first has training rows
-    addresses = sorted(pieces, key=lambda a: pieces[a]["train"][1][:1] or [(np.inf, np.inf)])
-    layouts = {name: [Layout.of(pieces[a][name][1]) for a in addresses] for name in futures}
-    shards = [
-        client.submit(_shards, pieces[a], workers=[a], allow_other_workers=False, pure=False)
-        for a in addresses
-    ]
+    addresses = sorted(tables, key=lambda a: tables[a]["train"][1][:1] or [(sys.maxsize, 0)])
+    layouts = {name: [Layout.of(tables[a][name][1]) for a in addresses] for name in futures}
+    pinned: dict[str, Any] = {"allow_other_workers": False, "pure": False}
+    shards = [client.submit(_shards, tables[a], workers=[a], **pinned) for a in addresses]
     return Placement(addresses, layouts, shards)
 
 
-def _release(client: Any, lock: Lock) -> None:
+def _release(client: Client, lock: Lock) -> None:
     if is_connected(client):
         lock.release()
 
 
 @contextmanager
-def locked(client: Any, addresses: list[str]) -> Iterator[None]:
+def locked(client: Client, addresses: list[str]) -> Iterator[None]:
     """Have these workers for one fit at a time.
 
     Locks are taken in one order, so that two fits cannot wait for each other, and they are leases: unlike a MultiLock,
     which nobody can take any more when the client that holds it dies, they run out by themselves.
     """
+    loop: Any = client.loop
     with ExitStack() as stack:
         for address in sorted(addresses):
-            lock = Lock(f"skbackprop-{address}", scheduler_rpc=client.scheduler, loop=client.loop)
+            lock = Lock(f"skbackprop-{address}", scheduler_rpc=client.scheduler, loop=loop)
             refreshing = getattr(lock, "refresh_callback", None)  # there is none where leases do not end
             if refreshing is not None:
-                stack.callback(client.loop.add_callback, refreshing.stop)
+                stack.callback(loop.add_callback, refreshing.stop)
             lock.acquire()
             stack.callback(_release, client, lock)
         yield

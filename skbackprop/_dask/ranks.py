@@ -5,262 +5,248 @@ Rank 0 leads: what it calls, all ranks do, itself included. The others follow un
 
 from __future__ import annotations
 
-import copy
-import json
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import scipy.sparse as sp
 
-from skbackprop._dask.comms import Tree
-from skbackprop._dask.tables import Shard, to_plain
+from skbackprop._dask.collectives import Communicator
+from skbackprop._dask.job import FitRequest
+from skbackprop._dask.shards import Shard, to_plain
+from skbackprop._dask.wire import Message
 from skbackprop._engines import choose_engine
-from skbackprop._fit.places import HOST
-from skbackprop._fit.validation import check_rows, in_validation_set
+from skbackprop._engines.engine import LocalEngine
+from skbackprop._fit.device import HOST
+from skbackprop._fit.fitted_model import Features
+from skbackprop._fit.scales import in_validation_set
 from skbackprop._nn.losses import LossArgs
 from skbackprop._nn.network import Network, Objective, weights_alone
 from skbackprop._nn.optimizers import Optimizer
 
-END = "end"
+Sums: TypeAlias = tuple[list[float], np.ndarray]  # of losses and weights, and of gradients
+# step(k, theta, numbers, gradient) makes step k from theta by these sums
+Step: TypeAlias = Callable[[int, np.ndarray, list[float], np.ndarray], None]
+Columns: TypeAlias = tuple[int, tuple[str, ...] | None]  # their number, and names if they have any
+Result = TypeVar("Result")
+
+
+class RankEngine:
+    """A rank's own engine, and what it needs to make a step by the sum of several ranks' gradients."""
+
+    def __init__(self, engine: LocalEngine):
+        self.engine = engine
+        self.memory: dict[str, Any] | None = None  # the optimizer's, between rounds of local SGD
+        # 1 for what is penalised, 0 for what is not, in float32, which keeps float32 what it meets
+        self._is_weight = weights_alone(np, engine.network, np.ones(engine.network.n_parameters, np.float32))
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The parameters now."""
+        return self.engine.dump(memory=False)[0]
+
+    def gradient(self, shard: Shard, rows: np.ndarray, step: int, places: np.ndarray) -> Sums:
+        """Sums over some rows; a row's dropout mask is that of its place in the whole minibatch."""
+        loss, gradient, weight = self.engine.loss_and_gradient(*shard.take(rows), step, places)
+        return [float(loss), float(weight)], gradient
+
+    def apply(self, theta: np.ndarray, gradient: np.ndarray, n_rows: int, rate: float, step: int) -> None:
+        """Make a step from theta by the sum of a minibatch's gradients, as `train_steps` makes it."""
+        objective = self.engine.objective
+        gradient = gradient * theta.dtype.type(1.0 / (n_rows * objective.mean_weight))  # D7
+        if objective.penalty:
+            decay = self._is_weight * theta
+            decay *= objective.penalty
+            gradient += decay
+        self.engine.step = step
+        self.engine.apply_gradient(gradient, float(rate))
 
 
 class Rank:
-    """One rank's rows and engines, and the tree that joins it with the others."""
+    """One rank's rows and engines, and its connections to the others.
 
-    def __init__(self, tree: Tree, estimator: Any, shards: dict[str, Shard], n_threads: int):
-        self.tree, self.shards, self.n_threads = tree, shards, n_threads
-        self.estimator = copy.copy(estimator)  # learns what the columns are
-        self.engines: list[Any] = []
-        self.is_weight: list[Any] = []  # of each engine: 1 for what is penalised, 0 for what is not
-        self.memory: dict[int, Any] = {}  # of the optimizer, by engine, between stretches of `walk`
+    check: raises if the client wants the fit to end.
+    """
 
-    def call(self, name: str, *arrays: Any, mine: dict[str, Any] | None = None, **facts: Any) -> Any:
-        """Lead: let all ranks do this; `mine` is for the root alone."""
-        self.tree.broadcast([name, facts], arrays)
-        return getattr(self, name)(*arrays, **facts, **(mine or {}))
+    def __init__(
+        self,
+        comm: Communicator,
+        request: FitRequest,
+        shards: dict[str, Shard],
+        n_threads: int,
+        check: Callable[[], None],
+    ):
+        self.comm, self.request, self.shards, self.n_threads = comm, request, shards, n_threads
+        self.check, self.engines = check, list[RankEngine]()
+
+    def call(
+        self, operation: Callable[..., Result], *arrays: Any, root_only: dict[str, Any] | None = None, **facts: Any
+    ) -> Result:
+        """Lead: let all ranks do one of the operations below, with these arguments."""
+        self.comm.broadcast([operation.__name__, facts], arrays)
+        return operation(self, *arrays, **facts, **(root_only or {}))
 
     def end(self) -> None:
-        """Lead: send the others home."""
-        self.tree.broadcast([END, {}])
+        """Lead: end the fit."""
+        self.comm.broadcast(None)
 
     def follow(self) -> None:
         """Do what the root calls, until it ends the fit."""
-        while True:
-            (name, facts), arrays = self.tree.broadcast()
-            if name == END:
-                return
+        while (message := self.comm.broadcast())[0] is not None:
+            (name, facts), arrays = message
             getattr(self, name)(*arrays, **facts)
 
     # ---------------------------------------------------------------------------------- data ----
 
-    def read(self, *, table: str, columns: Any = None) -> list[Any]:
+    def read(self, *, table: str, columns: Columns | None) -> list[Message]:
         """Check this rank's rows as a local fit would; the root gets every rank's y, weights and columns.
 
-        columns: number and names (or None) that X must have; None: to be learned from X.
+        columns: that X must have; None: to be learned from X.
         """
-        shard, facts, arrays, estimator = self.shards[table], None, [], self.estimator
-        if columns is not None:
-            estimator.n_features_in_, names = columns
-            if names is not None:
-                estimator.feature_names_in_ = np.array(names, dtype=object)
-        if shard.layout.n:
-            dtypes = HOST.floats(estimator.dtype)
-            with in_validation_set() if table == "validation" else nullcontext():
-                shard.X, y = check_rows(estimator, shard.X, shard.y, reset=columns is None, dtypes=dtypes)
-            if sp.issparse(shard.X):
-                raise TypeError("Blocks of Dask arrays must be dense; sparse ones go to the local estimator.")
-            shard.y, is_object = to_plain(y)
-            facts = [*columns_of(estimator), shard.X.dtype.name, is_object]
-            w = shard.sample_weight
-            arrays = [shard.y] + ([] if w is None else [np.asarray(w, dtype=np.float64)])
-        return self.tree.gather(facts, arrays)
-
-    def prepare(self, *split: Any, table: str, dtype: str, messages: Any = ()) -> None:
-        """Cast X and take the targets and weights of the training rows: all, or those of a split."""
         shard = self.shards[table]
-        _, (Y, *weights) = self.tree.scatter(messages)
-        self._cast(shard, dtype)
-        shard.training = None
-        shard.Y, shard.weights = Y, weights[0] if weights else None
-        if split:
-            _, here = shard.layout.find(split[0])
-            shard.training = here
-            shard.Y, shard.weights = (
-                _spread(part, here, shard.layout.n) for part in (shard.Y, shard.weights)
-            )
+        if not shard.layout.n:
+            return self.comm.gather(None)
+        with in_validation_set() if table == "validation" else nullcontext():
+            shard.X, y, features = self.request.check_rows(shard.X, shard.y, columns)
+        if sp.issparse(shard.X):
+            raise TypeError("Blocks of Dask arrays must be dense; sparse ones go to the local estimator.")
+        shard.y, held_objects = to_plain(y)
+        w = shard.sample_weight
+        arrays = [shard.y] + ([] if w is None else [np.asarray(w, dtype=np.float64)])
+        return self.comm.gather([*columns_of(features), shard.X.dtype.name, held_objects], arrays)
 
-    def collect(self, *rows: Any, table: str, dtype: str) -> list[Any]:
+    def prepare(self, *selected: np.ndarray, table: str, dtype: str, targets: list[Message] | None = None) -> None:
+        """Cast X and take the targets and weights of the training rows: all, or those selected."""
+        shard = self.shards[table]
+        _, (Y, *weights) = self.comm.scatter(targets or ())
+        _cast(shard, dtype)
+        shard.training, shard.Y, shard.weights = None, Y, weights[0] if weights else None
+        if selected:
+            _, rows = shard.layout.find(selected[0])
+            shard.training, shard.Y = rows, _spread(Y, rows, shard.layout.n)
+            if weights:
+                shard.weights = _spread(weights[0], rows, shard.layout.n)
+
+    def collect(self, *selected: np.ndarray, table: str, dtype: str) -> list[Message]:
         """X of some rows, or of all, to the root."""
         shard = self.shards[table]
         if not shard.layout.n:
-            return self.tree.gather(None)
+            return self.comm.gather(None)
         with np.errstate(over="ignore"):
-            X = shard.X[self._here(shard, rows)].astype(dtype, copy=False)
-        return self.tree.gather(None, [X])
+            return self.comm.gather(None, [shard.X[_local_rows(shard, selected)].astype(dtype, copy=False)])
 
-    def largest(self, *, table: str) -> list[Any]:
-        """Largest absolute value of X."""
+    def largest(self, *, table: str) -> list[Message]:
+        """Largest absolute value of X, of every rank to the root."""
         shard = self.shards[table]
-        return self.tree.gather(HOST.largest(shard.X) if shard.layout.n else 0.0)
-
-    @staticmethod
-    def _cast(shard: Shard, dtype: str) -> None:
-        if shard.layout.n:
-            shard.X = np.ascontiguousarray(shard.X, dtype=dtype)
-
-    @staticmethod
-    def _here(shard: Shard, rows: tuple[Any, ...]) -> Any:
-        return shard.layout.find(rows[0])[1] if rows else slice(None)
+        return self.comm.gather(HOST.largest(shard.X) if shard.layout.n else 0.0)
 
     # ---------------------------------------------------------------------------- arithmetic ----
 
-    def build(self, *, spec: str) -> None:
-        """Make an engine from what the root describes; it is known by its number from then on."""
-        engine = _engine_of(spec, self.n_threads)
-        self.engines.append(engine)
-        ones = np.ones(engine.network.n_parameters, dtype=np.float32)  # which keeps float32 what it meets
-        self.is_weight.append(weights_alone(np, engine.network, ones))
+    def build(self, *, network: dict[str, Any], optimizer: dict[str, Any]) -> None:
+        """Make an engine from the fields of what describes it; it is known by its number from then on."""
+        described = Network(**network | {"loss_args": LossArgs(**network["loss_args"])})
+        kind, rule = self.request.spec.engine, Optimizer(**optimizer)
+        self.engines.append(RankEngine(choose_engine(described, rule, kind, n_threads=self.n_threads)))
 
-    def gradient(self, theta: Any, *, engine: int, table: str) -> tuple[list[float], Any]:
+    def gradient(self, theta: np.ndarray, *, engine: int, table: str) -> Sums:
         """Sums over all training rows, in one round."""
-        shard, local = self.shards[table], self.engines[engine]
+        local = self.engines[engine].engine
         local.load(theta)
         numbers, total = [0.0, 0.0], None
-        for block in shard.blocks() if shard.Y is not None else ():
+        for block in self.shards[table].blocks():
             loss, gradient, weight = local.loss_and_gradient(*block)
             numbers = [numbers[0] + float(loss), numbers[1] + float(weight)]
             total = gradient if total is None else total + gradient
-        return self.tree.reduce(numbers, total)
+        return self.comm.reduce(numbers, total)
 
-    def steps(
-        self,
-        order: Any,
-        rates: Any,
-        *,
-        engine: int,
-        table: str,
-        batch_size: int,
-        first_step: int,
-        finish: Any = None,
-        sums: Any = (0.0, 0.0),
-    ) -> Any:
-        """Minibatches through `order`: each rank's part of the gradient, added up; the root makes the step.
+    def exact_steps(
+        self, order: np.ndarray, *, engine: int, table: str, batch_size: int, first_step: int, step: Step | None = None
+    ) -> None:
+        """Minibatches through `order`: each rank's part of the gradient, added up. The root alone makes the `step`.
 
-        finish(theta, gradient, n_rows, rate, step): the root's, who sends the weights after it with the next step, and
-        adds to the sums of losses and weights.
+        Its weights go to all before each minibatch.
         """
         shard, local = self.shards[table], self.engines[engine]
-        positions, here = shard.layout.find(order)
-        bounds = np.searchsorted(positions, np.arange(len(rates) + 1) * batch_size)
-        for k, rate in enumerate(rates):
-            own = slice(bounds[k], bounds[k + 1])
-            if finish is not None:
-                theta = local.dump(memory=False)[0]
-                self.tree.broadcast(None, [theta])
+        for k, (rows, places) in enumerate(_minibatches(shard, order, batch_size)):
+            if step is None:
+                theta = self.comm.broadcast()[1][0]
+                local.engine.load(theta)
             else:
-                local.load(self.tree.broadcast()[1][0])
-            numbers, gradient = [0.0, 0.0], None
-            if own.stop > own.start:  # the masks of a row's place in the whole minibatch
-                in_batch = positions[own] - k * batch_size
-                loss, gradient, weight = local.loss_and_gradient(
-                    *shard.take(here[own]), first_step + k, in_batch
-                )
-                numbers = [float(loss), float(weight)]
-            numbers, gradient = self.tree.reduce(numbers, gradient)
-            if finish is not None:
-                sums = sums[0] + numbers[0], sums[1] + numbers[1]
-                finish(theta, gradient, min(batch_size, len(order) - k * batch_size), rate, first_step + k)
-        return sums
+                theta = local.theta
+                self.comm.broadcast(None, [theta])
+            part = local.gradient(shard, rows, first_step + k, places) if len(rows) else ([0.0, 0.0], None)
+            sums = self.comm.reduce(*part)
+            if step is not None:
+                step(k, theta, *sums)
 
-    def walk(
+    def local_steps(
         self,
-        theta: Any,
-        order: Any,
-        rates: Any,
+        theta: np.ndarray,
+        order: np.ndarray,
+        rates: np.ndarray,
         *,
         engine: int,
         table: str,
-        objective: list[Any],
+        objective: list[float],
         first_step: int,
-    ) -> tuple[list[float], Any]:
-        """Steps of one's own, each rank with its rows of the minibatches; then the mean of the weights.
+    ) -> Sums:
+        """Local SGD: each rank makes steps of its own, with its rows of the minibatches; then weights are added up.
 
-        A rank counts by the rows it saw. Its optimizer's memory stays its own.
+        A rank's weights count by the rows it saw, whose number is the last of the sums. Its optimizer's memory stays
+        its own.
         """
-        shard, local, aims = self.shards[table], self.engines[engine], Objective(*objective)
-        positions, here = shard.layout.find(order)
-        bounds = np.searchsorted(positions, np.arange(len(rates) + 1) * aims.batch_size)
-        local.load(theta, self.memory.get(engine), aims)
-        sums = [0.0, 0.0, float(len(positions))]
-        for k, rate in enumerate(rates):
-            own = slice(bounds[k], bounds[k + 1])
-            n = int(own.stop - own.start)
-            if not n:
-                continue
-            in_batch = positions[own] - k * aims.batch_size
-            loss, gradient, weight = local.loss_and_gradient(*shard.take(here[own]), first_step + k, in_batch)
-            local.step = first_step + k
-            now = local.dump(memory=False)[0]
-            apply_step(local, now, gradient, n, rate, aims, self.is_weight[engine])
-            sums = [sums[0] + float(loss), sums[1] + float(weight), sums[2]]
-        theta, self.memory[engine] = local.dump()
-        return self.tree.reduce(sums, theta * sums[2] if sums[2] else None)
+        shard, local = self.shards[table], self.engines[engine]
+        batch_size, mean_weight, penalty = objective
+        local.engine.load(theta, local.memory, Objective(int(batch_size), mean_weight, penalty))
+        losses, weights, n_rows = 0.0, 0.0, 0
+        for k, (rows, places) in enumerate(_minibatches(shard, order, int(batch_size))):
+            if len(rows):
+                (loss, weight), gradient = local.gradient(shard, rows, first_step + k, places)
+                local.apply(local.theta, gradient, len(rows), rates[k], first_step + k)
+                losses, weights, n_rows = losses + loss, weights + weight, n_rows + len(rows)
+        theta, local.memory = local.engine.dump()
+        return self.comm.reduce([losses, weights, float(n_rows)], theta * float(n_rows) if n_rows else None)
 
     def predict(
-        self, theta: Any, *rows: Any, engine: int, table: str, link: bool, members: bool
-    ) -> list[Any]:
+        self, theta: np.ndarray, *selected: np.ndarray, engine: int, table: str, link: bool, members: bool
+    ) -> list[Message]:
         """Outputs of the network for some rows, or for all, to the root."""
-        shard, local = self.shards[table], self.engines[engine]
-        here = self._here(shard, rows)
-        if not shard.layout.n or (rows and not len(here)):
-            return self.tree.gather(None)
-        self._cast(shard, theta.dtype.name)
+        shard, local = self.shards[table], self.engines[engine].engine
+        rows = _local_rows(shard, selected)
+        if not shard.layout.n or (selected and not len(rows)):
+            return self.comm.gather(None)
+        _cast(shard, theta.dtype.name)
         local.load(theta)
-        return self.tree.gather(None, [local.predict(shard.X[here], link=link, members=members)])
+        return self.comm.gather(None, [cast(np.ndarray, local.predict(shard.X[rows], link=link, members=members))])
 
 
-def apply_step(
-    engine: Any, theta: Any, gradient: Any, n_rows: int, rate: float, objective: Objective, is_weight: Any
-) -> None:
-    """One step from theta by the sum of a minibatch's gradients, as `train_steps` makes it."""
-    gradient = gradient * theta.dtype.type(1.0 / (n_rows * objective.mean_weight))  # D7
-    if objective.penalty:
-        decay = is_weight * theta
-        decay *= objective.penalty
-        gradient += decay
-    engine.apply_gradient(gradient, float(rate))
+def columns_of(features: Features) -> Columns:
+    """The columns of X as they are sent."""
+    return features.n, None if features.names is None else tuple(features.names)
 
 
-def columns_of(estimator: Any) -> tuple[Any, Any]:
-    """Number and names, or None, of an estimator's features; in tuples, as all that comes over the wire."""
-    names = getattr(estimator, "feature_names_in_", None)
-    return estimator.n_features_in_, None if names is None else tuple(names)
+def _cast(shard: Shard, dtype: str) -> None:
+    if shard.layout.n:
+        shard.X = np.ascontiguousarray(shard.X, dtype=dtype)
 
 
-def describe(network: Network, optimizer: Optimizer, kind: str) -> str:
-    """An engine in text, from which every rank can make it."""
-    parts = {"network": asdict(network), "optimizer": asdict(optimizer), "kind": kind}
-    return json.dumps(parts, default=lambda number: number.item())
+def _local_rows(shard: Shard, selected: tuple[np.ndarray, ...]) -> Any:
+    """Where the selected rows of the table are in this shard; nothing selected means all."""
+    return shard.layout.find(selected[0])[1] if selected else slice(None)
 
 
-def _engine_of(spec: str, n_threads: int) -> Any:
-    parts = json.loads(spec)
-    fields = parts["network"]
-    args: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in fields["loss_args"].items()}
-    fields |= {k: tuple(v) for k, v in fields.items() if isinstance(v, list)} | {
-        "loss_args": LossArgs(**args)
-    }
-    return choose_engine(
-        Network(**fields), Optimizer(**parts["optimizer"]), parts["kind"], n_threads=n_threads
-    )
+def _minibatches(shard: Shard, order: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of each minibatch the rows that are in this shard: where they are, and their places in the minibatch."""
+    positions, rows = shard.layout.find(order)
+    bounds = np.searchsorted(positions, np.arange(0, len(order) + batch_size, batch_size))
+    for k, (start, stop) in enumerate(pairwise(bounds)):
+        yield rows[start:stop], positions[start:stop] - k * batch_size
 
 
-def _spread(part: Any, rows: Any, n: int) -> Any:
-    """Values of some of n rows where these rows are; the others are never looked at."""
-    if part is None:
-        return None
-    whole = np.zeros((n, *part.shape[1:]), dtype=part.dtype)
-    whole[rows] = part
+def _spread(values: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
+    """Put the values of some of n rows where these rows are; those of the others are never looked at."""
+    whole = np.zeros((n, *values.shape[1:]), dtype=values.dtype)
+    whole[rows] = values
     return whole

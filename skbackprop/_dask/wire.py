@@ -1,24 +1,26 @@
-"""What ranks say to each other, on the connections of Dask's comms: nothing that arrives is ever unpickled.
+"""Messages between ranks on the connections of Dask's comms; nothing that arrives is ever unpickled.
 
-Dask's own way to read does that, even if it is told not to deserialise.
+Dask's own way to read unpickles, even if it is told not to deserialise.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgpack
 import numpy as np
 from distributed.comm import CommClosedError
+from distributed.comm.core import Comm
 from distributed.protocol import dumps
 from distributed.protocol.utils import pack_frames
+from tornado.iostream import IOStream
 
 JOINED_BYTES = 2**17  # of a message that is sent in one piece
 PIECE_BYTES = 2**30  # that are read at a time: TLS counts in 32 bits
 
-Message = tuple[Any, list[Any]]  # what msgpack can hold, and arrays
+Message: TypeAlias = tuple[Any, list[np.ndarray]]  # what msgpack can hold, and arrays
 
 
 def hello_of(token: str, child: int) -> bytes:
@@ -26,21 +28,21 @@ def hello_of(token: str, child: int) -> bytes:
     return pack_frames(dumps([token, child]))
 
 
-async def send_sized(comm: Any, content: bytes) -> None:
+async def send_sized(comm: Comm, content: bytes) -> None:
     """Send bytes with their number before them, as Dask's comms do."""
     await _stream(comm).write(struct.pack("Q", len(content)) + content)
 
 
-async def read_sized(comm: Any, most: int) -> bytes:
-    """Read a message of Dask's comms as it comes, if it is no longer than that."""
+async def read_sized(comm: Comm, limit: int) -> bytes:
+    """Read a message of Dask's comms without decoding it; one of more bytes than the limit is an error."""
     stream = _stream(comm)
     (n_bytes,) = struct.unpack("Q", await stream.read_bytes(8))
-    if n_bytes > most:
-        raise CommClosedError(f"a message of {n_bytes} bytes for one of at most {most}")
-    return bytes(await stream.read_bytes(n_bytes))
+    if n_bytes > limit:
+        raise CommClosedError(f"a message of {n_bytes} bytes for one of at most {limit}")
+    return await stream.read_bytes(n_bytes)
 
 
-async def send(comm: Any, message: Message) -> None:
+async def send(comm: Comm, message: Message) -> None:
     """Send a head in msgpack, with its length before it, and then the arrays as they lie in memory.
 
     They must not change until they are sent; to a rank in the same process go the arrays themselves.
@@ -50,9 +52,10 @@ async def send(comm: Any, message: Message) -> None:
     if comm.local_address.startswith("inproc://"):
         await comm.write([facts, *arrays])
         return
-    head = msgpack.packb([facts, [[array.dtype.str, array.shape] for array in arrays]], default=_plain)
-    pieces = [struct.pack("Q", len(head)), head]
-    pieces += [memoryview(array.reshape(-1).view(np.uint8)) for array in arrays if array.size]
+    kinds = [[array.dtype.str, array.shape] for array in arrays]
+    head = msgpack.packb([facts, kinds], default=lambda scalar: scalar.item())  # of NumPy
+    pieces: list[bytes | memoryview] = [struct.pack("Q", len(head)), head]
+    pieces += [array.reshape(-1).view(np.uint8).data for array in arrays if array.size]
     stream = _stream(comm)
     if sum(map(len, pieces)) < JOINED_BYTES:
         pieces = [b"".join(pieces)]
@@ -61,14 +64,15 @@ async def send(comm: Any, message: Message) -> None:
     await sent  # all of it is on its way: the loop stands still while this rank computes
 
 
-async def receive(comm: Any) -> Message:
+async def receive(comm: Comm) -> Message:
     """Take what the other rank sends."""
     if comm.local_address.startswith("inproc://"):
         facts, *arrays = await comm.read()
         return facts, arrays
     stream = _stream(comm)
     (n_bytes,) = struct.unpack("Q", await stream.read_bytes(8))
-    facts, kinds = msgpack.unpackb(await _read(stream, n_bytes), use_list=False, strict_map_key=False)
+    head = await _read(stream, n_bytes)
+    facts, kinds = msgpack.unpackb(head.data, use_list=False, strict_map_key=False)
     arrays = []
     for kind, shape in kinds:
         dtype = np.dtype(kind)
@@ -77,18 +81,15 @@ async def receive(comm: Any) -> Message:
     return facts, arrays
 
 
-async def _read(stream: Any, n_bytes: int) -> Any:
+async def _read(stream: IOStream, n_bytes: int) -> np.ndarray:
     memory = np.empty(n_bytes, dtype=np.uint8)
     for start in range(0, n_bytes, PIECE_BYTES):
-        await stream.read_into(memory[start : start + PIECE_BYTES].data)
+        await stream.read_into(memory[start : start + PIECE_BYTES].data)  # type: ignore[arg-type]
     return memory
 
 
-def _plain(number: Any) -> Any:
-    return number.item()
-
-
-def _stream(comm: Any) -> Any:
-    if comm.stream is None:
+def _stream(comm: Comm) -> IOStream:
+    stream: IOStream | None = getattr(comm, "stream", None)
+    if stream is None:
         raise CommClosedError("closed")
-    return comm.stream
+    return stream

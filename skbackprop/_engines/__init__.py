@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from skbackprop._engines.compiled import CompiledEngine, without_kernel
+from skbackprop._engines.engine import LocalEngine
 from skbackprop._engines.reference import ReferenceEngine
 from skbackprop._nn.network import Network
 from skbackprop._nn.optimizers import Optimizer
+from skbackprop._types import Namespace
 
 
 def choose_engine(
-    network: Network,
-    optimizer: Optimizer,
-    engine: str = "auto",
-    xp: Any = np,
-    n_threads: int | None = None,
-) -> ReferenceEngine | CompiledEngine:
+    network: Network, optimizer: Optimizer, engine: str = "auto", xp: Namespace = np, n_threads: int | None = None
+) -> LocalEngine:
     """Make the engine for this network on arrays of namespace xp: compiled where it can be."""
     missing = without_kernel(network, optimizer)
     if engine == "compiled" and (missing or xp is not np):

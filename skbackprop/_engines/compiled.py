@@ -14,41 +14,31 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import ArrayLike, DTypeLike
 
-from skbackprop._engines.threads import load_kernels, resolve_threads
+from skbackprop._engines.engine import Memory, Number, RowNumbers, Sums, Weights
 from skbackprop._nn.losses import LOSSES, finish_members
-from skbackprop._nn.network import Network
+from skbackprop._nn.network import Network, Objective
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
+from skbackprop._types import Array, Integers
 
 try:
-    _cpu: Any = load_kernels()
+    import skbackprop._engines._cpu as _cpu
+    from skbackprop._engines.threads import limit_threads, resolve_threads
 except ImportError as error:
     raise ImportError(
         "skbackprop's kernels are not built. You may be importing from a source checkout: install it first "
         "(pip install .), and run Python from another folder; or install it editable, see CONTRIBUTING.md."
     ) from error
 
+limit_threads()
 SLICE_SECONDS = 0.05  # of work between two chances to interrupt
 FEW_ROWS = 4  # up to which a prediction is done before the kernels' own copy of the parameters is made
+NO_OBJECTIVE = Objective(1)  # where no step is made
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 INT64 = np.dtype(np.int64)
 BLOCK_ROWS = 512  # rows whose activations a gradient or a prediction holds at a time, or fewer, for
 BLOCK_NUMBERS = 2**22  # numbers at most in the widest layer
-
-
-def _codes(names: str) -> dict[str, int]:
-    """Number names as the enumerations of kernels.h do."""
-    return {name: code for code, name in enumerate(names.split())}
-
-
-ACTIVATION_CODES = _codes(
-    "identity logistic tanh relu leaky_relu elu selu gelu silu mish softplus softmax",
-)
-LOSS_CODES = _codes(
-    "cross_entropy brier focal binary_cross_entropy binary_brier binary_focal squared_error absolute_error "
-    "huber quantile poisson gamma gaussian"
-)
-OPTIMIZER_CODES = _codes("sgd adam nadam rmsprop lion")
 
 
 @cache
@@ -56,11 +46,11 @@ def level() -> str:
     """Best level of instructions that this CPU has, or the one that SKBACKPROP_CPU forces."""
     forced = os.environ.get("SKBACKPROP_CPU")
     if forced is None:
-        return _cpu.levels()[0]
-    if forced not in _cpu.levels():
+        return _cpu.LEVELS[0]
+    if forced not in _cpu.LEVELS:
         raise ImportError(
-            f"SKBACKPROP_CPU={forced!r} cannot be had: this build holds {_cpu.built_levels()}, and this CPU runs "
-            f"{_cpu.levels()}."
+            f"SKBACKPROP_CPU={forced!r} cannot be had: this build holds {list(_cpu.BUILT_LEVELS)}, and this CPU runs "
+            f"{list(_cpu.LEVELS)}."
         )
     return forced
 
@@ -78,7 +68,7 @@ def show_config() -> None:
     facts = {
         "version": metadata.version("skbackprop"),
         "CPU level": level(),
-        "levels of this build": ", ".join(_cpu.built_levels()),
+        "levels of this build": ", ".join(_cpu.BUILT_LEVELS),
         "threads": _cpu.get_num_threads(),
         "compiler": _cpu.compiler(),
         **{name: metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")},
@@ -89,20 +79,20 @@ def show_config() -> None:
 
 def without_kernel(network: Network, optimizer: Optimizer) -> list[str]:
     """Components that only the reference engine can compute."""
-    names = [name for name in network.activations if name not in ACTIVATION_CODES]
-    names += [network.loss] if network.loss not in LOSS_CODES else []
-    names += [optimizer.name] if optimizer.name not in OPTIMIZER_CODES else []
+    names = [name for name in network.activations if name not in _cpu.ACTIVATIONS]
+    names += [network.loss] if network.loss not in _cpu.LOSSES else []
+    names += [optimizer.name] if optimizer.name not in _cpu.OPTIMIZERS else []
     return names
 
 
 class CompiledEngine:
-    """The engine contract; see `ReferenceEngine`."""
+    """The contract of `Engine` on the kernels."""
 
     def __init__(self, network: Network, optimizer: Optimizer, n_threads: int | None = None):
         self.network, self.optimizer, self.n_threads = network, optimizer, n_threads
         self.rule = OPTIMIZERS[optimizer.name]
-        self.net: Any = None
-        self.dtype: Any = FLOATS[0]
+        self.net: _cpu.CpuNet | None = None
+        self.dtype = FLOATS[0]
         self._is_filled = False  # are the parameters in the kernels' memory,
         self._remembers = False  # and the optimizer's memory?
         widest = max(network.sizes) * network.n_members
@@ -110,119 +100,119 @@ class CompiledEngine:
 
     # ------------------------------------------------------------------------------- state ----
 
-    def load(self, theta, state: dict | None = None, objective: Any = None) -> None:
-        """Take parameters, the optimizer's memory (None: fresh) and the Objective that a step follows."""
+    def load(self, theta: Array, state: Memory | None = None, objective: Objective | None = None) -> None:
         self.network.check(theta)
         if state is not None:
             self.rule.check(state, theta)
         if theta.dtype != self.dtype and theta.dtype not in FLOATS:
             raise ValueError(f"The kernels compute in float32 and float64, got parameters of {theta.dtype}.")
-        self._theta, self._state, self.objective, self.step = _plain(theta, theta.dtype), state, objective, 0
+        self._theta, self._state, self.step = _plain(theta, theta.dtype), state, 0
+        self.objective = NO_OBJECTIVE if objective is None else objective
         self._is_filled = self._remembers = False
         if self.net is None or self.dtype != self._theta.dtype:
             self.net, self.dtype = None, self._theta.dtype
 
-    def _need(self, rows: int, filled: bool = True, memory: bool = False) -> Any:
+    def _need(self, rows: int, filled: bool = True, memory: bool = False) -> _cpu.CpuNet:
         """The network in the kernels' memory, with room for so many rows at a time; its numbers in place."""
         if self.net is None or self.net.max_rows < rows:
             if self._remembers:
                 self._state = self._memory()
-            if self._is_filled:
-                self._theta = self._copy(-1)
+            self._theta = self._parameters()
             self._is_filled = self._remembers = False
             self.net = self._create(max(1, rows))
         if filled and not self._is_filled:
             self.net.set(-1, self._theta)
             self._is_filled = True
         if memory and not self._remembers:
-            self._remember()
+            self._remember(self.net)
         return self.net
 
-    def _create(self, rows: int) -> Any:
-        network, opt = self.network, self.optimizer
+    def _create(self, rows: int) -> _cpu.CpuNet:
+        network, args, opt = self.network, self.network.loss_args, self.optimizer
         return _cpu.CpuNet(
             level(),
-            8 * self.dtype.itemsize,
+            self.dtype.name,
             rows,
-            network.sizes,
-            [ACTIVATION_CODES[name] for name in network.activations],
-            network.dropout,
-            network.seed,
-            LOSS_CODES[network.loss],
-            network.n_targets,
-            network.loss_args.focal_gamma,
-            network.loss_args.huber_delta,
-            network.loss_args.label_smoothing,
-            network.loss_args.quantiles,
-            network.n_members,
-            network.input_scale,
-            opt.input_scale_rate,
-            OPTIMIZER_CODES[opt.name],
-            opt.nesterov,
-            opt.momentum,
-            opt.beta_1,
-            opt.beta_2,
-            opt.epsilon,
-            opt.weight_decay,
-            opt.max_grad_norm or 0.0,
+            sizes=network.sizes,
+            activations=network.activations,
+            dropout=network.dropout,
+            seed=network.seed,
+            loss=network.loss,
+            n_targets=network.n_targets,
+            focal_gamma=args.focal_gamma,
+            huber_delta=args.huber_delta,
+            label_smoothing=args.label_smoothing,
+            quantiles=args.quantiles,
+            n_members=network.n_members,
+            input_scale=network.input_scale,
+            input_scale_rate=opt.input_scale_rate,
+            optimizer=opt.name,
+            nesterov=opt.nesterov,
+            momentum=opt.momentum,
+            beta_1=opt.beta_1,
+            beta_2=opt.beta_2,
+            epsilon=opt.epsilon,
+            weight_decay=opt.weight_decay,
+            max_grad_norm=opt.max_grad_norm or 0.0,
         )
 
-    def _remember(self) -> None:
+    def _remember(self, net: _cpu.CpuNet) -> None:
         state = self.rule.init(np, self._theta) if self._state is None else self._state
         for slot, name in enumerate(self.rule.slots):
-            self.net.set(slot, _plain(state[name], self.dtype))
-        self.net.mu_product = state.get("mu_product", 1.0)
+            net.set(slot, _plain(state[name], self.dtype))
+        net.mu_product = float(state.get("mu_product", 1.0))
         self._remembers = True
 
-    def dump(self, memory: bool = True) -> tuple[Any, dict | None]:
-        """Give the parameters and, if asked for, the optimizer's memory back, as they are now."""
-        return self._copy(-1) if self._is_filled else self._theta, self._memory() if memory else None
+    def dump(self, memory: bool = True) -> tuple[Array, Memory | None]:
+        return self._parameters(), self._memory() if memory else None
 
-    def _memory(self) -> dict:
-        if not self._remembers:
+    def _parameters(self) -> Array:
+        return self._theta if self.net is None or not self._is_filled else self._copy(self.net, -1)
+
+    def _memory(self) -> Memory:
+        if self.net is None or not self._remembers:
             return self.rule.init(np, self._theta) if self._state is None else self._state
-        memory = {name: self._copy(slot) for slot, name in enumerate(self.rule.slots)}
+        memory: Memory = {name: self._copy(self.net, slot) for slot, name in enumerate(self.rule.slots)}
         if "mu_product" in self.rule.init(np, np.zeros(1)):
             memory["mu_product"] = self.net.mu_product
         return memory
 
-    def _copy(self, slot: int) -> Any:
+    def _copy(self, net: _cpu.CpuNet, slot: int) -> Array:
         flat = np.empty(self.network.n_parameters, dtype=self.dtype)
-        self.net.get(slot, flat)
+        net.get(slot, flat)
         return flat
 
     # -------------------------------------------------------------------------- arithmetic ----
 
-    def loss_and_gradient(self, X, Y, weights, step: int | None = None, row_offset: Any = 0):
-        """Sum of w * loss, its gradient, sum of w: sums, so that shards add up (D7).
-
-        Dropout takes the masks of the rows row_offset, row_offset + 1, ... or, of an array, of these.
-        """
-        is_first = np.ndim(row_offset) == 0
+    def loss_and_gradient(
+        self, X: Array, Y: Array, weights: Weights, step: int | None = None, row_offset: RowNumbers = 0
+    ) -> tuple[Number, Array, Number]:
         net = self._need(min(X.shape[0], self._block_rows))
-        net.set_threads(resolve_threads(_cpu, self.n_threads))
+        net.set_threads(resolve_threads(self.n_threads))
         gradient = np.empty(self.network.n_parameters, dtype=self.dtype)
+        numbers = None if isinstance(row_offset, int) else _plain(row_offset, INT64)
         loss, total = net.gradient(
             self._rows(X),
             self._targets(Y),
             None if weights is None else _plain(weights, self.dtype),
             -1 if step is None else step,
-            row_offset if is_first else 0,
-            None if is_first else _plain(row_offset, INT64),
+            row_offset if isinstance(row_offset, int) else 0,
+            numbers,
             gradient,
         )
         return loss, gradient, total
 
-    def apply_gradient(self, gradient, rate: float) -> None:
-        """Make one step of the optimizer."""
+    def apply_gradient(self, gradient: Array, rate: float) -> None:
         self.step += 1
         self._need(1, memory=True).apply(_plain(gradient, self.dtype), rate, self.step)
 
-    def train_steps(self, X, Y, weights, order, rates, first_step: int, sums=(0.0, 0.0)):
-        """Walk through the rows of `order`, a minibatch a step, until they or the time slice end; add to the sums."""
+    def train_steps(
+        self, X: Array, Y: Array, weights: Weights, order: Integers, rates: Array,
+        first_step: int, sums: Sums = (0.0, 0.0),
+    ) -> tuple[Sums, int]:  # fmt: skip
         objective = self.objective
         net = self._need(objective.batch_size, memory=True)
-        net.set_threads(resolve_threads(_cpu, self.n_threads))
+        net.set_threads(resolve_threads(self.n_threads))
         sums, done = net.train(
             self._rows(X),
             self._targets(Y),
@@ -234,25 +224,25 @@ class CompiledEngine:
             objective.penalty,
             first_step,
             SLICE_SECONDS,
-            *sums,
+            *map(float, sums),
         )
         self.step = first_step + done
         return sums, done
 
-    def predict(self, X, link: bool = True, checked: bool = True, members: bool = False):
+    def predict(self, X: Array, link: bool = True, checked: bool = True, members: bool = False) -> Array | None:
         """Output of the network for the rows of X: link(v[H]), or v[H] itself.
 
-        None if X was not checked before and holds NaN or infinity: told on the way, as X is read only once.
+        X that was not checked before is looked through for NaN and infinity on the way, as it is read only once.
         """
         network, alone = self.network, self.network.n_members == 1
         out = np.empty((X.shape[0], network.n_members, network.sizes[-1]), dtype=self.dtype)
         is_plain = alone and not network.input_scale and not sp.issparse(X)
         if X.shape[0] <= FEW_ROWS and not self._is_filled and is_plain:
             net = self._need(FEW_ROWS, filled=False)
-            is_finite = net.predict_few(self._rows(X), self._theta, out, link and alone, checked)
+            is_finite = net.predict(self._rows(X), out, link and alone, checked, self._theta)
         else:
             net = self._need(min(X.shape[0], self._block_rows))
-            net.set_threads(resolve_threads(_cpu, self.n_threads))
+            net.set_threads(resolve_threads(self.n_threads))
             is_finite = net.predict(self._rows(X), out, link and alone, checked)
         if not is_finite:
             return None
@@ -260,7 +250,7 @@ class CompiledEngine:
             return out[None, :, 0, :] if members else out[:, 0, :]
         return finish_members(np, LOSSES[network.loss], out.transpose(1, 0, 2), link, members)
 
-    def _targets(self, Y: Any) -> Any:
+    def _targets(self, Y: Array) -> np.ndarray:
         """Y as the kernels take it: class codes, or a contiguous matrix."""
         if LOSSES[self.network.loss].task != "classification":
             return _plain(Y, self.dtype)
@@ -268,16 +258,17 @@ class CompiledEngine:
             raise ValueError(f"{_cpu.CODES} Got an array of shape {Y.shape} and dtype {Y.dtype}.")
         return _plain(Y, INT64)
 
-    def _rows(self, X: Any) -> Any:
+    def _rows(self, X: Array) -> _cpu.Rows:
         """X as the kernels take it: a contiguous matrix, or the three arrays of CSR and the shape."""
         if not sp.issparse(X):
             return _plain(X, self.dtype)
-        X = X.tocsr()
-        kind = np.int32 if X.indices.dtype == X.indptr.dtype == np.int32 else INT64
-        return _plain(X.data, self.dtype), _plain(X.indices, kind), _plain(X.indptr, kind), X.shape
+        sparse: Any = X  # SciPy has no types
+        S = sparse.tocsr()
+        kind = np.int32 if S.indices.dtype == S.indptr.dtype == np.int32 else INT64
+        return _plain(S.data, self.dtype), _plain(S.indices, kind), _plain(S.indptr, kind), S.shape
 
 
-def _plain(array: Any, dtype: Any) -> Any:
+def _plain(array: ArrayLike, dtype: DTypeLike) -> np.ndarray:
     """As numbers that lie side by side, each at an address that is a multiple of its size: mostly as it is."""
-    array = np.ascontiguousarray(array, dtype=dtype)
-    return array if array.flags.aligned else array.copy()
+    plain = np.ascontiguousarray(array, dtype=dtype)
+    return plain if plain.flags.aligned else plain.copy()

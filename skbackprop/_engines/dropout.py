@@ -8,17 +8,20 @@ multipliers stay below 2^31, so products fit and any array library can compute t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias, TypeVar, cast
 
 import scipy.sparse as sp
 
 from skbackprop._nn.network import Network
+from skbackprop._types import Array, Integers, Namespace
 
+Dropper: TypeAlias = Callable[[Array], Array]  # multiplies a layer's output by its mask
+Bits = TypeVar("Bits", int, Integers)
 BITS32 = 0xFFFFFFFF
 COLUMN = 0x2545F491  # odd, so that columns stay distinct
 
 
-def mix(x: Any) -> Any:
+def mix(x: Bits) -> Bits:
     """Scramble 32-bit numbers, Python ints or int64 arrays (a "low bias" integer hash, two rounds)."""
     x = x ^ (x >> 16)
     x = (x * 0x21F0AAAD) & BITS32
@@ -27,7 +30,9 @@ def mix(x: Any) -> Any:
     return x ^ (x >> 15)
 
 
-def mask(network: Network, layer: int, step: Any, rows: Any, columns: Any, xp: Any, dtype: Any):
+def mask(
+    network: Network, layer: int, step: int, rows: Integers, columns: Integers, xp: Namespace, dtype: Any
+) -> Array:
     """Factors 0 or 1 / (1 - p) for broadcastable int64 arrays of row and column numbers."""
     p = network.dropout[layer]
     key = mix((mix((mix(network.seed) + step) & BITS32) + layer) & BITS32)
@@ -36,8 +41,14 @@ def mask(network: Network, layer: int, step: Any, rows: Any, columns: Any, xp: A
 
 
 def droppers(
-    xp: Any, network: Network, step: int | None, row_offset: Any, X: Any, like: Any, member: int = 0
-) -> list[Callable[[Any], Any]]:
+    xp: Namespace,
+    network: Network,
+    step: int | None,
+    row_offset: int | Integers,
+    X: Array,
+    like: Array,
+    member: int = 0,
+) -> list[Dropper]:
     """For each layer 0..H-1 a function that multiplies its output by the mask of this step.
 
     The rows of X have the numbers row_offset, row_offset + 1, ... in their minibatch or, if it is an array, these.
@@ -45,31 +56,34 @@ def droppers(
     inputs; their hidden units are numbered one member after the other.
     """
 
-    def keep(x):
+    def keep(x: Array) -> Array:
         return x
 
-    def arange(n):
-        return xp.arange(n, dtype=xp.int64, device=like.device)
+    def arange(n: int) -> Integers:
+        return cast(Integers, xp.arange(n, dtype=xp.int64, device=like.device))
 
-    def numbers(rows):
-        return rows + row_offset if isinstance(row_offset, int) else xp.take(row_offset, rows)
+    def numbers(rows: Integers) -> Integers:
+        return rows + row_offset if isinstance(row_offset, int) else cast(Integers, xp.take(row_offset, rows))
 
-    def dense(layer):
+    def dense(layer: int, step: int) -> Dropper:
         shape = (X.shape[0], network.sizes[layer])
         first = member * shape[1] if layer > 0 else 0
         columns = arange(shape[1])[None, :] + first
         factors = mask(network, layer, step, numbers(arange(shape[0]))[:, None], columns, xp, like.dtype)
         return lambda x: x * factors
 
-    def stored(x):  # a sparse input: zeros stay zeros, only what is stored needs a mask
-        coordinates = x.tocoo()
-        rows, columns = (c.astype(xp.int64) for c in (coordinates.row, coordinates.col))
-        factors = mask(network, 0, step, numbers(rows), columns, xp, like.dtype)
-        return sp.csr_array((coordinates.data * factors, (rows, columns)), shape=x.shape)
+    def sparse(step: int) -> Dropper:
+        def drop(x: Any) -> Any:  # zeros stay zeros: only what is stored needs a mask
+            coordinates = x.tocoo()
+            rows, columns = (c.astype(xp.int64) for c in (coordinates.row, coordinates.col))
+            factors = mask(network, 0, step, numbers(rows), columns, xp, like.dtype)
+            return sp.csr_array((coordinates.data * factors, (rows, columns)), shape=x.shape)
 
-    def dropper(layer):
+        return drop
+
+    def dropper(layer: int) -> Dropper:
         if step is None or network.dropout[layer] == 0.0:
             return keep
-        return stored if layer == 0 and sp.issparse(X) else dense(layer)
+        return sparse(step) if layer == 0 and sp.issparse(X) else dense(layer, step)
 
     return [dropper(layer) for layer in range(network.n_layers)]

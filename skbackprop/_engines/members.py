@@ -8,9 +8,9 @@ backward propagation stay the textbook's, and the product rule takes its gradien
 from __future__ import annotations
 
 from copy import copy
-from typing import Any
 
-from skbackprop._nn.network import Network, Parameters, flatten
+from skbackprop._nn.network import NO_LAYER, Network, Parameters, flatten
+from skbackprop._types import Array, Namespace
 
 
 def member(network: Network, P: Parameters, j: int) -> Parameters:
@@ -26,17 +26,18 @@ def unscaled(network: Network, P: Parameters, j: int) -> Parameters:
     M, last = copy(P), network.n_layers
     M.W, M.b = list(P.W), list(P.b)
     if network.n_members > 1:
-        M.b = [None, *(b[j, :] for b in P.b[1:])]
+        M.b = [NO_LAYER, *(b[j, :] for b in P.b[1:])]
         hidden = [P.r[h][j, :, None] * P.W[h] * P.s[h][j, :] for h in range(1, last)]
-        M.W = [None, *hidden, P.W[last][j, :, :]]
+        M.W = [NO_LAYER, *hidden, P.W[last][j, :, :]]
     return M
 
 
-def shared_gradient(xp: Any, network: Network, P: Parameters, member_grads: list[Any]) -> Any:
+def shared_gradient(
+    xp: Namespace, network: Network, P: Parameters, member_grads: list[tuple[list[Array], list[Array]]]
+) -> Array:
     """From the gradients G by the members' own W[h] and b[h] to that by theta: the product rule on `member`."""
-    grad_W: list[Any] = [None]
-    grad_b: list[Any] = [None]
-    grad_factors: list[Any] = []
+    grad_W, grad_b = P.W[:1], P.b[:1]
+    grad_factors: list[Array] = []
     last = network.n_layers
     for h in range(1, last + 1):
         G = xp.stack([grads[0][h] for grads in member_grads])
@@ -58,7 +59,7 @@ def shared_gradient(xp: Any, network: Network, P: Parameters, member_grads: list
     return flatten(xp, grad_W, grad_b, [*grad_factors, grad_c] if network.input_scale else grad_factors)
 
 
-def rate_factors(xp: Any, network: Network, theta: Any, input_scale_rate: float) -> Any:
+def rate_factors(xp: Namespace, network: Network, theta: Array, input_scale_rate: float) -> Array:
     """By how much each parameter's rate differs from the step's."""
     ones = Parameters(xp, network, xp.ones_like(theta))
     factors = [*ones.factors[:-1], input_scale_rate * ones.c] if network.input_scale else ones.factors

@@ -6,11 +6,11 @@ and `threadpoolctl.threadpool_limits` reaches every library that it knows, this 
 
 from __future__ import annotations
 
-import importlib
 import os
-from typing import Any
 
 import threadpoolctl
+
+import skbackprop._engines._cpu as _cpu
 
 MOST_THREADS = 2**31 - 1  # that can be asked for, an `int` of C
 
@@ -19,15 +19,13 @@ def default_threads() -> int:
     """OMP_NUM_THREADS, but no more than the CPUs that this process may use."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        wanted = int(
-            os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-        )  # of nested levels the outermost counts
+        wanted = int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])  # of nested levels the outermost counts
     except ValueError:  # it is ignored, as OpenMP does
         return cpus
     return min(wanted, cpus) if wanted > 0 else cpus
 
 
-class KernelThreads(threadpoolctl.LibController):
+class KernelThreads(threadpoolctl.LibController):  # type: ignore[misc]  # of a package without types
     """What threadpoolctl calls to read and to limit the threads of the kernels."""
 
     user_api = "skbackprop"
@@ -37,7 +35,7 @@ class KernelThreads(threadpoolctl.LibController):
 
     def get_num_threads(self) -> int:
         """Most threads where n_threads=None."""
-        return self.dynlib.skb_get_num_threads()
+        return int(self.dynlib.skb_get_num_threads())
 
     def set_num_threads(self, num_threads: int) -> None:
         """Limit them."""
@@ -47,19 +45,17 @@ class KernelThreads(threadpoolctl.LibController):
         """The package's version says it."""
 
 
-def resolve_threads(cpu: Any, n_threads: int | None) -> int:
+def resolve_threads(n_threads: int | None) -> int:
     """Read n_threads; None means the limit that holds now."""
     if n_threads is None:
-        return int(cpu.get_num_threads())
+        return _cpu.get_num_threads()
     if not 1 <= n_threads <= MOST_THREADS:
         raise ValueError(f"n_threads must be None or an integer from 1 to {MOST_THREADS}; got {n_threads!r}.")
     return int(n_threads)
 
 
-def load_kernels() -> Any:
-    """Import the extension module, with its limit of threads set and known to threadpoolctl."""
-    cpu = importlib.import_module("skbackprop._engines._cpu")
-    cpu.set_num_threads(default_threads())
+def limit_threads() -> None:
+    """Set the kernels' own limit of threads, and make it known to threadpoolctl."""
+    _cpu.set_num_threads(default_threads())
     if hasattr(threadpoolctl, "register"):  # from version 3.2 on
         threadpoolctl.register(KernelThreads)
-    return cpu

@@ -6,46 +6,45 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 
-from skbackprop._fit.checkpoint_checks import (
-    FORMAT,
-    GENERATOR,
-    check_arrays,
-    check_course,
-    digest_of,
-    parse,
-)
+from skbackprop._engines.engine import Engine
+from skbackprop._fit.checkpoint_checks import FORMAT, GENERATOR, check_arrays, check_course, digest_of, parse
+from skbackprop._fit.dataset import Dataset
+from skbackprop._fit.device import HOST
 from skbackprop._fit.identity import describe, digest
-from skbackprop._fit.places import HOST
-from skbackprop._fit.settings import UNKNOWN, Regime
-from skbackprop._fit.stopping import Best, History, Monitor
-from skbackprop._fit.training import Plan, Progress
+from skbackprop._fit.spec import UNKNOWN, FitPlan, FitSpec, Regime
+from skbackprop._fit.state import Best, History, TrainState
+from skbackprop._types import Array
 
 SHARE = 20  # writing takes at most one part in so many of the time
-WITHOUT_EFFECT = {"n_threads", "verbose", "random_state"}  # on the bits; the generator's state is in the file
+WITHOUT_EFFECT = {"n_threads", "verbose", "partial"}  # on the bits
 TRIES, PAUSE_SECONDS = 20, 0.05  # to take the place of a file that Windows lets another process read
 
 
-class Checkpoint:
+class FileCheckpoint:
     """The file of one fit: read before it begins, written after its epochs.
 
     An npz archive of vectors beside a text of JSON, so that reading one runs no code. What is in it is believed only if
     the digest over all of it is right and each part is what this fit must find there.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike[str], spec: FitSpec):
+        if not spec.is_minibatch:
+            raise ValueError("checkpoint needs a minibatch solver, but solver='lbfgs', whose state SciPy keeps.")
+        self.path, self._spec = Path(path), spec
         self.found: dict[str, Any] | None = None
         self.regime: Regime | None = None  # that a race found: it is not run again
         self._start: dict[str, Any] = {}
         self._identity: dict[str, Any] = {}
-        self._solver = ""
-        self._place = HOST
+        self._judges = False  # are there validation rows?
+        self._device = HOST
         self._due = 0.0
         if self.path.exists():
             if not self.path.is_file():
@@ -56,7 +55,7 @@ class Checkpoint:
 
     # ---------------------------------------------------------------------------- before a fit ----
 
-    def generator(self, rng: Any) -> Any:
+    def generator(self, rng: np.random.RandomState) -> np.random.RandomState:
         """Give the generator to begin with: that of the fit to go on with, or this one."""
         if self.found is not None:
             rng = np.random.RandomState()
@@ -69,16 +68,24 @@ class Checkpoint:
             )
         return rng
 
-    def identify(self, estimator: Any, sample: Any, held_out: Any, warm: bool) -> None:
-        """Note what is fitted to what; raise if the file is of another fit."""
-        self._place, self._solver = sample.place, estimator.solver
+    def identify(
+        self, who: dict[str, str], data: Dataset, held_out: Dataset | None, theta: Array | None = None
+    ) -> None:
+        """Note what is fitted to what; raise if the file is of another fit.
+
+        who: the estimator's name and random_state; theta: the parameters of a warm start.
+        """
+        self._device, self._judges = data.device, self._spec.early_stopping or held_out is not None
         self._identity = {
-            "estimator": type(estimator).__name__,
-            "random_state": _seed(estimator.random_state),
-            **{f"parameter {name}": value for name, value in _parameters(estimator).items()},
-            "training data": sample.fingerprint(),
+            **who,
+            **{
+                f"parameter {field.name}": describe(getattr(self._spec, field.name))
+                for field in fields(FitSpec)
+                if field.name not in WITHOUT_EFFECT
+            },
+            "training data": data.fingerprint(),
             "validation data": None if held_out is None else held_out.fingerprint(),
-            "warm start": digest(estimator._theta(), place=sample.place) if warm else None,
+            "warm start": None if theta is None else digest(theta, device=data.device),
         }
         if self.found is None:
             return
@@ -91,25 +98,26 @@ class Checkpoint:
                 "data, or delete the file or name another one to train anew."
             )
 
-    def resume(self, theta: Any, plan: Plan, monitor: Monitor, progress: Progress) -> Any:
+    def resume(self, theta: Array, state: TrainState, plan: FitPlan) -> Array:
         """Put all of a fit's state back to where it was; the parameters then, or the given ones in a new fit."""
         if self.found is None:
             return theta
-        found, put = self.found, self._place.put
+        found, put = self.found, self._device.put
         try:
-            check_course(found, plan, monitor)
-            check_arrays(found, self._place.fetch(theta), self._solver)
+            keeps_best = self._spec.early_stopping
+            check_course(found, plan, state, judges=self._judges, keeps_best=keeps_best)
+            check_arrays(found, self._device.fetch(theta), self._spec.solver)
         except ValueError as error:
             self._refuse(error)
-        monitor.history = progress.history = History(*found["history"])
-        monitor.patience.best, monitor.patience.waited = found["patience"]
-        score, epoch = found["best"]
-        best_theta = found["best_theta"]
-        monitor.best = progress.best = Best(score, epoch, None if best_theta is None else put(best_theta))
-        progress.state = {name: _put(value, put) for name, value in found["state"].items()}
-        progress.rng.set_state(found["rng"])
-        plan.first_step, plan.plateau_factor = found["steps"], found["plateau_factor"]
-        plan.done, plan.ended = len(monitor.history.loss_curve), found["ended"]
+        assert state.patience is not None
+        state.history = History(*found["history"])
+        state.patience.best, state.patience.waited = found["patience"]
+        (score, epoch), best = found["best"], found["best_theta"]
+        state.best = Best(score, epoch, None if best is None else put(best))
+        state.state = {name: _put(value, put) for name, value in found["state"].items()}
+        state.rng.set_state(found["rng"])
+        state.steps, state.plateau_factor = found["steps"], found["plateau_factor"]
+        state.ended = found["ended"]
         self.found = None
         return put(found["theta"])
 
@@ -119,26 +127,27 @@ class Checkpoint:
         """Tell whether enough time has passed since the file was written, or this is the last chance."""
         return last or time.perf_counter() >= self._due
 
-    def write(self, engine: Any, plan: Plan, monitor: Monitor, rng: Any, steps: int) -> None:
+    def write(self, engine: Engine, state: TrainState) -> None:
         """Write the state after an epoch: a new file takes the place of the old one when it is safe on the disk."""
         began = time.perf_counter()
-        theta, state = engine.dump()
-        fetch, best = self._place.fetch, monitor.best
+        theta, memory = engine.dump()
+        fetch, best, patience = self._device.fetch, state.best, state.patience
+        assert patience is not None
         arrays = {"theta": fetch(theta)}
         if best.theta is not None:
             arrays["best_theta"] = fetch(best.theta)
-        arrays |= {f"state.{name}": np.asarray(fetch(value)) for name, value in state.items()}
+        arrays |= {f"state.{name}": np.asarray(fetch(cast(Array, value))) for name, value in (memory or {}).items()}
         text = {
             "format": FORMAT,
             "identity": self._identity,
-            "regime": vars(self.regime or UNKNOWN),
-            "history": list(vars(monitor.history).values()),
-            "patience": [monitor.patience.best, monitor.patience.waited],
+            "regime": asdict(self.regime or UNKNOWN),
+            "history": list(asdict(state.history).values()),
+            "patience": [patience.best, patience.waited],
             "best": [best.score, best.epoch],
-            "steps": steps,
-            "plateau_factor": plan.plateau_factor,
-            "ended": plan.ended,
-            "rng": rng.get_state(legacy=False),
+            "steps": state.steps,
+            "plateau_factor": state.plateau_factor,
+            "ended": state.ended,
+            "rng": state.rng.get_state(legacy=False),
             "start": self._start,
         }
         arrays["text"] = np.asarray(json.dumps(text, default=np.ndarray.tolist))
@@ -194,15 +203,10 @@ def _rename(new: Path, path: Path) -> None:
             time.sleep(PAUSE_SECONDS)
 
 
-def _put(value: Any, put: Any) -> Any:
+def _put(value: np.ndarray, put: Callable[[np.ndarray], Array]) -> Array | float:
     return put(value) if value.ndim else float(value)
 
 
-def _seed(random_state: Any) -> str:
+def seed_of(random_state: object) -> str:
+    """Text of an estimator's random_state; the generator's own state is in the file."""
     return str(random_state) if random_state is None or np.isscalar(random_state) else "a generator"
-
-
-def _parameters(estimator: Any) -> dict[str, str]:
-    """Parameters that act on the result, as text."""
-    params = estimator.get_params(deep=False)
-    return {name: describe(value) for name, value in params.items() if name not in WITHOUT_EFFECT}

@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from skbackprop._fit.identity import digest
-from skbackprop._fit.settings import REGIMES, Regime
-from skbackprop._fit.stopping import History, Monitor
-from skbackprop._fit.training import Plan
+from skbackprop._fit.spec import REGIMES, FitPlan, Regime
+from skbackprop._fit.state import TrainState
 from skbackprop._nn.optimizers import OPTIMIZERS
+from skbackprop._types import Array
 
 FORMAT = 2  # of the file; others are refused
 GENERATOR = "MT19937"  # whose state a file can hold: NumPy's RandomState(seed) is one
@@ -67,28 +68,30 @@ def _generator_state(state: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_course(found: dict[str, Any], plan: Plan, monitor: Monitor) -> None:
-    """Look whether epochs, curves and patience are such as this fit can have come to."""
+def check_course(found: dict[str, Any], plan: FitPlan, state: TrainState, *, judges: bool, keeps_best: bool) -> None:
+    """Look whether epochs, curves and patience are such as this fit can have come to.
+
+    judges: are there validation rows; keeps_best: are the best epoch's parameters kept.
+    """
     curves, waits, best = found["history"], found["patience"], found["best"]
-    _require(isinstance(curves, list) and len(curves) == len(vars(History())), "history")
+    _require(isinstance(curves, list) and len(curves) == len(fields(state.history)), "history")
     _require(all(isinstance(curve, list) and all(map(_is_float, curve)) for curve in curves), "history")
     n_epochs = len(curves[0])
-    n_judged = 0 if monitor.validate is None else n_epochs
+    n_judged = n_epochs if judges else 0
     _require([len(curve) for curve in curves] == [n_epochs, n_judged, n_judged, n_epochs], "history")
     _require(n_epochs <= plan.max_iter and all(map(math.isfinite, curves[0] + curves[3])), "history")
     for name, pair in (("patience", waits), ("best", best)):
         _require(isinstance(pair, list) and len(pair) == 2, name)
         _require(_is_float(pair[0]) and not math.isnan(pair[0]) and _is_count(pair[1], n_epochs), name)
     _require(type(found["steps"]) is int, "steps")
-    _require(found["steps"] * plan.max_iter == n_epochs * plan.total_steps, "steps")
+    _require(found["steps"] * plan.max_iter == n_epochs * state.total_steps, "steps")
     factor = found["plateau_factor"]
     _require(_is_float(factor) and 0.0 < factor <= 1.0, "plateau_factor")
     _require(type(found["ended"]) is bool and found["ended"] <= n_epochs, "ended")
-    keeps_best = monitor.early_stopping and best[1] > 0
-    _require((found["best_theta"] is not None) == keeps_best, "best_theta")
+    _require((found["best_theta"] is not None) == (keeps_best and best[1] > 0), "best_theta")
 
 
-def check_arrays(found: dict[str, Any], theta: Any, solver: str) -> None:
+def check_arrays(found: dict[str, Any], theta: Array, solver: str) -> None:
     """Look whether the vectors are those of this network and this solver."""
     expected = OPTIMIZERS[solver].init(np, theta)
     _require(found["state"].keys() == expected.keys(), "optimizer's memory")
@@ -96,20 +99,20 @@ def check_arrays(found: dict[str, Any], theta: Any, solver: str) -> None:
     vectors = {"theta": (found["theta"], theta)} | ({} if best is None else {"best_theta": (best, theta)})
     for name, (array, like) in vectors.items():
         _require(_is_like(array, like) and bool(np.isfinite(array).all()), name)
-    for name, like in expected.items():
+    for name, value in expected.items():
         array = found["state"][name]
-        _require(_is_like(array, np.asarray(like)) and not np.isnan(array).any(), name)
+        _require(_is_like(array, np.asarray(value)) and not np.isnan(array).any(), name)
 
 
-def _is_like(array: Any, like: Any) -> bool:
+def _is_like(array: Array, like: np.ndarray) -> bool:
     return bool(array.shape == like.shape and array.dtype == like.dtype)
 
 
-def _is_float(value: Any) -> bool:
+def _is_float(value: object) -> bool:
     return type(value) is float
 
 
-def _is_count(value: Any, largest: int) -> bool:
+def _is_count(value: object, largest: int) -> bool:
     return type(value) is int and 0 <= value <= largest
 
 

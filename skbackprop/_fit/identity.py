@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skbackprop._fit.places import HOST, Host
+from skbackprop._fit.device import HOST, Device
+from skbackprop._types import Array
 
 BLOCK_BYTES = 2**20  # of an array that are hashed at a time
 LONGEST = 200  # text of a parameter that is shown, and kept, as it is
@@ -26,23 +27,23 @@ STANDARD = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
 # ------------------------------------------------------------------------------------- data ----
 
 
-def fingerprint(blocks: Iterable[tuple[Any, Any, Any]], place: Host = HOST) -> str:
+def fingerprint(blocks: Iterable[tuple[Array, np.ndarray, np.ndarray | None]], device: Device = HOST) -> str:
     """Name of the content of X, y and weights (or None), all of it, as they come block by block."""
     hashes, is_weighted = [_new_hash() for _ in range(3)], False
     for block in blocks:
         is_weighted = block[2] is not None
         for known, array in zip(hashes, block, strict=True):
             if array is not None:
-                _feed(known, array, place)
+                _feed(known, array, device)
     names = [_short(known) for known in hashes]
     return " ".join(names if is_weighted else [*names[:2], "unweighted"])
 
 
-def digest(*arrays: Any, place: Host = HOST) -> str:
+def digest(*arrays: Any, device: Device = HOST) -> str:
     """Name of the content of arrays, whatever their kind."""
     known = _new_hash()
     for array in arrays:
-        _feed(known, array, place)
+        _feed(known, array, device)
     return _short(known)
 
 
@@ -52,10 +53,10 @@ def _new_hash() -> Any:
 
 
 def _short(known: Any) -> str:
-    return known.hexdigest()[:32]
+    return str(known.hexdigest()[:32])
 
 
-def _feed(known: Any, array: Any, place: Host, kind: Any = None) -> None:
+def _feed(known: Any, array: Any, device: Device, kind: Any = None) -> None:
     """Hash an array, dense or sparse, here or elsewhere; its numbers as those of a kind, if one is given."""
     if sp.issparse(array):
         array = array.tocsr()
@@ -71,7 +72,7 @@ def _feed(known: Any, array: Any, place: Host, kind: Any = None) -> None:
     n_rows, row_size = (shape[0], math.prod(shape[1:])) if shape else (0, 0)
     step = max(1, BLOCK_BYTES // max(1, row_size * getattr(array.dtype, "itemsize", 8)))
     for start in range(0, n_rows, step):
-        block = place.fetch(array[start : min(start + step, n_rows), ...])
+        block = device.fetch(array[start : min(start + step, n_rows), ...])
         if block.dtype.hasobject:
             known.update("\0".join(map(repr, block.ravel().tolist())).encode(errors="surrogatepass"))
         else:

@@ -5,60 +5,73 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import OptimizeResult, minimize
 from threadpoolctl import threadpool_limits
 
-from skbackprop._fit.stopping import Monitor
-from skbackprop._fit.training import Diverged, Outcome
+from skbackprop._engines.engine import Engine
+from skbackprop._fit.dataset import TrainingSet
+from skbackprop._fit.early_stopping import Monitor
+from skbackprop._fit.training import Checkpoint, Diverged, Outcome
 from skbackprop._nn.network import Network, weights_alone
+from skbackprop._types import Array
 
 
 def objective_and_gradient(
-    engine: Any, rows: Any, alpha: float, theta: Any, step: int | None = None
-) -> tuple[float, Any]:
+    engine: Engine, rows: TrainingSet, alpha: float, theta: Array, step: int | None = None
+) -> tuple[float, np.ndarray]:
     """J(theta) = (sum_i w_i loss_i + alpha/2 sum_h |W[h]|^2) / sum_i w_i, and its gradient.
 
     The only place where the penalty is added to the engine's sums, and where they are divided. With a step
     the dropout masks of that step are applied. Theta and the gradient are on the host, wherever the rows are.
     """
-    engine.load(rows.place.put(theta))
-    loss, gradient, weight_sum, offset = 0.0, 0.0, 0.0, 0
+    engine.load(rows.device.put(theta))
+    loss, weight_sum, offset = 0.0, 0.0, 0
+    gradient: Any = 0.0
     for block in rows.blocks():
         shard = engine.loss_and_gradient(block.X, block.Y, block.weights, step, offset)
         loss, gradient = loss + float(shard[0]), gradient + shard[1]  # D7
         weight_sum, offset = weight_sum + float(shard[2]), offset + block.n
-    gradient = rows.place.fetch(gradient)
+    gradient = rows.device.fetch(gradient)
     value, derivative = penalty(engine.network, alpha / rows.unit, theta)
     return (loss + value) / weight_sum, (gradient + derivative) / weight_sum
 
 
-def penalty(network: Network, alpha: float, theta: Any) -> tuple[float, Any]:
+def penalty(network: Network, alpha: float, theta: Array) -> tuple[float, np.ndarray]:
     """alpha/2 sum_h |W[h]|^2 and its gradient; biases and factors are free."""
     W = weights_alone(np, network, theta)
     return 0.5 * alpha * float(np.vdot(W, W)), alpha * W
 
 
 def minimize_lbfgs(
-    engine: Any, rows: Any, theta: Any, monitor: Monitor, *, alpha: float, options: dict[str, Any]
+    engine: Engine,
+    rows: TrainingSet,
+    theta: Array,
+    monitor: Monitor,
+    alpha: float,
+    options: dict[str, float],
+    checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Minimise J by SciPy's L-BFGS-B (Zhu et al., 1997); an iteration counts as an epoch."""
-    weight_sum = rows.weight_sum
+    weight_sum, last_epoch = rows.weight_sum, monitor.state.epoch + options["maxiter"]
     outcome = Outcome(theta)
-    stopped, theta = False, rows.place.fetch(theta)
+    stopped, theta = False, rows.device.fetch(theta)
 
-    def fun(theta):
+    def fun(theta: np.ndarray) -> tuple[float, np.ndarray]:
         return objective_and_gradient(engine, rows, alpha, theta)
 
-    def data_term(result):
+    def data_term(result: OptimizeResult) -> float:
         # alpha beside weights as the engine sees them
         value = penalty(engine.network, alpha / rows.unit, result.x)[0]
-        return result.fun - value / (weight_sum / rows.unit)
+        return float(result.fun - value / (weight_sum / rows.unit))
 
-    def callback(intermediate_result):
+    def callback(intermediate_result: OptimizeResult) -> None:
         nonlocal stopped
         outcome.theta = np.array(intermediate_result.x)
         ends = monitor.ends_with(data_term(intermediate_result), outcome.theta)
         stopped = monitor.stopped or (ends and monitor.early_stopping)
+        if checkpoint is not None and checkpoint.is_due(stopped or monitor.state.epoch == last_epoch):
+            engine.load(outcome.theta)
+            checkpoint.write(engine, monitor.state)
         if stopped:
             raise StopIteration
 
@@ -72,9 +85,9 @@ def minimize_lbfgs(
         outcome.interrupt = interrupt
         return outcome
     if not (np.isfinite(result.fun) and np.isfinite(result.x).all()):
-        raise Diverged(len(monitor.history.loss_curve) + 1, None, outcome.theta)
+        raise Diverged(len(monitor.state.history.loss_curve) + 1, None, outcome.theta)
     outcome.theta, outcome.message = np.array(result.x), str(result.message)
     outcome.converged = stopped or result.status == 0
-    if not monitor.history.loss_curve:  # the start was a minimum already
+    if not monitor.state.history.loss_curve:  # the start was a minimum already
         monitor.ends_with(data_term(result), result.x)
     return outcome

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import scipy.sparse as sp
 
-from skbackprop._fit.batches import Rows
-from skbackprop._fit.places import Host
+from skbackprop._fit.block import Block
+from skbackprop._fit.dataset import Dataset
+from skbackprop._fit.device import Device
+from skbackprop._fit.spec import FitPlan, FitSpec
+from skbackprop._fit.targets import TargetCodec
 from skbackprop._fit.warn import warn
+from skbackprop._nn.losses import Loss
+from skbackprop._nn.optimizers import OPTIMIZERS
+from skbackprop._nn.schedules import SCHEDULES
+from skbackprop._types import Array
 
+UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
+SCALED = 3.0  # root mean square of features or targets beyond which they were not scaled
+ENDLESS = 1e15  # beyond which their squares leave float32, so that nothing can be learned
+HIGH_RATE = 10.0  # times the peak of an optimizer: beyond it training may diverge, and say so
 SCALE_ROWS = 1000  # that are looked at
 UNLIKE = 100.0  # times its spread in X that a column of X_val is away, or spreads itself: nothing honest explains it
 ODD = 10.0  # times the same that is strange if most columns do it, as is a spread so many times smaller
@@ -22,17 +34,26 @@ ROUTING = (  # what to write in a Pipeline
     "sklearn.set_config(enable_metadata_routing=True)"
 )
 
+OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through the steps that X went through
+    "features, but",
+    "feature names should match",
+    "could not convert string to float",
+    "Cannot cast str dtype",
+    "Input X contains NaN",
+)
 
-def some_rows(X: Any, place: Host) -> Any:
+
+def some_rows(X: Array, device: Device) -> np.ndarray:
     """About SCALE_ROWS rows on the host, in float64."""
     some = X[:: max(1, X.shape[0] // SCALE_ROWS), :]
-    return (some if sp.issparse(some) else place.fetch(some)).astype(np.float64)
+    return (some if sp.issparse(some) else device.fetch(some)).astype(np.float64)
 
 
-def root_mean_squares(rows: Rows) -> tuple[float, float]:
+def root_mean_squares(rows: Block) -> tuple[float, float]:
     """Of the inputs and of the targets, by about SCALE_ROWS rows and their weights."""
-    X, step = some_rows(rows.X, rows.place), max(1, rows.n // SCALE_ROWS)
-    X = X.toarray() if sp.issparse(X) else X
+    X, step = some_rows(rows.X, rows.device), max(1, rows.n // SCALE_ROWS)
+    if sp.issparse(X):
+        X = sp.csr_array(X).toarray()
     Y = rows.Y[::step].astype(np.float64).reshape(len(X), -1)
     weights = None if rows.weights is None else rows.weights[::step]
     if weights is not None and not weights.any():
@@ -42,13 +63,32 @@ def root_mean_squares(rows: Rows) -> tuple[float, float]:
     return float(np.sqrt(inputs)), float(np.sqrt(targets))
 
 
-def check_alike(X: Any, X_val: Any, place: Host, *, strict: bool = True) -> None:
+def gradient_limit(spec: FitSpec, loss: Loss, plan: FitPlan, scales: Callable[[], tuple[float, float]]) -> float | None:
+    """Read max_grad_norm="auto": the loss's own limit, or, if it is less, that of a solver for data of these scales.
+
+    Where steps grow with the gradient, scaled data need no limit. With others gradients grow as the data, and the
+    curvature as their square: plain steps would diverge. Where a plan lowers the rate to zero in the end, steps of a
+    fixed length pass through every scale, and 1 serves all. Where it does not, they must be as much shorter as the
+    inputs are larger.
+    """
+    rule, own = OPTIMIZERS[spec.solver], loss.max_grad_norm
+    if not rule.unbounded or plan.learning_rate_init > HIGH_RATE * rule.peak:
+        return own
+    inputs, targets = scales()
+    if not SCALED < max(inputs, targets if loss.task == "regression" else 0.0) < ENDLESS:
+        return own
+    planned = SCHEDULES[plan.learning_rate].horizon
+    limit = 1.0 if planned or inputs <= SCALED else 2.0 ** -math.floor(math.log2(inputs / SCALED))
+    return limit if own is None else min(own, limit)
+
+
+def check_alike(X: Array, X_val: Array, device: Device, *, strict: bool = True) -> None:
     """Raise, or warn, if the validation rows are nowhere near the training rows: one of them was not scaled.
 
     If a column is beyond UNLIKE and most are odd, it is an error, unless it is not to be strict; if one is, or if most
     are wider than ODD, it is a warning. Columns of two values, which look much alike, do not count.
     """
-    ours, theirs = some_rows(X, place), some_rows(X_val, place)
+    ours, theirs = some_rows(X, device), some_rows(X_val, device)
     with np.errstate(all="ignore"):
         if sp.issparse(ours) or sp.issparse(theirs):
             away, wider, counted, tell = _compare_sparse(ours, theirs)
@@ -66,11 +106,15 @@ def check_alike(X: Any, X_val: Any, place: Host, *, strict: bool = True) -> None
     if measure[worst] > UNLIKE or 2 * int((counted & (wider > ODD)).sum()) > n > 0:
         warn(
             f"X_val does not look like X: {tell(worst)}. It must have gone through the same scaler; in a Pipeline, ask "
-            "for it with transform_input=['X_val'].",
+            "for it with transform_input=['X_val']."
         )
 
 
-def _compare_dense(ours: Any, theirs: Any) -> tuple[Any, Any, Any, Callable[[int], str]]:
+# of each column: how far away, how much wider, does it count; and what to say of one
+Comparison = tuple[np.ndarray, np.ndarray, np.ndarray, Callable[[int], str]]
+
+
+def _compare_dense(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
     """Of each column how far X_val is from X, and how much wider it is, in spreads of X; which count; and a text."""
     mean, std, mean_val = ours.mean(axis=0), ours.std(axis=0), theirs.mean(axis=0)
     varies = std > 1e-6 * np.abs(mean)
@@ -92,7 +136,7 @@ def _compare_dense(ours: Any, theirs: Any) -> tuple[Any, Any, Any, Callable[[int
     return away, wider, counted, tell
 
 
-def _compare_sparse(ours: Any, theirs: Any) -> tuple[Any, Any, Any, Callable[[int], str]]:
+def _compare_sparse(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
     """The same by the sizes of values other than 0, as scaled sparse columns are not centred."""
     sizes, counts = [], []
     for A in (sp.csr_matrix(ours), sp.csr_matrix(theirs)):
@@ -102,8 +146,66 @@ def _compare_sparse(ours: Any, theirs: Any) -> tuple[Any, Any, Any, Callable[[in
     wider = np.where(counted, sizes[1] / sizes[0], 0.0)
 
     def tell(j: int) -> str:
-        return (
-            f"values of column {j} other than 0 are about {sizes[1][j]:.3g} there and {sizes[0][j]:.3g} in X"
-        )
+        return f"values of column {j} other than 0 are about {sizes[1][j]:.3g} there and {sizes[0][j]:.3g} in X"
 
     return np.zeros(len(wider)), wider, counted, tell
+
+
+@contextmanager
+def in_validation_set() -> Iterator[None]:
+    """Say of errors that they are about the validation set."""
+    try:
+        yield
+    except ValueError as error:
+        text = f"In the validation set (X_val, y_val): {error}"
+        if any(sign in text for sign in OF_THE_STEPS):
+            text += f"\nX_val must go through the steps that X goes through. In a Pipeline write {ROUTING}."
+        raise ValueError(text) from error
+
+
+def warn_unscaled(X: Array, device: Device) -> None:
+    """Say so if a feature is UNSCALED times as far from zero as it spreads, if two differ so much, or all are tiny.
+
+    A sample of the rows tells. Features differ if they do in range and in standard deviation. Either measure alone
+    would blame features that are rarely different from zero; sparse inputs, full of these, are not judged.
+    """
+    if sp.issparse(X):
+        return
+    some = some_rows(X, device)
+    with np.errstate(all="ignore"):
+        mean, std, span, largest = (some.mean(axis=0), some.std(axis=0), np.ptp(some, axis=0), np.abs(some).max(axis=0))
+        # what spreads over no more than roundings is constant
+        spreads = span > 8.0 * np.finfo(device.dtype_of(X)).eps * largest
+        offset = np.where(spreads & np.isfinite(std), np.abs(mean) / np.where(spreads, std, 1.0), 0.0)
+    varies = span > 1e-6 * largest
+    far = int(np.argmax(offset))
+    small, large = np.argmin(np.where(varies, std, np.inf)), np.argmax(std)
+    if offset[far] > UNSCALED:
+        warn(
+            f"Column {far} is far from zero for its spread: its mean is {mean[far]:.6g}, its standard deviation "
+            f"{std[far]:.3g}. Networks hardly tell such values apart, and digits are lost; put a StandardScaler in "
+            "front: make_pipeline(StandardScaler(), ...)."
+        )
+    elif varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
+        warn(
+            f"Features differ in scale: column {large} spreads over {span[large]:.3g}, column {small} over "
+            f"{span[small]:.3g}. Networks learn badly from such inputs; put a StandardScaler in front: "
+            "make_pipeline(StandardScaler(), ...)."
+        )
+    elif 0.0 < UNSCALED * span[large] < 1.0:
+        warn(
+            f"No feature spreads over more than {span[large]:.3g}, so the first weights hardly tell the rows apart and "
+            "the network may learn nothing. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...)."
+        )
+
+
+def check_validation_set(held_out: Dataset, data: Dataset, codec: TargetCodec, *, strict: bool = True) -> None:
+    """Raise, or warn, if the user's validation rows are none to judge a model of these training rows by.
+
+    strict: rows on another scale are an error; a piece of a stream may well differ from the whole.
+    """
+    with in_validation_set():
+        codec.check(held_out.examples)
+    if held_out.device != data.device:
+        raise ValueError(f"X_val must be where X is: X is {data.device}, X_val is {held_out.device}.")
+    check_alike(data.sample.X, held_out.sample.X, data.device, strict=strict)

@@ -1,157 +1,62 @@
-"""Rows on disk: read block by block, shuffled in buffers of many blocks, one buffer ahead of the training.
-
-A `Source` (`skbackprop.data.Shards`) has its rows cut into blocks and reads one at a time:
-
-* ``n_rows``, ``n_features``, ``is_weighted`` and ``bounds``: block k is the rows bounds[k] to bounds[k + 1];
-* ``read(k, out)``: X of block k goes to ``out``, its y and weights (or None) are returned;
-* ``read_targets(k)``: y and weights of block k alone.
-"""
+"""Training sets on the disk: shuffled in buffers of many blocks, one buffer ahead of the training."""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from skbackprop._fit.batches import Rows, validation_shares
-from skbackprop._fit.places import HOST, Host
-from skbackprop._fit.summaries import Summary
+from skbackprop._fit.block import Block
+from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._fit.device import HOST, Device
+from skbackprop._fit.source import Encode, Source, read_parts
+from skbackprop._fit.warn import say, warn
+from skbackprop._types import Array
 
 FEW_BLOCKS = 8  # in a buffer: fewer are hardly shuffled
-VALIDATION_SHARE = 4  # rows held out for validation take at most one part in so many of the memory
-
-
-@dataclass
-class Part:
-    """Rows as they were read: X of the engine's dtype, y in the user's labels or units, raw weights."""
-
-    X: Any
-    y: Any
-    weights: Any
-    place: Host = HOST
-
-    def __getitem__(self, rows: Any) -> Part:
-        return Part(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
-
-
-Encode = Callable[[Part], Rows]
-
-
-def read_parts(source: Any, dtype: Any) -> Iterator[Part]:
-    """All blocks in order. Each is overwritten by the next."""
-    space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
-    for k, n in enumerate(np.diff(source.bounds)):
-        X = space[:n]
-        yield Part(X, *source.read(k, X))
-
-
-class Copies:
-    """Rows taken from many blocks, as they come."""
-
-    def __init__(self, n_rows: int, n_features: int, dtype: Any):
-        self._X = np.empty((n_rows, n_features), dtype=dtype)
-        self._n = 0
-        self._rest: list[tuple[Any, Any]] = []
-
-    def add(self, part: Part) -> None:
-        """Take the next rows."""
-        self._X[self._n : self._n + len(part.X)] = part.X
-        self._n += len(part.X)
-        self._rest.append((part.y, part.weights))
-
-    def part(self) -> Part:
-        """All of them."""
-        y, weights = zip(*self._rest, strict=True)
-        return Part(self._X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
-
-
-def survey(source: Any, dtype: Any, targets: Any, chosen: Any) -> tuple[Summary, Part]:
-    """Summary of all rows, and copies of the chosen ones (ascending numbers): the one pass before training."""
-    summary, some = Summary(targets), Copies(len(chosen), source.n_features, dtype)
-    for k, part in enumerate(read_parts(source, dtype)):
-        summary.add(part.X, part.y, part.weights)
-        first, stop = np.searchsorted(chosen, source.bounds[k : k + 2])
-        some.add(part[chosen[first:stop] - source.bounds[k]])
-    return summary, some.part()
-
-
-def hold_out(
-    source: Any, dtype: Any, rng: Any, targets: Any, fraction: float, memory: int
-) -> tuple[Any, Part]:
-    """Numbers and copies of rows for validation: of positive weight, stratified by class, as few as memory allows.
-
-    How many of each stratum is known beforehand; which ones, is drawn on the way (Knuth's algorithm S, 3.4.2, a block
-    at a time: how many of a block's rows are chosen is hypergeometric).
-    """
-    row_bytes = source.n_features * np.dtype(dtype).itemsize
-    left = np.asarray(targets.eligible).copy()
-    take = validation_shares(left, fraction, source.n_rows, max(1, memory // VALIDATION_SHARE // row_bytes))
-    space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
-    copies, numbers = Copies(take.sum(), source.n_features, dtype), []
-    for k, n in enumerate(np.diff(source.bounds)):
-        y, weights = source.read_targets(k)
-        is_eligible = np.ones(n, dtype=bool) if weights is None else weights > 0
-        rows = _draw(rng, targets.strata(y), is_eligible, left, take)
-        if len(rows):
-            X = space[:n]
-            copies.add(Part(X, *source.read(k, X))[rows])
-            numbers.append(source.bounds[k] + rows)
-    return np.concatenate(numbers), copies.part()
-
-
-def _draw(rng: Any, strata: Any, is_eligible: Any, left: Any, take: Any) -> Any:
-    """Rows of a block that are chosen; the numbers of rows left, and to take of them, fall."""
-    rows = [np.empty(0, dtype=np.int64)]
-    eligible = np.flatnonzero(is_eligible)
-    eligible = eligible[np.argsort(strata[eligible], kind="stable")]
-    present, starts = np.unique(strata[eligible], return_index=True)
-    for stratum, candidates in zip(present, np.split(eligible, starts[1:]), strict=False):
-        n, wanted, rest = len(candidates), take[stratum], left[stratum]
-        drawn = rng.hypergeometric(wanted, rest - wanted, n) if 0 < wanted < rest else n * (wanted > 0)
-        rows.append(rng.permutation(candidates)[:drawn])
-        left[stratum], take[stratum] = rest - n, wanted - drawn
-    return np.sort(np.concatenate(rows))
 
 
 @dataclass
 class Buffer:
     """Room for the rows of many blocks, after room for a minibatch that the buffer before left unfinished."""
 
-    X: Any
-    Y: Any
-    weights: Any
+    X: Array
+    Y: np.ndarray
+    weights: np.ndarray | None
     n: int = 0  # rows that it holds now, those left over apart
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> Block:
         """All of its room, as the engine takes it."""
-        return Rows(self.X, self.Y, self.weights)
+        return Block(self.X, self.Y, self.weights)
 
-    def take_over(self, other: Buffer, rows: Any, before: int) -> None:
+    def take_over(self, other: Buffer, rows: np.ndarray, before: int) -> None:
         """Copy rows of another buffer to the place before the own ones."""
         to = slice(before - len(rows), before)
         self.X[to], self.Y[to] = other.X[rows], other.Y[rows]
         if self.weights is not None:
+            assert other.weights is not None
             self.weights[to] = other.weights[rows]
 
 
 @dataclass
-class Stream:
-    """Rows of a source, but for those held out, encoded for an engine: what `Rows` is for those in memory."""
+class DiskTrainingSet:
+    """Rows on the disk to train on, without those held out: read block by block, and encoded for an engine."""
 
-    source: Any
+    source: Source
     encode: Encode
-    known: Rows  # some rows in memory that stand for all
+    sample: Block  # some rows in memory that stand for all
     weight_sum: float
     memory: int  # bytes, for both buffers
-    held_out: Any = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    place: Host = HOST
+    held_out: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    device: Device = HOST
     unit: float = 1.0  # of the weights that the engine sees
+    verbose: int = 0
     _buffers: tuple[Buffer, Buffer] | None = None
 
     def __post_init__(self) -> None:
@@ -161,29 +66,21 @@ class Stream:
 
     @property
     def n(self) -> int:
-        """Number of rows to train on, those of weight zero included."""
         return int(self._sizes.sum())
-
-    @property
-    def n_features(self) -> int:
-        """Number of inputs."""
-        return self.known.n_features
 
     def sum_weights(self) -> float:
         """Sum of the weights as they are encoded, from the targets alone."""
         total = 0.0
         for k, n in enumerate(np.diff(self.source.bounds)):
-            part = self._kept(k, Part(np.empty((n, 0)), *self.source.read_targets(k)))
+            part = self._kept(k, ArrayDataset(np.empty((n, 0)), *self.source.read_targets(k)))
             total += self.encode(part).weight_sum
         return total
 
-    def together(self) -> Stream:
-        """Buffers are where the engine wants them."""
+    def together(self) -> DiskTrainingSet:
         return self
 
-    def blocks(self) -> Iterator[Rows]:
-        """Cut into blocks that together are the whole, in order (D7)."""
-        for k, part in enumerate(read_parts(self.source, self.known.X.dtype)):
+    def blocks(self) -> Iterator[Block]:
+        for k, part in enumerate(read_parts(self.source, self.sample.X.dtype)):
             rows = self.encode(self._kept(k, part))
             yield from rows.in_units(part.X.dtype, self.unit).blocks()
 
@@ -191,7 +88,7 @@ class Stream:
 
     def plan(self, batch_size: int) -> tuple[int, int]:
         """Rows of a buffer, and how many buffers make an epoch."""
-        X, Y = self.known.X, self.known.Y
+        X, Y = self.sample.X, self.sample.Y
         # X and weights; y, twice as it is encoded; the order, y, w
         row_bytes = (X.shape[1] + 1) * X.itemsize + 2 * Y[:1].nbytes + 24
         largest = int(np.diff(self.source.bounds).max())
@@ -206,7 +103,7 @@ class Stream:
         n_buffers = math.ceil(self.n / (room - largest))
         return min(room, math.ceil(self.n / n_buffers) + largest), n_buffers
 
-    def epoch(self, rng: Any, shuffle: bool, batch_size: int) -> Generator[tuple[Rows, Any]]:
+    def epoch(self, rng: np.random.RandomState, shuffle: bool, batch_size: int) -> Generator[tuple[Block, np.ndarray]]:
         """Buffers with the orders in which to visit their rows: together each row once, cut into whole minibatches.
 
         The blocks are permuted and dealt to the buffers; the rows of a buffer are permuted again. While one buffer is
@@ -214,6 +111,7 @@ class Stream:
         """
         room, n_buffers = self.plan(batch_size)
         if self._buffers is None:
+            self._announce(room, n_buffers, shuffle)
             self._buffers = self._allocate(batch_size + room), self._allocate(batch_size + room)
         ready, coming = self._buffers
         groups = self._deal(rng, shuffle, n_buffers)
@@ -239,12 +137,23 @@ class Stream:
             finally:
                 stop.set()
 
+    def _announce(self, room: int, n_buffers: int, shuffle: bool) -> None:
+        n_blocks = len(self._sizes)
+        if self.verbose:
+            say(f"streaming {self.n} rows in {n_blocks} blocks: {n_buffers} buffers of up to {room} rows an epoch")
+        if shuffle and n_buffers > 1 and n_blocks < FEW_BLOCKS * n_buffers:
+            warn(
+                f"A buffer holds only about {n_blocks / n_buffers:.0f} of the {n_blocks} blocks, so that rows are "
+                "hardly shuffled. Give more memory, or smaller blocks (block_rows, or a smaller row_group_size where "
+                "Parquet files are written), or shuffle=False if the files are shuffled already."
+            )
+
     def _allocate(self, n: int) -> Buffer:
-        X, Y = self.known.X, self.known.Y
-        weights = None if self.known.weights is None else np.zeros(n, dtype=X.dtype)
+        X, Y = self.sample.X, self.sample.Y
+        weights = None if self.sample.weights is None else np.zeros(n, dtype=X.dtype)
         return Buffer(np.zeros((n, X.shape[1]), X.dtype), np.zeros((n, *Y.shape[1:]), Y.dtype), weights)
 
-    def _deal(self, rng: Any, shuffle: bool, n_buffers: int) -> Iterator[Any]:
+    def _deal(self, rng: np.random.RandomState, shuffle: bool, n_buffers: int) -> Iterator[np.ndarray]:
         """Deal the blocks out to buffers of about equal numbers of rows."""
         n_blocks = len(self._sizes)
         blocks = rng.permutation(n_blocks) if shuffle else np.arange(n_blocks)
@@ -259,20 +168,21 @@ class Stream:
             if stop.is_set():
                 return
             X = buffer.X[at : at + int(np.diff(self.source.bounds[k : k + 2])[0])]
-            part = self._kept(k, Part(X, *self.source.read(k, X)))
+            part = self._kept(k, ArrayDataset(X, *self.source.read(k, X)))
             if part.X is not X:
                 X[: len(part.X)] = part.X
             rest.append((part.y, part.weights))
             at += len(part.X)
         y, weights = zip(*rest, strict=True)
         weighted = None if weights[0] is None else np.concatenate(weights)
-        rows = self.encode(Part(buffer.X[start:at], np.concatenate(y), weighted))
+        rows = self.encode(ArrayDataset(buffer.X[start:at], np.concatenate(y), weighted))
         buffer.Y[start:at] = rows.Y
         if buffer.weights is not None:
+            assert rows.weights is not None
             buffer.weights[start:at] = rows.weights / self.unit
         buffer.n = at - start
 
-    def _kept(self, k: int, part: Part) -> Part:
+    def _kept(self, k: int, part: ArrayDataset) -> ArrayDataset:
         """Rows of block k that are not held out."""
         first, stop = self.source.bounds[k : k + 2]
         out = self.held_out[slice(*np.searchsorted(self.held_out, (first, stop)))]

@@ -8,21 +8,22 @@ from typing import Any
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
-from skbackprop._fit.targets import Labels, indicator, labels_of_one_kind
-from skbackprop._fit.validation import complete, numbers
+from skbackprop._fit.data_checks import complete, indicator, labels_of_one_kind, numbers
+from skbackprop._fit.targets import LabelCodec, Moments
+from skbackprop._types import Array
 
 
 class Summary:
-    """Of inputs, targets and weights: what of them decides, and so few of them that stand for all in checks."""
+    """Running extremes, weight sum and target statistics, and a few rows that pass or fail the checks as all do."""
 
-    def __init__(self, targets: Any):  # LabelSummary or NumberSummary
+    def __init__(self, targets: LabelSummary | NumberSummary):
         self.targets = targets
         self.n = 0
         self.weight_sum = 0.0
-        self._X: list[Any] = []  # smallest and largest number of each block, and NaN if there is one
-        self._weights: list[Any] = []
+        self._X: list[float] = []  # smallest and largest number of each block, and NaN if there is one
+        self._weights: list[float] = []
 
-    def add(self, X: Any, y: Any, weights: Any) -> None:
+    def add(self, X: Array, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Take in a block of rows."""
         y = complete(y)
         self.n += len(X)
@@ -38,12 +39,12 @@ class Summary:
         """Largest absolute value of the inputs."""
         return float(np.abs(self._X).max())
 
-    def without(self, part: Any) -> Summary:
+    def without(self, y: np.ndarray, weights: np.ndarray | None) -> Summary:
         """Summary of the rows that are left when some are held out; the ends stay."""
         rest = copy.copy(self)
-        w = np.ones(len(part.X)) if part.weights is None else part.weights
+        w = np.ones(len(y)) if weights is None else weights
         rest.n, rest.weight_sum = self.n - len(w), self.weight_sum - float(w.sum())
-        rest.targets = self.targets.without(part.y, w)
+        rest.targets = self.targets.without(y, w)
         return rest
 
     def stand_ins(self, n_features: int) -> tuple[Any, Any, Any]:
@@ -54,7 +55,7 @@ class Summary:
         return X, y, np.resize(self._weights, len(y)) if self._weights else None
 
 
-def _ends(values: list[Any]) -> list[Any]:
+def _ends(values: list[float]) -> list[float]:
     return [np.min(values), np.max(values)]
 
 
@@ -67,7 +68,7 @@ class LabelSummary:
         self.eligible: Any = 0  # rows of positive weight, of each value
         self._some: Any = None  # a block of multilabel indicators
 
-    def add(self, y: Any, w: Any) -> None:
+    def add(self, y: np.ndarray, w: np.ndarray) -> None:
         """Take in a block."""
         if y.ndim == 2 and y.shape[1] > 1:
             indicator(y)  # raises
@@ -78,9 +79,7 @@ class LabelSummary:
         y = y.reshape(-1)
         with labels_of_one_kind(y, [] if self.values is None else self.values):
             if self.values is None:
-                check_classification_targets(
-                    np.tile(y, 3)
-                )  # a block may have a label a row, at which it warns
+                check_classification_targets(np.tile(y, 3))  # a block may have a label a row, at which it warns
                 self.values, self.counts, self.eligible = y[:0], np.zeros(0), np.zeros(0, dtype=np.int64)
             values, codes = np.unique(y, return_inverse=True)
             together = np.union1d(self.values, values)
@@ -91,7 +90,7 @@ class LabelSummary:
             setattr(self, name, grown)
         self.values = together
 
-    def without(self, y: Any, w: Any) -> LabelSummary:
+    def without(self, y: np.ndarray, w: np.ndarray) -> LabelSummary:
         """Summary of the rows that are left."""
         rest, out = copy.copy(self), LabelSummary()
         out.add(y, w)
@@ -102,20 +101,21 @@ class LabelSummary:
             rest.counts[np.searchsorted(self.values, out.values)] -= out.counts
         return rest
 
-    def stand_in(self) -> Any:
+    def stand_in(self) -> np.ndarray:
         """Each label once, or a block of indicators."""
-        return self._some if self.values is None else self.values
+        values: np.ndarray = self._some if self.values is None else self.values
+        return values
 
-    def strata(self, y: Any) -> Any:
+    def strata(self, y: np.ndarray) -> np.ndarray:
         """Number of the stratum of each row, by which a split is stratified."""
         if self.values is None:
             return np.zeros(len(y), dtype=int)
         return np.searchsorted(self.values, y.reshape(-1))
 
-    def counts_of(self, labels: Labels) -> Any:
+    def counts_of(self, labels: LabelCodec) -> np.ndarray:
         """Weighted number of rows of each known class, or with each label."""
         if labels.multilabel:
-            return self.counts
+            return np.asarray(self.counts)
         counts = np.zeros(len(labels.classes))
         counts[labels.codes(self.values)] = self.counts
         return counts
@@ -133,7 +133,7 @@ class NumberSummary:
         self._low: Any = None
         self._high: Any = None
 
-    def add(self, y: Any, w: Any) -> None:
+    def add(self, y: np.ndarray, w: np.ndarray) -> None:
         """Take in a block; means and squares are merged as Chan, Golub and LeVeque (1979) do."""
         y = numbers(y)
         low, high = y.min(axis=0), y.max(axis=0)
@@ -153,7 +153,7 @@ class NumberSummary:
             self.mean = self.mean + gap * (weight / total)
         self._weight = total
 
-    def without(self, y: Any, w: Any) -> NumberSummary:
+    def without(self, y: np.ndarray, w: np.ndarray) -> NumberSummary:
         """Summary of the rows that are left."""
         rest, out = copy.copy(self), NumberSummary()
         out.add(y, w)
@@ -164,14 +164,14 @@ class NumberSummary:
         return rest
 
     @property
-    def variance(self) -> Any:
-        """Weighted, of each column."""
-        return self._squares / self._weight
+    def moments(self) -> Moments:
+        """Weighted mean and variance of each column, and its largest absolute value."""
+        return Moments(self.mean, self._squares / self._weight, self.largest)
 
-    def stand_in(self) -> Any:
+    def stand_in(self) -> np.ndarray:
         """Smallest and largest."""
         return np.asarray([self._low, self._high])
 
-    def strata(self, y: Any) -> Any:
+    def strata(self, y: np.ndarray) -> np.ndarray:
         """All rows are of one stratum."""
         return np.zeros(len(y), dtype=int)

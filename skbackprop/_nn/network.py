@@ -9,7 +9,13 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from skbackprop._nn.losses import LOSSES, LossArgs
+from skbackprop._types import Array, Namespace
+
+Layers = list[Array]  # an array for each layer h = 1..H
+NO_LAYER: Any = None  # what stands at 0 in such a list
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Network:
     n_members: int = 1  # that share the hidden layers' weights (BatchEnsemble)
     input_scale: bool = False  # is there a learnable factor per input?
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.dropout:
             object.__setattr__(self, "dropout", (0.0,) * self.n_layers)
 
@@ -69,7 +75,7 @@ class Network:
         """Length of the flat vector."""
         return sum(math.prod(shape) for shape in self.shapes)
 
-    def check(self, theta: Any) -> None:
+    def check(self, theta: Array) -> None:
         """Raise unless theta is a flat vector of this network."""
         if theta.shape != (self.n_parameters,):
             raise ValueError(
@@ -85,36 +91,36 @@ class Parameters:
     ``s[h]``, h = 1..H-1; with an input scale its factors ``c``. See `Network.shapes`.
     """
 
-    def __init__(self, xp: Any, network: Network, theta: Any):
+    def __init__(self, xp: Namespace, network: Network, theta: Array):
         self.theta = theta
-        self.arrays: list[Any] = []
+        self.arrays: list[Array] = []
         start = 0
         for shape in network.shapes:
             stop = start + math.prod(shape)
             self.arrays.append(xp.reshape(theta[start:stop], shape))
             start = stop
         n = 2 * network.n_layers
-        self.b: list[Any] = [None, *self.arrays[0:n:2]]
-        self.W: list[Any] = [None, *self.arrays[1:n:2]]
-        self.factors: list[Any] = self.arrays[n:]
-        self.c: Any = self.factors[-1] if network.input_scale else None
+        self.b: Layers = [NO_LAYER, *self.arrays[0:n:2]]
+        self.W: Layers = [NO_LAYER, *self.arrays[1:n:2]]
+        self.factors: list[Array] = self.arrays[n:]
+        if network.input_scale:
+            self.c: Array = self.factors[-1]
         pairs = self.factors[:-1] if network.input_scale else self.factors
-        self.r: list[Any] = [None, *pairs[0::2]]
-        self.s: list[Any] = [None, *pairs[1::2]]
+        self.r: Layers = [NO_LAYER, *pairs[0::2]]
+        self.s: Layers = [NO_LAYER, *pairs[1::2]]
 
 
-def flatten(xp: Any, W: list[Any], b: list[Any], factors: Iterable[Any] = ()) -> Any:
+def flatten(xp: Namespace, W: Layers, b: Layers, factors: Iterable[Array] = ()) -> Array:
     """Join W[1..H], b[1..H] and the factors into one flat vector, the inverse of `Parameters`."""
     arrays = [array for pair in zip(b[1:], W[1:], strict=True) for array in pair]
     return xp.concat([xp.reshape(array, (-1,)) for array in (*arrays, *factors)])
 
 
-def weights_alone(xp: Any, network: Network, theta: Any) -> Any:
+def weights_alone(xp: Namespace, network: Network, theta: np.ndarray) -> Array:
     """Theta with zeros in place of all but the weight matrices: what is penalised, and what decays."""
     P = Parameters(xp, network, theta)
-    return flatten(
-        xp, P.W, [None, *map(xp.zeros_like, P.b[1:])], [xp.zeros_like(factor) for factor in P.factors]
-    )
+    b, factors = ([xp.zeros_like(array) for array in arrays] for arrays in (P.b[1:], P.factors))
+    return flatten(xp, P.W, [NO_LAYER, *b], factors)
 
 
 @dataclass(frozen=True)
@@ -130,9 +136,7 @@ class Objective:
     penalty: float = 0.0  # alpha / sum_i w_i, of the raw weights
 
     @classmethod
-    def over(
-        cls, n_rows: int, weight_sum: float, alpha: float, batch_size: int, unit: float = 1.0
-    ) -> Objective:
+    def over(cls, n_rows: int, weight_sum: float, alpha: float, batch_size: int, unit: float = 1.0) -> Objective:
         """Make the objective of a training set of n_rows rows whose raw weights sum to weight_sum."""
         return cls(batch_size, weight_sum / n_rows / unit, alpha / weight_sum)
 

@@ -12,6 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from skbackprop._types import Array, Namespace
+
+Rate = Array | float  # one for all parameters, or one for each
+Memory = dict[str, Any]  # arrays and numbers of an optimizer, by the names of its entry
+Step = tuple[Array, Memory]  # what a step makes: theta and the memory
+
 
 @dataclass(frozen=True)
 class Optimizer:
@@ -28,26 +34,27 @@ class Optimizer:
     input_scale_rate: float = 1.0  # factor of the rate with which the input scale learns
 
 
+Update = Callable[[Namespace, Array, Memory, Array, Rate, int, Optimizer], Step]
+
+
 @dataclass(frozen=True)
 class Rule:
     """An entry: the names of the vectors that it remembers, its update, and learning rates that suit it."""
 
     slots: tuple[str, ...]
-    update: Callable[..., tuple[Any, dict[str, Any]]]
+    update: Update
     rate: float  # that can stay constant
     peak: float  # that a schedule which ends low can climb to
     uses: tuple[str, ...] = ()  # the Optimizer's constants that act here
     unbounded: bool = False  # do its steps grow with the gradient?
 
-    def init(self, xp: Any, theta: Any) -> dict[str, Any]:
+    def init(self, xp: Namespace, theta: Array) -> Memory:
         """Fresh memory: zeros."""
         return {slot: xp.zeros_like(theta) for slot in self.slots}
 
-    def check(self, state: Any, theta: Any) -> None:
+    def check(self, state: object, theta: Array) -> None:
         """Raise unless this is memory of this rule for these parameters."""
-        shapes = {
-            name: theta.shape if np.ndim(value) else () for name, value in self.init(np, np.empty(0)).items()
-        }
+        shapes = {name: theta.shape if np.ndim(value) else () for name, value in self.init(np, np.empty(0)).items()}
         known = state if isinstance(state, dict) else {}
         wrong = [name for name in shapes if name not in known or np.shape(known[name]) != shapes[name]]
         if wrong:
@@ -58,14 +65,14 @@ class Rule:
             )
 
 
-def sgd(xp, g, state, theta, rate, t, opt):
+def sgd(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Rate, t: int, opt: Optimizer) -> Step:
     """Momentum (Polyak, 1964), Nesterov's in the form of Sutskever et al. (2013); the rate stays outside."""
     velocity = opt.momentum * state["velocity"] - g
     step = opt.momentum * velocity - g if opt.nesterov else velocity
     return theta + rate * step, {"velocity": velocity}
 
 
-def adam(xp, g, state, theta, rate, t, opt):
+def adam(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Rate, t: int, opt: Optimizer) -> Step:
     """Algorithm 1 of Kingma and Ba (2015)."""
     m = opt.beta_1 * state["m"] + (1.0 - opt.beta_1) * g
     v = opt.beta_2 * state["v"] + (1.0 - opt.beta_2) * g * g
@@ -74,7 +81,7 @@ def adam(xp, g, state, theta, rate, t, opt):
     return theta - rate * m_hat / (xp.sqrt(v_hat) + opt.epsilon), {"m": m, "v": v}
 
 
-def nadam(xp, g, state, theta, rate, t, opt):
+def nadam(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Rate, t: int, opt: Optimizer) -> Step:
     """Dozat (2016), with his momentum schedule mu_t = beta_1 (1 - 0.96^(0.004 t) / 2)."""
     mu, mu_next = (opt.beta_1 * (1.0 - 0.5 * 0.96 ** (0.004 * s)) for s in (t, t + 1))
     product = state["mu_product"] * mu
@@ -87,17 +94,17 @@ def nadam(xp, g, state, theta, rate, t, opt):
 
 
 class _NadamRule(Rule):
-    def init(self, xp, theta):
+    def init(self, xp: Namespace, theta: Array) -> Memory:
         return {**super().init(xp, theta), "mu_product": 1.0}
 
 
-def rmsprop(xp, g, state, theta, rate, t, opt):
+def rmsprop(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Rate, t: int, opt: Optimizer) -> Step:
     """Tieleman and Hinton (2012); the decay of the mean square is beta_2."""
     v = opt.beta_2 * state["v"] + (1.0 - opt.beta_2) * g * g
     return theta - rate * g / (xp.sqrt(v) + opt.epsilon), {"v": v}
 
 
-def lion(xp, g, state, theta, rate, t, opt):
+def lion(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Rate, t: int, opt: Optimizer) -> Step:
     """Chen et al., Symbolic Discovery of Optimization Algorithms (2023)."""
     step = xp.sign(opt.beta_1 * state["m"] + (1.0 - opt.beta_1) * g)
     return theta - rate * step, {"m": opt.beta_2 * state["m"] + (1.0 - opt.beta_2) * g}

@@ -19,12 +19,7 @@ def problem():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 4))
     v = X[:, :3] + 0.3 * rng.standard_normal((60, 3))
-    return (
-        X,
-        np.asarray(["ash", "elm", "oak"])[np.argmax(v, axis=1)],
-        (v > 0).astype(int),
-        100.0 + 20.0 * v[:, 0],
-    )
+    return (X, np.asarray(["ash", "elm", "oak"])[np.argmax(v, axis=1)], (v > 0).astype(int), 100.0 + 20.0 * v[:, 0])
 
 
 def models():
@@ -37,9 +32,7 @@ def models():
     return {
         "classifier": MLPSoftmaxClassifier((6, 5), ["gelu", "tanh"], **params).fit(X, tree),
         "regressor": MLPRegressor((6,), early_stopping=True, **params).fit(X, y),
-        "members": MLPSoftmaxClassifier((5,), n_members=3, input_scale=True, dtype="float32", **params).fit(
-            X, tree
-        ),
+        "members": MLPSoftmaxClassifier((5,), n_members=3, input_scale=True, dtype="float32", **params).fit(X, tree),
         "multilabel": MLPSoftmaxClassifier((5,), loss="brier", solver="lbfgs", **params).fit(X, labels),
         "quantiles": MLPRegressor((5,), loss="quantile", quantile=[0.1, 0.9], **params).fit(X, y),
         "stream": stream,

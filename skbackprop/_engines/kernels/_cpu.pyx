@@ -16,10 +16,10 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct Spec:
         Int H
         const Int *sizes
-        const int *activations
+        const char *const *activations
         const double *dropout
         uint32_t seed
-        int loss
+        const char *loss
         Int n_targets
         double focal_gamma, huber_delta, label_smoothing
         const double *quantiles
@@ -27,7 +27,8 @@ cdef extern from "kernels.h" nogil:
         Int n_members
         int input_scale
         double input_scale_rate
-        int optimizer, nesterov
+        const char *optimizer
+        int nesterov
         double momentum, beta_1, beta_2, epsilon, weight_decay, max_grad_norm
     ctypedef struct RowsIn:
         const void *X
@@ -43,25 +44,28 @@ cdef extern from "kernels.h" nogil:
         pass
     ctypedef struct Kernels:
         const char *level
-        int vector_bytes
+        Int itemsize
+        const char *const *activations
+        const char *const *losses
+        const char *const *optimizers
         int (*create)(const Spec *, Int, Net **) noexcept nogil
         void (*destroy)(Net *) noexcept nogil
+        int (*has_classes)(const Net *) noexcept nogil
         int (*set)(Net *, int, const void *) noexcept nogil
         int (*get)(const Net *, int, void *) noexcept nogil
         int (*gradient)(Net *, const RowsIn *, Int, Int, const int64_t *, void *, double *) noexcept nogil
         int (*apply)(Net *, const void *, double, Int) noexcept nogil
         int (*train)(Net *, const RowsIn *, const int64_t *, Int, const double *, Int, Int, double, double, Int,
                      double, double *, Int *) noexcept nogil
-        int (*predict)(Net *, const RowsIn *, void *, int, int) noexcept nogil
-        int (*predict_few)(Net *, const RowsIn *, const void *, void *, int, int) noexcept nogil
+        int (*predict)(Net *, const RowsIn *, const void *, void *, int, int) noexcept nogil
         void (*set_extra)(Net *, double) noexcept nogil
         double (*get_extra)(const Net *) noexcept nogil
         void (*set_threads)(Net *, int) noexcept nogil
         double (*fma_rate)() noexcept nogil
     enum:
-        NOT_FINITE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_CLASS, NO_SUCH_SLOT
-        ACT_SOFTMAX, LOSS_FOCAL, LOSS_QUANTILE, LOSS_GAUSSIAN, OPT_LION
-    const Kernels *skb_kernels(const char *level, int bits)
+        NOT_FINITE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_CLASS, NO_SUCH_SLOT, NO_SUCH_NETWORK
+    const char *const skb_levels[]
+    const Kernels *skb_kernels(const char *level, const char *format)
     int skb_supported(const char *level)
 
 
@@ -96,30 +100,32 @@ def compiler():
     return SKB_COMPILER.decode()
 
 
-def levels():
-    """Levels that are in this build and that this CPU can run, best first."""
-    found = []
-    for level in (b"v4", b"v3", b"baseline"):
-        if skb_kernels(level, 32) != NULL and skb_supported(level):
-            found.append(level.decode())
-    return found
+cdef tuple names_in(const char *const *table):
+    """The names in a table that NULL ends."""
+    found, i = [], 0
+    while table[i] != NULL:
+        found.append(table[i].decode())
+        i += 1
+    return tuple(found)
 
 
-def built_levels():
-    """Levels that are in this build."""
-    return [level.decode() for level in (b"v4", b"v3", b"baseline") if skb_kernels(level, 32) != NULL]
-
-
-def fma_rate(str level, int bits):
-    """Floating-point operations a second of one core that does nothing but multiply-adds: the peak of benchmarks."""
-    return kernels_of(level, bits).fma_rate()
-
-
-cdef const Kernels *kernels_of(str level, int bits) except NULL:
-    cdef const Kernels *kernels = skb_kernels(level.encode(), bits) if bits == 32 or bits == 64 else NULL
+cdef const Kernels *kernels_of(str level, str dtype) except NULL:
+    cdef const Kernels *kernels = skb_kernels(level.encode(), dtype.encode())
     if kernels == NULL or not skb_supported(level.encode()):
-        raise ValueError(f"There are no kernels for level {level!r} and {bits} bits.")
+        raise ValueError(f"There are no kernels for level {level!r} and dtype {dtype!r}.")
     return kernels
+
+
+BUILT_LEVELS = names_in(skb_levels)  # of instructions, best first
+LEVELS = tuple(level for level in BUILT_LEVELS if skb_supported(level.encode()))  # that this CPU runs
+ACTIVATIONS = names_in(kernels_of("baseline", "float32").activations)  # that have a kernel
+LOSSES = names_in(kernels_of("baseline", "float32").losses)
+OPTIMIZERS = names_in(kernels_of("baseline", "float32").optimizers)
+
+
+def fma_rate(str level, str dtype):
+    """Floating-point operations a second of one core that does nothing but multiply-adds: the peak of benchmarks."""
+    return kernels_of(level, dtype).fma_rate()
 
 
 cdef int checked(int status) except -1:
@@ -181,63 +187,67 @@ cdef class CpuNet:
     cdef bint is_plain  # one member, no input scale
     cdef bint has_classes  # whose numbers are the targets
 
-    def __cinit__(self, str level, int bits, Int max_rows, sizes, activations, dropout, seed, int loss,
+    def __cinit__(self, str level, str dtype, Int max_rows, *, sizes, activations, dropout, seed, str loss,
                   Int n_targets, double focal_gamma, double huber_delta, double label_smoothing, quantiles,
-                  Int n_members, bint input_scale, double input_scale_rate, int optimizer, bint nesterov,
+                  Int n_members, bint input_scale, double input_scale_rate, str optimizer, bint nesterov,
                   double momentum, double beta_1, double beta_2, double epsilon, double weight_decay,
                   double max_grad_norm):
         cdef Spec spec
         cdef list widths = [int(size) for size in sizes]
+        cdef list names = [name.encode() for name in activations]
+        cdef bytes loss_name = loss.encode(), optimizer_name = optimizer.encode()
         cdef Int n = len(widths), i
-        self.kernels = kernels_of(level, bits)
-        per_target = len(quantiles) if loss == LOSS_QUANTILE else 2 if loss == LOSS_GAUSSIAN else 1
-        if not (
-            n >= 2 and len(activations) == n - 2 and len(dropout) == n - 1 and min(widths) >= 1
-            and all(0 <= act <= ACT_SOFTMAX for act in activations) and all(0.0 <= p < 1.0 for p in dropout)
-            and 0 <= loss <= LOSS_GAUSSIAN and 0 <= optimizer <= OPT_LION and n_members >= 1 and max_rows >= 1
-            and n_targets * per_target == widths[n - 1]
-        ):
-            raise ValueError(
-                f"No network has layers of the sizes {tuple(widths)}, {len(activations)} activations, {len(dropout)} "
-                f"rates of dropout {tuple(dropout)}, {n_targets} targets and {n_members} members."
-            )
-        largest = max(widths) + 64  # with its padding
-        if float(n) * n_members * largest * max(largest, max_rows) > 2 ** 56:  # far from an overflow
+        cdef int status = NO_SUCH_NETWORK
+        self.kernels = kernels_of(level, dtype)
+        is_consistent = (
+            n >= 2 and len(names) == n - 2 and len(dropout) == n - 1 and min(widths) >= 1
+            and all(0.0 <= p < 1.0 for p in dropout) and n_targets >= 1 and n_members >= 1 and max_rows >= 1
+        )
+        largest = max(widths, default=0) + 64  # with its padding
+        if is_consistent and float(n) * n_members * largest * max(largest, max_rows) > 2 ** 56:
             raise MemoryError(f"not enough memory for layers of the sizes {tuple(widths)}, and {max_rows} rows")
-        self.n_in, self.n_targets, self.row_out = widths[0], n_targets, n_members * widths[n - 1]
-        self.n, self.itemsize = n_parameters(widths, n_members, input_scale), bits // 8
-        self.is_plain = n_members == 1 and not input_scale
-        self.has_classes = loss <= LOSS_FOCAL
-        cdef Int *c_sizes = <Int *>malloc(n * sizeof(Int))
-        cdef int *c_activations = <int *>malloc(n * sizeof(int))
-        cdef double *c_dropout = <double *>malloc(n * sizeof(double))
+        cdef Int *c_sizes = <Int *>malloc((n + 1) * sizeof(Int))
+        cdef const char **c_activations = <const char **>malloc((n + 1) * sizeof(char *))
+        cdef double *c_dropout = <double *>malloc((n + 1) * sizeof(double))
         cdef double *c_quantiles = <double *>malloc((len(quantiles) + 1) * sizeof(double))
         try:
             if not (c_sizes and c_activations and c_dropout and c_quantiles):
                 raise MemoryError
-            for i in range(n):
-                c_sizes[i] = widths[i]
-            for i in range(n - 2):
-                c_activations[i] = activations[i]
-            for i in range(n - 1):
-                c_dropout[i] = dropout[i]
-            for i in range(len(quantiles)):
-                c_quantiles[i] = quantiles[i]
-            spec.H, spec.sizes, spec.activations, spec.dropout = n - 1, c_sizes, c_activations, c_dropout
-            spec.seed, spec.loss, spec.n_targets = <uint32_t>(seed & 0xffffffff), loss, n_targets
-            spec.focal_gamma, spec.huber_delta, spec.label_smoothing = focal_gamma, huber_delta, label_smoothing
-            spec.quantiles, spec.n_quantiles = c_quantiles, len(quantiles)
-            spec.n_members, spec.input_scale, spec.input_scale_rate = n_members, input_scale, input_scale_rate
-            spec.optimizer, spec.nesterov, spec.momentum = optimizer, nesterov, momentum
-            spec.beta_1, spec.beta_2, spec.epsilon = beta_1, beta_2, epsilon
-            spec.weight_decay, spec.max_grad_norm = weight_decay, max_grad_norm
-            self.max_rows = max_rows
-            checked(self.kernels.create(&spec, max_rows, &self.net))
+            if is_consistent:
+                for i in range(n):
+                    c_sizes[i] = widths[i]
+                for i in range(n - 2):
+                    c_activations[i] = <bytes>names[i]
+                for i in range(n - 1):
+                    c_dropout[i] = dropout[i]
+                for i in range(len(quantiles)):
+                    c_quantiles[i] = quantiles[i]
+                spec.H, spec.sizes, spec.activations, spec.dropout = n - 1, c_sizes, c_activations, c_dropout
+                spec.seed, spec.loss, spec.n_targets = <uint32_t>(seed & 0xffffffff), loss_name, n_targets
+                spec.focal_gamma, spec.huber_delta, spec.label_smoothing = focal_gamma, huber_delta, label_smoothing
+                spec.quantiles, spec.n_quantiles = c_quantiles, len(quantiles)
+                spec.n_members, spec.input_scale, spec.input_scale_rate = n_members, input_scale, input_scale_rate
+                spec.optimizer, spec.nesterov, spec.momentum = optimizer_name, nesterov, momentum
+                spec.beta_1, spec.beta_2, spec.epsilon = beta_1, beta_2, epsilon
+                spec.weight_decay, spec.max_grad_norm = weight_decay, max_grad_norm
+                status = self.kernels.create(&spec, max_rows, &self.net)
         finally:
             free(c_sizes)
             free(c_activations)
             free(c_dropout)
             free(c_quantiles)
+        if status == NO_SUCH_NETWORK:
+            raise ValueError(
+                f"No network has layers of the sizes {tuple(widths)}, the activations {tuple(activations)}, dropout "
+                f"{tuple(dropout)}, {n_targets} targets of the loss {loss!r}, {n_members} members and the optimizer "
+                f"{optimizer!r}, trained on {max_rows} rows at a time."
+            )
+        checked(status)
+        self.max_rows = max_rows
+        self.n_in, self.n_targets, self.row_out = widths[0], n_targets, n_members * widths[n - 1]
+        self.n, self.itemsize = n_parameters(widths, n_members, input_scale), self.kernels.itemsize
+        self.is_plain = n_members == 1 and not input_scale
+        self.has_classes = self.kernels.has_classes(self.net)
 
     def __dealloc__(self):
         if self.net != NULL:
@@ -341,23 +351,19 @@ cdef class CpuNet:
         checked(status)
         return (sums[0], sums[1]), done
 
-    def predict(self, X, out, bint link, bint checked_before):
-        """Outputs of the last layer, through the link or raw; False if X was not checked and is not finite."""
-        cdef RowsIn rows = self.rows(X)
-        cdef void *p = self.reals(out, "the output", rows.n_rows, self.row_out, True)
-        cdef int status
-        with nogil:
-            status = self.kernels.predict(self.net, &rows, p, link, checked_before)
-        return checked(status) != NOT_FINITE
+    def predict(self, X, out, bint link, bint checked_before, flat=None):
+        """Outputs of the last layer, through the link or raw; False if X was not checked and is not finite.
 
-    def predict_few(self, X, flat, out, bint link, bint checked_before):
-        """The same for up to max_rows rows of a dense matrix, straight from a flat vector."""
+        flat: parameters to use in place of those that were set, for up to max_rows dense rows.
+        """
         cdef RowsIn rows = self.rows(X)
-        cdef const void *theta = self.reals(flat, "the parameters", self.n)
         cdef void *p = self.reals(out, "the output", rows.n_rows, self.row_out, True)
+        cdef const void *theta = NULL
         cdef int status
-        if rows.X == NULL or rows.n_rows > self.max_rows or not self.is_plain:
-            raise ValueError(f"Up to {self.max_rows} dense rows, one member and no input scale are asked for here.")
+        if flat is not None:
+            theta = self.reals(flat, "the parameters", self.n)
+            if rows.X == NULL or rows.n_rows > self.max_rows or not self.is_plain:
+                raise ValueError(f"Up to {self.max_rows} dense rows, one member and no input scale are asked for here.")
         with nogil:
-            status = self.kernels.predict_few(self.net, &rows, theta, p, link, checked_before)
+            status = self.kernels.predict(self.net, &rows, theta, p, link, checked_before)
         return checked(status) != NOT_FINITE

@@ -1,10 +1,10 @@
 /* Which levels this build holds, and which the CPU can run. */
+#include "formats.h"
 #include "kernels.h"
 #include <string.h>
 
-extern const Kernels skb_baseline_32, skb_baseline_64;
 #ifdef SKB_X86
-extern const Kernels skb_v3_32, skb_v3_64, skb_v4_32, skb_v4_64;
+#define LEVELS(ROW) ROW(v4) ROW(v3) ROW(baseline)
 #ifdef _WIN32
 #include <cpuid.h>
 
@@ -29,6 +29,8 @@ static int runs_x86_64(int version) {
          __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 #endif
+#else
+#define LEVELS(ROW) ROW(baseline)
 #endif
 
 int skb_supported(const char *level) {
@@ -40,11 +42,17 @@ int skb_supported(const char *level) {
   return 0;
 }
 
-const Kernels *skb_kernels(const char *level, int bits) {
-  if (strcmp(level, "baseline") == 0) return bits == 32 ? &skb_baseline_32 : &skb_baseline_64;
-#ifdef SKB_X86
-  if (strcmp(level, "v3") == 0) return bits == 32 ? &skb_v3_32 : &skb_v3_64;
-  if (strcmp(level, "v4") == 0) return bits == 32 ? &skb_v4_32 : &skb_v4_64;
-#endif
-  return 0;
+#define NAME(level) #level,
+const char *const skb_levels[] = {LEVELS(NAME) NULL};
+#undef NAME
+
+#define DECLARE(level, format) extern const Kernels skb_##level##_##format;
+#define DECLARE_ALL(level) FORMATS(DECLARE, level)
+LEVELS(DECLARE_ALL)
+
+const Kernels *skb_kernels(const char *level, const char *format) {
+#define FIND(l, f) if (strcmp(level, #l) == 0 && strcmp(format, #f) == 0) return &skb_##l##_##f;
+#define FIND_ALL(l) FORMATS(FIND, l)
+  LEVELS(FIND_ALL)
+  return NULL;
 }

@@ -1,45 +1,33 @@
-/* Vector versions of the elementary functions, and the activations.
+/* Vector versions of the elementary functions, and softmax.
 
-   NaN goes through every one of them: comparisons with NaN are false, and the branch they choose keeps it. */
+   NaN in gives NaN out: comparisons with NaN are false, and each branch taken then keeps it. */
 #pragma once
 #include "kernels.h"
 #include "real.h"
 
-#define HORNER(p, c) (p) = (p)*r + R(c)
+/* p(r) of a polynomial's coefficients, the highest power's first, by Horner's rule. */
+#define POLYNOMIAL(p, r, ...)                                                                                    \
+  do {                                                                                                           \
+    static const real terms[] = {__VA_ARGS__};                                                                   \
+    p = all(terms[0]);                                                                                           \
+    _Pragma("GCC unroll 16") for (size_t i = 1; i < sizeof terms / sizeof *terms; i++) p = p * r + terms[i];     \
+  } while (0)
 
 /* e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2; gives e^r - 1 and n. */
 INLINE vec reduced_expm1(vec x, ivec *n) {
   vec t = x * R(1.4426950408889634) + MAGIC;
   vec whole = t - MAGIC;
   *n = (ivec)t - (ivec)all(MAGIC);
-#if REAL_BITS == 32
-  vec r = x - whole * 0.693359375f;
-  r = r + whole * 2.12194440e-4f;
-  vec p = all(1.0f / 5040);
-  HORNER(p, 1.0 / 720);
-#else
-  vec r = x - whole * 6.93147180369123816490e-01;
-  r = r - whole * 1.90821492927058770002e-10;
-  vec p = all(1.0 / 6227020800.0);
-  HORNER(p, 1.0 / 479001600.0);
-  HORNER(p, 1.0 / 39916800.0);
-  HORNER(p, 1.0 / 3628800.0);
-  HORNER(p, 1.0 / 362880.0);
-  HORNER(p, 1.0 / 40320.0);
-  HORNER(p, 1.0 / 5040.0);
-  HORNER(p, 1.0 / 720.0);
-#endif
-  HORNER(p, 1.0 / 120.0);
-  HORNER(p, 1.0 / 24.0);
-  HORNER(p, 1.0 / 6.0);
-  HORNER(p, 0.5);
+  vec r = x - whole * LN2_HIGH, p;
+  r = r - whole * LN2_LOW;
+  POLYNOMIAL(p, r, EXP_TERMS);
   return p * r * r + r;
 }
 
 INLINE vec power_of_two(ivec n) { return (vec)((n + EXPONENT_BIAS) << MANTISSA_BITS); }
 
 INLINE vec vexp(vec x) {
-  vec high = all(REAL_BITS == 32 ? R(89.0) : R(710.0)), low = all(REAL_BITS == 32 ? R(-104.0) : R(-746.0));
+  vec high = all(EXP_HIGH), low = all(EXP_LOW);
   x = pick(x > high, high, x);
   x = pick(x < low, low, x);
   ivec n;
@@ -50,7 +38,7 @@ INLINE vec vexp(vec x) {
 
 /* e^x - 1 for x <= 0. */
 INLINE vec vexpm1_negative(vec x) {
-  vec low = all(REAL_BITS == 32 ? R(-87.0) : R(-708.0));
+  vec low = all(EXPM1_LOW);
   x = pick(x < low, low, x);
   ivec n;
   vec p = reduced_expm1(x, &n), s = power_of_two(n);
@@ -59,28 +47,8 @@ INLINE vec vexpm1_negative(vec x) {
 
 /* ln(1 + z) for 0 <= z <= 1, as 2 artanh(z / (2 + z)). */
 INLINE vec vlog1p_unit(vec z) {
-  vec s = z / (z + 2), r = s * s;
-#if REAL_BITS == 32
-  vec p = all(1.0f / 15);
-  HORNER(p, 1.0 / 13);
-#else
-  vec p = all(1.0 / 33);
-  HORNER(p, 1.0 / 31);
-  HORNER(p, 1.0 / 29);
-  HORNER(p, 1.0 / 27);
-  HORNER(p, 1.0 / 25);
-  HORNER(p, 1.0 / 23);
-  HORNER(p, 1.0 / 21);
-  HORNER(p, 1.0 / 19);
-  HORNER(p, 1.0 / 17);
-  HORNER(p, 1.0 / 15);
-  HORNER(p, 1.0 / 13);
-#endif
-  HORNER(p, 1.0 / 11);
-  HORNER(p, 1.0 / 9);
-  HORNER(p, 1.0 / 7);
-  HORNER(p, 1.0 / 5);
-  HORNER(p, 1.0 / 3);
+  vec s = z / (z + 2), r = s * s, p;
+  POLYNOMIAL(p, r, ARTANH_TERMS);
   return 2 * (s + s * r * p);
 }
 
@@ -100,91 +68,6 @@ INLINE vec vsoftplus(vec x) { return pick(x > 0, x, all(0)) + vlog1p_unit(vexp(-
 INLINE vec verf(vec x) {
   for (Int i = 0; i < VW; i++) x[i] = r_erf(x[i]);
   return x;
-}
-
-#define LEAKY_SLOPE R(0.01)
-#define SELU_SCALE R(1.0507009873554805)
-#define SELU_SCALE_ALPHA R(1.7580993408473766)
-
-/* phi(v); for gelu, silu and mish also phi'(v), which cannot be had from phi(v). */
-INLINE vec phi(int act, vec v, vec *d) {
-  vec zero = all(0);
-  switch (act) {
-  case ACT_LOGISTIC: return vlogistic(v);
-  case ACT_TANH: return vtanh(v);
-  case ACT_RELU: return pick(v <= 0, zero, v);
-  case ACT_LEAKY_RELU: return pick(v > 0, v, v * LEAKY_SLOPE);
-  case ACT_ELU: return pick(v > 0, v, vexpm1_negative(pick(v > 0, zero, v)));
-  case ACT_SELU: return pick(v > 0, v * SELU_SCALE, SELU_SCALE_ALPHA * vexpm1_negative(pick(v > 0, zero, v)));
-  case ACT_SOFTPLUS: return vsoftplus(v);
-  case ACT_GELU: {
-    vec cdf = R(0.5) * (1 + verf(v * R(0.7071067811865476)));
-    *d = cdf + v * vexp(R(-0.5) * v * v) * R(0.3989422804014327);
-    return v * cdf;
-  }
-  case ACT_SILU: {
-    vec s = vlogistic(v), a = v * s;
-    *d = s + a * (1 - s);
-    return a;
-  }
-  case ACT_MISH: { /* tanh(ln(1 + e)) = e (e + 2) / (e (e + 2) + 2), e = e^v; 1 from v = 40 on */
-    vec cap = all(40), e = vexp(pick(v > cap, cap, v)), n = e * (e + 2);
-    vec t = n / (n + 2);
-    *d = t + v * (1 - t * t) * vlogistic(v);
-    return v * t;
-  }
-  default: return v;
-  }
-}
-
-/* g * phi'(v) from q = phi(v) (or from d = phi'(v)). */
-INLINE vec phi_vjp(int act, vec q, vec g) {
-  vec zero = all(0);
-  switch (act) {
-  case ACT_LOGISTIC: return g * q * (1 - q);
-  case ACT_TANH: return g * (1 - q * q);
-  case ACT_RELU: return pick(q > 0, g, zero);
-  case ACT_LEAKY_RELU: return pick(q > 0, g, g * LEAKY_SLOPE);
-  case ACT_ELU: return pick(q > 0, g, g * (q + 1));
-  case ACT_SELU: return pick(q > 0, g * SELU_SCALE, g * (q + SELU_SCALE_ALPHA));
-  case ACT_SOFTPLUS: return -g * vexpm1_negative(-q);
-  case ACT_GELU:
-  case ACT_SILU:
-  case ACT_MISH: return g * q; /* q is d here */
-  default: return g;
-  }
-}
-#define FOR_EACH_ELEMENTWISE(DO)                                                                                 \
-  DO(ACT_IDENTITY) DO(ACT_LOGISTIC) DO(ACT_TANH) DO(ACT_RELU) DO(ACT_LEAKY_RELU) DO(ACT_ELU) DO(ACT_SELU)         \
-  DO(ACT_GELU) DO(ACT_SILU) DO(ACT_MISH) DO(ACT_SOFTPLUS)
-
-INLINE int stores_derivative(int act) { return act == ACT_GELU || act == ACT_SILU || act == ACT_MISH; }
-
-/* q = phi(v) in place over a block; d gets phi'(v) where the activation needs it (NULL: prediction). */
-static void apply_phi(int act, real *v, real *d, Int ld, Int rows, Int columns) {
-#define CASE(ACT)                                                                                                \
-  case ACT:                                                                                                      \
-    for (Int i = 0; i < rows; i++)                                                                              \
-      for (Int j = 0; j < columns; j += VW) {                                                                   \
-        vec slope = all(0);                                                                                      \
-        store(v + i * ld + j, phi(ACT, load(v + i * ld + j), &slope));                                           \
-        if (stores_derivative(ACT) && d) store(d + i * ld + j, slope);                                           \
-      }                                                                                                          \
-    break;
-  switch (act) { FOR_EACH_ELEMENTWISE(CASE) }
-#undef CASE
-}
-
-/* delta = g * phi' in place. */
-static void apply_vjp(int act, real *g, const real *q, Int ld, Int rows, Int columns) {
-#define CASE(ACT)                                                                                                \
-  case ACT:                                                                                                      \
-    for (Int i = 0; i < rows; i++)                                                                              \
-      for (Int j = 0; j < columns; j += VW)                                                                     \
-        store(g + i * ld + j, phi_vjp(ACT, load(q + i * ld + j), load(g + i * ld + j)));                         \
-    break;
-  switch (act) { FOR_EACH_ELEMENTWISE(CASE) }
-#undef CASE
 }
 
 /* Largest of n numbers in a padded row. */
@@ -212,13 +95,4 @@ static real softmax_row(real *v, Int n, real *log_sum) {
   for (Int j = 0; j < width; j += VW) store(v + j, load(v + j) * scale);
   if (log_sum) *log_sum = r_log(sum);
   return largest;
-}
-
-/* delta = a (g - sum_k g_k a_k), in place of g. */
-static void softmax_row_vjp(real *g, const real *a, Int n) {
-  vec sums = all(0);
-  Int width = padded(n);
-  for (Int j = 0; j < width; j += VW) sums += load(g + j) * load(a + j);
-  real sum = lanes_sum(sums);
-  for (Int j = 0; j < width; j += VW) store(g + j, load(a + j) * (load(g + j) - sum));
 }

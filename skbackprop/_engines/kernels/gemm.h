@@ -1,4 +1,4 @@
-/* C = init + A B, by tiles of MR rows and up to 3 vectors that stay in registers.
+/* C = init + A B, by tiles that stay in registers.
 
    A is read through two strides, so that A and A^T are the same code. B and C have rows of whole vectors. Every
    element is one chain of multiply-adds over k in ascending order, whatever the tile, so its bits do not
@@ -6,49 +6,55 @@
 #pragma once
 #include "real.h"
 
-#if VECTOR_BYTES == 64
-enum { MR = 8, NVM = 3 }; /* 24 accumulators, 3 of B, 1 of A: of 32 registers */
-#elif VECTOR_BYTES == 32
-enum { MR = 6, NVM = 2 }; /* 12 + 2 + 1 of 16 */
+/* A tile has MR rows of up to NVM vectors. It holds its part of C, a row of B and one number of A in vector registers,
+   of which AVX-512 and 64-bit ARM have 32 (8 * 3 + 3 + 1), SSE2 and AVX2 16 (6 * 2 + 2 + 1). TILES are all sizes up to
+   this one, for the edges of C. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+enum { MR = 8, NVM = 3 };
+#define COLUMNS(DO, M) DO(M, 1) DO(M, 2) DO(M, 3)
+#define TILES(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8)
 #else
-enum { MR = 4, NVM = 2 };
+enum { MR = 6, NVM = 2 };
+#define COLUMNS(DO, M) DO(M, 1) DO(M, 2)
+#define TILES(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6)
 #endif
 
-typedef void Tile(Int k, const real *A, Int rsa, Int csa, const real *B, Int ldb, real *C, Int ldc,
+typedef void Tile(Int k, const stored *A, Int rsa, Int csa, const stored *B, Int ldb, real *C, Int ldc,
                   const real *init, Int ldi);
 
 enum { AHEAD = 24 }; /* rows of B to ask for in advance: their stride is too long for the hardware to guess */
 /* By the address in numbers, for no pointer may stand beyond the end of B. */
-#define PREFETCH(p, n) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(n) * sizeof(real)))
+#define PREFETCH(p, n) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(n) * sizeof(stored)))
 
 /* Not inlined into their callers: in one large body GCC spills the accumulators. */
 #define TILE(M, NV)                                                                                              \
-  NOINLINE void tile_##M##_##NV(Int k, const real *restrict A, Int rsa, Int csa, const real *restrict B,      \
-                                Int ldb, real *C, Int ldc, const real *init, Int ldi) {                      \
+  NOINLINE void tile_##M##_##NV(Int k, const stored *restrict A, Int rsa, Int csa, const stored *restrict B,     \
+                                Int ldb, real *C, Int ldc, const real *init, Int ldi) {                          \
     vec c[M][NV];                                                                                                \
     for (int i = 0; i < M; i++)                                                                                  \
       for (int j = 0; j < NV; j++) c[i][j] = load(init + i * ldi + VW * j);                                      \
-    for (Int p = 0; p < k; p++) {                                                                               \
-      vec b[NV];                                                                                                 \
-      for (int j = 0; j < NV; j++) b[j] = load(B + p * ldb + VW * j);                                            \
+    for (Int p = 0; p < k; p++) {                                                                                \
+      factors b[NV];                                                                                             \
+      for (int j = 0; j < NV; j++) b[j] = load_factors(B + p * ldb + VW * j);                                    \
       for (int j = 0; j < NV; j++) PREFETCH(B, (p + AHEAD) * ldb + VW * j);                                      \
       _Pragma("GCC unroll 8") for (int i = 0; i < M; i++) {                                                      \
-        vec a = all(A[i * rsa + p * csa]);                                                                       \
-        for (int j = 0; j < NV; j++) c[i][j] += a * b[j];                                                        \
+        factors a = same_factors(A[i * rsa + p * csa]);                                                          \
+        for (int j = 0; j < NV; j++) c[i][j] += __builtin_convertvector(a * b[j], vec);                          \
       }                                                                                                          \
     }                                                                                                            \
     for (int i = 0; i < M; i++)                                                                                  \
       for (int j = 0; j < NV; j++) store(C + i * ldc + VW * j, c[i][j]);                                         \
   }
-#define TILES(M) TILE(M, 1) TILE(M, 2) TILE(M, 3)
-TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) TILES(7) TILES(8)
-#define ROW(M) {0, tile_##M##_1, tile_##M##_2, tile_##M##_3}
-static Tile *const TILE_OF[9][4] = {{0}, ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6), ROW(7), ROW(8)};
+#define TILES_OF(M) COLUMNS(TILE, M)
+TILES(TILES_OF)
+#define POINTER(M, NV) tile_##M##_##NV,
+#define POINTERS(M) {NULL, COLUMNS(POINTER, M)},
+static Tile *const TILE_OF[MR + 1][NVM + 1] = {{NULL}, TILES(POINTERS)};
 
 enum {
-  KC = 1024,             /* rows of B that stay in the second-level cache beside a block of A */
+  KC = 1024,                  /* rows of B that stay in the second-level cache beside a block of A */
   PACKED_ROWS = 64 / MR * MR, /* of A^T, copied together at a time */
-  PACK_DEPTH = 64        /* below so many terms the columns of A stay in the first-level cache anyway */
+  PACK_DEPTH = 64             /* below so many terms the columns of A stay in the first-level cache anyway */
 };
 #define SCRATCH_REALS ((Int)PACKED_ROWS * KC)
 
@@ -57,40 +63,44 @@ typedef void Epilogue(void *context, Int i, Int rows, Int j, Int columns);
 
 typedef struct {
   Int m, n, k; /* n: whole vectors */
-  const real *A;
+  const stored *A;
   Int rsa, csa;
-  const real *B;
+  const stored *B;
   Int ldb;
   real *C;
   Int ldc;
   const real *init; /* NULL: zero */
-  Int ldi;         /* 0: the same row for all, as for biases */
-  Int column0;     /* of C in what the epilogue knows */
+  Int ldi;          /* 0: the same row for all, as for biases */
+  Int column0;      /* of C in what the epilogue knows */
   Epilogue *epilogue;
   void *context;
 } Gemm;
 
-static const real ZEROS[3 * VECTOR_BYTES / sizeof(real)];
+static const real ZEROS[NVM * VECTOR_BYTES / sizeof(real)];
 
 /* Columns i0.. of A^T, k0.. of its rows, as panels of MR contiguous numbers. */
-static void pack(const Gemm *g, Int i0, Int i1, Int k0, Int kb, real *to) {
+static void pack(const Gemm *g, Int i0, Int i1, Int k0, Int kb, stored *to) {
   for (Int i = i0; i < i1; i += MR) {
     Int rows = MIN(i1 - i, MR);
-    const real *from = g->A + i + k0 * g->csa;
+    const stored *from = g->A + i + k0 * g->csa;
     for (Int p = 0; p < kb; p++, to += MR)
-      if (rows == MR) memcpy(to, from + p * g->csa, sizeof(real) * MR);
-      else memcpy(to, from + p * g->csa, sizeof(real) * (size_t)rows);
+      if (rows == MR) memcpy(to, from + p * g->csa, sizeof(stored) * MR);
+      else memcpy(to, from + p * g->csa, sizeof(stored) * (size_t)rows);
   }
 }
 
-/* The part of C with rows i0..i1 and columns j0..j1, k0..k0 + kb of the sums; A through any strides. */
-static void gemm_part(const Gemm *g, const real *A, Int tile_step, Int rsa, Int csa, Int i0, Int i1, Int j0,
-                      Int j1, Int k0, Int kb) {
+/* A as the tiles read it: where the first one begins, how far it is to the next, and the strides. */
+typedef struct {
+  const stored *A;
+  Int next, rsa, csa;
+} Operand;
+
+/* The part of C with rows i0..i1 and columns j0..j1, k0..k0 + kb of the sums. */
+static void gemm_part(const Gemm *g, Operand a, Int i0, Int i1, Int j0, Int j1, Int k0, Int kb) {
   int last = k0 + kb >= g->k;
   for (Int j = j0; j < j1;) {
     Int left = (j1 - j) / VW, nv = left == NVM + 1 ? 2 : MIN(left, NVM); /* 3 + 1 is slower than 2 + 2 */
     for (Int i = i0, tile = 0; i < i1; i += MR, tile++) {
-      const real *a = A + tile * tile_step;
       Int rows = MIN(i1 - i, MR);
       real *C = g->C + i * g->ldc + j;
       const real *init = C;
@@ -99,7 +109,7 @@ static void gemm_part(const Gemm *g, const real *A, Int tile_step, Int rsa, Int 
         init = g->init ? g->init + i * g->ldi + j : ZEROS;
         ldi = g->init ? g->ldi : 0;
       }
-      TILE_OF[rows][nv](kb, a, rsa, csa, g->B + k0 * g->ldb + j, g->ldb, C, g->ldc, init, ldi);
+      TILE_OF[rows][nv](kb, a.A + tile * a.next, a.rsa, a.csa, g->B + k0 * g->ldb + j, g->ldb, C, g->ldc, init, ldi);
       if (last && g->epilogue) g->epilogue(g->context, i, rows, g->column0 + j, nv * VW);
     }
     j += nv * VW;
@@ -107,16 +117,18 @@ static void gemm_part(const Gemm *g, const real *A, Int tile_step, Int rsa, Int 
 }
 
 /* The part of C with rows i0..i1 and columns j0..j1. scratch: SCRATCH_REALS numbers of this thread's own. */
-static void gemm_block(const Gemm *g, Int i0, Int i1, Int j0, Int j1, real *scratch) {
+static void gemm_block(const Gemm *g, Int i0, Int i1, Int j0, Int j1, stored *scratch) {
   int packs = g->rsa == 1 && g->csa != 1 && j1 - j0 > NVM * VW && g->k >= PACK_DEPTH;
   Int k0 = 0;
   do {
     Int kb = MIN(g->k - k0, KC);
-    if (!packs) gemm_part(g, g->A + i0 * g->rsa + k0 * g->csa, MR * g->rsa, g->rsa, g->csa, i0, i1, j0, j1, k0, kb);
+    Operand in_place = {.A = g->A + i0 * g->rsa + k0 * g->csa, .next = MR * g->rsa, .rsa = g->rsa, .csa = g->csa};
+    Operand panels = {.A = scratch, .next = MR * kb, .rsa = 1, .csa = MR};
+    if (!packs) gemm_part(g, in_place, i0, i1, j0, j1, k0, kb);
     for (Int i = i0; packs && i < i1; i += PACKED_ROWS) {
       Int stop = MIN(i + PACKED_ROWS, i1);
       pack(g, i, stop, k0, kb, scratch);
-      gemm_part(g, scratch, MR * kb, 1, MR, i, stop, j0, j1, k0, kb);
+      gemm_part(g, panels, i, stop, j0, j1, k0, kb);
     }
     k0 += kb;
   } while (k0 < g->k);

@@ -21,19 +21,22 @@ static void leave(Net *net) {
   net->team = 1;
 }
 
-static Update prepare(Net *net, double rate, Int t) {
+/* The optimizer's step number t = 1, 2, ... */
+static Update prepare(Net *net, double rate, double penalty, Int t) {
   const Spec *s = &net->spec;
   double correct_v = 1 / (1 - pow(s->beta_2, (double)t)), nadam_m = 0, nadam_g = 0;
-  if (s->optimizer == OPT_NADAM) {
+  if (net->optimizer == OPT_nadam) {
     double mu = s->beta_1 * (1 - 0.5 * pow(0.96, 0.004 * (double)t));
     double next = s->beta_1 * (1 - 0.5 * pow(0.96, 0.004 * (double)(t + 1)));
     net->mu_product *= mu;
     nadam_m = next / (1 - net->mu_product * next);
     nadam_g = (1 - mu) / (1 - net->mu_product);
   }
-  return (Update){s->optimizer, s->nesterov, (real)s->momentum, (real)s->beta_1, (real)s->beta_2, (real)s->epsilon,
-                  (real)rate, (real)(1 - rate * s->weight_decay), (real)(1 / (1 - pow(s->beta_1, (double)t))),
-                  (real)correct_v, (real)nadam_m, (real)nadam_g};
+  return (Update){.rule = net->optimizer, .nesterov = s->nesterov, .momentum = (real)s->momentum,
+                  .beta_1 = (real)s->beta_1, .beta_2 = (real)s->beta_2, .epsilon = (real)s->epsilon,
+                  .rate = (real)rate, .penalty = (real)penalty, .decay = (real)(1 - rate * s->weight_decay),
+                  .correct_m = (real)(1 / (1 - pow(s->beta_1, (double)t))), .correct_v = (real)correct_v,
+                  .nadam_m = (real)nadam_m, .nadam_g = (real)nadam_g};
 }
 
 /* Add the penalty to a part of the gradient; its square. */
@@ -48,30 +51,33 @@ static double penalised_square(const Net *net, Int start, Int n, real penalty) {
   return lanes_sum(sums);
 }
 
-/* The gradient with its penalty, shortened to max_grad_norm, then the step. */
-static void clip_and_update(Net *net, const Update *u, real penalty) {
+/* Add the penalty to the gradient, and shorten it to max_grad_norm. */
+static void clip(Net *net, real penalty) {
   double square = 0;
+  for (Int h = 1; h <= net->H; h++) {
+    const Layer *l = &net->layers[h];
+    square += penalised_square(net, l->b, l->ldw, 0);
+    for (Int i = 0; i < l->n_in; i++) square += penalised_square(net, l->W + i * l->ldp, l->ldp, penalty);
+  }
+  square += penalised_square(net, net->factors, net->n_padded - net->factors, 0);
+  double norm = sqrt(square), limit = net->spec.max_grad_norm;
+  if (norm <= limit) return;
+  real factor = (real)(limit / norm);
+  for (Int j = 0; j < net->n_padded; j += VW) store(net->gradient + j, load(net->gradient + j) * factor);
+}
+
+/* The step for the gradient in net->gradient, which is shortened before if there is a limit. */
+static void step(Net *net, Update u) {
   if (net->spec.max_grad_norm > 0) {
-    for (Int h = 1; h <= net->H; h++) {
-      const Layer *l = &net->layers[h];
-      square += penalised_square(net, l->b, l->ldw, 0);
-      for (Int i = 0; i < l->n_in; i++) square += penalised_square(net, l->W + i * l->ldp, l->ldp, penalty);
-    }
-    square += penalised_square(net, net->factors, net->n_padded - net->factors, 0);
-    double norm = sqrt(square), limit = net->spec.max_grad_norm;
-    if (!(norm <= limit)) {
-      real factor = (real)(limit / norm);
-      for (Int j = 0; j < net->n_padded; j += VW) store(net->gradient + j, load(net->gradient + j) * factor);
-    }
-    penalty = 0;
+    clip(net, u.penalty);
+    u.penalty = 0;
   }
   for (Int h = 1; h <= net->H; h++) {
     const Layer *l = &net->layers[h];
-    GradientTask t = {.net = net, .update = u, .penalty = penalty};
-    update_stretch(&t, l->b, l->ldw, net->gradient + l->b, 0);
-    update_stretch(&t, l->W, l->n_in * l->ldp, net->gradient + l->W, 1);
+    step_stretch(net, &u, l->b, l->ldw, net->gradient + l->b, 0);
+    step_stretch(net, &u, l->W, l->n_in * l->ldp, net->gradient + l->W, 1);
   }
-  update_factors(net, u);
+  step_factors(net, &u);
 }
 
 /* Whether the classes of a batch, which index its outputs, are such. */
@@ -101,10 +107,10 @@ static int gradient(Net *net, const RowsIn *rows, Int step, Int row_offset, cons
   enter(net, MIN(rows->n_rows, net->max_rows));
   if (rows->n_rows == 0) memset(net->gradient, 0, (size_t)net->n_padded * sizeof(real));
   for (Int first = 0; first < rows->n_rows && status == DONE; first += net->max_rows) {
-    Batch batch = {rows, NULL, first, MIN(net->max_rows, rows->n_rows - first), step, row_offset + first,
-                   numbers ? numbers + first : NULL};
+    Batch batch = {.in = rows, .first = first, .n = MIN(net->max_rows, rows->n_rows - first), .step = step,
+                   .row_offset = row_offset + first, .numbers = numbers ? numbers + first : NULL};
     status = status_of(net, &batch);
-    if (status == DONE) propagate(net, &batch, 1, first > 0, NULL, 0, sums);
+    if (status == DONE) propagate(net, &batch, 1, first > 0, NULL, sums);
   }
   leave(net);
   unpad(net, net->gradient, flat);
@@ -116,8 +122,7 @@ static int apply(Net *net, const void *flat, double rate, Int t) {
   if (!need(&net->gradient, net->n_padded) || !need_slots(net)) return NO_MEMORY;
   unsigned long long mode = flush_denormals();
   pad(net, net->gradient, flat);
-  Update u = prepare(net, rate, t);
-  clip_and_update(net, &u, 0);
+  step(net, prepare(net, rate, 0, t));
   restore_mode(mode);
   return DONE;
 }
@@ -133,16 +138,14 @@ static int train(Net *net, const RowsIn *rows, const int64_t *order, Int n_order
   enter(net, batch_size);
   while (done < n_rates && (done == 0 || now() < until)) {
     Int start = done * batch_size, n = MIN(batch_size, n_order - start);
-    Batch batch = {rows, order + start, 0, n, first_step + done, 0, NULL};
+    Batch batch = {.in = rows, .order = order + start, .n = n, .step = first_step + done};
     status = status_of(net, &batch);
-    if (status != DONE) {
-      break;
-    }
-    Update u = prepare(net, rates[done], first_step + done + 1);
-    int clips = net->spec.max_grad_norm > 0;
+    if (status != DONE) break;
+    Update u = prepare(net, rates[done], penalty, first_step + done + 1);
+    int clips = net->spec.max_grad_norm > 0; /* then the whole gradient must be known before the step */
     real scale = (real)(1 / ((double)n * mean_weight));
-    propagate(net, &batch, scale, 0, clips ? NULL : &u, (real)penalty, sums);
-    if (clips) clip_and_update(net, &u, (real)penalty);
+    propagate(net, &batch, scale, 0, clips ? NULL : &u, sums);
+    if (clips) step(net, u);
     done++;
   }
   leave(net);
@@ -173,7 +176,7 @@ static void look_for_nan(void *context, Int index, int worker) {
   (void)worker;
   Prediction *p = context;
   const real *X = p->rows->X;
-  for (Int i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, p->n); i++)
+  FOR_ROWS_OF_TASK(i, index, p->n)
     if (!all_finite(X + (p->first + i) * p->rows->row_stride, p->net->layers[0].n_out))
       __atomic_store_n(&p->status, NOT_FINITE, __ATOMIC_RELAXED);
 }
@@ -182,7 +185,7 @@ static void write_out(void *context, Int index, int worker) {
   (void)worker;
   const Prediction *p = context;
   const Layer *last = &p->net->layers[p->net->H];
-  for (Int i = index * GATHER_ROWS; i < MIN((index + 1) * GATHER_ROWS, p->n); i++) {
+  FOR_ROWS_OF_TASK(i, index, p->n) {
     real *v = last->q + i * last->ld, *out = p->out + (p->first + i) * p->net->n_members * last->n_out;
     for (Int m = 0; m < p->net->n_members; m++, v += last->pitch, out += last->n_out) {
       if (p->link) link_row(&p->net->loss, v);
@@ -192,65 +195,29 @@ static void write_out(void *context, Int index, int worker) {
 }
 
 /* Blocks of rows that fit the cache. To look for NaN also brings them there, at the memory's full speed. */
-static int predict(Net *net, const RowsIn *rows, void *out, int link, int checked) {
+static int predict(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked) {
   unsigned long long mode = flush_denormals();
   Int block = MAX(CACHE_BYTES / (net->layers[0].n_out * (Int)sizeof(real)), 64) / MR * MR;
   Prediction p = {.net = net, .rows = rows, .out = out, .link = link, .status = DONE};
   enter(net, MIN(rows->n_rows, net->max_rows));
   block = MIN(block * net->team, net->max_rows);
-  fold(net);
+  if (!flat) fold(net);
   for (; p.first < rows->n_rows; p.first += block) {
     p.n = MIN(block, rows->n_rows - p.first);
-    Batch batch = {rows, NULL, p.first, p.n, -1, 0, NULL};
-    BatchTask task = {net, &batch};
-    Int n_tasks = (p.n + GATHER_ROWS - 1) / GATHER_ROWS;
+    Batch batch = {.in = rows, .first = p.first, .n = p.n, .step = -1};
+    const real *X = rows->data ? NULL : (const real *)rows->X + p.first * rows->row_stride;
     if (!are_rows(net, &batch)) p.status = NO_SUCH_ROW;
-    else if (rows->data) pool_run(net->team, n_tasks, gather_task, &task);
-    else if (!checked) pool_run(net->team, n_tasks, look_for_nan, &p);
+    else if (X && !checked) pool_run(net->team, N_ROW_TASKS(p.n), look_for_nan, &p);
     if (p.status != DONE) break;
-    forward(net, &batch, rows->data ? NULL : (const real *)rows->X + p.first * rows->row_stride, rows->row_stride, 0);
-    pool_run(net->team, n_tasks, write_out, &p);
+    forward(net, &batch, X, rows->row_stride, flat, 0);
+    pool_run(net->team, N_ROW_TASKS(p.n), write_out, &p);
   }
   leave(net);
   restore_mode(mode);
   return p.status;
 }
 
-/* v = b + a W with rows of W as they come, one row of `a` at a time: for so few rows W is read once either way. */
-static void row_times_matrix(const real *a, const real *block, Int n_in, Int n_out, real *v) {
-  memcpy(v, block, (size_t)n_out * sizeof(real));
-  for (Int p = 0; p < n_in; p++) {
-    const real *W = block + (p + 1) * n_out;
-    Int j = 0;
-    for (; j + VW <= n_out; j += VW) store(v + j, load(v + j) + a[p] * load(W + j));
-    for (; j < n_out; j++) v[j] += a[p] * W[j];
-  }
-}
-
-static int predict_few(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked) {
-  for (Int i = 0; i < rows->n_rows; i++)
-    if (!checked && !all_finite((const real *)rows->X + i * rows->row_stride, net->layers[0].n_out)) return NOT_FINITE;
-  unsigned long long mode = flush_denormals();
-  const Layer *last = &net->layers[net->H];
-  const real *block = flat;
-  for (Int h = 1; h <= net->H; h++) {
-    Layer *l = &net->layers[h], *below = &net->layers[h - 1];
-    for (Int i = 0; i < rows->n_rows; i++) {
-      const real *a = h == 1 ? (const real *)rows->X + i * rows->row_stride : below->q + i * below->ld;
-      real *v = l->q + i * l->ld;
-      row_times_matrix(a, block, l->n_in, l->n_out, v);
-      if (l->act == ACT_SOFTMAX) softmax_row(v, l->n_out, NULL);
-      else if (l->act >= 0) apply_phi(l->act, v, NULL, l->ld, 1, padded(l->n_out));
-      else if (link) link_row(&net->loss, v);
-    }
-    block += (l->n_in + 1) * l->n_out;
-  }
-  for (Int i = 0; i < rows->n_rows; i++)
-    memcpy((real *)out + i * last->n_out, last->q + i * last->ld, (size_t)last->n_out * sizeof(real));
-  restore_mode(mode);
-  return DONE;
-}
-
+static int targets_are_classes(const Net *net) { return has_classes(&net->loss); }
 static void set_extra(Net *net, double mu_product) { net->mu_product = mu_product; }
 static double get_extra(const Net *net) { return net->mu_product; }
 static void set_threads(Net *net, int n_threads) {
@@ -281,16 +248,19 @@ NOINLINE double fma_rate(void) {
 }
 
 const Kernels TABLE = {.level = LEVEL,
-                       .vector_bytes = VECTOR_BYTES,
+                       .itemsize = sizeof(real),
+                       .activations = ACTIVATION_NAMES,
+                       .losses = LOSS_NAMES,
+                       .optimizers = OPTIMIZER_NAMES,
                        .create = create,
                        .destroy = destroy,
+                       .has_classes = targets_are_classes,
                        .set = set,
                        .get = get,
                        .gradient = gradient,
                        .apply = apply,
                        .train = train,
                        .predict = predict,
-                       .predict_few = predict_few,
                        .set_extra = set_extra,
                        .get_extra = get_extra,
                        .set_threads = set_threads,

@@ -4,24 +4,20 @@
 #include "system.h"
 #include <stdint.h>
 
-enum { ACT_IDENTITY, ACT_LOGISTIC, ACT_TANH, ACT_RELU, ACT_LEAKY_RELU, ACT_ELU, ACT_SELU, ACT_GELU, ACT_SILU,
-       ACT_MISH, ACT_SOFTPLUS, ACT_SOFTMAX };
-enum { LOSS_CROSS_ENTROPY, LOSS_BRIER, LOSS_FOCAL, LOSS_BINARY_CROSS_ENTROPY, LOSS_BINARY_BRIER,
-       LOSS_BINARY_FOCAL, LOSS_SQUARED_ERROR, LOSS_ABSOLUTE_ERROR, LOSS_HUBER, LOSS_QUANTILE, LOSS_POISSON,
-       LOSS_GAMMA, LOSS_GAUSSIAN };
-enum { OPT_SGD, OPT_ADAM, OPT_NADAM, OPT_RMSPROP, OPT_LION };
 enum { MAX_SLOTS = 2 };
-/* What became of a call. Other than by these no function fails; the arrays that it gets must be as long as it says. */
-enum { DONE = 0, NOT_FINITE = 1, NO_MEMORY = -1, NO_SUCH_ROW = -2, NO_SUCH_CLASS = -3, NO_SUCH_SLOT = -4 };
+/* The status that calls return, and the only ways in which they fail; arrays must be as long as the caller says. */
+enum { DONE = 0, NOT_FINITE = 1, NO_MEMORY = -1, NO_SUCH_ROW = -2, NO_SUCH_CLASS = -3, NO_SUCH_SLOT = -4,
+       NO_SUCH_NETWORK = -5 };
 
-/* What a network and its optimizer are, in numbers; layers h = 1..H as in the derivation. */
+/* What a network and its optimizer are. Layers are h = 1..H, as in the derivation; components have the names of the
+   package's tables. */
 typedef struct {
   Int H;
   const Int *sizes;      /* H + 1 */
-  const int *activations; /* H - 1 */
+  const char *const *activations; /* H - 1 */
   const double *dropout;  /* H: of the input, then of each hidden layer */
   uint32_t seed;
-  int loss;
+  const char *loss;
   Int n_targets;
   double focal_gamma, huber_delta, label_smoothing;
   const double *quantiles;
@@ -29,7 +25,8 @@ typedef struct {
   Int n_members;   /* that share hidden layers' weights */
   int input_scale;  /* is there a learned factor per input? */
   double input_scale_rate; /* by how much its rate differs */
-  int optimizer, nesterov;
+  const char *optimizer;
+  int nesterov;
   double momentum, beta_1, beta_2, epsilon, weight_decay, max_grad_norm; /* max_grad_norm 0: no limit */
 } Spec;
 
@@ -41,7 +38,7 @@ typedef struct {
   const void *data, *indices, *indptr;
   Int n_entries;    /* of data and of indices */
   int wide_indices; /* int64 instead of int32 */
-  const void *Y; /* class codes, int64_t, for the losses up to LOSS_FOCAL; else n_targets numbers a row */
+  const void *Y; /* class codes, int64_t, for losses that have classes; else n_targets numbers a row */
   const void *weights;
 } RowsIn;
 
@@ -49,9 +46,11 @@ typedef struct Net Net;
 
 typedef struct {
   const char *level;
-  int vector_bytes;
+  Int itemsize; /* bytes of a number */
+  const char *const *activations, *const *losses, *const *optimizers; /* names of those with a kernel; NULL ends them */
   int (*create)(const Spec *spec, Int max_rows, Net **net);
   void (*destroy)(Net *net);
+  int (*has_classes)(const Net *net); /* Are the targets class codes? */
   /* slot -1: parameters; 0..: the optimizer's memory. Flat vectors are unpadded: [b; W] layer by layer, factors. */
   int (*set)(Net *net, int slot, const void *flat);
   int (*get)(const Net *net, int slot, void *flat);
@@ -65,17 +64,16 @@ typedef struct {
                Int batch_size, double mean_weight, double penalty, Int first_step, double seconds, double sums[2],
                Int *made);
   /* A row of `out` is that of each member, side by side. NOT_FINITE, and no prediction, if dense rows that were not
-     `checked` hold NaN or infinity. */
-  int (*predict)(Net *net, const RowsIn *rows, void *out, int link, int checked);
-  /* The same bits for up to max_rows dense rows, straight from a flat vector that need not be set before; for
-     networks of one member and without input scale. */
-  int (*predict_few)(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked);
+     `checked` hold NaN or infinity. `flat` is NULL, or a vector of parameters to use in place of those that were set:
+     the same bits, for dense rows and a network of one member without input scale. */
+  int (*predict)(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked);
   void (*set_extra)(Net *net, double mu_product);
   double (*get_extra)(const Net *net);
   void (*set_threads)(Net *net, int n_threads);
   double (*fma_rate)(void); /* floating-point operations a second of one core that does nothing but multiply-adds */
 } Kernels;
 
-const Kernels *skb_kernels(const char *level, int bits); /* NULL: not built */
+extern const char *const skb_levels[]; /* of this build, best first; NULL ends them */
+const Kernels *skb_kernels(const char *level, const char *format); /* NULL: not built */
 int skb_supported(const char *level);
 #endif

@@ -1,8 +1,47 @@
-/* Losses: value of a row, and delta = dE/dv in place of v, which is padded. The target is a class's code t where there is
-   one class per row, as for y_t = 1 and y_j = 0 (D9); else a row y of numbers. Label smoothing (Szegedy et al., 2016)
-   makes kept * y + uniform of both. */
+/* The losses: one table, from which their numbers, their names and their calls are made. Each gives the value of a row,
+   and delta = dE/dv in place of v, which is padded. Label smoothing (Szegedy et al., 2016) turns a target y into
+   kept * y + uniform. */
 #pragma once
 #include "elementwise.h"
+
+/* BY_CLASS(name, link): one class per row; the target is its code t, which means y_t = 1 and y_j = 0 elsewhere (D9).
+   BY_OUTPUT(name, link): the sum over the outputs, of which each has a target y of its own.
+   BY_TARGETS(name, link, n): the row's targets y have n outputs each. */
+#define LOSSES(BY_CLASS, BY_OUTPUT, BY_TARGETS)                                                                  \
+  BY_CLASS(cross_entropy, softmax)                                                                               \
+  BY_CLASS(brier, softmax)                                                                                       \
+  BY_CLASS(focal, softmax)                                                                                       \
+  BY_OUTPUT(binary_cross_entropy, logistic)                                                                      \
+  BY_OUTPUT(binary_brier, logistic)                                                                              \
+  BY_OUTPUT(binary_focal, logistic)                                                                              \
+  BY_OUTPUT(squared_error, identity)                                                                             \
+  BY_OUTPUT(absolute_error, identity)                                                                            \
+  BY_OUTPUT(huber, identity)                                                                                     \
+  BY_OUTPUT(poisson, exp)                                                                                        \
+  BY_OUTPUT(gamma, exp)                                                                                          \
+  BY_TARGETS(quantile, identity, spec->n_quantiles)                                                              \
+  BY_TARGETS(gaussian, identity, 2)
+
+#define NUMBER(name, ...) LOSS_##name,
+enum { LOSSES(NUMBER, NUMBER, NUMBER) };
+#undef NUMBER
+#define NAME(name, ...) #name,
+static const char *const LOSS_NAMES[] = {LOSSES(NAME, NAME, NAME) NULL};
+#undef NAME
+#define NO(name, ...) 0,
+#define YES(name, ...) 1,
+static const char HAS_CLASSES[] = {LOSSES(YES, NO, NO)};
+#undef NO
+#undef YES
+
+static Int outputs_per_target(int loss, const Spec *spec) {
+#define ONE(name, link)
+#define SEVERAL(name, link, n) if (loss == LOSS_##name) return n;
+  LOSSES(ONE, ONE, SEVERAL)
+#undef ONE
+#undef SEVERAL
+  return 1;
+}
 
 typedef struct {
   int loss;
@@ -13,7 +52,7 @@ typedef struct {
   Int n_quantiles;
 } Loss;
 
-INLINE int has_classes(const Loss *L) { return L->loss <= LOSS_FOCAL; }
+INLINE int has_classes(const Loss *L) { return HAS_CLASSES[L->loss]; }
 
 INLINE real softplus1(real v) { return (v > 0 ? v : 0) + r_log1p(r_exp(-(v < 0 ? -v : v))); }
 
@@ -30,7 +69,8 @@ INLINE real focal1(real log_p, real gamma, real *slope) {
   return -power * log_p;
 }
 
-static real cross_entropy_row(const Loss *L, real *v, Int t) {
+static real cross_entropy_row(const Loss *L, real *v, Int t, real *spare) {
+  (void)spare;
   Int n = L->n_outputs;
   int smooth = L->uniform != 0;
   real chosen = v[t], rest = 0, log_sum; /* rest: sum of v - largest */
@@ -47,7 +87,8 @@ static real cross_entropy_row(const Loss *L, real *v, Int t) {
   return L->kept * (log_sum - (chosen - largest)) + L->uniform * ((real)n * log_sum - rest);
 }
 
-static real brier_row(const Loss *L, real *v, Int t) {
+static real brier_row(const Loss *L, real *v, Int t, real *spare) {
+  (void)spare;
   Int n = L->n_outputs;
   real on = L->kept + L->uniform, off = L->uniform, value = 0, weighted = 0;
   softmax_row(v, n, NULL);
@@ -57,14 +98,6 @@ static real brier_row(const Loss *L, real *v, Int t) {
     weighted += 2 * r * v[j];
   }
   for (Int j = 0; j < n; j++) v[j] = v[j] * (2 * (v[j] - (j == t ? on : off)) - weighted);
-  return value;
-}
-
-static real focal_row(const Loss *L, real *v, Int t) {
-  Int n = L->n_outputs;
-  real chosen = v[t], log_sum, slope, largest = softmax_row(v, n, &log_sum);
-  real value = focal1(chosen - largest - log_sum, L->focal_gamma, &slope);
-  for (Int j = 0; j < n; j++) v[j] = (j == t ? slope : 0) - v[j] * slope;
   return value;
 }
 
@@ -83,54 +116,72 @@ static real smooth_focal_row(const Loss *L, real *v, Int t, real *slopes) {
   return (real)value;
 }
 
-/* One class per row; spare: room for a row. */
-static real class_loss_row(const Loss *L, real *v, Int t, real *spare) {
-  if (L->loss == LOSS_CROSS_ENTROPY) return cross_entropy_row(L, v, t);
-  if (L->loss == LOSS_BRIER) return brier_row(L, v, t);
-  return L->uniform != 0 ? smooth_focal_row(L, v, t, spare) : focal_row(L, v, t);
+static real focal_row(const Loss *L, real *v, Int t, real *spare) {
+  Int n = L->n_outputs;
+  if (L->uniform != 0) return smooth_focal_row(L, v, t, spare);
+  real chosen = v[t], log_sum, slope, largest = softmax_row(v, n, &log_sum);
+  real value = focal1(chosen - largest - log_sum, L->focal_gamma, &slope);
+  for (Int j = 0; j < n; j++) v[j] = (j == t ? slope : 0) - v[j] * slope;
+  return value;
 }
 
-/* Labels and targets one by one. */
-INLINE real output_loss(const Loss *L, real *v, real y) {
-  real a = *v, r = a - y, slope_on, slope_off, on, off;
-  switch (L->loss) {
-  case LOSS_BINARY_CROSS_ENTROPY:
-    *v = logistic1(a) - y;
-    return y * softplus1(-a) + (1 - y) * softplus1(a);
-  case LOSS_BINARY_BRIER: {
-    real p = logistic1(a);
-    *v = 2 * (p - y) * p * (1 - p);
-    return (p - y) * (p - y);
-  }
-  case LOSS_BINARY_FOCAL:
-    on = focal1(-softplus1(-a), L->focal_gamma, &slope_on);
-    off = focal1(-softplus1(a), L->focal_gamma, &slope_off);
-    *v = y * slope_on * logistic1(-a) - (1 - y) * slope_off * logistic1(a);
-    return y * on + (1 - y) * off;
-  case LOSS_SQUARED_ERROR: *v = r; return R(0.5) * r * r;
-  case LOSS_ABSOLUTE_ERROR:
-    *v = r > 0 ? 1 : r < 0 ? -1 : r;
-    return r < 0 ? -r : r;
-  case LOSS_HUBER: {
-    real d = L->huber_delta, size = r < 0 ? -r : r;
-    *v = r > d ? d : r < -d ? -d : r;
-    return size <= d ? R(0.5) * r * r : d * (size - R(0.5) * d);
-  }
-  case LOSS_POISSON: {
-    real mu = r_exp(a);
-    *v = mu - y;
-    return (y > 0 ? y * r_log(y) : 0) - y * a - y + mu;
-  }
-  case LOSS_GAMMA: {
-    real ratio = y * r_exp(-a);
-    *v = 1 - ratio;
-    return a - r_log(y) + ratio - 1;
-  }
-  default: return 0;
-  }
+INLINE real binary_cross_entropy_output(const Loss *L, real *v, real y) {
+  (void)L;
+  real a = *v;
+  *v = logistic1(a) - y;
+  return y * softplus1(-a) + (1 - y) * softplus1(a);
 }
 
-static real quantile_loss_row(const Loss *L, real *v, const real *y) {
+INLINE real binary_brier_output(const Loss *L, real *v, real y) {
+  (void)L;
+  real p = logistic1(*v);
+  *v = 2 * (p - y) * p * (1 - p);
+  return (p - y) * (p - y);
+}
+
+INLINE real binary_focal_output(const Loss *L, real *v, real y) {
+  real a = *v, slope_on, slope_off;
+  real on = focal1(-softplus1(-a), L->focal_gamma, &slope_on);
+  real off = focal1(-softplus1(a), L->focal_gamma, &slope_off);
+  *v = y * slope_on * logistic1(-a) - (1 - y) * slope_off * logistic1(a);
+  return y * on + (1 - y) * off;
+}
+
+INLINE real squared_error_output(const Loss *L, real *v, real y) {
+  (void)L;
+  real r = *v - y;
+  *v = r;
+  return R(0.5) * r * r;
+}
+
+INLINE real absolute_error_output(const Loss *L, real *v, real y) {
+  (void)L;
+  real r = *v - y;
+  *v = r > 0 ? 1 : r < 0 ? -1 : r;
+  return r < 0 ? -r : r;
+}
+
+INLINE real huber_output(const Loss *L, real *v, real y) {
+  real r = *v - y, d = L->huber_delta, size = r < 0 ? -r : r;
+  *v = r > d ? d : r < -d ? -d : r;
+  return size <= d ? R(0.5) * r * r : d * (size - R(0.5) * d);
+}
+
+INLINE real poisson_output(const Loss *L, real *v, real y) {
+  (void)L;
+  real a = *v, mu = r_exp(a);
+  *v = mu - y;
+  return (y > 0 ? y * r_log(y) : 0) - y * a - y + mu;
+}
+
+INLINE real gamma_output(const Loss *L, real *v, real y) {
+  (void)L;
+  real a = *v, ratio = y * r_exp(-a);
+  *v = 1 - ratio;
+  return a - r_log(y) + ratio - 1;
+}
+
+static real quantile_row(const Loss *L, real *v, const real *y) {
   real value = 0;
   for (Int t = 0; t < L->n_targets; t++)
     for (Int k = 0; k < L->n_quantiles; k++, v++) {
@@ -142,7 +193,7 @@ static real quantile_loss_row(const Loss *L, real *v, const real *y) {
 }
 
 /* The variance is e^s above a floor; see the entry in losses.py. */
-static real gaussian_loss_row(const Loss *L, real *m, const real *y) {
+static real gaussian_row(const Loss *L, real *m, const real *y) {
   real value = 0, *s = m + L->n_targets;
   const real floor = R(-9.210340371976182); /* LOG_VARIANCE_FLOOR */
   for (Int t = 0; t < L->n_targets; t++) {
@@ -155,19 +206,41 @@ static real gaussian_loss_row(const Loss *L, real *m, const real *y) {
   return value;
 }
 
-static real loss_row(const Loss *L, real *v, const real *y) {
-  if (L->loss == LOSS_QUANTILE) return quantile_loss_row(L, v, y);
-  if (L->loss == LOSS_GAUSSIAN) return gaussian_loss_row(L, v, y);
+/* Of one output among several. The choice is made within the loop over them, which is never long. */
+INLINE real output_loss(const Loss *L, real *v, real y) {
+#define NONE(name, ...)
+#define OUTPUT(name, link) case LOSS_##name: return name##_output(L, v, y);
+  switch (L->loss) { LOSSES(NONE, OUTPUT, NONE) }
+#undef OUTPUT
+  return 0;
+}
+
+/* Value of row number `row` of the targets Y. spare: room for a row. */
+static real loss_row(const Loss *L, real *v, const void *Y, Int row, real *spare) {
+#define CLASS(name, link) case LOSS_##name: return name##_row(L, v, (Int)((const int64_t *)Y)[row], spare);
+#define TARGETS(name, link, n) case LOSS_##name: return name##_row(L, v, (const real *)Y + row * L->n_targets);
+  switch (L->loss) { LOSSES(CLASS, NONE, TARGETS) }
+#undef CLASS
+#undef TARGETS
+#undef NONE
+  const real *y = (const real *)Y + row * L->n_targets;
   real value = 0;
   for (Int j = 0; j < L->n_targets; j++) value += output_loss(L, v + j, L->kept * y[j] + L->uniform);
   return value;
 }
 
+INLINE void softmax_link(real *v, Int n) { softmax_row(v, n, NULL); }
+INLINE void identity_link(real *v, Int n) { (void)v, (void)n; }
+INLINE void logistic_link(real *v, Int n) {
+  for (Int j = 0; j < n; j += VW) store(v + j, vlogistic(load(v + j)));
+}
+INLINE void exp_link(real *v, Int n) {
+  for (Int j = 0; j < n; j += VW) store(v + j, vexp(load(v + j)));
+}
+
 /* From the last layer's sums to predictions, in place over a padded row. */
 static void link_row(const Loss *L, real *v) {
-  if (has_classes(L)) softmax_row(v, L->n_outputs, NULL);
-  else if (L->loss <= LOSS_BINARY_FOCAL)
-    for (Int j = 0; j < padded(L->n_outputs); j += VW) store(v + j, vlogistic(load(v + j)));
-  else if (L->loss == LOSS_POISSON || L->loss == LOSS_GAMMA)
-    for (Int j = 0; j < padded(L->n_outputs); j += VW) store(v + j, vexp(load(v + j)));
+#define LINK(name, link, ...) case LOSS_##name: link##_link(v, L->n_outputs); break;
+  switch (L->loss) { LOSSES(LINK, LINK, LINK) }
+#undef LINK
 }

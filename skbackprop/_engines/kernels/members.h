@@ -40,7 +40,7 @@ static void fold_task(void *context, Int index, int worker) {
 /* Bring the folded weights up to date. */
 static void fold(Net *net) {
   for (Int h = 1; net->is_stale && h <= net->H; h++) {
-    FoldTask task = {net, h};
+    FoldTask task = {.net = net, .h = h};
     if (net->layers[h].folded)
       pool_run(net->team, (net->layers[h].n_in + FOLD_ROWS - 1) / FOLD_ROWS, fold_task, &task);
   }

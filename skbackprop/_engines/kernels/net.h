@@ -3,7 +3,10 @@
    For each layer b and then the rows of W, then the factors of members and inputs, each row of whole vectors; padding
    is zero and stays zero. Members lie side by side: member m's part of a row begins at column m * pitch. */
 #pragma once
+#include "activations.h"
+#include "gemm.h"
 #include "losses.h"
+#include "optimizers.h"
 
 typedef struct {
   Int n_in, n_out; /* of one member */
@@ -28,6 +31,7 @@ struct Net {
   Layer *layers;   /* 1..H; 0 is the input: its q, a, ld and dropout */
   Int factors, c; /* where they start in padded vectors; c: the input scale, -1 for none */
   Loss loss;
+  int optimizer;
   Spec spec;
   double *quantiles;
   real *theta, *gradient, *slots[MAX_SLOTS], *row_losses, *scratch;
@@ -45,8 +49,6 @@ static real *reals(Int n) {
 
 /* Numbers for a vector that has none yet; 0: out of memory. */
 static int need(real **vector, Int n) { return *vector || (*vector = reals(n)) != NULL; }
-
-static int n_slots(int optimizer) { return optimizer == OPT_ADAM || optimizer == OPT_NADAM ? 2 : 1; }
 
 static void destroy(Net *net) {
   if (!net) return;
@@ -73,7 +75,7 @@ static int allocate_layer(Net *net, Int h) {
   if (l->dropout > 0 && h > 0) ok = ok && need(&l->q, n);
   else l->q = l->a;
   if (h == 0) return ok;
-  if (l->act >= 0 && stores_derivative(l->act)) ok = ok && need(&l->d, n);
+  if (l->act >= 0 && KEEPS_SLOPE[l->act]) ok = ok && need(&l->d, n);
   if (h < net->H) ok = ok && need(&l->delta, n);
   if (h > 1) ok = ok && need(&l->WT, net->n_members * l->n_out * l->ldt);
   if (is_folded(net, h)) ok = ok && need(&l->folded, l->n_in * l->ldw);
@@ -107,7 +109,21 @@ static void place_factors(Net *net, Int *end) {
   net->c = net->spec.input_scale ? take(end, padded(net->layers[0].n_out)) : -1;
 }
 
+/* Number of a component in the table that has these names; -1: there is none of this name. */
+static int number_of(const char *name, const char *const *names) {
+  for (int i = 0; names[i]; i++)
+    if (strcmp(name, names[i]) == 0) return i;
+  return -1;
+}
+
+static int is_network(const Spec *spec) {
+  int loss = number_of(spec->loss, LOSS_NAMES), known = loss >= 0 && number_of(spec->optimizer, OPTIMIZER_NAMES) >= 0;
+  for (Int h = 1; h < spec->H; h++) known = known && number_of(spec->activations[h - 1], ACTIVATION_NAMES) >= 0;
+  return known && spec->n_targets * outputs_per_target(loss, spec) == spec->sizes[spec->H];
+}
+
 static int create(const Spec *spec, Int max_rows, Net **made) {
+  if (!is_network(spec)) return NO_SUCH_NETWORK;
   Net *net = *made = calloc(1, sizeof *net);
   if (!net) return NO_MEMORY;
   net->H = spec->H;
@@ -125,7 +141,7 @@ static int create(const Spec *spec, Int max_rows, Net **made) {
     l->pitch = padded(l->n_out);
     l->width = h > 0 ? net->n_members * l->pitch : l->pitch;
     l->ld = row_stride(l->width);
-    l->act = h > 0 && h < spec->H ? spec->activations[h - 1] : -1;
+    l->act = h > 0 && h < spec->H ? number_of(spec->activations[h - 1], ACTIVATION_NAMES) : -1;
     l->dropout = h < spec->H ? spec->dropout[h] : 0;
     if (h > 0) {
       l->n_in = spec->sizes[h - 1];
@@ -141,13 +157,16 @@ static int create(const Spec *spec, Int max_rows, Net **made) {
     *made = NULL;
     return NO_MEMORY;
   }
-  Int choices = spec->loss <= LOSS_FOCAL ? spec->n_targets : 2; /* between which smoothing spreads */
-  net->loss = (Loss){.loss = spec->loss, .n_targets = spec->n_targets, .n_outputs = spec->sizes[spec->H],
+  int loss = number_of(spec->loss, LOSS_NAMES);
+  Int choices = HAS_CLASSES[loss] ? spec->n_targets : 2; /* between which smoothing spreads */
+  net->optimizer = number_of(spec->optimizer, OPTIMIZER_NAMES);
+  net->loss = (Loss){.loss = loss, .n_targets = spec->n_targets, .n_outputs = spec->sizes[spec->H],
                      .kept = (real)(1 - spec->label_smoothing),
                      .uniform = (real)(spec->label_smoothing * (1.0 / (double)choices)),
                      .focal_gamma = (real)spec->focal_gamma, .huber_delta = (real)spec->huber_delta,
                      .quantiles = net->quantiles, .n_quantiles = spec->n_quantiles};
   net->spec.sizes = NULL, net->spec.activations = NULL, net->spec.dropout = NULL, net->spec.quantiles = NULL;
+  net->spec.loss = net->spec.optimizer = NULL; /* the caller's, as the others */
   return DONE;
 }
 
@@ -162,7 +181,7 @@ static int need_gradient(Net *net) {
 
 static int need_slots(Net *net) {
   int ok = 1;
-  for (int s = 0; s < n_slots(net->spec.optimizer); s++) ok = ok && need(&net->slots[s], net->n_padded);
+  for (int s = 0; s < N_SLOTS[net->optimizer]; s++) ok = ok && need(&net->slots[s], net->n_padded);
   return ok;
 }
 
@@ -204,7 +223,7 @@ static void pad(const Net *net, real *wide, const real *flat) { copy(net, wide, 
 static void unpad(const Net *net, const real *wide, real *flat) { copy(net, (real *)wide, flat, 0); }
 
 static int set(Net *net, int slot, const void *flat) {
-  if (slot >= n_slots(net->spec.optimizer)) return NO_SUCH_SLOT;
+  if (slot >= N_SLOTS[net->optimizer]) return NO_SUCH_SLOT;
   if (slot >= 0 && !need_slots(net)) return NO_MEMORY;
   pad(net, vector_of(net, slot), flat);
   net->is_stale = 1;
@@ -212,7 +231,7 @@ static int set(Net *net, int slot, const void *flat) {
 }
 
 static int get(const Net *net, int slot, void *flat) {
-  if (slot >= n_slots(net->spec.optimizer) || !vector_of(net, slot)) return NO_SUCH_SLOT;
+  if (slot >= N_SLOTS[net->optimizer] || !vector_of(net, slot)) return NO_SUCH_SLOT;
   unpad(net, vector_of(net, slot), flat);
   return DONE;
 }

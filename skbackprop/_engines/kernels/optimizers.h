@@ -1,10 +1,24 @@
-/* The optimizers' updates, each one pass over a stretch of the flat vectors. */
+/* The optimizers: one table, from which their numbers, their names and their calls are made. An update is one pass over a
+   stretch of the flat vectors. */
 #pragma once
 #include "kernels.h"
 #include "real.h"
 #if VECTOR_BYTES == 64
 #include <immintrin.h>
 #endif
+
+/* ROW(name, n): n vectors are remembered, m and v. */
+#define OPTIMIZERS(ROW) ROW(sgd, 1) ROW(adam, 2) ROW(nadam, 2) ROW(rmsprop, 1) ROW(lion, 1)
+
+#define NUMBER(name, n) OPT_##name,
+enum { OPTIMIZERS(NUMBER) };
+#undef NUMBER
+#define NAME(name, n) #name,
+static const char *const OPTIMIZER_NAMES[] = {OPTIMIZERS(NAME) NULL};
+#undef NAME
+#define SLOTS(name, n) n,
+static const int N_SLOTS[] = {OPTIMIZERS(SLOTS)};
+#undef SLOTS
 
 INLINE vec vroot(vec x) {
   for (Int i = 0; i < VW; i++) x[i] = r_sqrt(x[i]);
@@ -30,64 +44,63 @@ INLINE vec scaled(vec d, vec v, real epsilon) {
 typedef struct {
   int rule, nesterov;
   real momentum, beta_1, beta_2, epsilon;
-  real rate, decay;       /* decay: 1 - rate * weight_decay, for weights */
+  real rate;
+  real penalty, decay;    /* of weights: their part of the gradient, and 1 - rate * weight_decay */
   real correct_m, correct_v; /* 1 / (1 - beta^t) */
   real nadam_m, nadam_g;  /* Dozat's factors of the moment and of the gradient */
 } Update;
 
-/* theta += ..., with g the data gradient (NULL: zero), `penalty` times theta added to it. Padding stays zero. */
-static void update(const Update *u, Int n, real *restrict theta, const real *restrict g, real *restrict m,
-                   real *restrict v, real penalty, real decay) {
-#define LOOP(BODY)                                                                                               \
-  for (Int i = 0; i < n; i += VW) {                                                                             \
-    vec w = load(theta + i), d = g ? load(g + i) + penalty * w : penalty * w;                                    \
-    w = w * decay;                                                                                               \
-    BODY store(theta + i, w);                                                                                    \
+/* One step of a rule for n numbers, whole vectors, of theta: g is the data gradient (NULL: zero), to which the penalty is
+   added. Padding stays zero. */
+#define RULE(name, ...)                                                                                          \
+  static void name##_update(const Update *u, Int n, real *restrict theta, const real *restrict g,                \
+                            real *restrict m, real *restrict v, int is_weight) {                                 \
+    real penalty = is_weight ? u->penalty : 0, decay = is_weight ? u->decay : 1;                                 \
+    (void)v;                                                                                                     \
+    for (Int i = 0; i < n; i += VW) {                                                                            \
+      vec w = load(theta + i), d = g ? load(g + i) + penalty * w : penalty * w;                                  \
+      w = w * decay;                                                                                             \
+      __VA_ARGS__ store(theta + i, w);                                                                           \
+    }                                                                                                            \
   }
 #define MOMENT(name, beta, x) vec name##_i = beta * load(name + i) + (1 - beta) * (x); store(name + i, name##_i);
-  switch (u->rule) {
-  case OPT_SGD:
-    if (u->nesterov) LOOP({
-        vec velocity = u->momentum * load(m + i) - d;
-        store(m + i, velocity);
-        w += u->rate * (u->momentum * velocity - d);
-      })
-    else LOOP({
-        vec velocity = u->momentum * load(m + i) - d;
-        store(m + i, velocity);
-        w += u->rate * velocity;
-      })
-    break;
-  case OPT_ADAM:
-    LOOP({
-      MOMENT(m, u->beta_1, d)
-      MOMENT(v, u->beta_2, d *d)
-      w -= u->rate * scaled(m_i * u->correct_m, v_i * u->correct_v, u->epsilon);
-    })
-    break;
-  case OPT_NADAM:
-    LOOP({
-      MOMENT(m, u->beta_1, d)
-      MOMENT(v, u->beta_2, d *d)
-      w -= u->rate * scaled(u->nadam_m * m_i + u->nadam_g * d, v_i * u->correct_v, u->epsilon);
-    })
-    break;
-  case OPT_RMSPROP: /* its one memory is slot 0 */
-    LOOP({
-      MOMENT(m, u->beta_2, d *d)
-      w -= u->rate * scaled(d, m_i, u->epsilon);
-    })
-    break;
-  case OPT_LION:
-    LOOP({
-      vec mean = load(m + i);
-      vec blend = u->beta_1 * mean + (1 - u->beta_1) * d;
-      vec zero = all(0);
-      w -= u->rate * pick(blend > 0, all(1), pick(blend < 0, all(-1), pick(blend == 0, zero, blend)));
-      store(m + i, u->beta_2 * mean + (1 - u->beta_2) * d);
-    })
-    break;
-  }
-#undef LOOP
+
+RULE(sgd, {
+  vec velocity = u->momentum * load(m + i) - d, step = velocity;
+  store(m + i, velocity);
+  if (u->nesterov) step = u->momentum * velocity - d;
+  w += u->rate * step;
+})
+
+RULE(adam, {
+  MOMENT(m, u->beta_1, d)
+  MOMENT(v, u->beta_2, d * d)
+  w -= u->rate * scaled(m_i * u->correct_m, v_i * u->correct_v, u->epsilon);
+})
+
+RULE(nadam, {
+  MOMENT(m, u->beta_1, d)
+  MOMENT(v, u->beta_2, d * d)
+  w -= u->rate * scaled(u->nadam_m * m_i + u->nadam_g * d, v_i * u->correct_v, u->epsilon);
+})
+
+RULE(rmsprop, { /* the mean square is its only memory, and so called m */
+  MOMENT(m, u->beta_2, d * d)
+  w -= u->rate * scaled(d, m_i, u->epsilon);
+})
+
+RULE(lion, {
+  vec mean = load(m + i);
+  vec blend = u->beta_1 * mean + (1 - u->beta_1) * d;
+  vec zero = all(0);
+  w -= u->rate * pick(blend > 0, all(1), pick(blend < 0, all(-1), pick(blend == 0, zero, blend)));
+  store(m + i, u->beta_2 * mean + (1 - u->beta_2) * d);
+})
+#undef RULE
 #undef MOMENT
+
+static void update(const Update *u, Int n, real *theta, const real *g, real *m, real *v, int is_weight) {
+#define CALL(name, slots) case OPT_##name: name##_update(u, n, theta, g, m, v, is_weight); break;
+  switch (u->rule) { OPTIMIZERS(CALL) }
+#undef CALL
 }

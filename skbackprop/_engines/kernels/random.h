@@ -11,14 +11,18 @@ INLINE uint32_t mix(uint32_t x) {
 }
 
 typedef struct {
+  int acts; /* Is anything dropped at all? */
   uint32_t key;
   uint64_t threshold; /* dropped: bits below it; 2^32 if p is nearly 1 */
   real factor;        /* 1 / (1 - p) */
 } Dropper;
 
+/* Of a layer's outputs. step < 0: no dropout. */
 INLINE Dropper dropper(double p, uint32_t seed, Int layer, Int step) {
-  return (Dropper){mix(mix(mix(seed) + (uint32_t)step) + (uint32_t)layer), 
-                   (uint64_t)rint(p * 4294967296.0), (real)(1.0 / (1.0 - p))};
+  return (Dropper){.acts = step >= 0 && p > 0,
+                   .key = mix(mix(mix(seed) + (uint32_t)step) + (uint32_t)layer),
+                   .threshold = (uint64_t)rint(p * 4294967296.0),
+                   .factor = (real)(1.0 / (1.0 - p))};
 }
 
 INLINE uint32_t row_key(Dropper d, Int row) { return mix((uint32_t)row + d.key); }

@@ -1,5 +1,6 @@
-/* One source for float and double and for every vector width. */
+/* One source for every number format and vector width: the types of the FORMAT, and vectors of its sums. */
 #pragma once
+#include "formats.h"
 #include "system.h"
 #include <math.h>
 #include <stdint.h>
@@ -9,13 +10,35 @@
 #ifndef VECTOR_BYTES
 #define VECTOR_BYTES 16
 #endif
+#define STORED_OF(stored, product, sum) stored
+#define PRODUCT_OF(stored, product, sum) product
+#define SUM_OF(stored, product, sum) sum
+#define PICK(COLUMN, ...) COLUMN(__VA_ARGS__)
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define ROW_OF_FORMAT JOIN(FORMAT_, FORMAT)
+typedef PICK(STORED_OF, ROW_OF_FORMAT) stored;
+typedef PICK(PRODUCT_OF, ROW_OF_FORMAT) product;
+typedef PICK(SUM_OF, ROW_OF_FORMAT) real;
+
+/* What the arithmetic must know of the type of sums. MAGIC is 1.5 * 2^MANTISSA_BITS: adding it rounds to an integer,
+   which then stands in the low bits. LN2_HIGH has few enough bits for exact products with integers, and with LN2_LOW
+   makes ln 2. Polynomials begin with the highest power. */
+#define BITS_float 32
+#define BITS_double 64
+#define REAL_BITS JOIN(BITS_, PICK(SUM_OF, ROW_OF_FORMAT))
 #if REAL_BITS == 32
-typedef float real;
 typedef int32_t integer;
-#define EXPONENT_BIAS 127
-#define MANTISSA_BITS 23
-#define MAGIC 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer, which then stands in the low bits */
+enum { EXPONENT_BIAS = 127, MANTISSA_BITS = 23 };
+#define MAGIC 12582912.0f
 #define REAL_TINY 1.17549435e-38f
+#define LN2_HIGH 0.693359375f
+#define LN2_LOW -2.12194440e-4f
+#define EXP_HIGH 89.0f /* beyond these e^x is infinity or 0, beyond the next e^x - 1 is -1 */
+#define EXP_LOW -104.0f
+#define EXPM1_LOW -87.0f
+#define EXP_TERMS 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5
+#define ARTANH_TERMS 1.0 / 15, 1.0 / 13, 1.0 / 11, 1.0 / 9, 1.0 / 7, 1.0 / 5, 1.0 / 3
 #define r_exp expf
 #define r_log logf
 #define r_expm1 expm1f
@@ -24,12 +47,21 @@ typedef int32_t integer;
 #define r_erf erff
 #define r_sqrt sqrtf
 #else
-typedef double real;
 typedef int64_t integer;
-#define EXPONENT_BIAS 1023
-#define MANTISSA_BITS 52
+enum { EXPONENT_BIAS = 1023, MANTISSA_BITS = 52 };
 #define MAGIC 6755399441055744.0
 #define REAL_TINY 2.2250738585072014e-308
+#define LN2_HIGH 6.93147180369123816490e-01
+#define LN2_LOW 1.90821492927058770002e-10
+#define EXP_HIGH 710.0
+#define EXP_LOW -746.0
+#define EXPM1_LOW -708.0
+#define EXP_TERMS                                                                                                \
+  1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,       \
+      1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5
+#define ARTANH_TERMS                                                                                             \
+  1.0 / 33, 1.0 / 31, 1.0 / 29, 1.0 / 27, 1.0 / 25, 1.0 / 23, 1.0 / 21, 1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13,  \
+      1.0 / 11, 1.0 / 9, 1.0 / 7, 1.0 / 5, 1.0 / 3
 #define r_exp exp
 #define r_log log
 #define r_expm1 expm1
@@ -48,6 +80,12 @@ typedef integer ivec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(re
 #define NOINLINE static __attribute__((noinline))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Factors of a product: a vector of what is stored, and one number in all lanes. */
+typedef product factors __attribute__((vector_size(VECTOR_BYTES / sizeof(real) * sizeof(product)),
+                                       aligned(sizeof(stored)), may_alias));
+INLINE factors load_factors(const stored *p) { return *(const factors *)p; }
+INLINE factors same_factors(stored x) { return (product)x - (factors){0}; }
 
 INLINE vec load(const real *p) { return *(const vec *)p; }
 INLINE void store(real *p, vec x) { *(vec *)p = x; }

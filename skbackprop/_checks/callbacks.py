@@ -1,0 +1,93 @@
+"""scikit-learn's callbacks (`sklearn.callback`, experimental, since 1.9): they hear of a fit and of its epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from skbackprop._checks.constraints import Method
+from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._fit.early_stopping import FitCallbacks
+from skbackprop._fit.fitted_model import FittedModel
+from skbackprop._types import Attributes
+
+try:
+    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import with_callbacks as _with_callbacks
+except ImportError:  # an older scikit-learn: no callbacks can be set, and nobody is told
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Nothing to support."""
+
+    def _with_callbacks(method: Method) -> Method:
+        """Leave the method as it is."""
+        return method
+
+
+def with_callbacks(method: Method) -> Method:
+    """Tear the callbacks down behind the method, whatever happens in it; the method keeps its type."""
+    return _with_callbacks(method)
+
+
+# where scikit-learn keeps callbacks on the estimator: those set, and during a fit the fit's own and the one around it
+PLACES = ("_skl_callbacks", "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
+
+
+def callbacks_of(state: Attributes) -> Attributes:
+    """The attributes that hold callbacks."""
+    return {name: value for name, value in state.items() if name in PLACES}
+
+
+def without_callbacks(state: Attributes) -> Attributes:
+    """All other attributes."""
+    return {name: value for name, value in state.items() if name not in PLACES}
+
+
+class EstimatorCallbacks(FitCallbacks):
+    """Tells the estimator's callbacks when the fit and each of its epochs begin and end; does nothing without any.
+
+    attributes: of a fitted model, from which a callback makes the estimator as it is at that moment.
+    """
+
+    def __init__(self, estimator: BaseEstimator, task: str, attributes: Callable[[FittedModel], Attributes]):
+        self._estimator, self._task, self._attributes = estimator, task, attributes
+        self._fit: Any = None
+        self._epoch: Any = None
+
+    def begin_fit(self, max_epochs: int, sample: ArrayDataset) -> None:
+        """Call when all is known that training needs; the sample is what callbacks see of the data."""
+        if not getattr(self._estimator, "_skl_callbacks", None):
+            return
+        put = sample.device.put
+        metadata = {} if sample.weights is None else {"sample_weight": put(sample.weights)}
+        self._about = {"estimator": self._estimator, "X": sample.X, "y": put(sample.y), "metadata": metadata}
+        self._fit = self._estimator._init_callback_context(task_name=self._task, max_subtasks=max_epochs)
+        self._fit.call_on_fit_task_begin(**self._about)
+
+    def begin_epoch(self) -> None:
+        """Call at the start of an epoch; L-BFGS, which does not know it, leaves that to `end_epoch`."""
+        if self._fit is not None:
+            self._epoch = self._fit.subcontext(task_name="epoch")
+            self._epoch.call_on_fit_task_begin(**self._about)
+
+    def end_epoch(self, model: Callable[[], FittedModel]) -> bool:
+        """Call at the end of an epoch; True if a callback asks to stop."""
+        if self._fit is None:
+            return False
+        if self._epoch is None:
+            self.begin_epoch()
+        epoch, self._epoch = self._epoch, None
+        return self._end(epoch, lambda: self._attributes(model()))
+
+    def end_fit(self, attributes: Callable[[], Attributes]) -> None:
+        """Call when the new attributes are ready, with what gives a copy of them."""
+        if self._fit is not None:
+            self._end(self._fit, attributes)
+
+    def _end(self, task: Any, attributes: Callable[[], Attributes]) -> bool:
+        def nameless() -> Attributes:  # as the rows that the callbacks get
+            return attributes() | {"feature_names_in_": None}
+
+        return bool(task.call_on_fit_task_end(**self._about, reconstruction_attributes=nameless))

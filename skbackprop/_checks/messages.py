@@ -1,0 +1,69 @@
+"""Errors and warnings of a fit, and what to do about them."""
+
+from __future__ import annotations
+
+from sklearn.base import BaseEstimator
+
+from skbackprop._fit.scales import UNSCALED
+from skbackprop._fit.warn import warn
+
+
+class DivergenceError(ValueError):
+    """Training left the finite numbers.
+
+    Parameters
+    ----------
+    message : str
+        The epoch, the learning rate, the likely cause, and what to do.
+    estimator : estimator, default=None
+        A copy of the estimator with the last finite model, ready to predict; an attribute of the error.
+    """
+
+    def __init__(self, message: str, estimator: BaseEstimator | None = None):
+        super().__init__(message)
+        self.estimator = estimator
+
+
+DivergenceError.__module__ = "skbackprop"  # where users find it, and tracebacks name it
+
+
+def divergence(
+    epoch: int, rate: float | None, largest: float, max_grad_norm: float | None, estimator: BaseEstimator
+) -> DivergenceError:
+    """Name the epoch, the rate and the likely cause; the estimator holds the last finite model.
+
+    largest: of the features' absolute values. What is recommended has not been done already.
+    """
+    if largest > UNSCALED:
+        scaler = "put a StandardScaler in front (make_pipeline(StandardScaler(), ...))"
+        cause = f"the features reach {largest:.3g}: {scaler}"
+    elif rate is None:
+        cause = "L-BFGS stepped too far: raise alpha, or take a minibatch solver such as 'adam'"
+    else:
+        clip = "set max_grad_norm=1.0" if max_grad_norm is None else f"max_grad_norm (now {max_grad_norm:g})"
+        cause = f"the learning rate is too high: lower learning_rate_init or {clip}"
+    pace = "" if rate is None else f" at learning rate {rate:.3g}"
+    return DivergenceError(
+        f"Training diverged in epoch {epoch}{pace}: loss or weights grew beyond all bounds. Likely cause: "
+        f"{cause}. Its `estimator` attribute holds the last finite model.",
+        estimator,
+    )
+
+
+def warn_constant_block(columns: list[int], n_rows: int) -> None:
+    """Say so if partial_fit's first rows tell nothing of the scale of their targets."""
+    rows = "is a single row" if n_rows == 1 else f"has {n_rows} rows of equal targets"
+    which = "" if columns == [0] else f" (of the targets {columns})"
+    warn(
+        f"The first call of partial_fit, from which the target's scale is learned once for all, {rows}{which}, so the "
+        "scale stays 1. Make the first call with rows that stand for all, or scale y yourself and set "
+        "scale_target=False."
+    )
+
+
+def warn_exhausted() -> None:
+    """Say that partial_fit does nothing any more."""
+    warn(
+        "Early stopping has ended this model's training: its best weights are restored and this call of "
+        "partial_fit changed nothing. Call fit, or partial_fit on a clone, to train anew."
+    )

@@ -1,0 +1,170 @@
+"""From what the user gave to datasets that are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from sklearn.base import BaseEstimator, is_classifier
+
+from skbackprop._checks.arrays import check_rows, check_same_device, check_weights, has_validation_set
+from skbackprop._fit.data_checks import numbers, one_column
+from skbackprop._fit.dataset import ArrayDataset, Dataset
+from skbackprop._fit.device import HOST, compute_device, to_host
+from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
+from skbackprop._fit.out_of_core import DiskDataset
+from skbackprop._fit.scales import in_validation_set
+from skbackprop._fit.source import Source
+from skbackprop._fit.spec import FitSpec
+from skbackprop._fit.summaries import LabelSummary, NumberSummary
+from skbackprop._fit.targets import LabelCodec, NumberCodec, TargetCodec
+from skbackprop._fit.weights import check_weight_sum
+from skbackprop._types import Array, Data
+from skbackprop.data import Shards
+
+Estimator = TypeVar("Estimator")
+NAMES = "feature_names_in_"  # an attribute that scikit-learn sets, and compares with the next X
+NO_TARGETS = "These data hold no targets: pass y when you make the Shards."
+
+
+def copy_of(
+    estimator: object,
+    changes: Mapping[str, object] | None = None,
+    without: Iterable[str] = (),
+    cls: type[Any] | None = None,
+) -> Any:
+    """Shallow copy of an estimator, or one of another class, some of whose attributes are left out or are others.
+
+    What happens to the estimator in other threads, or to the copy in scikit-learn's checks, leaves the other alone.
+    """
+    attributes = dict(estimator.__dict__)
+    for name in without:
+        attributes.pop(name, None)
+    attributes.update(changes or {})
+    copied = object.__new__(type(estimator) if cls is None else cls)
+    copied.__dict__ = attributes
+    return copied
+
+
+def read_rows(
+    estimator: BaseEstimator,
+    X: Data,
+    y: Data,
+    weights: Data,
+    *,
+    reset: bool,
+    name: str = "sample_weight",
+    dtype: str | None = None,
+) -> tuple[Dataset, Features]:
+    """Check rows, and learn or compare their features; the estimator is left as it is.
+
+    dtype: in the place of the parameter of this name.
+    """
+    reader = copy_of(estimator, {} if dtype is None else {"dtype": dtype})
+    if not isinstance(X, Shards):
+        return _read_arrays(reader, X, y, weights, name, reset), _features(reader)
+    if y is not None or weights is not None:
+        raise ValueError("Shards hold targets and weights: pass these when you make them, and neither here.")
+    if not reset:  # the blocks have no names, but the model keeps its own
+        return _read_shards(without_names(reader, X, "fit"), X, name, reset), _features(reader)
+    data = _read_shards(reader, X, name, reset)
+    if X.feature_names is not None:
+        reader.feature_names_in_ = np.asarray(X.feature_names, dtype=object)
+    return data, _features(reader)
+
+
+def starting_point(
+    estimator: BaseEstimator,
+    spec: FitSpec,
+    data: Dataset,
+    features: Features,
+    again: str | None,
+    classes: np.ndarray | None = None,
+) -> FittedModel | Untrained:
+    """What training begins with: the fitted model, if the method `again` goes on from it.
+
+    classes: all that there will be, of which partial_fit was told.
+    """
+    if again is None:
+        codec: type[TargetCodec] = LabelCodec if is_classifier(estimator) else NumberCodec
+        return Untrained(codec.learn(data.examples, spec, classes), features)
+    check_same_device(estimator, data.device, again)
+    model: FittedModel = estimator.__fitted_model__()
+    known = model.codec.for_training(spec)
+    known.check_again(data.examples, classes)
+    return replace(model, codec=known, features=features)
+
+
+def read_validation(estimator: BaseEstimator, rows: tuple[Data, Data, Data], features: Features) -> Dataset | None:
+    """Read the user's validation set, whose features must be those of the training set; None if there is none."""
+    X_val, y_val, weights = rows
+    if not has_validation_set(X_val, y_val, weights, holds_targets=isinstance(X_val, Shards)):
+        return None
+    with in_validation_set():
+        reader = reader_of(estimator, features)
+        return read_rows(reader, X_val, y_val, weights, reset=False, name="sample_weight_val")[0]
+
+
+def read_part(
+    estimator: BaseEstimator, X: Data, y: Data, columns: tuple[int, np.ndarray | None] | None
+) -> tuple[Array, np.ndarray, Features]:
+    """Check a part of the rows of a fit; columns: number and names that X must have, None: to be learned from X."""
+    reader = copy_of(estimator) if columns is None else reader_of(estimator, Features(*columns))
+    X, y = check_rows(reader, X, y, reset=columns is None, dtypes=HOST.floats(reader.dtype))
+    return X, y, _features(reader)
+
+
+def reader_of(estimator: Estimator, features: Features) -> Estimator:
+    """Copy of an estimator that has learned these features."""
+    return copy_of(estimator, features.attributes, without=[NAMES])
+
+
+def without_names(estimator: Estimator, data: Shards, method: str) -> Estimator:
+    """Copy of a fitted estimator that takes blocks, which have no names; data must have those of the fit."""
+    theirs, ours = data.feature_names, getattr(estimator, NAMES, None)
+    if theirs is None:
+        return estimator  # scikit-learn's check says it if they are missed
+    if ours is not None and list(ours) != theirs:
+        raise ValueError(
+            f"The columns passed to {method} must be those that were passed to fit, in that order: fit saw "
+            f"{list(ours)}, and these data have {theirs}. Name them: Shards(..., features=[...])."
+        )
+    return copy_of(estimator, without=[NAMES])
+
+
+def _features(reader: BaseEstimator) -> Features:
+    """What scikit-learn's checks learned of X."""
+    return Features(reader.n_features_in_, getattr(reader, NAMES, None))
+
+
+def _read_arrays(reader: BaseEstimator, X: Any, y: Data, weights: Any, name: str, reset: bool) -> ArrayDataset:
+    device = compute_device(X)
+    X, targets = check_rows(reader, X, y, reset=reset, dtypes=device.floats(reader.dtype))
+    targets = to_host(targets)
+    weights = check_weights(to_host(weights), targets, name)
+    return ArrayDataset(X, one_column(targets) if is_classifier(reader) else targets, weights, device)
+
+
+def _read_shards(reader: BaseEstimator, data: Shards, name: str, reset: bool) -> Dataset:
+    """Survey the data; X, y and weights themselves if they fit into the memory that the user gave."""
+    allowed = HOST.floats(reader.dtype)
+    dtype = data.dtype if data.dtype in allowed else allowed[0]
+    if data.n_rows * data.n_features * dtype.itemsize <= data.memory:
+        X, y, weights = data.load()
+        if y is None:
+            raise ValueError(NO_TARGETS)
+        return _read_arrays(reader, X, y, weights, name, reset)
+    first = data.read_targets(0)[0]
+    if first is None:
+        raise ValueError(NO_TARGETS)
+    if not is_classifier(reader):
+        numbers(first)  # raises for labels
+    summary = LabelSummary() if is_classifier(reader) else NumberSummary()
+    disk = DiskDataset.survey(cast(Source, data), dtype, summary)
+    X, y, weights = disk.summary.stand_ins(data.n_features)
+    X, disk.examples = check_rows(reader, X.astype(dtype), y, reset=reset, dtypes=[dtype])
+    check_weights(weights, y)
+    check_weight_sum(disk.summary.weight_sum, "sample_weight")
+    return disk

@@ -1,0 +1,113 @@
+"""Datasets whose inputs lie on the workers of a cluster; targets and weights are here, on rank 0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from skbackprop._dask.engine import ClusterEngine, RemoteTable, RemoteX
+from skbackprop._dask.ranks import Rank, columns_of
+from skbackprop._dask.shards import Layout
+from skbackprop._fit.block import Block
+from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._fit.device import Device
+from skbackprop._fit.fitted_model import Features
+from skbackprop._fit.spec import FitPlan, FitSpec
+from skbackprop._fit.targets import TargetCodec
+from skbackprop._nn.network import Network
+
+
+class ClusterDevice(Device):
+    """The device of a RemoteX; parameters and targets are NumPy's."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) in (Device, ClusterDevice)
+
+    def __hash__(self) -> int:
+        return hash(Device)
+
+    def __repr__(self) -> str:
+        return "a Dask collection"
+
+    def fetch(self, array: Any) -> Any:
+        """Bring rows to rank 0."""
+        return np.asarray(array) if isinstance(array, RemoteX) else array
+
+    def largest(self, X: Any) -> float:
+        """Largest absolute value, for which all ranks are asked if the rows are with them."""
+        if not isinstance(X, RemoteX):
+            return super().largest(X)
+        return max(largest for largest, _ in X.table.rank.call(Rank.largest, table=X.table.name))
+
+
+class ClusterBlock(Block):
+    """A training set whose gradient is one round, however many rows it has."""
+
+    def blocks(self) -> Iterator[Block]:
+        """All in one."""
+        yield self
+
+
+@dataclass
+class ClusterDataset(ArrayDataset):
+    """Rows whose X is a `RemoteX`."""
+
+    X: RemoteX  # type: ignore[assignment]  # in the place of an array
+    device: Device = field(default_factory=ClusterDevice)
+
+    def in_memory(self, dtype: DTypeLike) -> ArrayDataset:
+        """The same rows in this process; for few of them."""
+        return ArrayDataset(np.asarray(self.X.astype(dtype)), self.y, self.weights)
+
+    def training_set(
+        self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike
+    ) -> ClusterBlock:
+        """Rows to train on; each rank gets the targets and weights of its own."""
+        block, table, targets = super().training_set(codec, factors, spec, dtype), self.X.table, []
+        for layout in table.layouts:
+            rows = self.X.positions(layout)
+            weights = [] if block.weights is None else [block.weights[rows]]
+            targets.append((None, [block.Y[rows], *weights]))
+        mine, kind = {"targets": targets}, np.dtype(dtype).name
+        table.rank.call(Rank.prepare, *self.X.selection, table=table.name, dtype=kind, root_only=mine)
+        return ClusterBlock(block.X, block.Y, block.weights, block.device, block.unit)
+
+    def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> ClusterEngine:
+        """An engine that computes where the rows are."""
+        return ClusterEngine(self.X.table.rank, network, plan.optimizer(spec))
+
+
+def read_table(
+    rank: Rank, layouts: list[Layout], name: str, features: Features | None
+) -> tuple[ClusterDataset, Features] | None:
+    """Check the rows of a table, whose X stays where it is; None if it has none. Weights are the user's still."""
+    if not any(layout.n for layout in layouts):
+        return None
+    known = None if features is None else columns_of(features)
+    answers = rank.call(Rank.read, table=name, columns=known)
+    held = [(layout, *answer) for layout, answer in zip(layouts, answers, strict=True) if layout.n]
+    facts = [facts for _, facts, _ in held]
+    n, names = facts[0][:2] if known is None else known
+    for other in facts:
+        if tuple(other[:2]) != (n, names):
+            raise ValueError(f"Partitions of X differ in their columns: {(n, names)} and {tuple(other[:2])}.")
+    numbers = np.concatenate([layout.rows for layout, _, _ in held])
+    arrays = [_ordered(parts, numbers) for parts in zip(*(arrays for *_, arrays in held), strict=True)]
+    y, weights = arrays[0], arrays[1] if len(arrays) > 1 else None
+    if any(held_objects for *_, held_objects in facts):
+        y = y.astype(object)
+    X = RemoteX(RemoteTable(rank, name, layouts, n), np.result_type(*(dtype for _, _, dtype, _ in facts)))
+    features = Features(n, None if names is None else np.array(names, dtype=object))
+    return ClusterDataset(X, y, weights), features
+
+
+def _ordered(parts: tuple[np.ndarray, ...], numbers: np.ndarray) -> np.ndarray:
+    """Join arrays of rows and put them in the order of their numbers."""
+    joined = np.concatenate(parts)
+    whole = np.empty_like(joined)
+    whole[numbers] = joined
+    return whole

@@ -1,0 +1,105 @@
+/* Some rows of the inputs: their numbers, what CSR stores of them, and their dropout masks. */
+#pragma once
+#include "net.h"
+#include "random.h"
+
+/* Rows with the numbers in `order`, or consecutive ones from `first`. */
+typedef struct {
+  const RowsIn *in;
+  const int64_t *order;
+  Int first, n, step, row_offset; /* step < 0: no dropout */
+  const int64_t *numbers;         /* of the rows in their minibatch, which seed the masks; NULL: row_offset + 0, 1, ... */
+} Batch;
+
+/* What a task needs to know that does some of the batch's rows of layer h, or what comes before the first layer. */
+typedef struct {
+  Net *net;
+  const Batch *batch;
+  Int h;
+  int keeps_slope; /* phi' is stored for the way back */
+  real scale;      /* of delta[H], beside the row's weight */
+} Pass;
+
+enum { TASK_ROWS = 16 };
+#define N_ROW_TASKS(n) (((n) + TASK_ROWS - 1) / TASK_ROWS)
+#define FOR_ROWS_OF_TASK(i, index, n)                                                                            \
+  for (Int i = (index) * TASK_ROWS; i < MIN(((index) + 1) * TASK_ROWS, (n)); i++)
+
+INLINE Int row_number(const Batch *b, Int i) { return b->order ? (Int)b->order[i] : b->first + i; }
+INLINE Int mask_number(const Batch *b, Int i) { return b->numbers ? (Int)b->numbers[i] : b->row_offset + i; }
+
+INLINE Int index_at(const RowsIn *rows, Int e) {
+  return rows->wide_indices ? (Int)((const int64_t *)rows->indices)[e] : ((const int32_t *)rows->indices)[e];
+}
+
+INLINE Int pointer_at(const RowsIn *rows, Int i) {
+  return rows->wide_indices ? (Int)((const int64_t *)rows->indptr)[i] : ((const int32_t *)rows->indptr)[i];
+}
+
+/* Whether a stretch of a CSR matrix's column numbers are all below n. */
+static int are_columns(const RowsIn *rows, Int start, Int stop, Int n) {
+  uint64_t wide = 0;
+  uint32_t narrow = 0; /* the largest as unsigned, which negative ones exceed: loops that compilers vectorise */
+  if (rows->wide_indices)
+    for (Int e = start; e < stop; e++) wide = MAX(wide, ((const uint64_t *)rows->indices)[e]);
+  else
+    for (Int e = start; e < stop; e++) narrow = MAX(narrow, ((const uint32_t *)rows->indices)[e]);
+  return start == stop || MAX(wide, narrow) < (uint64_t)n;
+}
+
+/* Whether all rows of a batch, and the columns that sparse ones name, exist. */
+static int are_rows(const Net *net, const Batch *b) {
+  const RowsIn *in = b->in;
+  for (Int i = 0; (b->order || in->data) && i < b->n; i++) {
+    Int row = row_number(b, i);
+    if (row < 0 || row >= in->n_rows) return 0;
+    if (!in->data) continue;
+    Int start = pointer_at(in, row), stop = pointer_at(in, row + 1);
+    if (start < 0 || start > stop || stop > in->n_entries) return 0;
+    if (!are_columns(in, start, stop, net->layers[0].n_out)) return 0;
+  }
+  return 1;
+}
+
+INLINE Dropper dropper_of(const Net *net, Int h, const Batch *b) {
+  return dropper(net->layers[h].dropout, net->spec.seed, h, b->step);
+}
+
+INLINE int drops(const Layer *l, const Batch *b) { return b->step >= 0 && l->dropout > 0; }
+
+/* What is left of a stored input after dropout. */
+INLINE real kept_entry(const RowsIn *in, Int e, Dropper d, uint32_t key) {
+  real x = ((const real *)in->data)[e];
+  return d.acts ? x * keep_factor(d, key, index_at(in, e)) : x;
+}
+
+/* Copy dense rows together. */
+static void gather_task(void *context, Int index, int worker) {
+  (void)worker;
+  const Pass *pass = context;
+  const Batch *b = pass->batch;
+  Layer *input = &pass->net->layers[0];
+  Dropper d = dropper_of(pass->net, 0, b);
+  FOR_ROWS_OF_TASK(i, index, b->n) {
+    real *to = input->a + i * input->ld, *mask = input->mask + i * input->ld;
+    memcpy(to, (const real *)b->in->X + row_number(b, i) * b->in->row_stride, (size_t)input->n_out * sizeof(real));
+    if (!d.acts) continue;
+    mask_row(d, mask_number(b, i), 0, input->n_out, mask);
+    for (Int j = 0; j < input->n_out; j++) to[j] *= mask[j];
+  }
+}
+
+/* Draw the masks of hidden layers. */
+static void mask_task(void *context, Int index, int worker) {
+  (void)worker;
+  const Pass *pass = context;
+  const Net *net = pass->net;
+  for (Int h = 1; h < net->H; h++) {
+    const Layer *l = &net->layers[h];
+    Dropper d = dropper_of(net, h, pass->batch);
+    if (!d.acts) continue;
+    FOR_ROWS_OF_TASK(i, index, pass->batch->n)
+      for (Int m = 0; m < net->n_members; m++)
+        mask_row(d, mask_number(pass->batch, i), m * l->n_out, l->n_out, l->mask + i * l->ld + m * l->pitch);
+  }
+}

@@ -1,0 +1,170 @@
+"""Checks of data: none missing, numbers, labels of one kind, indicators, and sparse matrices that hold together."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.utils import assert_all_finite
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
+
+from skbackprop._fit.device import HOST, device_of
+from skbackprop._nn.losses import LOSSES
+
+NO_NUMBERS = "Unknown label type: y must be numbers. For labels there is MLPSoftmaxClassifier."
+
+CHECKED_FORMATS = ("csr", "csc", "bsr", "coo")  # of sparse matrices: the others are made of these
+
+
+@contextmanager
+def within_floats(name: str) -> Iterator[None]:
+    """Turn the OverflowError of integers that no float can be into a ValueError that says where they are."""
+    try:
+        yield
+    except OverflowError as error:
+        raise ValueError(f"{name} contains an integer too large for dtype('float64').") from error
+
+
+def complete(y: Any) -> Any:
+    """Targets none of which is missing: as they were given, but sparse ones dense, and numbers not as objects.
+
+    scikit-learn itself finds NaN among floats, but not None, NaT or pandas' NA among objects, nor what a list of texts
+    or a mask hides.
+    """
+    if sp.issparse(y):
+        if y.ndim != 2:
+            raise ValueError(f"Sparse y must have two dimensions, rows and columns; it has {y.ndim}.")
+        y = sound(y, "y").toarray()
+    if y is None or device_of(y) is not HOST:
+        return y
+    try:
+        values = np.asarray(y)
+    except ValueError:  # ragged, as scikit-learn will say
+        return y
+    if values.dtype.kind in "US" and values is not y:
+        values = np.asarray(y, dtype=object)
+    lacks_some = np.ma.is_masked(y)
+    if values.dtype.kind in "fmM":
+        lacks_some |= bool((values != values).any())
+    elif values.dtype.kind == "O":
+        lacks_some |= any(map(is_missing, values.flat))
+    if lacks_some:
+        raise ValueError("Input y contains NaN. Leave out the rows whose target is missing.")
+    if values.dtype.kind == "O" and values.size and not isinstance(values.flat[0], str):
+        plain = np.asarray(values.tolist())
+        return plain if plain.dtype.kind in "biuf" else y
+    return y
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a value stands for none: None, NaN, NaT, or pandas' NA, which differs from nothing."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return not isinstance(value, str) and isinstance(value, Hashable) and bool(value != value)
+
+
+def sound(X: Any, name: str) -> Any:
+    """Give a sparse matrix back; raise if it points at entries, rows or columns that it does not have.
+
+    SciPy looks when it makes one and not again, but its code in C, as ours, would follow them out of the memory.
+    """
+    X = X if X.format in CHECKED_FORMATS else X.tocsr()
+    if X.format == "coo":
+        lengths, numbers = {len(X.row), len(X.col), len(X.data)}, [(X.row, X.shape[0]), (X.col, X.shape[1])]
+        is_sound = len(lengths) == 1
+    else:
+        block = X.blocksize if X.format == "bsr" else (1, 1)
+        n_rows, n_columns = (n // size for n, size in zip(X.shape, block, strict=True))
+        n_lines, n_across = (n_columns, n_rows) if X.format == "csc" else (n_rows, n_columns)
+        starts, numbers = X.indptr, [(X.indices, n_across)]
+        is_sound = (
+            starts.dtype.kind in "iu"
+            and starts.shape == (n_lines + 1,)
+            and len(X.data) == len(X.indices)
+            and starts[0] == 0
+            and starts[-1] <= len(X.data)
+            and not (starts[1:] < starts[:-1]).any()
+        )
+    for indices, stop in numbers:
+        used = indices if X.format == "coo" or not is_sound else indices[: starts[-1]]
+        is_sound = is_sound and used.dtype.kind in "iu" and used.ndim == 1
+        is_sound = is_sound and not (len(used) and (used.min() < 0 or used.max() >= stop))
+    if not is_sound:
+        raise ValueError(
+            f"Sparse {name} is malformed: its {X.format} arrays point at entries, rows or columns that a matrix of "
+            f"shape {X.shape} with {len(X.data)} stored numbers does not have. Build it anew from its coordinates, "
+            "scipy.sparse.csr_array((data, (rows, columns)), shape), which checks them."
+        )
+    return X
+
+
+def one_column(y: Any) -> Any:
+    """Labels in a column become a vector, with scikit-learn's warning; all else stays as it is."""
+    is_column = isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1
+    return column_or_1d(y, warn=True) if is_column else y
+
+
+def indicator(y: Any, n_labels: int | None = None) -> Any:
+    """Multilabel targets, which must be 0 and 1 (or False and True) alone; of so many labels if that is known."""
+    y = y.toarray() if sp.issparse(y) else np.asarray(y)
+    if n_labels is not None and (y.ndim != 2 or y.shape[1] != n_labels):
+        raise ValueError(f"y must be a multilabel indicator with {n_labels} columns, got shape {y.shape}.")
+    if y.dtype.kind in "biufO" and np.isin(y, (0, 1)).all():
+        return y
+    with labels_of_one_kind(y):
+        check_classification_targets(y)
+    if type_of_target(y) == "multiclass-multioutput":
+        raise ValueError(
+            "y has several columns with more than two values each: this classifier learns one label per "
+            "row, or a multilabel indicator of 0s and 1s. Wrap it in "
+            "sklearn.multioutput.MultiOutputClassifier to learn each column on its own."
+        )
+    raise ValueError(
+        "y has several columns, so it must be a multilabel indicator of 0s and 1s, but it holds "
+        f"{np.unique(y)[:5].tolist()}: write 1 where a row has the label and 0 where it has not."
+    )
+
+
+@contextmanager
+def labels_of_one_kind(*labels: Any) -> Iterator[None]:
+    """Raise the user's error where labels cannot be sorted together."""
+    try:
+        yield
+    except TypeError:
+        kinds = sorted({type(label).__name__ for some in labels for label in np.ravel(some).tolist()})
+        raise ValueError(f"Labels must be all of one kind, but there are {' and '.join(kinds)} among them.") from None
+
+
+def numbers(y: Any) -> Any:
+    """Targets of a regression, as a float64 array of finite numbers."""
+    y = np.asarray(complete(y))
+    try:
+        if y.dtype.kind in "cmM":  # whose imaginary parts, or units, would be lost
+            raise TypeError
+        y = y.astype(np.float64, copy=False)
+    except OverflowError:  # an int beyond all floats
+        y = np.asarray(np.inf)
+    except (TypeError, ValueError):
+        raise ValueError(NO_NUMBERS) from None
+    assert_all_finite(y, input_name="y")
+    if y.ndim not in (1, 2):
+        raise ValueError(f"y must have one column, or one for each target, got an array of shape {y.shape}.")
+    return y
+
+
+def check_domain(loss_name: str, y: Any) -> None:
+    """Raise if the loss is not defined at some target."""
+    loss = LOSSES[loss_name]
+    if loss.lower is None:
+        return
+    relation, bound = loss.lower
+    legal = y >= bound if relation == ">=" else y > bound
+    if not legal.all():
+        raise ValueError(
+            f"loss={loss_name!r} needs y {relation} {bound:g}, but the smallest target is {y.min():g}. "
+            "Shift or clean the targets, or choose another loss."
+        )

@@ -1,0 +1,73 @@
+"""Early stopping: what is recorded after an epoch, and whether training ends with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._fit.fitted_model import FittedModel
+from skbackprop._fit.state import TrainState
+from skbackprop._fit.warn import say
+from skbackprop._types import Array
+
+
+class FitCallbacks:
+    """Who hears of a fit and of its epochs; this one does nothing."""
+
+    def begin_fit(self, max_epochs: int, sample: ArrayDataset) -> None:
+        """All is known that training needs; the sample is what callbacks see of the data."""
+
+    def begin_epoch(self) -> None:
+        """An epoch begins; L-BFGS, which does not know it, leaves that to `end_epoch`."""
+
+    def end_epoch(self, model: Callable[[], FittedModel]) -> bool:
+        """An epoch ended, with this model; True asks training to stop."""
+        return False
+
+
+@dataclass
+class Monitor:
+    """Judges each epoch: by its validation score when stopping early, else by its training loss."""
+
+    state: TrainState
+    validate: Callable[[Array], tuple[float, float]] | None = None  # theta -> loss, score
+    early_stopping: bool = False
+    verbose: int = 0
+    callbacks: FitCallbacks = field(default_factory=FitCallbacks)
+    model: Callable[[Any], Any] = field(default=lambda theta: theta)  # with these parameters, for callbacks
+    stopped: bool = False  # did a callback ask to stop?
+    started: float = field(default_factory=time.perf_counter)
+
+    def ends_with(self, loss: float, theta: Array, rate: float | None = None) -> bool:
+        """Record an epoch; True when patience has run out or a callback asks to stop."""
+        state, score = self.state, -loss
+        history = state.history
+        if self.validate is not None:  # first, for an interrupt in it must leave the curves of equal length
+            validation_loss, score = self.validate(theta)
+            # calls of partial_fit without a validation set leave a gap
+            gap = [np.nan] * (state.epoch - len(history.validation_loss_curve))
+            history.validation_loss_curve += [*gap, validation_loss]
+            history.validation_scores += [*gap, score]
+        history.loss_curve.append(loss)
+        history.learning_rates.append(np.nan if rate is None else float(rate))
+        state.best.offer(score, state.epoch, theta, keep=self.early_stopping)
+        if self.verbose:
+            self._print(rate)
+        self.stopped = self.callbacks.end_epoch(lambda: self.model(theta))
+        assert state.patience is not None
+        return state.patience.ends_with(score if self.early_stopping else -loss) or self.stopped
+
+    def _print(self, rate: float | None) -> None:
+        history = self.state.history
+        parts = [f"epoch {self.state.epoch:5d}", f"loss {history.loss_curve[-1]:.6f}"]
+        if self.validate is not None:
+            parts += [f"val loss {history.validation_loss_curve[-1]:.6f}"]
+            parts += [f"val score {history.validation_scores[-1]:+.6f}"]
+        if rate is not None:
+            parts += [f"rate {rate:.2e}"]
+        say("  ".join([*parts, f"{time.perf_counter() - self.started:8.2f} s"]))

@@ -1,0 +1,91 @@
+"""Losses of rows that nobody trains on: the validation loss after an epoch, and that of the best constant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from skbackprop._engines.engine import Engine
+from skbackprop._fit.block import output_blocks
+from skbackprop._fit.dataset import Dataset
+from skbackprop._fit.device import HOST, Device
+from skbackprop._fit.targets import TargetCodec
+from skbackprop._fit.weights import class_counts
+from skbackprop._nn.losses import LOSSES, Loss, LossArgs, smooth, target_rows
+from skbackprop._types import Array
+
+
+def validation_loss(
+    engine: Engine, held_out: Dataset, codec: TargetCodec, dtype: DTypeLike
+) -> Callable[[Array], float]:
+    """Make the function from parameters to the weighted mean loss of the validation rows."""
+    network, device = engine.network, held_out.device
+    loss, args = LOSSES[network.loss], replace(network.loss_args, label_smoothing=0.0)
+    n_outputs = network.sizes[-1] * network.n_members
+    blocks = held_out.validation_blocks(codec, dtype)
+
+    def of(theta: Array) -> float:
+        engine.load(theta)
+        losses, totals = [], []
+        for X, Y, w in blocks:
+            if w is not None and not w.any():  # of a block; all are not
+                continue
+            parts = [
+                row_losses(loss, engine.predict(block, link=False), Y[rows, ...], args, device)
+                for rows, block in output_blocks(X, n_outputs)
+            ]
+            values = np.concatenate(parts)
+            values[np.isnan(values)] = np.inf  # of outputs beyond all bounds
+            losses.append(float(np.average(values if w is None else np.where(w, values, 0.0), weights=w)))
+            totals.append(Y.shape[0] if w is None else w.sum())
+        return losses[0] if len(losses) == 1 else float(np.average(losses, weights=totals))
+
+    return of
+
+
+def constant_loss(
+    loss_name: str, Y: np.ndarray, weights: np.ndarray | None, args: LossArgs, n_classes: int = 0
+) -> float:
+    """Weighted mean loss of the best constant prediction: L0, the yardstick of `tol`. n_classes: of class codes."""
+    loss = LOSSES[loss_name]
+    y, w, spread = _in_short(loss, Y, weights, args, n_classes)
+    v = loss.constant(y, w, args)
+    values = loss.value(np, np.broadcast_to(v, (len(y), len(v))), y, args)
+    return float(np.average(values, weights=w)) + spread
+
+
+def _in_short(
+    loss: Loss, Y: np.ndarray, weights: np.ndarray | None, args: LossArgs, n_classes: int
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Targets and their weights whose mean loss is that of all rows, but for the number beside them.
+
+    Labels are told by their shares, as if these were the targets of one row; the number is what is quadratic in them.
+    """
+    w = np.ones(len(Y)) if weights is None else weights.astype(np.float64)
+    if loss.task == "regression":
+        return Y.astype(np.float64), w, 0.0
+    counts = class_counts(Y, w, n_classes)
+    if loss.quadratic is not None:
+        total = counts.sum() if loss.task == "classification" else w.sum()
+        shares = np.minimum(counts / total, 1.0)  # which rounding may exceed
+        variance = (1.0 - args.label_smoothing) ** 2 * float(shares @ (1.0 - shares))
+        y = smooth(shares[None, :], args.label_smoothing, loss.task == "multilabel")
+        return y, np.ones(1), loss.quadratic * variance
+    if loss.task == "classification":  # each class once
+        Y = np.flatnonzero(counts)
+        w = counts[Y]
+    else:
+        Y = Y.astype(np.float64)
+    targets: Any = Y
+    return target_rows(np, loss, targets, len(counts), w, args), w, 0.0
+
+
+def row_losses(loss: Loss, v: Array | None, Y: np.ndarray, args: LossArgs, device: Device = HOST) -> np.ndarray:
+    """Loss of each row, on the host, of raw outputs v; v and Y are on the device."""
+    assert v is not None  # X was checked
+    y = target_rows(device.xp, loss, Y, v.shape[1], v, args)
+    return device.fetch(loss.value(device.xp, v, y, args))

@@ -1,0 +1,281 @@
+"""From a dataset to a fitted model: `prepare` settles what is to be done, `fit_model` does it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from skbackprop._engines.engine import Engine
+from skbackprop._fit.dataset import ArrayDataset, Dataset, TrainingSet
+from skbackprop._fit.early_stopping import FitCallbacks, Monitor
+from skbackprop._fit.evaluation import constant_loss, validation_loss
+from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
+from skbackprop._fit.lbfgs import minimize_lbfgs
+from skbackprop._fit.messages import check_same_shape, warn_large_batch, warn_lbfgs, warn_not_converged
+from skbackprop._fit.scales import gradient_limit, in_validation_set, root_mean_squares
+from skbackprop._fit.selection import select_regime
+from skbackprop._fit.spec import FitPlan, FitSpec, Regime
+from skbackprop._fit.state import Best, Patience, TrainState
+from skbackprop._fit.targets import LabelCodec, TargetCodec
+from skbackprop._fit.training import Checkpoint, Diverged, Outcome, train
+from skbackprop._fit.weights import apply_class_factors, check_penalty, check_weight_sum, class_factors, factors_for
+from skbackprop._nn.initializers import initialize
+from skbackprop._nn.losses import LOSSES
+from skbackprop._nn.network import Objective, flatten
+from skbackprop._nn.optimizers import OPTIMIZERS
+from skbackprop._types import Array
+
+Score = Callable[[FittedModel], float]  # of a model, by the scorer that the user chose
+
+
+@dataclass
+class Prepared:
+    """All that is settled before the first step."""
+
+    spec: FitSpec
+    plan: FitPlan
+    model: FittedModel  # with the weights to begin with
+    rows: TrainingSet
+    training: Dataset
+    validation: Dataset | None
+    state: TrainState
+    regime: Regime | None
+    dtype: np.dtype  # of the arithmetic; that of the model is the data's
+    engine: Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.engine = self.training.engine(self.model.network, self.spec, self.plan)
+
+
+class FitResult(NamedTuple):
+    """What a fit leaves behind."""
+
+    model: FittedModel
+    spec: FitSpec
+    plan: FitPlan
+    state: TrainState
+    interrupt: BaseException | None = None
+
+
+class FitDiverged(Exception):
+    """Training left the finite numbers in an epoch; the result holds the last finite model."""
+
+    def __init__(self, epoch: int, rate: float | None, largest: float, result: FitResult):
+        super().__init__(epoch, rate, largest, result)  # as a pickle needs them
+        self.epoch, self.rate, self.largest, self.result = epoch, rate, largest, result
+
+    def __str__(self) -> str:
+        return f"training diverged in epoch {self.epoch}"
+
+
+def prepare(
+    spec: FitSpec,
+    data: Dataset,
+    held_out: Dataset | None,
+    start: FittedModel | Untrained,
+    state: TrainState,
+    known: Regime | None = None,
+) -> Prepared:
+    """Hold rows out for validation if none are given and some are needed, select, and settle the plan.
+
+    known: how noisy the targets are, if a checkpoint tells.
+    """
+    if held_out is None and spec.splits:
+        data, held_out = data.split(state.rng, spec.validation_fraction, start.codec.strata)
+
+    def judge(spec: FitSpec, seed: int, rows: ArrayDataset, others: ArrayDataset) -> float:
+        return _loss_on_others(spec, type(start.codec), seed, rows, others)
+
+    regime = None
+    if not spec.partial:
+        regime = select_regime(spec, data.sample, start.codec.strata, state.rng, judge, len(data), known)
+    return settle(spec, data, held_out, start, state, regime)
+
+
+def settle(
+    spec: FitSpec,
+    data: Dataset,
+    held_out: Dataset | None,
+    start: FittedModel | Untrained,
+    state: TrainState,
+    regime: Regime | None = None,
+) -> Prepared:
+    """Settle the plan, encode the training set, and draw the first weights or keep those of a model."""
+    plan = FitPlan.settle(spec, len(data), regime)
+    # L-BFGS's line search compares losses that differ by less than float32 can tell
+    dtype = data.dtype if spec.is_minibatch else np.dtype(np.float64)
+    features, codec = start.features, start.codec.scaled(data.moments, spec)
+    factors = None
+    if isinstance(codec, LabelCodec) and spec.class_weight is not None:
+        factors = factors_for(spec.class_weight, codec, state, data.class_totals(codec))
+    rows = data.training_set(codec, factors, spec, dtype)
+    loss = codec.loss(spec.loss)
+    if spec.seeks_gradient_limit:
+        limit = gradient_limit(spec, LOSSES[loss], plan, lambda: root_mean_squares(rows.sample))
+        plan = replace(plan, max_grad_norm=limit)
+    if isinstance(start, FittedModel):
+        network = plan.network(spec, loss, features.n, codec.n_targets, start.network.seed)
+        check_same_shape(start.network, network)
+        model = replace(start, network=network, codec=codec)
+    else:
+        network = plan.network(spec, loss, features.n, codec.n_targets, int(state.rng.randint(2**31)))
+        W, b, more = initialize(network, spec.initializer, state.rng)
+        if LOSSES[loss].link == "exp":  # start at the link of the mean
+            some = rows.sample
+            b[-1][...] = LOSSES[loss].constant(some.Y.astype(float), some.weights, network.loss_args)
+        model = FittedModel(network, flatten(np, W, b, more), codec, features)
+    return Prepared(spec, plan, model, rows, data, held_out, state, regime, dtype)
+
+
+def fit_model(
+    prepared: Prepared,
+    make_score: Callable[[Dataset, FittedModel], Score] | None = None,
+    callbacks: FitCallbacks | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> FitResult:
+    """Train, and give the model with all that a later call goes on from."""
+    spec, plan, state, device = prepared.spec, prepared.plan, prepared.state, prepared.rows.device
+    callbacks = FitCallbacks() if callbacks is None else callbacks
+    callbacks.begin_fit(1 if spec.partial else plan.max_iter, prepared.training.sample)
+    theta = device.put(prepared.model.theta, prepared.dtype)
+    monitor = _monitor(prepared, make_score, callbacks)
+    rows = prepared.rows.together()
+
+    def result(theta: Array, interrupt: BaseException | None = None) -> FitResult:
+        model = replace(prepared.model, theta=device.put(theta, prepared.training.dtype), device=device)
+        return FitResult(model, spec, plan, state, interrupt)
+
+    monitor.model = lambda theta: result(theta).model
+    state.ended = False
+    try:
+        with np.errstate(all="ignore"):  # the epoch loop looks for itself
+            run = _run_minibatches if spec.is_minibatch else _run_lbfgs
+            outcome = run(prepared, rows, theta, monitor, checkpoint)
+    except Diverged as error:
+        largest = prepared.training.largest
+        raise FitDiverged(error.epoch, error.rate, largest, result(error.theta)) from None
+    if monitor.early_stopping and state.best.theta is not None:
+        state.exhausted = spec.partial and outcome.converged and not monitor.stopped
+        if not spec.partial or state.exhausted:
+            outcome.theta = state.best.theta
+    if not (spec.partial or outcome.converged or outcome.interrupt):
+        _warn_not_converged(prepared, outcome, monitor)
+    return result(outcome.theta, outcome.interrupt)
+
+
+def _monitor(
+    prepared: Prepared, make_score: Callable[[Dataset, FittedModel], Score] | None, callbacks: FitCallbacks
+) -> Monitor:
+    """Make what judges the epochs; patience is measured by the loss of the best constant."""
+    spec, plan, state, network = prepared.spec, prepared.plan, prepared.state, prepared.model.network
+    held_out = prepared.validation
+    stops_early = spec.early_stopping and held_out is not None
+    by_scorer = stops_early and spec.scoring is not None
+    if state.patience is None:
+        some, codec = prepared.rows.sample, prepared.model.codec
+        unit = constant_loss(network.loss, some.Y, some.weights, network.loss_args, codec.n_targets)
+        if by_scorer or not LOSSES[network.loss].relative_tol or unit <= 0.0:
+            unit = 1.0  # a score, a loss that has no zero to measure from, or a best constant that is perfect
+        state.patience = Patience(spec.n_iter_no_change if plan.stops else np.inf, plan.tol * unit)
+        state.best = Best()
+    validate = None if held_out is None else _validator(prepared, held_out, make_score)
+    return Monitor(state, validate, stops_early, spec.verbose, callbacks)
+
+
+def _validator(
+    prepared: Prepared, held_out: Dataset, make_score: Callable[[Dataset, FittedModel], Score] | None
+) -> Callable[[Array], tuple[float, float]]:
+    """Make the function from parameters to validation loss and score."""
+    spec, model, device = prepared.spec, prepared.model, held_out.device
+    engine = held_out.engine(model.network, spec, prepared.plan)
+    with in_validation_set():
+        loss_of = validation_loss(engine, held_out, model.codec, prepared.dtype)
+    score_of = None if spec.scoring is None or make_score is None else make_score(held_out, model)
+
+    def validate(theta: Array) -> tuple[float, float]:
+        theta = device.put(theta)
+        loss = loss_of(theta)
+        return loss, -loss if score_of is None else score_of(replace(model, theta=theta, device=device))
+
+    return validate
+
+
+def _run_minibatches(
+    prepared: Prepared, rows: TrainingSet, theta: Array, monitor: Monitor, checkpoint: Checkpoint | None
+) -> Outcome:
+    """Train by minibatches; the state has the optimizer's memory then, if a later call may go on from it."""
+    spec, plan, state, engine = prepared.spec, prepared.plan, prepared.state, prepared.engine
+    warn_large_batch(spec.batch_size, rows.n)
+    state.prepare_memory(OPTIMIZERS[spec.solver], theta)
+    state.n_rows += rows.n
+    state.weight_sum += rows.weight_sum
+    n_rows, weight_sum = state.training_set()
+    check_penalty(spec.alpha, weight_sum)
+    objective = Objective.over(n_rows, weight_sum, spec.alpha, plan.batch_size, rows.unit)
+    state.total_steps = state.total_steps or min(plan.max_iter * objective.n_steps(rows.n), sys.maxsize)
+    before = state.epoch
+    if checkpoint is not None:
+        theta = checkpoint.resume(theta, state, plan)
+    engine.load(theta, state.state, objective)
+    last_epoch = before + 1 if spec.partial else plan.max_iter
+    outcome = train(engine, rows, plan, state, monitor, last_epoch, checkpoint)
+    state.state = engine.dump()[1] if spec.partial else None
+    state.rows_visited += rows.n * (state.epoch - before)
+    return outcome
+
+
+def _run_lbfgs(
+    prepared: Prepared, rows: TrainingSet, theta: Array, monitor: Monitor, checkpoint: Checkpoint | None
+) -> Outcome:
+    """Train by the full batch."""
+    spec, plan, state = prepared.spec, prepared.plan, prepared.state
+    check_penalty(spec.alpha, rows.weight_sum)
+    if checkpoint is not None:
+        theta = checkpoint.resume(theta, state, plan)
+    options = {"maxiter": plan.max_iter - state.epoch, "maxfun": spec.max_fun, "gtol": plan.tol}
+    return minimize_lbfgs(prepared.engine, rows, theta, monitor, spec.alpha, options, checkpoint)
+
+
+def _warn_not_converged(prepared: Prepared, outcome: Outcome, monitor: Monitor) -> None:
+    spec, history, patience = prepared.spec, prepared.state.history, prepared.state.patience
+    if not spec.is_minibatch:
+        warn_lbfgs(outcome.message, prepared.state.epoch)
+    elif spec.n_iter_no_change != np.inf and not spec.is_planned:  # else it was to make max_iter epochs
+        watched, curve = "loss", history.loss_curve
+        if monitor.early_stopping:
+            watched, curve = "validation loss", history.validation_loss_curve
+            if spec.scoring is not None:
+                watched, curve = "validation score", history.validation_scores
+        assert patience is not None
+        warn_not_converged(prepared.plan.max_iter, "epochs", curve, patience.margin, watched)
+
+
+def _loss_on_others(
+    spec: FitSpec, codec_class: type[TargetCodec], seed: int, rows: ArrayDataset, others: ArrayDataset
+) -> float:
+    """Train on some rows; the mean loss of the others, class weights included.
+
+    Infinite if training diverges, or if class weights of zero leave nothing to learn from or to judge by.
+    """
+    state = TrainState(np.random.RandomState(seed))
+    try:
+        start = Untrained(codec_class.learn(rows.y, spec), Features(int(rows.X.shape[1])))
+        prepared = settle(spec, rows, None, start, state)
+        result = fit_model(prepared)
+        codec = prepared.model.codec
+        if isinstance(codec, LabelCodec) and spec.class_weight is not None:
+            factors = class_factors(spec.class_weight, codec, np.asarray(state.class_counts), state.class_total)
+            weights = apply_class_factors(factors, codec.encode(others.y, np.float64), others.weights)
+            assert weights is not None
+            check_weight_sum(weights)
+            others = replace(others, weights=weights)
+    except (ValueError, FitDiverged):
+        return np.inf
+    if result.interrupt is not None:
+        raise result.interrupt
+    loss = validation_loss(prepared.engine, others, codec, rows.dtype)(result.model.theta)
+    return loss if np.isfinite(loss) else np.inf

@@ -1,0 +1,89 @@
+"""A trained network with all that predicting, exporting and explaining need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from skbackprop._engines.members import member
+from skbackprop._fit.device import HOST, Device
+from skbackprop._fit.targets import LabelCodec, NumberCodec, TargetCodec
+from skbackprop._nn.losses import LOSSES
+from skbackprop._nn.network import Network, Parameters
+from skbackprop._types import Array
+
+
+@dataclass(frozen=True)
+class Features:
+    """The columns of X: how many, and their names if they have any."""
+
+    n: int
+    names: np.ndarray | None = None
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """By the names that scikit-learn gives them."""
+        found = {"n_features_in_": self.n}
+        return found if self.names is None else found | {"feature_names_in_": self.names}
+
+
+class Untrained(NamedTuple):
+    """What is known of targets and features before there is a model."""
+
+    codec: TargetCodec
+    features: Features
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A network, its parameters, and what its inputs and outputs mean; the numbers in theta may be changed."""
+
+    network: Network
+    theta: Array
+    codec: LabelCodec | NumberCodec
+    features: Features
+    device: Device = HOST  # of theta
+
+    @property
+    def link(self) -> str:
+        """Key of LINKS, of the output layer."""
+        return LOSSES[self.network.loss].link
+
+    @property
+    def parameters(self) -> Parameters:
+        """Views into theta."""
+        return Parameters(self.device.xp, self.network, self.theta)
+
+    def members(self) -> list[Parameters]:
+        """The weights and biases with which each member acts."""
+        P = self.parameters
+        return [member(self.network, P, j) for j in range(self.network.n_members)]
+
+    def effective_layers(self) -> list[Parameters]:
+        """W[1..H] and b[1..H] that each member acts with, the last layer of a regressor in the units of y, in float64.
+
+        The model is one on the host. For the link exp that is before the link, for gaussian the logarithm of the
+        variance.
+        """
+        nets = self.members()
+        if isinstance(self.codec, NumberCodec):
+            for net in nets:
+                net.W, net.b = list(net.W), list(net.b)
+                net.W[-1], net.b[-1] = _in_units(self.network.loss, net.W[-1], net.b[-1], self.codec)
+        return nets
+
+
+def _in_units(loss: str, W: Any, b: Any, codec: NumberCodec) -> tuple[Any, Any]:
+    """Fold y = shift + scale * (what the network learned) into the last layer."""
+    shift, scale = codec.shift, codec.scale
+    if LOSSES[loss].link == "exp":  # which is never shifted
+        return W, b + np.log(scale)
+    n = len(scale)
+    if loss == "gaussian":
+        scaled = np.concatenate([scale * b[:n] + shift, b[n:] + 2.0 * np.log(scale)])
+        return np.hstack([W[:, :n] * scale, W[:, n:]]), scaled
+    # each target's quantiles stand together
+    scale, shift = (np.repeat(x, len(b) // n) for x in (scale, shift))
+    return W * scale, b * scale + shift

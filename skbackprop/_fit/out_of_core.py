@@ -1,0 +1,156 @@
+"""Datasets that stay on the disk: one pass over them before training, then block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from skbackprop._engines import choose_engine
+from skbackprop._engines.engine import Engine
+from skbackprop._fit.block import Block, weight_unit
+from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._fit.device import HOST, Device
+from skbackprop._fit.identity import fingerprint
+from skbackprop._fit.source import Source, hold_out, read_parts, survey
+from skbackprop._fit.spec import FitPlan, FitSpec
+from skbackprop._fit.streaming import DiskTrainingSet
+from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
+from skbackprop._fit.targets import LabelCodec, Moments, TargetCodec
+from skbackprop._fit.weights import apply_class_factors, check_weight_sum
+from skbackprop._nn.network import Network
+from skbackprop._types import Array
+
+SAMPLE_ROWS = 20_000  # at most, that stand for all
+
+
+@dataclass
+class DiskDataset:
+    """Rows on the disk that were looked through once."""
+
+    source: Source  # a Source, see streaming
+    dtype: np.dtype
+    summary: Summary
+    numbers: np.ndarray  # of the rows in the sample
+    sample: ArrayDataset  # rows in memory that stand for all, drawn at random
+    examples: Any = None  # targets that are of the kind, the width and the domain of all
+    held_out: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    memory: int = 0  # taken by the rows held out
+    device: Device = HOST
+
+    @classmethod
+    def survey(cls, source: Source, dtype: np.dtype, targets: LabelSummary | NumberSummary) -> DiskDataset:
+        """Look through a source; targets gathers what is learned of them."""
+        row_bytes = source.n_features * dtype.itemsize
+        n = min(SAMPLE_ROWS, max(1, source.memory // 4 // row_bytes), source.n_rows)
+        numbers = np.random.default_rng(0).choice(source.n_rows, n, replace=False, shuffle=False)
+        numbers = np.sort(numbers)
+        summary, some = survey(source, dtype, targets, numbers)
+        return cls(source, dtype, summary, numbers, some)
+
+    def __len__(self) -> int:
+        return self.source.n_rows - len(self.held_out)
+
+    @property
+    def X(self) -> object:
+        """What a scorer predicts for."""
+        return self.source
+
+    @property
+    def y(self) -> np.ndarray:
+        """All targets."""
+        return self.source.y
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """All weights."""
+        return self.source.sample_weight
+
+    @property
+    def largest(self) -> float:
+        """Largest absolute value of the inputs."""
+        return self.summary.largest
+
+    def fingerprint(self) -> str:
+        """Shape, kind and content of all, in one pass; and the memory, by which rows are shuffled."""
+        source = self.source
+        name = fingerprint((block.X, block.y, block.weights) for block in read_parts(source, self.dtype))
+        return f"{source.shape} {self.dtype} {name} memory {source.memory}"
+
+    def split(
+        self, rng: np.random.RandomState, fraction: float, strata: Callable[[np.ndarray], np.ndarray | None]
+    ) -> tuple[DiskDataset, ArrayDataset]:
+        """Hold rows out for validation, in memory: as many as take a quarter of it, at most."""
+        source = self.source
+        out, held = hold_out(source, self.dtype, rng, self.summary.targets, fraction, source.memory)
+        kept = ~np.isin(self.numbers, out)
+        rest = replace(
+            self,
+            summary=self.summary.without(held.y, held.weights),
+            numbers=self.numbers[kept],
+            sample=self.sample[kept],
+            held_out=out,
+            memory=held.X.nbytes,
+        )
+        return rest, held
+
+    def moments(self) -> Moments:
+        """Weighted moments of the targets."""
+        assert isinstance(self.summary.targets, NumberSummary)
+        return self.summary.targets.moments
+
+    def class_totals(self, codec: LabelCodec) -> tuple[np.ndarray, float]:
+        """Weighted number of rows of each class, and the sum of the weights."""
+        assert isinstance(self.summary.targets, LabelSummary)
+        return self.summary.targets.counts_of(codec), self.summary.weight_sum
+
+    def training_set(
+        self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike
+    ) -> DiskTrainingSet:
+        """Rows to train on, with the factors that class weights give."""
+
+        def encode(block: ArrayDataset) -> Block:
+            Y = codec.encode(block.y, dtype)
+            X = block.device.cast(block.X, dtype)
+            return Block(X, Y, apply_class_factors(factors, Y, block.weights), block.device)
+
+        sample = encode(self.sample)
+        if sample.weights is not None and not sample.weights.any():
+            # where weight is rare, any rows stand for all
+            sample = replace(sample, weights=np.ones_like(sample.weights))
+        memory = self.source.memory - self.memory
+        rows = DiskTrainingSet(self.source, encode, sample, 0.0, memory, self.held_out, verbose=spec.verbose)
+        rows.weight_sum = self.summary.weight_sum if factors is None else rows.sum_weights()
+        if sample.weights is not None:
+            rows.unit = weight_unit(check_weight_sum(rows.weight_sum) / rows.n)
+        return rows
+
+    def validation_blocks(self, codec: TargetCodec, dtype: DTypeLike) -> ValidationBlocks:
+        """X, encoded targets and weights for the validation loss, read anew each time."""
+        return ValidationBlocks(self.source, codec, np.dtype(dtype))
+
+    def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
+        """The engine that the parameters ask for."""
+        return choose_engine(network, plan.optimizer(spec), spec.engine, np, spec.n_threads)
+
+
+@dataclass
+class ValidationBlocks:
+    """Blocks of a validation set on the disk, read anew each time they are asked for."""
+
+    source: Source
+    codec: TargetCodec
+    dtype: np.dtype
+
+    def __iter__(self) -> Iterator[tuple[Array, np.ndarray, np.ndarray | None]]:
+        for block in read_parts(self.source, self.dtype):
+            yield block.X, self.codec.encode(block.y, self.dtype), block.weights
+
+
+def predict_blocks(source: Source, output: Callable[[Array], Array], axis: int) -> Array:
+    """Outputs for all rows, computed block by block and joined along an axis."""
+    dtype = source.dtype if source.dtype in HOST.floats("auto") else np.dtype(np.float64)
+    return np.concatenate([output(block.X) for block in read_parts(source, dtype)], axis=axis)

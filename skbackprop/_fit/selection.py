@@ -1,0 +1,93 @@
+"""How noisy are the targets? Three small networks tell, and with that how much regularisation they need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._fit.spec import REGIMES, UNKNOWN, FitPlan, FitSpec, Regime
+from skbackprop._fit.split import validation_split
+from skbackprop._fit.warn import say
+
+FEWEST_ROWS = 200  # of which a part can be held out and still tell something
+MOST_ROWS = 20_000  # that the selection needs
+SHARE = 0.2  # of the rows, held out
+
+Judge = Callable[[FitSpec, int, ArrayDataset, ArrayDataset], float]
+
+
+def select_regime(
+    spec: FitSpec,
+    sample: ArrayDataset,
+    strata: Callable[[np.ndarray], np.ndarray | None],
+    rng: np.random.RandomState,
+    judge: Judge,
+    n_rows: int,
+    known: Regime | None = None,
+) -> Regime:
+    """Find the regime under which a network of half the width does best on rows that it did not see.
+
+    ``judge(spec, seed, rows, held_out)`` trains with these parameters and gives the loss on other rows. No network
+    that is trained here is used further: the winner's regime is, on all n_rows rows, of which the sample may be a part.
+    A winner that is known already, from a checkpoint, spares the selection. The selection itself does not depend on
+    what of its outcome the user has named, and the seed is drawn without one, too: so values that it found can be
+    given back.
+    """
+    if not spec.is_planned or len(sample) < FEWEST_ROWS:
+        return UNKNOWN
+    seed = int(rng.randint(2**31))
+    if known is not None:
+        return known
+    if not spec.depends_on_noise(n_rows):
+        return UNKNOWN
+    try:
+        rows, held_out = _split(sample, strata, np.random.RandomState(seed))
+    except ValueError:  # no class can spare a row
+        return UNKNOWN
+    small = _small(spec, n_rows, len(rows))
+    losses = {name: judge(_regularised(small, regime), seed, rows, held_out) for name, regime in REGIMES.items()}
+    if spec.verbose:
+        say("  ".join(["race", *(f"{name} {loss:.6f}" for name, loss in losses.items())]))
+    winner = min(losses, key=lambda name: losses[name])
+    return UNKNOWN if losses[winner] == max(losses.values()) else REGIMES[winner]
+
+
+def _split(
+    sample: ArrayDataset, strata: Callable[[np.ndarray], np.ndarray | None], rng: np.random.RandomState
+) -> tuple[ArrayDataset, ArrayDataset]:
+    """Rows to train on and rows to judge by, in float32, which is enough for that."""
+    codes = strata(sample.y)
+    if len(sample) > MOST_ROWS:
+        some = np.sort(rng.choice(len(sample), MOST_ROWS, replace=False))
+        sample, codes = sample[some], None if codes is None else codes[some]
+    rows, held_out = validation_split(rng, len(sample), SHARE, sample.weights, codes)
+    with np.errstate(over="ignore"):  # what float32 cannot hold lets every training diverge
+        return sample[rows].in_memory(np.float32), sample[held_out].in_memory(np.float32)
+
+
+def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:
+    """Parameters that make the selection cheap: half the width, one member, float32, and a plan without stretch."""
+    plan = FitPlan.settle(spec, n_rows)
+    epochs = min(plan.max_iter, spec.natural_length(n_rows))
+    return replace(
+        spec,
+        hidden_layer_sizes=tuple(max(1, n // 2) for n in spec.hidden_layer_sizes),
+        n_members=1,
+        dtype="float32",
+        max_iter=epochs,
+        epochs=epochs,
+        batch_size=min(plan.batch_size, n_selected),
+        early_stopping=False,
+        scoring=None,
+        verbose=0,
+    )
+
+
+def _regularised(spec: FitSpec, regime: Regime) -> FitSpec:
+    """With the regime's decay, also where the user named one, and its dropout unless the user did."""
+    found = regime.regularisation(spec.solver)
+    dropout = found["dropout"] if spec.dropout == "auto" else spec.dropout
+    return replace(spec, weight_decay=found["weight_decay"], dropout=dropout)

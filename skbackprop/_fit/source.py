@@ -1,0 +1,133 @@
+"""Rows on the disk: read block by block, looked through once, and held out for validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from skbackprop._fit.block import Block
+from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._fit.split import validation_shares
+from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
+from skbackprop._types import Array
+
+VALIDATION_SHARE = 4  # rows held out for validation take at most one part in so many of the memory
+
+
+class Source(Protocol):
+    """Rows cut into blocks of which one is read at a time, as `skbackprop.data.Shards` does."""
+
+    n_rows: int
+    n_features: int
+    memory: int  # bytes that training may take for rows
+    bounds: np.ndarray  # block k is the rows bounds[k] to bounds[k + 1]
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """n_rows and n_features."""
+
+    @property
+    def y(self) -> np.ndarray:
+        """All targets."""
+
+    @property
+    def sample_weight(self) -> np.ndarray | None:
+        """All weights."""
+
+    def read(self, k: int, out: Array) -> tuple[np.ndarray, np.ndarray | None]:
+        """Put X of block k to `out`; give its y and weights."""
+
+    def read_targets(self, k: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Y and weights of block k alone."""
+
+
+Encode = Callable[[ArrayDataset], Block]
+
+
+def read_parts(source: Source, dtype: DTypeLike) -> Iterator[ArrayDataset]:
+    """All blocks in order. Each is overwritten by the next."""
+    space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
+    for k, n in enumerate(np.diff(source.bounds)):
+        X = space[:n]
+        yield ArrayDataset(X, *source.read(k, X))
+
+
+class Copies:
+    """Rows taken from many blocks, as they come."""
+
+    def __init__(self, n_rows: int, n_features: int, dtype: DTypeLike):
+        self._X = np.empty((n_rows, n_features), dtype=dtype)
+        self._n = 0
+        self._rest: list[tuple[Any, Any]] = []
+
+    def add(self, part: ArrayDataset) -> None:
+        """Take the next rows."""
+        self._X[self._n : self._n + len(part.X)] = part.X
+        self._n += len(part.X)
+        self._rest.append((part.y, part.weights))
+
+    def part(self) -> ArrayDataset:
+        """All of them."""
+        y, weights = zip(*self._rest, strict=True)
+        return ArrayDataset(self._X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
+
+
+def survey(
+    source: Source, dtype: DTypeLike, targets: LabelSummary | NumberSummary, chosen: np.ndarray
+) -> tuple[Summary, ArrayDataset]:
+    """Summary of all rows, and copies of the chosen ones (ascending numbers): the one pass before training."""
+    summary, some = Summary(targets), Copies(len(chosen), source.n_features, dtype)
+    for k, part in enumerate(read_parts(source, dtype)):
+        summary.add(part.X, part.y, part.weights)
+        first, stop = np.searchsorted(chosen, source.bounds[k : k + 2])
+        some.add(part[chosen[first:stop] - source.bounds[k]])
+    return summary, some.part()
+
+
+def hold_out(
+    source: Source,
+    dtype: DTypeLike,
+    rng: np.random.RandomState,
+    targets: LabelSummary | NumberSummary,
+    fraction: float,
+    memory: int,
+) -> tuple[np.ndarray, ArrayDataset]:
+    """Numbers and copies of rows for validation: of positive weight, stratified by class, as few as memory allows.
+
+    How many of each stratum is known beforehand; which ones, is drawn on the way (Knuth's algorithm S, 3.4.2, a block
+    at a time: how many of a block's rows are chosen is hypergeometric).
+    """
+    row_bytes = source.n_features * np.dtype(dtype).itemsize
+    left = np.asarray(targets.eligible).copy()
+    take = validation_shares(left, fraction, source.n_rows, max(1, memory // VALIDATION_SHARE // row_bytes))
+    space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
+    copies, numbers = Copies(take.sum(), source.n_features, dtype), []
+    for k, n in enumerate(np.diff(source.bounds)):
+        y, weights = source.read_targets(k)
+        is_eligible = np.ones(n, dtype=bool) if weights is None else weights > 0
+        rows = _draw(rng, targets.strata(y), is_eligible, left, take)
+        if len(rows):
+            X = space[:n]
+            copies.add(ArrayDataset(X, *source.read(k, X))[rows])
+            numbers.append(source.bounds[k] + rows)
+    return np.concatenate(numbers), copies.part()
+
+
+def _draw(
+    rng: np.random.RandomState, strata: np.ndarray, is_eligible: np.ndarray, left: np.ndarray, take: np.ndarray
+) -> np.ndarray:
+    """Rows of a block that are chosen; the numbers of rows left, and to take of them, fall."""
+    rows = [np.empty(0, dtype=np.int64)]
+    eligible = np.flatnonzero(is_eligible)
+    eligible = eligible[np.argsort(strata[eligible], kind="stable")]
+    present, starts = np.unique(strata[eligible], return_index=True)
+    for stratum, candidates in zip(present, np.split(eligible, starts[1:]), strict=False):
+        n, wanted, rest = len(candidates), take[stratum], left[stratum]
+        drawn = rng.hypergeometric(wanted, rest - wanted, n) if 0 < wanted < rest else n * (wanted > 0)
+        rows.append(rng.permutation(candidates)[:drawn])
+        left[stratum], take[stratum] = rest - n, wanted - drawn
+    return np.sort(np.concatenate(rows))

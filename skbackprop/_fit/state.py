@@ -1,0 +1,122 @@
+"""All that training changes: what a checkpoint holds, and what a later `partial_fit` goes on from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from skbackprop._fit.device import map_arrays
+from skbackprop._nn.optimizers import Rule
+from skbackprop._types import Array
+
+
+@dataclass
+class History:
+    """One entry per epoch; losses are weighted means of the data term, without the penalty."""
+
+    loss_curve: list[float] = field(default_factory=list)
+    validation_loss_curve: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)  # of the last steps; L-BFGS has nan
+
+
+@dataclass
+class Patience:
+    """Counts epochs without improvement by more than `margin`."""
+
+    n_iter_no_change: float
+    margin: float
+    best: float = -np.inf
+    waited: int = 0
+
+    def ends_with(self, score: float) -> bool:
+        """Take an epoch's score, higher is better; True when patience has run out."""
+        if score > self.best + self.margin:
+            self.best, self.waited = score, 0
+        else:
+            self.waited += 1
+        return self.waited >= self.n_iter_no_change
+
+
+@dataclass
+class Best:
+    """The best epoch so far; of equal ones the latest. The parameters are a copy."""
+
+    score: float = -np.inf
+    epoch: int = 0
+    theta: Array | None = None
+
+    def offer(self, score: float, epoch: int, theta: Array, keep: bool) -> None:
+        """Remember this epoch if none was better, its parameters too if they will be restored."""
+        if score >= self.score:
+            self.score, self.epoch = score, epoch
+            self.theta = copy.deepcopy(theta) if keep else None
+
+
+@dataclass
+class TrainState:
+    """Everything that training changes, but for the parameters, which the engine holds while it trains."""
+
+    rng: Any  # a RandomState while training, then the seed of the next one
+    history: History = field(default_factory=History)
+    patience: Patience | None = None  # None: starts with the next call
+    best: Best = field(default_factory=Best)
+    exhausted: bool = False  # has early stopping ended the stream of partial_fit?
+    n_rows: int = 0  # rows seen so far
+    weight_sum: float = 0.0  # sum of their weights
+    total_samples: int | None = None  # rows of the whole training set, where the user said how many
+    class_counts: np.ndarray | float = 0.0  # weighted number of rows of each class, for class_weight
+    class_total: float = 0.0  # sum of the weights of the rows that were counted
+    rows_visited: int = 0  # those of all epochs, which is t_
+    steps: int = 0  # of the optimizer
+    total_steps: int = 0  # horizon of the schedule, set by the first call
+    plateau_factor: float = 1.0  # of the learning rate, for learning_rate="adaptive"
+    state: dict[str, Any] | None = None  # the optimizer's memory
+    ended: bool = False  # did patience or a callback end this run?
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs made."""
+        return len(self.history.loss_curve)
+
+    def training_set(self) -> tuple[int, float]:
+        """Number of rows of the whole training set, and the sum of their weights, whose mean is that of those seen."""
+        if self.total_samples is None:
+            return self.n_rows, self.weight_sum
+        return self.total_samples, self.total_samples * (self.weight_sum / self.n_rows)
+
+    def forget_run(self) -> None:
+        """Drop what only partial_fit's next call could use: a later call starts these anew."""
+        self.patience, self.best, self.state = None, Best(), None
+        self.steps, self.total_steps, self.plateau_factor, self.ended = 0, 0, 1.0, False
+        self.rng = int(self.rng.randint(2**31))  # a seed is lighter to keep than a generator
+
+    def prepare_memory(self, rule: Rule, theta: Array) -> None:
+        """Keep the optimizer's memory if it is this rule's; after another solver it and the steps begin anew."""
+        if self.state is None:
+            return
+        if self.state.keys() != rule.init(np, np.zeros(1)).keys():
+            self.state, self.steps, self.total_steps = None, 0, 0
+            return
+        for name, value in self.state.items():
+            if name in rule.slots:
+                is_real = value.dtype.kind == "f" if isinstance(value, np.ndarray) else True  # or a device's
+                is_right = is_real and tuple(getattr(value, "shape", ())) == tuple(theta.shape)
+            else:
+                is_right = isinstance(value, Real)
+            if not is_right:
+                raise ValueError(
+                    f"The optimizer's memory {name!r} is not one of this network's {theta.shape[0]} parameters: the "
+                    "state of this estimator is damaged, or was changed. Call fit, or load it from an intact file."
+                )
+
+    def converted(self, convert: Callable[[Any], Any]) -> TrainState:
+        """Copy whose vectors of the size of the network were converted."""
+        copied = copy.deepcopy(self)
+        best = replace(copied.best, theta=map_arrays(convert, copied.best.theta))
+        return replace(copied, best=best, state=map_arrays(convert, copied.state))

@@ -1,0 +1,153 @@
+"""Whole models: what skl2onnx needs to be told of them, and errors that name the step at fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.pipeline import Pipeline
+
+from skbackprop._classifier import MLPSoftmaxClassifier
+from skbackprop._columns import are_texts, is_frame
+from skbackprop._interop.onnx.converters import computing_in, overrides, register
+from skbackprop._interop.onnx.graph import ML_OPSET, require
+from skbackprop._interop.onnx.inputs import input_types
+from skbackprop._interop.onnx.known import ENSEMBLES, check_steps, named
+from skbackprop._interop.onnx.parts import SCALERS, last_step, lossy_parts, parts
+from skbackprop._interop.onnx.text import plain_columns, take_text
+from skbackprop._regressor import MLPRegressor
+from skbackprop._table import Table
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto
+    from pandas import DataFrame
+
+
+@dataclass
+class Dtypes:
+    """What numbers go in as, what scalers give, and in what networks compute."""
+
+    taken: np.dtype
+    scaled: np.dtype
+    networks: np.dtype
+
+    @classmethod
+    def of(cls, models: list[BaseEstimator], dtype: str | None) -> Dtypes:
+        """Float32, unless float64 is asked for, or the models need digits that float32 has not.
+
+        These go in as float64 then, up to the scaled value, or up to the networks if more than scalers need them.
+        """
+        lossy = lossy_parts(models)
+        if lossy and dtype == "float32":
+            raise ValueError(
+                f"dtype='float32' cannot hold the numbers that go into {type(lossy[0]).__name__}: the graph would "
+                "answer otherwise than predict. Leave dtype out: then it takes them as float64."
+            )
+        wide, networks = np.dtype(np.float64), np.dtype(dtype or "float32")
+        beyond_scalers = not all(isinstance(part, SCALERS) for part in lossy)
+        ensembles = [e for model in models for e in parts(model) if type(e).__name__ in ENSEMBLES]
+        has_regressors = any(isinstance(part, MLPRegressor) for e in ensembles for part in parts(e))
+        if has_regressors and dtype == "float32":
+            raise ValueError(
+                "dtype='float32' cannot hold what regressors inside an ensemble predict, which is float64. Leave dtype "
+                "out: then the graph takes and gives float64."
+            )
+        if ensembles and (beyond_scalers or has_regressors or lossy_parts(ensembles)):
+            return cls(wide, wide, wide)  # skl2onnx takes what goes into an ensemble to come out of it
+        return cls(wide if lossy else networks, wide if beyond_scalers else networks, networks)
+
+
+def convert(
+    model: BaseEstimator,
+    X: DataFrame | ArrayLike | None,
+    dtypes: Dtypes,
+    opset: int,
+    name: str,
+    logits: bool,
+    doubts: list[str],
+) -> ModelProto:
+    """Export a fitted model of scikit-learn that skl2onnx has converters for; the model is changed.
+
+    A classifier of ours at the end may give logits in the place of probabilities. To the doubts are added parts that
+    are not known to answer alike.
+    """
+    skl2onnx = require("skl2onnx")
+    register()
+    if is_frame(X):
+        X = _in_order(model, X)
+    types = input_types(model, X, dtypes.taken, plain_columns(model))
+    take_text(model)
+    doubts += check_steps(model)
+    if dtypes.taken == np.float64:  # which skl2onnx's ensembles do not all heed
+        doubts += [named("", part) for part in parts(model) if type(part).__name__ in ENSEMBLES]
+    options = _options(model, logits)
+
+    def export(part: BaseEstimator) -> ModelProto:
+        return skl2onnx.convert_sklearn(
+            part,
+            name=name,
+            initial_types=types,
+            target_opset={"": opset, "ai.onnx.ml": ML_OPSET},
+            options=options if part is model else None,
+            **overrides(),
+        )
+
+    try:
+        with computing_in(dtypes.networks, dtypes.scaled):
+            onnx_model = export(model)
+        _drop_idle_inputs(onnx_model.graph)
+        for used in onnx_model.opset_import:
+            if used.domain == "":
+                used.version = opset
+        require("onnx.checker").check_model(onnx_model, full_check=True)
+    except Exception as error:
+        step = _first_that_fails(model, export)
+        raise ValueError(f"{step} cannot be exported to ONNX. skl2onnx says: {error}") from error
+    return onnx_model
+
+
+def _in_order(model: BaseEstimator, X: DataFrame) -> DataFrame:
+    """X with its columns as in the fit, if names that are no texts say which these are: skl2onnx takes their places."""
+    for part in parts(model):
+        names = getattr(part, "names_", None) if isinstance(part, Table) else None
+        if names and not are_texts(names):
+            X, _ = part.arranged(X)
+    return X
+
+
+def _options(model: BaseEstimator, logits: bool) -> dict[int, dict[str, bool]]:
+    """Options of skl2onnx: probabilities as a matrix; and logits where these are what is calibrated.
+
+    skl2onnx asks a Pipeline for them, which does not pass it on.
+    """
+    options = {id(last_step(model)): {"zipmap": False}} if is_classifier(model) else {}
+    if logits:
+        options[id(last_step(model))]["raw_scores"] = True
+    for part in parts(model):
+        for calibrated in getattr(part, "calibrated_classifiers_", ()):
+            if isinstance(last := last_step(calibrated.estimator), MLPSoftmaxClassifier):
+                options[id(last)] = {"zipmap": False, "raw_scores": True}
+    return options
+
+
+def _first_that_fails(model: BaseEstimator, export: Callable[[BaseEstimator], ModelProto]) -> str:
+    """Name the first step of a Pipeline with which it cannot be exported, or the model."""
+    if not isinstance(model, Pipeline):
+        return named("", model)
+    for n in range(1, len(model.steps)):
+        try:
+            export(Pipeline(model.steps[:n]))
+        except Exception:
+            return named(*model.steps[n - 1])
+    return named(*model.steps[-1])
+
+
+def _drop_idle_inputs(graph: GraphProto) -> None:
+    """Remove inputs that no node takes: columns that the model leaves out."""
+    used = {name for node in graph.node for name in node.input}
+    for described in [described for described in graph.input if described.name not in used]:
+        graph.input.remove(described)

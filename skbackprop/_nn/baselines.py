@@ -1,0 +1,64 @@
+"""Baselines: the output v of the best constant prediction for weighted targets (NumPy, float64).
+
+Training losses are measured against the loss of this prediction, and networks with a log link start from it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from skbackprop._types import Array
+
+TINY = np.finfo(np.float64).tiny  # in place of a frequency or a mean of 0, whose logarithm is infinite
+
+
+def mean(y: Array, w: Array | None) -> Array:
+    """Weighted mean of each column."""
+    found: Array = np.average(y, axis=0, weights=w)
+    return found
+
+
+def log_mean(y: Array, w: Array | None) -> Array:
+    """Logarithm of the weighted mean: of classes the log posterior that all rows share."""
+    return np.log(np.maximum(mean(y, w), TINY))
+
+
+def log_odds(y: Array, w: Array | None) -> Array:
+    """Logit of the weighted share of ones."""
+    p = np.clip(mean(y, w), 1e-15, 1.0 - 1e-15)
+    return np.log(p / (1.0 - p))
+
+
+def quantiles(y: Array, w: Array | None, levels: tuple[float, ...]) -> Array:
+    """Weighted quantiles, those of each column together: the smallest value at which the weight reaches the level."""
+    w = np.ones(len(y)) if w is None else w
+    order = np.argsort(y, axis=0, kind="stable")
+    below = np.cumsum(w[order], axis=0)
+    found = []
+    for level in levels:
+        rows = np.asarray([np.searchsorted(column, level * column[-1]) for column in below.T])
+        rows = np.minimum(rows, len(y) - 1)
+        found.append(np.take_along_axis(y, np.take_along_axis(order, rows[None, :], axis=0), axis=0)[0])
+    return np.stack(found, axis=1).reshape(-1)
+
+
+def huber_location(y: Array, w: Array | None, delta: float) -> Array:
+    """Huber's estimate of the location of each column, by minimising his loss."""
+
+    def locate(column: Array) -> float:
+        def cost(c: float) -> float:
+            r = np.abs(c - column)
+            return float(np.average(np.where(r <= delta, 0.5 * r * r, delta * (r - 0.5 * delta)), weights=w))
+
+        low, high = float(column.min()), float(column.max())
+        return low if low == high else float(minimize_scalar(cost, bounds=(low, high)).x)
+
+    return np.asarray([locate(column) for column in y.T])
+
+
+def log_moments(y: Array, w: Array | None, floor: float) -> Array:
+    """Weighted mean, and the logarithm of what the weighted variance of each column has above the floor."""
+    m = mean(y, w)
+    variance = mean((y - m) ** 2, w)
+    return np.concatenate([m, np.log(np.maximum(variance - floor, np.finfo(np.float64).eps * floor))])

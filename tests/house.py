@@ -1,0 +1,52 @@
+"""The order of the package as its sources show it: rooms, floors, imports; for the tests and the documentation."""
+
+import ast
+import pathlib
+
+import skbackprop
+
+ROOT = pathlib.Path(skbackprop.__file__).parent
+ROOMS = sorted(path for path in ROOT.rglob("*.py") if "kernels" not in path.parts)
+# from the ground up; what stands in no package is the face, and `_checks`, `_interop` and `_dask` stand beside it
+FLOORS = {"vocabulary": ["_types", "_nn"], "arithmetic": ["_engines"], "fitting": ["_fit"]}
+FACE = {"the face": [""], "beside the face": ["_checks", "_interop", "_dask"]}
+
+
+def name_of(path):
+    """Path below the package."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def module_of(path):
+    """Dotted name."""
+    return ".".join(["skbackprop", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+
+
+def imports(path):
+    """Pairs of (module, name) that a file imports; those inside of functions count too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node.module or "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+
+
+def floor(parts):
+    """Number of the floor on which a room stands, by the parts of its name below the package."""
+    numbers = {package: number for number, packages in enumerate(FLOORS.values()) for package in packages}
+    return numbers.get(parts[0].removesuffix(".py"), len(FLOORS)) if parts else len(FLOORS)
+
+
+def graph():
+    """The rooms that each room imports."""
+    rooms = {module_of(path): path for path in ROOMS}
+    return {
+        room: {name if (name := f"{module}.{part}") in rooms else module for module, part in imports(path)} & set(rooms)
+        for room, path in rooms.items()
+    }
+
+
+def is_below_the_face(path):
+    """Tell whether a room must do without estimators."""
+    package = path.relative_to(ROOT).parts[0]
+    return floor([package]) < len(FLOORS) or package == "_dask"

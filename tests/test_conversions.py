@@ -1,0 +1,448 @@
+"""To and from scikit-learn's MLP and torch's modules: the same predictions, and the same training after."""
+
+import dataclasses
+import pickle
+import sys
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import log_loss
+from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPRegressor as TheirRegressor
+
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._nn.activations import ACTIVATIONS
+from skbackprop._nn.losses import losses_for
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:.*has no effect"),  # the sweeps combine all with all
+]
+# the same float64 sums in another order, with factors multiplied into the weights first
+SAME = {"rtol": 1e-9, "atol": 1e-11}
+SAME32 = {"rtol": 1e-3, "atol": 1e-4}  # float32 has seven digits, of which these sums lose some
+KINDS = ["two classes", "three classes", "multilabel"]
+
+
+def problem(kind, rng, n=90):
+    X = rng.standard_normal((n, 6))
+    v = X[:, :3] + 0.5 * rng.standard_normal((n, 3))
+    if kind == "two classes":
+        return X, np.where(v[:, 0] > 0, "yes", "no")
+    if kind == "three classes":
+        return X, np.asarray(["ash", "elm", "oak"])[np.argmax(v, axis=1)]
+    if kind == "multilabel":
+        return X, (v > 0).astype(int)
+    y = np.exp(0.5 * v) * np.asarray([1.0, 50.0, 0.1])
+    return X, y[:, 1] if kind == "one target" else y
+
+
+def fitted(model, X, y):
+    """A few epochs away from the start, which has an output layer of zeros."""
+    return model.set_params(max_iter=6, learning_rate_init=0.02, random_state=0).fit(X, y)
+
+
+def same_posteriors(ours, theirs, X, tolerance=SAME):
+    assert_array_equal(ours.predict(X), theirs.predict(X))
+    assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), **tolerance)
+    assert ours.predict_proba(X).std() > 0.02  # they tell rows apart
+    assert_array_equal(ours.classes_, theirs.classes_)
+
+
+# ----------------------------------------------------------------------------- to scikit-learn ----
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+@pytest.mark.parametrize("hidden", [(), (5,), (7, 4)])
+def test_classifier_to_scikit_learn(kind, activation, hidden, rng):
+    X, y = problem(kind, rng)
+    for loss, input_scale in zip(losses_for("classification"), (True, False, 2.0), strict=True):
+        model = MLPSoftmaxClassifier(hidden, activation, loss=loss, input_scale=input_scale, random_state=0)
+        theirs = fitted(model, X, y).to_sklearn()
+        assert type(theirs) is MLPClassifier
+        same_posteriors(model, theirs, X)
+
+
+@pytest.mark.parametrize("kind", ["one target", "three targets"])
+@pytest.mark.parametrize("loss", losses_for("regression"))
+def test_regressor_to_scikit_learn(kind, loss, rng):
+    X, y = problem(kind, rng)
+    for hidden, scale_target in product([(), (7, 4)], [True, False]):
+        model = MLPRegressor(hidden, "tanh", loss=loss, scale_target=scale_target, input_scale=True, random_state=0)
+        theirs = fitted(model, X, y).to_sklearn()
+        assert theirs.predict(X).shape == y.shape
+        assert_allclose(theirs.predict(X), model.predict(X), **SAME)
+        assert model.predict(X).std() > 0
+
+
+@pytest.mark.parametrize("hidden", [(), (7,), (7, 4), (7, 4, 5)])
+@pytest.mark.parametrize("loss", ["squared_error", "gaussian"])
+def test_members_stand_side_by_side(hidden, loss, rng):
+    X, y = problem("three targets", rng)
+    model = fitted(MLPRegressor(hidden, loss=loss, n_members=3, input_scale=True), X, y)
+    # linear members start and stay the same: set them apart
+    model.coefs_[-1] = model.coefs_[-1] + 0.1 * rng.standard_normal(model.coefs_[-1].shape)
+    theirs = model.to_sklearn()
+    assert theirs.hidden_layer_sizes == tuple(3 * n for n in hidden)
+    assert_allclose(theirs.predict(X), model.predict(X), **SAME)
+    assert np.ptp(model.predict(X, return_members=True)[1], axis=0).max() > 0.01
+
+
+def test_float32_stays(rng):
+    X, y = problem("three classes", rng)
+    X = X.astype(np.float32)
+    model = fitted(MLPSoftmaxClassifier((7,)), X, y)
+    theirs = model.to_sklearn()
+    assert {W.dtype for W in theirs.coefs_} == {np.dtype(np.float32)}
+    same_posteriors(model, theirs, X, SAME32)
+    same_posteriors(MLPSoftmaxClassifier.from_sklearn(theirs), theirs, X, SAME32)
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "why"),
+    [
+        (MLPSoftmaxClassifier((4,), "gelu"), "two classes", "activation='gelu'"),
+        (MLPSoftmaxClassifier((4, 4), ["relu", "tanh"]), "two classes", "different activations"),
+        (MLPSoftmaxClassifier((4,), n_members=2), "two classes", "n_members=2 networks behind a softmax link"),
+        (MLPSoftmaxClassifier((4,), n_members=2), "multilabel", "n_members=2 networks behind a logistic link"),
+        (MLPRegressor((4,), loss="poisson", n_members=2), "one target", "behind a exp link"),
+        (MLPRegressor((4,), loss="quantile", quantile=[0.1, 0.9]), "one target", "list of quantiles"),
+    ],
+)
+def test_what_scikit_learn_cannot_represent(model, kind, why, rng):
+    with pytest.raises(ValueError, match=rf"No MLP of scikit-learn predicts the same .*{why}"):
+        fitted(model, *problem(kind, rng)).to_sklearn()
+
+
+def test_a_single_class_cannot_go(rng):
+    X, _ = problem("two classes", rng)
+    with pytest.raises(ValueError, match="knows a single class"):
+        fitted(MLPSoftmaxClassifier((4,)), X, np.zeros(len(X))).to_sklearn()
+
+
+@pytest.mark.parametrize("model", [MLPSoftmaxClassifier(), MLPRegressor()])
+def test_unfitted_models_cannot_go(model):
+    with pytest.raises(NotFittedError):
+        model.to_sklearn()
+
+
+def test_parameters_that_have_a_counterpart_go_along(rng):
+    X, y = problem("three classes", rng)
+    model = MLPSoftmaxClassifier(
+        (7,), solver="sgd", learning_rate="invscaling", learning_rate_init=0.03, alpha=0.9, batch_size=30,
+        momentum=0.5, max_iter=4, early_stopping=True, validation_fraction=1 / 3, random_state=5,
+    ).fit(X, y)  # fmt: skip
+    theirs = model.to_sklearn()
+    expected = {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.03, "batch_size": 30,
+                "momentum": 0.5, "max_iter": 4, "early_stopping": True, "random_state": 5}  # fmt: skip
+    assert expected.items() <= theirs.get_params().items()
+    assert theirs.alpha == pytest.approx(0.9 * 30 / 60)  # 60 rows were trained on
+    planned = fitted(MLPSoftmaxClassifier((7,), solver="lion"), X, y).to_sklearn()
+    assert (planned.solver, planned.learning_rate, planned.learning_rate_init) == ("adam", "constant", 0.001)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"solver": "adam", "learning_rate": "constant"},
+        {"solver": "sgd", "learning_rate": "constant", "early_stopping": True},
+        {"solver": "lbfgs"},
+    ],
+)
+def test_scikit_learn_can_train_on(params, rng):
+    X, y = problem("three classes", rng)
+    y = np.unique(y, return_inverse=True)[1]  # scikit-learn 1.7 stops early with numbers only
+    model = fitted(MLPSoftmaxClassifier((7,), warm_start=True, **params), X, y)
+    theirs = model.to_sklearn()
+    before = log_loss(y, theirs.predict_proba(X))
+    assert log_loss(y, theirs.set_params(max_iter=30).fit(X, y).predict_proba(X)) < before
+    if params["solver"] != "lbfgs" and not theirs.early_stopping:
+        theirs.partial_fit(X, y)
+    assert log_loss(y, clone(theirs).set_params(warm_start=False).fit(X, y).predict_proba(X)) < np.log(3.0)
+
+
+def test_the_optimizer_starts_there_with_an_empty_memory(rng):
+    X, y = problem("three classes", rng)
+    rule = {"alpha": 0.0, "epsilon": 1e-16, "batch_size": 90}  # where epsilon is added differs, see peers.py
+    model = fitted(MLPSoftmaxClassifier((7,), **rule), X, y)
+    theirs = model.to_sklearn().set_params(shuffle=False, learning_rate_init=0.01)
+    start = model.coefs_[0].copy()
+    model.set_params(shuffle=False, learning_rate="constant", learning_rate_init=0.01).partial_fit(X, y)
+    theirs.partial_fit(X, y)
+    assert_allclose(theirs.coefs_[0], model.coefs_[0], rtol=1e-7)  # of a step, where a difference is divided
+    assert abs(model.coefs_[0] - start).max() == pytest.approx(0.01, rel=1e-3)  # Adam's first step
+
+
+# --------------------------------------------------------------------------- from scikit-learn ----
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize("hidden", [(), [7, 4], 5])
+def test_classifier_from_scikit_learn(kind, solver, hidden, rng):
+    X, y = problem(kind, rng)
+    for activation in ("identity", "logistic", "tanh", "relu"):
+        theirs = MLPClassifier(hidden, activation, solver=solver, max_iter=30, learning_rate_init=0.02, random_state=0)
+        model = MLPSoftmaxClassifier.from_sklearn(theirs.fit(X, y))
+        same_posteriors(model, theirs, X)
+        assert model.n_iter_ == theirs.n_iter_
+        assert model.loss_ == theirs.loss_
+        assert model.t_ == theirs.t_
+
+
+@pytest.mark.parametrize("kind", ["one target", "three targets"])
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_regressor_from_scikit_learn(kind, loss, rng):
+    X, y = problem(kind, rng)
+    y = y / y.mean(axis=0)
+    theirs = TheirRegressor(loss=loss, hidden_layer_sizes=(7, 4), activation="tanh", max_iter=30, random_state=0).fit(
+        X, y
+    )
+    model = MLPRegressor.from_sklearn(theirs)
+    assert_allclose(model.predict(X), theirs.predict(X), **SAME)
+    assert model.predict(X).shape == y.shape
+    assert_allclose(model.score(X, y), theirs.score(X, y), **SAME)
+
+
+def test_there_and_back(rng):
+    X, y = problem("two classes", rng)
+    model = fitted(MLPSoftmaxClassifier((7,)), X, y)
+    same_posteriors(model, MLPSoftmaxClassifier.from_sklearn(model.to_sklearn()), X)
+
+
+def test_it_is_a_copy(rng):
+    X, y = problem("three classes", rng)
+    theirs = MLPClassifier((7,), max_iter=3, random_state=0).fit(X, y)
+    before = theirs.predict_proba(X)
+    MLPSoftmaxClassifier.from_sklearn(theirs).coefs_[0][:] = 0.0
+    fitted(MLPSoftmaxClassifier((7,)), X, y).to_sklearn().coefs_[0][:] = 0.0
+    assert_array_equal(theirs.predict_proba(X), before)
+
+
+@pytest.mark.parametrize("kind", ["three classes", "one target"])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"solver": "sgd", "alpha": 3.0, "learning_rate_init": 0.01, "batch_size": 30},
+        {"solver": "adam", "alpha": 3.0, "epsilon": 1e-16},  # where it is added differs, see peers.py
+    ],
+    ids=["sgd", "adam"],
+)
+def test_training_goes_on_as_theirs(kind, params, rng):
+    """The objective is the same, penalty included: a warm start of either takes the same steps."""
+    X, y = problem(kind, rng)
+    y = y if kind == "three classes" else (y - y.mean()) / y.std()
+    theirs, cls = (MLPClassifier, MLPSoftmaxClassifier) if kind == "three classes" else (TheirRegressor, MLPRegressor)
+    theirs = theirs(hidden_layer_sizes=(7,), activation="tanh", shuffle=False, warm_start=True, max_iter=5, **params)
+    model = cls.from_sklearn(theirs.fit(X, y))
+    assert model.alpha == pytest.approx(3.0 * 90 / model.batch_size)
+    start = model.coefs_[0].copy()
+    theirs.fit(X, y)
+    model.fit(X, y)
+    for W, V in zip(model.coefs_, theirs.coefs_, strict=True):
+        assert_allclose(W, V, rtol=1e-7, atol=1e-9)  # rounding grows over the epochs
+    assert abs(model.coefs_[0] - start).max() > 1e-3
+
+
+def test_lbfgs_minimises_the_same(rng):
+    X, y = problem("three classes", rng)
+    theirs = MLPClassifier(
+        (), solver="lbfgs", alpha=2.0, max_iter=500, tol=1e-8, early_stopping=True, random_state=0
+    ).fit(X, y)
+    model = MLPSoftmaxClassifier.from_sklearn(theirs).set_params(warm_start=True)
+    before = model.coefs_[0].copy()
+    model.fit(X, y)
+    assert_allclose(model.coefs_[0], before, atol=1e-4)  # it was at the convex problem's minimum, to its tol
+    model.set_params(alpha=20.0).fit(X, y)
+    assert abs(model.coefs_[0] - before).max() > 0.01
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("kind", [*KINDS, "one target", "three targets"])
+def test_partial_fit_goes_on(kind, solver, rng):
+    X, y = problem(kind, rng)
+    is_class = kind in KINDS
+    theirs, cls = (MLPClassifier, MLPSoftmaxClassifier) if is_class else (TheirRegressor, MLPRegressor)
+    theirs = theirs((), solver=solver, max_iter=3) if is_class else theirs(hidden_layer_sizes=(), max_iter=3)
+    model = cls.from_sklearn(theirs.fit(X, y)).set_params(solver="adam", learning_rate_init=1e-3)
+    epochs = len(model.loss_curve_)
+    before = model.coefs_[0].copy()
+    for _ in range(3):
+        model.partial_fit(X, y)
+    assert len(model.loss_curve_) == epochs + 3
+    assert 0 < abs(model.coefs_[0] - before).max() < 0.02  # some steps of at most 0.001 each
+    pickle.loads(pickle.dumps(model)).partial_fit(X, y)
+
+
+def test_early_stopping_watches_what_theirs_did(rng):
+    X, y = problem("three classes", rng)
+    y = np.unique(y, return_inverse=True)[1]  # scikit-learn 1.7 stops early with numbers only
+    theirs = MLPClassifier((7,), early_stopping=True, max_iter=5, random_state=0).fit(X, y)
+    model = MLPSoftmaxClassifier.from_sklearn(theirs)
+    assert model.scoring == "accuracy"
+    assert model.batch_size == 81  # of 90 rows a tenth was held out
+    model.fit(X, y)
+    accuracies = 9.0 * np.asarray(model.validation_scores_)
+    assert_allclose(accuracies, np.round(accuracies))  # of nine rows
+
+
+def test_names_of_features_go_along(rng):
+    pd = pytest.importorskip("pandas")
+    X, y = problem("two classes", rng)
+    X = pd.DataFrame(X).add_prefix("x")
+    theirs = MLPClassifier((3,), max_iter=3, random_state=0).fit(X, y)
+    model = MLPSoftmaxClassifier.from_sklearn(theirs)
+    same_posteriors(model, theirs, X)
+    same_posteriors(model, model.to_sklearn(), X)
+    assert_array_equal(model.to_sklearn().feature_names_in_, X.columns)
+
+
+def test_a_stream_of_scikit_learns_comes_too(rng):
+    X, y = problem("three classes", rng)
+    theirs = MLPClassifier((7,), random_state=0)
+    for rows in (slice(0, 40), slice(40, 90), slice(0, 60)):
+        theirs.partial_fit(X[rows], y[rows], classes=np.unique(y))
+    model = MLPSoftmaxClassifier.from_sklearn(theirs)
+    assert_allclose(model.predict_proba(X), theirs.predict_proba(X), **SAME)
+    assert model.batch_size == 50  # the mean call
+
+
+def test_only_its_counterpart_is_taken(rng):
+    X, y = problem("two classes", rng)
+    with pytest.raises(TypeError, match=r"takes a fitted sklearn\.neural_network\.MLPRegressor, got MLPClassifier"):
+        MLPRegressor.from_sklearn(MLPClassifier((3,), max_iter=2).fit(X, y))
+    with pytest.raises(NotFittedError):
+        MLPSoftmaxClassifier.from_sklearn(MLPClassifier())
+
+
+# ----------------------------------------------------------------------------------- to torch ----
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch")
+
+
+def outputs(torch, model, X):
+    module = model.to_torch()
+    assert isinstance(module, torch.nn.Sequential)
+    with torch.no_grad():
+        return module(torch.tensor(X))
+
+
+def same_posteriors_in_torch(torch, model, X, tolerance=SAME):
+    v = outputs(torch, model, X)
+    p = torch.sigmoid(v) if model._labels.multilabel else torch.softmax(v, dim=1)
+    assert_allclose(p.numpy(), model.predict_proba(X), **tolerance)
+    logits = v[:, 1] - v[:, 0] if len(model.classes_) == 2 else v
+    assert_allclose(logits.numpy(), model.decision_function(X), **tolerance)
+    assert_allclose(torch.log(p).numpy(), model.predict_log_proba(X), **tolerance)
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_every_activation_to_torch(activation, n_members, rng, torch):
+    X, y = problem("three classes", rng)
+    model = MLPSoftmaxClassifier((7, 4), activation, n_members=n_members, input_scale=n_members == 1, random_state=0)
+    same_posteriors_in_torch(torch, fitted(model, 5.0 * X, y), 20.0 * X)  # far out, too
+
+
+def test_softplus_keeps_its_digits_in_torch(torch):
+    """Torch's own is linear above 20, where e^-20 is still to be seen."""
+    X = np.asarray([[20.5], [25.0]])
+    model = MLPRegressor((1,), "softplus", scale_target=False, random_state=0).fit(X, [0.0, 1.0])
+    model.coefs_, model.intercepts_ = [np.ones((1, 1))] * 2, [np.zeros(1), -np.ones(1) * 20.5]
+    expected = np.log1p(np.exp(-20.5))
+    assert_allclose(outputs(torch, model, X)[0], expected, rtol=1e-5)  # of a difference of numbers near 20
+    assert_allclose(model.predict(X)[0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("loss", losses_for("classification"))
+@pytest.mark.parametrize("hidden", [(), (7, 4)])
+def test_classifier_to_torch(kind, loss, hidden, rng, torch):
+    X, y = problem(kind, rng)
+    for n_members in (1, 3):
+        model = MLPSoftmaxClassifier(
+            hidden, ["silu", "relu"][: len(hidden)], loss=loss, n_members=n_members, random_state=0
+        )
+        same_posteriors_in_torch(torch, fitted(model, X, y), X)
+
+
+@pytest.mark.parametrize("kind", ["one target", "three targets"])
+@pytest.mark.parametrize("loss", losses_for("regression"))
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_regressor_to_torch(kind, loss, n_members, rng, torch):
+    X, y = problem(kind, rng)
+    model = fitted(MLPRegressor((7, 4), loss=loss, n_members=n_members, input_scale=True), X, y)
+    found = outputs(torch, model, X).numpy()
+    if loss == "gaussian":
+        mean, std = model.predict(X, return_std=True)
+        assert_allclose(found, np.hstack([mean.reshape(90, -1), std.reshape(90, -1)]), **SAME)
+    else:
+        assert found.shape == y.shape
+        assert_allclose(found, model.predict(X), **SAME)
+
+
+@pytest.mark.parametrize("kind", ["one target", "three targets"])
+def test_quantiles_in_torch_do_not_cross(kind, rng, torch):
+    X, y = problem(kind, rng)
+    model = fitted(MLPRegressor((7,), loss="quantile", quantile=[0.1, 0.5, 0.9]), X, y)
+    model.coefs_[-1] = model.coefs_[-1][:, ::-1]  # in the other order, and so they do
+    model.intercepts_[-1] = model.intercepts_[-1][::-1]
+    assert_allclose(outputs(torch, model, X).numpy(), model.predict(X), **SAME)
+    assert model.predict(X).shape == (*y.shape, 3)
+
+
+def test_torch_has_the_dtype_of_the_weights(rng, torch):
+    X, y = problem("multilabel", rng)
+    model = fitted(MLPSoftmaxClassifier((7,), "mish"), X.astype(np.float32), y)
+    same_posteriors_in_torch(torch, model, X.astype(np.float32), SAME32)
+    assert {p.dtype for p in model.to_torch().parameters()} == {torch.float32}
+
+
+def test_a_module_is_independent_pickles_and_trains(rng, torch):
+    X, y = problem("one target", rng)
+    model = fitted(MLPRegressor((7,), loss="gamma", n_members=2), X, y)
+    before = model.predict(X)
+    state = torch.random.get_rng_state()
+    module = pickle.loads(pickle.dumps(model.to_torch()))
+    assert torch.equal(torch.random.get_rng_state(), state)  # nothing was drawn
+    loss = torch.nn.functional.mse_loss(module(torch.tensor(X)), torch.tensor(y))
+    loss.backward()
+    with torch.no_grad():
+        for p in module.parameters():
+            assert torch.isfinite(p.grad).all()
+            p -= 1e-6 * p.grad
+        assert torch.nn.functional.mse_loss(module(torch.tensor(X)), torch.tensor(y)) < loss
+    assert_array_equal(model.predict(X), before)
+
+
+@pytest.mark.slow
+def test_torch_exports_it(rng, torch):
+    X, y = problem("three classes", rng)
+    module = fitted(MLPSoftmaxClassifier((7,), "gelu", n_members=2), X, y).to_torch()
+    program = torch.export.export(module, (torch.tensor(X),))
+    assert torch.equal(program.module()(torch.tensor(X)), module(torch.tensor(X)))
+
+
+def test_an_activation_unknown_to_torch(rng, torch, monkeypatch):
+    X, y = problem("two classes", rng)
+    monkeypatch.setitem(ACTIVATIONS, "square", dataclasses.replace(ACTIVATIONS["relu"], torch=None))
+    with pytest.raises(ValueError, match="torch has no module for activation='square'"):
+        fitted(MLPSoftmaxClassifier((3,), "square"), X, y).to_torch()
+
+
+def test_without_torch_the_error_says_what_to_install(monkeypatch):
+    model = MLPRegressor((2,), learning_rate="cosine", max_iter=1, random_state=0).fit(np.eye(9), np.arange(9.0))
+    # where it is imported; to be as it was afterwards, also if it has not been there yet
+    monkeypatch.setitem(sys.modules, "skbackprop._interop.torch", None)
+    monkeypatch.delitem(sys.modules, "skbackprop._interop.torch")
+    monkeypatch.setitem(sys.modules, "torch", None)  # as Python notes a package that is not there
+    with pytest.raises(ImportError, match=r"pip install 'skbackprop\[torch\]'"):
+        model.to_torch()

@@ -1,0 +1,189 @@
+"""The race that tells how noisy the targets are."""
+
+import copy
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from curves import curve
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.metrics import log_loss
+from sklearn.utils.class_weight import compute_class_weight
+
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._checks.constraints import fit_spec
+from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._fit.fit import _loss_on_others, prepare
+from skbackprop._fit.fitted_model import Features, Untrained
+from skbackprop._fit.selection import FEWEST_ROWS, MOST_ROWS, select_regime
+from skbackprop._fit.spec import REGIMES, UNKNOWN, planned_epochs
+from skbackprop._fit.state import TrainState
+from skbackprop._fit.targets import LabelCodec, NumberCodec
+
+
+def spec_of(model):
+    return fit_spec(model)
+
+
+@pytest.mark.parametrize(("noise", "regimes"), [(0.0, ["clean", "mixed"]), (30.0, ["noisy"])])
+@pytest.mark.parametrize("kind", ["regression", "classification", "multilabel"])
+def test_the_race_tells_noise(kind, noise, regimes):
+    X, y = curve(1500, noise)
+    if kind == "classification":
+        y = np.where(y > 1.0, "high", "low")
+    elif kind == "multilabel":
+        y = np.stack([y > 0.5, y > 1.0], axis=1).astype(int)
+    cls = MLPRegressor if kind == "regression" else MLPSoftmaxClassifier
+    model = cls((60, 60), dropout="auto", random_state=0).fit(X, y)
+    (won,) = (r for r in REGIMES.values() if r.weight_decay == model.auto_params_["weight_decay"])
+    assert won in [REGIMES[name] for name in regimes]
+    assert model.auto_params_["dropout"] == won.dropout == model._network.dropout[1]
+    assert model.n_iter_ == np.ceil(won.stretch * planned_epochs(np.ceil(1500 / 32)))
+
+
+def test_the_winner_is_worth_it():
+    """Noise needs the decay, and would be learned by heart without it."""
+    X, y = curve(600, 4.0)
+    X_test, y_test = curve(4000, 0.0, seed=1)
+    raced = MLPRegressor(random_state=0).fit(X, y)
+    clean = clone(raced).set_params(weight_decay=REGIMES["clean"].weight_decay).fit(X, y)
+    assert ((raced.predict(X_test) - y_test) ** 2).mean() < 0.7 * ((clean.predict(X_test) - y_test) ** 2).mean()
+
+
+def test_what_the_user_fixed_stays(digits):
+    X, y = digits[0][:400], digits[1][:400]
+    model = MLPSoftmaxClassifier((20,), weight_decay=0.2, dropout="auto", random_state=0).fit(X, y)
+    assert "weight_decay" not in model.auto_params_
+    assert model._settings.weight_decay == 0.2
+    assert model.n_iter_ == model.auto_params_["epochs"]
+    assert model.auto_params_["dropout"] in {regime.dropout for regime in REGIMES.values()}
+
+
+def test_few_rows_have_no_race_to_be_told_of():
+    X, y = curve(FEWEST_ROWS - 1, 0.0)
+    model = MLPRegressor((5,), random_state=0).fit(X, y)
+    assert_array_equal(clone(model).set_params(**model.auto_params_).fit(X, y).coefs_[0], model.coefs_[0])
+
+
+@pytest.mark.filterwarnings("ignore:The number of unique classes")
+def test_without_rows_to_spare_there_is_no_race(digits, capsys):
+    X, y = curve(FEWEST_ROWS - 1, 0.0)
+    assert (
+        MLPRegressor((5,), verbose=True, random_state=0).fit(X, y).auto_params_["weight_decay"] == UNKNOWN.weight_decay
+    )
+    X, y = digits
+    MLPSoftmaxClassifier((5,), verbose=True, max_iter=1, random_state=0).fit(X[:300], np.arange(300))
+    assert "race" not in capsys.readouterr().out
+    MLPSoftmaxClassifier((5,), verbose=True, max_iter=1, random_state=0).fit(X[:300], y[:300])
+    assert "race" in capsys.readouterr().out
+
+
+def test_the_race_is_seeded_and_leaves_no_trace(digits):
+    X, y = digits[0][:400], digits[1][:400]
+    one, two = (MLPSoftmaxClassifier((20,), random_state=0).fit(X, y) for _ in range(2))
+    assert_array_equal(one.coefs_[0], two.coefs_[0])
+    assert len(one.loss_curve_) == one.n_iter_
+    assert one.coefs_[0].dtype == np.float64
+    fixed = MLPSoftmaxClassifier((20,), random_state=0, weight_decay=0.5).fit(X, y)
+    assert fixed.get_params()["hidden_layer_sizes"] == one.get_params()["hidden_layer_sizes"] == (20,)
+
+
+def test_the_race_sees_weights_and_sparse_rows():
+    """Rows of weight zero are noise: they must not count."""
+    X, y = curve(1200, 0.0)
+    _, noise = curve(1200, 8.0, seed=1)
+    both, targets = np.vstack([X, X]), np.r_[y, noise]
+    weights = np.r_[np.ones(1200), np.zeros(1200)]
+    for rows in (both, sp.csr_array(both)):
+        model = MLPRegressor((60, 60), batch_size=32, random_state=0).fit(rows, targets, weights)
+        assert model.auto_params_["weight_decay"] < REGIMES["noisy"].weight_decay
+        model.fit(rows, targets, 1.0 - weights)
+        assert model.auto_params_["weight_decay"] == REGIMES["noisy"].weight_decay
+
+
+def test_a_race_copies_no_more_rows_than_it_needs():
+    X, y = np.zeros((MOST_ROWS + 5000, 1)), np.zeros(MOST_ROWS + 5000)
+    seen = []
+    sample = ArrayDataset(X, y, None)
+
+    def judge(spec, seed, *parts):
+        seen.append([len(part) for part in parts])
+        return 0.0
+
+    select_regime(spec_of(MLPRegressor()), sample, lambda y: None, np.random.RandomState(0), judge, len(sample))
+    assert seen == [[MOST_ROWS * 4 // 5, MOST_ROWS // 5]] * 3
+
+
+def test_a_race_in_which_all_diverge_leaves_the_fit_to_tell():
+    X, y = curve(400, 0.0)
+    spec = spec_of(MLPRegressor((3,)))
+    data = ArrayDataset(X * 1e200, y, None)  # beyond float32
+    start = Untrained(NumberCodec.learn(y, spec), Features(10))
+    assert prepare(spec, data, None, start, TrainState(np.random.RandomState(0))).regime is UNKNOWN
+
+
+def test_a_tie_tells_nothing():
+    X, y = curve(400, 0.0)
+    # a single step from weights of zero, which nothing can decay
+    model = MLPRegressor((), dropout="auto", epochs=1, batch_size=400, random_state=0).fit(X, y)
+    assert model.auto_params_["dropout"] == UNKNOWN.dropout
+    assert model.auto_params_["weight_decay"] == UNKNOWN.weight_decay
+
+
+def test_ctrl_c_in_the_race_leaves_the_earlier_fit(digits, monkeypatch):
+    X, y = digits
+    model = MLPSoftmaxClassifier((20,), random_state=0, max_iter=2).fit(X[:400], y[:400])
+    before = copy.deepcopy(model.coefs_)
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skbackprop._fit.fit._loss_on_others", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert all(map(np.array_equal, model.coefs_, before))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_class_weights_are_sample_weights_in_the_race_too(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(800, 10))
+    y = (X[:, 0] - 2.6 + rng.normal(size=800) > 0).astype(int)
+    by_class = MLPSoftmaxClassifier((30,), class_weight={0: 1, 1: 20}, random_state=0).fit(X, y)
+    by_row = MLPSoftmaxClassifier((30,), random_state=0).fit(X, y, np.where(y, 20.0, 1.0))
+    assert by_class.auto_params_ == by_row.auto_params_
+    assert_array_equal(by_class.coefs_[0], by_row.coefs_[0])
+
+
+def test_class_weights_of_zero_leave_nothing_to_judge_by():
+    X, y = curve(400, 0.0)
+    y = np.r_[np.ones(1, int), np.zeros(399, int)]
+    model = MLPSoftmaxClassifier((5,), class_weight={0: 0.0}, max_iter=2, random_state=0).fit(X, y)
+    assert model.auto_params_["weight_decay"] == UNKNOWN.weight_decay
+
+
+def test_every_loss_can_race():
+    X, y = curve(400, 0.5)
+    for loss in ("absolute_error", "huber", "quantile", "gaussian", "poisson", "gamma"):
+        targets = np.exp(y) if loss in ("poisson", "gamma") else np.stack([y, -y], axis=1)
+        model = MLPRegressor((10,), loss=loss, max_iter=2, random_state=0).fit(X, targets)
+        assert model.auto_params_["weight_decay"] in {regime.weight_decay for regime in REGIMES.values()}
+    for loss in ("brier", "focal"):
+        model = MLPSoftmaxClassifier((10,), loss=loss, class_weight="balanced", max_iter=2, random_state=0).fit(
+            X, y > 0
+        )
+        assert model.auto_params_["weight_decay"] in {regime.weight_decay for regime in REGIMES.values()}
+
+
+def test_rows_to_judge_by_are_weighted_by_the_rows_that_were_trained_on(rng):
+    """Were they counted too, balanced weights would depend on what they judge."""
+    X, y = rng.normal(size=(200, 3)), np.repeat([0, 1], 100)
+    trained, judged = np.r_[:90, 100:110], np.r_[90:100, 110:200]
+    model = MLPSoftmaxClassifier(
+        (4,), class_weight="balanced", learning_rate="cosine", max_iter=3, weight_decay=0.1, random_state=0
+    ).fit(X[trained], y[trained])
+    parts = (ArrayDataset(X[rows], y[rows], None) for rows in (trained, judged))
+    factors = compute_class_weight("balanced", classes=np.array([0, 1]), y=y[trained])
+    expected = log_loss(y[judged], model.predict_proba(X[judged]), sample_weight=factors[y[judged]])
+    assert_allclose(_loss_on_others(spec_of(model), LabelCodec, 0, *parts), expected, rtol=1e-12)
