@@ -52,7 +52,7 @@ def minimize_lbfgs(
     checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Minimise J by SciPy's L-BFGS-B (Zhu et al., 1997); an iteration counts as an epoch."""
-    weight_sum, last_epoch = rows.weight_sum, monitor.state.epoch + options["maxiter"]
+    weight_sum = rows.weight_sum
     outcome = Outcome(theta)
     stopped, theta = False, rows.device.fetch(theta)
 
@@ -77,6 +77,7 @@ def minimize_lbfgs(
 
     if not np.isfinite(fun(theta)[0]):
         raise Diverged(1, None, theta)
+    last_epoch = monitor.state.epoch + options["maxiter"]
     try:
         # SciPy's vectors are too short to share: threads of its BLAS would only wait, and change the last bits
         with threadpool_limits(1, user_api="blas"):
