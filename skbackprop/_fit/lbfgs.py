@@ -54,7 +54,7 @@ def minimize_lbfgs(
     """Minimise J by SciPy's L-BFGS-B (Zhu et al., 1997); an iteration counts as an epoch."""
     weight_sum = rows.weight_sum
     outcome = Outcome(theta)
-    stopped, theta = False, rows.device.fetch(theta)
+    stopped, made, theta = False, 0, rows.device.fetch(theta)
 
     def fun(theta: np.ndarray) -> tuple[float, np.ndarray]:
         return objective_and_gradient(engine, rows, alpha, theta)
@@ -65,11 +65,12 @@ def minimize_lbfgs(
         return float(result.fun - value / (weight_sum / rows.unit))
 
     def callback(intermediate_result: OptimizeResult) -> None:
-        nonlocal stopped
+        nonlocal stopped, made
+        made += 1
         outcome.theta = np.array(intermediate_result.x)
         ends = monitor.ends_with(data_term(intermediate_result), outcome.theta)
         stopped = monitor.stopped or (ends and monitor.early_stopping)
-        if checkpoint is not None and checkpoint.is_due(stopped or monitor.state.epoch == last_epoch):
+        if checkpoint is not None and checkpoint.is_due(stopped or made == options["maxiter"]):
             engine.load(outcome.theta)
             checkpoint.write(engine, monitor.state)
         if stopped:
@@ -77,7 +78,6 @@ def minimize_lbfgs(
 
     if not np.isfinite(fun(theta)[0]):
         raise Diverged(1, None, theta)
-    last_epoch = monitor.state.epoch + options["maxiter"]
     try:
         # SciPy's vectors are too short to share: threads of its BLAS would only wait, and change the last bits
         with threadpool_limits(1, user_api="blas"):
