@@ -16,7 +16,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import available_if
 
 from skbackprop._checks.callbacks import CallbackSupportMixin, EstimatorCallbacks, callbacks_of, with_callbacks
-from skbackprop._checks.constraints import Method, fit_context, fit_spec, idle_parameters, total_of, warn_without_effect
+from skbackprop._checks.constraints import Method, fit_context, fit_spec, total_of, warn_without_effect
 from skbackprop._checks.messages import divergence, warn_exhausted
 from skbackprop._checks.rows import copy_of, read_rows, read_validation, starting_point
 from skbackprop._checks.scoring import Judge
@@ -161,8 +161,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         held_out = read_validation(self, rows, start.features)
         if held_out is not None:
             check_validation_set(held_out, data, start.codec, strict=not spec.partial)
-        splits = held_out is None and spec.splits
-        warn_without_effect(self, idle_parameters(spec, has_validation=splits or held_out is not None, splits=splits))
+        warn_without_effect(self, spec, is_given=held_out is not None)
         return held_out
 
     # --------------------------------------------------------------------- training and after ----

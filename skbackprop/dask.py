@@ -28,7 +28,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import check_weights, has_validation_set
 from skbackprop._checks.callbacks import PLACES, EstimatorCallbacks, with_callbacks
-from skbackprop._checks.constraints import fit_context, fit_spec, idle_parameters, warn_without_effect
+from skbackprop._checks.constraints import fit_context, fit_spec, warn_without_effect
 from skbackprop._checks.rows import copy_of, read_part, starting_point
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._dask.client import Supervisor
@@ -104,9 +104,7 @@ class DaskMLP(BaseMLP):
         client = synchronous(distributed.get_client() if self.client is None else self.client)
         workers, local = known_workers(client, self.workers), self._as_local()
         spec, warm = fit_spec(local), self.warm_start and hasattr(self, "coefs_")
-        splits = spec.splits and not tables["validation"]
-        has_validation = splits or bool(tables["validation"])
-        warn_without_effect(local, idle_parameters(spec, has_validation=has_validation, splits=splits))
+        warn_without_effect(local, spec, is_given=bool(tables["validation"]))
         rng = check_random_state(self.random_state)  # the fit has its own:
         rng = np.random.RandomState(rng.randint(2**31)) if self.random_state is None else copy.deepcopy(rng)
         request = FitRequest(

@@ -211,11 +211,13 @@ def fit_spec(estimator: object, *, partial: bool = False) -> FitSpec:
     return FitSpec(**params | read, partial=partial)
 
 
-def warn_without_effect(estimator: BaseEstimator, idle: dict[str, str]) -> None:
+def warn_without_effect(estimator: BaseEstimator, spec: FitSpec, *, is_given: bool) -> None:
     """Warn once about parameters that were changed from their default but do nothing here.
 
-    idle: of each parameter that does nothing why, in words that follow "has no effect".
+    is_given: is there a validation set of the user's own?
     """
+    splits = spec.splits and not is_given
+    idle = idle_parameters(spec, has_validation=splits or is_given, splits=splits)
     defaults = inspect.signature(type(estimator).__init__).parameters
     changed = [
         f"{name}={value!r} has no effect {why}"
@@ -234,7 +236,7 @@ def _same(value: object, default: object) -> bool:
 
 
 def idle_parameters(spec: FitSpec, *, has_validation: bool, splits: bool = False) -> dict[str, str]:
-    """Which parameters do nothing in this fit, or in this call of partial_fit, and why."""
+    """Which parameters do nothing in this fit, or in this call of partial_fit, and why: "has no effect ..."."""
     minibatch, partial, solver = spec.is_minibatch, spec.partial, f"with solver={spec.solver!r}"
     uses = OPTIMIZERS[spec.solver].uses if minibatch else ()
     idle = {name: solver for name in RULES_OWN if name not in uses}

@@ -18,7 +18,6 @@ class Summary:
 
     def __init__(self, targets: LabelSummary | NumberSummary):
         self.targets = targets
-        self.n = 0
         self.weight_sum = 0.0
         self._X: list[float] = []  # smallest and largest number of each block, and NaN if there is one
         self._weights: list[float] = []
@@ -26,7 +25,6 @@ class Summary:
     def add(self, X: Array, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Take in a block of rows."""
         y = complete(y)
-        self.n += len(X)
         self._X = _ends([*self._X, X.min(), X.max()])
         if weights is not None:
             self._weights = _ends([*self._weights, weights.min(), weights.max()])
@@ -43,7 +41,7 @@ class Summary:
         """Summary of the rows that are left when some are held out; the ends stay."""
         rest = copy.copy(self)
         w = np.ones(len(y)) if weights is None else weights
-        rest.n, rest.weight_sum = self.n - len(w), self.weight_sum - float(w.sum())
+        rest.weight_sum = self.weight_sum - float(w.sum())
         rest.targets = self.targets.without(y, w)
         return rest
 
