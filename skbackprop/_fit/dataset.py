@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -13,6 +13,7 @@ from skbackprop._engines import choose_engine
 from skbackprop._engines.engine import Engine
 from skbackprop._fit.block import Block
 from skbackprop._fit.device import HOST, Device
+from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.identity import fingerprint
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.split import validation_split
@@ -20,9 +21,6 @@ from skbackprop._fit.targets import LabelCodec, Moments, TargetCodec, moments_of
 from skbackprop._fit.weights import apply_class_factors, check_weight_sum, class_counts
 from skbackprop._nn.network import Network
 from skbackprop._types import Array
-
-if TYPE_CHECKING:
-    from skbackprop._fit.fitted_model import FittedModel
 
 
 class RemoteRows:
