@@ -176,12 +176,16 @@ class ArrayDataset:
         counts = class_counts(codec.encode(self.y, np.float64), self.weights, codec.n_targets)
         return counts, float(len(self)) if self.weights is None else float(self.weights.sum())
 
-    def training_set(self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike) -> Block:
+    def encoded(self, codec: TargetCodec, factors: np.ndarray | None, dtype: DTypeLike) -> Block:
+        """The rows as a network learns from them, with the weights that class weights give."""
         Y = codec.encode(self.y, dtype)
-        weights = apply_class_factors(factors, Y, self.weights)
-        if weights is not None:
-            check_weight_sum(weights)
-        return Block(self.device.cast(self.X, dtype), Y, weights, self.device).in_units(dtype)
+        return Block(self.device.cast(self.X, dtype), Y, apply_class_factors(factors, Y, self.weights), self.device)
+
+    def training_set(self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike) -> Block:
+        rows = self.encoded(codec, factors, dtype)
+        if rows.weights is not None:
+            check_weight_sum(rows.weights)
+        return rows.in_units(dtype)
 
     def validation_blocks(
         self, codec: TargetCodec, dtype: DTypeLike

@@ -20,7 +20,7 @@ from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.streaming import DiskTrainingSet
 from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
 from skbackprop._fit.targets import LabelCodec, Moments, TargetCodec
-from skbackprop._fit.weights import apply_class_factors, check_weight_sum
+from skbackprop._fit.weights import check_weight_sum
 from skbackprop._nn.network import Network
 from skbackprop._types import Array
 
@@ -31,7 +31,7 @@ SAMPLE_ROWS = 20_000  # at most, that stand for all
 class DiskDataset:
     """Rows on the disk that were looked through once."""
 
-    source: Source  # a Source, see streaming
+    source: Source
     dtype: np.dtype
     summary: Summary
     numbers: np.ndarray  # of the rows in the sample
@@ -112,10 +112,8 @@ class DiskDataset:
     ) -> DiskTrainingSet:
         """Rows to train on, with the factors that class weights give."""
 
-        def encode(block: ArrayDataset) -> Block:
-            Y = codec.encode(block.y, dtype)
-            X = block.device.cast(block.X, dtype)
-            return Block(X, Y, apply_class_factors(factors, Y, block.weights), block.device)
+        def encode(rows: ArrayDataset) -> Block:
+            return rows.encoded(codec, factors, dtype)
 
         sample = encode(self.sample)
         if sample.weights is not None and not sample.weights.any():
