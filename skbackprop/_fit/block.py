@@ -82,9 +82,9 @@ def output_blocks(X: Array, n_outputs: int) -> Iterator[tuple[slice, Any]]:
         yield rows, X[rows, :]
 
 
-def epoch_order(rng: np.random.RandomState, n_rows: int, shuffle: bool) -> np.ndarray:
-    """Row numbers in the order in which an epoch visits them."""
-    return rng.permutation(n_rows) if shuffle else np.arange(n_rows)
+def epoch_order(rng: np.random.RandomState, n: int, shuffle: bool) -> np.ndarray:
+    """Numbers of n rows, or of blocks of them, in the order in which an epoch visits them."""
+    return rng.permutation(n) if shuffle else np.arange(n)
 
 
 def in_blocks(engine: Engine, X: Array, options: dict[str, bool], answer: Callable[[Array], Array]) -> Array | None:

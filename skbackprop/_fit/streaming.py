@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from skbackprop._fit.block import Block
+from skbackprop._fit.block import Block, epoch_order
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.source import Encode, Source, read_parts
@@ -128,7 +128,7 @@ class DiskTrainingSet:
                     filling = None
                     if group is not None:
                         filling = reader.submit(self._fill, coming, group, batch_size, stop)
-                    order = batch_size + (rng.permutation(ready.n) if shuffle else np.arange(ready.n))
+                    order = batch_size + epoch_order(rng, ready.n, shuffle)
                     order = np.concatenate([np.arange(batch_size - len(left), batch_size), order])
                     whole = len(order) if filling is None else len(order) // batch_size * batch_size
                     left = order[whole:]
@@ -156,7 +156,7 @@ class DiskTrainingSet:
     def _deal(self, rng: np.random.RandomState, shuffle: bool, n_buffers: int) -> Iterator[np.ndarray]:
         """Deal the blocks out to buffers of about equal numbers of rows."""
         n_blocks = len(self._sizes)
-        blocks = rng.permutation(n_blocks) if shuffle else np.arange(n_blocks)
+        blocks = epoch_order(rng, n_blocks, shuffle)
         starts = np.cumsum(self._sizes[blocks]) - self._sizes[blocks]
         buffers = np.minimum(starts * n_buffers // max(1, self.n), n_buffers - 1)
         yield from np.split(blocks, np.flatnonzero(np.diff(buffers)) + 1)
