@@ -22,7 +22,7 @@ from skbackprop._fit.spec import FitPlan, FitSpec, Regime
 from skbackprop._fit.state import Best, Patience, TrainState
 from skbackprop._fit.targets import LabelCodec, TargetCodec
 from skbackprop._fit.training import Checkpoint, Diverged, Outcome, train
-from skbackprop._fit.weights import apply_class_factors, check_penalty, check_weight_sum, class_factors, factors_for
+from skbackprop._fit.weights import apply_class_factors, check_penalty, check_weight_sum, factors_for
 from skbackprop._nn.initializers import initialize
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Objective, flatten
@@ -40,6 +40,7 @@ class Prepared:
     plan: FitPlan
     model: FittedModel  # with the weights to begin with
     rows: TrainingSet
+    factors: np.ndarray | None  # of their weights, by class
     training: Dataset
     validation: Dataset | None
     state: TrainState
@@ -128,7 +129,7 @@ def settle(
             some = rows.sample
             b[-1][...] = LOSSES[loss].constant(some.Y.astype(float), some.weights, network.loss_args)
         model = FittedModel(network, flatten(np, W, b, more), codec, features)
-    return Prepared(spec, plan, model, rows, data, held_out, state, regime, dtype)
+    return Prepared(spec, plan, model, rows, factors, data, held_out, state, regime, dtype)
 
 
 def fit_model(
@@ -267,9 +268,8 @@ def _loss_on_others(
         prepared = settle(spec, rows, None, start, state)
         result = fit_model(prepared)
         codec = prepared.model.codec
-        if isinstance(codec, LabelCodec) and spec.class_weight is not None:
-            factors = class_factors(spec.class_weight, codec, np.asarray(state.class_counts), state.class_total)
-            weights = apply_class_factors(factors, codec.encode(others.y, np.float64), others.weights)
+        if prepared.factors is not None:
+            weights = apply_class_factors(prepared.factors, codec.encode(others.y, np.float64), others.weights)
             assert weights is not None
             check_weight_sum(weights)
             others = replace(others, weights=weights)
