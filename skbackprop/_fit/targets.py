@@ -144,7 +144,7 @@ class NumberCodec:
         y = numbers(y)
         codec = cls(spec.loss, as_columns(y).shape[1])
         codec.y_is_1d, codec.quantile_is_scalar = y.ndim == 1, not isinstance(spec.quantile, tuple)
-        codec.check(y)
+        check_domain(spec.loss, y)
         return codec
 
     def loss(self, name: str) -> str:
