@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
@@ -26,9 +27,9 @@ from skbackprop._types import Array
 class RemoteRows:
     """Rows that are elsewhere, in the place of X: predictions for them are made where they are."""
 
+    @abstractmethod
     def outputs(self, model: FittedModel, options: dict[str, bool], answer: Callable[[Array], Array] | None) -> Array:
         """What the network gives for all of them, or what `answer` makes of that."""
-        raise NotImplementedError
 
 
 class TrainingSet(Protocol):
