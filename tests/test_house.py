@@ -38,9 +38,7 @@ def test_imports_go_down_only(path):
 def test_private_names_of_scikit_learn_stay_in_one_room(path):
     if name_of(path).startswith("_checks/"):
         return
-    granted = {
-        "_fit/device.py": ["sklearn._config.get_config", "sklearn.utils._array_api._convert_to_numpy"]
-    }  # where it is typed; from any device
+    granted = {"_fit/device.py": ["sklearn.utils._array_api._convert_to_numpy"]}  # from any device
     private = [
         f"{module}.{name}"
         for module, name in imports(path)

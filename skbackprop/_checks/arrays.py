@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn._config import get_config
+from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, _check_sample_weight, validate_data
 

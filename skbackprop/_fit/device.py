@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import DTypeLike
-from sklearn._config import get_config
+from sklearn import get_config
 from sklearn.externals import array_api_compat
 from sklearn.utils._array_api import _convert_to_numpy  # from any device
 
