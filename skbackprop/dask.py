@@ -119,7 +119,7 @@ class DaskMLP(BaseMLP):
         )
         callbacks = EstimatorCallbacks(self, "fit", self._model_attributes)
         seen: tuple[Any, ...] = X, y, sample_weight
-        listening = callbacks if getattr(self, "_skl_callbacks", None) else None
+        listening = callbacks if callbacks.are_set else None
         retries = self.on_worker_lost == "retry"
         supervisor = Supervisor(client, request, tables, workers, retries, listening, ArrayDataset(*seen))
         with local._diverging():

@@ -56,9 +56,14 @@ class EstimatorCallbacks(FitCallbacks):
         self._fit: Any = None
         self._epoch: Any = None
 
+    @property
+    def are_set(self) -> bool:
+        """Tell whether the estimator has any."""
+        return bool(getattr(self._estimator, "_skl_callbacks", None))
+
     def begin_fit(self, max_epochs: int, sample: ArrayDataset) -> None:
         """Call when all is known that training needs; the sample is what callbacks see of the data."""
-        if not getattr(self._estimator, "_skl_callbacks", None):
+        if not self.are_set:
             return
         put = sample.device.put
         metadata = {} if sample.weights is None else {"sample_weight": put(sample.weights)}
