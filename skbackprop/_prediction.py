@@ -219,8 +219,7 @@ class Predicting(Persistent):
         if output is not None:
             return output
         # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
-        dtypes = device.floats("float64" if is_wide else "auto")
-        output = predict(check_inputs(self, X, reset=False, dtypes=dtypes), checked=True)
+        output = predict(check_inputs(self, X, device, device.dtype_of(theta)), checked=True)
         assert output is not None
         return output
 

@@ -202,8 +202,7 @@ def _inputs(estimator: BaseMLP, model: FittedModel, X: Any) -> tuple[Array, Devi
     """X as predictions compute with it, and where it is."""
     device = compute_device(X)
     check_same_device(estimator, device, "predict")
-    dtypes = device.floats("float64" if device.dtype_of(model.theta) == np.float64 else "auto")
-    return check_inputs(estimator, X, reset=False, dtypes=dtypes), device
+    return check_inputs(estimator, X, device, device.dtype_of(model.theta)), device
 
 
 def _multiplied(X: Array, factors: Array) -> Array:

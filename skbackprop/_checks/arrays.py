@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, _check_sample_weight, validate_data
 
 from skbackprop._fit.data_checks import complete, sound, within_floats
-from skbackprop._fit.device import Device, device_of, to_host
+from skbackprop._fit.device import FLOAT64, Device, device_of, to_host
 from skbackprop._fit.scales import UNSCALED
 from skbackprop._fit.weights import check_weight_sum
 from skbackprop._types import Array, Data
@@ -36,9 +36,10 @@ def check_same_device(estimator: BaseEstimator, device: Device, method: str) -> 
         )
 
 
-def check_inputs(estimator: BaseEstimator, X: Data, *, reset: bool, dtypes: list[np.dtype]) -> Array:
-    """Check X with scikit-learn's own errors; sparse X becomes CSR."""
-    return _validated(estimator, X, reset=reset, dtype=dtypes)
+def check_inputs(estimator: BaseEstimator, X: Data, device: Device, dtype: np.dtype) -> Array:
+    """Check X to predict for with scikit-learn's own errors; it comes in the wider of its dtype and the weights'."""
+    dtypes = device.floats("float64" if dtype == FLOAT64 else "auto")
+    return _validated(estimator, X, reset=False, dtype=dtypes)
 
 
 def check_rows(
