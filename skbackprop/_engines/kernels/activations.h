@@ -60,14 +60,9 @@ INLINE vec vmish(vec v, vec *slope) {
 #define NUMBER(name, ...) ACT_##name,
 enum { ACTIVATIONS(NUMBER, NUMBER, NUMBER) };
 #undef NUMBER
-#define NAME(name, ...) #name,
-static const char *const ACTIVATION_NAMES[] = {ACTIVATIONS(NAME, NAME, NAME) NULL};
-#undef NAME
-#define NO(name, ...) 0,
-#define YES(name, ...) 1,
-static const char KEEPS_SLOPE[] = {ACTIVATIONS(NO, YES, NO)}, IS_ELEMENTWISE[] = {ACTIVATIONS(YES, YES, NO)};
-#undef NO
-#undef YES
+static const char *const ACTIVATION_NAMES[] = {ACTIVATIONS(ROW_NAME, ROW_NAME, ROW_NAME) NULL};
+static const char KEEPS_SLOPE[] = {ACTIVATIONS(ROW_NO, ROW_YES, ROW_NO)};
+static const char IS_ELEMENTWISE[] = {ACTIVATIONS(ROW_YES, ROW_YES, ROW_NO)};
 
 #define FOR_EACH_VECTOR(at)                                                                                      \
   for (Int i = 0; i < rows; i++)                                                                                 \

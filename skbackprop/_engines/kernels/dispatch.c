@@ -42,9 +42,7 @@ int skb_supported(const char *level) {
   return 0;
 }
 
-#define NAME(level) #level,
-const char *const skb_levels[] = {LEVELS(NAME) NULL};
-#undef NAME
+const char *const skb_levels[] = {LEVELS(ROW_NAME) NULL};
 
 #define DECLARE(level, format) extern const Kernels skb_##level##_##format;
 #define DECLARE_ALL(level) FORMATS(DECLARE, level)

@@ -4,6 +4,11 @@
 #include "system.h"
 #include <stdint.h>
 
+/* What tables make of their rows: a name, and what is true of some kinds alone. */
+#define ROW_NAME(name, ...) #name,
+#define ROW_YES(name, ...) 1,
+#define ROW_NO(name, ...) 0,
+
 enum { MAX_SLOTS = 2 };
 /* The status that calls return, and the only ways in which they fail; arrays must be as long as the caller says. */
 enum { DONE = 0, NOT_FINITE = 1, NO_MEMORY = -1, NO_SUCH_ROW = -2, NO_SUCH_CLASS = -3, NO_SUCH_SLOT = -4,

@@ -25,14 +25,8 @@
 #define NUMBER(name, ...) LOSS_##name,
 enum { LOSSES(NUMBER, NUMBER, NUMBER) };
 #undef NUMBER
-#define NAME(name, ...) #name,
-static const char *const LOSS_NAMES[] = {LOSSES(NAME, NAME, NAME) NULL};
-#undef NAME
-#define NO(name, ...) 0,
-#define YES(name, ...) 1,
-static const char HAS_CLASSES[] = {LOSSES(YES, NO, NO)};
-#undef NO
-#undef YES
+static const char *const LOSS_NAMES[] = {LOSSES(ROW_NAME, ROW_NAME, ROW_NAME) NULL};
+static const char HAS_CLASSES[] = {LOSSES(ROW_YES, ROW_NO, ROW_NO)};
 
 static Int outputs_per_target(int loss, const Spec *spec) {
 #define ONE(name, link)

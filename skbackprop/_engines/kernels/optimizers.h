@@ -13,9 +13,7 @@
 #define NUMBER(name, n) OPT_##name,
 enum { OPTIMIZERS(NUMBER) };
 #undef NUMBER
-#define NAME(name, n) #name,
-static const char *const OPTIMIZER_NAMES[] = {OPTIMIZERS(NAME) NULL};
-#undef NAME
+static const char *const OPTIMIZER_NAMES[] = {OPTIMIZERS(ROW_NAME) NULL};
 #define SLOTS(name, n) n,
 static const int N_SLOTS[] = {OPTIMIZERS(SLOTS)};
 #undef SLOTS
