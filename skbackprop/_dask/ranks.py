@@ -26,7 +26,7 @@ from skbackprop._nn.losses import LossArgs
 from skbackprop._nn.network import Network, Objective, weights_alone
 from skbackprop._nn.optimizers import Optimizer
 
-Sums: TypeAlias = tuple[list[float], np.ndarray]  # of losses and weights, and of gradients
+GradientSums: TypeAlias = tuple[list[float], np.ndarray]  # of losses and weights, and of gradients
 # step(k, theta, numbers, gradient) makes step k from theta by these sums
 Step: TypeAlias = Callable[[int, np.ndarray, list[float], np.ndarray], None]
 Columns: TypeAlias = tuple[int, tuple[str, ...] | None]  # their number, and names if they have any
@@ -47,7 +47,7 @@ class RankEngine:
         """The parameters now."""
         return self.engine.dump(memory=False)[0]
 
-    def gradient(self, shard: Shard, rows: np.ndarray, step: int, places: np.ndarray) -> Sums:
+    def gradient(self, shard: Shard, rows: np.ndarray, step: int, places: np.ndarray) -> GradientSums:
         """Sums over some rows; a row's dropout mask is that of its place in the whole minibatch."""
         loss, gradient, weight = self.engine.loss_and_gradient(*shard.take(rows), step, places)
         return [float(loss), float(weight)], gradient
@@ -150,7 +150,7 @@ class Rank:
         kind, rule = self.request.spec.engine, Optimizer(**optimizer)
         self.engines.append(RankEngine(choose_engine(described, rule, kind, n_threads=self.n_threads)))
 
-    def gradient(self, theta: np.ndarray, *, engine: int, table: str) -> Sums:
+    def gradient(self, theta: np.ndarray, *, engine: int, table: str) -> GradientSums:
         """Sums over all training rows, in one round."""
         local = self.engines[engine].engine
         local.load(theta)
@@ -191,7 +191,7 @@ class Rank:
         table: str,
         objective: list[float],
         first_step: int,
-    ) -> Sums:
+    ) -> GradientSums:
         """Local SGD: each rank makes steps of its own, with its rows of the minibatches; then weights are added up.
 
         A rank's weights count by the rows it saw, whose number is the last of the sums. Its optimizer's memory stays

@@ -1,6 +1,6 @@
 """What a checkpoint's file must hold to be believed: all of it whole, and each part such as this fit can have come to.
 
-Everything that does not fit raises; `Checkpoint` turns whatever is raised into one message.
+Everything that does not fit raises; `FileCheckpoint` turns whatever is raised into one message.
 """
 
 from __future__ import annotations

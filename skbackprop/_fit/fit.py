@@ -88,12 +88,12 @@ def prepare(
     if held_out is None and spec.splits:
         data, held_out = data.split(state.rng, spec.validation_fraction, start.codec.strata)
 
-    def judge(spec: FitSpec, seed: int, rows: ArrayDataset, others: ArrayDataset) -> float:
+    def trial_loss(spec: FitSpec, seed: int, rows: ArrayDataset, others: ArrayDataset) -> float:
         return _loss_on_others(spec, type(start.codec), seed, rows, others)
 
     regime = None
     if not spec.partial:
-        regime = select_regime(spec, data.sample, start.codec.strata, state.rng, judge, len(data), known)
+        regime = select_regime(spec, data.sample, start.codec.strata, state.rng, trial_loss, len(data), known)
     return settle(spec, data, held_out, start, state, regime)
 
 

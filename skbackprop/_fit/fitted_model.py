@@ -9,7 +9,7 @@ import numpy as np
 
 from skbackprop._engines.members import member
 from skbackprop._fit.device import HOST, Device
-from skbackprop._fit.targets import LabelCodec, NumberCodec, TargetCodec
+from skbackprop._fit.targets import NumberCodec, TargetCodec
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Network, Parameters
 from skbackprop._types import Array
@@ -42,7 +42,7 @@ class FittedModel:
 
     network: Network
     theta: Array
-    codec: LabelCodec | NumberCodec
+    codec: TargetCodec
     features: Features
     device: Device = HOST  # of theta
 

@@ -16,7 +16,7 @@ FEWEST_ROWS = 200  # of which a part can be held out and still tell something
 MOST_ROWS = 20_000  # that the selection needs
 SHARE = 0.2  # of the rows, held out
 
-Judge = Callable[[FitSpec, int, ArrayDataset, ArrayDataset], float]
+TrialLoss = Callable[[FitSpec, int, ArrayDataset, ArrayDataset], float]
 
 
 def select_regime(
@@ -24,13 +24,13 @@ def select_regime(
     sample: ArrayDataset,
     strata: Callable[[np.ndarray], np.ndarray | None],
     rng: np.random.RandomState,
-    judge: Judge,
+    trial_loss: TrialLoss,
     n_rows: int,
     known: Regime | None = None,
 ) -> Regime:
     """Find the regime under which a network of half the width does best on rows that it did not see.
 
-    ``judge(spec, seed, rows, held_out)`` trains with these parameters and gives the loss on other rows. No network
+    ``trial_loss(spec, seed, rows, held_out)`` trains with these parameters and gives the loss on other rows. No network
     that is trained here is used further: the winner's regime is, on all n_rows rows, of which the sample may be a part.
     A winner that is known already, from a checkpoint, spares the selection. The selection itself does not depend on
     what of its outcome the user has named, and the seed is drawn without one, too: so values that it found can be
@@ -48,7 +48,7 @@ def select_regime(
     except ValueError:  # no class can spare a row
         return UNKNOWN
     small = _small(spec, n_rows, len(rows))
-    losses = {name: judge(_regularised(small, regime), seed, rows, held_out) for name, regime in REGIMES.items()}
+    losses = {name: trial_loss(_regularised(small, regime), seed, rows, held_out) for name, regime in REGIMES.items()}
     if spec.verbose:
         say("  ".join(["race", *(f"{name} {loss:.6f}" for name, loss in losses.items())]))
     winner = min(losses, key=lambda name: losses[name])

@@ -17,7 +17,7 @@ from skbackprop._fit.fit import FitResult
 from skbackprop._fit.fitted_model import Features, FittedModel
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.state import Best, History, TrainState
-from skbackprop._fit.targets import LabelCodec, NumberCodec
+from skbackprop._fit.targets import LabelCodec, NumberCodec, TargetCodec
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import NO_LAYER, Parameters, flatten
 
@@ -137,7 +137,7 @@ def check_model(model: MLPClassifier | MLPRegressor, is_ours_classifier: bool, n
 def from_sklearn(model: MLPClassifier | MLPRegressor, spec: FitSpec, rng: np.random.RandomState) -> FitResult:
     """Make what a fit of ours would have left behind; see the estimators' method."""
     W, b = [np.array(w) for w in model.coefs_], [np.array(bias) for bias in model.intercepts_]
-    codec: LabelCodec | NumberCodec
+    codec: TargetCodec
     if is_classifier(model):
         codec = LabelCodec(model.classes_, model.out_activation_ == "logistic" and model.n_outputs_ > 1)
         if len(model.classes_) == 2 and not codec.multilabel:
