@@ -143,14 +143,13 @@ def fit_model(
     callbacks = FitCallbacks() if callbacks is None else callbacks
     callbacks.begin_fit(1 if spec.partial else plan.max_iter, prepared.training.sample)
     theta = device.put(prepared.model.theta, prepared.dtype)
-    monitor = _monitor(prepared, make_score, callbacks)
-    rows = prepared.rows.together()
 
     def result(theta: Array, interrupt: BaseException | None = None) -> FitResult:
         model = replace(prepared.model, theta=device.put(theta, prepared.training.dtype), device=device)
         return FitResult(model, spec, plan, state, interrupt)
 
-    monitor.model = lambda theta: result(theta).model
+    monitor = _monitor(prepared, make_score, callbacks, lambda theta: result(theta).model)
+    rows = prepared.rows.together()
     state.ended = False
     try:
         with np.errstate(all="ignore"):  # the epoch loop looks for itself
@@ -169,7 +168,10 @@ def fit_model(
 
 
 def _monitor(
-    prepared: Prepared, make_score: Callable[[Dataset, FittedModel], Score] | None, callbacks: FitCallbacks
+    prepared: Prepared,
+    make_score: Callable[[Dataset, FittedModel], Score] | None,
+    callbacks: FitCallbacks,
+    model: Callable[[Array], FittedModel],
 ) -> Monitor:
     """Make what judges the epochs; patience is measured by the loss of the best constant."""
     spec, plan, state, network = prepared.spec, prepared.plan, prepared.state, prepared.model.network
@@ -184,7 +186,7 @@ def _monitor(
         state.patience = Patience(spec.n_iter_no_change if plan.stops else np.inf, plan.tol * unit)
         state.best = Best()
     validate = None if held_out is None else _validator(prepared, held_out, make_score)
-    return Monitor(state, validate, stops_early, spec.verbose, callbacks)
+    return Monitor(state, validate, stops_early, spec.verbose, callbacks, model)
 
 
 def _validator(
