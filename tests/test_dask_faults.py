@@ -490,17 +490,15 @@ def test_errors_of_partitions_leave_no_rows_behind(client):
     assert is_quiet(client)
 
 
-def occupy(name):
-    """Keep a thread of a worker until an event has happened."""
-    distributed.Event(f"{name}-{distributed.get_worker().address}").set()
-    distributed.Event(name).wait()
-
-
 @pytest.mark.slow
 def test_ctrl_c_before_the_ranks_run(client, monkeypatch):
     """The rows are placed, but all threads of the workers are busy when it comes, until it has been heard."""
     data, release, looks = collections(), distributed.Event("release", client=client), []
     DaskMLPRegressor((16,), max_iter=2, random_state=0).fit(*data)  # imports things
+
+    def occupy(name):  # within the test: workers cannot import its module
+        distributed.Event(f"{name}-{distributed.get_worker().address}").set()
+        distributed.Event(name).wait()
 
     def occupied(*args):
         placed = placement.place(*args)
