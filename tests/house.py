@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+from functools import cache
 
 import skbackprop
 
@@ -22,9 +23,15 @@ def module_of(path):
     return ".".join(["skbackprop", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
 
 
+@cache
+def source(path):
+    """Syntax tree."""
+    return ast.parse(path.read_text())
+
+
 def imports(path):
     """Pairs of (module, name) that a file imports; those inside of functions count too."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(source(path)):
         if isinstance(node, ast.ImportFrom):
             yield from ((node.module or "", alias.name) for alias in node.names)
         elif isinstance(node, ast.Import):

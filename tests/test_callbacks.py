@@ -183,7 +183,7 @@ def test_the_progress_of_lbfgs_and_partial_fit_is_shown(diabetes, capsys):
     assert "MLPRegressor - partial_fit" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_searchs_progress_bar_reaches_into_it(n_jobs, digits, capsys):
     """It is set on the search, which passes it on to the clones and takes it away again."""
     pytest.importorskip("rich")

@@ -3,6 +3,7 @@
 import pytest
 from sklearn.utils.estimator_checks import (
     check_dataframe_column_names_consistency,
+    check_estimator,
     check_param_validation,
     check_regressor_multioutput,
     parametrize_with_checks,
@@ -75,9 +76,9 @@ def test_defaults(estimator, check):
 
 
 @pytest.mark.slow
-@parametrize_with_checks(VARIANTS, expected_failed_checks=expected_failures)
-def test_variants(estimator, check):
-    check(estimator)
+@pytest.mark.parametrize("estimator", VARIANTS, ids=repr)
+def test_variants(estimator):
+    check_estimator(estimator, expected_failed_checks=expected_failures(estimator), on_skip=None)
 
 
 @pytest.mark.parametrize("estimator", [*DEFAULT, MLPRegressor(solver="lbfgs")], ids=repr)

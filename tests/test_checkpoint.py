@@ -87,7 +87,7 @@ def interrupted(model, path, after, *args, **kwargs):
     Fuse.left = np.inf
 
 
-@pytest.mark.parametrize("after", [0, 1, 4])
+@pytest.mark.parametrize("after", [0, 4, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("cls", "params"),
     [

@@ -1,6 +1,7 @@
 """The compiled engine against the reference engine, its oracle: one gradient and one step from the same state."""
 
 import dataclasses
+import itertools
 import os
 import pickle
 import subprocess
@@ -96,11 +97,10 @@ def compare_steps(network, optimizer, X, Y, w, theta, batch_size, n_steps=3, fac
         agree(ours, theirs, factor)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("activation", _cpu.ACTIVATIONS)
 @pytest.mark.parametrize("loss", _cpu.LOSSES)
-def test_gradient_of_every_activation_and_loss(loss, activation, dtype, rng):
-    for sparse in (False, True):
+def test_gradient_of_every_activation_and_loss(loss, activation, rng):
+    for dtype, sparse in itertools.product((np.float64, np.float32), (False, True)):
         case = problem(rng, loss, (7, 17, 5), (activation, "tanh"), (0.0,) * 3, 13, dtype, True, sparse)
         compare_gradient(*case, step=None, factor=10)  # losses with an exponential enlarge rounding
         case = problem(rng, loss, (7, 17, 5), (activation, activation), (0.2, 0.3, 0.5), 13, dtype, False, sparse)
@@ -591,6 +591,7 @@ def test_t16_omp_num_threads_is_honoured(variable, expected):
     assert found == (cpus if expected is None else min(expected, cpus))
 
 
+@pytest.mark.slow
 def test_t16_joblibs_inner_limit_reaches_the_workers():
     with joblib.parallel_config("loky", n_jobs=2, inner_max_num_threads=1):
         # by its name, for a worker imports no test module

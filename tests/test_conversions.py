@@ -187,7 +187,7 @@ def test_the_optimizer_starts_there_with_an_empty_memory(rng):
 def test_classifier_from_scikit_learn(kind, solver, hidden, rng):
     X, y = problem(kind, rng)
     for activation in ("identity", "logistic", "tanh", "relu"):
-        theirs = MLPClassifier(hidden, activation, solver=solver, max_iter=30, learning_rate_init=0.02, random_state=0)
+        theirs = MLPClassifier(hidden, activation, solver=solver, max_iter=10, learning_rate_init=0.02, random_state=0)
         model = MLPSoftmaxClassifier.from_sklearn(theirs.fit(X, y))
         same_posteriors(model, theirs, X)
         assert model.n_iter_ == theirs.n_iter_

@@ -354,6 +354,7 @@ def test_targets_are_scaled_by_all_rows(loss, tmp_path, rows):
     assert_allclose(one.predict(X), two.predict(X), rtol=0.01 if loss == "poisson" else 1e-4)
 
 
+@pytest.mark.slow
 def test_shuffled_fits_learn_as_much_and_are_seeded(tmp_path, rows):
     X, y, _, _ = rows
     data = Shards(save_npy(tmp_path, X, y, None), **SMALL)
@@ -662,6 +663,7 @@ def test_quality_of_shuffling_sorted_labels():
 # ----------------------------------------------------------------------- what is learned ----
 
 
+@pytest.mark.slow
 def test_rows_held_out_are_stratified_and_each_as_likely(rng):
     y = np.asarray(["a"] * 70 + ["b"] * 29 + ["c"])
     w = np.ones(100)

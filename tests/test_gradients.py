@@ -1,5 +1,7 @@
 """Backpropagation against numerical derivatives, and the identities of the derivation (D1-D11)."""
 
+import itertools
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -54,7 +56,7 @@ ALL_NETWORKS = [*NETWORKS, *((name, depth) for name in ACTIVATIONS for depth in 
 
 def is_quick(loss, activation):
     """Every activation and every loss, but few of their pairs."""
-    return activation in ("identity", "tanh", "softmax") or loss in ("cross_entropy", "squared_error")
+    return activation == "tanh" or loss in ("cross_entropy", "squared_error")
 
 
 @pytest.mark.parametrize(
@@ -73,21 +75,20 @@ def test_gradient_of_every_activation_and_loss(loss, activation, depth, rng):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("targets", [1, 2])
-@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("activation", "depth"), ALL_NETWORKS)
 @pytest.mark.parametrize("loss", ALL_LOSSES)
-def test_gradient_of_every_combination(loss, activation, depth, weighted, targets, dropout, rng):
-    X, y = rows_for(loss, rng, targets=targets)
-    weights = rng.random(len(X)) if weighted else None
-    model = estimator_for(loss, (4, 3, 5)[:depth], activation, dropout=dropout)
-    assert check_gradients(model, X, y, weights) < RIGHT
+def test_gradient_of_every_combination(loss, activation, depth):
+    for weighted, targets, dropout in itertools.product((False, True), (1, 2), (0.0, 0.3)):
+        rng = np.random.default_rng(0)
+        X, y = rows_for(loss, rng, targets=targets)
+        weights = rng.random(len(X)) if weighted else None
+        model = estimator_for(loss, (4, 3, 5)[:depth], activation, dropout=dropout)
+        assert check_gradients(model, X, y, weights) < RIGHT, f"{weighted=}, {targets=}, {dropout=}"
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "brier", "focal"])
 @pytest.mark.parametrize("kind", ["classes", "labels"])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", ["identity", "tanh", "softmax"])
 def test_gradient_with_label_smoothing_and_weights(loss, kind, activation, rng):
     X, w = rng.normal(size=(12, 3)), rng.random(12) + 0.1
     if kind == "classes":

@@ -9,7 +9,7 @@ from graphlib import TopologicalSorter
 
 import numpy as np
 import pytest
-from house import ROOMS, ROOT, floor, graph, imports, is_below_the_face, name_of
+from house import ROOMS, ROOT, floor, graph, imports, is_below_the_face, name_of, source
 
 import skbackprop
 from skbackprop import MLPSoftmaxClassifier
@@ -24,34 +24,30 @@ GRANTED = {  # rooms above 300 lines, and why
 PATHS = f"import sys; sys.path[:] = [''] + {[p for p in sys.path if p]!r};"
 
 
-@pytest.mark.parametrize("path", ROOMS, ids=name_of)
-def test_imports_go_down_only(path):
-    own = floor(path.relative_to(ROOT).parts)
-    for module, name in imports(path):
-        if module.split(".")[0] != "skbackprop":
-            continue
-        target = floor([*module.split(".")[1:], name])
-        assert target <= own, f"{name_of(path)} imports {module}.{name} from a floor above"
+def test_imports_go_down_only():
+    for path in ROOMS:
+        own = floor(path.relative_to(ROOT).parts)
+        for module, name in imports(path):
+            if module.split(".")[0] == "skbackprop":
+                target = floor([*module.split(".")[1:], name])
+                assert target <= own, f"{name_of(path)} imports {module}.{name} from a floor above"
 
 
-@pytest.mark.parametrize("path", ROOMS, ids=name_of)
-def test_private_names_of_scikit_learn_stay_in_one_room(path):
-    if name_of(path).startswith("_checks/"):
-        return
-    granted = {"_fit/device.py": ["sklearn.utils._array_api._convert_to_numpy"]}  # from any device
-    private = [
-        f"{module}.{name}"
+def test_private_names_of_scikit_learn_stay_in_one_room():
+    private = {
+        (name_of(path), f"{module}.{name}")
+        for path in ROOMS
+        if not name_of(path).startswith("_checks/")
         for module, name in imports(path)
         if module.startswith("sklearn") and any(part.startswith("_") for part in [*module.split("."), name])
-    ]
-    assert private == granted.get(name_of(path), [])
+    }
+    assert private == {("_fit/device.py", "sklearn.utils._array_api._convert_to_numpy")}  # from any device
 
 
-@pytest.mark.parametrize("path", ROOMS, ids=name_of)
-def test_rooms_stay_small(path):
-    lines = len(path.read_text().splitlines())
-    limit = 150 if name_of(path) == "_engines/reference.py" else 300
-    assert lines <= limit or path.name in GRANTED
+def test_rooms_stay_small():
+    lines = {name_of(path): len(path.read_text().splitlines()) for path in ROOMS}
+    limits = {name: 150 if name == "_engines/reference.py" else 300 for name in lines}
+    assert {name for name in lines if lines[name] > limits[name]} == set(GRANTED)
 
 
 def test_no_circles():
@@ -61,31 +57,31 @@ def test_no_circles():
     list(TopologicalSorter(rooms).static_order())  # raises CycleError, which names the circle
 
 
-@pytest.mark.parametrize("path", [path for path in ROOMS if is_below_the_face(path)], ids=name_of)
-def test_no_estimator_comes_below_the_face(path):
+def nodes(paths):
+    for path in paths:
+        room = name_of(path)
+        yield from ((room, node) for node in ast.walk(source(path)))
+
+
+def test_no_estimator_comes_below_the_face():
     """Fitting, arithmetic, vocabulary and clusters work with specifications and models."""
-    tree = ast.parse(path.read_text())
-    for node in ast.walk(tree):
+    for room, node in nodes(path for path in ROOMS if is_below_the_face(path)):
         if isinstance(node, ast.FunctionDef):
             arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
-            assert "estimator" not in {argument.arg for argument in arguments}, f"{node.name} takes an estimator"
+            assert "estimator" not in {a.arg for a in arguments}, f"{room}: {node.name} takes an estimator"
         if isinstance(node, ast.ClassDef):
             bases = {ast.unparse(base) for base in node.bases}
-            assert not bases & ESTIMATORS, f"{node.name} derives from an estimator"
-        assert not (isinstance(node, ast.Name) and node.id in ESTIMATORS), f"{node.id} is known here"
+            assert not bases & ESTIMATORS, f"{room}: {node.name} derives from an estimator"
+        assert not (isinstance(node, ast.Name) and node.id in ESTIMATORS), f"{room} knows {node.id}"
 
 
-@pytest.mark.parametrize("path", ROOMS, ids=name_of)
-def test_state_of_other_objects_is_theirs(path):
+def test_state_of_other_objects_is_theirs():
     """Nobody reaches round another object's privacy; scikit-learn's checks work on copies, which one function makes."""
-    if name_of(path) in {"_checks/rows.py", "_interop/onnx/parts.py"}:  # these copy, and look into any estimator
-        return
-    for node in ast.walk(ast.parse(path.read_text())):
-        is_own = isinstance(node, ast.Attribute) and ast.unparse(node.value) in {"self", "cls", "super()"}
-        if isinstance(node, ast.Attribute) and node.attr == "__dict__":
-            assert is_own or name_of(path) in {"_estimator.py", "_prediction.py", "dask.py"}, (
-                f"line {node.lineno}: {ast.unparse(node)}"
-            )
+    granted = {"_checks/rows.py", "_interop/onnx/parts.py"}  # these copy, and look into any estimator
+    granted |= {"_estimator.py", "_prediction.py", "dask.py"}
+    for room, node in nodes(ROOMS):
+        if isinstance(node, ast.Attribute) and node.attr == "__dict__" and room not in granted:
+            assert ast.unparse(node.value) in {"self", "cls", "super()"}, f"{room}, line {node.lineno}"
 
 
 def test_the_reference_engine_knows_the_equations():

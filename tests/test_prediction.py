@@ -70,7 +70,7 @@ def test_an_answer_is_the_old_models_or_the_new_ones(asked, eager_threads):
 
     with ThreadPoolExecutor(2) as threads:
         others = [threads.submit(answers) for _ in range(2)]
-        for k in range(24):
+        for k in range(8):
             fit(k % 2)
         going_on = False
         found = [answer for other in others for answer in other.result()]

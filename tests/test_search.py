@@ -70,7 +70,7 @@ def ray():
             cluster.shutdown()
 
 
-BACKENDS = [loky, pytest.param(dask, marks=pytest.mark.slow), pytest.param(ray, marks=pytest.mark.slow)]
+BACKENDS = [loky, dask, ray]
 
 
 @pytest.mark.slow
@@ -94,6 +94,7 @@ def test_searches_in_processes_find_what_one_process_finds(backend, mapped):
         assert_array_equal(one.predict_proba(X), many.predict_proba(X))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_workers_do_not_take_more_threads_than_there_are_cpus(backend, mapped):

@@ -626,7 +626,9 @@ def test_skops_keeps_names_and_texts():
 # ---------------------------------------------------------------------------------- diagrams ----
 
 
-@pytest.mark.parametrize("table", ["named", "numbered", "array"])
+@pytest.mark.parametrize(
+    "table", ["named", pytest.param("numbered", marks=pytest.mark.slow), pytest.param("array", marks=pytest.mark.slow)]
+)
 def test_diagrams_and_names_of_fitted_pipelines(table):
     X, y = people(60)
     X = X[["age", "town", "size"]]
@@ -643,12 +645,13 @@ def test_diagrams_and_names_of_fitted_pipelines(table):
     assert [name for name in names if "Ulm" in name] == [f"categories__{town}_Ulm"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "around",
     [
         lambda model: GridSearchCV(model, {"mlp__max_iter": [1, 2]}, cv=2),
-        pytest.param(lambda model: CalibratedClassifierCV(model, cv=2), marks=pytest.mark.slow),
-        pytest.param(lambda model: TunedThresholdClassifierCV(model, cv=2), marks=pytest.mark.slow),
+        lambda model: CalibratedClassifierCV(model, cv=2),
+        lambda model: TunedThresholdClassifierCV(model, cv=2),
     ],
 )
 def test_diagrams_of_what_holds_a_pipeline(around):

@@ -78,6 +78,7 @@ def test_t4_a_warm_fit_on_new_data_has_patience_of_its_own(digits):
     assert model.loss_ < model.loss_curve_[0] / 2
 
 
+@pytest.mark.slow
 def test_t5_alpha_means_the_same_at_every_batch_size(digits):
     X, y = digits
     scores = []
