@@ -13,7 +13,6 @@ import skbackprop
 from skbackprop._columns import is_frame
 from skbackprop._estimator import BaseMLP
 from skbackprop._interop.onnx import inputs, pipelines, wrappers
-from skbackprop._interop.onnx.compare import compare
 from skbackprop._interop.onnx.converters import register
 from skbackprop._interop.onnx.graph import OPSET, require
 from skbackprop._interop.onnx.outputs import graph_of
@@ -130,7 +129,7 @@ def to_onnx(
             graphs.append(pipelines.convert(core, X, dtypes, target_opset, name, logits, doubts))
     onnx_model = wrappers.merged(graphs) if logits else graphs[0]
     wrappers.put_behind(onnx_model, behind)
-    compare(model, onnx_model, X, doubts)
+    pipelines.compare(model, onnx_model, X, doubts)
     return onnx_model
 
 

@@ -47,8 +47,7 @@ from skbackprop.preprocessing import PiecewiseLinearEncoder
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 
-from skbackprop._interop.onnx.nodes import POOL_NODES  # noqa: E402
-from skbackprop._interop.onnx.outputs import OUTPUT_NODES  # noqa: E402
+from skbackprop._interop.onnx.outputs import OUTPUT_NODES, POOL_NODES  # noqa: E402
 from skbackprop.onnx import register_skl2onnx, to_inputs, to_onnx  # noqa: E402
 
 # a few hundred roundings of numbers near 1: 1e-5 is 80 units of the last place in float32, 1e-12 is 4500 in float64

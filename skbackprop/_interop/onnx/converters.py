@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import BaseEstimator
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import TargetEncoder
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler, TargetEncoder
 
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._estimator import BaseMLP
 from skbackprop._interop.onnx.graph import ML_OPSET, OPSET, Graph, require
-from skbackprop._interop.onnx.outputs import codes_of_numbers, codes_of_text, filled, graph_of, scaled
-from skbackprop._interop.onnx.parts import SCALERS
+from skbackprop._interop.onnx.inputs import texts
+from skbackprop._interop.onnx.known import SCALERS
+from skbackprop._interop.onnx.outputs import graph_of
 from skbackprop._regressor import MLPRegressor
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 if TYPE_CHECKING:
     from skl2onnx.common._container import ModelComponentContainer as Container
     from skl2onnx.common._topology import Operator, Scope, Variable
-    from skl2onnx.common.data_types import DataType
 
 CLASSIFIER_OPTIONS = {
     "zipmap": [True, False, "columns"],
@@ -36,131 +35,108 @@ CLASSIFIER_OPTIONS = {
 TYPES = {1: "FloatTensorType", 7: "Int64TensorType", 8: "StringTensorType", 11: "DoubleTensorType"}
 
 
+@dataclass
+class Converters:
+    """What skl2onnx calls for the steps that are converted here.
+
+    Networks compute in one dtype and scalers give another, whatever comes in; None: in that of what comes in.
+    """
+
+    networks: DTypeLike | None = None
+    scaled: DTypeLike | None = None
+
+    def overrides(self) -> dict[str, dict[type[BaseEstimator], Callable]]:
+        """Arguments of `skl2onnx.convert_sklearn` that put these in the place of those registered and its own.
+
+        TargetEncoder becomes exportable for several classes, SimpleImputer and the scalers in float64.
+        """
+        kinds = [MLPSoftmaxClassifier, MLPRegressor, TargetEncoder, SimpleImputer, *SCALERS]
+        return {
+            "custom_conversion_functions": dict.fromkeys(kinds, self.convert),
+            "custom_shape_calculators": dict.fromkeys(kinds, self.set_types),
+            "custom_parsers": dict.fromkeys([MLPRegressor, *SCALERS], self.parse),
+        }
+
+    def parse(
+        self, scope: Scope, model: BaseEstimator, inputs: list[Variable], custom_parsers: object = None
+    ) -> list[Variable]:
+        """Declare a step whose outputs have the types that they will have, for what stands behind it to see."""
+        operator = scope.declare_local_operator(require("skl2onnx").get_model_alias(type(model)), model)
+        operator.inputs = inputs
+        some_type = require("skl2onnx.common.data_types").FloatTensorType()
+        g = self._graph(operator)
+        assert g is not None
+        operator.outputs.extend(scope.declare_local_variable(described.name, some_type) for described in g.outputs)
+        self.set_types(operator)
+        return operator.outputs
+
+    def set_types(self, operator: Operator) -> None:
+        """Tell types and shapes of the outputs."""
+        g = self._graph(operator)
+        if g is None:
+            require("skl2onnx.common._registration").get_shape_calculator("SklearnSimpleImputer")(operator)
+            return
+        for variable, described in zip(operator.outputs, g.outputs, strict=True):
+            tensor = described.type.tensor_type
+            shape = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
+            variable.type = getattr(require("skl2onnx.common.data_types"), TYPES[tensor.elem_type])(shape)
+
+    def convert(self, scope: Scope, operator: Operator, container: Container) -> None:
+        """Put the step's graph into the whole one, under new names, behind a node that joins its inputs."""
+        if container.target_opset < OPSET:
+            raise ValueError(f"target_opset={container.target_opset} is too old: skbackprop needs {OPSET} or later.")
+        model = operator.raw_operator
+        asks_scores = isinstance(model, MLPSoftmaxClassifier)
+        g = self._graph(operator, asks_scores and container.get_options(model, {"raw_scores": False})["raw_scores"])
+        if g is None:
+            convert = require("skl2onnx.common._registration").get_converter("SklearnSimpleImputer")
+            convert(scope, operator, container)
+            return
+        names = {out.name: variable.full_name for out, variable in zip(g.outputs, operator.outputs, strict=True)}
+        names[g.input] = _joined(scope, operator, container, g.kind)
+        for tensor in g.constants:
+            names[tensor.name] = scope.get_unique_variable_name(tensor.name)
+            tensor.name = names[tensor.name]
+            container.initializers.append(tensor)
+        for node in g.nodes:
+            for result in node.output:
+                names.setdefault(result, scope.get_unique_variable_name(result))
+            node.name = scope.get_unique_operator_name(node.op_type)
+            node.input[:], node.output[:] = ([names[value] for value in ends] for ends in (node.input, node.output))
+            container.nodes.append(node)
+        container.node_domain_version_pair_sets |= {("", OPSET), ("ai.onnx.ml", ML_OPSET)}
+
+    def _graph(self, operator: Operator, raw_scores: bool = False) -> Graph | None:
+        """The step's graph, in float64 behind float64, else in float32; None for imputers that skl2onnx converts."""
+        model, is_text = operator.raw_operator, _takes(operator, "StringTensorType")
+        dtype: DTypeLike = np.float64 if _takes(operator, "DoubleTensorType") else np.float32
+        if isinstance(model, SimpleImputer):
+            is_gap = isinstance(model.missing_values, float) and np.isnan(model.missing_values)
+            return filled(model, dtype) if is_gap and not model.add_indicator and not is_text else None
+        if isinstance(model, TargetEncoder):
+            return codes_of_text(model) if is_text else codes_of_numbers(model)
+        if isinstance(model, SCALERS):
+            return scaled(model, self.scaled or dtype, dtype)
+        return graph_of(model, self.networks or dtype if isinstance(model, BaseMLP) else dtype, raw_scores)
+
+
 def register() -> None:
     """Make our estimators known to skl2onnx; again does no harm."""
+    ours = Converters()
     for kind, options, parser in (
         (MLPSoftmaxClassifier, CLASSIFIER_OPTIONS, None),
-        (MLPRegressor, None, _parse_regressor),
+        (MLPRegressor, None, ours.parse),
         (PiecewiseLinearEncoder, None, None),
     ):
         require("skl2onnx").update_registered_converter(
-            kind, f"Skbackprop{kind.__name__}", _set_types, _convert, parser=parser, options=options
+            kind, f"Skbackprop{kind.__name__}", ours.set_types, ours.convert, parser=parser, options=options
         )
-
-
-def overrides() -> dict[str, dict[type[BaseEstimator], Callable]]:
-    """Arguments of `skl2onnx.convert_sklearn` that put our converters in the place of some of its own.
-
-    TargetEncoder becomes exportable for several classes, SimpleImputer and the scalers in float64.
-    """
-    kinds = [TargetEncoder, SimpleImputer, *SCALERS]
-    return {
-        "custom_conversion_functions": dict.fromkeys(kinds, _convert),
-        "custom_shape_calculators": dict.fromkeys(kinds, _set_types),
-        "custom_parsers": dict.fromkeys(SCALERS, _parse_scaler),
-    }
-
-
-_dtypes: ContextVar[tuple[DTypeLike | None, DTypeLike | None]] = ContextVar("dtypes", default=(None, None))
-
-
-@contextmanager
-def computing_in(networks: DTypeLike, scaled: DTypeLike) -> Iterator[None]:
-    """Inside, networks compute in one dtype, and scalers give another, whatever comes in."""
-    token = _dtypes.set((networks, scaled))
-    try:
-        yield
-    finally:
-        _dtypes.reset(token)
 
 
 def _takes(operator: Operator, kind: str) -> bool:
     """Tell whether one of a step's inputs is of this type of skl2onnx."""
     wanted = getattr(require("skl2onnx.common.data_types"), kind)
     return any(isinstance(variable.type, wanted) for variable in operator.inputs)
-
-
-def _graph(operator: Operator, raw_scores: bool = False) -> Graph | None:
-    """The step's graph: in float64 behind float64, else in float32, unless a dtype was asked for.
-
-    None for imputers that skl2onnx itself converts.
-    """
-    model, is_text = operator.raw_operator, _takes(operator, "StringTensorType")
-    dtype: DTypeLike = np.float64 if _takes(operator, "DoubleTensorType") else np.float32
-    networks, scalers = _dtypes.get()
-    if isinstance(model, SimpleImputer):
-        is_gap = isinstance(model.missing_values, float) and np.isnan(model.missing_values)
-        return filled(model, dtype) if is_gap and not model.add_indicator and not is_text else None
-    if isinstance(model, TargetEncoder):
-        return codes_of_text(model) if is_text else codes_of_numbers(model)
-    if isinstance(model, SCALERS):
-        return scaled(model, scalers or dtype, dtype)
-    return graph_of(model, networks or dtype if isinstance(model, BaseMLP) else dtype, raw_scores)
-
-
-def _set_types(operator: Operator) -> None:
-    """Tell types and shapes of the outputs."""
-    g = _graph(operator)
-    if g is None:
-        require("skl2onnx.common._registration").get_shape_calculator("SklearnSimpleImputer")(operator)
-        return
-    for variable, described in zip(operator.outputs, g.outputs, strict=True):
-        tensor = described.type.tensor_type
-        shape = [dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim]
-        variable.type = getattr(require("skl2onnx.common.data_types"), TYPES[tensor.elem_type])(shape)
-
-
-def _declare(scope: Scope, model: BaseEstimator, inputs: list[Variable], outputs: dict[str, DataType]) -> Operator:
-    """Declare a step with outputs of these names and types."""
-    operator = scope.declare_local_operator(require("skl2onnx").get_model_alias(type(model)), model)
-    operator.inputs = inputs
-    operator.outputs.extend(scope.declare_local_variable(name, kind) for name, kind in outputs.items())
-    return operator
-
-
-def _parse_regressor(
-    scope: Scope, model: MLPRegressor, inputs: list[Variable], custom_parsers: object = None
-) -> list[Variable]:
-    """Declare the outputs: one, or with loss='gaussian' two."""
-    names = ("variable", "std") if model.__fitted_model__().network.loss == "gaussian" else ("variable",)
-    kind = require("skl2onnx.common.data_types").guess_tensor_type(inputs[0].type)  # until `_set_types`
-    return _declare(scope, model, inputs, dict.fromkeys(names, kind)).outputs
-
-
-def _parse_scaler(
-    scope: Scope, model: BaseEstimator, inputs: list[Variable], custom_parsers: object = None
-) -> list[Variable]:
-    """Declare a scaler's output with the type that it will have, for what stands behind it to see."""
-    kind = require("skl2onnx.common.data_types").FloatTensorType()
-    operator = _declare(scope, model, inputs, {"variable": kind})
-    _set_types(operator)
-    return operator.outputs
-
-
-def _convert(scope: Scope, operator: Operator, container: Container) -> None:
-    """Put the step's graph into the whole one, under new names, behind a node that joins its inputs."""
-    if container.target_opset < OPSET:
-        raise ValueError(f"target_opset={container.target_opset} is too old: skbackprop needs {OPSET} or later.")
-    model = operator.raw_operator
-    asks_scores = isinstance(model, MLPSoftmaxClassifier)
-    g = _graph(operator, asks_scores and container.get_options(model, {"raw_scores": False})["raw_scores"])
-    if g is None:
-        convert = require("skl2onnx.common._registration").get_converter("SklearnSimpleImputer")
-        convert(scope, operator, container)
-        return
-    names = {out.name: variable.full_name for out, variable in zip(g.outputs, operator.outputs, strict=True)}
-    names[g.input] = _joined(scope, operator, container, g.kind)
-    for tensor in g.constants:
-        names[tensor.name] = scope.get_unique_variable_name(tensor.name)
-        tensor.name = names[tensor.name]
-        container.initializers.append(tensor)
-    for node in g.nodes:
-        for result in node.output:
-            names.setdefault(result, scope.get_unique_variable_name(result))
-        node.name = scope.get_unique_operator_name(node.op_type)
-        node.input[:], node.output[:] = ([names[value] for value in ends] for ends in (node.input, node.output))
-        container.nodes.append(node)
-    container.node_domain_version_pair_sets |= {("", OPSET), ("ai.onnx.ml", ML_OPSET)}
 
 
 def _joined(scope: Scope, operator: Operator, container: Container, kind: int) -> str:
@@ -175,3 +151,73 @@ def _joined(scope: Scope, operator: Operator, container: Container, kind: int) -
     joined, name = scope.get_unique_variable_name("joined"), scope.get_unique_operator_name("Concat")
     container.add_node("Concat", columns, [joined], axis=1, name=name)
     return joined
+
+
+def affine(scaler: BaseEstimator) -> tuple[ArrayLike, ArrayLike] | None:
+    """Scale and shift of a fitted scaler, which makes (x - shift) / scale; None for another transformer."""
+    scale = getattr(scaler, "scale_", None)
+    scale = 1.0 if scale is None else scale
+    if type(scaler) is StandardScaler:
+        return scale, scaler.mean_ if scaler.with_mean else 0.0
+    if type(scaler) is RobustScaler:
+        return scale, 0.0 if scaler.center_ is None else scaler.center_
+    if type(scaler) is MaxAbsScaler:
+        return scale, 0.0
+    if type(scaler) is MinMaxScaler:
+        return 1.0 / scale, -scaler.min_ / scale
+    return None
+
+
+def scaled(scaler: BaseEstimator, dtype: DTypeLike, input_dtype: DTypeLike) -> Graph:
+    """Graph of a scaler that `affine` knows, in the dtype of its input up to the scaled value."""
+    g = Graph(input_dtype, scaler.n_features_in_)
+    scale, shift = affine(scaler) or (1.0, 0.0)
+    x = g("Div", g("Sub", g.input, shift), scale)
+    if getattr(scaler, "clip", False):
+        x = g("Clip", x, *scaler.feature_range)
+    g.output("variable", g.cast(x, dtype), [scaler.n_features_in_], dtype)
+    return g
+
+
+def filled(imputer: SimpleImputer, dtype: DTypeLike) -> Graph:
+    """Graph of an imputer of numbers, without the columns that had no value in the fit."""
+    fill = np.asarray(imputer.statistics_, dtype=np.float64)
+    g, kept = Graph(dtype, len(fill)), np.flatnonzero(~np.isnan(fill))
+    x = g.input if len(kept) == len(fill) else g("Gather", g.input, g.integers(kept), axis=1)
+    g.output("variable", g("Where", g("IsNaN", x), fill[kept][None, :], x), [len(kept)])
+    return g
+
+
+def codes_of_numbers(encoder: TargetEncoder) -> Graph:
+    """Graph of a TargetEncoder of numbers: each category that a number equals adds its code to that of unknown ones."""
+    g = Graph(np.float64, len(encoder.categories_))
+    unknown, codes = np.atleast_1d(encoder.target_mean_), []
+    for j, known in enumerate(encoder.categories_):
+        columns = np.stack(encoder.encodings_[j * len(unknown) : (j + 1) * len(unknown)], axis=1)
+        x = g("Gather", g.input, g.integers([j]), axis=1)
+        is_it = g.cast(g("Equal", x, np.asarray(known, dtype=np.float64)[None, :]), np.float64)
+        codes.append(g("Add", g("MatMul", is_it, columns - unknown), unknown[None, :]))
+    code = g.cast(g("Concat", *codes, axis=1), np.float32)
+    g.output("variable", code, [len(encoder.encodings_)], np.float32)
+    return g
+
+
+def codes_of_text(encoder: TargetEncoder) -> Graph:
+    """Graph of a TargetEncoder of text: each column's number of the category picks a row of a table."""
+    g = Graph(np.float32, len(encoder.categories_), input_dtype=object)
+    unknown, codes = np.atleast_1d(encoder.target_mean_), []
+    for j, known in enumerate(encoder.categories_):
+        columns = encoder.encodings_[j * len(unknown) : (j + 1) * len(unknown)]
+        table = np.vstack([np.stack(columns, axis=1), unknown])
+        text = g("Gather", g.input, g.integers(j), axis=1)
+        number = g(
+            "LabelEncoder",
+            text,
+            domain="ai.onnx.ml",
+            keys_strings=texts(known).tolist(),
+            values_int64s=range(len(known)),
+            default_int64=len(known),
+        )
+        codes.append(g("Gather", g.constant(table), number, axis=0))
+    g.output("variable", g("Concat", *codes, axis=1), [len(encoder.encodings_)])
+    return g

@@ -1,26 +1,113 @@
-"""From the network's raw output to what the estimators predict: a table with one entry for each loss."""
+"""Our own estimators as nodes: the network, a table of the ways to pool members, and one of what becomes of the output.
+
+The entry of an activation or a pool takes the `Graph` and the name of a value, adds nodes, and returns the name of the
+result. It uses operators that ONNX Runtime has in float32 and in float64.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
-from sklearn.base import BaseEstimator
-from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler, TargetEncoder
 
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.targets import NumberCodec
 from skbackprop._interop.onnx.graph import Graph
-from skbackprop._interop.onnx.nodes import activate, entry, halves, raw_output
-from skbackprop._interop.onnx.text import as_text
+from skbackprop._nn.activations import ACTIVATIONS, Activation, Nodes
 from skbackprop._nn.links import LINKS
-from skbackprop._nn.losses import LOG_VARIANCE_FLOOR
-from skbackprop._nn.network import Parameters
+from skbackprop._nn.losses import LOG_VARIANCE_FLOOR, LOSSES
+from skbackprop._nn.network import Network, Parameters
 from skbackprop.preprocessing import PiecewiseLinearEncoder
+
+Entry = TypeVar("Entry")
+
+# --------------------------------------------------------------------------------- members ----
+
+
+def _mean(g: Graph, z: str) -> str:
+    return g("ReduceMean", z, g.integers([0]), keepdims=0)
+
+
+def _log_mean_exp(g: Graph, z: str) -> str:
+    """Ln of the mean of e^z over the members."""
+    largest = g("ReduceMax", z, g.integers([0]), keepdims=1)
+    mean = _mean(g, g("Exp", g("Sub", z, largest)))
+    return g("Add", g("Squeeze", largest, g.integers([0])), g("Log", mean))
+
+
+def _logistic_pool(g: Graph, v: str) -> str:
+    """ln(p / (1 - p)) of the mean p."""
+    log_p, log_q = (g("Neg", g("Softplus", z)) for z in (g("Neg", v), v))
+    return g("Sub", _log_mean_exp(g, log_p), _log_mean_exp(g, log_q))
+
+
+def halves(g: Graph, v: str, n: int) -> list[str]:
+    """The first n columns, and the n behind them."""
+    return [g("Gather", v, g.integers(np.arange(start, start + n)), axis=-1) for start in (0, n)]
+
+
+def _gaussian_pool(g: Graph, v: str, n_outputs: int) -> str:
+    """Mean and log variance of the mixture."""
+    m, s = halves(g, v, n_outputs // 2)
+    mean = _mean(g, m)
+    distance = g("Sub", m, mean)
+    variance = _mean(g, g("Add", g("Exp", s), g("Mul", distance, distance)))
+    return g("Concat", mean, g("Log", variance), axis=-1)
+
+
+# by link; by loss where that has a pool of its own
+POOL_NODES: dict[str, Callable[[Graph, str, int], str]] = {
+    "identity": lambda g, v, n_outputs: _mean(g, v),
+    "logistic": lambda g, v, n_outputs: _logistic_pool(g, v),
+    "softmax": lambda g, v, n_outputs: _log_mean_exp(g, g("LogSoftmax", v, axis=-1)),
+    "exp": lambda g, v, n_outputs: _log_mean_exp(g, v),
+    "gaussian": _gaussian_pool,
+}
+
+
+# --------------------------------------------------------------------------------- network ----
+
+
+def entry(table: dict[str, Entry], name: str) -> Entry:
+    """Look a component's nodes up."""
+    if name not in table:
+        raise ValueError(f"{name!r} cannot be exported to ONNX: it has no entry in skbackprop/_interop/onnx.")
+    return table[name]
+
+
+def activate(g: Graph, table: dict[str, Activation], name: str, v: str) -> str:
+    """Add the nodes that an activation's or a link's own entry gives."""
+    onnx = table[name].onnx
+    if onnx is None:
+        raise ValueError(f"{name!r} cannot be exported to ONNX: its entry in skbackprop/_nn gives no nodes.")
+    return onnx(cast(Nodes, g), v)
+
+
+def raw_output(g: Graph, network: Network, P: Parameters) -> str:
+    """Weighted sums v[H] of the output layer, (rows, outputs); of several members those of the mean prediction.
+
+    The members share the hidden layers' weights here too: (members, rows, units) are multiplied by r, W and s in turn.
+    """
+    a, several, last = g.input, network.n_members > 1, network.n_layers
+    if network.input_scale:
+        a = g("Mul", a, g.constant(P.c, name="c"))
+    for h in range(1, last + 1):
+        shared = several and h < last
+        if shared:
+            a = g("Mul", a, g.constant(P.r[h][:, None, :], name=f"r{h}"))
+        v = g("MatMul", a, g.constant(P.W[h], name=f"W{h}"))
+        if shared:
+            v = g("Mul", v, g.constant(P.s[h][:, None, :], name=f"s{h}"))
+        v = g("Add", v, g.constant(P.b[h][:, None, :] if several else P.b[h], name=f"b{h}"))
+        if h < last:
+            a = activate(g, ACTIVATIONS, network.activations[h - 1], v)
+    if not several:
+        return v
+    loss = LOSSES[network.loss]
+    return entry(POOL_NODES, network.loss if loss.pool else loss.link)(g, v, network.sizes[-1])
 
 
 def label_array(classes: ArrayLike) -> np.ndarray:
@@ -150,74 +237,4 @@ def _codes(encoder: PiecewiseLinearEncoder, dtype: DTypeLike) -> Graph:
     if encoder.passthrough:
         codes = g("Concat", g.input, codes, axis=1)
     g.output("variable", codes, [len(features) + encoder.passthrough * encoder.n_features_in_])
-    return g
-
-
-def affine(scaler: BaseEstimator) -> tuple[ArrayLike, ArrayLike] | None:
-    """Scale and shift of a fitted scaler, which makes (x - shift) / scale; None for another transformer."""
-    scale = getattr(scaler, "scale_", None)
-    scale = 1.0 if scale is None else scale
-    if type(scaler) is StandardScaler:
-        return scale, scaler.mean_ if scaler.with_mean else 0.0
-    if type(scaler) is RobustScaler:
-        return scale, 0.0 if scaler.center_ is None else scaler.center_
-    if type(scaler) is MaxAbsScaler:
-        return scale, 0.0
-    if type(scaler) is MinMaxScaler:
-        return 1.0 / scale, -scaler.min_ / scale
-    return None
-
-
-def scaled(scaler: BaseEstimator, dtype: DTypeLike, input_dtype: DTypeLike) -> Graph:
-    """Graph of a scaler that `affine` knows, in the dtype of its input up to the scaled value."""
-    g = Graph(input_dtype, scaler.n_features_in_)
-    scale, shift = affine(scaler) or (1.0, 0.0)
-    x = g("Div", g("Sub", g.input, shift), scale)
-    if getattr(scaler, "clip", False):
-        x = g("Clip", x, *scaler.feature_range)
-    g.output("variable", g.cast(x, dtype), [scaler.n_features_in_], dtype)
-    return g
-
-
-def filled(imputer: SimpleImputer, dtype: DTypeLike) -> Graph:
-    """Graph of an imputer of numbers, without the columns that had no value in the fit."""
-    fill = np.asarray(imputer.statistics_, dtype=np.float64)
-    g, kept = Graph(dtype, len(fill)), np.flatnonzero(~np.isnan(fill))
-    x = g.input if len(kept) == len(fill) else g("Gather", g.input, g.integers(kept), axis=1)
-    g.output("variable", g("Where", g("IsNaN", x), fill[kept][None, :], x), [len(kept)])
-    return g
-
-
-def codes_of_numbers(encoder: TargetEncoder) -> Graph:
-    """Graph of a TargetEncoder of numbers: each category that a number equals adds its code to that of unknown ones."""
-    g = Graph(np.float64, len(encoder.categories_))
-    unknown, codes = np.atleast_1d(encoder.target_mean_), []
-    for j, known in enumerate(encoder.categories_):
-        columns = np.stack(encoder.encodings_[j * len(unknown) : (j + 1) * len(unknown)], axis=1)
-        x = g("Gather", g.input, g.integers([j]), axis=1)
-        is_it = g.cast(g("Equal", x, np.asarray(known, dtype=np.float64)[None, :]), np.float64)
-        codes.append(g("Add", g("MatMul", is_it, columns - unknown), unknown[None, :]))
-    code = g.cast(g("Concat", *codes, axis=1), np.float32)
-    g.output("variable", code, [len(encoder.encodings_)], np.float32)
-    return g
-
-
-def codes_of_text(encoder: TargetEncoder) -> Graph:
-    """Graph of a TargetEncoder of text: each column's number of the category picks a row of a table."""
-    g = Graph(np.float32, len(encoder.categories_), input_dtype=object)
-    unknown, codes = np.atleast_1d(encoder.target_mean_), []
-    for j, known in enumerate(encoder.categories_):
-        columns = encoder.encodings_[j * len(unknown) : (j + 1) * len(unknown)]
-        table = np.vstack([np.stack(columns, axis=1), unknown])
-        text = g("Gather", g.input, g.integers(j), axis=1)
-        number = g(
-            "LabelEncoder",
-            text,
-            domain="ai.onnx.ml",
-            keys_strings=[as_text(category) for category in known],
-            values_int64s=range(len(known)),
-            default_int64=len(known),
-        )
-        codes.append(g("Gather", g.constant(table), number, axis=0))
-    g.output("variable", g("Concat", *codes, axis=1), [len(encoder.encodings_)])
     return g

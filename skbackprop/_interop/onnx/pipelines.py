@@ -1,10 +1,11 @@
-"""Whole models: what skl2onnx needs to be told of them, and errors that name the step at fault."""
+"""Whole models: what skl2onnx needs to be told of them, and the last net: rows that the user gave, for comparison."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,18 +14,21 @@ from sklearn.pipeline import Pipeline
 
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._columns import are_texts, is_frame
-from skbackprop._interop.onnx.converters import computing_in, overrides, register
+from skbackprop._fit.device import to_host
+from skbackprop._interop.onnx.converters import Converters, register
 from skbackprop._interop.onnx.graph import ML_OPSET, require
-from skbackprop._interop.onnx.inputs import input_types
-from skbackprop._interop.onnx.known import ENSEMBLES, check_steps, named
-from skbackprop._interop.onnx.parts import SCALERS, last_step, lossy_parts, parts
-from skbackprop._interop.onnx.text import plain_columns, take_text
+from skbackprop._interop.onnx.inputs import feeds, input_types, plain_columns, take_text
+from skbackprop._interop.onnx.known import ENSEMBLES, SCALERS, check_steps, is_lossy, last_step, named, parts
 from skbackprop._regressor import MLPRegressor
 from skbackprop._table import Table
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
     from pandas import DataFrame
+
+ROWS = 300  # that are compared, or up to twice as many
+CLOSE = 1e-3  # far more than rounding in float32 explains, of probabilities, and of a regressor's spread
+TIES = 0.01  # share of the labels that rounding may decide
 
 
 @dataclass
@@ -41,7 +45,7 @@ class Dtypes:
 
         These go in as float64 then, up to the scaled value, or up to the networks if more than scalers need them.
         """
-        lossy = lossy_parts(models)
+        lossy = [part for part in parts(models) if is_lossy(part)]
         if lossy and dtype == "float32":
             raise ValueError(
                 f"dtype='float32' cannot hold the numbers that go into {type(lossy[0]).__name__}: the graph would "
@@ -49,14 +53,14 @@ class Dtypes:
             )
         wide, networks = np.dtype(np.float64), np.dtype(dtype or "float32")
         beyond_scalers = not all(isinstance(part, SCALERS) for part in lossy)
-        ensembles = [e for model in models for e in parts(model) if type(e).__name__ in ENSEMBLES]
-        has_regressors = any(isinstance(part, MLPRegressor) for e in ensembles for part in parts(e))
+        ensembles = [part for part in parts(models) if type(part).__name__ in ENSEMBLES]
+        has_regressors = any(isinstance(part, MLPRegressor) for part in parts(ensembles))
         if has_regressors and dtype == "float32":
             raise ValueError(
                 "dtype='float32' cannot hold what regressors inside an ensemble predict, which is float64. Leave dtype "
                 "out: then the graph takes and gives float64."
             )
-        if ensembles and (beyond_scalers or has_regressors or lossy_parts(ensembles)):
+        if ensembles and (beyond_scalers or has_regressors or any(map(is_lossy, parts(ensembles)))):
             return cls(wide, wide, wide)  # skl2onnx takes what goes into an ensemble to come out of it
         return cls(wide if lossy else networks, wide if beyond_scalers else networks, networks)
 
@@ -93,12 +97,11 @@ def convert(
             initial_types=types,
             target_opset={"": opset, "ai.onnx.ml": ML_OPSET},
             options=options if part is model else None,
-            **overrides(),
+            **Converters(dtypes.networks, dtypes.scaled).overrides(),
         )
 
     try:
-        with computing_in(dtypes.networks, dtypes.scaled):
-            onnx_model = export(model)
+        onnx_model = export(model)
         _drop_idle_inputs(onnx_model.graph)
         for used in onnx_model.opset_import:
             if used.domain == "":
@@ -151,3 +154,66 @@ def _drop_idle_inputs(graph: GraphProto) -> None:
     used = {name for node in graph.node for name in node.input}
     for described in [described for described in graph.input if described.name not in used]:
         graph.input.remove(described)
+
+
+def compare(model: BaseEstimator, onnx_model: ModelProto, X: Any, doubts: list[str]) -> None:
+    """Raise if the graph answers otherwise than `predict` for these rows, or if they are needed and missing.
+
+    doubts: parts that are not known to answer alike.
+    """
+    try:
+        runtime = require("onnxruntime")
+        some = X[:: max(1, np.shape(X)[0] // ROWS)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = _answers(model, some)
+    except Exception:  # no rows, rows that tell names and kinds only, or no onnxruntime
+        if doubts:
+            raise ValueError(
+                f"{doubts[0]} is not known to answer alike in ONNX. Give rows that predict takes as X, by which that "
+                "is checked (with onnxruntime installed)."
+            ) from None
+        return
+    outputs = [out.name for out in onnx_model.graph.output]
+    if len(outputs) == 1 == len(expected):  # that of a transformer has many names
+        expected = dict(zip(outputs, expected.values(), strict=True))
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised
+    try:
+        session = runtime.InferenceSession(onnx_model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        found = session.run(list(expected), feeds(onnx_model, some))
+    except Exception as error:
+        raise ValueError(
+            f"{type(model).__name__} cannot be exported to ONNX: the graph does not run. {error}"
+        ) from error
+    for (name, ours), theirs in zip(expected.items(), found, strict=True):
+        if not _are_alike(name, ours, theirs):
+            raise ValueError(
+                f"{type(model).__name__} cannot be exported to ONNX: for some of the rows of X the graph's {name!r} is "
+                f"another than predict's{f'; perhaps by {doubts[0]}' if doubts else ''}."
+            )
+
+
+def _answers(model: BaseEstimator, X: Any) -> dict[str, np.ndarray]:
+    """What the graph should give, by the names of its outputs."""
+    if not hasattr(model, "classes_"):
+        answer = model.predict(X) if hasattr(model, "predict") else model.transform(X)
+        return {"variable": np.asarray(to_host(answer), dtype=np.float64)}
+    answers = {"label": np.asarray(to_host(model.predict(X)))}
+    if hasattr(model, "predict_proba"):
+        p = to_host(model.predict_proba(X))
+        if isinstance(p, np.ndarray) and p.ndim == 2:
+            answers["probabilities"] = p
+    return answers
+
+
+def _are_alike(name: str, ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Tell whether answers agree but for rounding, and for labels that it decides."""
+    if np.size(theirs) != ours.size:
+        return False
+    theirs = np.reshape(theirs, ours.shape)
+    if name == "label":
+        return bool(np.sum(theirs.astype(ours.dtype) != ours) <= 1 + TIES * ours.size)
+    scale = 1.0 if name == "probabilities" else np.ptp(ours) if ours.size else 0.0
+    digits = 4.0 * np.finfo(np.float32).eps * np.abs(ours)  # that float32 does not have
+    return bool((np.isnan(ours) | (np.abs(theirs - ours) <= CLOSE * scale + digits)).all())

@@ -18,14 +18,14 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._estimator import BaseMLP
+from skbackprop._interop.onnx.converters import affine
 from skbackprop._interop.onnx.graph import Graph, require
-from skbackprop._interop.onnx.outputs import affine, label_array
-from skbackprop._interop.onnx.parts import attributes, last_step
+from skbackprop._interop.onnx.known import THRESHOLDS, attributes, last_step
+from skbackprop._interop.onnx.outputs import label_array
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
-THRESHOLDS = ("FixedThresholdClassifier", "TunedThresholdClassifierCV")
 Behind: TypeAlias = "Threshold | Calibration | Inverse"  # what acts on a model's answers
 INVERSES: dict[Callable | None, Callable[[Graph, str], str]] = {  # of transformed targets
     None: lambda g, y: y,
