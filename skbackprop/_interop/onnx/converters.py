@@ -114,7 +114,7 @@ class Converters:
             is_gap = isinstance(model.missing_values, float) and np.isnan(model.missing_values)
             return filled(model, dtype) if is_gap and not model.add_indicator and not is_text else None
         if isinstance(model, TargetEncoder):
-            return codes_of_text(model) if is_text else codes_of_numbers(model)
+            return codes(model, is_text)
         if isinstance(model, SCALERS):
             return scaled(model, self.scaled or dtype, dtype)
         return graph_of(model, self.networks or dtype if isinstance(model, BaseMLP) else dtype, raw_scores)
@@ -188,36 +188,21 @@ def filled(imputer: SimpleImputer, dtype: DTypeLike) -> Graph:
     return g
 
 
-def codes_of_numbers(encoder: TargetEncoder) -> Graph:
-    """Graph of a TargetEncoder of numbers: each category that a number equals adds its code to that of unknown ones."""
-    g = Graph(np.float64, len(encoder.categories_))
-    unknown, codes = np.atleast_1d(encoder.target_mean_), []
-    for j, known in enumerate(encoder.categories_):
-        columns = np.stack(encoder.encodings_[j * len(unknown) : (j + 1) * len(unknown)], axis=1)
-        x = g("Gather", g.input, g.integers([j]), axis=1)
-        is_it = g.cast(g("Equal", x, np.asarray(known, dtype=np.float64)[None, :]), np.float64)
-        codes.append(g("Add", g("MatMul", is_it, columns - unknown), unknown[None, :]))
-    code = g.cast(g("Concat", *codes, axis=1), np.float32)
-    g.output("variable", code, [len(encoder.encodings_)], np.float32)
-    return g
-
-
-def codes_of_text(encoder: TargetEncoder) -> Graph:
-    """Graph of a TargetEncoder of text: each column's number of the category picks a row of a table."""
-    g = Graph(np.float32, len(encoder.categories_), input_dtype=object)
-    unknown, codes = np.atleast_1d(encoder.target_mean_), []
+def codes(encoder: TargetEncoder, is_text: bool) -> Graph:
+    """Graph of a TargetEncoder: each column's number of the category picks a row of a table; 0 is for unknown ones."""
+    g = Graph(np.float32, len(encoder.categories_), input_dtype=object if is_text else np.float64)
+    unknown, found = np.atleast_1d(encoder.target_mean_), []
     for j, known in enumerate(encoder.categories_):
         columns = encoder.encodings_[j * len(unknown) : (j + 1) * len(unknown)]
-        table = np.vstack([np.stack(columns, axis=1), unknown])
-        text = g("Gather", g.input, g.integers(j), axis=1)
-        number = g(
-            "LabelEncoder",
-            text,
-            domain="ai.onnx.ml",
-            keys_strings=texts(known).tolist(),
-            values_int64s=range(len(known)),
-            default_int64=len(known),
-        )
-        codes.append(g("Gather", g.constant(table), number, axis=0))
-    g.output("variable", g("Concat", *codes, axis=1), [len(encoder.encodings_)])
+        table = np.vstack([unknown, np.stack(columns, axis=1)])
+        numbers = np.arange(1, len(table))
+        if is_text:
+            keys = {"domain": "ai.onnx.ml", "keys_strings": texts(known).tolist(), "values_int64s": numbers}
+            number = g("LabelEncoder", g("Gather", g.input, g.integers(j), axis=1), default_int64=0, **keys)
+        else:
+            x = g("Gather", g.input, g.integers([j]), axis=1)
+            is_it = g("Equal", x, g.constant(known, np.float64))
+            number = g.cast(g("MatMul", g.cast(is_it, np.float32), numbers), np.int64)
+        found.append(g("Gather", g.constant(table), number, axis=0))
+    g.output("variable", g("Concat", *found, axis=1), [len(encoder.encodings_)])
     return g

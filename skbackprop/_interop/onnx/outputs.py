@@ -7,7 +7,7 @@ result. It uses operators that ONNX Runtime has in float32 and in float64.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -21,8 +21,6 @@ from skbackprop._nn.links import LINKS
 from skbackprop._nn.losses import LOG_VARIANCE_FLOOR, LOSSES
 from skbackprop._nn.network import Network, Parameters
 from skbackprop.preprocessing import PiecewiseLinearEncoder
-
-Entry = TypeVar("Entry")
 
 # --------------------------------------------------------------------------------- members ----
 
@@ -71,13 +69,6 @@ POOL_NODES: dict[str, Callable[[Graph, str, int], str]] = {
 # --------------------------------------------------------------------------------- network ----
 
 
-def entry(table: dict[str, Entry], name: str) -> Entry:
-    """Look a component's nodes up."""
-    if name not in table:
-        raise ValueError(f"{name!r} cannot be exported to ONNX: it has no entry in skbackprop/_interop/onnx.")
-    return table[name]
-
-
 def activate(g: Graph, table: dict[str, Activation], name: str, v: str) -> str:
     """Add the nodes that an activation's or a link's own entry gives."""
     onnx = table[name].onnx
@@ -107,7 +98,7 @@ def raw_output(g: Graph, network: Network, P: Parameters) -> str:
     if not several:
         return v
     loss = LOSSES[network.loss]
-    return entry(POOL_NODES, network.loss if loss.pool else loss.link)(g, v, network.sizes[-1])
+    return POOL_NODES[network.loss if loss.pool else loss.link](g, v, network.sizes[-1])
 
 
 def label_array(classes: ArrayLike) -> np.ndarray:
@@ -219,7 +210,7 @@ def graph_of(
     g = Graph(fitted.theta.dtype if dtype is None else dtype, fitted.features.n)
     g.raw_scores = raw_scores
     P = Parameters(np, fitted.network, fitted.theta.astype(g.dtype, copy=False))
-    entry(OUTPUT_NODES, fitted.network.loss)(g, fitted, raw_output(g, fitted.network, P))
+    OUTPUT_NODES[fitted.network.loss](g, fitted, raw_output(g, fitted.network, P))
     return g
 
 

@@ -11,13 +11,11 @@ from scipy.special import expit
 from sklearn.base import BaseEstimator
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._estimator import BaseMLP
 from skbackprop._interop.onnx.converters import affine
 from skbackprop._interop.onnx.graph import Graph, require
 from skbackprop._interop.onnx.known import THRESHOLDS, attributes, last_step
@@ -26,6 +24,7 @@ from skbackprop._interop.onnx.outputs import label_array
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
+HELD = {"FrozenEstimator": "estimator", "SelfTrainingClassifier": "estimator_"}  # the one that predicts
 Behind: TypeAlias = "Threshold | Calibration | Inverse"  # what acts on a model's answers
 INVERSES: dict[Callable | None, Callable[[Graph, str], str]] = {  # of transformed targets
     None: lambda g, y: y,
@@ -46,21 +45,15 @@ def simplified(model: BaseEstimator) -> BaseEstimator:
 
     Of a search the best estimator stays, of FrozenEstimator and SelfTrainingClassifier the one inside.
     """
-    while type(model).__module__.startswith("sklearn."):
-        name = type(model).__name__
-        if hasattr(model, "best_estimator_"):
-            model = model.best_estimator_
-        elif isinstance(model, FrozenEstimator):
-            model = model.estimator
-        elif name == "SelfTrainingClassifier":
-            model = model.estimator_
-        else:
-            break
-    if isinstance(model, BaseMLP) or not type(model).__module__.startswith("sklearn."):
+    name = type(model).__name__
+    if not type(model).__module__.startswith("sklearn."):
         return model
+    held = "best_estimator_" if hasattr(model, "best_estimator_") else HELD.get(name)
+    if held is not None:
+        return simplified(getattr(model, held))
     for key, value in list(attributes(model).items()):
         setattr(model, key, _simplified_inside(value))
-    if type(model).__name__ in ("VotingClassifier", "VotingRegressor"):  # skl2onnx wants these so
+    if name in ("VotingClassifier", "VotingRegressor"):  # skl2onnx wants these so
         model.flatten_transform = False
         model.weights = None if model.weights is None else np.asarray(model.weights)
     return model
