@@ -150,6 +150,8 @@ class Convertible:
             p = torch.softmax(module(torch.tensor(X)), dim=1)
             program = torch.export.export(module, (torch.tensor(X),))
         """
-        from skbackprop._interop.torch import to_torch  # here, as it imports torch
-
+        try:
+            from skbackprop._interop.torch import to_torch
+        except ImportError as error:
+            raise ImportError("to_torch needs torch: pip install 'skbackprop[torch]'.") from error
         return to_torch(self.__fitted_model__(on_host=True))

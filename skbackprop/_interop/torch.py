@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import Module
 
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.targets import NumberCodec
@@ -13,23 +15,11 @@ from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOG_VARIANCE_FLOOR, LOSSES
 from skbackprop._nn.network import Network, Parameters
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-    from torch.nn import Module
-else:
-    try:
-        import torch
-        from torch.nn import Module
-    except ImportError:  # an optional package; to_torch says so
-        torch, Module = None, object
-
 
 class Exp(Module):
     """The link exp."""
 
     def forward(self, v: Tensor) -> Tensor:
-        """e^v."""
         return torch.exp(v)
 
 
@@ -41,7 +31,6 @@ class MeanAndDeviation(Module):
         self.register_buffer("log_floor", log_floor)
 
     def forward(self, v: Tensor) -> Tensor:
-        """The second half of the columns is changed."""
         m, s = torch.chunk(v, 2, dim=1)
         return torch.cat([m, torch.exp(0.5 * torch.logaddexp(s, self.log_floor))], dim=1)
 
@@ -50,7 +39,6 @@ class Sort(Module):
     """Quantiles that never cross."""
 
     def forward(self, v: Tensor) -> Tensor:
-        """Sort along the last axis."""
         return torch.sort(v, dim=-1).values
 
 
@@ -62,13 +50,7 @@ class Members(Module):
         self.members, self.kind = torch.nn.ModuleList(members), kind
 
     def forward(self, X: Tensor) -> Tensor:
-        """What the members make of X, pooled."""
         return POOLS[self.kind](torch.stack([net(X) for net in self.members]))
-
-
-def _softmax_pool(v: Tensor) -> Tensor:
-    """Ln of the mean posterior."""
-    return torch.logsumexp(torch.log_softmax(v, dim=2), dim=0) - math.log(len(v))
 
 
 def _logistic_pool(v: Tensor) -> Tensor:
@@ -85,7 +67,7 @@ def _gaussian_pool(v: Tensor) -> Tensor:
 
 
 POOLS = {
-    "softmax": _softmax_pool,
+    "softmax": lambda v: torch.logsumexp(torch.log_softmax(v, dim=2), dim=0) - math.log(len(v)),  # ln of the mean
     "logistic": _logistic_pool,
     "gaussian": _gaussian_pool,
     "mean": lambda y: torch.mean(y, dim=0),
@@ -94,8 +76,6 @@ POOLS = {
 
 def to_torch(model: FittedModel) -> torch.nn.Sequential:
     """Make a torch.nn.Sequential of a model on the host; see the estimators' method."""
-    if torch is None:
-        raise ImportError("to_torch needs torch: pip install 'skbackprop[torch]'.")
     network = model.network
     nets = [_stack(network, P, _head(model)) for P in model.effective_layers()]
     kind = "gaussian" if network.loss == "gaussian" else LOSSES[network.loss].link
@@ -109,10 +89,11 @@ def _stack(network: Network, P: Parameters, head: list[Module]) -> Module:
     """The layers of one member."""
     modules: list[Module] = []
     for h in range(1, network.n_layers + 1):
-        linear = torch.nn.utils.skip_init(torch.nn.Linear, *P.W[h].shape, dtype=_dtype(P.theta))
+        weight, bias = torch.tensor(P.W[h].T.copy()), torch.tensor(P.b[h])
+        linear = torch.nn.utils.skip_init(torch.nn.Linear, *P.W[h].shape, dtype=weight.dtype)
         with torch.no_grad():
-            linear.weight.copy_(torch.tensor(P.W[h].T.copy()))
-            linear.bias.copy_(torch.tensor(P.b[h].copy()))
+            linear.weight.copy_(weight)
+            linear.bias.copy_(bias)
         modules.append(linear)
         if h < network.n_layers:
             name = network.activations[h - 1]
@@ -124,16 +105,12 @@ def _stack(network: Network, P: Parameters, head: list[Module]) -> Module:
     return torch.nn.Sequential(*modules, *head)
 
 
-def _dtype(array: np.ndarray) -> torch.dtype:
-    return torch.float64 if array.dtype == "float64" else torch.float32
-
-
 def _head(model: FittedModel) -> list[Module]:
     """What each member does to its output layer's sums; classifiers give logits."""
     loss, codec = model.network.loss, model.codec
     if isinstance(codec, NumberCodec) and loss == "gaussian":
         log_floor = LOG_VARIANCE_FLOOR + 2.0 * np.log(codec.scale)
-        return [MeanAndDeviation(torch.tensor(log_floor, dtype=_dtype(model.theta)))]
+        return [MeanAndDeviation(torch.tensor(log_floor.astype(model.theta.dtype)))]
     return [Exp()] if LOSSES[loss].link == "exp" else []
 
 
