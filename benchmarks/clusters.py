@@ -29,7 +29,7 @@ import numpy as np
 
 from skbackprop import MLPRegressor
 from skbackprop._dask.collectives import Communicator
-from skbackprop._dask.memory import kept_memory
+from skbackprop._dask.worker import kept_memory
 from skbackprop.dask import DaskMLPRegressor
 
 WIDTHS = 32, 100, 310, 1000  # of two hidden layers, for networks of about 1e3, 1e4, 1e5 and 1e6 parameters

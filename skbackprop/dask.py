@@ -23,7 +23,6 @@ except ImportError as error:
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import check_weights, has_validation_set
@@ -32,7 +31,7 @@ from skbackprop._checks.constraints import fit_context, fit_spec, warn_without_e
 from skbackprop._checks.rows import copy_of, read_part, starting_point
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._dask.client import Supervisor
-from skbackprop._dask.documentation import CLUSTER_CONSTRAINTS, on_cluster
+from skbackprop._dask.documentation import PARAMETERS, on_cluster
 from skbackprop._dask.job import FitRequest
 from skbackprop._dask.placement import WorkerLostError, known_workers, parts_of, synchronous
 from skbackprop._dask.prediction import lazily, score
@@ -42,13 +41,6 @@ from skbackprop._regressor import MLPRegressor
 from skbackprop._types import Data
 
 __all__ = ["DaskMLPRegressor", "DaskMLPSoftmaxClassifier", "WorkerLostError"]
-
-
-def has_no_stream(estimator: object) -> NoReturn:
-    """Tell that there is no partial_fit."""
-    raise AttributeError(
-        f"{type(estimator).__name__} has no partial_fit: rows of a cluster are there all at once. to_local() has it."
-    )
 
 
 class DaskMLP(BaseMLP):
@@ -118,9 +110,8 @@ class DaskMLP(BaseMLP):
             self.sync_every,
         )
         callbacks = EstimatorCallbacks(self, "fit", self._model_attributes)
+        listening, retries = callbacks if callbacks.are_set else None, self.on_worker_lost == "retry"
         seen: tuple[Any, ...] = X, y, sample_weight
-        listening = callbacks if callbacks.are_set else None
-        retries = self.on_worker_lost == "retry"
         supervisor = Supervisor(client, request, tables, workers, retries, listening, ArrayDataset(*seen))
         with local._diverging():
             result, rng = supervisor.run()
@@ -134,10 +125,13 @@ class DaskMLP(BaseMLP):
             raise KeyboardInterrupt
         return self
 
-    @available_if(has_no_stream)
-    def partial_fit(self, *data: Data, **more: Data) -> NoReturn:
+    @property
+    def partial_fit(self) -> NoReturn:  # type: ignore[override]
         """Not for clusters."""
-        has_no_stream(self)
+        raise AttributeError(
+            f"This {type(self).__name__} has no attribute 'partial_fit': rows of a cluster are there all at once. "
+            "to_local() has it."
+        )
 
     def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
         """Score as the local estimator does: predictions are made where X is; these and y come to this process.
@@ -170,7 +164,7 @@ class DaskMLP(BaseMLP):
 
     def _as_local(self) -> BaseMLP:
         """The local estimator that shares this one's arrays."""
-        local: BaseMLP = copy_of(self, without=[*CLUSTER_CONSTRAINTS, *PLACES], cls=self._local)
+        local: BaseMLP = copy_of(self, without=[*PARAMETERS, *PLACES], cls=self._local)
         return local
 
     def _fitted(self) -> BaseMLP:
@@ -205,11 +199,6 @@ class DaskMLPSoftmaxClassifier(DaskMLP, MLPSoftmaxClassifier):
     """
 
     _local = MLPSoftmaxClassifier
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        **MLPSoftmaxClassifier._parameter_constraints,
-        **CLUSTER_CONSTRAINTS,
-    }
-
     predict = lazily(MLPSoftmaxClassifier.predict)
     predict_proba = lazily(MLPSoftmaxClassifier.predict_proba)
     predict_log_proba = lazily(MLPSoftmaxClassifier.predict_log_proba)
@@ -237,6 +226,4 @@ class DaskMLPRegressor(DaskMLP, MLPRegressor):
     """
 
     _local = MLPRegressor
-    _parameter_constraints: ClassVar[dict[str, Any]] = {**MLPRegressor._parameter_constraints, **CLUSTER_CONSTRAINTS}
-
     predict = lazily(MLPRegressor.predict)

@@ -449,7 +449,7 @@ def test_nothing_stays_on_the_cluster(client):
 FAULTS = """
 import resource
 import numpy as np
-from skbackprop._dask.memory import kept_memory
+from skbackprop._dask.worker import kept_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -39,9 +39,8 @@ def on_a_cluster(estimator, X, y, w):
     pytest.importorskip("dask.array")
     from skbackprop._dask.collectives import Communicator
     from skbackprop._dask.dataset import read_table
-    from skbackprop._dask.job import FitRequest
+    from skbackprop._dask.job import FitRequest, Layout, Shard
     from skbackprop._dask.ranks import Rank
-    from skbackprop._dask.shards import Layout, Shard
 
     spec = fit_spec(estimator)
     request = FitRequest(spec, None, None, partial(read_part, estimator), None, None, None)

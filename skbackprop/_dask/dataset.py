@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skbackprop._dask.engine import ClusterEngine, RemoteTable, RemoteX
+from skbackprop._dask.job import Layout, put
 from skbackprop._dask.ranks import Rank, columns_of
-from skbackprop._dask.shards import Layout
 from skbackprop._fit.block import Block
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import Device
@@ -34,11 +34,9 @@ class ClusterDevice(Device):
         return "a Dask collection"
 
     def fetch(self, array: Any) -> Any:
-        """Bring rows to rank 0."""
         return np.asarray(array) if isinstance(array, RemoteX) else array
 
     def largest(self, X: Any) -> float:
-        """Largest absolute value, for which all ranks are asked if the rows are with them."""
         if not isinstance(X, RemoteX):
             return super().largest(X)
         return max(largest for largest, _ in X.table.rank.call(Rank.largest, table=X.table.name))
@@ -48,7 +46,6 @@ class ClusterBlock(Block):
     """A training set whose gradient is one round, however many rows it has."""
 
     def blocks(self) -> Iterator[Block]:
-        """All in one."""
         yield self
 
 
@@ -60,7 +57,6 @@ class ClusterDataset(ArrayDataset):
     device: Device = field(default_factory=ClusterDevice)
 
     def in_memory(self, dtype: DTypeLike) -> ArrayDataset:
-        """The same rows in this process; for few of them."""
         return ArrayDataset(np.asarray(self.X.astype(dtype)), self.y, self.weights)
 
     def training_set(
@@ -77,16 +73,13 @@ class ClusterDataset(ArrayDataset):
         return ClusterBlock(block.X, block.Y, block.weights, block.device, block.unit)
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> ClusterEngine:
-        """An engine that computes where the rows are."""
         return ClusterEngine(self.X.table.rank, network, plan.optimizer(spec))
 
 
 def read_table(
     rank: Rank, layouts: list[Layout], name: str, features: Features | None
-) -> tuple[ClusterDataset, Features] | None:
-    """Check the rows of a table, whose X stays where it is; None if it has none. Weights are the user's still."""
-    if not any(layout.n for layout in layouts):
-        return None
+) -> tuple[ClusterDataset, Features]:
+    """Check the rows of a table, whose X stays where it is. Weights are the user's still."""
     known = None if features is None else columns_of(features)
     answers = rank.call(Rank.read, table=name, columns=known)
     held = [(layout, *answer) for layout, answer in zip(layouts, answers, strict=True) if layout.n]
@@ -96,18 +89,10 @@ def read_table(
         if tuple(other[:2]) != (n, names):
             raise ValueError(f"Partitions of X differ in their columns: {(n, names)} and {tuple(other[:2])}.")
     numbers = np.concatenate([layout.rows for layout, _, _ in held])
-    arrays = [_ordered(parts, numbers) for parts in zip(*(arrays for *_, arrays in held), strict=True)]
-    y, weights = arrays[0], arrays[1] if len(arrays) > 1 else None
+    columns = zip(*(arrays for *_, arrays in held), strict=True)
+    y, *weights = (put(np.concatenate(column), numbers, len(numbers)) for column in columns)
     if any(held_objects for *_, held_objects in facts):
         y = y.astype(object)
     X = RemoteX(RemoteTable(rank, name, layouts, n), np.result_type(*(dtype for _, _, dtype, _ in facts)))
     features = Features(n, None if names is None else np.array(names, dtype=object))
-    return ClusterDataset(X, y, weights), features
-
-
-def _ordered(parts: tuple[np.ndarray, ...], numbers: np.ndarray) -> np.ndarray:
-    """Join arrays of rows and put them in the order of their numbers."""
-    joined = np.concatenate(parts)
-    whole = np.empty_like(joined)
-    whole[numbers] = joined
-    return whole
+    return ClusterDataset(X, y, weights[0] if weights else None), features

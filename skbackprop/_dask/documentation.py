@@ -55,37 +55,33 @@ Examples
 """
 
 
-CLUSTER_CONSTRAINTS: dict[str, Any] = {
-    "client": "no_validation",
-    "workers": ["array-like", None],
-    "sync_every": [Interval(Integral, 1, None, closed="left")],
-    "on_worker_lost": [StrOptions({"raise", "retry"})],
+PARAMETERS: dict[str, tuple[object, object, object]] = {  # defaults, types and constraints
+    "client": (None, Client | None, "no_validation"),
+    "workers": (None, list[str] | None, ["array-like", None]),
+    "sync_every": (1, int, [Interval(Integral, 1, None, closed="left")]),
+    "on_worker_lost": ("raise", Literal["raise", "retry"], [StrOptions({"raise", "retry"})]),
 }
-PARAMETERS = [
-    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-    for name, default, kind in (
-        ("client", None, Client | None),
-        ("workers", None, list[str] | None),
-        ("sync_every", 1, int),
-        ("on_worker_lost", "raise", Literal["raise", "retry"]),
-    )
-]
-Estimator = TypeVar("Estimator", bound=type)
+Estimator = TypeVar("Estimator", bound=Any)
 
 
 def on_cluster(cls: Estimator) -> Estimator:
-    """Give an estimator the parameters and documentation of its local base class, and the cluster's parameters."""
-    local: Any = cls.__bases__[-1]
+    """Give an estimator the parameters and documentation of its local class, and the cluster's parameters."""
+    local: Any = cls._local
+    cls._parameter_constraints = local._parameter_constraints | {name: row[2] for name, row in PARAMETERS.items()}
     signature = inspect.signature(local.__init__)
+    added = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (default, kind, _) in PARAMETERS.items()
+    ]
 
     def __init__(self: object, *args: object, **kwargs: object) -> None:
-        own = {p.name: kwargs.pop(p.name, p.default) for p in PARAMETERS}
+        own = {name: kwargs.pop(name, default) for name, (default, *_) in PARAMETERS.items()}
         local.__init__(self, *args, **kwargs)
         self.__dict__.update(own)
 
     init: Any = __init__
-    init.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *PARAMETERS])
-    cls.__init__ = init  # type: ignore[misc]  # that is what this decorator is for
+    init.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *added])
+    cls.__init__ = init
     if local.__doc__ is not None and cls.__doc__ is not None:  # python -OO has none
         # its references stay there
         text = re.sub(r"(?<! ) \[\d\]_|\[\d\]_", "", inspect.cleandoc(local.__doc__))

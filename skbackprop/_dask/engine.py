@@ -10,8 +10,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import DTypeLike
 
+from skbackprop._dask.job import Layout
 from skbackprop._dask.ranks import Rank
-from skbackprop._dask.shards import Layout
 from skbackprop._dask.wire import Message
 from skbackprop._engines.engine import RowNumbers, Sums, Weights
 from skbackprop._fit.block import in_blocks
@@ -38,14 +38,12 @@ class ClusterEngine:
         self._slice_steps = 1
 
     def load(self, theta: np.ndarray, state: dict[str, Any] | None = None, objective: Objective | None = None) -> None:
-        """Take parameters, the optimizer's memory and the objective."""
         self._local.engine.load(theta, state, objective)
         self._local.memory = state
         if objective is not None:
             self.objective = objective
 
     def dump(self, memory: bool = True) -> tuple[np.ndarray, dict[str, Any] | None]:
-        """Give parameters and memory back."""
         return self._local.engine.dump(memory)
 
     def _call(self, operation: Callable[..., Result], table: str, *arrays: np.ndarray, **facts: Any) -> Result:
@@ -111,7 +109,6 @@ class ClusterEngine:
         return sums[0] + loss, sums[1] + weight
 
     def predict(self, X: Any, link: bool = True, checked: bool = True, members: bool = False) -> np.ndarray:
-        """Outputs for rows that lie on the ranks."""
         arrays = [self._local.theta, *X.selection]
         answers = self._call(Rank.predict, X.table.name, *arrays, link=link, members=members)
         return X.assemble(answers, axis=1 if members else 0)
@@ -126,12 +123,6 @@ class RemoteTable:
     layouts: list[Layout]
     n_features: int
     engines: dict[Network, ClusterEngine] = field(default_factory=dict)  # for predictions
-
-    def engine(self, network: Network) -> ClusterEngine:
-        """An engine for predictions, made once for each network."""
-        if network not in self.engines:
-            self.engines[network] = ClusterEngine(self.rank, network, Optimizer())
-        return self.engines[network]
 
 
 class RemoteX(RemoteRows):
@@ -173,17 +164,9 @@ class RemoteX(RemoteRows):
 
     def assemble(self, answers: list[Message], axis: int = 0) -> np.ndarray:
         """Put what the ranks answer, each for its own of these rows, together."""
-        parts = [
-            (self.positions(layout), arrays[0])
-            for layout, (_, arrays) in zip(self.table.layouts, answers, strict=True)
-            if arrays
-        ]
-        shape = list(parts[0][1].shape)
-        shape[axis] = self.shape[0]
-        whole = np.empty(shape, dtype=parts[0][1].dtype)
-        for positions, part in parts:
-            whole[(slice(None),) * axis + (positions,)] = part
-        return whole
+        held = [(layout, arrays[0]) for layout, (_, arrays) in zip(self.table.layouts, answers, strict=True) if arrays]
+        positions = np.concatenate([self.positions(layout) for layout, _ in held])
+        return np.concatenate([part for _, part in held], axis).take(np.argsort(positions, kind="stable"), axis)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if self._fetched is None:
@@ -193,8 +176,10 @@ class RemoteX(RemoteRows):
         return self._fetched if dtype is None else self._fetched.astype(dtype, copy=False)
 
     def outputs(self, model: FittedModel, options: dict[str, bool], answer: Callable[[Any], Any] | None) -> Any:
-        """What the network gives for all of these rows, or what `answer` makes of that."""
-        engine = self.table.engine(model.network)
+        engines, network = self.table.engines, model.network
+        if network not in engines:
+            engines[network] = ClusterEngine(self.table.rank, network, Optimizer())
+        engine = engines[network]
         engine.load(model.theta)
         if answer is None:
             return engine.predict(self, **options)

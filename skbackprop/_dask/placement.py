@@ -14,10 +14,10 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 from dask.delayed import Delayed
-from distributed import Client, Future, Lock, Scheduler
+from distributed import Client, Future, Lock
 
 from skbackprop._dask.channel import is_connected
-from skbackprop._dask.shards import Layout, Shard, join
+from skbackprop._dask.job import Layout, Shard, join
 from skbackprop._fit.data_checks import complete
 
 UNEVEN = 1.1  # rows of the fullest worker to those of the mean, from which on partitions are moved
@@ -117,11 +117,8 @@ def _shards(tables: dict[str, tuple[list[Part], list[tuple[int, int]]]]) -> dict
     """Join the partitions of each table, which are these pieces of it; a single partition is not copied."""
     shards = {}
     for name, (parts, pieces) in tables.items():
-        shards[name] = Shard(Layout.of(pieces))
-        if parts:
-            X, y, weights = zip(*parts, strict=True)
-            joined = None if weights[0] is None else join(weights)
-            shards[name] = Shard(Layout.of(pieces), join(X), join(y), joined)
+        columns = zip(*parts, strict=True)  # of X, y and weights, or none
+        shards[name] = Shard(Layout.of(pieces), *(None if column[0] is None else join(column) for column in columns))
     return shards
 
 
@@ -151,11 +148,6 @@ def _evened(addresses: list[str], lengths: list[int], workers: Iterable[str]) ->
         give(k, free)
 
 
-def _running(dask_scheduler: Scheduler) -> list[str]:
-    """Workers that take tasks: not those that are paused or about to leave."""
-    return sorted(worker.address for worker in dask_scheduler.running)
-
-
 def place(client: Client, tables: dict[str, list[Delayed]], workers: Iterable[str] | None = None) -> Placement:
     """Compute the partitions, spread them evenly over the workers, and join those of each worker there.
 
@@ -175,8 +167,9 @@ def _place(
     client: Client, futures: dict[str, list[Future]], lengths: list[int], workers: Iterable[str] | None
 ) -> Placement:
     holders = client.who_has([future for column in futures.values() for future in column])
-    running: list[str] = client.run_on_scheduler(_running)
-    usable = [address for address in running if workers is None or address in workers]
+    # those that take tasks, which are neither paused nor about to leave
+    running = client.run_on_scheduler(lambda dask_scheduler: [worker.address for worker in dask_scheduler.running])
+    usable: list[str] = [address for address in sorted(running) if workers is None or address in workers]
     if not usable:
         raise WorkerLostError("None of the workers that the fit may use is in the cluster and running.")
     tables: dict[str, dict[str, tuple[list[Future], list[tuple[int, int]]]]] = {}  # by worker
@@ -201,11 +194,6 @@ def _place(
     return Placement(addresses, layouts, shards)
 
 
-def _release(client: Client, lock: Lock) -> None:
-    if is_connected(client):
-        lock.release()
-
-
 @contextmanager
 def locked(client: Client, addresses: list[str]) -> Iterator[None]:
     """Have these workers for one fit at a time.
@@ -214,6 +202,11 @@ def locked(client: Client, addresses: list[str]) -> Iterator[None]:
     which nobody can take any more when the client that holds it dies, they run out by themselves.
     """
     loop: Any = client.loop
+
+    def release(lock: Lock) -> None:
+        if is_connected(client):
+            lock.release()
+
     with ExitStack() as stack:
         for address in sorted(addresses):
             lock = Lock(f"skbackprop-{address}", scheduler_rpc=client.scheduler, loop=loop)
@@ -221,5 +214,5 @@ def locked(client: Client, addresses: list[str]) -> Iterator[None]:
             if refreshing is not None:
                 stack.callback(loop.add_callback, refreshing.stop)
             lock.acquire()
-            stack.callback(_release, client, lock)
+            stack.callback(release, lock)
         yield

@@ -84,11 +84,7 @@ def _predict(
 
 def score(model: Any, X: object, y: object, sample_weight: object, client: Client | None) -> float:
     """The local model's score, from predictions made where X is; these, y and the weights come here."""
-
-    def compute(*wanted: object) -> tuple[Any, ...]:
-        computed: tuple[Any, ...] = dask.compute(*wanted) if client is None else client.compute(wanted, sync=True)
-        return computed
-
+    compute = functools.partial(dask.compute, scheduler=client)
     (prediction,) = compute(predict_lazily(model, "predict", X, {}))  # alone: Dask's DataFrames warn beside arrays
     y, sample_weight = compute(y, sample_weight)
     judge = copy.copy(model)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -14,8 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skbackprop._dask.collectives import Communicator
-from skbackprop._dask.job import FitRequest
-from skbackprop._dask.shards import Shard, to_plain
+from skbackprop._dask.job import FitRequest, Shard, put, to_plain
 from skbackprop._dask.wire import Message
 from skbackprop._engines import choose_engine
 from skbackprop._engines.engine import LocalEngine
@@ -64,22 +64,16 @@ class RankEngine:
         self.engine.apply_gradient(gradient, float(rate))
 
 
+@dataclass
 class Rank:
-    """One rank's rows and engines, and its connections to the others.
+    """One rank's rows and engines, and its connections to the others."""
 
-    check: raises if the client wants the fit to end.
-    """
-
-    def __init__(
-        self,
-        comm: Communicator,
-        request: FitRequest,
-        shards: dict[str, Shard],
-        n_threads: int,
-        check: Callable[[], None],
-    ):
-        self.comm, self.request, self.shards, self.n_threads = comm, request, shards, n_threads
-        self.check, self.engines = check, list[RankEngine]()
+    comm: Communicator
+    request: FitRequest
+    shards: dict[str, Shard]
+    n_threads: int
+    check: Callable[[], None]  # raises if the client wants the fit to end
+    engines: list[RankEngine] = field(default_factory=list)
 
     def call(
         self, operation: Callable[..., Result], *arrays: Any, root_only: dict[str, Any] | None = None, **facts: Any
@@ -120,14 +114,12 @@ class Rank:
     def prepare(self, *selected: np.ndarray, table: str, dtype: str, targets: list[Message] | None = None) -> None:
         """Cast X and take the targets and weights of the training rows: all, or those selected."""
         shard = self.shards[table]
-        _, (Y, *weights) = self.comm.scatter(targets or ())
+        _, arrays = self.comm.scatter(targets or ())
         _cast(shard, dtype)
-        shard.training, shard.Y, shard.weights = None, Y, weights[0] if weights else None
-        if selected:
-            _, rows = shard.layout.find(selected[0])
-            shard.training, shard.Y = rows, _spread(Y, rows, shard.layout.n)
-            if weights:
-                shard.weights = _spread(weights[0], rows, shard.layout.n)
+        shard.training = shard.layout.find(selected[0])[1] if selected else None
+        if shard.training is not None:
+            arrays = [put(array, shard.training, shard.layout.n) for array in arrays]
+        shard.Y, shard.weights = arrays[0], arrays[1] if len(arrays) > 1 else None
 
     def collect(self, *selected: np.ndarray, table: str, dtype: str) -> list[Message]:
         """X of some rows, or of all, to the root."""
@@ -243,10 +235,3 @@ def _minibatches(shard: Shard, order: np.ndarray, batch_size: int) -> Iterator[t
     bounds = np.searchsorted(positions, np.arange(0, len(order) + batch_size, batch_size))
     for k, (start, stop) in enumerate(pairwise(bounds)):
         yield rows[start:stop], positions[start:stop] - k * batch_size
-
-
-def _spread(values: np.ndarray, rows: np.ndarray, n: int) -> np.ndarray:
-    """Put the values of some of n rows where these rows are; those of the others are never looked at."""
-    whole = np.zeros((n, *values.shape[1:]), dtype=values.dtype)
-    whole[rows] = values
-    return whole

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import pickle
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from typing import NamedTuple, cast
 
@@ -14,10 +16,8 @@ from distributed import get_worker
 from skbackprop._dask.channel import WorkerChannel
 from skbackprop._dask.collectives import Communicator
 from skbackprop._dask.dataset import read_table
-from skbackprop._dask.job import Job, Snapshot
-from skbackprop._dask.memory import kept_memory
+from skbackprop._dask.job import Job, Shard, Snapshot
 from skbackprop._dask.ranks import Rank
-from skbackprop._dask.shards import Shard
 from skbackprop._engines.engine import Engine
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.early_stopping import FitCallbacks
@@ -28,6 +28,10 @@ from skbackprop._fit.spec import FitPlan
 from skbackprop._fit.state import TrainState
 from skbackprop._fit.warn import heard_by
 from skbackprop._types import Array
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # their numbers in glibc's malloc.h
+KEPT, LARGEST = 2**29, 2**25  # bytes that may stay free, and of the largest array of which that holds
+USUAL = 2**17  # glibc's own
 
 
 class Report(NamedTuple):
@@ -44,15 +48,12 @@ class ClientCallbacks(FitCallbacks):
         self._channel, self._state = channel, state
 
     def begin_fit(self, max_epochs: int, sample: ArrayDataset) -> None:
-        """Say how many epochs there will be at most."""
         self._channel.send("begin_fit", max_epochs)
 
     def begin_epoch(self) -> None:
-        """Say which epoch begins."""
         self._channel.send("begin_epoch", self._state.epoch + 1)
 
     def end_epoch(self, model: Callable[[], FittedModel]) -> bool:
-        """True if a callback asks to stop."""
         self._channel.send("end_epoch", self._state.epoch, model())
         return bool(self._channel.receive(interruptible=True))
 
@@ -75,7 +76,6 @@ class ClientCheckpoint:
         return self._kept.theta.astype(theta.dtype)
 
     def is_due(self, last: bool) -> bool:
-        """After every epoch but the last."""
         return not last
 
     def write(self, engine: Engine, state: TrainState) -> None:
@@ -115,15 +115,12 @@ def lead(job: Job, rank: Rank, channel: WorkerChannel) -> Report:
     spec, state = replace(request.spec, n_threads=rank.n_threads), TrainState(request.rng)
     try:
         with heard_by(lambda text, category: channel.send("log", text, category)):
-            train = read_table(rank, job.layouts["train"], "train", request.features)
-            assert train is not None
-            data, features = train
+            data, features = read_table(rank, job.layouts["train"], "train", request.features)
             data.weights = request.check_weights(data.weights, data.y)
             start = request.start(spec, data, features)
-            validation = read_table(rank, job.layouts["validation"], "validation", features)
             held_out = None
-            if validation is not None:
-                held_out, _ = validation
+            if any(layout.n for layout in job.layouts["validation"]):
+                held_out, _ = read_table(rank, job.layouts["validation"], "validation", features)
                 with in_validation_set():
                     held_out.weights = request.check_weights(held_out.weights, held_out.y, "sample_weight_val")
                 check_validation_set(held_out, data, start.codec)
@@ -138,3 +135,25 @@ def lead(job: Job, rank: Rank, channel: WorkerChannel) -> Report:
         pass
     rank.end()  # after an error the others learn from the closed connections: they may wait for other things
     return Report(result, request.rng)
+
+
+@contextmanager
+def kept_memory() -> Iterator[None]:
+    """Let the C library keep freed memory meanwhile, if a nanny told it not to; nothing happens elsewhere.
+
+    Dask's nannies start their workers with MALLOC_TRIM_THRESHOLD_, by which the C library gives each large array back
+    to the system when it is freed, and takes new pages for the next. A rank makes the same arrays anew in every step.
+    """
+    told = os.environ.get("MALLOC_TRIM_THRESHOLD_", "")
+    library = ctypes.CDLL(None) if told.isdigit() and os.name == "posix" else None
+    if library is None or not hasattr(library, "mallopt"):
+        yield
+        return
+    library.mallopt(TRIM_THRESHOLD, KEPT)
+    library.mallopt(MMAP_THRESHOLD, LARGEST)
+    try:
+        yield
+    finally:
+        library.mallopt(TRIM_THRESHOLD, int(told))
+        library.mallopt(MMAP_THRESHOLD, USUAL)
+        library.malloc_trim(0)
