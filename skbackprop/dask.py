@@ -31,10 +31,9 @@ from skbackprop._checks.constraints import fit_context, fit_spec, warn_without_e
 from skbackprop._checks.rows import copy_of, read_part, starting_point
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._dask.client import Supervisor
-from skbackprop._dask.documentation import PARAMETERS, on_cluster
+from skbackprop._dask.estimators import PARAMETERS, lazily, on_cluster, score
 from skbackprop._dask.job import FitRequest
-from skbackprop._dask.placement import WorkerLostError, known_workers, parts_of, synchronous
-from skbackprop._dask.prediction import lazily, score
+from skbackprop._dask.placement import WorkerLostError, known_workers, parts_of
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._regressor import MLPRegressor
@@ -93,7 +92,7 @@ class DaskMLP(BaseMLP):
         tables = {"train": parts_of(X, y, sample_weight), "validation": []}
         if has_validation_set(X_val, y_val, sample_weight_val):
             tables["validation"] = parts_of(X_val, y_val, sample_weight_val, "X_val")
-        client = synchronous(distributed.get_client() if self.client is None else self.client)
+        client = distributed.get_client() if self.client is None else self.client
         workers, local = known_workers(client, self.workers), self._as_local()
         spec, warm = fit_spec(local), self.warm_start and hasattr(self, "coefs_")
         warn_without_effect(local, spec, is_given=bool(tables["validation"]))

@@ -51,10 +51,7 @@ def blocking(
 
     @functools.wraps(operation)
     def call(self: Communicator, *args: Options.args, **kwargs: Options.kwargs) -> Result:
-        try:
-            return self._loop.run_until_complete(operation(self, *args, **kwargs))
-        except (CommClosedError, OSError, TimeoutError) as error:
-            raise RankLost(f"Rank {self.rank} of {self.n_ranks} lost a connection: {error}") from error
+        return self._run(operation(self, *args, **kwargs))
 
     return call
 
@@ -193,6 +190,12 @@ class Communicator:
             if not self._is_wanted():
                 for comm in self._comms.values():
                     comm.abort()
+
+    def _run(self, awaitable: Awaitable[Result]) -> Result:
+        try:
+            return self._loop.run_until_complete(awaitable)
+        except (CommClosedError, OSError, TimeoutError) as error:
+            raise RankLost(f"Rank {self.rank} of {self.n_ranks} lost a connection: {error}") from error
 
     @blocking
     async def broadcast(self, facts: object = None, arrays: Sequence[np.ndarray] = ()) -> Message:

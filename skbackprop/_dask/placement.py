@@ -43,15 +43,10 @@ def is_collection(X: object) -> TypeGuard[Collection]:
     return isinstance(X, (da.Array, dd.DataFrame, dd.Series))
 
 
-def synchronous(client: Client) -> Client:
-    """The client, if it is one that waits."""
+def known_workers(client: Client, workers: Iterable[str] | None) -> list[str] | None:
+    """The user's choice of workers, which must be in the cluster; None: all. The client must be one that waits."""
     if client.asynchronous:
         raise ValueError("fit waits, so it needs an ordinary client: Client(..., asynchronous=False).")
-    return client
-
-
-def known_workers(client: Client, workers: Iterable[str] | None) -> list[str] | None:
-    """The user's choice of workers, which must be in the cluster; None: all."""
     if workers is None:
         return None
     there, chosen = sorted(client.nthreads()), list(workers)

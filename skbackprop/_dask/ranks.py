@@ -156,10 +156,7 @@ class Rank:
     def exact_steps(
         self, order: np.ndarray, *, engine: int, table: str, batch_size: int, first_step: int, step: Step | None = None
     ) -> None:
-        """Minibatches through `order`: each rank's part of the gradient, added up. The root alone makes the `step`.
-
-        Its weights go to all before each minibatch.
-        """
+        """Minibatch by minibatch, the root's weights go to all, the gradients' parts are added up, and it steps."""
         shard, local = self.shards[table], self.engines[engine]
         for k, (rows, places) in enumerate(_minibatches(shard, order, batch_size)):
             if step is None:

@@ -41,10 +41,7 @@ INVERSES: dict[Callable | None, Callable[[Graph, str], str]] = {  # of transform
 
 
 def simplified(model: BaseEstimator) -> BaseEstimator:
-    """The fitted model without what only picks or holds an estimator, here and inside it; it is changed in place.
-
-    Of a search the best estimator stays, of FrozenEstimator and SelfTrainingClassifier the one inside.
-    """
+    """The fitted model without what only picks or holds an estimator, here and inside it; it is changed in place."""
     name = type(model).__name__
     if not type(model).__module__.startswith("sklearn."):
         return model
