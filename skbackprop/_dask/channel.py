@@ -120,10 +120,7 @@ class ClientChannel:
         self._queue.put(None)
         while is_connected(self._client) and not self._reader.done():
             futures.wait([self._reader], POLL_SECONDS)
-        messages = []
-        while not self._arrived.empty():
-            messages.append(self._arrived.get())
-        return messages
+        return [self._arrived.get() for _ in range(self._arrived.qsize())]
 
     def close(self) -> None:
         """Leave nothing behind on the scheduler."""

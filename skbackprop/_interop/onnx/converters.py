@@ -108,8 +108,9 @@ class Converters:
 
     def _graph(self, operator: Operator, raw_scores: bool = False) -> Graph | None:
         """The step's graph, in float64 behind float64, else in float32; None for imputers that skl2onnx converts."""
-        model, is_text = operator.raw_operator, _takes(operator, "StringTensorType")
-        dtype: DTypeLike = np.float64 if _takes(operator, "DoubleTensorType") else np.float32
+        model, types = operator.raw_operator, {type(variable.type).__name__ for variable in operator.inputs}
+        dtype: DTypeLike = np.float64 if "DoubleTensorType" in types else np.float32
+        is_text = "StringTensorType" in types
         if isinstance(model, SimpleImputer):
             is_gap = isinstance(model.missing_values, float) and np.isnan(model.missing_values)
             return filled(model, dtype) if is_gap and not model.add_indicator and not is_text else None
@@ -131,12 +132,6 @@ def register() -> None:
         require("skl2onnx").update_registered_converter(
             kind, f"Skbackprop{kind.__name__}", ours.set_types, ours.convert, parser=parser, options=options
         )
-
-
-def _takes(operator: Operator, kind: str) -> bool:
-    """Tell whether one of a step's inputs is of this type of skl2onnx."""
-    wanted = getattr(require("skl2onnx.common.data_types"), kind)
-    return any(isinstance(variable.type, wanted) for variable in operator.inputs)
 
 
 def _joined(scope: Scope, operator: Operator, container: Container, kind: int) -> str:

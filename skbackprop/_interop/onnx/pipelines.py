@@ -139,14 +139,13 @@ def _options(model: BaseEstimator, logits: bool) -> dict[int, dict[str, bool]]:
 
 def _first_that_fails(model: BaseEstimator, export: Callable[[BaseEstimator], ModelProto]) -> str:
     """Name the first step of a Pipeline with which it cannot be exported, or the model."""
-    if not isinstance(model, Pipeline):
-        return named("", model)
-    for n in range(1, len(model.steps)):
+    steps = model.steps if isinstance(model, Pipeline) else [("", model)]
+    for n in range(1, len(steps)):
         try:
-            export(Pipeline(model.steps[:n]))
+            export(Pipeline(steps[:n]))
         except Exception:
-            return named(*model.steps[n - 1])
-    return named(*model.steps[-1])
+            return named(*steps[n - 1])
+    return named(*steps[-1])
 
 
 def _drop_idle_inputs(graph: GraphProto) -> None:
@@ -162,8 +161,8 @@ def compare(model: BaseEstimator, onnx_model: ModelProto, X: Any, doubts: list[s
     doubts: parts that are not known to answer alike.
     """
     try:
-        runtime = require("onnxruntime")
         some = X[:: max(1, np.shape(X)[0] // ROWS)]
+        runtime = require("onnxruntime")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             expected = _answers(model, some)
