@@ -56,22 +56,18 @@ class DiskDataset:
 
     @property
     def X(self) -> object:
-        """What a scorer predicts for."""
         return self.source
 
     @property
     def y(self) -> np.ndarray:
-        """All targets."""
         return self.source.y
 
     @property
     def weights(self) -> np.ndarray | None:
-        """All weights."""
         return self.source.sample_weight
 
     @property
     def largest(self) -> float:
-        """Largest absolute value of the inputs."""
         return self.summary.largest
 
     def fingerprint(self) -> str:
@@ -98,20 +94,16 @@ class DiskDataset:
         return rest, held
 
     def moments(self) -> Moments:
-        """Weighted moments of the targets."""
         assert isinstance(self.summary.targets, NumberSummary)
         return self.summary.targets.moments
 
     def class_totals(self, codec: LabelCodec) -> tuple[np.ndarray, float]:
-        """Weighted number of rows of each class, and the sum of the weights."""
         assert isinstance(self.summary.targets, LabelSummary)
         return self.summary.targets.counts_of(codec), self.summary.weight_sum
 
     def training_set(
         self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike
     ) -> DiskTrainingSet:
-        """Rows to train on, with the factors that class weights give."""
-
         def encode(rows: ArrayDataset) -> Block:
             return rows.encoded(codec, factors, dtype)
 
@@ -126,26 +118,11 @@ class DiskDataset:
             rows.unit = weight_unit(check_weight_sum(rows.weight_sum) / rows.n)
         return rows
 
-    def validation_blocks(self, codec: TargetCodec, dtype: DTypeLike) -> ValidationBlocks:
-        """X, encoded targets and weights for the validation loss, read anew each time."""
-        return ValidationBlocks(self.source, codec, np.dtype(dtype))
+    def validation_blocks(self, codec: TargetCodec, dtype: DTypeLike) -> Callable[[], Iterator[Block]]:
+        return lambda: (part.encoded(codec, None, dtype) for part in read_parts(self.source, dtype))
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
-        """The engine that the parameters ask for."""
         return choose_engine(network, plan.optimizer(spec), spec.engine, np, spec.n_threads)
-
-
-@dataclass
-class ValidationBlocks:
-    """Blocks of a validation set on the disk, read anew each time they are asked for."""
-
-    source: Source
-    codec: TargetCodec
-    dtype: np.dtype
-
-    def __iter__(self) -> Iterator[tuple[Array, np.ndarray, np.ndarray | None]]:
-        for block in read_parts(self.source, self.dtype):
-            yield block.X, self.codec.encode(block.y, self.dtype), block.weights
 
 
 def predict_blocks(source: Source, output: Callable[[Array], Array], axis: int) -> Array:
