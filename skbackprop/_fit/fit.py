@@ -8,20 +8,21 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from skbackprop._engines.engine import Engine
 from skbackprop._fit.dataset import ArrayDataset, Dataset, TrainingSet
-from skbackprop._fit.early_stopping import FitCallbacks, Monitor
+from skbackprop._fit.early_stopping import FitCallbacks, Monitor, warn_not_converged
 from skbackprop._fit.evaluation import constant_loss, validation_loss
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
 from skbackprop._fit.lbfgs import minimize_lbfgs
-from skbackprop._fit.messages import check_same_shape, warn_large_batch, warn_lbfgs, warn_not_converged
 from skbackprop._fit.scales import gradient_limit, in_validation_set, root_mean_squares
 from skbackprop._fit.selection import select_regime
 from skbackprop._fit.spec import FitPlan, FitSpec, Regime
 from skbackprop._fit.state import Best, Patience, TrainState
 from skbackprop._fit.targets import LabelCodec, TargetCodec
 from skbackprop._fit.training import Checkpoint, Diverged, Outcome, train
+from skbackprop._fit.warn import warn
 from skbackprop._fit.weights import apply_class_factors, check_penalty, check_weight_sum, factors_for
 from skbackprop._nn.initializers import initialize
 from skbackprop._nn.losses import LOSSES
@@ -120,7 +121,7 @@ def settle(
         plan = replace(plan, max_grad_norm=limit)
     if isinstance(start, FittedModel):
         network = plan.network(spec, loss, features.n, codec.n_targets, start.network.seed)
-        check_same_shape(start.network, network)
+        start.check_goes_on_as(network)
         model = replace(start, network=network, codec=codec)
     else:
         network = plan.network(spec, loss, features.n, codec.n_targets, int(state.rng.randint(2**31)))
@@ -212,7 +213,8 @@ def _run_minibatches(
 ) -> Outcome:
     """Train by minibatches; the state has the optimizer's memory then, if a later call may go on from it."""
     spec, plan, state, engine = prepared.spec, prepared.plan, prepared.state, prepared.engine
-    warn_large_batch(spec.batch_size, rows.n)
+    if spec.batch_size != "auto" and spec.batch_size > rows.n:
+        warn(f"batch_size={spec.batch_size} is larger than the {rows.n} training rows: every step takes all of them.")
     state.prepare_memory(OPTIMIZERS[spec.solver], theta)
     state.n_rows += rows.n
     state.weight_sum += rows.weight_sum
@@ -246,7 +248,11 @@ def _run_lbfgs(
 def _warn_not_converged(prepared: Prepared, outcome: Outcome, monitor: Monitor) -> None:
     spec, history, patience = prepared.spec, prepared.state.history, prepared.state.patience
     if not spec.is_minibatch:
-        warn_lbfgs(outcome.message, prepared.state.epoch)
+        warn(
+            f"L-BFGS stopped after {prepared.state.epoch} iterations before it converged: {outcome.message}. Raise "
+            "max_iter or max_fun, scale the features, or raise tol.",
+            ConvergenceWarning,
+        )
     elif spec.n_iter_no_change != np.inf and not spec.is_planned:  # else it was to make max_iter epochs
         watched, curve = "loss", history.loss_curve
         if monitor.early_stopping:
@@ -254,7 +260,7 @@ def _warn_not_converged(prepared: Prepared, outcome: Outcome, monitor: Monitor) 
             if spec.scoring is not None:
                 watched, curve = "validation score", history.validation_scores
         assert patience is not None
-        warn_not_converged(prepared.plan.max_iter, "epochs", curve, patience.margin, watched)
+        warn_not_converged(prepared.plan.max_iter, curve, patience.margin, watched)
 
 
 def _loss_on_others(
