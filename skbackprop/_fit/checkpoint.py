@@ -40,7 +40,7 @@ class FileCheckpoint:
             raise ValueError("checkpoint needs a minibatch solver, but solver='lbfgs', whose state SciPy keeps.")
         self.path, self._spec = Path(path), spec
         self.found: dict[str, Any] | None = None
-        self.regime: Regime | None = None  # that a race found: it is not run again
+        self.regime: Regime | None = None  # that the selection found: it is not run again
         self._start: dict[str, Any] = {}
         self._identity: dict[str, Any] = {}
         self._judges = False  # are there validation rows?

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,12 +19,12 @@ from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
 from skbackprop._fit.lbfgs import minimize_lbfgs
 from skbackprop._fit.scales import gradient_limit, in_validation_set, root_mean_squares
 from skbackprop._fit.selection import select_regime
-from skbackprop._fit.spec import FitPlan, FitSpec, Regime
+from skbackprop._fit.spec import UNKNOWN, FitPlan, FitSpec, Regime
 from skbackprop._fit.state import Best, Patience, TrainState
 from skbackprop._fit.targets import LabelCodec, TargetCodec
 from skbackprop._fit.training import Checkpoint, Diverged, Outcome, train
 from skbackprop._fit.warn import warn
-from skbackprop._fit.weights import apply_class_factors, check_penalty, check_weight_sum, factors_for
+from skbackprop._fit.weights import apply_class_factors, check_penalty, check_weight_sum, class_factors
 from skbackprop._nn.initializers import initialize
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Objective, flatten
@@ -40,17 +41,14 @@ class Prepared:
     spec: FitSpec
     plan: FitPlan
     model: FittedModel  # with the weights to begin with
-    rows: TrainingSet
+    data: Dataset  # to train on,
+    training_set: TrainingSet  # and the same rows encoded
     factors: np.ndarray | None  # of their weights, by class
-    training: Dataset
-    validation: Dataset | None
+    held_out: Dataset | None
     state: TrainState
-    regime: Regime | None
+    regime: Regime
     dtype: np.dtype  # of the arithmetic; that of the model is the data's
-    engine: Engine = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.engine = self.training.engine(self.model.network, self.spec, self.plan)
+    engine: Engine
 
 
 class FitResult(NamedTuple):
@@ -89,12 +87,8 @@ def prepare(
     if held_out is None and spec.splits:
         data, held_out = data.split(state.rng, spec.validation_fraction, start.codec.strata)
 
-    def trial_loss(spec: FitSpec, seed: int, rows: ArrayDataset, others: ArrayDataset) -> float:
-        return _loss_on_others(spec, type(start.codec), seed, rows, others)
-
-    regime = None
-    if not spec.partial:
-        regime = select_regime(spec, data.sample, start.codec.strata, state.rng, trial_loss, len(data), known)
+    trial_loss = partial(_loss_on_others, type(start.codec))
+    regime = select_regime(spec, data.sample, start.codec.strata, state.rng, trial_loss, len(data), known)
     return settle(spec, data, held_out, start, state, regime)
 
 
@@ -104,7 +98,7 @@ def settle(
     held_out: Dataset | None,
     start: FittedModel | Untrained,
     state: TrainState,
-    regime: Regime | None = None,
+    regime: Regime = UNKNOWN,
 ) -> Prepared:
     """Settle the plan, encode the training set, and draw the first weights or keep those of a model."""
     plan = FitPlan.settle(spec, len(data), regime)
@@ -113,7 +107,9 @@ def settle(
     features, codec = start.features, start.codec.scaled(data.moments, spec)
     factors = None
     if isinstance(codec, LabelCodec) and spec.class_weight is not None:
-        factors = factors_for(spec.class_weight, codec, state, data.class_totals(codec))
+        counts, total = data.class_totals(codec)
+        state.class_counts, state.class_total = state.class_counts + counts, state.class_total + total
+        factors = class_factors(spec.class_weight, codec, np.asarray(state.class_counts), state.class_total)
     rows = data.training_set(codec, factors, spec, dtype)
     loss = codec.loss(spec.loss)
     if spec.seeks_gradient_limit:
@@ -130,7 +126,8 @@ def settle(
             some = rows.sample
             b[-1][...] = LOSSES[loss].constant(some.Y.astype(float), some.weights, network.loss_args)
         model = FittedModel(network, flatten(np, W, b, more), codec, features)
-    return Prepared(spec, plan, model, rows, factors, data, held_out, state, regime, dtype)
+    engine = data.engine(network, spec, plan)
+    return Prepared(spec, plan, model, data, rows, factors, held_out, state, regime, dtype, engine)
 
 
 def fit_model(
@@ -140,25 +137,24 @@ def fit_model(
     checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Train, and give the model with all that a later call goes on from."""
-    spec, plan, state, device = prepared.spec, prepared.plan, prepared.state, prepared.rows.device
+    spec, plan, state, device = prepared.spec, prepared.plan, prepared.state, prepared.training_set.device
     callbacks = FitCallbacks() if callbacks is None else callbacks
-    callbacks.begin_fit(1 if spec.partial else plan.max_iter, prepared.training.sample)
+    callbacks.begin_fit(1 if spec.partial else plan.max_iter, prepared.data.sample)
     theta = device.put(prepared.model.theta, prepared.dtype)
 
     def result(theta: Array, interrupt: BaseException | None = None) -> FitResult:
-        model = replace(prepared.model, theta=device.put(theta, prepared.training.dtype), device=device)
+        model = replace(prepared.model, theta=device.put(theta, prepared.data.dtype), device=device)
         return FitResult(model, spec, plan, state, interrupt)
 
     monitor = _monitor(prepared, make_score, callbacks, lambda theta: result(theta).model)
-    rows = prepared.rows.together()
+    rows = prepared.training_set.together()
     state.ended = False
     try:
         with np.errstate(all="ignore"):  # the epoch loop looks for itself
             run = _run_minibatches if spec.is_minibatch else _run_lbfgs
             outcome = run(prepared, rows, theta, monitor, checkpoint)
     except Diverged as error:
-        largest = prepared.training.largest
-        raise FitDiverged(error.epoch, error.rate, largest, result(error.theta)) from None
+        raise FitDiverged(error.epoch, error.rate, prepared.data.largest, result(error.theta)) from None
     if monitor.early_stopping and state.best.theta is not None:
         state.exhausted = spec.partial and outcome.converged and not monitor.stopped
         if not spec.partial or state.exhausted:
@@ -176,11 +172,11 @@ def _monitor(
 ) -> Monitor:
     """Make what judges the epochs; patience is measured by the loss of the best constant."""
     spec, plan, state, network = prepared.spec, prepared.plan, prepared.state, prepared.model.network
-    held_out = prepared.validation
+    held_out = prepared.held_out
     stops_early = spec.early_stopping and held_out is not None
     by_scorer = stops_early and spec.scoring is not None
     if state.patience is None:
-        some, codec = prepared.rows.sample, prepared.model.codec
+        some, codec = prepared.training_set.sample, prepared.model.codec
         unit = constant_loss(network.loss, some.Y, some.weights, network.loss_args, codec.n_targets)
         if by_scorer or not LOSSES[network.loss].relative_tol or unit <= 0.0:
             unit = 1.0  # a score, a loss that has no zero to measure from, or a best constant that is perfect
@@ -264,7 +260,7 @@ def _warn_not_converged(prepared: Prepared, outcome: Outcome, monitor: Monitor) 
 
 
 def _loss_on_others(
-    spec: FitSpec, codec_class: type[TargetCodec], seed: int, rows: ArrayDataset, others: ArrayDataset
+    codec_class: type[TargetCodec], spec: FitSpec, seed: int, rows: ArrayDataset, others: ArrayDataset
 ) -> float:
     """Train on some rows; the mean loss of the others, class weights included.
 
