@@ -211,7 +211,7 @@ def _run_minibatches(
     spec, plan, state, engine = prepared.spec, prepared.plan, prepared.state, prepared.engine
     if spec.batch_size != "auto" and spec.batch_size > rows.n:
         warn(f"batch_size={spec.batch_size} is larger than the {rows.n} training rows: every step takes all of them.")
-    state.prepare_memory(OPTIMIZERS[spec.solver], theta)
+    state.forget_memory_of_others(OPTIMIZERS[spec.solver])
     state.n_rows += rows.n
     state.weight_sum += rows.weight_sum
     n_rows, weight_sum = state.training_set()
