@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -62,18 +62,23 @@ class Copies:
     def __init__(self, n_rows: int, n_features: int, dtype: DTypeLike):
         self._X = np.empty((n_rows, n_features), dtype=dtype)
         self._n = 0
-        self._rest: list[tuple[Any, Any]] = []
+        self._targets: list[tuple[np.ndarray, np.ndarray | None]] = []
 
     def add(self, part: ArrayDataset) -> None:
         """Take the next rows."""
         self._X[self._n : self._n + len(part.X)] = part.X
         self._n += len(part.X)
-        self._rest.append((part.y, part.weights))
+        self._targets.append((part.y, part.weights))
 
     def part(self) -> ArrayDataset:
         """All of them."""
-        y, weights = zip(*self._rest, strict=True)
-        return ArrayDataset(self._X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
+        return with_targets(self._X, self._targets)
+
+
+def with_targets(X: Array, targets: list[tuple[np.ndarray, np.ndarray | None]]) -> ArrayDataset:
+    """Rows whose y and weights come in parts."""
+    y, weights = zip(*targets, strict=True)
+    return ArrayDataset(X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
 
 
 def survey(
