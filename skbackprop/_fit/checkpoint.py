@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -99,13 +98,11 @@ class FileCheckpoint:
             )
 
     def resume(self, theta: Array, state: TrainState, plan: FitPlan) -> Array:
-        """Put all of a fit's state back to where it was; the parameters then, or the given ones in a new fit."""
         if self.found is None:
             return theta
         found, put = self.found, self._device.put
         try:
-            keeps_best = self._spec.early_stopping
-            check_course(found, plan, state, judges=self._judges, keeps_best=keeps_best)
+            check_course(found, plan, state, judges=self._judges, keeps_best=self._spec.early_stopping)
             check_arrays(found, self._device.fetch(theta), self._spec.solver)
         except ValueError as error:
             self._refuse(error)
@@ -114,7 +111,7 @@ class FileCheckpoint:
         state.patience.best, state.patience.waited = found["patience"]
         (score, epoch), best = found["best"], found["best_theta"]
         state.best = Best(score, epoch, None if best is None else put(best))
-        state.state = {name: _put(value, put) for name, value in found["state"].items()}
+        state.state = {name: put(value) if value.ndim else float(value) for name, value in found["state"].items()}
         state.rng.set_state(found["rng"])
         state.steps, state.plateau_factor = found["steps"], found["plateau_factor"]
         state.ended = found["ended"]
@@ -201,10 +198,6 @@ def _rename(new: Path, path: Path) -> None:
             if os.name == "posix" or not left:
                 raise
             time.sleep(PAUSE_SECONDS)
-
-
-def _put(value: np.ndarray, put: Callable[[np.ndarray], Array]) -> Array | float:
-    return put(value) if value.ndim else float(value)
 
 
 def seed_of(random_state: object) -> str:
