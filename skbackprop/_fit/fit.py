@@ -31,7 +31,8 @@ from skbackprop._nn.network import Objective, flatten
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._types import Array
 
-Score = Callable[[FittedModel], float]  # of a model, by the scorer that the user chose
+# for rows held out, a model's score by the scorer that the user chose
+MakeScore = Callable[[Dataset, FittedModel], Callable[[FittedModel], float]]
 
 
 @dataclass
@@ -132,7 +133,7 @@ def settle(
 
 def fit_model(
     prepared: Prepared,
-    make_score: Callable[[Dataset, FittedModel], Score] | None = None,
+    make_score: MakeScore | None = None,
     callbacks: FitCallbacks | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> FitResult:
@@ -165,10 +166,7 @@ def fit_model(
 
 
 def _monitor(
-    prepared: Prepared,
-    make_score: Callable[[Dataset, FittedModel], Score] | None,
-    callbacks: FitCallbacks,
-    model: Callable[[Array], FittedModel],
+    prepared: Prepared, make_score: MakeScore | None, callbacks: FitCallbacks, model: Callable[[Array], FittedModel]
 ) -> Monitor:
     """Make what judges the epochs; patience is measured by the loss of the best constant."""
     spec, plan, state, network = prepared.spec, prepared.plan, prepared.state, prepared.model.network
@@ -187,7 +185,7 @@ def _monitor(
 
 
 def _validator(
-    prepared: Prepared, held_out: Dataset, make_score: Callable[[Dataset, FittedModel], Score] | None
+    prepared: Prepared, held_out: Dataset, make_score: MakeScore | None
 ) -> Callable[[Array], tuple[float, float]]:
     """Make the function from parameters to validation loss and score."""
     spec, model, device = prepared.spec, prepared.model, held_out.device

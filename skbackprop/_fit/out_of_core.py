@@ -38,7 +38,6 @@ class DiskDataset:
     sample: ArrayDataset  # rows in memory that stand for all, drawn at random
     examples: Any = None  # targets that are of the kind, the width and the domain of all
     held_out: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    memory: int = 0  # taken by the rows held out
     device: Device = HOST
 
     @classmethod
@@ -89,7 +88,6 @@ class DiskDataset:
             numbers=self.numbers[kept],
             sample=self.sample[kept],
             held_out=out,
-            memory=held.X.nbytes,
         )
         return rest, held
 
@@ -111,7 +109,7 @@ class DiskDataset:
         if sample.weights is not None and not sample.weights.any():
             # where weight is rare, any rows stand for all
             sample = replace(sample, weights=np.ones_like(sample.weights))
-        memory = self.source.memory - self.memory
+        memory = self.source.memory - len(self.held_out) * self.source.n_features * self.dtype.itemsize
         rows = DiskTrainingSet(self.source, encode, sample, 0.0, memory, self.held_out, verbose=spec.verbose)
         rows.weight_sum = self.summary.weight_sum if factors is None else rows.sum_weights()
         if sample.weights is not None:

@@ -36,21 +36,17 @@ class LabelCodec:
     @classmethod
     def learn(cls, y: np.ndarray, spec: FitSpec | None = None, classes: np.ndarray | None = None) -> Self:
         """Learn the classes from y, or take the given ones, which must be all that there are."""
-        found = cls._of(y)
-        if classes is None or found.multilabel:
+        if y.ndim == 2 and y.shape[1] > 1:
+            return cls(np.arange(indicator(y).shape[1]), multilabel=True)
+        with labels_of_one_kind(y):
+            check_classification_targets(y)
+            found = cls(np.unique(column_or_1d(y)))
+        if classes is None:
             return found
         with labels_of_one_kind(classes):
             known = cls(np.unique(classes))
         known.codes(y)
         return known
-
-    @classmethod
-    def _of(cls, y: np.ndarray) -> Self:
-        if y.ndim == 2 and y.shape[1] > 1:
-            return cls(np.arange(indicator(y).shape[1]), multilabel=True)
-        with labels_of_one_kind(y):
-            check_classification_targets(y)
-            return cls(np.unique(column_or_1d(y)))
 
     @property
     def n_targets(self) -> int:
@@ -83,7 +79,7 @@ class LabelCodec:
 
     def check_again(self, y: np.ndarray, classes: np.ndarray | None = None) -> None:
         """Raise unless a later call's y, and its classes if it was given any, are those of the first call."""
-        found = self._of(y)
+        found = self.learn(y)
         if classes is not None and not np.array_equal(np.unique(classes), self.classes):
             known = self.classes.tolist()
             raise ValueError(f"classes={classes!r} differs from the classes of the first call, {known}.")
