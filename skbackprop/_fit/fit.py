@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -24,7 +24,7 @@ from skbackprop._fit.state import Best, Patience, TrainState
 from skbackprop._fit.targets import LabelCodec, TargetCodec
 from skbackprop._fit.training import Checkpoint, Diverged, Outcome, train
 from skbackprop._fit.warn import warn
-from skbackprop._fit.weights import apply_class_factors, check_penalty, check_weight_sum, class_factors
+from skbackprop._fit.weights import check_penalty, check_weight_sum, class_factors
 from skbackprop._nn.initializers import initialize
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Objective, flatten
@@ -212,7 +212,7 @@ def _run_minibatches(
     state.forget_memory_of_others(OPTIMIZERS[spec.solver])
     state.n_rows += rows.n
     state.weight_sum += rows.weight_sum
-    n_rows, weight_sum = state.training_set()
+    n_rows, weight_sum = state.totals()
     check_penalty(spec.alpha, weight_sum)
     objective = Objective.over(n_rows, weight_sum, spec.alpha, plan.batch_size, rows.unit)
     state.total_steps = state.total_steps or min(plan.max_iter * objective.n_steps(rows.n), sys.maxsize)
@@ -271,10 +271,8 @@ def _loss_on_others(
         result = fit_model(prepared)
         codec = prepared.model.codec
         if prepared.factors is not None:
-            weights = apply_class_factors(prepared.factors, codec.encode(others.y, np.float64), others.weights)
-            assert weights is not None
-            check_weight_sum(weights)
-            others = replace(others, weights=weights)
+            others = replace(others, weights=others.encoded(codec, prepared.factors, rows.dtype).weights)
+            check_weight_sum(cast(np.ndarray, others.weights))
     except (ValueError, FitDiverged):
         return np.inf
     if result.interrupt is not None:

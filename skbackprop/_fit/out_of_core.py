@@ -15,7 +15,7 @@ from skbackprop._fit.block import Block, weight_unit
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.identity import fingerprint
-from skbackprop._fit.source import Source, hold_out, read_parts, survey
+from skbackprop._fit.source import Copies, Source, hold_out, read_parts
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.streaming import DiskTrainingSet
 from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
@@ -42,13 +42,17 @@ class DiskDataset:
 
     @classmethod
     def survey(cls, source: Source, dtype: np.dtype, targets: LabelSummary | NumberSummary) -> DiskDataset:
-        """Look through a source; targets gathers what is learned of them."""
+        """Look through a source, in the one pass before training; targets gathers what is learned of them."""
         row_bytes = source.n_features * dtype.itemsize
         n = min(SAMPLE_ROWS, max(1, source.memory // 4 // row_bytes), source.n_rows)
         numbers = np.random.default_rng(0).choice(source.n_rows, n, replace=False, shuffle=False)
         numbers = np.sort(numbers)
-        summary, some = survey(source, dtype, targets, numbers)
-        return cls(source, dtype, summary, numbers, some)
+        summary, some = Summary(targets), Copies(n, source.n_features, dtype)
+        for k, part in enumerate(read_parts(source, dtype)):
+            summary.add(part.X, part.y, part.weights)
+            first, stop = np.searchsorted(numbers, source.bounds[k : k + 2])
+            some.add(part[numbers[first:stop] - source.bounds[k]])
+        return cls(source, dtype, summary, numbers, some.part())
 
     def __len__(self) -> int:
         return self.source.n_rows - len(self.held_out)

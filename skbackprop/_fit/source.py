@@ -1,4 +1,4 @@
-"""Rows on the disk: read block by block, looked through once, and held out for validation."""
+"""Rows on the disk: read block by block, and held out for validation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from skbackprop._fit.block import Block
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.split import validation_shares
-from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
+from skbackprop._fit.summaries import LabelSummary, NumberSummary
 from skbackprop._types import Array
 
 VALIDATION_SHARE = 4  # rows held out for validation take at most one part in so many of the memory
@@ -79,18 +79,6 @@ def with_targets(X: Array, targets: list[tuple[np.ndarray, np.ndarray | None]]) 
     """Rows whose y and weights come in parts."""
     y, weights = zip(*targets, strict=True)
     return ArrayDataset(X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
-
-
-def survey(
-    source: Source, dtype: DTypeLike, targets: LabelSummary | NumberSummary, chosen: np.ndarray
-) -> tuple[Summary, ArrayDataset]:
-    """Summary of all rows, and copies of the chosen ones (ascending numbers): the one pass before training."""
-    summary, some = Summary(targets), Copies(len(chosen), source.n_features, dtype)
-    for k, part in enumerate(read_parts(source, dtype)):
-        summary.add(part.X, part.y, part.weights)
-        first, stop = np.searchsorted(chosen, source.bounds[k : k + 2])
-        some.add(part[chosen[first:stop] - source.bounds[k]])
-    return summary, some.part()
 
 
 def hold_out(

@@ -83,7 +83,7 @@ class TrainState:
         """Number of epochs made."""
         return len(self.history.loss_curve)
 
-    def training_set(self) -> tuple[int, float]:
+    def totals(self) -> tuple[int, float]:
         """Number of rows of the whole training set, and the sum of their weights, whose mean is that of those seen."""
         if self.total_samples is None:
             return self.n_rows, self.weight_sum

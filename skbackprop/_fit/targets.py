@@ -138,10 +138,9 @@ class NumberCodec:
     def learn(cls, y: np.ndarray, spec: FitSpec, classes: np.ndarray | None = None) -> Self:
         """Learn the shape of y; the scale comes from the rows that are trained on (`scaled`)."""
         y = numbers(y)
-        codec = cls(spec.loss, as_columns(y).shape[1])
-        codec.y_is_1d, codec.quantile_is_scalar = y.ndim == 1, not isinstance(spec.quantile, tuple)
         check_domain(spec.loss, y)
-        return codec
+        is_scalar = not isinstance(spec.quantile, tuple)
+        return cls(spec.loss, as_columns(y).shape[1], y_is_1d=y.ndim == 1, quantile_is_scalar=is_scalar)
 
     def loss(self, name: str) -> str:
         """Key of LOSSES."""

@@ -10,7 +10,6 @@ from skbackprop._fit.data_checks import within_floats
 from skbackprop._fit.device import BOUND
 from skbackprop._fit.targets import LabelCodec
 
-NO_WEIGHT = "sample_weight and class_weight together leave no row with a positive weight."
 WEIGHT_SUMS = 1e-100, 1e100  # that leave room for products with targets, losses and factors
 
 
@@ -20,7 +19,7 @@ def check_weight_sum(weights: np.ndarray | float, name: str = "sample_weight and
         total = float(np.sum(weights, dtype=np.float64))
     low, high = WEIGHT_SUMS
     if total == 0.0:
-        raise ValueError(NO_WEIGHT)
+        raise ValueError("sample_weight and class_weight together leave no row with a positive weight.")
     if not low <= total <= high:
         raise ValueError(
             f"The weights ({name}) sum to {total:.3g}, but numbers are computed with only from {low:g} to {high:g}. "
