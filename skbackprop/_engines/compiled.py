@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, DTypeLike
 
-from skbackprop._engines.engine import Memory, Number, RowNumbers, Sums, Weights
+from skbackprop._engines.engine import SLICE_SECONDS, Memory, Number, RowNumbers, Sums, Weights
 from skbackprop._nn.losses import LOSSES, finish_members
 from skbackprop._nn.network import Network, Objective
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
@@ -33,7 +33,6 @@ except ImportError as error:
     ) from error
 
 limit_threads()
-SLICE_SECONDS = 0.05  # of work between two chances to interrupt
 FEW_ROWS = 4  # up to which a prediction is done before the kernels' own copy of the parameters is made
 NO_OBJECTIVE = Objective(1)  # where no step is made
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skbackprop._engines.dropout import Dropper, droppers
-from skbackprop._engines.engine import Memory, Number, RowNumbers, Sums, Weights
+from skbackprop._engines.engine import SLICE_SECONDS, Memory, Number, RowNumbers, Sums, Weights
 from skbackprop._engines.members import member, rate_factors, shared_gradient
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOSSES, finish_members, target_rows
@@ -24,7 +24,6 @@ from skbackprop._nn.network import Network, Objective, Parameters, weights_alone
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 from skbackprop._types import Array, Integers, Namespace
 
-SLICE_SECONDS = 0.05  # of work between two chances to interrupt
 PREDICT_ROWS = 4096  # rows whose activations are held at a time
 Layers: TypeAlias = tuple[list[Array], list[Array], list[Array]]  # a, v and q, by the number of the layer
 

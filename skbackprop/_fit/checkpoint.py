@@ -6,10 +6,11 @@ import json
 import os
 import secrets
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -49,8 +50,9 @@ class FileCheckpoint:
             if not self.path.is_file():
                 kind = IsADirectoryError if self.path.is_dir() else OSError
                 raise kind(f"checkpoint={str(self.path)!r} must name a file, but is something else.")
-            self.found = self._read()
-            self.regime = self.found["regime"]
+            with open(self.path, "rb") as file, self._refusing():
+                self.found = parse(file)
+                self.regime = self.found["regime"]
 
     # ---------------------------------------------------------------------------- before a fit ----
 
@@ -100,11 +102,9 @@ class FileCheckpoint:
         if self.found is None:
             return theta
         found, put = self.found, self._device.put
-        try:
+        with self._refusing():
             check_course(found, plan, state, judges=self._judges, keeps_best=self._spec.early_stopping)
             check_arrays(found, self._device.fetch(theta), self._spec.solver)
-        except ValueError as error:
-            self._refuse(error)
         assert state.patience is not None
         state.history = History(*found["history"])
         state.patience.best, state.patience.waited = found["patience"]
@@ -151,18 +151,15 @@ class FileCheckpoint:
         now = time.perf_counter()
         self._due = now + SHARE * (now - began)
 
-    def _read(self) -> dict[str, Any]:
-        with open(self.path, "rb") as file:
-            try:
-                return parse(file)
-            except Exception as error:  # whatever zipfile, NumPy and json say of a broken file
-                self._refuse(error)
-
-    def _refuse(self, error: Exception) -> NoReturn:
-        raise ValueError(
-            f"{str(self.path)!r} is no checkpoint of this version of skbackprop ({error or type(error).__name__}). "
-            "Delete it, or name another file."
-        ) from error
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever zipfile, NumPy and json say of a broken file
+            raise ValueError(
+                f"{str(self.path)!r} is no checkpoint of this version of skbackprop ({error or type(error).__name__}). "
+                "Delete it, or name another file."
+            ) from error
 
 
 def _replace(path: Path, arrays: dict[str, Any]) -> None:

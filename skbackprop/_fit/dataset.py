@@ -143,8 +143,7 @@ class ArrayDataset:
 
     @property
     def dtype(self) -> np.dtype:
-        dtype: np.dtype = self.device.dtype_of(self.X)
-        return dtype
+        return np.dtype(self.device.dtype_of(self.X))
 
     @property
     def largest(self) -> float:

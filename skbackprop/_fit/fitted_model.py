@@ -98,7 +98,6 @@ class FittedModel:
         nets = self.members()
         if isinstance(self.codec, NumberCodec):
             for net in nets:
-                net.W, net.b = list(net.W), list(net.b)
                 net.W[-1], net.b[-1] = _in_units(self.network.loss, net.W[-1], net.b[-1], self.codec)
         return nets
 

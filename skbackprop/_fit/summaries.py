@@ -101,8 +101,7 @@ class LabelSummary:
 
     def stand_in(self) -> np.ndarray:
         """Each label once, or a block of indicators."""
-        values: np.ndarray = self._some if self.values is None else self.values
-        return values
+        return np.asarray(self._some if self.values is None else self.values)
 
     def strata(self, y: np.ndarray) -> np.ndarray:
         """Number of the stratum of each row, by which a split is stratified."""
