@@ -205,10 +205,6 @@ class CompiledEngine:
         return sums, done
 
     def predict(self, X: Array, link: bool = True, checked: bool = True, members: bool = False) -> Array | None:
-        """Output of the network for the rows of X: link(v[H]), or v[H] itself.
-
-        X that was not checked before is looked through for NaN and infinity on the way, as it is read only once.
-        """
         network, alone = self.network, self.network.n_members == 1
         out = np.empty((X.shape[0], network.n_members, network.sizes[-1]), dtype=self.dtype)
         is_plain = alone and not network.input_scale and not sp.issparse(X)

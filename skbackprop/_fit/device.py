@@ -58,10 +58,6 @@ class Device:
         """Bring an array to the host."""
         return array
 
-    def compact(self, array: Array) -> Array:
-        """Give it memory of its own, where a pickle of it would hold more than the array itself."""
-        return array
-
     def take(self, array: Array, rows: np.ndarray) -> Array:
         """Rows of an array by their numbers."""
         taken: Array = array[rows]
@@ -127,10 +123,6 @@ class NamespaceDevice(Device):
 
     def fetch(self, array: Array) -> Array:
         return array if isinstance(array, np.ndarray) else self.to_numpy(array)
-
-    def compact(self, array: Array) -> Array:
-        """A pickled view of torch holds all of what it views."""
-        return self.xp.asarray(array, copy=True)
 
     def take(self, array: Array, rows: np.ndarray) -> Array:
         """Of an array here, or of one that stayed on the host."""

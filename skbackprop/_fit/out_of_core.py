@@ -77,7 +77,7 @@ class DiskDataset:
         """Shape, kind and content of all, in one pass; and the memory, by which rows are shuffled."""
         source = self.source
         name = fingerprint((block.X, block.y, block.weights) for block in read_parts(source, self.dtype))
-        return f"{source.shape} {self.dtype} {name} memory {source.memory}"
+        return f"{(source.n_rows, source.n_features)} {self.dtype} {name} memory {source.memory}"
 
     def split(
         self, rng: np.random.RandomState, fraction: float, strata: Callable[[np.ndarray], np.ndarray | None]

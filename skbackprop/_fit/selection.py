@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,13 @@ def select_regime(
     except ValueError:  # no class can spare a row
         return UNKNOWN
     small = _small(spec, n_rows, len(rows))
-    losses = {name: trial_loss(_regularised(small, regime), seed, rows, held_out) for name, regime in REGIMES.items()}
+    losses = {}
+    for name, regime in REGIMES.items():
+        # its weight decay, also where the user named one, and its dropout unless the user did
+        found: dict[str, Any] = {**regime.regularisation(spec.solver)}
+        if spec.dropout != "auto":
+            del found["dropout"]
+        losses[name] = trial_loss(replace(small, **found), seed, rows, held_out)
     if spec.verbose:
         say("  ".join(["race", *(f"{name} {loss:.6f}" for name, loss in losses.items())]))
     winner = min(losses, key=lambda name: losses[name])
@@ -74,10 +81,3 @@ def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:
         scoring=None,
         verbose=0,
     )
-
-
-def _regularised(spec: FitSpec, regime: Regime) -> FitSpec:
-    """With the regime's decay, also where the user named one, and its dropout unless the user did."""
-    found = regime.regularisation(spec.solver)
-    dropout = found["dropout"] if spec.dropout == "auto" else spec.dropout
-    return replace(spec, weight_decay=found["weight_decay"], dropout=dropout)

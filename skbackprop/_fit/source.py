@@ -27,10 +27,6 @@ class Source(Protocol):
     dtype: np.dtype
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """n_rows and n_features."""
-
-    @property
     def y(self) -> np.ndarray:
         """All targets."""
 

@@ -143,7 +143,6 @@ class NumberCodec:
         return cls(spec.loss, as_columns(y).shape[1], y_is_1d=y.ndim == 1, quantile_is_scalar=is_scalar)
 
     def loss(self, name: str) -> str:
-        """Key of LOSSES."""
         return name
 
     def check(self, y: np.ndarray) -> None:
@@ -159,7 +158,6 @@ class NumberCodec:
             raise ValueError(f"y has {n} targets, but the model was started with {self.n_targets}.")
 
     def check_again(self, y: np.ndarray, classes: np.ndarray | None = None) -> None:
-        """Raise unless a later call's y is like that of the first call."""
         self.check(y)
 
     @property
