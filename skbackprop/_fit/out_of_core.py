@@ -15,7 +15,7 @@ from skbackprop._fit.block import Block, weight_unit
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.identity import fingerprint
-from skbackprop._fit.source import Copies, Source, hold_out, read_parts
+from skbackprop._fit.source import Copies, Source, hold_out, read_blocks
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.streaming import DiskTrainingSet
 from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
@@ -48,11 +48,11 @@ class DiskDataset:
         numbers = np.random.default_rng(0).choice(source.n_rows, n, replace=False, shuffle=False)
         numbers = np.sort(numbers)
         summary, some = Summary(targets), Copies(n, source.n_features, dtype)
-        for k, part in enumerate(read_parts(source, dtype)):
-            summary.add(part.X, part.y, part.weights)
+        for k, block in enumerate(read_blocks(source, dtype)):
+            summary.add(block.X, block.y, block.weights)
             first, stop = np.searchsorted(numbers, source.bounds[k : k + 2])
-            some.add(part[numbers[first:stop] - source.bounds[k]])
-        return cls(source, dtype, summary, numbers, some.part())
+            some.add(block[numbers[first:stop] - source.bounds[k]])
+        return cls(source, dtype, summary, numbers, some.dataset())
 
     def __len__(self) -> int:
         return self.source.n_rows - len(self.held_out)
@@ -76,7 +76,7 @@ class DiskDataset:
     def fingerprint(self) -> str:
         """Shape, kind and content of all, in one pass; and the memory, by which rows are shuffled."""
         source = self.source
-        name = fingerprint((block.X, block.y, block.weights) for block in read_parts(source, self.dtype))
+        name = fingerprint((block.X, block.y, block.weights) for block in read_blocks(source, self.dtype))
         return f"{(source.n_rows, source.n_features)} {self.dtype} {name} memory {source.memory}"
 
     def split(
@@ -121,7 +121,7 @@ class DiskDataset:
         return rows
 
     def validation_blocks(self, codec: TargetCodec, dtype: DTypeLike) -> Callable[[], Iterator[Block]]:
-        return lambda: (part.encoded(codec, None, dtype) for part in read_parts(self.source, dtype))
+        return lambda: (block.encoded(codec, None, dtype) for block in read_blocks(self.source, dtype))
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
         return choose_engine(network, plan.optimizer(spec), spec.engine, np, spec.n_threads)
@@ -130,4 +130,4 @@ class DiskDataset:
 def predict_blocks(source: Source, output: Callable[[Array], Array], axis: int) -> Array:
     """Outputs for all rows, computed block by block and joined along an axis."""
     dtype = source.dtype if source.dtype in HOST.floats("auto") else np.dtype(np.float64)
-    return np.concatenate([output(block.X) for block in read_parts(source, dtype)], axis=axis)
+    return np.concatenate([output(block.X) for block in read_blocks(source, dtype)], axis=axis)

@@ -44,7 +44,7 @@ class Source(Protocol):
 Encode = Callable[[ArrayDataset], Block]
 
 
-def read_parts(source: Source, dtype: DTypeLike) -> Iterator[ArrayDataset]:
+def read_blocks(source: Source, dtype: DTypeLike) -> Iterator[ArrayDataset]:
     """All blocks in order. Each is overwritten by the next."""
     space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
     for k, n in enumerate(np.diff(source.bounds)):
@@ -60,13 +60,13 @@ class Copies:
         self._n = 0
         self._targets: list[tuple[np.ndarray, np.ndarray | None]] = []
 
-    def add(self, part: ArrayDataset) -> None:
+    def add(self, rows: ArrayDataset) -> None:
         """Take the next rows."""
-        self._X[self._n : self._n + len(part.X)] = part.X
-        self._n += len(part.X)
-        self._targets.append((part.y, part.weights))
+        self._X[self._n : self._n + len(rows.X)] = rows.X
+        self._n += len(rows.X)
+        self._targets.append((rows.y, rows.weights))
 
-    def part(self) -> ArrayDataset:
+    def dataset(self) -> ArrayDataset:
         """All of them."""
         return with_targets(self._X, self._targets)
 
@@ -103,7 +103,7 @@ def hold_out(
             X = space[:n]
             copies.add(ArrayDataset(X, *source.read(k, X))[rows])
             numbers.append(source.bounds[k] + rows)
-    return np.concatenate(numbers), copies.part()
+    return np.concatenate(numbers), copies.dataset()
 
 
 def _draw(

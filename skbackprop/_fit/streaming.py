@@ -14,7 +14,7 @@ import numpy as np
 from skbackprop._fit.block import Block, epoch_order
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import HOST, Device
-from skbackprop._fit.source import Encode, Source, read_parts, with_targets
+from skbackprop._fit.source import Encode, Source, read_blocks, with_targets
 from skbackprop._fit.warn import say, warn
 
 FEW_BLOCKS = 8  # in a buffer: fewer are hardly shuffled
@@ -48,17 +48,17 @@ class DiskTrainingSet:
         """Sum of the weights as they are encoded, from the targets alone."""
         total = 0.0
         for k, n in enumerate(np.diff(self.source.bounds)):
-            part = self._kept(k, ArrayDataset(np.empty((n, 0)), *self.source.read_targets(k)))
-            total += self.encode(part).weight_sum
+            block = self._kept(k, ArrayDataset(np.empty((n, 0)), *self.source.read_targets(k)))
+            total += self.encode(block).weight_sum
         return total
 
     def together(self) -> DiskTrainingSet:
         return self
 
     def blocks(self) -> Iterator[Block]:
-        for k, part in enumerate(read_parts(self.source, self.sample.X.dtype)):
-            rows = self.encode(self._kept(k, part))
-            yield from rows.in_units(part.X.dtype, self.unit).blocks()
+        for k, block in enumerate(read_blocks(self.source, self.sample.X.dtype)):
+            rows = self.encode(self._kept(k, block))
+            yield from rows.in_units(block.X.dtype, self.unit).blocks()
 
     # ------------------------------------------------------------------------------ an epoch ----
 
@@ -144,11 +144,11 @@ class DiskTrainingSet:
             if stop.is_set():
                 return 0
             X = buffer.X[at : at + int(np.diff(self.source.bounds[k : k + 2])[0])]
-            part = self._kept(k, ArrayDataset(X, *self.source.read(k, X)))
-            if part.X is not X:
-                X[: len(part.X)] = part.X
-            targets.append((part.y, part.weights))
-            at += len(part.X)
+            block = self._kept(k, ArrayDataset(X, *self.source.read(k, X)))
+            if block.X is not X:
+                X[: len(block.X)] = block.X
+            targets.append((block.y, block.weights))
+            at += len(block.X)
         rows = self.encode(with_targets(buffer.X[start:at], targets))
         buffer.Y[start:at] = rows.Y
         if buffer.weights is not None:
@@ -156,15 +156,15 @@ class DiskTrainingSet:
             buffer.weights[start:at] = rows.weights / self.unit
         return at - start
 
-    def _kept(self, k: int, part: ArrayDataset) -> ArrayDataset:
+    def _kept(self, k: int, block: ArrayDataset) -> ArrayDataset:
         """Rows of block k that are not held out."""
         first, stop = self.source.bounds[k : k + 2]
         out = self.held_out[slice(*np.searchsorted(self.held_out, (first, stop)))]
         if not len(out):
-            return part
-        kept = np.ones(len(part.X), dtype=bool)
+            return block
+        kept = np.ones(len(block.X), dtype=bool)
         kept[out - first] = False
-        return part[kept]
+        return block[kept]
 
 
 def _copy_rows(source: Block, rows: np.ndarray, to: Block, places: slice) -> None:

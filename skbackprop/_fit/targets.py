@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -56,11 +56,6 @@ class LabelCodec:
     def loss(self, name: str) -> str:
         """Key of LOSSES: labels of their own have logistic units."""
         return f"binary_{name}" if self.multilabel else name
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """The classes."""
-        return self.classes
 
     def for_training(self, spec: FitSpec) -> Self:
         """The same."""
@@ -133,6 +128,7 @@ class NumberCodec:
     scale: np.ndarray = field(default_factory=lambda: np.empty(0))
     y_is_1d: bool = False
     quantile_is_scalar: bool = True
+    classes: ClassVar[None] = None
 
     @classmethod
     def learn(cls, y: np.ndarray, spec: FitSpec, classes: np.ndarray | None = None) -> Self:
@@ -159,11 +155,6 @@ class NumberCodec:
 
     def check_again(self, y: np.ndarray, classes: np.ndarray | None = None) -> None:
         self.check(y)
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """None: numbers have no labels."""
-        return None
 
     def for_training(self, spec: FitSpec) -> Self:
         """The same on the host, for the loss that training goes on with."""
