@@ -87,7 +87,6 @@ def prepare(
     """
     if held_out is None and spec.splits:
         data, held_out = data.split(state.rng, spec.validation_fraction, start.codec.strata)
-
     trial_loss = partial(_loss_on_others, type(start.codec))
     regime = select_regime(spec, data.sample, start.codec.strata, state.rng, trial_loss, len(data), known)
     return settle(spec, data, held_out, start, state, regime)
