@@ -235,7 +235,10 @@ class Predicting(Persistent):
             return state
         state = without_callbacks(state)
         home = device_of(self.coefs_[0])
-        return state if home is HOST else state | map_arrays(home.compact, _learned(state))
+        if home is HOST:
+            return state
+        # copies, as a pickled view of torch holds all of what it views
+        return state | map_arrays(lambda array: home.xp.asarray(array, copy=True), _learned(state))
 
     def _renew(self) -> None:
         self._serving = Serving()

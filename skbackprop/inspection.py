@@ -83,7 +83,7 @@ def check_gradients(
     """
     rng = check_random_state(random_state)
     prepared, theta = _at(estimator, X, y, sample_weight, rng)
-    rows = prepared.rows.together()
+    rows = prepared.training_set.together()
 
     def J(theta: Array) -> tuple[float, Array]:
         return objective_and_gradient(prepared.engine, rows, prepared.spec.alpha, theta, step=0)
@@ -105,7 +105,7 @@ def _at(
     data, features = read_rows(estimator, X, y, sample_weight, reset=first, dtype="float64")
     start = starting_point(estimator, spec, data, features, None if first else "fit")
     prepared = settle(spec, data, None, start, TrainState(rng))
-    theta = prepared.rows.device.fetch(prepared.model.theta).astype(np.float64)
+    theta = prepared.training_set.device.fetch(prepared.model.theta).astype(np.float64)
     if first:
         theta = theta + 0.1 * rng.standard_normal(len(theta))
     return prepared, theta
