@@ -11,13 +11,11 @@ from sklearn.utils import Tags
 
 from skbackprop._checks.arrays import check_finite_output
 from skbackprop._checks.constraints import REGRESSOR_CONSTRAINTS, SHARED_CONSTRAINTS
-from skbackprop._checks.messages import warn_constant_block
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
 from skbackprop._fit.data_checks import numbers, within_floats
-from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.device import HOST, Device, device_of, to_host
-from skbackprop._fit.targets import NumberCodec, constant_columns
+from skbackprop._fit.targets import NumberCodec
 from skbackprop._nn.losses import LOSSES
 from skbackprop._prediction import of_one_model
 from skbackprop._types import Attributes, Auto, Data
@@ -270,12 +268,6 @@ default='squared_error'
             "target_shift_": device.put(codec.shift),
             "target_scale_": device.put(codec.scale),
         }
-
-    def _warn_first_call(self, data: Dataset) -> None:
-        constant = constant_columns(data.y, data.weights)
-        if constant and self.scale_target and LOSSES[self.loss].scaling == "standardize":
-            n_rows = len(data) if data.weights is None else int(np.count_nonzero(data.weights))
-            warn_constant_block(constant, n_rows)
 
     def __sklearn_tags__(self) -> Tags:
         tags: Tags = super().__sklearn_tags__()

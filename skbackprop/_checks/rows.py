@@ -10,12 +10,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 
 from skbackprop._checks.arrays import check_rows, check_same_device, check_weights, has_validation_set
+from skbackprop._checks.constraints import warn_without_effect
 from skbackprop._fit.data_checks import numbers, one_column
 from skbackprop._fit.dataset import ArrayDataset, Dataset
 from skbackprop._fit.device import HOST, compute_device, to_host
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
 from skbackprop._fit.out_of_core import DiskDataset
-from skbackprop._fit.scales import in_validation_set
+from skbackprop._fit.scales import check_validation_set, in_validation_set
 from skbackprop._fit.source import Source
 from skbackprop._fit.spec import FitSpec
 from skbackprop._fit.summaries import LabelSummary, NumberSummary
@@ -26,7 +27,6 @@ from skbackprop.data import Shards
 
 Estimator = TypeVar("Estimator")
 NAMES = "feature_names_in_"  # an attribute that scikit-learn sets, and compares with the next X
-NO_TARGETS = "These data hold no targets: pass y when you make the Shards."
 
 
 def copy_of(
@@ -97,28 +97,36 @@ def starting_point(
     return replace(model, codec=known, features=features)
 
 
-def read_validation(estimator: BaseEstimator, rows: tuple[Data, Data, Data], features: Features) -> Dataset | None:
-    """Read the user's validation set, whose features must be those of the training set; None if there is none."""
+def read_validation(
+    estimator: BaseEstimator,
+    rows: tuple[Data, Data, Data],
+    spec: FitSpec,
+    data: Dataset,
+    start: FittedModel | Untrained,
+) -> Dataset | None:
+    """Read the user's validation set, if there is one, and warn of parameters without effect beside it or without it.
+
+    It must have the features of the training rows, and look like them.
+    """
     X_val, y_val, weights = rows
-    if not has_validation_set(X_val, y_val, weights, holds_targets=isinstance(X_val, Shards)):
-        return None
-    with in_validation_set():
-        reader = reader_of(estimator, features)
-        return read_rows(reader, X_val, y_val, weights, reset=False, name="sample_weight_val")[0]
+    held_out = None
+    if has_validation_set(X_val, y_val, weights, holds_targets=isinstance(X_val, Shards)):
+        reader = copy_of(estimator, start.features.attributes, without=[NAMES])
+        with in_validation_set():
+            held_out, _ = read_rows(reader, X_val, y_val, weights, reset=False, name="sample_weight_val")
+        check_validation_set(held_out, data, start.codec, strict=not spec.partial)
+    warn_without_effect(estimator, spec, is_given=held_out is not None)
+    return held_out
 
 
 def read_part(
     estimator: BaseEstimator, X: Data, y: Data, columns: tuple[int, np.ndarray | None] | None
 ) -> tuple[Array, np.ndarray, Features]:
     """Check a part of the rows of a fit; columns: number and names that X must have, None: to be learned from X."""
-    reader = copy_of(estimator) if columns is None else reader_of(estimator, Features(*columns))
+    learned = {} if columns is None else Features(*columns).attributes
+    reader = copy_of(estimator, learned, without=[NAMES])
     X, y = check_rows(reader, X, y, reset=columns is None, dtypes=HOST.floats(reader.dtype))
     return X, y, _features(reader)
-
-
-def reader_of(estimator: Estimator, features: Features) -> Estimator:
-    """Copy of an estimator that has learned these features."""
-    return copy_of(estimator, features.attributes, without=[NAMES])
 
 
 def without_names(estimator: Estimator, data: Shards, method: str) -> Estimator:
@@ -149,16 +157,13 @@ def _read_arrays(reader: BaseEstimator, X: Any, y: Data, weights: Any, name: str
 
 def _read_shards(reader: BaseEstimator, data: Shards, name: str, reset: bool) -> Dataset:
     """Survey the data; X, y and weights themselves if they fit into the memory that the user gave."""
+    first, _ = data.read_targets(0)
+    if first is None:
+        raise ValueError("These data hold no targets: pass y when you make the Shards.")
     allowed = HOST.floats(reader.dtype)
     dtype = data.dtype if data.dtype in allowed else allowed[0]
     if data.n_rows * data.n_features * dtype.itemsize <= data.memory:
-        X, y, weights = data.load()
-        if y is None:
-            raise ValueError(NO_TARGETS)
-        return _read_arrays(reader, X, y, weights, name, reset)
-    first = data.read_targets(0)[0]
-    if first is None:
-        raise ValueError(NO_TARGETS)
+        return _read_arrays(reader, *data.load(), name, reset)
     if not is_classifier(reader):
         numbers(first)  # raises for labels
     summary = LabelSummary() if is_classifier(reader) else NumberSummary()
