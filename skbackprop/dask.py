@@ -27,8 +27,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import check_weights, has_validation_set
-from skbackprop._checks.callbacks import PLACES, EstimatorCallbacks, with_callbacks
-from skbackprop._checks.constraints import fit_context, fit_spec, warn_without_effect
+from skbackprop._checks.callbacks import PLACES, EstimatorCallbacks, fitting
+from skbackprop._checks.constraints import fit_spec, warn_without_effect
 from skbackprop._checks.rows import copy_of, read_part, starting_point
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._dask.client import Supervisor
@@ -60,8 +60,7 @@ class DaskMLP(BaseMLP):
     sync_every: int
     on_worker_lost: Literal["raise", "retry"]
 
-    @with_callbacks
-    @fit_context(prefer_skip_nested_validation=True)
+    @fitting
     def fit(  # type: ignore[override]  # without a checkpoint
         self,
         X: Data,

@@ -12,7 +12,6 @@ from typing import TypeVar
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils._param_validation import validate_parameter_constraints as check_constraints
 
 from skbackprop._engines.threads import MOST_THREADS
 from skbackprop._fit.data_checks import within_floats
@@ -24,7 +23,7 @@ from skbackprop._nn.losses import losses_for
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
 
-__all__ = ["Interval", "Method", "check_constraints", "fit_context"]
+__all__ = ["Interval", "Method", "checked"]
 
 RULES_OWN = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")  # parameters of some optimizers
 STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
@@ -44,9 +43,9 @@ INPUT_SCALE_RATE = 6.0  # of input_scale=True
 Method = TypeVar("Method", bound=Callable[..., object])
 
 
-def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], Method]:
-    """scikit-learn's decorator of fit, which checks the parameters; the method keeps its type."""
-    return _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
+def checked(method: Method) -> Method:
+    """Check the parameters before the method, as scikit-learn does; the method keeps its type."""
+    return _fit_context(prefer_skip_nested_validation=True)(method)
 
 
 def check_parameters(estimator: BaseEstimator) -> None:
@@ -173,13 +172,6 @@ def dropout_rates(dropout: Sequence[float], n_hidden: int) -> tuple[float, ...]:
     return rates if len(rates) == n_hidden + 1 else (0.0, *rates)
 
 
-def input_scale_rate(input_scale: bool | float) -> float | None:
-    """Read input_scale: the factor of its learning rate, or None for no scale."""
-    if isinstance(input_scale, bool | np.bool_):
-        return INPUT_SCALE_RATE if input_scale else None
-    return float(input_scale)
-
-
 def quantiles(quantile: float | Sequence[float]) -> tuple[float, ...]:
     """Read quantile: a number or several, strictly between 0 and 1."""
     with within_floats("quantile"):
@@ -198,12 +190,12 @@ def fit_spec(estimator: object, *, partial: bool = False) -> FitSpec:
     names = (field.name for field in fields(FitSpec))
     params = {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
     hidden = hidden_sizes(params["hidden_layer_sizes"])
-    quantile = params.get("quantile", 0.5)
+    quantile, scale = params.get("quantile", 0.5), params["input_scale"]
     read = {
         "hidden_layer_sizes": hidden,
         "activation": activation_names(params["activation"], len(hidden)),
         "dropout": params["dropout"],
-        "input_scale": input_scale_rate(params["input_scale"]),
+        "input_scale": (INPUT_SCALE_RATE if scale else None) if isinstance(scale, bool | np.bool_) else float(scale),
         "quantile": quantile if np.ndim(quantile) == 0 else quantiles(quantile),
     }
     if not isinstance(read["dropout"], str | Real):
