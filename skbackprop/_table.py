@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._columns import are_texts, as_table, check_categories, columns_of, floats, has_numeric_dtype
+from skbackprop._columns import are_texts, as_table, columns_of, different_values, floats, has_numeric_dtype, refuse
 from skbackprop._fit.warn import warn
 from skbackprop._texts import read
 from skbackprop._types import Data
@@ -68,7 +68,8 @@ class Table(ColumnTransformer):
         for i in self._chosen():
             j = i if learned is None else places[learned[i]]
             if i not in self.numbers_:
-                check_categories(labels[j], columns[j])
+                check = different_values if str(columns[j].dtype).lower() == "object" else refuse
+                check(labels[j], columns[j])
             else:
                 x = floats(labels[j], columns[j], self.numbers_[i])
                 if not has_numeric_dtype(columns[j]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = ["LossCurveDisplay"]
 INITIALS = ("roc", "auc", "r2", "ovo", "ovr")  # words of scorers' names
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LossCurveDisplay:
     """Losses, validation scores and learning rates of each epoch, of one estimator or of several.
 
@@ -76,28 +78,15 @@ class LossCurveDisplay:
     >>> display.figure_.savefig("loss.pdf")  # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        *,
-        loss_curve: Curves,
-        validation_loss_curve: Curves | None = None,
-        validation_scores: Curves | None = None,
-        learning_rate_curve: Curves | None = None,
-        best_iter: list[int | None] | None = None,
-        name: list[str] | None = None,
-        loss_name: str = "Loss",
-        score_name: str = "Score",
-        epoch_name: str = "Epoch",
-    ) -> None:
-        self.loss_curve = loss_curve
-        self.validation_loss_curve = validation_loss_curve
-        self.validation_scores = validation_scores
-        self.learning_rate_curve = learning_rate_curve
-        self.best_iter = best_iter
-        self.name = name
-        self.loss_name = loss_name
-        self.score_name = score_name
-        self.epoch_name = epoch_name
+    loss_curve: Curves
+    validation_loss_curve: Curves | None = None
+    validation_scores: Curves | None = None
+    learning_rate_curve: Curves | None = None
+    best_iter: list[int | None] | None = None
+    name: list[str] | None = None
+    loss_name: str = "Loss"
+    score_name: str = "Score"
+    epoch_name: str = "Epoch"
 
     @classmethod
     def from_estimator(
@@ -141,10 +130,8 @@ class LossCurveDisplay:
         drawing.import_pyplot(f"{cls.__name__}.from_estimator")
         if isinstance(estimator, Mapping):
             name = list(estimator) if name is None else name
-            models = [_unwrap(one) for one in estimator.values()]
-        else:
-            several = estimator if isinstance(estimator, (list, tuple)) else [estimator]
-            models = [_unwrap(one) for one in several]
+            estimator = list(estimator.values())
+        models = [_unwrap(one) for one in (estimator if isinstance(estimator, (list, tuple)) else [estimator])]
         if name is None and len(models) > 1:
             name = [f"{type(model).__name__} {i}" for i, model in enumerate(models, start=1)]
         display = cls(
