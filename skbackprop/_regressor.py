@@ -36,7 +36,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     Parameters
     ----------
     {before_loss}
-    loss : {{'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson', 'gamma', 'gaussian'}}, \
+    loss : {'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson', 'gamma', 'gaussian'}, \
 default='squared_error'
         Loss of one row, summed over the targets. 'huber': squares up to `huber_delta`, absolute beyond [1]_.
         'quantile': the pinball loss of `quantile` [2]_. 'poisson' and 'gamma': half the deviance, with a log link;
@@ -130,6 +130,7 @@ default='squared_error'
         self.__dict__.update({name: value for name, value in locals().items() if name != "self"})
 
     @with_minibatches
+    @document
     def partial_fit(
         self,
         X: Data,
@@ -153,18 +154,7 @@ default='squared_error'
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights.
-        X_val, y_val, sample_weight_val : array-like, default=None
-            A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best
-            weights are restored, and later calls return at once with a warning.
-        total_samples : int, default=None
-            Rows of the whole training set that the calls walk through, for the strength of `alpha`, which stands beside
-            the sum of their weights. None: all rows that came so far, each call's being new ones; where calls bring the
-            same rows again, as in several epochs, the penalty then fades.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
+        {stream}
         """
         return self._partial_fit((X, y, sample_weight), (X_val, y_val, sample_weight_val), total_samples)
 
