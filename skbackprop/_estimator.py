@@ -15,8 +15,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import available_if
 
-from skbackprop._checks.callbacks import CallbackSupportMixin, EstimatorCallbacks, callbacks_of, fitting
-from skbackprop._checks.constraints import Method, fit_spec, total_of
+from skbackprop._checks.callbacks import CallbackSupportMixin, EstimatorCallbacks, callbacks_of
+from skbackprop._checks.constraints import Method, checked, fit_spec, total_of
 from skbackprop._checks.messages import divergence, warn_constant_block
 from skbackprop._checks.rows import copy_of, read_rows, read_validation, starting_point
 from skbackprop._checks.scoring import Judge
@@ -52,7 +52,7 @@ def with_minibatches(method: Method) -> Method:
 class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseEstimator, ABC):
     """The multi-layer perceptron behind the classifier and the regressor."""
 
-    @fitting
+    @checked
     def fit(
         self,
         X: Data,
@@ -117,7 +117,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             saved.regime = prepared.regime
         return self._train(prepared, "fit", saved)
 
-    @fitting
+    @checked
     def _partial_fit(
         self,
         rows: tuple[Data, Data, Data],

@@ -26,7 +26,7 @@ from skbackprop._fit.fitted_model import Features, FittedModel
 from skbackprop._fit.out_of_core import predict_blocks
 from skbackprop._fit.source import Source
 from skbackprop._fit.state import TrainState
-from skbackprop._fit.targets import TargetCodec
+from skbackprop._fit.targets import LabelCodec, TargetCodec
 from skbackprop._nn.network import Network, Parameters
 from skbackprop._nn.optimizers import Optimizer
 from skbackprop._types import Array, Attributes, Namespace
@@ -205,12 +205,12 @@ class Predicting(Persistent):
             wanted = self._network, self.engine, device.xp, self.n_threads
             engine = self._serving.borrow(wanted)
             engine.load(device.cast(theta, device.dtype_of(rows)))
+            settings = {"checked": checked, **options}
             with np.errstate(all="ignore"):  # what comes of it is looked at
                 if answer is None:
-                    output = engine.predict(rows, checked=checked, **options)
+                    output = engine.predict(rows, **settings)
                     output = None if output is None else looked_at(output)
                 else:
-                    settings = {"checked": checked, **options}
                     output = in_blocks(engine, rows, settings, lambda v: answer(looked_at(v)))
             self._serving.give_back(wanted, engine)
             return output
@@ -246,23 +246,17 @@ class Predicting(Persistent):
                 self.__dict__ |= _parameter_attributes(self._network, P)
 
     def _check_state(self) -> None:
-        super()._check_state()
         if not hasattr(self, "coefs_"):
             return
-        network, arrays = self._network, self._arrays()
+        network, arrays, codec = self._network, self._arrays(), self._codec()
         lists = self.coefs_, self.intercepts_
         if not all(isinstance(some, (list, tuple)) and len(some) == network.n_layers for some in lists):
             raise TypeError(f"coefs_ and intercepts_ must be lists of {network.n_layers} arrays")
         if any(isinstance(array, np.ndarray) and array.dtype.kind not in "biuf" for array in arrays):
             raise TypeError("coefs_, intercepts_ and factors must be arrays of real numbers")
-        n_outputs = network.sizes[-1]
-        expected = {"target_shift_": network.n_targets, "target_scale_": network.n_targets}
-        given = {name: getattr(self, name) for name in expected if hasattr(self, name)}
-        if hasattr(self, "_labels"):
-            given["classes"], expected["classes"] = self._labels.classes, n_outputs
-        for name, array in given.items():
-            if getattr(array, "shape", None) != (expected[name],):
-                raise ValueError(f"{name} must have one entry for each of {expected[name]} outputs, got {array!r}")
+        n = network.sizes[-1]
+        if isinstance(codec, LabelCodec) and codec.classes.shape != (n,):
+            raise ValueError(f"classes must have one entry for each of {n} outputs, got {codec.classes!r}")
 
     def __sklearn_array_api_convert__(self, converter: Callable[[Array], Array]) -> Self:
         """Copy whose arrays were converted, for `sklearn.utils._array_api.move_estimator_to`."""

@@ -46,8 +46,7 @@ class Table(ColumnTransformer):
         gaps = [read(label, column) for label, column in zip(labels, columns, strict=True)]
         numbers = {i: texts for i, texts in enumerate(gaps) if texts is not None}
         as_text = [i for i in numbers if not has_numeric_dtype(columns[i])]
-        X = _replaced(X, {i: floats(labels[i], columns[i], numbers[i]) for i in as_text})
-        X = _numbered(X, names)
+        X = _readable(X, names, {i: floats(labels[i], columns[i], numbers[i]) for i in as_text})
         self._check_targets(X, y, labels)
         encoded = super().fit_transform(X, y, **params)
         self.names_, self.numbers_ = names, numbers
@@ -74,7 +73,7 @@ class Table(ColumnTransformer):
                 x = floats(labels[j], columns[j], self.numbers_[i])
                 if not has_numeric_dtype(columns[j]):
                     read_anew[j] = x
-        return super().transform(_numbered(_replaced(X, read_anew), names), **params)
+        return super().transform(_readable(X, names, read_anew), **params)
 
     def arranged(self, X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
         """X with its columns as they were in `fit`, and their names. Text names may lack columns that are not used."""
@@ -127,25 +126,18 @@ class Table(ColumnTransformer):
                     )
 
 
-def _numbered(X: DataFrame | np.ndarray, names: list[Hashable] | None) -> DataFrame | np.ndarray:
-    """X with the columns' numbers for names, if scikit-learn would take offence at the types of these."""
-    if names is None or isinstance(X, np.ndarray) or are_texts(names):
+def _readable(
+    X: DataFrame | np.ndarray, names: list[Hashable] | None, numbers: dict[int, np.ndarray]
+) -> DataFrame | np.ndarray:
+    """X for scikit-learn: with numbers in the place of texts, and of names that are no texts. The caller's stays."""
+    if names is None or isinstance(X, np.ndarray):
+        if numbers:
+            X = X.astype(object)
+            X[:, list(numbers)] = np.stack(list(numbers.values()), axis=1)
         return X
-    return X.set_axis(range(len(names)), axis=1)
-
-
-def _replaced(X: DataFrame | np.ndarray, columns: dict[int, np.ndarray]) -> DataFrame | np.ndarray:
-    """X with other values in some columns; the caller's stays as it is."""
-    if not columns:
-        return X
-    if isinstance(X, np.ndarray):
-        X = X.astype(object)
-        X[:, list(columns)] = np.stack(list(columns.values()), axis=1)
-        return X
-    if hasattr(X, "iloc"):
-        copied = X.copy(deep=False)
-        for i, values in columns.items():
-            copied.isetitem(i, values)
-        return copied
-    names = list(X.columns)
-    return X.with_columns(**{str(names[i]): values for i, values in columns.items()})
+    if not hasattr(X, "iloc"):
+        return X.with_columns(**{str(names[i]): values for i, values in numbers.items()})
+    X = X.copy(deep=False)
+    for i, values in numbers.items():
+        X.isetitem(i, values)
+    return X if are_texts(names) else X.set_axis(range(len(names)), axis=1)

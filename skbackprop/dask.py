@@ -27,8 +27,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import check_weights, has_validation_set
-from skbackprop._checks.callbacks import PLACES, EstimatorCallbacks, fitting
-from skbackprop._checks.constraints import fit_spec, warn_without_effect
+from skbackprop._checks.callbacks import PLACES, EstimatorCallbacks
+from skbackprop._checks.constraints import checked, fit_spec, warn_without_effect
 from skbackprop._checks.rows import copy_of, read_part, starting_point
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._dask.client import Supervisor
@@ -60,7 +60,7 @@ class DaskMLP(BaseMLP):
     sync_every: int
     on_worker_lost: Literal["raise", "retry"]
 
-    @fitting
+    @checked
     def fit(  # type: ignore[override]  # without a checkpoint
         self,
         X: Data,
@@ -169,8 +169,7 @@ class DaskMLP(BaseMLP):
 
     def _as_local(self) -> BaseMLP:
         """The local estimator that shares this one's arrays."""
-        local: BaseMLP = copy_of(self, without=[*CLUSTER_CONSTRAINTS, *PLACES], cls=self._local)
-        return local
+        return copy_of(self, without=[*CLUSTER_CONSTRAINTS, *PLACES], cls=self._local)
 
     def _fitted(self) -> BaseMLP:
         check_is_fitted(self)

@@ -185,20 +185,17 @@ def _columns(X: object) -> Iterator[tuple[Hashable, Column]]:
 
 def _kind(key: Hashable, column: Column, max_categories: int) -> str:
     """Tell which transformer a column is for, or that it is constant."""
-    if has_numeric_dtype(column):
-        return _numeric_kind(key, column)
-    values = different_values(key, column)
-    if str(column.dtype).lower() == "object" and are_numbers(values) and not are_bools(column, values):
-        return _numeric_kind(key, column)
+    holds_numbers = has_numeric_dtype(column)
+    if not holds_numbers:
+        values, is_object = different_values(key, column), str(column.dtype).lower() == "object"
+        holds_numbers = is_object and are_numbers(values) and not are_bools(column, values)
+    if holds_numbers:
+        x = floats(key, column)
+        x = x[~np.isnan(x)]
+        return "numeric" if len(x) and (x != x[0]).any() else "constant"
     n = len({text_of(value) for value in values})
     has_missing = n == 1 and any(map(is_missing, column))
     return "constant" if n + has_missing < 2 else "categories" if n <= max_categories else "many"
-
-
-def _numeric_kind(key: Hashable, column: Column) -> str:
-    x = floats(key, column)
-    x = x[~np.isnan(x)]
-    return "numeric" if len(x) and (x != x[0]).any() else "constant"
 
 
 def plain_categories(X: DataFrame | np.ndarray, one_text: bool = False) -> np.ndarray:

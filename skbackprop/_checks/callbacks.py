@@ -7,27 +7,17 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from skbackprop._checks.constraints import Method, checked
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.early_stopping import FitCallbacks
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._types import Attributes
 
 try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+    from sklearn.callback import CallbackSupportMixin
 except ImportError:  # an older scikit-learn: no callbacks can be set, and nobody is told
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Nothing to support."""
-
-    def with_callbacks(method: Method) -> Method:
-        """Leave the method as it is."""
-        return method
-
-
-def fitting(method: Method) -> Method:
-    """Check the parameters before the method, and tear the callbacks down behind it, whatever happens in it."""
-    return with_callbacks(checked(method))
 
 
 # where scikit-learn keeps callbacks on the estimator: those set, and during a fit the fit's own and the one around it

@@ -44,7 +44,7 @@ Method = TypeVar("Method", bound=Callable[..., object])
 
 
 def checked(method: Method) -> Method:
-    """Check the parameters before the method, as scikit-learn does; the method keeps its type."""
+    """Check the parameters before the method, and end what callbacks began behind it, as scikit-learn does."""
     return _fit_context(prefer_skip_nested_validation=True)(method)
 
 
