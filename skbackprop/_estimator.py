@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import available_if
 
-from skbackprop._checks.callbacks import CallbackSupportMixin, EstimatorCallbacks, callbacks_of
+from skbackprop._checks.callbacks import PLACES, CallbackSupportMixin, EstimatorCallbacks
 from skbackprop._checks.constraints import Method, checked, fit_spec, total_of
 from skbackprop._checks.messages import divergence, warn_constant_block
 from skbackprop._checks.rows import copy_of, read_rows, read_validation, starting_point
@@ -177,15 +177,15 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _publish(self, attributes: Attributes, interrupt: BaseException | None = None) -> Self:
         """Take over all that was learned by one assignment; pass an interrupt on now that nothing is lost."""
-        self.__dict__ = {**vars(self._with(attributes)), **callbacks_of(self.__dict__)}
+        callbacks = {name: value for name, value in self.__dict__.items() if name in PLACES}
+        self.__dict__ = vars(self._with(attributes)) | callbacks
         if interrupt is not None:
             raise interrupt
         return self
 
     def _with(self, attributes: Attributes) -> Self:
         """An estimator with these parameters and other fitted attributes, and without callbacks."""
-        optional = ("feature_names_in_", "member_factors_", "input_scale_")
-        return copy_of(self, attributes, without=[*optional, *callbacks_of(self.__dict__)])
+        return copy_of(self, attributes, without=["feature_names_in_", "member_factors_", "input_scale_", *PLACES])
 
     def _scoring(self, held_out: Dataset, model: FittedModel) -> Callable[[FittedModel], float]:
         """Make the function that scores a model on the validation rows."""

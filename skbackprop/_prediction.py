@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import check_finite_output, check_inputs, check_same_device, is_plain
-from skbackprop._checks.callbacks import without_callbacks
+from skbackprop._checks.callbacks import PLACES
 from skbackprop._checks.constraints import Method
 from skbackprop._checks.rows import copy_of, without_names
 from skbackprop._engines import choose_engine
@@ -229,12 +229,11 @@ class Predicting(Persistent):
         A model's callbacks have done their work and stay behind; before `fit` they go along, for the worker processes
         of a search have to report.
         """
-        state = dict(super().__getstate__())  # at once, as another thread may fit meanwhile
-        state.pop("_serving", None)
-        if "coefs_" not in state:
-            return state
-        state = without_callbacks(state)
-        home = device_of(self.coefs_[0])
+        state: Attributes = dict(super().__getstate__())  # at once, as another thread may fit meanwhile
+        is_fitted = "coefs_" in state
+        for name in ["_serving", *(PLACES if is_fitted else [])]:
+            state.pop(name, None)
+        home = device_of(state["coefs_"][0]) if is_fitted else HOST
         return state if home is HOST else state | map_arrays(home.compact, _learned(state))
 
     def _renew(self) -> None:

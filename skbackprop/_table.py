@@ -26,17 +26,10 @@ class Table(ColumnTransformer):
 
     It finds columns by their names, of whatever type these are, and ignores those that were not there in `fit`. Where
     numbers come as texts, it reads them.
-
-    Attributes
-    ----------
-    names_ : list or None
-        Names of the columns in `fit`, if X had any.
-    numbers_ : dict of int to list of str
-        For each column of numbers, by its place in `fit`, texts that count as missing.
     """
 
-    names_: list[Hashable] | None
-    numbers_: dict[int, list[str]]
+    names_: list[Hashable] | None  # of the columns in fit, if X had any
+    numbers_: dict[int, list[str]]  # of each column of numbers, by its place in fit, the texts that count as missing
 
     def fit_transform(self, X: Data, y: Data = None, **params: object) -> Data:
         """Fit the transformers, each to the columns that are for it, and encode these."""

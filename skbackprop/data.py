@@ -199,11 +199,10 @@ class Shards:
         return self.n_rows
 
     def __repr__(self) -> str:
-        n, unit = len(self._shards), "file" if self.feature_names else "array"
-        unit = "file" if all(hasattr(getattr(s, "X", s), "path") for s in self._shards) else unit
+        n, are_files = len(self._shards), all(hasattr(getattr(s, "X", s), "path") for s in self._shards)
         return (
             f"{type(self).__name__}({self.n_rows} rows of {self.n_features} features, {self.dtype}, in {n} "
-            f"{unit}{'s' * (n > 1)})"
+            f"{'file' if are_files else 'array'}{'s' * (n > 1)})"
         )
 
     def _place(self, block: int) -> tuple[Shard, int, int]:

@@ -187,7 +187,9 @@ class LossCurveDisplay:
             raise ValueError("There is no estimator to draw.")
         name = self.name if name is None else [name] if isinstance(name, str) else name
         kwargs = curve_kwargs if isinstance(curve_kwargs, list) else [curve_kwargs] * n
-        self._check_lengths(name=name, curve_kwargs=kwargs)
+        for key, value in (vars(self) | {"name": name, "curve_kwargs": kwargs}).items():
+            if isinstance(value, list) and not key.endswith("_") and len(value) != n:
+                raise ValueError(f"{key} must have an entry for each of the {n} estimators, but it has {len(value)}.")
         rates = self.learning_rate_curve if learning_rate else None
         labels = [("score", self.score_name)] if drawing.exist(self.validation_scores) else []
         labels += [("learning rate", "Learning rate")] if drawing.exist(rates) else []
@@ -213,13 +215,6 @@ class LossCurveDisplay:
         self.figure_.align_ylabels([ax, *panels.values()])
         drawing.add_legend(ax, name, self.lines_, self.validation_lines_, self.best_, legend_kwargs or {})
         return self
-
-    def _check_lengths(self, **given: object) -> None:
-        """Raise unless everything has one entry per estimator."""
-        n = len(self.loss_curve)
-        for name, value in (vars(self) | given).items():
-            if isinstance(value, list) and not name.endswith("_") and len(value) != n:
-                raise ValueError(f"{name} must have an entry for each of the {n} estimators, but it has {len(value)}.")
 
 
 def _unwrap(estimator: BaseEstimator) -> BaseMLP:

@@ -9,7 +9,6 @@ from typing import cast
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import check_finite_output, check_inputs, check_same_device
 from skbackprop._checks.constraints import check_parameters, fit_spec
@@ -259,10 +258,9 @@ def feature_importances(estimator: BaseMLP) -> Array:
 
 
 def _check_is_network(estimator: object) -> None:
-    """Raise unless it is one of our estimators, and fitted."""
+    """Raise unless it is one of our estimators."""
     if not isinstance(estimator, BaseMLP):
         raise TypeError(
             f"A fitted MLPSoftmaxClassifier or MLPRegressor is needed, got {type(estimator).__name__}. Of a Pipeline "
             "give the last step, pipeline[-1], and for X what it gets, pipeline[:-1].transform(X)."
         )
-    check_is_fitted(estimator)

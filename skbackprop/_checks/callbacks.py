@@ -20,18 +20,8 @@ except ImportError:  # an older scikit-learn: no callbacks can be set, and nobod
         """Nothing to support."""
 
 
-# where scikit-learn keeps callbacks on the estimator: those set, and during a fit the fit's own and the one around it
+# attributes with which scikit-learn keeps callbacks: those set, and during a fit the fit's own and the one around it
 PLACES = ("_skl_callbacks", "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
-
-
-def callbacks_of(state: Attributes) -> Attributes:
-    """The attributes that hold callbacks."""
-    return {name: value for name, value in state.items() if name in PLACES}
-
-
-def without_callbacks(state: Attributes) -> Attributes:
-    """All other attributes."""
-    return {name: value for name, value in state.items() if name not in PLACES}
 
 
 class EstimatorCallbacks(FitCallbacks):

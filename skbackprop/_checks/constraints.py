@@ -204,10 +204,7 @@ def fit_spec(estimator: object, *, partial: bool = False) -> FitSpec:
 
 
 def warn_without_effect(estimator: BaseEstimator, spec: FitSpec, *, is_given: bool) -> None:
-    """Warn once about parameters that were changed from their default but do nothing here.
-
-    is_given: is there a validation set of the user's own?
-    """
+    """Warn once about changed parameters that do nothing here; is_given: has the user a validation set of their own?"""
     splits = spec.splits and not is_given
     idle = idle_parameters(spec, has_validation=splits or is_given, splits=splits)
     defaults = inspect.signature(type(estimator).__init__).parameters

@@ -83,10 +83,7 @@ def starting_point(
     again: str | None,
     classes: np.ndarray | None = None,
 ) -> FittedModel | Untrained:
-    """What training begins with: the fitted model, if the method `again` goes on from it.
-
-    classes: all that there will be, of which partial_fit was told.
-    """
+    """What training begins with: the fitted model, if the method `again` goes on from it, or what these rows tell."""
     if again is None:
         codec: type[TargetCodec] = LabelCodec if is_classifier(estimator) else NumberCodec
         return Untrained(codec.learn(data.examples, spec, classes), features)
@@ -104,10 +101,7 @@ def read_validation(
     data: Dataset,
     start: FittedModel | Untrained,
 ) -> Dataset | None:
-    """Read the user's validation set, if there is one, and warn of parameters without effect beside it or without it.
-
-    It must have the features of the training rows, and look like them.
-    """
+    """Read and check the user's validation set, if any; warn of parameters without effect beside it, or without it."""
     X_val, y_val, weights = rows
     held_out = None
     if has_validation_set(X_val, y_val, weights, holds_targets=isinstance(X_val, Shards)):
