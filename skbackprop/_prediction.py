@@ -131,12 +131,10 @@ class Predicting(Persistent):
 
     def _arrays(self) -> list[Array]:
         """The fitted parameters, which are the truth also after the user changed them, as in the flat vector."""
-        layers = zip(self.intercepts_, self.coefs_, strict=False)
-        arrays = [array for pair in layers for array in pair]
-        if self._network.n_members > 1:
-            arrays += [factor for pair in getattr(self, "member_factors_", []) for factor in pair]
+        factors = getattr(self, "member_factors_", []) if self._network.n_members > 1 else []
+        pairs = [*zip(self.intercepts_, self.coefs_, strict=False), *factors]
         has_scale = self._network.input_scale and hasattr(self, "input_scale_")
-        return [*arrays, self.input_scale_] if has_scale else arrays
+        return [array for pair in pairs for array in pair] + ([self.input_scale_] if has_scale else [])
 
     def _theta(self) -> Array:
         """The flat vector of the fitted parameters."""

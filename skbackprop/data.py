@@ -283,12 +283,9 @@ def _check_alike(first: Shard, shard: Shard) -> None:
             f"{shard.names or shard.n_features}."
         )
     if first.target_shape != shard.target_shape:
+        shapes = [first.target_shape, shard.target_shape]
+        ours, theirs = ["of none" if shape is None else str(("n_samples", *shape)).replace("'", "") for shape in shapes]
         raise ValueError(
-            f"The targets of all shards must have the same columns: the first shard's have the shape "
-            f"{_shape(first.target_shape)}, another's {_shape(shard.target_shape)}."
+            f"The targets of all shards must have the same columns: the first shard's have the shape {ours}, another's "
+            f"{theirs}."
         )
-
-
-def _shape(columns: tuple[int, ...] | None) -> str:
-    """Shape of all rows' targets, for messages."""
-    return "of none" if columns is None else str(("n_samples", *columns)).replace("'", "")

@@ -16,7 +16,7 @@ from skbackprop._checks.rows import copy_of, read_rows, starting_point
 from skbackprop._engines.reference import PREDICT_ROWS, forward
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.device import compute_device
-from skbackprop._fit.fit import Prepared, settle
+from skbackprop._fit.fit import settle
 from skbackprop._fit.lbfgs import objective_and_gradient
 from skbackprop._fit.state import TrainState
 from skbackprop._types import Array, Data
@@ -79,9 +79,15 @@ def check_gradients(
     >>> check_gradients(MLPSoftmaxClassifier((10, 5), activation="tanh"), X, y) < 1e-6
     True
     """
-    rng = check_random_state(random_state)
-    prepared, theta = _at(estimator, X, y, sample_weight, rng)
+    check_parameters(estimator)
+    rng, spec, first = check_random_state(random_state), fit_spec(estimator), not hasattr(estimator, "coefs_")
+    data, features = read_rows(estimator, X, y, sample_weight, reset=first, dtype="float64")
+    start = starting_point(estimator, spec, data, features, None if first else "fit")
+    prepared = settle(spec, data, None, start, TrainState(rng))
     rows = prepared.rows.together()
+    theta = rows.device.fetch(prepared.model.theta).astype(np.float64)
+    if first:
+        theta = theta + 0.1 * rng.standard_normal(len(theta))
 
     def J(theta: Array) -> tuple[float, Array]:
         return objective_and_gradient(prepared.engine, rows, prepared.spec.alpha, theta, step=0)
@@ -92,21 +98,6 @@ def check_gradients(
         components = rng.choice(len(theta), max_parameters, replace=False)
     floor = FLOOR * np.abs(gradient).max()
     return float(max(_error(J, theta, i, gradient[i], floor) for i in components.tolist()))
-
-
-def _at(
-    estimator: BaseMLP, X: Data, y: Data, sample_weight: Data, rng: np.random.RandomState
-) -> tuple[Prepared, Array]:
-    """All that is settled before a fit's first step, and the parameters at which the gradient is looked at."""
-    check_parameters(estimator)
-    spec, first = fit_spec(estimator), not hasattr(estimator, "coefs_")
-    data, features = read_rows(estimator, X, y, sample_weight, reset=first, dtype="float64")
-    start = starting_point(estimator, spec, data, features, None if first else "fit")
-    prepared = settle(spec, data, None, start, TrainState(rng))
-    theta = prepared.rows.device.fetch(prepared.model.theta).astype(np.float64)
-    if first:
-        theta = theta + 0.1 * rng.standard_normal(len(theta))
-    return prepared, theta
 
 
 def _error(J: Callable[[Array], tuple[float, Array]], theta: Array, i: int, exact: float, floor: float) -> float:

@@ -71,7 +71,6 @@ class EstimatorCallbacks(FitCallbacks):
             self._end(self._fit, attributes)
 
     def _end(self, task: Any, attributes: Callable[[], Attributes]) -> bool:
-        def nameless() -> Attributes:  # as the rows that the callbacks get
-            return attributes() | {"feature_names_in_": None}
-
-        return bool(task.call_on_fit_task_end(**self._about, reconstruction_attributes=nameless))
+        nameless = {"feature_names_in_": None}  # as the rows that the callbacks get
+        stops = task.call_on_fit_task_end(**self._about, reconstruction_attributes=lambda: attributes() | nameless)
+        return bool(stops)

@@ -73,13 +73,12 @@ class _TableNames(StrOptions):
 class _Reals(Interval):
     """Numbers that a float can be, as an integer of a thousand digits cannot."""
 
+    def __init__(self, low: float, high: float | None = None, closed: str = "left"):
+        super().__init__(Real, low, high, closed=closed)
+
     def is_satisfied_by(self, val: object) -> bool:
         fits = not isinstance(val, Integral) or abs(int(val)) <= sys.float_info.max
         return fits and bool(super().is_satisfied_by(val))
-
-
-def _real(low: float, high: float | None = None, closed: str = "left") -> _Reals:
-    return _Reals(Real, low, high, closed=closed)
 
 
 def _integer(low: int) -> Interval:
@@ -91,28 +90,28 @@ SHARED_CONSTRAINTS: dict[str, list[object]] = {
     "activation": [_TableNames(lambda: ACTIVATIONS), list, tuple],
     "solver": [_TableNames(lambda: [*OPTIMIZERS, "lbfgs"])],
     "learning_rate": [_TableNames(lambda: ["auto", *SCHEDULES])],
-    "learning_rate_init": [StrOptions({"auto"}), _real(0, closed="neither")],
-    "power_t": [_real(0)],
+    "learning_rate_init": [StrOptions({"auto"}), _Reals(0, closed="neither")],
+    "power_t": [_Reals(0)],
     "batch_size": [StrOptions({"auto"}), _integer(1)],
     "epochs": [StrOptions({"auto"}), _integer(1)],
     "max_iter": [_integer(1)],
     "max_fun": [_integer(1)],
     "shuffle": ["boolean"],
     "random_state": ["random_state"],
-    "alpha": [_real(0)],
-    "weight_decay": [StrOptions({"auto"}), _real(0)],
-    "dropout": [StrOptions({"auto"}), _real(0, 1), "array-like"],
-    "max_grad_norm": [StrOptions({"auto"}), _real(0, closed="neither"), None],
+    "alpha": [_Reals(0)],
+    "weight_decay": [StrOptions({"auto"}), _Reals(0)],
+    "dropout": [StrOptions({"auto"}), _Reals(0, 1), "array-like"],
+    "max_grad_norm": [StrOptions({"auto"}), _Reals(0, closed="neither"), None],
     "initializer": [_TableNames(lambda: ["auto", *INITIALIZERS])],
-    "momentum": [_real(0, 1, closed="both")],
+    "momentum": [_Reals(0, 1, closed="both")],
     "nesterovs_momentum": ["boolean"],
-    "beta_1": [_real(0, 1)],
-    "beta_2": [_real(0, 1)],
-    "epsilon": [_real(0, closed="neither")],
+    "beta_1": [_Reals(0, 1)],
+    "beta_2": [_Reals(0, 1)],
+    "epsilon": [_Reals(0, closed="neither")],
     "early_stopping": ["boolean"],
-    "validation_fraction": [_real(0, 1, closed="neither")],
+    "validation_fraction": [_Reals(0, 1, closed="neither")],
     "n_iter_no_change": [_integer(1), Options(Real, {np.inf})],
-    "tol": [StrOptions({"auto"}), _real(0)],
+    "tol": [StrOptions({"auto"}), _Reals(0)],
     "scoring": [str, callable, None],
     "warm_start": ["boolean"],
     "verbose": ["verbose"],
@@ -120,18 +119,18 @@ SHARED_CONSTRAINTS: dict[str, list[object]] = {
     "engine": [StrOptions({"auto", "reference", "compiled"})],
     "n_threads": [Interval(Integral, 1, MOST_THREADS, closed="both"), None],
     "n_members": [_integer(1)],
-    "input_scale": ["boolean", _real(0, closed="neither")],
+    "input_scale": ["boolean", _Reals(0, closed="neither")],
 }
 CLASSIFIER_CONSTRAINTS: dict[str, list[object]] = {
     "loss": [_TableNames(lambda: losses_for("classification"))],
-    "focal_gamma": [_real(0)],
-    "label_smoothing": [_real(0, 1)],
+    "focal_gamma": [_Reals(0)],
+    "label_smoothing": [_Reals(0, 1)],
     "class_weight": [StrOptions({"balanced"}), dict, list, None],
 }
 REGRESSOR_CONSTRAINTS: dict[str, list[object]] = {
     "loss": [_TableNames(lambda: losses_for("regression"))],
-    "huber_delta": [_real(0, closed="neither")],
-    "quantile": [_real(0, 1, closed="neither"), "array-like"],
+    "huber_delta": [_Reals(0, closed="neither")],
+    "quantile": [_Reals(0, 1, closed="neither"), "array-like"],
     "scale_target": ["boolean"],
 }
 
@@ -190,21 +189,19 @@ def fit_spec(estimator: object, *, partial: bool = False) -> FitSpec:
     names = (field.name for field in fields(FitSpec))
     params = {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
     hidden = hidden_sizes(params["hidden_layer_sizes"])
-    quantile, scale = params.get("quantile", 0.5), params["input_scale"]
+    dropout, scale, quantile = params["dropout"], params["input_scale"], params.get("quantile", 0.5)
     read = {
         "hidden_layer_sizes": hidden,
         "activation": activation_names(params["activation"], len(hidden)),
-        "dropout": params["dropout"],
+        "dropout": dropout if isinstance(dropout, str | Real) else dropout_rates(dropout, len(hidden)),
         "input_scale": (INPUT_SCALE_RATE if scale else None) if isinstance(scale, bool | np.bool_) else float(scale),
         "quantile": quantile if np.ndim(quantile) == 0 else quantiles(quantile),
     }
-    if not isinstance(read["dropout"], str | Real):
-        read["dropout"] = dropout_rates(read["dropout"], len(hidden))
     return FitSpec(**params | read, partial=partial)
 
 
 def warn_without_effect(estimator: BaseEstimator, spec: FitSpec, *, is_given: bool) -> None:
-    """Warn once about changed parameters that do nothing here; is_given: has the user a validation set of their own?"""
+    """Warn once about parameters that were changed but do nothing here, be a validation set given or not."""
     splits = spec.splits and not is_given
     idle = idle_parameters(spec, has_validation=splits or is_given, splits=splits)
     defaults = inspect.signature(type(estimator).__init__).parameters

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 
 from skbackprop._checks.arrays import check_rows, check_same_device, check_weights, has_validation_set
 from skbackprop._checks.constraints import warn_without_effect
-from skbackprop._fit.data_checks import numbers, one_column
+from skbackprop._fit.data_checks import one_column
 from skbackprop._fit.dataset import ArrayDataset, Dataset
 from skbackprop._fit.device import HOST, compute_device, to_host
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
@@ -25,7 +25,6 @@ from skbackprop._fit.weights import check_weight_sum
 from skbackprop._types import Array, Data
 from skbackprop.data import Shards
 
-Estimator = TypeVar("Estimator")
 NAMES = "feature_names_in_"  # an attribute that scikit-learn sets, and compares with the next X
 
 
@@ -58,10 +57,7 @@ def read_rows(
     name: str = "sample_weight",
     dtype: str | None = None,
 ) -> tuple[Dataset, Features]:
-    """Check rows, and learn or compare their features; the estimator is left as it is.
-
-    dtype: in the place of the parameter of this name.
-    """
+    """Check rows, and learn or compare their features; the estimator is left as it is. A dtype replaces its own."""
     reader = copy_of(estimator, {} if dtype is None else {"dtype": dtype})
     if not isinstance(X, Shards):
         return _read_arrays(reader, X, y, weights, name, reset), _features(reader)
@@ -123,7 +119,7 @@ def read_part(
     return X, y, _features(reader)
 
 
-def without_names(estimator: Estimator, data: Shards, method: str) -> Estimator:
+def without_names(estimator: BaseEstimator, data: Shards, method: str) -> BaseEstimator:
     """Copy of a fitted estimator that takes blocks, which have no names; data must have those of the fit."""
     theirs, ours = data.feature_names, getattr(estimator, NAMES, None)
     if theirs is None:
@@ -151,15 +147,12 @@ def _read_arrays(reader: BaseEstimator, X: Any, y: Data, weights: Any, name: str
 
 def _read_shards(reader: BaseEstimator, data: Shards, name: str, reset: bool) -> Dataset:
     """Survey the data; X, y and weights themselves if they fit into the memory that the user gave."""
-    first, _ = data.read_targets(0)
-    if first is None:
+    if data.read_targets(0)[0] is None:
         raise ValueError("These data hold no targets: pass y when you make the Shards.")
     allowed = HOST.floats(reader.dtype)
     dtype = data.dtype if data.dtype in allowed else allowed[0]
     if data.n_rows * data.n_features * dtype.itemsize <= data.memory:
         return _read_arrays(reader, *data.load(), name, reset)
-    if not is_classifier(reader):
-        numbers(first)  # raises for labels
     summary = LabelSummary() if is_classifier(reader) else NumberSummary()
     disk = DiskDataset.survey(cast(Source, data), dtype, summary)
     X, y, weights = disk.summary.stand_ins(data.n_features)
