@@ -41,20 +41,16 @@ class Serving:
 
     def __init__(self, parameters: Parameters | None = None):
         self.parameters = parameters
-        self._idle: list[tuple[Wanted, LocalEngine]] = []
+        self.idle: list[tuple[Wanted, LocalEngine]] = []
 
     def borrow(self, wanted: Wanted) -> LocalEngine:
         """Lend an engine to one at a time, as threads may predict at once."""
         with suppress(IndexError):  # none is idle; to look first would leave a moment for another thread
-            made, engine = self._idle.pop()
+            made, engine = self.idle.pop()
             if made == wanted:
                 return engine
         network, name, xp, n_threads = wanted
         return choose_engine(network, Optimizer(), name, xp, n_threads)
-
-    def give_back(self, wanted: Wanted, engine: LocalEngine) -> None:
-        """Take an engine back. One that raised an error is not given back, and another is made next time."""
-        self._idle.append((wanted, engine))
 
 
 def of_one_model(method: Method) -> Method:
@@ -210,7 +206,7 @@ class Predicting(Persistent):
                     output = None if output is None else looked_at(output)
                 else:
                     output = in_blocks(engine, rows, settings, lambda v: answer(looked_at(v)))
-            self._serving.give_back(wanted, engine)
+            self._serving.idle.append((wanted, engine))  # one that raised an error is not kept
             return output
 
         output = predict(X, checked=False) if is_plain(self, X) else None

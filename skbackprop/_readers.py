@@ -185,8 +185,7 @@ class ParquetShard:
         self._y = [y] if isinstance(y, str) else y
         self._y_is_1d, self._weights = isinstance(y, str), weights
         self.target_shape = None if self._y is None else () if self._y_is_1d else (len(self._y),)
-        apart = list(dict.fromkeys([*(self._y or []), *([] if weights is None else [weights])]))
-        self._apart = apart
+        self._apart = apart = list(dict.fromkeys([*(self._y or []), *([] if weights is None else [weights])]))
         if features is None:
             features = [name for name in schema.names if name not in apart and name not in index]
         self.names = list(features)

@@ -200,8 +200,7 @@ default='squared_error'
                 members = self._output(X, link=True, members=True)
                 each = [codec.decode(members[j, :, :], device)[0] for j in range(members.shape[0])]
                 answers.append(device.xp.stack([codec.in_shape(y) for y in each]))
-        for answer in answers:
-            check_finite_output(answer, device)
+        answers = [check_finite_output(answer, device) for answer in answers]
         return answers[0] if len(answers) == 1 else tuple(answers)
 
     @of_one_model

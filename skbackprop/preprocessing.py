@@ -116,7 +116,10 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         self : object
             The fitted encoder.
         """
-        _check_range(self.code_range)
+        with within_floats("code_range"):
+            ends = [end for end in self.code_range if isinstance(end, Real) and math.isfinite(end)]
+        if len(self.code_range) != 2 or len(ends) != 2 or not ends[0] < ends[1]:
+            raise ValueError(f"code_range must be two finite numbers, the smaller first; got {self.code_range!r}.")
         seen = copy_of(self)  # whatever fails below, self stays as it was
         rows = check_table(seen, X, reset=True)
         weights = check_weights(sample_weight, rows)
@@ -176,14 +179,6 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _check_range(code_range: Sequence[object]) -> None:
-    """Raise unless the codes of a bin have two different ends."""
-    with within_floats("code_range"):
-        numbers = [end for end in code_range if isinstance(end, Real) and math.isfinite(end)]
-    if len(code_range) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1]:
-        raise ValueError(f"code_range must be two finite numbers, the smaller first; got {code_range!r}.")
 
 
 def _edges(x: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarray:

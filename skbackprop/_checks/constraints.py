@@ -247,9 +247,8 @@ def idle_parameters(spec: FitSpec, *, has_validation: bool, splits: bool = False
         idle["scoring"] = "without X_val" if partial else "without early_stopping=True or X_val"
         idle["early_stopping"] = "in partial_fit without X_val"
     if not splits:
-        idle["validation_fraction"] = "beside X_val" if has_validation else "without early_stopping=True"
-        if partial:
-            idle["validation_fraction"] = "in partial_fit"
+        where = "beside X_val" if has_validation else "without early_stopping=True"
+        idle["validation_fraction"] = "in partial_fit" if partial else where
     for name, loss in LOSSES_OWN.items():
         if spec.loss != loss:
             idle[name] = f"without loss={loss!r}"

@@ -33,10 +33,7 @@ DivergenceError.__module__ = "skbackprop"  # where users find it, and tracebacks
 def divergence(
     epoch: int, rate: float | None, largest: float, max_grad_norm: float | None, estimator: BaseEstimator
 ) -> DivergenceError:
-    """Name the epoch, the rate and the likely cause; the estimator holds the last finite model.
-
-    largest: of the features' absolute values. What is recommended has not been done already.
-    """
+    """Name the epoch, the rate and the likely cause (`largest` is that of the features); recommend what is not done."""
     if largest > UNSCALED:
         scaler = "put a StandardScaler in front (make_pipeline(StandardScaler(), ...))"
         cause = f"the features reach {largest:.3g}: {scaler}"

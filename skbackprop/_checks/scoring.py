@@ -29,11 +29,7 @@ Metric = Callable[..., float]
 
 
 class Judge:
-    """A scorer and the targets and weights of the rows that it judges; higher is better.
-
-    Targets, weights and the classes that the model knows (None for regressors) are on the host; `put` brings an array
-    to where the model computes.
-    """
+    """A scorer, and the rows that it judges: targets, weights and known classes (None for numbers) on the host."""
 
     def __init__(
         self, scoring: Any, y: Any, weights: np.ndarray | None, classes: np.ndarray | None, put: Callable[[Any], Any]
