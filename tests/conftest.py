@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import pathlib
 import random
 import signal
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.preprocessing import StandardScaler
+
+import skbackprop
 
 # the background jobs of a shell, and all that they start, ignore Ctrl-C, which some tests send themselves
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -42,6 +45,13 @@ def seeded():
 def rng():
     """Seeded numbers."""
     return np.random.default_rng(0)
+
+
+def pytest_configure(config):
+    """Without Dask the modules that need it are not searched for doctests."""
+    if importlib.util.find_spec("distributed") is None:
+        package = pathlib.Path(skbackprop.__file__).parent
+        config.option.ignore = [*(config.option.ignore or []), str(package / "dask.py"), str(package / "_dask")]
 
 
 NEEDED = {"skbackprop.onnx": ("onnx", "onnxruntime", "skl2onnx")}  # by the doctests of a module

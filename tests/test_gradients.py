@@ -78,12 +78,14 @@ def test_gradient_of_every_activation_and_loss(loss, activation, depth, rng):
 @pytest.mark.parametrize(("activation", "depth"), ALL_NETWORKS)
 @pytest.mark.parametrize("loss", ALL_LOSSES)
 def test_gradient_of_every_combination(loss, activation, depth):
-    for weighted, targets, dropout in itertools.product((False, True), (1, 2), (0.0, 0.3)):
+    numbers = (1, 2) if loss in losses_for("regression") else (1,)
+    for weighted, targets, dropout in itertools.product((False, True), numbers, (0.0, 0.3)):
         rng = np.random.default_rng(0)
         X, y = rows_for(loss, rng, targets=targets)
         weights = rng.random(len(X)) if weighted else None
         model = estimator_for(loss, (4, 3, 5)[:depth], activation, dropout=dropout)
-        assert check_gradients(model, X, y, weights) < RIGHT, f"{weighted=}, {targets=}, {dropout=}"
+        error = check_gradients(model, X, y, weights, max_parameters=20)
+        assert error < RIGHT, f"{weighted=}, {targets=}, {dropout=}"
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "brier", "focal"])

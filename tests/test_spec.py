@@ -11,8 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._checks.constraints import fit_spec
 from skbackprop._fit.block import Block
-from skbackprop._fit.scales import root_mean_squares
-from skbackprop._fit.spec import REGIMES, UNKNOWN, FitPlan, gradient_limit, planned_epochs, resolve_batch_size
+from skbackprop._fit.scales import gradient_limit, root_mean_squares
+from skbackprop._fit.spec import REGIMES, UNKNOWN, FitPlan, planned_epochs, resolve_batch_size
 from skbackprop._fit.state import Patience, TrainState
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.optimizers import OPTIMIZERS
