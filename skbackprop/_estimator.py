@@ -189,7 +189,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _scoring(self, held_out: Dataset, model: FittedModel) -> Callable[[FittedModel], float]:
         """Make the function that scores a model on the validation rows."""
-        judge = Judge(self.scoring, held_out.y, held_out.weights, model.codec.labels, held_out.device.put)
+        judge = Judge(self.scoring, held_out.y, held_out.weights, model.codec.classes, held_out.device.put)
 
         def score(model: FittedModel) -> float:
             nameless = replace(model, features=replace(model.features, names=None))  # as X below

@@ -228,7 +228,10 @@ class Predicting(Persistent):
         for name in ["_serving", *(PLACES if is_fitted else [])]:
             state.pop(name, None)
         home = device_of(state["coefs_"][0]) if is_fitted else HOST
-        return state if home is HOST else state | map_arrays(home.compact, _learned(state))
+        if home is HOST:
+            return state
+        # copies, as a pickled view of torch holds all of what it views
+        return state | map_arrays(lambda array: home.xp.asarray(array, copy=True), _learned(state))
 
     def _renew(self) -> None:
         self._serving = Serving()

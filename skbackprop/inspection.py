@@ -84,7 +84,7 @@ def check_gradients(
     data, features = read_rows(estimator, X, y, sample_weight, reset=first, dtype="float64")
     start = starting_point(estimator, spec, data, features, None if first else "fit")
     prepared = settle(spec, data, None, start, TrainState(rng))
-    rows = prepared.rows.together()
+    rows = prepared.training_set.together()
     theta = rows.device.fetch(prepared.model.theta).astype(np.float64)
     if first:
         theta = theta + 0.1 * rng.standard_normal(len(theta))

@@ -20,7 +20,7 @@ from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._checks.constraints import SHARED_CONSTRAINTS
 from skbackprop._checks.messages import divergence
 from skbackprop._fit.device import HOST
-from skbackprop._fit.messages import warn_not_converged
+from skbackprop._fit.early_stopping import warn_not_converged
 from skbackprop._fit.scales import check_alike
 from skbackprop.inspection import layer_outputs
 from skbackprop.preprocessing import PiecewiseLinearEncoder
@@ -414,9 +414,9 @@ def test_weights_beyond_all_bounds_are_a_divergence(rng):
 
 def test_a_rising_loss_asks_for_a_lower_rate():
     with pytest.warns(ConvergenceWarning, match=r"raised the loss by 1 to 3; .* Lower learning_rate_init"):
-        warn_not_converged(9, "epochs", [1.0, 2.0, 3.0], 0.1)
+        warn_not_converged(9, [1.0, 2.0, 3.0], 0.1)
     with pytest.warns(ConvergenceWarning, match=r"lowered the loss by 1 to 2; .* Raise max_iter"):
-        warn_not_converged(9, "epochs", [3.0, 2.0], 0.1)
+        warn_not_converged(9, [3.0, 2.0], 0.1)
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def test_validation_blocks_hold_all_rows_each_time(make, problem):
     dataset = make(MLPRegressor(), X, y, w)
     blocks = dataset.validation_blocks(NumberCodec("squared_error", 1, np.zeros(1), np.ones(1)), np.dtype(np.float64))
     for _ in range(2):
-        parts = [(np.array(Y), np.array(weights)) for _, Y, weights in blocks]
+        parts = [(np.array(block.Y), np.array(block.weights)) for block in blocks()]
         assert_array_equal(np.concatenate([Y for Y, _ in parts])[:, 0], y)
         assert_array_equal(np.concatenate([weights for _, weights in parts]), w)
 

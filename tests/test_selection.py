@@ -186,4 +186,4 @@ def test_rows_to_judge_by_are_weighted_by_the_rows_that_were_trained_on(rng):
     parts = (ArrayDataset(X[rows], y[rows], None) for rows in (trained, judged))
     factors = compute_class_weight("balanced", classes=np.array([0, 1]), y=y[trained])
     expected = log_loss(y[judged], model.predict_proba(X[judged]), sample_weight=factors[y[judged]])
-    assert_allclose(_loss_on_others(spec_of(model), LabelCodec, 0, *parts), expected, rtol=1e-12)
+    assert_allclose(_loss_on_others(LabelCodec, spec_of(model), 0, *parts), expected, rtol=1e-12)

@@ -24,7 +24,7 @@ def spec_of(model):
     return fit_spec(model)
 
 
-def settle(model, n_rows, regime=None):
+def settle(model, n_rows, regime=UNKNOWN):
     return FitPlan.settle(spec_of(model), n_rows, regime)
 
 

@@ -26,7 +26,7 @@ from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.scales import check_validation_set, in_validation_set, warn_unscaled
 from skbackprop._fit.spec import FitPlan
 from skbackprop._fit.state import TrainState
-from skbackprop._fit.warn import heard_by
+from skbackprop._fit.warn import redirect_messages
 from skbackprop._types import Array
 
 
@@ -114,7 +114,7 @@ def lead(job: Job, rank: Rank, channel: WorkerChannel) -> Report:
     request, result = job.request, None
     spec, state = replace(request.spec, n_threads=rank.n_threads), TrainState(request.rng)
     try:
-        with heard_by(lambda text, category: channel.send("log", text, category)):
+        with redirect_messages(lambda text, category: channel.send("log", text, category)):
             train = read_table(rank, job.layouts["train"], "train", request.features)
             assert train is not None
             data, features = train

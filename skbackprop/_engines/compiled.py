@@ -8,6 +8,7 @@ and a row's prediction does not depend on its neighbours.
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, DTypeLike
 
-from skbackprop._engines.engine import Memory, Number, RowNumbers, Sums, Weights
+from skbackprop._engines.engine import SLICE_SECONDS, Memory, Number, RowNumbers, Sums, Weights
 from skbackprop._nn.losses import LOSSES, finish_members
 from skbackprop._nn.network import Network, Objective
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
@@ -32,7 +33,6 @@ except ImportError as error:
     ) from error
 
 limit_threads()
-SLICE_SECONDS = 0.05  # of work between two chances to interrupt
 FEW_ROWS = 4  # up to which a prediction is done before the kernels' own copy of the parameters is made
 NO_OBJECTIVE = Objective(1)  # where no step is made
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
@@ -109,7 +109,7 @@ class CompiledEngine:
         self._theta, self._state, self.step = _plain(theta, theta.dtype), state, 0
         self.objective = NO_OBJECTIVE if objective is None else objective
         self._is_filled = self._remembers = False
-        if self.net is None or self.dtype != self._theta.dtype:
+        if self.dtype != self._theta.dtype:
             self.net, self.dtype = None, self._theta.dtype
 
     def _need(self, rows: int, filled: bool = True, memory: bool = False) -> _cpu.CpuNet:
@@ -124,44 +124,19 @@ class CompiledEngine:
             self.net.set(-1, self._theta)
             self._is_filled = True
         if memory and not self._remembers:
-            self._remember(self.net)
+            state = self._memory()
+            for slot, name in enumerate(self.rule.slots):
+                self.net.set(slot, _plain(state[name], self.dtype))
+            self.net.mu_product = float(state.get("mu_product", 1.0))
+            self._remembers = True
         return self.net
 
     def _create(self, rows: int) -> _cpu.CpuNet:
-        network, args, opt = self.network, self.network.loss_args, self.optimizer
-        return _cpu.CpuNet(
-            level(),
-            self.dtype.name,
-            rows,
-            sizes=network.sizes,
-            activations=network.activations,
-            dropout=network.dropout,
-            seed=network.seed,
-            loss=network.loss,
-            n_targets=network.n_targets,
-            focal_gamma=args.focal_gamma,
-            huber_delta=args.huber_delta,
-            label_smoothing=args.label_smoothing,
-            quantiles=args.quantiles,
-            n_members=network.n_members,
-            input_scale=network.input_scale,
-            input_scale_rate=opt.input_scale_rate,
-            optimizer=opt.name,
-            nesterov=opt.nesterov,
-            momentum=opt.momentum,
-            beta_1=opt.beta_1,
-            beta_2=opt.beta_2,
-            epsilon=opt.epsilon,
-            weight_decay=opt.weight_decay,
-            max_grad_norm=opt.max_grad_norm or 0.0,
-        )
-
-    def _remember(self, net: _cpu.CpuNet) -> None:
-        state = self.rule.init(np, self._theta) if self._state is None else self._state
-        for slot, name in enumerate(self.rule.slots):
-            net.set(slot, _plain(state[name], self.dtype))
-        net.mu_product = float(state.get("mu_product", 1.0))
-        self._remembers = True
+        """Allocate the kernels' network, whose fields have the names of ours."""
+        network, optimizer = asdict(self.network), asdict(self.optimizer)
+        network |= network.pop("loss_args")
+        optimizer["optimizer"], optimizer["max_grad_norm"] = optimizer.pop("name"), optimizer["max_grad_norm"] or 0.0
+        return _cpu.CpuNet(level(), self.dtype.name, rows, n_targets=self.network.n_targets, **network, **optimizer)
 
     def dump(self, memory: bool = True) -> tuple[Array, Memory | None]:
         return self._parameters(), self._memory() if memory else None
@@ -230,10 +205,6 @@ class CompiledEngine:
         return sums, done
 
     def predict(self, X: Array, link: bool = True, checked: bool = True, members: bool = False) -> Array | None:
-        """Output of the network for the rows of X: link(v[H]), or v[H] itself.
-
-        X that was not checked before is looked through for NaN and infinity on the way, as it is read only once.
-        """
         network, alone = self.network, self.network.n_members == 1
         out = np.empty((X.shape[0], network.n_members, network.sizes[-1]), dtype=self.dtype)
         is_plain = alone and not network.input_scale and not sp.issparse(X)

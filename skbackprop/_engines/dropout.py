@@ -56,34 +56,26 @@ def droppers(
     inputs; their hidden units are numbered one member after the other.
     """
 
-    def keep(x: Array) -> Array:
-        return x
-
     def arange(n: int) -> Integers:
         return cast(Integers, xp.arange(n, dtype=xp.int64, device=like.device))
 
     def numbers(rows: Integers) -> Integers:
         return rows + row_offset if isinstance(row_offset, int) else cast(Integers, xp.take(row_offset, rows))
 
-    def dense(layer: int, step: int) -> Dropper:
-        shape = (X.shape[0], network.sizes[layer])
-        first = member * shape[1] if layer > 0 else 0
-        columns = arange(shape[1])[None, :] + first
-        factors = mask(network, layer, step, numbers(arange(shape[0]))[:, None], columns, xp, like.dtype)
-        return lambda x: x * factors
-
-    def sparse(step: int) -> Dropper:
-        def drop(x: Any) -> Any:  # zeros stay zeros: only what is stored needs a mask
-            coordinates = x.tocoo()
-            rows, columns = (c.astype(xp.int64) for c in (coordinates.row, coordinates.col))
-            factors = mask(network, 0, step, numbers(rows), columns, xp, like.dtype)
-            return sp.csr_array((coordinates.data * factors, (rows, columns)), shape=x.shape)
-
-        return drop
-
     def dropper(layer: int) -> Dropper:
         if step is None or network.dropout[layer] == 0.0:
-            return keep
-        return sparse(step) if layer == 0 and sp.issparse(X) else dense(layer, step)
+            return lambda x: x
+        if layer == 0 and sp.issparse(X):
+            return sparse
+        n_units = network.sizes[layer]
+        columns = arange(n_units)[None, :] + (member * n_units if layer > 0 else 0)
+        factors = mask(network, layer, step, numbers(arange(X.shape[0]))[:, None], columns, xp, like.dtype)
+        return lambda x: x * factors
+
+    def sparse(x: Any) -> Any:  # zeros stay zeros: only what is stored needs a mask
+        coordinates = x.tocoo()
+        rows, columns = (c.astype(xp.int64) for c in (coordinates.row, coordinates.col))
+        factors = mask(network, 0, cast(int, step), numbers(rows), columns, xp, like.dtype)
+        return sp.csr_array((coordinates.data * factors, (rows, columns)), shape=x.shape)
 
     return [dropper(layer) for layer in range(network.n_layers)]

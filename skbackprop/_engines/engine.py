@@ -18,6 +18,7 @@ from typing import Protocol, TypeAlias
 from skbackprop._nn.network import Network, Objective
 from skbackprop._types import Array, Integers
 
+SLICE_SECONDS = 0.05  # of steps between two chances to interrupt
 Memory: TypeAlias = dict[str, Array | float]  # of the optimizer, by the names of its rule
 Number: TypeAlias = Array | float
 Sums: TypeAlias = tuple[Number, Number]  # of w * loss, and of w

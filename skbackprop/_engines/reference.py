@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from skbackprop._engines.dropout import Dropper, droppers
-from skbackprop._engines.engine import Memory, Number, RowNumbers, Sums, Weights
+from skbackprop._engines.engine import SLICE_SECONDS, Memory, Number, RowNumbers, Sums, Weights
 from skbackprop._engines.members import member, rate_factors, shared_gradient
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOSSES, finish_members, target_rows
@@ -24,7 +24,6 @@ from skbackprop._nn.network import Network, Objective, Parameters, weights_alone
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 from skbackprop._types import Array, Integers, Namespace
 
-SLICE_SECONDS = 0.05  # of work between two chances to interrupt
 PREDICT_ROWS = 4096  # rows whose activations are held at a time
 Layers: TypeAlias = tuple[list[Array], list[Array], list[Array]]  # a, v and q, by the number of the layer
 
@@ -63,7 +62,6 @@ class ReferenceEngine:
         self.loss, self.rule = LOSSES[network.loss], OPTIMIZERS[optimizer.name]
 
     def load(self, theta: Array, state: Memory | None = None, objective: Objective | None = None) -> None:
-        """Take parameters, the optimizer's memory (None: fresh), and the Objective that steps follow."""
         xp = self.xp
         self.network.check(theta)
         if state is not None:
@@ -75,7 +73,6 @@ class ReferenceEngine:
         self.pace = rate_factors(xp, self.network, theta, self.optimizer.input_scale_rate)
 
     def dump(self, memory: bool = True) -> tuple[Array, Memory | None]:
-        """Give the parameters and, if asked for, the optimizer's memory back, as they are now."""
         return self.theta, self.state if memory else None
 
     def loss_and_gradient(
@@ -99,7 +96,6 @@ class ReferenceEngine:
         return sum(values), shared_gradient(xp, network, P, grads), total
 
     def apply_gradient(self, gradient: Array, rate: float) -> None:
-        """Make one step of the optimizer."""
         xp, opt = self.xp, self.optimizer
         if opt.max_grad_norm is not None:
             norm = xp.sqrt(xp.sum(gradient * gradient))
@@ -115,7 +111,6 @@ class ReferenceEngine:
         self, X: Array, Y: Array, weights: Weights, order: Integers, rates: Array,
         first_step: int, sums: Sums = (0.0, 0.0),
     ) -> tuple[Sums, int]:  # fmt: skip
-        """Walk through the rows of `order`, a minibatch a step, until they or the time slice end; add to the sums."""
         xp, objective, self.step = self.xp, self.objective, first_step
         loss_sum, weight_sum = sums
         until = time.perf_counter() + SLICE_SECONDS
@@ -134,7 +129,6 @@ class ReferenceEngine:
         return (loss_sum, weight_sum), done
 
     def predict(self, X: Array, link: bool = True, checked: bool = True, members: bool = False) -> Array | None:
-        """Output of the network for the rows of X: link(v[H]), or v[H] itself; None if X is not finite."""
         xp, network = self.xp, self.network
         if not checked and not xp.all(xp.isfinite(X)):
             return None

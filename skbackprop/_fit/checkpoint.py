@@ -6,11 +6,11 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class FileCheckpoint:
             raise ValueError("checkpoint needs a minibatch solver, but solver='lbfgs', whose state SciPy keeps.")
         self.path, self._spec = Path(path), spec
         self.found: dict[str, Any] | None = None
-        self.regime: Regime | None = None  # that a race found: it is not run again
+        self.regime: Regime | None = None  # that the selection found: it is not run again
         self._start: dict[str, Any] = {}
         self._identity: dict[str, Any] = {}
         self._judges = False  # are there validation rows?
@@ -50,8 +50,9 @@ class FileCheckpoint:
             if not self.path.is_file():
                 kind = IsADirectoryError if self.path.is_dir() else OSError
                 raise kind(f"checkpoint={str(self.path)!r} must name a file, but is something else.")
-            self.found = self._read()
-            self.regime = self.found["regime"]
+            with open(self.path, "rb") as file, self._refusing():
+                self.found = parse(file)
+                self.regime = self.found["regime"]
 
     # ---------------------------------------------------------------------------- before a fit ----
 
@@ -87,9 +88,8 @@ class FileCheckpoint:
             "validation data": None if held_out is None else held_out.fingerprint(),
             "warm start": None if theta is None else digest(theta, device=data.device),
         }
-        if self.found is None:
-            return
-        theirs, ours = self.found["identity"], self._identity
+        ours = self._identity
+        theirs = ours if self.found is None else self.found["identity"]
         differ = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
         if differ:
             said = "; ".join(f"{key}: {theirs.get(key)} there, {ours.get(key)} here" for key in differ)
@@ -99,22 +99,18 @@ class FileCheckpoint:
             )
 
     def resume(self, theta: Array, state: TrainState, plan: FitPlan) -> Array:
-        """Put all of a fit's state back to where it was; the parameters then, or the given ones in a new fit."""
         if self.found is None:
             return theta
         found, put = self.found, self._device.put
-        try:
-            keeps_best = self._spec.early_stopping
-            check_course(found, plan, state, judges=self._judges, keeps_best=keeps_best)
+        with self._refusing():
+            check_course(found, plan, state, judges=self._judges, keeps_best=self._spec.early_stopping)
             check_arrays(found, self._device.fetch(theta), self._spec.solver)
-        except ValueError as error:
-            self._refuse(error)
         assert state.patience is not None
         state.history = History(*found["history"])
         state.patience.best, state.patience.waited = found["patience"]
         (score, epoch), best = found["best"], found["best_theta"]
         state.best = Best(score, epoch, None if best is None else put(best))
-        state.state = {name: _put(value, put) for name, value in found["state"].items()}
+        state.state = {name: put(value) if value.ndim else float(value) for name, value in found["state"].items()}
         state.rng.set_state(found["rng"])
         state.steps, state.plateau_factor = found["steps"], found["plateau_factor"]
         state.ended = found["ended"]
@@ -155,18 +151,15 @@ class FileCheckpoint:
         now = time.perf_counter()
         self._due = now + SHARE * (now - began)
 
-    def _read(self) -> dict[str, Any]:
-        with open(self.path, "rb") as file:
-            try:
-                return parse(file)
-            except Exception as error:  # whatever zipfile, NumPy and json say of a broken file
-                self._refuse(error)
-
-    def _refuse(self, error: Exception) -> NoReturn:
-        raise ValueError(
-            f"{str(self.path)!r} is no checkpoint of this version of skbackprop ({error or type(error).__name__}). "
-            "Delete it, or name another file."
-        ) from error
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # whatever zipfile, NumPy and json say of a broken file
+            raise ValueError(
+                f"{str(self.path)!r} is no checkpoint of this version of skbackprop ({error or type(error).__name__}). "
+                "Delete it, or name another file."
+            ) from error
 
 
 def _replace(path: Path, arrays: dict[str, Any]) -> None:
@@ -201,10 +194,6 @@ def _rename(new: Path, path: Path) -> None:
             if os.name == "posix" or not left:
                 raise
             time.sleep(PAUSE_SECONDS)
-
-
-def _put(value: np.ndarray, put: Callable[[np.ndarray], Array]) -> Array | float:
-    return put(value) if value.ndim else float(value)
 
 
 def seed_of(random_state: object) -> str:

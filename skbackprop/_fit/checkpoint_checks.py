@@ -55,8 +55,8 @@ def _generator_state(state: dict[str, Any]) -> dict[str, Any]:
     inner = state["state"]
     _require(state["bit_generator"] == GENERATOR, "generator")
     _require(_is_count(inner["pos"], 624), "generator's position")
-    _require(state["has_gauss"] in (0, 1) and _is_float(state["gauss"]), "generator's last number")
-    _require(math.isfinite(state["gauss"]), "generator's last number")
+    is_float = _is_float(state["gauss"]) and math.isfinite(state["gauss"])
+    _require(state["has_gauss"] in (0, 1) and is_float, "generator's last number")
     key = np.asarray(inner["key"])
     _require(key.shape == (624,) and key.dtype.kind in "iu", "generator's key")
     _require(bool(((key >= 0) & (key < 2**32)).all()), "generator's key")
@@ -95,10 +95,9 @@ def check_arrays(found: dict[str, Any], theta: Array, solver: str) -> None:
     """Look whether the vectors are those of this network and this solver."""
     expected = OPTIMIZERS[solver].init(np, theta)
     _require(found["state"].keys() == expected.keys(), "optimizer's memory")
-    best = found["best_theta"]
-    vectors = {"theta": (found["theta"], theta)} | ({} if best is None else {"best_theta": (best, theta)})
-    for name, (array, like) in vectors.items():
-        _require(_is_like(array, like) and bool(np.isfinite(array).all()), name)
+    for name in ("theta", "best_theta"):
+        array = found[name]
+        _require(array is None or (_is_like(array, theta) and bool(np.isfinite(array).all())), name)
     for name, value in expected.items():
         array = found["state"][name]
         _require(_is_like(array, np.asarray(value)) and not np.isnan(array).any(), name)

@@ -15,8 +15,6 @@ from sklearn.utils.validation import column_or_1d
 from skbackprop._fit.device import HOST, device_of
 from skbackprop._nn.losses import LOSSES
 
-NO_NUMBERS = "Unknown label type: y must be numbers. For labels there is MLPSoftmaxClassifier."
-
 CHECKED_FORMATS = ("csr", "csc", "bsr", "coo")  # of sparse matrices: the others are made of these
 
 
@@ -149,7 +147,8 @@ def numbers(y: Any) -> Any:
     except OverflowError:  # an int beyond all floats
         y = np.asarray(np.inf)
     except (TypeError, ValueError):
-        raise ValueError(NO_NUMBERS) from None
+        said = "Unknown label type: y must be numbers. For labels there is MLPSoftmaxClassifier."
+        raise ValueError(said) from None
     assert_all_finite(y, input_name="y")
     if y.ndim not in (1, 2):
         raise ValueError(f"y must have one column, or one for each target, got an array of shape {y.shape}.")

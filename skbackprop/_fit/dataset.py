@@ -114,10 +114,8 @@ class Dataset(Protocol):
     ) -> TrainingSet:
         """Rows to train on, with the factors that class weights give."""
 
-    def validation_blocks(
-        self, codec: TargetCodec, dtype: DTypeLike
-    ) -> Iterable[tuple[Array, np.ndarray, np.ndarray | None]]:
-        """X, encoded targets and weights for the validation loss, each time anew."""
+    def validation_blocks(self, codec: TargetCodec, dtype: DTypeLike) -> Callable[[], Iterable[Block]]:
+        """Blocks for the validation loss, each time anew: X and targets on the device, weights on the host."""
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
         """An engine that computes where the rows are."""
@@ -145,8 +143,7 @@ class ArrayDataset:
 
     @property
     def dtype(self) -> np.dtype:
-        dtype: np.dtype = self.device.dtype_of(self.X)
-        return dtype
+        return np.dtype(self.device.dtype_of(self.X))
 
     @property
     def largest(self) -> float:
@@ -188,11 +185,10 @@ class ArrayDataset:
             check_weight_sum(rows.weights)
         return rows.in_units(dtype)
 
-    def validation_blocks(
-        self, codec: TargetCodec, dtype: DTypeLike
-    ) -> list[tuple[Array, np.ndarray, np.ndarray | None]]:
-        device = self.device
-        return [(device.cast(self.X, dtype), device.put(codec.encode(self.y, dtype)), self.weights)]
+    def validation_blocks(self, codec: TargetCodec, dtype: DTypeLike) -> Callable[[], list[Block]]:
+        rows = self.encoded(codec, None, dtype)
+        blocks = [replace(rows, Y=self.device.put(rows.Y))]
+        return lambda: blocks
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
         return choose_engine(network, plan.optimizer(spec), spec.engine, self.device.xp, spec.n_threads)

@@ -58,10 +58,6 @@ class Device:
         """Bring an array to the host."""
         return array
 
-    def compact(self, array: Array) -> Array:
-        """Give it memory of its own, where a pickle of it would hold more than the array itself."""
-        return array
-
     def take(self, array: Array, rows: np.ndarray) -> Array:
         """Rows of an array by their numbers."""
         taken: Array = array[rows]
@@ -92,7 +88,7 @@ HOST = Device()
 
 @dataclass(frozen=True)
 class NamespaceDevice(Device):
-    """Arrays of another namespace, on one of its devices."""
+    """Arrays of another namespace, on one of its devices, for which the host waits where it asks for numbers."""
 
     xp: Namespace = field()
     device: object = field()
@@ -108,11 +104,9 @@ class NamespaceDevice(Device):
         return [known[name] for name in FLOATS[dtype] if name in known] or [known["float32"]]
 
     def dtype_of(self, array: Array) -> np.dtype:
-        """Ours have two."""
         return np.dtype("float64" if array.dtype == self.xp.float64 else "float32")
 
     def cast(self, array: Array, dtype: DTypeLike) -> Array:
-        """By the name, which all namespaces share."""
         return self.xp.astype(array, getattr(self.xp, np.dtype(dtype).name), copy=False)
 
     def put(self, array: np.ndarray, dtype: DTypeLike | None = None) -> Array:
@@ -128,12 +122,7 @@ class NamespaceDevice(Device):
         return array if dtype is None else self.cast(array, dtype)
 
     def fetch(self, array: Array) -> Array:
-        """Wait for the device."""
         return array if isinstance(array, np.ndarray) else self.to_numpy(array)
-
-    def compact(self, array: Array) -> Array:
-        """A pickled view of torch holds all of what it views."""
-        return self.xp.asarray(array, copy=True)
 
     def take(self, array: Array, rows: np.ndarray) -> Array:
         """Of an array here, or of one that stayed on the host."""
@@ -142,15 +131,12 @@ class NamespaceDevice(Device):
         return self.xp.take(array, self.put(rows), axis=0)
 
     def has_any(self, mask: np.ndarray) -> bool:
-        """Wait for the device."""
         return bool(self.xp.any(mask))
 
     def are_finite(self, array: Array) -> bool:
-        """Wait for the device."""
         return bool(self.xp.all(self.xp.isfinite(array)))
 
     def largest(self, X: Array) -> float:
-        """Wait for the device."""
         return float(self.xp.max(self.xp.abs(X)))
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.state import TrainState
-from skbackprop._fit.warn import say
+from skbackprop._fit.warn import say, warn
 from skbackprop._types import Array
 
 
@@ -71,3 +72,29 @@ class Monitor:
         if rate is not None:
             parts += [f"rate {rate:.2e}"]
         say("  ".join([*parts, f"{time.perf_counter() - self.started:8.2f} s"]))
+
+
+def warn_not_converged(max_iter: int, curve: list[float], margin: float, watched: str = "loss") -> None:
+    """Say how far from converged training was, and which knob to turn.
+
+    curve: of what patience watched, by its name: "loss", or with early stopping "validation loss" or "validation
+    score". Of scores higher is better.
+    """
+    sign = 1.0 if watched == "validation score" else -1.0
+    gain = sign * (curve[-1] - curve[-2]) if len(curve) > 1 else np.nan
+    advice = "Raise max_iter or learning_rate_init, raise tol"
+    if np.isnan(gain):
+        change = f"left the {watched} at"
+    elif gain < 0.0:
+        change = f"{'lowered' if sign > 0.0 else 'raised'} the {watched} by {-gain:.3g} to"
+        advice = "Lower learning_rate_init, raise max_iter or tol"
+    else:
+        change = f"still {'raised' if sign > 0.0 else 'lowered'} the {watched} by {gain:.3g} to"
+    advice += (
+        ", or stop early on purpose with early_stopping=True" if watched == "loss" else ", or lower n_iter_no_change"
+    )
+    warn(
+        f"Training stopped at max_iter={max_iter} epochs before it converged: the last one {change} {curve[-1]:.4g}; "
+        f"less than {margin:.3g} counts as no improvement. {advice}.",
+        ConvergenceWarning,
+    )

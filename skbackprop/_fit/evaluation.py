@@ -12,7 +12,6 @@ from numpy.typing import DTypeLike
 from skbackprop._engines.engine import Engine
 from skbackprop._fit.block import output_blocks
 from skbackprop._fit.dataset import Dataset
-from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.targets import TargetCodec
 from skbackprop._fit.weights import class_counts
 from skbackprop._nn.losses import LOSSES, Loss, LossArgs, smooth, target_rows
@@ -23,7 +22,7 @@ def validation_loss(
     engine: Engine, held_out: Dataset, codec: TargetCodec, dtype: DTypeLike
 ) -> Callable[[Array], float]:
     """Make the function from parameters to the weighted mean loss of the validation rows."""
-    network, device = engine.network, held_out.device
+    network = engine.network
     loss, args = LOSSES[network.loss], replace(network.loss_args, label_smoothing=0.0)
     n_outputs = network.sizes[-1] * network.n_members
     blocks = held_out.validation_blocks(codec, dtype)
@@ -31,17 +30,19 @@ def validation_loss(
     def of(theta: Array) -> float:
         engine.load(theta)
         losses, totals = [], []
-        for X, Y, w in blocks:
+        for block in blocks():
+            xp, w, parts = block.device.xp, block.weights, []
             if w is not None and not w.any():  # of a block; all are not
                 continue
-            parts = [
-                row_losses(loss, engine.predict(block, link=False), Y[rows, ...], args, device)
-                for rows, block in output_blocks(X, n_outputs)
-            ]
+            for rows, X in output_blocks(block.X, n_outputs):
+                v = engine.predict(X, link=False)
+                assert v is not None  # X was checked
+                y = target_rows(xp, loss, block.Y[rows, ...], v.shape[1], v, args)
+                parts.append(block.device.fetch(loss.value(xp, v, y, args)))
             values = np.concatenate(parts)
             values[np.isnan(values)] = np.inf  # of outputs beyond all bounds
             losses.append(float(np.average(values if w is None else np.where(w, values, 0.0), weights=w)))
-            totals.append(Y.shape[0] if w is None else w.sum())
+            totals.append(block.n if w is None else w.sum())
         return losses[0] if len(losses) == 1 else float(np.average(losses, weights=totals))
 
     return of
@@ -52,18 +53,18 @@ def constant_loss(
 ) -> float:
     """Weighted mean loss of the best constant prediction: L0, the yardstick of `tol`. n_classes: of class codes."""
     loss = LOSSES[loss_name]
-    y, w, spread = _in_short(loss, Y, weights, args, n_classes)
+    y, w, spread = _few_targets(loss, Y, weights, args, n_classes)
     v = loss.constant(y, w, args)
     values = loss.value(np, np.broadcast_to(v, (len(y), len(v))), y, args)
     return float(np.average(values, weights=w)) + spread
 
 
-def _in_short(
+def _few_targets(
     loss: Loss, Y: np.ndarray, weights: np.ndarray | None, args: LossArgs, n_classes: int
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Targets and their weights whose mean loss is that of all rows, but for the number beside them.
+    """Targets, weights and a number: a constant's mean loss over all rows is that over these targets plus the number.
 
-    Labels are told by their shares, as if these were the targets of one row; the number is what is quadratic in them.
+    Where the loss is linear in the labels, or quadratic, one row suffices, whose targets are the labels' shares.
     """
     w = np.ones(len(Y)) if weights is None else weights.astype(np.float64)
     if loss.task == "regression":
@@ -82,10 +83,3 @@ def _in_short(
         Y = Y.astype(np.float64)
     targets: Any = Y
     return target_rows(np, loss, targets, len(counts), w, args), w, 0.0
-
-
-def row_losses(loss: Loss, v: Array | None, Y: np.ndarray, args: LossArgs, device: Device = HOST) -> np.ndarray:
-    """Loss of each row, on the host, of raw outputs v; v and Y are on the device."""
-    assert v is not None  # X was checked
-    y = target_rows(device.xp, loss, Y, v.shape[1], v, args)
-    return device.fetch(loss.value(device.xp, v, y, args))

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple, cast
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from skbackprop._engines.engine import Engine
 from skbackprop._fit.dataset import ArrayDataset, Dataset, TrainingSet
-from skbackprop._fit.early_stopping import FitCallbacks, Monitor
+from skbackprop._fit.early_stopping import FitCallbacks, Monitor, warn_not_converged
 from skbackprop._fit.evaluation import constant_loss, validation_loss
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
 from skbackprop._fit.lbfgs import minimize_lbfgs
-from skbackprop._fit.messages import check_same_shape, warn_large_batch, warn_lbfgs, warn_not_converged
 from skbackprop._fit.scales import gradient_limit, in_validation_set, root_mean_squares
 from skbackprop._fit.selection import select_regime
-from skbackprop._fit.spec import FitPlan, FitSpec, Regime
+from skbackprop._fit.spec import UNKNOWN, FitPlan, FitSpec, Regime
 from skbackprop._fit.state import Best, Patience, TrainState
 from skbackprop._fit.targets import LabelCodec, TargetCodec
 from skbackprop._fit.training import Checkpoint, Diverged, Outcome, train
-from skbackprop._fit.weights import apply_class_factors, check_penalty, check_weight_sum, factors_for
+from skbackprop._fit.warn import warn
+from skbackprop._fit.weights import check_penalty, check_weight_sum, class_factors
 from skbackprop._nn.initializers import initialize
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Objective, flatten
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._types import Array
 
-Score = Callable[[FittedModel], float]  # of a model, by the scorer that the user chose
+# for rows held out, a model's score by the scorer that the user chose
+MakeScore = Callable[[Dataset, FittedModel], Callable[[FittedModel], float]]
 
 
 @dataclass
@@ -39,17 +42,14 @@ class Prepared:
     spec: FitSpec
     plan: FitPlan
     model: FittedModel  # with the weights to begin with
-    rows: TrainingSet
+    data: Dataset  # to train on,
+    training_set: TrainingSet  # and the same rows encoded
     factors: np.ndarray | None  # of their weights, by class
-    training: Dataset
-    validation: Dataset | None
+    held_out: Dataset | None
     state: TrainState
-    regime: Regime | None
+    regime: Regime
     dtype: np.dtype  # of the arithmetic; that of the model is the data's
-    engine: Engine = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.engine = self.training.engine(self.model.network, self.spec, self.plan)
+    engine: Engine
 
 
 class FitResult(NamedTuple):
@@ -87,13 +87,8 @@ def prepare(
     """
     if held_out is None and spec.splits:
         data, held_out = data.split(state.rng, spec.validation_fraction, start.codec.strata)
-
-    def trial_loss(spec: FitSpec, seed: int, rows: ArrayDataset, others: ArrayDataset) -> float:
-        return _loss_on_others(spec, type(start.codec), seed, rows, others)
-
-    regime = None
-    if not spec.partial:
-        regime = select_regime(spec, data.sample, start.codec.strata, state.rng, trial_loss, len(data), known)
+    trial_loss = partial(_loss_on_others, type(start.codec))
+    regime = select_regime(spec, data.sample, start.codec.strata, state.rng, trial_loss, len(data), known)
     return settle(spec, data, held_out, start, state, regime)
 
 
@@ -103,7 +98,7 @@ def settle(
     held_out: Dataset | None,
     start: FittedModel | Untrained,
     state: TrainState,
-    regime: Regime | None = None,
+    regime: Regime = UNKNOWN,
 ) -> Prepared:
     """Settle the plan, encode the training set, and draw the first weights or keep those of a model."""
     plan = FitPlan.settle(spec, len(data), regime)
@@ -112,7 +107,9 @@ def settle(
     features, codec = start.features, start.codec.scaled(data.moments, spec)
     factors = None
     if isinstance(codec, LabelCodec) and spec.class_weight is not None:
-        factors = factors_for(spec.class_weight, codec, state, data.class_totals(codec))
+        counts, total = data.class_totals(codec)
+        state.class_counts, state.class_total = state.class_counts + counts, state.class_total + total
+        factors = class_factors(spec.class_weight, codec, np.asarray(state.class_counts), state.class_total)
     rows = data.training_set(codec, factors, spec, dtype)
     loss = codec.loss(spec.loss)
     if spec.seeks_gradient_limit:
@@ -120,7 +117,7 @@ def settle(
         plan = replace(plan, max_grad_norm=limit)
     if isinstance(start, FittedModel):
         network = plan.network(spec, loss, features.n, codec.n_targets, start.network.seed)
-        check_same_shape(start.network, network)
+        start.check_goes_on_as(network)
         model = replace(start, network=network, codec=codec)
     else:
         network = plan.network(spec, loss, features.n, codec.n_targets, int(state.rng.randint(2**31)))
@@ -129,35 +126,35 @@ def settle(
             some = rows.sample
             b[-1][...] = LOSSES[loss].constant(some.Y.astype(float), some.weights, network.loss_args)
         model = FittedModel(network, flatten(np, W, b, more), codec, features)
-    return Prepared(spec, plan, model, rows, factors, data, held_out, state, regime, dtype)
+    engine = data.engine(network, spec, plan)
+    return Prepared(spec, plan, model, data, rows, factors, held_out, state, regime, dtype, engine)
 
 
 def fit_model(
     prepared: Prepared,
-    make_score: Callable[[Dataset, FittedModel], Score] | None = None,
+    make_score: MakeScore | None = None,
     callbacks: FitCallbacks | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> FitResult:
     """Train, and give the model with all that a later call goes on from."""
-    spec, plan, state, device = prepared.spec, prepared.plan, prepared.state, prepared.rows.device
+    spec, plan, state, device = prepared.spec, prepared.plan, prepared.state, prepared.training_set.device
     callbacks = FitCallbacks() if callbacks is None else callbacks
-    callbacks.begin_fit(1 if spec.partial else plan.max_iter, prepared.training.sample)
+    callbacks.begin_fit(1 if spec.partial else plan.max_iter, prepared.data.sample)
     theta = device.put(prepared.model.theta, prepared.dtype)
 
     def result(theta: Array, interrupt: BaseException | None = None) -> FitResult:
-        model = replace(prepared.model, theta=device.put(theta, prepared.training.dtype), device=device)
+        model = replace(prepared.model, theta=device.put(theta, prepared.data.dtype), device=device)
         return FitResult(model, spec, plan, state, interrupt)
 
     monitor = _monitor(prepared, make_score, callbacks, lambda theta: result(theta).model)
-    rows = prepared.rows.together()
+    rows = prepared.training_set.together()
     state.ended = False
     try:
         with np.errstate(all="ignore"):  # the epoch loop looks for itself
             run = _run_minibatches if spec.is_minibatch else _run_lbfgs
             outcome = run(prepared, rows, theta, monitor, checkpoint)
     except Diverged as error:
-        largest = prepared.training.largest
-        raise FitDiverged(error.epoch, error.rate, largest, result(error.theta)) from None
+        raise FitDiverged(error.epoch, error.rate, prepared.data.largest, result(error.theta)) from None
     if monitor.early_stopping and state.best.theta is not None:
         state.exhausted = spec.partial and outcome.converged and not monitor.stopped
         if not spec.partial or state.exhausted:
@@ -168,18 +165,15 @@ def fit_model(
 
 
 def _monitor(
-    prepared: Prepared,
-    make_score: Callable[[Dataset, FittedModel], Score] | None,
-    callbacks: FitCallbacks,
-    model: Callable[[Array], FittedModel],
+    prepared: Prepared, make_score: MakeScore | None, callbacks: FitCallbacks, model: Callable[[Array], FittedModel]
 ) -> Monitor:
     """Make what judges the epochs; patience is measured by the loss of the best constant."""
     spec, plan, state, network = prepared.spec, prepared.plan, prepared.state, prepared.model.network
-    held_out = prepared.validation
+    held_out = prepared.held_out
     stops_early = spec.early_stopping and held_out is not None
     by_scorer = stops_early and spec.scoring is not None
     if state.patience is None:
-        some, codec = prepared.rows.sample, prepared.model.codec
+        some, codec = prepared.training_set.sample, prepared.model.codec
         unit = constant_loss(network.loss, some.Y, some.weights, network.loss_args, codec.n_targets)
         if by_scorer or not LOSSES[network.loss].relative_tol or unit <= 0.0:
             unit = 1.0  # a score, a loss that has no zero to measure from, or a best constant that is perfect
@@ -190,7 +184,7 @@ def _monitor(
 
 
 def _validator(
-    prepared: Prepared, held_out: Dataset, make_score: Callable[[Dataset, FittedModel], Score] | None
+    prepared: Prepared, held_out: Dataset, make_score: MakeScore | None
 ) -> Callable[[Array], tuple[float, float]]:
     """Make the function from parameters to validation loss and score."""
     spec, model, device = prepared.spec, prepared.model, held_out.device
@@ -212,11 +206,12 @@ def _run_minibatches(
 ) -> Outcome:
     """Train by minibatches; the state has the optimizer's memory then, if a later call may go on from it."""
     spec, plan, state, engine = prepared.spec, prepared.plan, prepared.state, prepared.engine
-    warn_large_batch(spec.batch_size, rows.n)
-    state.prepare_memory(OPTIMIZERS[spec.solver], theta)
+    if spec.batch_size != "auto" and spec.batch_size > rows.n:
+        warn(f"batch_size={spec.batch_size} is larger than the {rows.n} training rows: every step takes all of them.")
+    state.forget_memory_of_others(OPTIMIZERS[spec.solver])
     state.n_rows += rows.n
     state.weight_sum += rows.weight_sum
-    n_rows, weight_sum = state.training_set()
+    n_rows, weight_sum = state.totals()
     check_penalty(spec.alpha, weight_sum)
     objective = Objective.over(n_rows, weight_sum, spec.alpha, plan.batch_size, rows.unit)
     state.total_steps = state.total_steps or min(plan.max_iter * objective.n_steps(rows.n), sys.maxsize)
@@ -246,7 +241,11 @@ def _run_lbfgs(
 def _warn_not_converged(prepared: Prepared, outcome: Outcome, monitor: Monitor) -> None:
     spec, history, patience = prepared.spec, prepared.state.history, prepared.state.patience
     if not spec.is_minibatch:
-        warn_lbfgs(outcome.message, prepared.state.epoch)
+        warn(
+            f"L-BFGS stopped after {prepared.state.epoch} iterations before it converged: {outcome.message}. Raise "
+            "max_iter or max_fun, scale the features, or raise tol.",
+            ConvergenceWarning,
+        )
     elif spec.n_iter_no_change != np.inf and not spec.is_planned:  # else it was to make max_iter epochs
         watched, curve = "loss", history.loss_curve
         if monitor.early_stopping:
@@ -254,11 +253,11 @@ def _warn_not_converged(prepared: Prepared, outcome: Outcome, monitor: Monitor) 
             if spec.scoring is not None:
                 watched, curve = "validation score", history.validation_scores
         assert patience is not None
-        warn_not_converged(prepared.plan.max_iter, "epochs", curve, patience.margin, watched)
+        warn_not_converged(prepared.plan.max_iter, curve, patience.margin, watched)
 
 
 def _loss_on_others(
-    spec: FitSpec, codec_class: type[TargetCodec], seed: int, rows: ArrayDataset, others: ArrayDataset
+    codec_class: type[TargetCodec], spec: FitSpec, seed: int, rows: ArrayDataset, others: ArrayDataset
 ) -> float:
     """Train on some rows; the mean loss of the others, class weights included.
 
@@ -271,10 +270,8 @@ def _loss_on_others(
         result = fit_model(prepared)
         codec = prepared.model.codec
         if prepared.factors is not None:
-            weights = apply_class_factors(prepared.factors, codec.encode(others.y, np.float64), others.weights)
-            assert weights is not None
-            check_weight_sum(weights)
-            others = replace(others, weights=weights)
+            others = replace(others, weights=others.encoded(codec, prepared.factors, rows.dtype).weights)
+            check_weight_sum(cast(np.ndarray, others.weights))
     except (ValueError, FitDiverged):
         return np.inf
     if result.interrupt is not None:

@@ -56,6 +56,34 @@ class FittedModel:
         """Views into theta."""
         return Parameters(self.device.xp, self.network, self.theta)
 
+    def check_goes_on_as(self, asked: Network) -> None:
+        """Raise unless training can go on with these weights in the network that is now asked for."""
+        fitted, wrong = self.network, ""
+        old, new = LOSSES[fitted.loss], LOSSES[asked.loss]
+        if fitted.sizes != asked.sizes:
+            wrong = (
+                f"have layers of the sizes {fitted.sizes}, but hidden_layer_sizes and the data now ask for "
+                f"{asked.sizes}. Go on with the same hidden_layer_sizes and kind of loss, or start anew with fit and "
+                "warm_start=False."
+            )
+        elif len(fitted.activations) != fitted.n_layers - 1:
+            wrong = (
+                f"belong to the activations {fitted.activations}, not one for each of their layers: the model's state "
+                "was changed. Fit it anew."
+            )
+        elif fitted.shapes != asked.shapes:
+            wrong = (
+                "belong to other values of n_members and input_scale. Go on with the same, or start anew with fit and "
+                "warm_start=False."
+            )
+        elif (old.link, old.scaling) != (new.link, new.scaling):
+            wrong = (
+                f"were trained with loss={fitted.loss!r}, whose outputs mean something else than those of "
+                f"loss={asked.loss!r}. Start anew with fit and warm_start=False."
+            )
+        if wrong:
+            raise ValueError(f"The weights kept (warm_start=True or partial_fit) {wrong}")
+
     def members(self) -> list[Parameters]:
         """The weights and biases with which each member acts."""
         P = self.parameters
@@ -70,7 +98,6 @@ class FittedModel:
         nets = self.members()
         if isinstance(self.codec, NumberCodec):
             for net in nets:
-                net.W, net.b = list(net.W), list(net.b)
                 net.W[-1], net.b[-1] = _in_units(self.network.loss, net.W[-1], net.b[-1], self.codec)
         return nets
 

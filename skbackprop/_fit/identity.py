@@ -8,9 +8,10 @@ import math
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
+from functools import partial
 from numbers import Complex, Integral, Real
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ BLOCK_BYTES = 2**20  # of an array that are hashed at a time
 LONGEST = 200  # text of a parameter that is shown, and kept, as it is
 PACKAGES = {"site-packages", "dist-packages"}  # folders of installed packages, and
 STANDARD = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}  # of Python's own
+
+EMPTY = CellType()  # what holds a variable of an outer function that has no value yet
+_new_hash = partial(hashlib.sha256, usedforsecurity=False)  # the fastest where CPUs have instructions for it
 
 # ------------------------------------------------------------------------------------- data ----
 
@@ -45,11 +49,6 @@ def digest(*arrays: Any, device: Device = HOST) -> str:
     for array in arrays:
         _feed(known, array, device)
     return _short(known)
-
-
-def _new_hash() -> Any:
-    """SHA-256 is the fastest of hashlib where CPUs have instructions for it."""
-    return hashlib.sha256(usedforsecurity=False)
 
 
 def _short(known: Any) -> str:
@@ -127,7 +126,9 @@ class _Description:
             pairs = sorted((self.of(key), self.of(inner)) for key, inner in value.items())
             return f"{{{', '.join(f'{key}: {inner}' for key, inner in pairs)}}}"
         if isinstance(value, CodeType):
-            return self._code(value)
+            arguments = value.co_varnames[: value.co_argcount + value.co_kwonlyargcount]
+            names = [value.co_names, arguments, value.co_freevars, value.co_flags]
+            return self.of([value.co_code, value.co_exceptiontable, value.co_consts, *names])
         if isinstance(value, FunctionType):
             return self._function(value)
         if isinstance(value, MethodType):
@@ -170,21 +171,16 @@ class _Description:
         self._functions.add(id(code))
         used, rebound = _names(code)
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-        closure = {name: cell for name, cell in cells if name not in rebound}
+        closure = {name: cell.cell_contents for name, cell in cells if name not in rebound and cell != EMPTY}
         scope = {name: function.__globals__[name] for name in used if name in function.__globals__}
         parts = [
             code,
             function.__defaults__,
             function.__kwdefaults__,
-            {name: _content(cell) for name, cell in closure.items()},
+            closure,
             {name: value for name, value in scope.items() if name not in rebound and _is_fixed(value)},
         ]
         return f"{function.__qualname__}#{_hash(self.of(parts))}"
-
-    def _code(self, code: CodeType) -> str:
-        n_arguments = code.co_argcount + code.co_kwonlyargcount
-        names = [code.co_names, code.co_varnames[:n_arguments], code.co_freevars, code.co_flags]
-        return self.of([code.co_code, code.co_exceptiontable, code.co_consts, *names])
 
 
 def _number(value: Any) -> str:
@@ -236,13 +232,6 @@ def _names(code: CodeType) -> tuple[list[str], set[str]]:
             used.update(more)
             rebound |= also
     return sorted(used), rebound
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # nothing yet
-        return None
 
 
 def _is_fixed(value: Any) -> bool:

@@ -15,7 +15,7 @@ from skbackprop._fit.block import Block, weight_unit
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.identity import fingerprint
-from skbackprop._fit.source import Source, hold_out, read_parts, survey
+from skbackprop._fit.source import Copies, Source, hold_out, read_blocks
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.streaming import DiskTrainingSet
 from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
@@ -38,47 +38,46 @@ class DiskDataset:
     sample: ArrayDataset  # rows in memory that stand for all, drawn at random
     examples: Any = None  # targets that are of the kind, the width and the domain of all
     held_out: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    memory: int = 0  # taken by the rows held out
     device: Device = HOST
 
     @classmethod
     def survey(cls, source: Source, dtype: np.dtype, targets: LabelSummary | NumberSummary) -> DiskDataset:
-        """Look through a source; targets gathers what is learned of them."""
+        """Look through a source, in the one pass before training; targets gathers what is learned of them."""
         row_bytes = source.n_features * dtype.itemsize
         n = min(SAMPLE_ROWS, max(1, source.memory // 4 // row_bytes), source.n_rows)
         numbers = np.random.default_rng(0).choice(source.n_rows, n, replace=False, shuffle=False)
         numbers = np.sort(numbers)
-        summary, some = survey(source, dtype, targets, numbers)
-        return cls(source, dtype, summary, numbers, some)
+        summary, some = Summary(targets), Copies(n, source.n_features, dtype)
+        for k, block in enumerate(read_blocks(source, dtype)):
+            summary.add(block.X, block.y, block.weights)
+            first, stop = np.searchsorted(numbers, source.bounds[k : k + 2])
+            some.add(block[numbers[first:stop] - source.bounds[k]])
+        return cls(source, dtype, summary, numbers, some.dataset())
 
     def __len__(self) -> int:
         return self.source.n_rows - len(self.held_out)
 
     @property
     def X(self) -> object:
-        """What a scorer predicts for."""
         return self.source
 
     @property
     def y(self) -> np.ndarray:
-        """All targets."""
         return self.source.y
 
     @property
     def weights(self) -> np.ndarray | None:
-        """All weights."""
         return self.source.sample_weight
 
     @property
     def largest(self) -> float:
-        """Largest absolute value of the inputs."""
         return self.summary.largest
 
     def fingerprint(self) -> str:
         """Shape, kind and content of all, in one pass; and the memory, by which rows are shuffled."""
         source = self.source
-        name = fingerprint((block.X, block.y, block.weights) for block in read_parts(source, self.dtype))
-        return f"{source.shape} {self.dtype} {name} memory {source.memory}"
+        name = fingerprint((block.X, block.y, block.weights) for block in read_blocks(source, self.dtype))
+        return f"{(source.n_rows, source.n_features)} {self.dtype} {name} memory {source.memory}"
 
     def split(
         self, rng: np.random.RandomState, fraction: float, strata: Callable[[np.ndarray], np.ndarray | None]
@@ -93,25 +92,20 @@ class DiskDataset:
             numbers=self.numbers[kept],
             sample=self.sample[kept],
             held_out=out,
-            memory=held.X.nbytes,
         )
         return rest, held
 
     def moments(self) -> Moments:
-        """Weighted moments of the targets."""
         assert isinstance(self.summary.targets, NumberSummary)
         return self.summary.targets.moments
 
     def class_totals(self, codec: LabelCodec) -> tuple[np.ndarray, float]:
-        """Weighted number of rows of each class, and the sum of the weights."""
         assert isinstance(self.summary.targets, LabelSummary)
         return self.summary.targets.counts_of(codec), self.summary.weight_sum
 
     def training_set(
         self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike
     ) -> DiskTrainingSet:
-        """Rows to train on, with the factors that class weights give."""
-
         def encode(rows: ArrayDataset) -> Block:
             return rows.encoded(codec, factors, dtype)
 
@@ -119,36 +113,21 @@ class DiskDataset:
         if sample.weights is not None and not sample.weights.any():
             # where weight is rare, any rows stand for all
             sample = replace(sample, weights=np.ones_like(sample.weights))
-        memory = self.source.memory - self.memory
+        memory = self.source.memory - len(self.held_out) * self.source.n_features * self.dtype.itemsize
         rows = DiskTrainingSet(self.source, encode, sample, 0.0, memory, self.held_out, verbose=spec.verbose)
         rows.weight_sum = self.summary.weight_sum if factors is None else rows.sum_weights()
         if sample.weights is not None:
             rows.unit = weight_unit(check_weight_sum(rows.weight_sum) / rows.n)
         return rows
 
-    def validation_blocks(self, codec: TargetCodec, dtype: DTypeLike) -> ValidationBlocks:
-        """X, encoded targets and weights for the validation loss, read anew each time."""
-        return ValidationBlocks(self.source, codec, np.dtype(dtype))
+    def validation_blocks(self, codec: TargetCodec, dtype: DTypeLike) -> Callable[[], Iterator[Block]]:
+        return lambda: (block.encoded(codec, None, dtype) for block in read_blocks(self.source, dtype))
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
-        """The engine that the parameters ask for."""
         return choose_engine(network, plan.optimizer(spec), spec.engine, np, spec.n_threads)
-
-
-@dataclass
-class ValidationBlocks:
-    """Blocks of a validation set on the disk, read anew each time they are asked for."""
-
-    source: Source
-    codec: TargetCodec
-    dtype: np.dtype
-
-    def __iter__(self) -> Iterator[tuple[Array, np.ndarray, np.ndarray | None]]:
-        for block in read_parts(self.source, self.dtype):
-            yield block.X, self.codec.encode(block.y, self.dtype), block.weights
 
 
 def predict_blocks(source: Source, output: Callable[[Array], Array], axis: int) -> Array:
     """Outputs for all rows, computed block by block and joined along an axis."""
     dtype = source.dtype if source.dtype in HOST.floats("auto") else np.dtype(np.float64)
-    return np.concatenate([output(block.X) for block in read_parts(source, dtype)], axis=axis)
+    return np.concatenate([output(block.X) for block in read_blocks(source, dtype)], axis=axis)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.spec import REGIMES, UNKNOWN, FitPlan, FitSpec, Regime
-from skbackprop._fit.split import validation_split
 from skbackprop._fit.warn import say
 
 FEWEST_ROWS = 200  # of which a part can be held out and still tell something
@@ -36,36 +36,33 @@ def select_regime(
     what of its outcome the user has named, and the seed is drawn without one, too: so values that it found can be
     given back.
     """
-    if not spec.is_planned or len(sample) < FEWEST_ROWS:
+    if spec.partial or not spec.is_planned or len(sample) < FEWEST_ROWS:
         return UNKNOWN
     seed = int(rng.randint(2**31))
     if known is not None:
         return known
     if not spec.depends_on_noise(n_rows):
         return UNKNOWN
+    seeded = np.random.RandomState(seed)
+    if len(sample) > MOST_ROWS:
+        sample = sample[np.sort(seeded.choice(len(sample), MOST_ROWS, replace=False))]
     try:
-        rows, held_out = _split(sample, strata, np.random.RandomState(seed))
+        with np.errstate(over="ignore"):  # what float32, which is enough, cannot hold lets every training diverge
+            rows, held_out = (part.in_memory(np.float32) for part in sample.split(seeded, SHARE, strata))
     except ValueError:  # no class can spare a row
         return UNKNOWN
     small = _small(spec, n_rows, len(rows))
-    losses = {name: trial_loss(_regularised(small, regime), seed, rows, held_out) for name, regime in REGIMES.items()}
+    losses = {}
+    for name, regime in REGIMES.items():
+        # its weight decay, also where the user named one, and its dropout unless the user did
+        found: dict[str, Any] = {**regime.regularisation(spec.solver)}
+        if spec.dropout != "auto":
+            del found["dropout"]
+        losses[name] = trial_loss(replace(small, **found), seed, rows, held_out)
     if spec.verbose:
         say("  ".join(["race", *(f"{name} {loss:.6f}" for name, loss in losses.items())]))
     winner = min(losses, key=lambda name: losses[name])
     return UNKNOWN if losses[winner] == max(losses.values()) else REGIMES[winner]
-
-
-def _split(
-    sample: ArrayDataset, strata: Callable[[np.ndarray], np.ndarray | None], rng: np.random.RandomState
-) -> tuple[ArrayDataset, ArrayDataset]:
-    """Rows to train on and rows to judge by, in float32, which is enough for that."""
-    codes = strata(sample.y)
-    if len(sample) > MOST_ROWS:
-        some = np.sort(rng.choice(len(sample), MOST_ROWS, replace=False))
-        sample, codes = sample[some], None if codes is None else codes[some]
-    rows, held_out = validation_split(rng, len(sample), SHARE, sample.weights, codes)
-    with np.errstate(over="ignore"):  # what float32 cannot hold lets every training diverge
-        return sample[rows].in_memory(np.float32), sample[held_out].in_memory(np.float32)
 
 
 def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:
@@ -84,10 +81,3 @@ def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:
         scoring=None,
         verbose=0,
     )
-
-
-def _regularised(spec: FitSpec, regime: Regime) -> FitSpec:
-    """With the regime's decay, also where the user named one, and its dropout unless the user did."""
-    found = regime.regularisation(spec.solver)
-    dropout = found["dropout"] if spec.dropout == "auto" else spec.dropout
-    return replace(spec, weight_decay=found["weight_decay"], dropout=dropout)

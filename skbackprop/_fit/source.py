@@ -1,9 +1,9 @@
-"""Rows on the disk: read block by block, looked through once, and held out for validation."""
+"""Rows on the disk: read block by block, and held out for validation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from skbackprop._fit.block import Block
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.split import validation_shares
-from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
+from skbackprop._fit.summaries import LabelSummary, NumberSummary
 from skbackprop._types import Array
 
 VALIDATION_SHARE = 4  # rows held out for validation take at most one part in so many of the memory
@@ -25,10 +25,6 @@ class Source(Protocol):
     memory: int  # bytes that training may take for rows
     bounds: np.ndarray  # block k is the rows bounds[k] to bounds[k + 1]
     dtype: np.dtype
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """n_rows and n_features."""
 
     @property
     def y(self) -> np.ndarray:
@@ -48,7 +44,7 @@ class Source(Protocol):
 Encode = Callable[[ArrayDataset], Block]
 
 
-def read_parts(source: Source, dtype: DTypeLike) -> Iterator[ArrayDataset]:
+def read_blocks(source: Source, dtype: DTypeLike) -> Iterator[ArrayDataset]:
     """All blocks in order. Each is overwritten by the next."""
     space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
     for k, n in enumerate(np.diff(source.bounds)):
@@ -62,30 +58,23 @@ class Copies:
     def __init__(self, n_rows: int, n_features: int, dtype: DTypeLike):
         self._X = np.empty((n_rows, n_features), dtype=dtype)
         self._n = 0
-        self._rest: list[tuple[Any, Any]] = []
+        self._targets: list[tuple[np.ndarray, np.ndarray | None]] = []
 
-    def add(self, part: ArrayDataset) -> None:
+    def add(self, rows: ArrayDataset) -> None:
         """Take the next rows."""
-        self._X[self._n : self._n + len(part.X)] = part.X
-        self._n += len(part.X)
-        self._rest.append((part.y, part.weights))
+        self._X[self._n : self._n + len(rows.X)] = rows.X
+        self._n += len(rows.X)
+        self._targets.append((rows.y, rows.weights))
 
-    def part(self) -> ArrayDataset:
+    def dataset(self) -> ArrayDataset:
         """All of them."""
-        y, weights = zip(*self._rest, strict=True)
-        return ArrayDataset(self._X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
+        return with_targets(self._X, self._targets)
 
 
-def survey(
-    source: Source, dtype: DTypeLike, targets: LabelSummary | NumberSummary, chosen: np.ndarray
-) -> tuple[Summary, ArrayDataset]:
-    """Summary of all rows, and copies of the chosen ones (ascending numbers): the one pass before training."""
-    summary, some = Summary(targets), Copies(len(chosen), source.n_features, dtype)
-    for k, part in enumerate(read_parts(source, dtype)):
-        summary.add(part.X, part.y, part.weights)
-        first, stop = np.searchsorted(chosen, source.bounds[k : k + 2])
-        some.add(part[chosen[first:stop] - source.bounds[k]])
-    return summary, some.part()
+def with_targets(X: Array, targets: list[tuple[np.ndarray, np.ndarray | None]]) -> ArrayDataset:
+    """Rows whose y and weights come in parts."""
+    y, weights = zip(*targets, strict=True)
+    return ArrayDataset(X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
 
 
 def hold_out(
@@ -114,7 +103,7 @@ def hold_out(
             X = space[:n]
             copies.add(ArrayDataset(X, *source.read(k, X))[rows])
             numbers.append(source.bounds[k] + rows)
-    return np.concatenate(numbers), copies.part()
+    return np.concatenate(numbers), copies.dataset()
 
 
 def _draw(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._nn.network import Network
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 from skbackprop._nn.schedules import SCHEDULES
+from skbackprop._types import Auto
 
 TOL = 1e-4  # scikit-learn's
 PLANNED_EPOCHS = 16  # at least, and
@@ -44,9 +45,6 @@ REGIMES = {
     "noisy": Regime(weight_decay=2.0, dropout=0.1),
 }
 UNKNOWN = REGIMES["mixed"]
-
-
-Auto = Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -178,9 +176,8 @@ class FitPlan:
     shuffle: bool = True
 
     @classmethod
-    def settle(cls, spec: FitSpec, n_rows: int, regime: Regime | None = None) -> Self:
+    def settle(cls, spec: FitSpec, n_rows: int, regime: Regime = UNKNOWN) -> Self:
         """Find the plan for so many rows, whose targets are as noisy as the regime says."""
-        regime = UNKNOWN if regime is None else regime
         auto: dict[str, Any] = {
             "learning_rate": spec.schedule,
             "learning_rate_init": 0.0,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -84,7 +83,7 @@ class TrainState:
         """Number of epochs made."""
         return len(self.history.loss_curve)
 
-    def training_set(self) -> tuple[int, float]:
+    def totals(self) -> tuple[int, float]:
         """Number of rows of the whole training set, and the sum of their weights, whose mean is that of those seen."""
         if self.total_samples is None:
             return self.n_rows, self.weight_sum
@@ -96,24 +95,10 @@ class TrainState:
         self.steps, self.total_steps, self.plateau_factor, self.ended = 0, 0, 1.0, False
         self.rng = int(self.rng.randint(2**31))  # a seed is lighter to keep than a generator
 
-    def prepare_memory(self, rule: Rule, theta: Array) -> None:
-        """Keep the optimizer's memory if it is this rule's; after another solver it and the steps begin anew."""
-        if self.state is None:
-            return
-        if self.state.keys() != rule.init(np, np.zeros(1)).keys():
+    def forget_memory_of_others(self, rule: Rule) -> None:
+        """After another solver the optimizer's memory and the steps begin anew."""
+        if self.state is not None and self.state.keys() != rule.init(np, np.zeros(1)).keys():
             self.state, self.steps, self.total_steps = None, 0, 0
-            return
-        for name, value in self.state.items():
-            if name in rule.slots:
-                is_real = value.dtype.kind == "f" if isinstance(value, np.ndarray) else True  # or a device's
-                is_right = is_real and tuple(getattr(value, "shape", ())) == tuple(theta.shape)
-            else:
-                is_right = isinstance(value, Real)
-            if not is_right:
-                raise ValueError(
-                    f"The optimizer's memory {name!r} is not one of this network's {theta.shape[0]} parameters: the "
-                    "state of this estimator is damaged, or was changed. Call fit, or load it from an intact file."
-                )
 
     def converted(self, convert: Callable[[Any], Any]) -> TrainState:
         """Copy whose vectors of the size of the network were converted."""

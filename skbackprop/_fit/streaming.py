@@ -14,34 +14,10 @@ import numpy as np
 from skbackprop._fit.block import Block, epoch_order
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import HOST, Device
-from skbackprop._fit.source import Encode, Source, read_parts
+from skbackprop._fit.source import Encode, Source, read_blocks, with_targets
 from skbackprop._fit.warn import say, warn
-from skbackprop._types import Array
 
 FEW_BLOCKS = 8  # in a buffer: fewer are hardly shuffled
-
-
-@dataclass
-class Buffer:
-    """Room for the rows of many blocks, after room for a minibatch that the buffer before left unfinished."""
-
-    X: Array
-    Y: np.ndarray
-    weights: np.ndarray | None
-    n: int = 0  # rows that it holds now, those left over apart
-
-    @property
-    def rows(self) -> Block:
-        """All of its room, as the engine takes it."""
-        return Block(self.X, self.Y, self.weights)
-
-    def take_over(self, other: Buffer, rows: np.ndarray, before: int) -> None:
-        """Copy rows of another buffer to the place before the own ones."""
-        to = slice(before - len(rows), before)
-        self.X[to], self.Y[to] = other.X[rows], other.Y[rows]
-        if self.weights is not None:
-            assert other.weights is not None
-            self.weights[to] = other.weights[rows]
 
 
 @dataclass
@@ -57,7 +33,7 @@ class DiskTrainingSet:
     device: Device = HOST
     unit: float = 1.0  # of the weights that the engine sees
     verbose: int = 0
-    _buffers: tuple[Buffer, Buffer] | None = None
+    _buffers: tuple[Block, Block] | None = None  # each begins with room for a minibatch that the other left unfinished
 
     def __post_init__(self) -> None:
         bounds = self.source.bounds
@@ -72,17 +48,17 @@ class DiskTrainingSet:
         """Sum of the weights as they are encoded, from the targets alone."""
         total = 0.0
         for k, n in enumerate(np.diff(self.source.bounds)):
-            part = self._kept(k, ArrayDataset(np.empty((n, 0)), *self.source.read_targets(k)))
-            total += self.encode(part).weight_sum
+            block = self._kept(k, ArrayDataset(np.empty((n, 0)), *self.source.read_targets(k)))
+            total += self.encode(block).weight_sum
         return total
 
     def together(self) -> DiskTrainingSet:
         return self
 
     def blocks(self) -> Iterator[Block]:
-        for k, part in enumerate(read_parts(self.source, self.sample.X.dtype)):
-            rows = self.encode(self._kept(k, part))
-            yield from rows.in_units(part.X.dtype, self.unit).blocks()
+        for k, block in enumerate(read_blocks(self.source, self.sample.X.dtype)):
+            rows = self.encode(self._kept(k, block))
+            yield from rows.in_units(block.X.dtype, self.unit).blocks()
 
     # ------------------------------------------------------------------------------ an epoch ----
 
@@ -121,19 +97,19 @@ class DiskTrainingSet:
                 left = np.empty(0, dtype=np.int64)
                 filling: Any = reader.submit(self._fill, coming, next(groups), batch_size, stop)
                 while filling is not None:
-                    filling.result()
-                    coming.take_over(ready, left, batch_size)
+                    n = filling.result()
+                    _copy_rows(ready, left, coming, slice(batch_size - len(left), batch_size))
                     ready, coming = coming, ready
                     group = next(groups, None)
                     filling = None
                     if group is not None:
                         filling = reader.submit(self._fill, coming, group, batch_size, stop)
-                    order = batch_size + epoch_order(rng, ready.n, shuffle)
+                    order = batch_size + epoch_order(rng, n, shuffle)
                     order = np.concatenate([np.arange(batch_size - len(left), batch_size), order])
                     whole = len(order) if filling is None else len(order) // batch_size * batch_size
                     left = order[whole:]
                     if whole:
-                        yield ready.rows, order[:whole]
+                        yield ready, order[:whole]
             finally:
                 stop.set()
 
@@ -148,10 +124,10 @@ class DiskTrainingSet:
                 "Parquet files are written), or shuffle=False if the files are shuffled already."
             )
 
-    def _allocate(self, n: int) -> Buffer:
+    def _allocate(self, n: int) -> Block:
         X, Y = self.sample.X, self.sample.Y
         weights = None if self.sample.weights is None else np.zeros(n, dtype=X.dtype)
-        return Buffer(np.zeros((n, X.shape[1]), X.dtype), np.zeros((n, *Y.shape[1:]), Y.dtype), weights)
+        return Block(np.zeros((n, X.shape[1]), X.dtype), np.zeros((n, *Y.shape[1:]), Y.dtype), weights)
 
     def _deal(self, rng: np.random.RandomState, shuffle: bool, n_buffers: int) -> Iterator[np.ndarray]:
         """Deal the blocks out to buffers of about equal numbers of rows."""
@@ -161,33 +137,38 @@ class DiskTrainingSet:
         buffers = np.minimum(starts * n_buffers // max(1, self.n), n_buffers - 1)
         yield from np.split(blocks, np.flatnonzero(np.diff(buffers)) + 1)
 
-    def _fill(self, buffer: Buffer, blocks: Any, start: int, stop: threading.Event) -> None:
-        """Read blocks into a buffer, until told to stop."""
-        at, rest = start, []
+    def _fill(self, buffer: Block, blocks: np.ndarray, start: int, stop: threading.Event) -> int:
+        """Read blocks into a buffer, from one of its rows on, until told to stop; the number of rows read."""
+        at, targets = start, []
         for k in blocks:
             if stop.is_set():
-                return
+                return 0
             X = buffer.X[at : at + int(np.diff(self.source.bounds[k : k + 2])[0])]
-            part = self._kept(k, ArrayDataset(X, *self.source.read(k, X)))
-            if part.X is not X:
-                X[: len(part.X)] = part.X
-            rest.append((part.y, part.weights))
-            at += len(part.X)
-        y, weights = zip(*rest, strict=True)
-        weighted = None if weights[0] is None else np.concatenate(weights)
-        rows = self.encode(ArrayDataset(buffer.X[start:at], np.concatenate(y), weighted))
+            block = self._kept(k, ArrayDataset(X, *self.source.read(k, X)))
+            if block.X is not X:
+                X[: len(block.X)] = block.X
+            targets.append((block.y, block.weights))
+            at += len(block.X)
+        rows = self.encode(with_targets(buffer.X[start:at], targets))
         buffer.Y[start:at] = rows.Y
         if buffer.weights is not None:
             assert rows.weights is not None
             buffer.weights[start:at] = rows.weights / self.unit
-        buffer.n = at - start
+        return at - start
 
-    def _kept(self, k: int, part: ArrayDataset) -> ArrayDataset:
+    def _kept(self, k: int, block: ArrayDataset) -> ArrayDataset:
         """Rows of block k that are not held out."""
         first, stop = self.source.bounds[k : k + 2]
         out = self.held_out[slice(*np.searchsorted(self.held_out, (first, stop)))]
         if not len(out):
-            return part
-        kept = np.ones(len(part.X), dtype=bool)
+            return block
+        kept = np.ones(len(block.X), dtype=bool)
         kept[out - first] = False
-        return part[kept]
+        return block[kept]
+
+
+def _copy_rows(source: Block, rows: np.ndarray, to: Block, places: slice) -> None:
+    to.X[places], to.Y[places] = source.X[rows], source.Y[rows]
+    if to.weights is not None:
+        assert source.weights is not None
+        to.weights[places] = source.weights[rows]

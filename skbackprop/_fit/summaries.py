@@ -101,8 +101,7 @@ class LabelSummary:
 
     def stand_in(self) -> np.ndarray:
         """Each label once, or a block of indicators."""
-        values: np.ndarray = self._some if self.values is None else self.values
-        return values
+        return np.asarray(self._some if self.values is None else self.values)
 
     def strata(self, y: np.ndarray) -> np.ndarray:
         """Number of the stratum of each row, by which a split is stratified."""
@@ -128,15 +127,13 @@ class NumberSummary:
         self.largest: Any = 0.0  # absolute value
         self._squares: Any = 0.0  # sum of w (y - mean)^2
         self._weight = 0.0
-        self._low: Any = None
-        self._high: Any = None
+        self._low: Any = np.inf
+        self._high: Any = -np.inf
 
     def add(self, y: np.ndarray, w: np.ndarray) -> None:
         """Take in a block; means and squares are merged as Chan, Golub and LeVeque (1979) do."""
         y = numbers(y)
-        low, high = y.min(axis=0), y.max(axis=0)
-        self._low = low if self._low is None else np.minimum(self._low, low)
-        self._high = high if self._high is None else np.maximum(self._high, high)
+        self._low, self._high = np.minimum(self._low, y.min(axis=0)), np.maximum(self._high, y.max(axis=0))
         y = y.reshape(len(y), -1)
         self.largest = np.maximum(self.largest, np.abs(y).max(axis=0))
         self.eligible = self.eligible + np.count_nonzero(w)

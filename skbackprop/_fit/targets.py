@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -36,21 +36,17 @@ class LabelCodec:
     @classmethod
     def learn(cls, y: np.ndarray, spec: FitSpec | None = None, classes: np.ndarray | None = None) -> Self:
         """Learn the classes from y, or take the given ones, which must be all that there are."""
-        found = cls._of(y)
-        if classes is None or found.multilabel:
+        if y.ndim == 2 and y.shape[1] > 1:
+            return cls(np.arange(indicator(y).shape[1]), multilabel=True)
+        with labels_of_one_kind(y):
+            check_classification_targets(y)
+            found = cls(np.unique(column_or_1d(y)))
+        if classes is None:
             return found
         with labels_of_one_kind(classes):
             known = cls(np.unique(classes))
         known.codes(y)
         return known
-
-    @classmethod
-    def _of(cls, y: np.ndarray) -> Self:
-        if y.ndim == 2 and y.shape[1] > 1:
-            return cls(np.arange(indicator(y).shape[1]), multilabel=True)
-        with labels_of_one_kind(y):
-            check_classification_targets(y)
-            return cls(np.unique(column_or_1d(y)))
 
     @property
     def n_targets(self) -> int:
@@ -60,11 +56,6 @@ class LabelCodec:
     def loss(self, name: str) -> str:
         """Key of LOSSES: labels of their own have logistic units."""
         return f"binary_{name}" if self.multilabel else name
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """The classes."""
-        return self.classes
 
     def for_training(self, spec: FitSpec) -> Self:
         """The same."""
@@ -83,7 +74,7 @@ class LabelCodec:
 
     def check_again(self, y: np.ndarray, classes: np.ndarray | None = None) -> None:
         """Raise unless a later call's y, and its classes if it was given any, are those of the first call."""
-        found = self._of(y)
+        found = self.learn(y)
         if classes is not None and not np.array_equal(np.unique(classes), self.classes):
             known = self.classes.tolist()
             raise ValueError(f"classes={classes!r} differs from the classes of the first call, {known}.")
@@ -137,18 +128,17 @@ class NumberCodec:
     scale: np.ndarray = field(default_factory=lambda: np.empty(0))
     y_is_1d: bool = False
     quantile_is_scalar: bool = True
+    classes: ClassVar[None] = None
 
     @classmethod
     def learn(cls, y: np.ndarray, spec: FitSpec, classes: np.ndarray | None = None) -> Self:
         """Learn the shape of y; the scale comes from the rows that are trained on (`scaled`)."""
         y = numbers(y)
-        codec = cls(spec.loss, as_columns(y).shape[1])
-        codec.y_is_1d, codec.quantile_is_scalar = y.ndim == 1, not isinstance(spec.quantile, tuple)
         check_domain(spec.loss, y)
-        return codec
+        is_scalar = not isinstance(spec.quantile, tuple)
+        return cls(spec.loss, as_columns(y).shape[1], y_is_1d=y.ndim == 1, quantile_is_scalar=is_scalar)
 
     def loss(self, name: str) -> str:
-        """Key of LOSSES."""
         return name
 
     def check(self, y: np.ndarray) -> None:
@@ -164,13 +154,7 @@ class NumberCodec:
             raise ValueError(f"y has {n} targets, but the model was started with {self.n_targets}.")
 
     def check_again(self, y: np.ndarray, classes: np.ndarray | None = None) -> None:
-        """Raise unless a later call's y is like that of the first call."""
         self.check(y)
-
-    @property
-    def labels(self) -> np.ndarray | None:
-        """None: numbers have no labels."""
-        return None
 
     def for_training(self, spec: FitSpec) -> Self:
         """The same on the host, for the loss that training goes on with."""

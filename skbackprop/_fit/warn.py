@@ -15,8 +15,8 @@ _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
-def heard_by(listener: Listener) -> Iterator[None]:
-    """Inside, the listener gets the warnings, and with the category None what would be printed."""
+def redirect_messages(listener: Listener) -> Iterator[None]:
+    """Let a listener have the warnings inside and, with the category None, the lines that `say` would print."""
     token = _listener.set(listener)
     try:
         yield

@@ -8,10 +8,8 @@ import numpy as np
 
 from skbackprop._fit.data_checks import within_floats
 from skbackprop._fit.device import BOUND
-from skbackprop._fit.state import TrainState
 from skbackprop._fit.targets import LabelCodec
 
-NO_WEIGHT = "sample_weight and class_weight together leave no row with a positive weight."
 WEIGHT_SUMS = 1e-100, 1e100  # that leave room for products with targets, losses and factors
 
 
@@ -21,7 +19,7 @@ def check_weight_sum(weights: np.ndarray | float, name: str = "sample_weight and
         total = float(np.sum(weights, dtype=np.float64))
     low, high = WEIGHT_SUMS
     if total == 0.0:
-        raise ValueError(NO_WEIGHT)
+        raise ValueError("sample_weight and class_weight together leave no row with a positive weight.")
     if not low <= total <= high:
         raise ValueError(
             f"The weights ({name}) sum to {total:.3g}, but numbers are computed with only from {low:g} to {high:g}. "
@@ -116,12 +114,3 @@ def apply_class_factors(factors: np.ndarray | None, Y: np.ndarray, weights: np.n
         return weights
     rows: np.ndarray = np.prod(np.where(Y > 0, factors[1], factors[0]), axis=1) if factors.ndim == 2 else factors[Y]
     return rows if weights is None else weights * rows
-
-
-def factors_for(
-    class_weight: Any, codec: LabelCodec, state: TrainState, totals: tuple[np.ndarray, float]
-) -> np.ndarray:
-    """Count the rows of a training set, and give the factors of their weights by all rows counted so far."""
-    state.class_counts = state.class_counts + totals[0]
-    state.class_total += totals[1]
-    return class_factors(class_weight, codec, np.asarray(state.class_counts), state.class_total)

@@ -120,7 +120,7 @@ def _their_parameters(params: dict[str, Any], plan: FitPlan, state: TrainState) 
         return theirs | {"solver": "lbfgs", "tol": plan.tol}
     theirs["batch_size"] = plan.batch_size
     if state.weight_sum:
-        theirs["alpha"] = alpha * plan.batch_size / state.training_set()[1]
+        theirs["alpha"] = alpha * plan.batch_size / state.totals()[1]
     if solver in SOLVERS and plan.learning_rate in SCHEDULES:
         theirs |= {"learning_rate": plan.learning_rate, "learning_rate_init": plan.learning_rate_init}
     return theirs | {"solver": solver if solver in SOLVERS else "adam"}

@@ -55,16 +55,6 @@ def softplus(xp: Namespace, v: Array) -> Array:
     return xp.logaddexp(v, xp.zeros_like(v))
 
 
-def identity(xp: Namespace, v: Array) -> Array:
-    """Leaves v as it is."""
-    return v
-
-
-def tanh(xp: Namespace, v: Array) -> Array:
-    """Hyperbolic tangent."""
-    return xp.tanh(v)
-
-
 def softmax(xp: Namespace, v: Array) -> Array:
     """e^{v_i} / sum_k e^{v_k}, row by row (D8)."""
     e = xp.exp(v - xp.max(v, axis=1, keepdims=True))
@@ -181,7 +171,7 @@ def _selu_nodes(g: Nodes, v: str) -> str:
 
 ACTIVATIONS: dict[str, Activation] = {
     "identity": Activation(
-        identity,
+        lambda xp, v: v,
         lambda xp, v, a, g: g,
         initializer="glorot_uniform",
         onnx=lambda g, v: v,
@@ -195,7 +185,7 @@ ACTIVATIONS: dict[str, Activation] = {
         torch=lambda nn: nn.Sigmoid(),
     ),
     "tanh": Activation(
-        tanh,
+        lambda xp, v: xp.tanh(v),
         lambda xp, v, a, g: g * (1.0 - a * a),
         initializer="glorot_uniform",
         onnx=lambda g, v: g("Tanh", v),

@@ -15,8 +15,7 @@ TINY = np.finfo(np.float64).tiny  # in place of a frequency or a mean of 0, whos
 
 def mean(y: Array, w: Array | None) -> Array:
     """Weighted mean of each column."""
-    found: Array = np.average(y, axis=0, weights=w)
-    return found
+    return np.asarray(np.average(y, axis=0, weights=w))
 
 
 def log_mean(y: Array, w: Array | None) -> Array:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -54,15 +55,19 @@ class Rule:
 
     def check(self, state: object, theta: Array) -> None:
         """Raise unless this is memory of this rule for these parameters."""
-        shapes = {name: theta.shape if np.ndim(value) else () for name, value in self.init(np, np.empty(0)).items()}
         known = state if isinstance(state, dict) else {}
-        wrong = [name for name in shapes if name not in known or np.shape(known[name]) != shapes[name]]
-        if wrong:
-            raise ValueError(
-                f"The optimizer's memory that training goes on with has no {' and no '.join(map(repr, wrong))} for "
-                f"these {theta.shape[0]} parameters: it is another solver's or network's, or was changed. Go on with "
-                "the solver that training began with, or start anew with fit."
-            )
+        for name in self.init(np, np.empty(0)):
+            value = known.get(name)
+            is_right = isinstance(value, Real)
+            if name in self.slots:
+                is_real = not isinstance(value, np.ndarray) or value.dtype.kind == "f"  # or a device's
+                is_right = is_real and tuple(getattr(value, "shape", ())) == tuple(theta.shape)
+            if not is_right:
+                raise ValueError(
+                    f"The optimizer's memory {name!r} is not one of this network's {theta.shape[0]} parameters: it is "
+                    "another solver's or network's, is damaged, or was changed. Go on with the solver that training "
+                    "began with, or call fit, or load the estimator from an intact file."
+                )
 
 
 def sgd(xp: Namespace, g: Array, state: Memory, theta: Array, rate: Rate, t: int, opt: Optimizer) -> Step:

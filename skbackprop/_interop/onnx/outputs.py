@@ -53,7 +53,7 @@ def _scores(g: Graph, model: FittedModel, v: str) -> None:
 
 
 def _one_label(g: Graph, model: FittedModel, v: str) -> None:
-    classes = label_array(cast(np.ndarray, model.codec.labels))
+    classes = label_array(cast(np.ndarray, model.codec.classes))
     names = g.constant(classes, classes.dtype, "classes")
     g.output("label", g("Gather", names, g("ArgMax", v, axis=1, keepdims=0)), [], classes.dtype)
     _scores(g, model, v)
