@@ -38,7 +38,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     Parameters
     ----------
     {before_loss}
-    loss : {{'cross_entropy', 'brier', 'focal'}}, default='cross_entropy'
+    loss : {'cross_entropy', 'brier', 'focal'}, default='cross_entropy'
         Loss of one row, a being the predicted probabilities: 'cross_entropy' -sum y ln a; 'brier' sum (a - y)^2
         [1]_; 'focal' -(1 - a_t)^gamma ln a_t for the true class t, which turns attention to hard rows [2]_.
     focal_gamma : float, default=2.0
@@ -134,6 +134,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         self.__dict__.update({name: value for name, value in locals().items() if name != "self"})
 
     @with_minibatches
+    @document
     def partial_fit(
         self,
         X: Data,
@@ -158,18 +159,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             Non-negative weights.
         classes : array-like of shape (n_classes,), default=None
             All labels that any call will bring. Without it the first call's are taken to be all.
-        X_val, y_val, sample_weight_val : array-like, default=None
-            A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best
-            weights are restored, and later calls return at once with a warning.
-        total_samples : int, default=None
-            Rows of the whole training set that the calls walk through, for the strength of `alpha`, which stands beside
-            the sum of their weights. None: all rows that came so far, each call's being new ones; where calls bring the
-            same rows again, as in several epochs, the penalty then fades.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
+        {stream}
         """
         return self._partial_fit((X, y, sample_weight), (X_val, y_val, sample_weight_val), total_samples, classes)
 

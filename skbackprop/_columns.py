@@ -28,6 +28,7 @@ Column: TypeAlias = "Series | np.ndarray"
 NUMBERS = re.compile(r"(sparse\[)?(u?int\d|float|half|double|decimal)")
 CATEGORIES = re.compile(r"(sparse\[)?bool|categor|enum|dictionary")
 DATES = re.compile(r"date|time|duration|period")
+COMPLEX = re.compile("complex")
 NESTED = re.compile(r"(large_|fixed_size_)?list|array|struct|map")
 DATE_TYPES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 PLAIN = (float, bool, np.floating, np.bool_, type(None))  # what NumPy makes floats of, None a NaN
@@ -40,7 +41,7 @@ DATED = (
     "dates or times ({}). Make numbers of them first, such as the days since the first, the hour or the month, or drop "
     "it."
 )
-COMPLEX = "complex numbers. Give their parts, np.real and np.imag, instead."
+COMPLEX_VALUES = "complex numbers. Give their parts, np.real and np.imag, instead."
 NESTED_VALUES = (
     "values that are neither numbers nor categories, such as lists. Make columns of what is in them, or drop it."
 )
@@ -172,16 +173,8 @@ def different_values(name: Hashable, column: Column) -> set[object]:
     if any(isinstance(value, DATE_TYPES) or type(value).__name__ == "Period" for value in found):
         raise ValueError(f"Column {name!r} holds " + DATED.format(str(column.dtype).lower()))
     if any(isinstance(value, complex | np.complexfloating) for value in found):
-        raise ValueError(f"Column {name!r} holds " + COMPLEX)
+        raise ValueError(f"Column {name!r} holds " + COMPLEX_VALUES)
     return found
-
-
-def check_categories(name: Hashable, column: Column) -> None:
-    """Raise for a column that holds no categories."""
-    if str(column.dtype).lower() == "object":
-        different_values(name, column)
-    else:
-        refuse(name, column)
 
 
 def are_numbers(values: set[object]) -> bool:
@@ -234,9 +227,6 @@ def quoted(texts: list[str]) -> str:
 def refuse(name: Hashable, column: Column) -> None:
     """Raise for a dtype that is neither of numbers nor of categories."""
     dtype = str(column.dtype).lower()
-    if DATES.match(dtype):
-        raise ValueError(f"Column {name!r} holds " + DATED.format(dtype))
-    if dtype.startswith("complex"):
-        raise ValueError(f"Column {name!r} holds " + COMPLEX)
-    if NESTED.match(dtype):
-        raise ValueError(f"Column {name!r} holds " + NESTED_VALUES)
+    for pattern, what in ((DATES, DATED), (COMPLEX, COMPLEX_VALUES), (NESTED, NESTED_VALUES)):
+        if pattern.match(dtype):
+            raise ValueError(f"Column {name!r} holds " + what.format(dtype))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, metadata
+from typing import TypeVar
 
 from skbackprop._nn.activations import ACTIVATIONS
 
@@ -155,22 +157,38 @@ feature_names_in_ : ndarray of shape (n_features,)
     Their names, if X had string column names."""
 
 
-def document(cls: type) -> type:
-    """Fill the shared parts into the docstring of an estimator."""
-    if cls.__doc__ is not None:  # python -OO has none
-        parts = {"before_loss": BEFORE_LOSS, "shared": SHARED, "attributes": ATTRIBUTES}
-        indented = {name: text.replace("\n", "\n    ") for name, text in parts.items()}
-        cls.__doc__ = cls.__doc__.format(**indented)
-    return cls
+STREAM = """\
+X_val, y_val, sample_weight_val : array-like, default=None
+    A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best
+    weights are restored, and later calls return at once with a warning.
+total_samples : int, default=None
+    Rows of the whole training set that the calls walk through, for the strength of `alpha`, which stands beside
+    the sum of their weights. None: all rows that came so far, each call's being new ones; where calls bring the
+    same rows again, as in several epochs, the penalty then fades.
+
+Returns
+-------
+self : object
+    The fitted estimator."""
+
+PARTS = {"before_loss": BEFORE_LOSS, "shared": SHARED, "attributes": ATTRIBUTES, "stream": STREAM}
+Documented = TypeVar("Documented")
+
+
+def document(documented: Documented) -> Documented:
+    """Fill the shared parts into the docstring of an estimator or a method."""
+    if documented.__doc__ is not None:  # python -OO has none
+        documented.__doc__ = inspect.cleandoc(documented.__doc__)
+        for name, text in PARTS.items():
+            documented.__doc__ = documented.__doc__.replace(f"{{{name}}}", text)
+    return documented
 
 
 def doc_link_template(project_urls: Iterable[str]) -> str:
     """Address of an estimator's page, from "label, address" pairs as in a package's metadata; empty without any."""
-    for pair in project_urls:
-        label, _, address = pair.partition(", ")
-        if label == "Documentation":
-            return address.rstrip("/") + "/generated/{estimator_module}.{estimator_name}.html"
-    return ""
+    addresses = dict(pair.split(", ", 1) for pair in project_urls)
+    page = "/generated/{estimator_module}.{estimator_name}.html"
+    return addresses["Documentation"].rstrip("/") + page if "Documentation" in addresses else ""
 
 
 class DocLinkMixin:

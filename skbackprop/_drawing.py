@@ -92,17 +92,16 @@ def mark_best(epochs: Sequence[int | None], training: Lines, *watched: Lines) ->
     """Mark the best epochs where they show: on the curves of the validation, else on the training loss."""
     marks = []
     for epoch, line, *validation in zip(epochs, training, *watched, strict=True):
-        points = [(one, _value(one, epoch or 0)) for one in (*validation, line) if one is not None]
-        known = [(one, y) for one, y in points if np.isfinite(y)]
-        for one, y in [point for point in known if point[0] is not line] or known:
-            marks += one.axes.plot([epoch], [y], color=one.get_color(), zorder=3, **BEST)
+        known = [one for one in (*validation, line) if one is not None and np.isfinite(_value(one, epoch))]
+        for one in [one for one in known if one is not line] or known:
+            marks += one.axes.plot([epoch], [_value(one, epoch)], color=one.get_color(), zorder=3, **BEST)
     return marks
 
 
-def _value(line: Line2D, epoch: int) -> float:
+def _value(line: Line2D, epoch: int | None) -> float:
     """What the curve says of an epoch; NaN if nothing."""
     y = np.asarray(line.get_ydata(), dtype=float)
-    return y[epoch - 1] if 0 < epoch <= len(y) else np.nan
+    return y[epoch - 1] if epoch and epoch <= len(y) else np.nan
 
 
 def choose_scales(ax: Axes, lines: Lines, rate_ax: Axes | None) -> None:

@@ -15,9 +15,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import available_if
 
-from skbackprop._checks.callbacks import CallbackSupportMixin, EstimatorCallbacks, callbacks_of, with_callbacks
-from skbackprop._checks.constraints import Method, fit_context, fit_spec, total_of, warn_without_effect
-from skbackprop._checks.messages import divergence, warn_exhausted
+from skbackprop._checks.callbacks import PLACES, CallbackSupportMixin, EstimatorCallbacks
+from skbackprop._checks.constraints import Method, checked, fit_spec, total_of
+from skbackprop._checks.messages import divergence, warn_constant_block
 from skbackprop._checks.rows import copy_of, read_rows, read_validation, starting_point
 from skbackprop._checks.scoring import Judge
 from skbackprop._documentation import DocLinkMixin
@@ -26,10 +26,10 @@ from skbackprop._fit.data_checks import complete
 from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.device import to_host
 from skbackprop._fit.fit import FitDiverged, FitResult, Prepared, fit_model, prepare
-from skbackprop._fit.fitted_model import FittedModel, Untrained
-from skbackprop._fit.scales import check_validation_set, warn_unscaled
-from skbackprop._fit.spec import FitSpec
+from skbackprop._fit.fitted_model import FittedModel
+from skbackprop._fit.scales import warn_unscaled
 from skbackprop._fit.state import TrainState
+from skbackprop._fit.warn import warn
 from skbackprop._interop.conversions import Convertible
 from skbackprop._nn.losses import LOSSES
 from skbackprop._prediction import Predicting
@@ -52,11 +52,7 @@ def with_minibatches(method: Method) -> Method:
 class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseEstimator, ABC):
     """The multi-layer perceptron behind the classifier and the regressor."""
 
-    def _warn_first_call(self, data: Dataset) -> None:
-        """Warn if the first rows of partial_fit are not representative enough for what is learned from them."""
-
-    @with_callbacks
-    @fit_context(prefer_skip_nested_validation=True)
+    @checked
     def fit(
         self,
         X: Data,
@@ -108,7 +104,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         warm = self.warm_start and hasattr(self, "coefs_")
         data, features = read_rows(self, X, y, sample_weight, reset=not warm)
         start = starting_point(self, spec, data, features, "fit" if warm else None)
-        held_out = self._read_validation((X_val, y_val, sample_weight_val), spec, data, start)
+        held_out = read_validation(self, (X_val, y_val, sample_weight_val), spec, data, start)
         rng = check_random_state(self.random_state)
         if saved is not None:
             rng = saved.generator(rng)
@@ -121,8 +117,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             saved.regime = prepared.regime
         return self._train(prepared, "fit", saved)
 
-    @with_callbacks
-    @fit_context(prefer_skip_nested_validation=True)
+    @checked
     def _partial_fit(
         self,
         rows: tuple[Data, Data, Data],
@@ -139,32 +134,21 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         spec, first = fit_spec(self, partial=True), not hasattr(self, "coefs_")
         state = TrainState(check_random_state(self.random_state)) if first else self._progress
         if state.exhausted:
-            warn_exhausted()
+            warn(
+                "Early stopping has ended this model's training: its best weights are restored and this call of "
+                "partial_fit changed nothing. Call fit, or partial_fit on a clone, to train anew."
+            )
             return self
         state = copy.deepcopy(state)
         state.rng = check_random_state(state.rng)
         data, features = read_rows(self, *rows, reset=first)
         classes = None if classes is None else np.asarray(complete(to_host(classes)))
         start = starting_point(self, spec, data, features, None if first else "partial_fit", classes)
-        if first:
-            self._warn_first_call(data)
+        if first and spec.scale_target and LOSSES[spec.loss].scaling == "standardize":
+            warn_constant_block(data)
         state.total_samples = total_of(total_samples, len(data))
-        held_out = self._read_validation(validation, spec, data, start)
+        held_out = read_validation(self, validation, spec, data, start)
         return self._train(prepare(spec, data, held_out, start, state), "partial_fit")
-
-    # ------------------------------------------------------------------------- before training ----
-
-    def _read_validation(
-        self, rows: tuple[Data, Data, Data], spec: FitSpec, data: Dataset, start: FittedModel | Untrained
-    ) -> Dataset | None:
-        """Read the user's validation set, and say which parameters have no effect with it or without it."""
-        held_out = read_validation(self, rows, start.features)
-        if held_out is not None:
-            check_validation_set(held_out, data, start.codec, strict=not spec.partial)
-        warn_without_effect(self, spec, is_given=held_out is not None)
-        return held_out
-
-    # --------------------------------------------------------------------- training and after ----
 
     def _train(self, prepared: Prepared, task: str, saved: FileCheckpoint | None = None) -> Self:
         """Train below, and publish what came of it."""
@@ -193,15 +177,15 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _publish(self, attributes: Attributes, interrupt: BaseException | None = None) -> Self:
         """Take over all that was learned by one assignment; pass an interrupt on now that nothing is lost."""
-        self.__dict__ = {**vars(self._with(attributes)), **callbacks_of(self.__dict__)}
+        callbacks = {name: value for name, value in self.__dict__.items() if name in PLACES}
+        self.__dict__ = vars(self._with(attributes)) | callbacks
         if interrupt is not None:
             raise interrupt
         return self
 
     def _with(self, attributes: Attributes) -> Self:
         """An estimator with these parameters and other fitted attributes, and without callbacks."""
-        optional = ("feature_names_in_", "member_factors_", "input_scale_")
-        return copy_of(self, attributes, without=[*optional, *callbacks_of(self.__dict__)])
+        return copy_of(self, attributes, without=["feature_names_in_", "member_factors_", "input_scale_", *PLACES])
 
     def _scoring(self, held_out: Dataset, model: FittedModel) -> Callable[[FittedModel], float]:
         """Make the function that scores a model on the validation rows."""

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import check_finite_output, check_inputs, check_same_device, is_plain
-from skbackprop._checks.callbacks import without_callbacks
+from skbackprop._checks.callbacks import PLACES
 from skbackprop._checks.constraints import Method
 from skbackprop._checks.rows import copy_of, without_names
 from skbackprop._engines import choose_engine
@@ -26,7 +26,7 @@ from skbackprop._fit.fitted_model import Features, FittedModel
 from skbackprop._fit.out_of_core import predict_blocks
 from skbackprop._fit.source import Source
 from skbackprop._fit.state import TrainState
-from skbackprop._fit.targets import TargetCodec
+from skbackprop._fit.targets import LabelCodec, TargetCodec
 from skbackprop._nn.network import Network, Parameters
 from skbackprop._nn.optimizers import Optimizer
 from skbackprop._types import Array, Attributes, Namespace
@@ -41,20 +41,16 @@ class Serving:
 
     def __init__(self, parameters: Parameters | None = None):
         self.parameters = parameters
-        self._idle: list[tuple[Wanted, LocalEngine]] = []
+        self.idle: list[tuple[Wanted, LocalEngine]] = []
 
     def borrow(self, wanted: Wanted) -> LocalEngine:
         """Lend an engine to one at a time, as threads may predict at once."""
         with suppress(IndexError):  # none is idle; to look first would leave a moment for another thread
-            made, engine = self._idle.pop()
+            made, engine = self.idle.pop()
             if made == wanted:
                 return engine
         network, name, xp, n_threads = wanted
         return choose_engine(network, Optimizer(), name, xp, n_threads)
-
-    def give_back(self, wanted: Wanted, engine: LocalEngine) -> None:
-        """Take an engine back. One that raised an error is not given back, and another is made next time."""
-        self._idle.append((wanted, engine))
 
 
 def of_one_model(method: Method) -> Method:
@@ -131,12 +127,10 @@ class Predicting(Persistent):
 
     def _arrays(self) -> list[Array]:
         """The fitted parameters, which are the truth also after the user changed them, as in the flat vector."""
-        layers = zip(self.intercepts_, self.coefs_, strict=False)
-        arrays = [array for pair in layers for array in pair]
-        if self._network.n_members > 1:
-            arrays += [factor for pair in getattr(self, "member_factors_", []) for factor in pair]
+        factors = getattr(self, "member_factors_", []) if self._network.n_members > 1 else []
+        pairs = [*zip(self.intercepts_, self.coefs_, strict=False), *factors]
         has_scale = self._network.input_scale and hasattr(self, "input_scale_")
-        return [*arrays, self.input_scale_] if has_scale else arrays
+        return [array for pair in pairs for array in pair] + ([self.input_scale_] if has_scale else [])
 
     def _theta(self) -> Array:
         """The flat vector of the fitted parameters."""
@@ -205,14 +199,14 @@ class Predicting(Persistent):
             wanted = self._network, self.engine, device.xp, self.n_threads
             engine = self._serving.borrow(wanted)
             engine.load(device.cast(theta, device.dtype_of(rows)))
+            settings = {"checked": checked, **options}
             with np.errstate(all="ignore"):  # what comes of it is looked at
                 if answer is None:
-                    output = engine.predict(rows, checked=checked, **options)
+                    output = engine.predict(rows, **settings)
                     output = None if output is None else looked_at(output)
                 else:
-                    settings = {"checked": checked, **options}
                     output = in_blocks(engine, rows, settings, lambda v: answer(looked_at(v)))
-            self._serving.give_back(wanted, engine)
+            self._serving.idle.append((wanted, engine))  # one that raised an error is not kept
             return output
 
         output = predict(X, checked=False) if is_plain(self, X) else None
@@ -229,12 +223,11 @@ class Predicting(Persistent):
         A model's callbacks have done their work and stay behind; before `fit` they go along, for the worker processes
         of a search have to report.
         """
-        state = dict(super().__getstate__())  # at once, as another thread may fit meanwhile
-        state.pop("_serving", None)
-        if "coefs_" not in state:
-            return state
-        state = without_callbacks(state)
-        home = device_of(self.coefs_[0])
+        state: Attributes = dict(super().__getstate__())  # at once, as another thread may fit meanwhile
+        is_fitted = "coefs_" in state
+        for name in ["_serving", *(PLACES if is_fitted else [])]:
+            state.pop(name, None)
+        home = device_of(state["coefs_"][0]) if is_fitted else HOST
         if home is HOST:
             return state
         # copies, as a pickled view of torch holds all of what it views
@@ -249,23 +242,17 @@ class Predicting(Persistent):
                 self.__dict__ |= _parameter_attributes(self._network, P)
 
     def _check_state(self) -> None:
-        super()._check_state()
         if not hasattr(self, "coefs_"):
             return
-        network, arrays = self._network, self._arrays()
+        network, arrays, codec = self._network, self._arrays(), self._codec()
         lists = self.coefs_, self.intercepts_
         if not all(isinstance(some, (list, tuple)) and len(some) == network.n_layers for some in lists):
             raise TypeError(f"coefs_ and intercepts_ must be lists of {network.n_layers} arrays")
         if any(isinstance(array, np.ndarray) and array.dtype.kind not in "biuf" for array in arrays):
             raise TypeError("coefs_, intercepts_ and factors must be arrays of real numbers")
-        n_outputs = network.sizes[-1]
-        expected = {"target_shift_": network.n_targets, "target_scale_": network.n_targets}
-        given = {name: getattr(self, name) for name in expected if hasattr(self, name)}
-        if hasattr(self, "_labels"):
-            given["classes"], expected["classes"] = self._labels.classes, n_outputs
-        for name, array in given.items():
-            if getattr(array, "shape", None) != (expected[name],):
-                raise ValueError(f"{name} must have one entry for each of {expected[name]} outputs, got {array!r}")
+        n = network.sizes[-1]
+        if isinstance(codec, LabelCodec) and codec.classes.shape != (n,):
+            raise ValueError(f"classes must have one entry for each of {n} outputs, got {codec.classes!r}")
 
     def __sklearn_array_api_convert__(self, converter: Callable[[Array], Array]) -> Self:
         """Copy whose arrays were converted, for `sklearn.utils._array_api.move_estimator_to`."""

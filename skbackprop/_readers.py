@@ -120,14 +120,10 @@ class ArrayShard:
         self.n_rows, self.n_features = self.X.shape
         self.dtype: np.dtype = self.X.dtype
         self.names = None
+        self.target_shape = None if self.y is None else self.y.shape[1:]  # of a row; None without any
         for name, reader in (("y", self.y), ("weights", self.weights)):
             if reader is not None and (not reader.shape or reader.shape[0] != self.n_rows):
                 raise ValueError(f"{name} of shape {reader.shape} does not fit X of shape {self.X.shape}.")
-
-    @property
-    def target_shape(self) -> tuple[int, ...] | None:
-        """Shape of a row's targets; None without any."""
-        return None if self.y is None else self.y.shape[1:]
 
     def pieces(self, rows: int) -> list[int]:
         """Sizes of blocks, of so many rows but for the last."""
@@ -188,8 +184,8 @@ class ParquetShard:
             schema, self._metadata = file.schema_arrow, file.metadata
         self._y = [y] if isinstance(y, str) else y
         self._y_is_1d, self._weights = isinstance(y, str), weights
-        apart = list(dict.fromkeys([*(self._y or []), *([] if weights is None else [weights])]))
-        self._apart = apart
+        self.target_shape = None if self._y is None else () if self._y_is_1d else (len(self._y),)
+        self._apart = apart = list(dict.fromkeys([*(self._y or []), *([] if weights is None else [weights])]))
         if features is None:
             features = [name for name in schema.names if name not in apart and name not in index]
         self.names = list(features)
@@ -214,11 +210,6 @@ class ParquetShard:
         self.n_rows, self.n_features = self._metadata.num_rows, len(self.names)
         sizes = [self._metadata.row_group(g).num_rows for g in range(self._metadata.num_row_groups)]
         self._ends = np.cumsum(sizes)
-
-    @property
-    def target_shape(self) -> tuple[int, ...] | None:
-        """Shape of a row's targets; None without any."""
-        return None if self._y is None else () if self._y_is_1d else (len(self._y),)
 
     def pieces(self, rows: int) -> list[int]:
         """Sizes of blocks: of the row groups, whatever is asked for."""

@@ -11,13 +11,11 @@ from sklearn.utils import Tags
 
 from skbackprop._checks.arrays import check_finite_output
 from skbackprop._checks.constraints import REGRESSOR_CONSTRAINTS, SHARED_CONSTRAINTS
-from skbackprop._checks.messages import warn_constant_block
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
 from skbackprop._fit.data_checks import numbers, within_floats
-from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.device import HOST, Device, device_of, to_host
-from skbackprop._fit.targets import NumberCodec, constant_columns
+from skbackprop._fit.targets import NumberCodec
 from skbackprop._nn.losses import LOSSES
 from skbackprop._prediction import of_one_model
 from skbackprop._types import Attributes, Auto, Data
@@ -38,7 +36,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     Parameters
     ----------
     {before_loss}
-    loss : {{'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson', 'gamma', 'gaussian'}}, \
+    loss : {'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson', 'gamma', 'gaussian'}, \
 default='squared_error'
         Loss of one row, summed over the targets. 'huber': squares up to `huber_delta`, absolute beyond [1]_.
         'quantile': the pinball loss of `quantile` [2]_. 'poisson' and 'gamma': half the deviance, with a log link;
@@ -132,6 +130,7 @@ default='squared_error'
         self.__dict__.update({name: value for name, value in locals().items() if name != "self"})
 
     @with_minibatches
+    @document
     def partial_fit(
         self,
         X: Data,
@@ -155,18 +154,7 @@ default='squared_error'
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights.
-        X_val, y_val, sample_weight_val : array-like, default=None
-            A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best
-            weights are restored, and later calls return at once with a warning.
-        total_samples : int, default=None
-            Rows of the whole training set that the calls walk through, for the strength of `alpha`, which stands beside
-            the sum of their weights. None: all rows that came so far, each call's being new ones; where calls bring the
-            same rows again, as in several epochs, the penalty then fades.
-
-        Returns
-        -------
-        self : object
-            The fitted estimator.
+        {stream}
         """
         return self._partial_fit((X, y, sample_weight), (X_val, y_val, sample_weight_val), total_samples)
 
@@ -212,8 +200,7 @@ default='squared_error'
                 members = self._output(X, link=True, members=True)
                 each = [codec.decode(members[j, :, :], device)[0] for j in range(members.shape[0])]
                 answers.append(device.xp.stack([codec.in_shape(y) for y in each]))
-        for answer in answers:
-            check_finite_output(answer, device)
+        answers = [check_finite_output(answer, device) for answer in answers]
         return answers[0] if len(answers) == 1 else tuple(answers)
 
     @of_one_model
@@ -270,12 +257,6 @@ default='squared_error'
             "target_shift_": device.put(codec.shift),
             "target_scale_": device.put(codec.scale),
         }
-
-    def _warn_first_call(self, data: Dataset) -> None:
-        constant = constant_columns(data.y, data.weights)
-        if constant and self.scale_target and LOSSES[self.loss].scaling == "standardize":
-            n_rows = len(data) if data.weights is None else int(np.count_nonzero(data.weights))
-            warn_constant_block(constant, n_rows)
 
     def __sklearn_tags__(self) -> Tags:
         tags: Tags = super().__sklearn_tags__()

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._columns import are_texts, as_table, check_categories, columns_of, floats, has_numeric_dtype
+from skbackprop._columns import are_texts, as_table, columns_of, different_values, floats, has_numeric_dtype, refuse
 from skbackprop._fit.warn import warn
 from skbackprop._texts import read
 from skbackprop._types import Data
@@ -26,17 +26,10 @@ class Table(ColumnTransformer):
 
     It finds columns by their names, of whatever type these are, and ignores those that were not there in `fit`. Where
     numbers come as texts, it reads them.
-
-    Attributes
-    ----------
-    names_ : list or None
-        Names of the columns in `fit`, if X had any.
-    numbers_ : dict of int to list of str
-        For each column of numbers, by its place in `fit`, texts that count as missing.
     """
 
-    names_: list[Hashable] | None
-    numbers_: dict[int, list[str]]
+    names_: list[Hashable] | None  # of the columns in fit, if X had any
+    numbers_: dict[int, list[str]]  # of each column of numbers, by its place in fit, the texts that count as missing
 
     def fit_transform(self, X: Data, y: Data = None, **params: object) -> Data:
         """Fit the transformers, each to the columns that are for it, and encode these."""
@@ -46,8 +39,7 @@ class Table(ColumnTransformer):
         gaps = [read(label, column) for label, column in zip(labels, columns, strict=True)]
         numbers = {i: texts for i, texts in enumerate(gaps) if texts is not None}
         as_text = [i for i in numbers if not has_numeric_dtype(columns[i])]
-        X = _replaced(X, {i: floats(labels[i], columns[i], numbers[i]) for i in as_text})
-        X = _numbered(X, names)
+        X = _readable(X, names, {i: floats(labels[i], columns[i], numbers[i]) for i in as_text})
         self._check_targets(X, y, labels)
         encoded = super().fit_transform(X, y, **params)
         self.names_, self.numbers_ = names, numbers
@@ -68,12 +60,13 @@ class Table(ColumnTransformer):
         for i in self._chosen():
             j = i if learned is None else places[learned[i]]
             if i not in self.numbers_:
-                check_categories(labels[j], columns[j])
+                check = different_values if str(columns[j].dtype).lower() == "object" else refuse
+                check(labels[j], columns[j])
             else:
                 x = floats(labels[j], columns[j], self.numbers_[i])
                 if not has_numeric_dtype(columns[j]):
                     read_anew[j] = x
-        return super().transform(_numbered(_replaced(X, read_anew), names), **params)
+        return super().transform(_readable(X, names, read_anew), **params)
 
     def arranged(self, X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
         """X with its columns as they were in `fit`, and their names. Text names may lack columns that are not used."""
@@ -126,25 +119,18 @@ class Table(ColumnTransformer):
                     )
 
 
-def _numbered(X: DataFrame | np.ndarray, names: list[Hashable] | None) -> DataFrame | np.ndarray:
-    """X with the columns' numbers for names, if scikit-learn would take offence at the types of these."""
-    if names is None or isinstance(X, np.ndarray) or are_texts(names):
+def _readable(
+    X: DataFrame | np.ndarray, names: list[Hashable] | None, numbers: dict[int, np.ndarray]
+) -> DataFrame | np.ndarray:
+    """X for scikit-learn: with numbers in the place of texts, and of names that are no texts. The caller's stays."""
+    if names is None or isinstance(X, np.ndarray):
+        if numbers:
+            X = X.astype(object)
+            X[:, list(numbers)] = np.stack(list(numbers.values()), axis=1)
         return X
-    return X.set_axis(range(len(names)), axis=1)
-
-
-def _replaced(X: DataFrame | np.ndarray, columns: dict[int, np.ndarray]) -> DataFrame | np.ndarray:
-    """X with other values in some columns; the caller's stays as it is."""
-    if not columns:
-        return X
-    if isinstance(X, np.ndarray):
-        X = X.astype(object)
-        X[:, list(columns)] = np.stack(list(columns.values()), axis=1)
-        return X
-    if hasattr(X, "iloc"):
-        copied = X.copy(deep=False)
-        for i, values in columns.items():
-            copied.isetitem(i, values)
-        return copied
-    names = list(X.columns)
-    return X.with_columns(**{str(names[i]): values for i, values in columns.items()})
+    if not hasattr(X, "iloc"):
+        return X.with_columns(**{str(names[i]): values for i, values in numbers.items()})
+    X = X.copy(deep=False)
+    for i, values in numbers.items():
+        X.isetitem(i, values)
+    return X if are_texts(names) else X.set_axis(range(len(names)), axis=1)

@@ -16,7 +16,7 @@ __all__ = ["Shards"]
 
 BLOCK_BYTES = 2**18  # read at a time, unless block_rows says otherwise, or
 BLOCKS = 64  # in a buffer would not fit
-UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
 
 class Shards:
@@ -199,11 +199,10 @@ class Shards:
         return self.n_rows
 
     def __repr__(self) -> str:
-        n, unit = len(self._shards), "file" if self.feature_names else "array"
-        unit = "file" if all(hasattr(getattr(s, "X", s), "path") for s in self._shards) else unit
+        n, are_files = len(self._shards), all(hasattr(getattr(s, "X", s), "path") for s in self._shards)
         return (
             f"{type(self).__name__}({self.n_rows} rows of {self.n_features} features, {self.dtype}, in {n} "
-            f"{unit}{'s' * (n > 1)})"
+            f"{'file' if are_files else 'array'}{'s' * (n > 1)})"
         )
 
     def _place(self, block: int) -> tuple[Shard, int, int]:
@@ -221,11 +220,10 @@ class Shards:
 
 def parse_bytes(memory: int | str) -> int:
     """Number of bytes that 10**6, "1MB" or "1 MiB" stands for."""
-    match = re.fullmatch(r"([\d.]+)\s*([KMG]?I?B?)", str(memory).strip(), re.IGNORECASE)
-    unit = "" if match is None else match[2].upper()
-    if match is None or (unit not in UNITS and unit != "B") or match[1].count(".") > 1:
+    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(([KMG]I?)?B)?", str(memory).strip(), re.IGNORECASE | re.ASCII)
+    if match is None:
         raise ValueError(f"memory must be a number of bytes, or a text such as '256MB' or '1GiB'; got {memory!r}.")
-    n_bytes = int(float(match[1]) * UNITS.get(unit, 1))
+    n_bytes = int(float(match[1]) * UNITS[(match[3] or "").upper()])
     if n_bytes < 1:
         raise ValueError(f"memory must be at least a byte, got {memory!r}.")
     return n_bytes
@@ -284,12 +282,9 @@ def _check_alike(first: Shard, shard: Shard) -> None:
             f"{shard.names or shard.n_features}."
         )
     if first.target_shape != shard.target_shape:
+        shapes = [first.target_shape, shard.target_shape]
+        ours, theirs = ["of none" if shape is None else str(("n_samples", *shape)).replace("'", "") for shape in shapes]
         raise ValueError(
-            f"The targets of all shards must have the same columns: the first shard's have the shape "
-            f"{_shape(first.target_shape)}, another's {_shape(shard.target_shape)}."
+            f"The targets of all shards must have the same columns: the first shard's have the shape {ours}, another's "
+            f"{theirs}."
         )
-
-
-def _shape(columns: tuple[int, ...] | None) -> str:
-    """Shape of all rows' targets, for messages."""
-    return "of none" if columns is None else str(("n_samples", *columns)).replace("'", "")

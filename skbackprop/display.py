@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ __all__ = ["LossCurveDisplay"]
 INITIALS = ("roc", "auc", "r2", "ovo", "ovr")  # words of scorers' names
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LossCurveDisplay:
     """Losses, validation scores and learning rates of each epoch, of one estimator or of several.
 
@@ -76,28 +78,15 @@ class LossCurveDisplay:
     >>> display.figure_.savefig("loss.pdf")  # doctest: +SKIP
     """
 
-    def __init__(
-        self,
-        *,
-        loss_curve: Curves,
-        validation_loss_curve: Curves | None = None,
-        validation_scores: Curves | None = None,
-        learning_rate_curve: Curves | None = None,
-        best_iter: list[int | None] | None = None,
-        name: list[str] | None = None,
-        loss_name: str = "Loss",
-        score_name: str = "Score",
-        epoch_name: str = "Epoch",
-    ) -> None:
-        self.loss_curve = loss_curve
-        self.validation_loss_curve = validation_loss_curve
-        self.validation_scores = validation_scores
-        self.learning_rate_curve = learning_rate_curve
-        self.best_iter = best_iter
-        self.name = name
-        self.loss_name = loss_name
-        self.score_name = score_name
-        self.epoch_name = epoch_name
+    loss_curve: Curves
+    validation_loss_curve: Curves | None = None
+    validation_scores: Curves | None = None
+    learning_rate_curve: Curves | None = None
+    best_iter: list[int | None] | None = None
+    name: list[str] | None = None
+    loss_name: str = "Loss"
+    score_name: str = "Score"
+    epoch_name: str = "Epoch"
 
     @classmethod
     def from_estimator(
@@ -141,10 +130,8 @@ class LossCurveDisplay:
         drawing.import_pyplot(f"{cls.__name__}.from_estimator")
         if isinstance(estimator, Mapping):
             name = list(estimator) if name is None else name
-            models = [_unwrap(one) for one in estimator.values()]
-        else:
-            several = estimator if isinstance(estimator, (list, tuple)) else [estimator]
-            models = [_unwrap(one) for one in several]
+            estimator = list(estimator.values())
+        models = [_unwrap(one) for one in (estimator if isinstance(estimator, (list, tuple)) else [estimator])]
         if name is None and len(models) > 1:
             name = [f"{type(model).__name__} {i}" for i, model in enumerate(models, start=1)]
         display = cls(
@@ -200,7 +187,9 @@ class LossCurveDisplay:
             raise ValueError("There is no estimator to draw.")
         name = self.name if name is None else [name] if isinstance(name, str) else name
         kwargs = curve_kwargs if isinstance(curve_kwargs, list) else [curve_kwargs] * n
-        self._check_lengths(name=name, curve_kwargs=kwargs)
+        for key, value in (vars(self) | {"name": name, "curve_kwargs": kwargs}).items():
+            if isinstance(value, list) and not key.endswith("_") and len(value) != n:
+                raise ValueError(f"{key} must have an entry for each of the {n} estimators, but it has {len(value)}.")
         rates = self.learning_rate_curve if learning_rate else None
         labels = [("score", self.score_name)] if drawing.exist(self.validation_scores) else []
         labels += [("learning rate", "Learning rate")] if drawing.exist(rates) else []
@@ -226,13 +215,6 @@ class LossCurveDisplay:
         self.figure_.align_ylabels([ax, *panels.values()])
         drawing.add_legend(ax, name, self.lines_, self.validation_lines_, self.best_, legend_kwargs or {})
         return self
-
-    def _check_lengths(self, **given: object) -> None:
-        """Raise unless everything has one entry per estimator."""
-        n = len(self.loss_curve)
-        for name, value in (vars(self) | given).items():
-            if isinstance(value, list) and not name.endswith("_") and len(value) != n:
-                raise ValueError(f"{name} must have an entry for each of the {n} estimators, but it has {len(value)}.")
 
 
 def _unwrap(estimator: BaseEstimator) -> BaseMLP:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import check_finite_output, check_inputs, check_same_device
 from skbackprop._checks.constraints import check_parameters, fit_spec
 from skbackprop._checks.rows import copy_of, read_rows, starting_point
 from skbackprop._engines.reference import PREDICT_ROWS, forward
 from skbackprop._estimator import BaseMLP
-from skbackprop._fit.device import Device, compute_device
-from skbackprop._fit.fit import Prepared, settle
-from skbackprop._fit.fitted_model import FittedModel
+from skbackprop._fit.device import compute_device
+from skbackprop._fit.fit import settle
 from skbackprop._fit.lbfgs import objective_and_gradient
 from skbackprop._fit.state import TrainState
 from skbackprop._types import Array, Data
@@ -81,9 +79,15 @@ def check_gradients(
     >>> check_gradients(MLPSoftmaxClassifier((10, 5), activation="tanh"), X, y) < 1e-6
     True
     """
-    rng = check_random_state(random_state)
-    prepared, theta = _at(estimator, X, y, sample_weight, rng)
+    check_parameters(estimator)
+    rng, spec, first = check_random_state(random_state), fit_spec(estimator), not hasattr(estimator, "coefs_")
+    data, features = read_rows(estimator, X, y, sample_weight, reset=first, dtype="float64")
+    start = starting_point(estimator, spec, data, features, None if first else "fit")
+    prepared = settle(spec, data, None, start, TrainState(rng))
     rows = prepared.training_set.together()
+    theta = rows.device.fetch(prepared.model.theta).astype(np.float64)
+    if first:
+        theta = theta + 0.1 * rng.standard_normal(len(theta))
 
     def J(theta: Array) -> tuple[float, Array]:
         return objective_and_gradient(prepared.engine, rows, prepared.spec.alpha, theta, step=0)
@@ -96,41 +100,21 @@ def check_gradients(
     return float(max(_error(J, theta, i, gradient[i], floor) for i in components.tolist()))
 
 
-def _at(
-    estimator: BaseMLP, X: Data, y: Data, sample_weight: Data, rng: np.random.RandomState
-) -> tuple[Prepared, Array]:
-    """All that is settled before a fit's first step, and the parameters at which the gradient is looked at."""
-    check_parameters(estimator)
-    spec, first = fit_spec(estimator), not hasattr(estimator, "coefs_")
-    data, features = read_rows(estimator, X, y, sample_weight, reset=first, dtype="float64")
-    start = starting_point(estimator, spec, data, features, None if first else "fit")
-    prepared = settle(spec, data, None, start, TrainState(rng))
-    theta = prepared.training_set.device.fetch(prepared.model.theta).astype(np.float64)
-    if first:
-        theta = theta + 0.1 * rng.standard_normal(len(theta))
-    return prepared, theta
-
-
 def _error(J: Callable[[Array], tuple[float, Array]], theta: Array, i: int, exact: float, floor: float) -> float:
-    """Relative error of one component, the smallest over the steps tried."""
+    """Relative error of one component, the smallest over the steps tried; differences are of fourth order."""
+
+    def at(distance: float) -> float:
+        moved = theta.copy()
+        moved[i] += distance
+        return J(moved)[0]
+
     best = np.inf
-    for step in STEPS:
-        numerical = _derivative(lambda t: J(t)[0], theta, i, step)
+    for h in STEPS:
+        numerical = (at(-2 * h) - 8.0 * at(-h) + 8.0 * at(h) - at(2 * h)) / (12.0 * h)
         best = min(best, abs(exact - numerical) / max(abs(exact), abs(numerical), floor, 1e-300))
         if best < 1e-7:
             break
     return best
-
-
-def _derivative(f: Callable[[Array], float], theta: Array, i: int, step: float) -> float:
-    """(f(-2) - 8 f(-1) + 8 f(1) - f(2)) / 12 steps, with an error of fourth order."""
-
-    def at(k: int) -> float:
-        moved = theta.copy()
-        moved[i] += k * step
-        return f(moved)
-
-    return float((at(-2) - 8.0 * at(-1) + 8.0 * at(1) - at(2)) / (12.0 * step))
 
 
 def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
@@ -181,11 +165,16 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
     if not -H <= layer <= H:
         raise ValueError(f"layer must be between {-H} and {H}, the output layer; got {layer!r}.")
     h = layer if layer >= 0 else H + layer
-    inputs, device = _inputs(estimator, model, X)
+    device = compute_device(cast(Array, X))
+    check_same_device(estimator, device, "predict")
+    inputs = check_inputs(estimator, X, device, device.dtype_of(model.theta))
     xp, theta = device.xp, device.cast(model.theta, device.dtype_of(inputs))
     model = replace(model, theta=theta)
     if h == 0:
-        return _multiplied(inputs, model.parameters.c) if network.input_scale else inputs
+        if not network.input_scale:
+            return inputs
+        c = model.parameters.c
+        return sp.csr_array(inputs).multiply(c).tocsr() if sp.issparse(inputs) else inputs * c
     n_rows, nets = inputs.shape[0], model.members()
     outputs = xp.empty((network.n_members, n_rows, network.sizes[h]), dtype=theta.dtype, device=theta.device)
     with np.errstate(all="ignore"):  # what comes of it is looked at
@@ -196,19 +185,6 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
                 outputs[j, rows, :] = v[H] if h == H else a[h]
     check_finite_output(outputs, device, inputs, theta)
     return outputs if network.n_members > 1 else outputs[0, :, :]
-
-
-def _inputs(estimator: BaseMLP, model: FittedModel, X: Any) -> tuple[Array, Device]:
-    """X as predictions compute with it, and where it is."""
-    device = compute_device(X)
-    check_same_device(estimator, device, "predict")
-    return check_inputs(estimator, X, device, device.dtype_of(model.theta)), device
-
-
-def _multiplied(X: Array, factors: Array) -> Array:
-    """X, dense or sparse, with each column multiplied by its factor."""
-    product: Array = sp.csr_array(X).multiply(factors).tocsr() if sp.issparse(X) else X * factors
-    return product
 
 
 def feature_importances(estimator: BaseMLP) -> Array:
@@ -273,10 +249,9 @@ def feature_importances(estimator: BaseMLP) -> Array:
 
 
 def _check_is_network(estimator: object) -> None:
-    """Raise unless it is one of our estimators, and fitted."""
+    """Raise unless it is one of our estimators."""
     if not isinstance(estimator, BaseMLP):
         raise TypeError(
             f"A fitted MLPSoftmaxClassifier or MLPRegressor is needed, got {type(estimator).__name__}. Of a Pipeline "
             "give the last step, pipeline[-1], and for X what it gets, pipeline[:-1].transform(X)."
         )
-    check_is_fitted(estimator)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import cache
 from inspect import signature
@@ -69,11 +67,16 @@ class Persistent:
                 "Compare some predictions before you rely on it, or fit it anew.",
                 VersionWarning,
             )
-        with _whole(self):
-            parameters = signature(type(self).__init__).parameters.values()  # some may be new
-            defaults = {param.name: param.default for param in parameters if param.default is not param.empty}
+        parameters = signature(type(self).__init__).parameters.values()  # some may be new
+        defaults = {param.name: param.default for param in parameters if param.default is not param.empty}
+        try:
             super().__setstate__(defaults | _restored(state))  # type: ignore[misc]
             self._check_state()
+        except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError) as error:
+            raise ValueError(
+                f"This state of {type(self).__name__} is damaged, or was changed since it was saved: {error}. Load it "
+                "from an intact file, or make a new estimator and fit it."
+            ) from error
         self._renew()
 
     def __copy__(self) -> Self:
@@ -169,15 +172,3 @@ def _check_network(network: Network) -> None:
         raise ValueError(f"the parameters of its loss are {args}")
     if not args.quantiles or network.sizes[-1] % LOSSES[network.loss].outputs_per_target(args):
         raise ValueError(f"{network.sizes[-1]} outputs are not those of {network.loss!r} with {args}")
-
-
-@contextmanager
-def _whole(estimator: object) -> Iterator[None]:
-    """Whatever is raised inside says that a state is not what this package saves."""
-    try:
-        yield
-    except (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError) as error:
-        raise ValueError(
-            f"This state of {type(estimator).__name__} is damaged, or was changed since it was saved: {error}. Load it "
-            "from an intact file, or make a new estimator and fit it."
-        ) from error

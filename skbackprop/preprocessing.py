@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -13,10 +12,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import check_table, check_weights, feature_names
-from skbackprop._checks.constraints import Interval, fit_context
+from skbackprop._checks.constraints import Interval, checked
+from skbackprop._checks.rows import copy_of
 from skbackprop._documentation import DocLinkMixin
 from skbackprop._fit.data_checks import within_floats
-from skbackprop._fit.fitted_model import Features
 from skbackprop._prediction import of_one_model
 from skbackprop._types import Data
 from skbackprop.persistence import Persistent
@@ -99,7 +98,7 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         self.code_range = code_range
         self.passthrough = passthrough
 
-    @fit_context(prefer_skip_nested_validation=True)
+    @checked
     def fit(self, X: Data, y: None = None, sample_weight: Data = None) -> Self:
         """Find the edges of the bins.
 
@@ -117,16 +116,17 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         self : object
             The fitted encoder.
         """
-        _check_range(self.code_range)
-        seen = copy.copy(self)  # whatever fails below, self stays as it was
+        with within_floats("code_range"):
+            ends = [end for end in self.code_range if isinstance(end, Real) and math.isfinite(end)]
+        if len(self.code_range) != 2 or len(ends) != 2 or not ends[0] < ends[1]:
+            raise ValueError(f"code_range must be two finite numbers, the smaller first; got {self.code_range!r}.")
+        seen = copy_of(self)  # whatever fails below, self stays as it was
         rows = check_table(seen, X, reset=True)
         weights = check_weights(sample_weight, rows)
         weights = np.ones(len(rows)) if weights is None else weights
         edges = [_edges(x, weights, self.n_bins) for x in rows.T]
-        kept = {name: value for name, value in self.__dict__.items() if name != "feature_names_in_"}
-        features = Features(rows.shape[1], getattr(seen, "feature_names_in_", None)).attributes
-        learned = {"bin_edges_": edges, "n_bins_": np.array([len(ends) - 1 for ends in edges])}
-        self.__dict__ = kept | features | learned  # at once, as another thread may transform meanwhile
+        seen.bin_edges_, seen.n_bins_ = edges, np.array([len(ends) - 1 for ends in edges])
+        self.__dict__ = vars(seen)  # at once, as another thread may transform meanwhile
         return self
 
     @of_one_model
@@ -179,14 +179,6 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _check_range(code_range: Sequence[object]) -> None:
-    """Raise unless the codes of a bin have two different ends."""
-    with within_floats("code_range"):
-        numbers = [end for end in code_range if isinstance(end, Real) and math.isfinite(end)]
-    if len(code_range) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1]:
-        raise ValueError(f"code_range must be two finite numbers, the smaller first; got {code_range!r}.")
 
 
 def _edges(x: np.ndarray, weights: np.ndarray, n_bins: int) -> np.ndarray:

@@ -116,8 +116,9 @@ def tabular_pipeline(
     """
     # here, as their import takes longer than that of this package
     from sklearn.impute import SimpleImputer
+    from sklearn.model_selection import KFold
     from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
 
     from skbackprop._table import Table
 
@@ -128,7 +129,13 @@ def tabular_pipeline(
     numeric = Pipeline([("plain", numbers), ("impute", impute), ("scale", StandardScaler()), ("bins", bins)])
     one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     categories = Pipeline([("plain", clone(texts)), ("one_hot", one_hot)])
-    target = _target_encoder(model, params.get("random_state"))
+    # of numbers it would else take whole ones for classes
+    target = TargetEncoder(target_type="continuous" if is_regressor(model) else "auto")
+    seed = params.get("random_state")
+    if target.shuffle is True:
+        target.set_params(random_state=seed)
+    else:  # from scikit-learn 1.9 on; not stratified, as a class may have fewer rows than there are folds
+        target.set_params(cv=KFold(5, shuffle=True, random_state=seed))
     many = Pipeline([("plain", texts), ("target", target), ("scale", StandardScaler())])
     parts = [("numeric", numeric), ("categories", categories), ("many", many)]
     table = Table([(kind, part, Columns(kind, max_categories)) for kind, part in parts])
@@ -146,19 +153,6 @@ def _estimator(estimator: str | BaseEstimator, params: dict[str, object]) -> Bas
     if params:
         raise ValueError(f"An estimator of your own comes with its parameters; got also {sorted(params)}.")
     return estimator
-
-
-def _target_encoder(model: BaseEstimator, random_state: object) -> BaseEstimator:
-    """A TargetEncoder with seeded folds, which scikit-learn 1.9 asks for in another way."""
-    from sklearn.model_selection import KFold
-    from sklearn.preprocessing import TargetEncoder
-
-    # else it would take whole numbers for classes
-    encoder = TargetEncoder(target_type="continuous" if is_regressor(model) else "auto")
-    if encoder.shuffle is True:
-        return encoder.set_params(random_state=random_state)
-    # not stratified: a class may have fewer rows than there are folds
-    return encoder.set_params(cv=KFold(5, shuffle=True, random_state=random_state))
 
 
 @dataclass
@@ -185,20 +179,17 @@ def _columns(X: object) -> Iterator[tuple[Hashable, Column]]:
 
 def _kind(key: Hashable, column: Column, max_categories: int) -> str:
     """Tell which transformer a column is for, or that it is constant."""
-    if has_numeric_dtype(column):
-        return _numeric_kind(key, column)
-    values = different_values(key, column)
-    if str(column.dtype).lower() == "object" and are_numbers(values) and not are_bools(column, values):
-        return _numeric_kind(key, column)
+    holds_numbers = has_numeric_dtype(column)
+    if not holds_numbers:
+        values, is_object = different_values(key, column), str(column.dtype).lower() == "object"
+        holds_numbers = is_object and are_numbers(values) and not are_bools(column, values)
+    if holds_numbers:
+        x = floats(key, column)
+        x = x[~np.isnan(x)]
+        return "numeric" if len(x) and (x != x[0]).any() else "constant"
     n = len({text_of(value) for value in values})
     has_missing = n == 1 and any(map(is_missing, column))
     return "constant" if n + has_missing < 2 else "categories" if n <= max_categories else "many"
-
-
-def _numeric_kind(key: Hashable, column: Column) -> str:
-    x = floats(key, column)
-    x = x[~np.isnan(x)]
-    return "numeric" if len(x) and (x != x[0]).any() else "constant"
 
 
 def plain_categories(X: DataFrame | np.ndarray, one_text: bool = False) -> np.ndarray:

@@ -7,7 +7,6 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from skbackprop._checks.constraints import Method
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.early_stopping import FitCallbacks
 from skbackprop._fit.fitted_model import FittedModel
@@ -15,34 +14,14 @@ from skbackprop._types import Attributes
 
 try:
     from sklearn.callback import CallbackSupportMixin
-    from sklearn.callback import with_callbacks as _with_callbacks
 except ImportError:  # an older scikit-learn: no callbacks can be set, and nobody is told
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Nothing to support."""
 
-    def _with_callbacks(method: Method) -> Method:
-        """Leave the method as it is."""
-        return method
 
-
-def with_callbacks(method: Method) -> Method:
-    """Tear the callbacks down behind the method, whatever happens in it; the method keeps its type."""
-    return _with_callbacks(method)
-
-
-# where scikit-learn keeps callbacks on the estimator: those set, and during a fit the fit's own and the one around it
+# attributes with which scikit-learn keeps callbacks: those set, and during a fit the fit's own and the one around it
 PLACES = ("_skl_callbacks", "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
-
-
-def callbacks_of(state: Attributes) -> Attributes:
-    """The attributes that hold callbacks."""
-    return {name: value for name, value in state.items() if name in PLACES}
-
-
-def without_callbacks(state: Attributes) -> Attributes:
-    """All other attributes."""
-    return {name: value for name, value in state.items() if name not in PLACES}
 
 
 class EstimatorCallbacks(FitCallbacks):
@@ -92,7 +71,6 @@ class EstimatorCallbacks(FitCallbacks):
             self._end(self._fit, attributes)
 
     def _end(self, task: Any, attributes: Callable[[], Attributes]) -> bool:
-        def nameless() -> Attributes:  # as the rows that the callbacks get
-            return attributes() | {"feature_names_in_": None}
-
-        return bool(task.call_on_fit_task_end(**self._about, reconstruction_attributes=nameless))
+        nameless = {"feature_names_in_": None}  # as the rows that the callbacks get
+        stops = task.call_on_fit_task_end(**self._about, reconstruction_attributes=lambda: attributes() | nameless)
+        return bool(stops)

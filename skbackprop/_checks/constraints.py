@@ -12,7 +12,6 @@ from typing import TypeVar
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils._param_validation import validate_parameter_constraints as check_constraints
 
 from skbackprop._engines.threads import MOST_THREADS
 from skbackprop._fit.data_checks import within_floats
@@ -24,7 +23,7 @@ from skbackprop._nn.losses import losses_for
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
 
-__all__ = ["Interval", "Method", "check_constraints", "fit_context"]
+__all__ = ["Interval", "Method", "checked"]
 
 RULES_OWN = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")  # parameters of some optimizers
 STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
@@ -44,9 +43,9 @@ INPUT_SCALE_RATE = 6.0  # of input_scale=True
 Method = TypeVar("Method", bound=Callable[..., object])
 
 
-def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], Method]:
-    """scikit-learn's decorator of fit, which checks the parameters; the method keeps its type."""
-    return _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
+def checked(method: Method) -> Method:
+    """Check the parameters before the method, and end what callbacks began behind it, as scikit-learn does."""
+    return _fit_context(prefer_skip_nested_validation=True)(method)
 
 
 def check_parameters(estimator: BaseEstimator) -> None:
@@ -74,13 +73,12 @@ class _TableNames(StrOptions):
 class _Reals(Interval):
     """Numbers that a float can be, as an integer of a thousand digits cannot."""
 
+    def __init__(self, low: float, high: float | None = None, closed: str = "left"):
+        super().__init__(Real, low, high, closed=closed)
+
     def is_satisfied_by(self, val: object) -> bool:
         fits = not isinstance(val, Integral) or abs(int(val)) <= sys.float_info.max
         return fits and bool(super().is_satisfied_by(val))
-
-
-def _real(low: float, high: float | None = None, closed: str = "left") -> _Reals:
-    return _Reals(Real, low, high, closed=closed)
 
 
 def _integer(low: int) -> Interval:
@@ -92,28 +90,28 @@ SHARED_CONSTRAINTS: dict[str, list[object]] = {
     "activation": [_TableNames(lambda: ACTIVATIONS), list, tuple],
     "solver": [_TableNames(lambda: [*OPTIMIZERS, "lbfgs"])],
     "learning_rate": [_TableNames(lambda: ["auto", *SCHEDULES])],
-    "learning_rate_init": [StrOptions({"auto"}), _real(0, closed="neither")],
-    "power_t": [_real(0)],
+    "learning_rate_init": [StrOptions({"auto"}), _Reals(0, closed="neither")],
+    "power_t": [_Reals(0)],
     "batch_size": [StrOptions({"auto"}), _integer(1)],
     "epochs": [StrOptions({"auto"}), _integer(1)],
     "max_iter": [_integer(1)],
     "max_fun": [_integer(1)],
     "shuffle": ["boolean"],
     "random_state": ["random_state"],
-    "alpha": [_real(0)],
-    "weight_decay": [StrOptions({"auto"}), _real(0)],
-    "dropout": [StrOptions({"auto"}), _real(0, 1), "array-like"],
-    "max_grad_norm": [StrOptions({"auto"}), _real(0, closed="neither"), None],
+    "alpha": [_Reals(0)],
+    "weight_decay": [StrOptions({"auto"}), _Reals(0)],
+    "dropout": [StrOptions({"auto"}), _Reals(0, 1), "array-like"],
+    "max_grad_norm": [StrOptions({"auto"}), _Reals(0, closed="neither"), None],
     "initializer": [_TableNames(lambda: ["auto", *INITIALIZERS])],
-    "momentum": [_real(0, 1, closed="both")],
+    "momentum": [_Reals(0, 1, closed="both")],
     "nesterovs_momentum": ["boolean"],
-    "beta_1": [_real(0, 1)],
-    "beta_2": [_real(0, 1)],
-    "epsilon": [_real(0, closed="neither")],
+    "beta_1": [_Reals(0, 1)],
+    "beta_2": [_Reals(0, 1)],
+    "epsilon": [_Reals(0, closed="neither")],
     "early_stopping": ["boolean"],
-    "validation_fraction": [_real(0, 1, closed="neither")],
+    "validation_fraction": [_Reals(0, 1, closed="neither")],
     "n_iter_no_change": [_integer(1), Options(Real, {np.inf})],
-    "tol": [StrOptions({"auto"}), _real(0)],
+    "tol": [StrOptions({"auto"}), _Reals(0)],
     "scoring": [str, callable, None],
     "warm_start": ["boolean"],
     "verbose": ["verbose"],
@@ -121,18 +119,18 @@ SHARED_CONSTRAINTS: dict[str, list[object]] = {
     "engine": [StrOptions({"auto", "reference", "compiled"})],
     "n_threads": [Interval(Integral, 1, MOST_THREADS, closed="both"), None],
     "n_members": [_integer(1)],
-    "input_scale": ["boolean", _real(0, closed="neither")],
+    "input_scale": ["boolean", _Reals(0, closed="neither")],
 }
 CLASSIFIER_CONSTRAINTS: dict[str, list[object]] = {
     "loss": [_TableNames(lambda: losses_for("classification"))],
-    "focal_gamma": [_real(0)],
-    "label_smoothing": [_real(0, 1)],
+    "focal_gamma": [_Reals(0)],
+    "label_smoothing": [_Reals(0, 1)],
     "class_weight": [StrOptions({"balanced"}), dict, list, None],
 }
 REGRESSOR_CONSTRAINTS: dict[str, list[object]] = {
     "loss": [_TableNames(lambda: losses_for("regression"))],
-    "huber_delta": [_real(0, closed="neither")],
-    "quantile": [_real(0, 1, closed="neither"), "array-like"],
+    "huber_delta": [_Reals(0, closed="neither")],
+    "quantile": [_Reals(0, 1, closed="neither"), "array-like"],
     "scale_target": ["boolean"],
 }
 
@@ -173,13 +171,6 @@ def dropout_rates(dropout: Sequence[float], n_hidden: int) -> tuple[float, ...]:
     return rates if len(rates) == n_hidden + 1 else (0.0, *rates)
 
 
-def input_scale_rate(input_scale: bool | float) -> float | None:
-    """Read input_scale: the factor of its learning rate, or None for no scale."""
-    if isinstance(input_scale, bool | np.bool_):
-        return INPUT_SCALE_RATE if input_scale else None
-    return float(input_scale)
-
-
 def quantiles(quantile: float | Sequence[float]) -> tuple[float, ...]:
     """Read quantile: a number or several, strictly between 0 and 1."""
     with within_floats("quantile"):
@@ -198,24 +189,19 @@ def fit_spec(estimator: object, *, partial: bool = False) -> FitSpec:
     names = (field.name for field in fields(FitSpec))
     params = {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
     hidden = hidden_sizes(params["hidden_layer_sizes"])
-    quantile = params.get("quantile", 0.5)
+    dropout, scale, quantile = params["dropout"], params["input_scale"], params.get("quantile", 0.5)
     read = {
         "hidden_layer_sizes": hidden,
         "activation": activation_names(params["activation"], len(hidden)),
-        "dropout": params["dropout"],
-        "input_scale": input_scale_rate(params["input_scale"]),
+        "dropout": dropout if isinstance(dropout, str | Real) else dropout_rates(dropout, len(hidden)),
+        "input_scale": (INPUT_SCALE_RATE if scale else None) if isinstance(scale, bool | np.bool_) else float(scale),
         "quantile": quantile if np.ndim(quantile) == 0 else quantiles(quantile),
     }
-    if not isinstance(read["dropout"], str | Real):
-        read["dropout"] = dropout_rates(read["dropout"], len(hidden))
     return FitSpec(**params | read, partial=partial)
 
 
 def warn_without_effect(estimator: BaseEstimator, spec: FitSpec, *, is_given: bool) -> None:
-    """Warn once about parameters that were changed from their default but do nothing here.
-
-    is_given: is there a validation set of the user's own?
-    """
+    """Warn once about parameters that were changed but do nothing here, be a validation set given or not."""
     splits = spec.splits and not is_given
     idle = idle_parameters(spec, has_validation=splits or is_given, splits=splits)
     defaults = inspect.signature(type(estimator).__init__).parameters
@@ -261,9 +247,8 @@ def idle_parameters(spec: FitSpec, *, has_validation: bool, splits: bool = False
         idle["scoring"] = "without X_val" if partial else "without early_stopping=True or X_val"
         idle["early_stopping"] = "in partial_fit without X_val"
     if not splits:
-        idle["validation_fraction"] = "beside X_val" if has_validation else "without early_stopping=True"
-        if partial:
-            idle["validation_fraction"] = "in partial_fit"
+        where = "beside X_val" if has_validation else "without early_stopping=True"
+        idle["validation_fraction"] = "in partial_fit" if partial else where
     for name, loss in LOSSES_OWN.items():
         if spec.loss != loss:
             idle[name] = f"without loss={loss!r}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
+from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.scales import UNSCALED
+from skbackprop._fit.targets import constant_columns
 from skbackprop._fit.warn import warn
 
 
@@ -30,10 +33,7 @@ DivergenceError.__module__ = "skbackprop"  # where users find it, and tracebacks
 def divergence(
     epoch: int, rate: float | None, largest: float, max_grad_norm: float | None, estimator: BaseEstimator
 ) -> DivergenceError:
-    """Name the epoch, the rate and the likely cause; the estimator holds the last finite model.
-
-    largest: of the features' absolute values. What is recommended has not been done already.
-    """
+    """Name the epoch, the rate and the likely cause (`largest` is that of the features); recommend what is not done."""
     if largest > UNSCALED:
         scaler = "put a StandardScaler in front (make_pipeline(StandardScaler(), ...))"
         cause = f"the features reach {largest:.3g}: {scaler}"
@@ -50,20 +50,16 @@ def divergence(
     )
 
 
-def warn_constant_block(columns: list[int], n_rows: int) -> None:
+def warn_constant_block(data: Dataset) -> None:
     """Say so if partial_fit's first rows tell nothing of the scale of their targets."""
+    columns = constant_columns(data.y, data.weights)
+    if not columns:
+        return
+    n_rows = len(data) if data.weights is None else int(np.count_nonzero(data.weights))
     rows = "is a single row" if n_rows == 1 else f"has {n_rows} rows of equal targets"
     which = "" if columns == [0] else f" (of the targets {columns})"
     warn(
         f"The first call of partial_fit, from which the target's scale is learned once for all, {rows}{which}, so the "
         "scale stays 1. Make the first call with rows that stand for all, or scale y yourself and set "
         "scale_target=False."
-    )
-
-
-def warn_exhausted() -> None:
-    """Say that partial_fit does nothing any more."""
-    warn(
-        "Early stopping has ended this model's training: its best weights are restored and this call of "
-        "partial_fit changed nothing. Call fit, or partial_fit on a clone, to train anew."
     )

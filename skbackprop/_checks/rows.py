@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 
 from skbackprop._checks.arrays import check_rows, check_same_device, check_weights, has_validation_set
-from skbackprop._fit.data_checks import numbers, one_column
+from skbackprop._checks.constraints import warn_without_effect
+from skbackprop._fit.data_checks import one_column
 from skbackprop._fit.dataset import ArrayDataset, Dataset
 from skbackprop._fit.device import HOST, compute_device, to_host
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
 from skbackprop._fit.out_of_core import DiskDataset
-from skbackprop._fit.scales import in_validation_set
+from skbackprop._fit.scales import check_validation_set, in_validation_set
 from skbackprop._fit.source import Source
 from skbackprop._fit.spec import FitSpec
 from skbackprop._fit.summaries import LabelSummary, NumberSummary
@@ -24,9 +25,7 @@ from skbackprop._fit.weights import check_weight_sum
 from skbackprop._types import Array, Data
 from skbackprop.data import Shards
 
-Estimator = TypeVar("Estimator")
 NAMES = "feature_names_in_"  # an attribute that scikit-learn sets, and compares with the next X
-NO_TARGETS = "These data hold no targets: pass y when you make the Shards."
 
 
 def copy_of(
@@ -58,10 +57,7 @@ def read_rows(
     name: str = "sample_weight",
     dtype: str | None = None,
 ) -> tuple[Dataset, Features]:
-    """Check rows, and learn or compare their features; the estimator is left as it is.
-
-    dtype: in the place of the parameter of this name.
-    """
+    """Check rows, and learn or compare their features; the estimator is left as it is. A dtype replaces its own."""
     reader = copy_of(estimator, {} if dtype is None else {"dtype": dtype})
     if not isinstance(X, Shards):
         return _read_arrays(reader, X, y, weights, name, reset), _features(reader)
@@ -83,10 +79,7 @@ def starting_point(
     again: str | None,
     classes: np.ndarray | None = None,
 ) -> FittedModel | Untrained:
-    """What training begins with: the fitted model, if the method `again` goes on from it.
-
-    classes: all that there will be, of which partial_fit was told.
-    """
+    """What training begins with: the fitted model, if the method `again` goes on from it, or what these rows tell."""
     if again is None:
         codec: type[TargetCodec] = LabelCodec if is_classifier(estimator) else NumberCodec
         return Untrained(codec.learn(data.examples, spec, classes), features)
@@ -97,31 +90,36 @@ def starting_point(
     return replace(model, codec=known, features=features)
 
 
-def read_validation(estimator: BaseEstimator, rows: tuple[Data, Data, Data], features: Features) -> Dataset | None:
-    """Read the user's validation set, whose features must be those of the training set; None if there is none."""
+def read_validation(
+    estimator: BaseEstimator,
+    rows: tuple[Data, Data, Data],
+    spec: FitSpec,
+    data: Dataset,
+    start: FittedModel | Untrained,
+) -> Dataset | None:
+    """Read and check the user's validation set, if any; warn of parameters without effect beside it, or without it."""
     X_val, y_val, weights = rows
-    if not has_validation_set(X_val, y_val, weights, holds_targets=isinstance(X_val, Shards)):
-        return None
-    with in_validation_set():
-        reader = reader_of(estimator, features)
-        return read_rows(reader, X_val, y_val, weights, reset=False, name="sample_weight_val")[0]
+    held_out = None
+    if has_validation_set(X_val, y_val, weights, holds_targets=isinstance(X_val, Shards)):
+        reader = copy_of(estimator, start.features.attributes, without=[NAMES])
+        with in_validation_set():
+            held_out, _ = read_rows(reader, X_val, y_val, weights, reset=False, name="sample_weight_val")
+        check_validation_set(held_out, data, start.codec, strict=not spec.partial)
+    warn_without_effect(estimator, spec, is_given=held_out is not None)
+    return held_out
 
 
 def read_part(
     estimator: BaseEstimator, X: Data, y: Data, columns: tuple[int, np.ndarray | None] | None
 ) -> tuple[Array, np.ndarray, Features]:
     """Check a part of the rows of a fit; columns: number and names that X must have, None: to be learned from X."""
-    reader = copy_of(estimator) if columns is None else reader_of(estimator, Features(*columns))
+    learned = {} if columns is None else Features(*columns).attributes
+    reader = copy_of(estimator, learned, without=[NAMES])
     X, y = check_rows(reader, X, y, reset=columns is None, dtypes=HOST.floats(reader.dtype))
     return X, y, _features(reader)
 
 
-def reader_of(estimator: Estimator, features: Features) -> Estimator:
-    """Copy of an estimator that has learned these features."""
-    return copy_of(estimator, features.attributes, without=[NAMES])
-
-
-def without_names(estimator: Estimator, data: Shards, method: str) -> Estimator:
+def without_names(estimator: BaseEstimator, data: Shards, method: str) -> BaseEstimator:
     """Copy of a fitted estimator that takes blocks, which have no names; data must have those of the fit."""
     theirs, ours = data.feature_names, getattr(estimator, NAMES, None)
     if theirs is None:
@@ -149,18 +147,12 @@ def _read_arrays(reader: BaseEstimator, X: Any, y: Data, weights: Any, name: str
 
 def _read_shards(reader: BaseEstimator, data: Shards, name: str, reset: bool) -> Dataset:
     """Survey the data; X, y and weights themselves if they fit into the memory that the user gave."""
+    if data.read_targets(0)[0] is None:
+        raise ValueError("These data hold no targets: pass y when you make the Shards.")
     allowed = HOST.floats(reader.dtype)
     dtype = data.dtype if data.dtype in allowed else allowed[0]
     if data.n_rows * data.n_features * dtype.itemsize <= data.memory:
-        X, y, weights = data.load()
-        if y is None:
-            raise ValueError(NO_TARGETS)
-        return _read_arrays(reader, X, y, weights, name, reset)
-    first = data.read_targets(0)[0]
-    if first is None:
-        raise ValueError(NO_TARGETS)
-    if not is_classifier(reader):
-        numbers(first)  # raises for labels
+        return _read_arrays(reader, *data.load(), name, reset)
     summary = LabelSummary() if is_classifier(reader) else NumberSummary()
     disk = DiskDataset.survey(cast(Source, data), dtype, summary)
     X, y, weights = disk.summary.stand_ins(data.n_features)

@@ -29,21 +29,7 @@ Metric = Callable[..., float]
 
 
 class Judge:
-    """A scorer and the targets and weights of the rows that it judges; higher is better.
-
-    Parameters
-    ----------
-    scoring : str or callable
-        Name of a scorer, or the scorer.
-    y : array-like
-        Targets, on the host.
-    weights : array-like or None
-        Of the rows, on the host. Scorers that take none are called without.
-    classes : array-like or None
-        That the model knows, on the host; None for regressors.
-    put : callable
-        Brings an array to where the model computes.
-    """
+    """A scorer, and the rows that it judges: targets, weights and known classes (None for numbers) on the host."""
 
     def __init__(
         self, scoring: Any, y: Any, weights: np.ndarray | None, classes: np.ndarray | None, put: Callable[[Any], Any]
@@ -103,14 +89,9 @@ class Judge:
         return "Let it return a number for every epoch, or choose another."
 
 
-def _function_of(scorer: Any) -> Any:
-    """The function that a scorer of scikit-learn calls; None for another scorer."""
-    return getattr(scorer, "_score_func", None)
-
-
 def _metric_of(scorer: Any) -> tuple[Any, dict[str, Any]]:
     """The metric behind a scorer of scikit-learn, and its options; without one (None, {})."""
-    metric: Any = _function_of(scorer)
+    metric: Any = getattr(scorer, "_score_func", None)
     options = dict(getattr(scorer, "_kwargs", None) or {})
     while type(metric) is partial:
         metric, options = metric.func, metric.keywords | options
@@ -127,7 +108,7 @@ def _takes_weights(scorer: Any, is_multiclass: bool) -> bool:
     if by_pairs and is_multiclass:  # the one case in which it refuses them
         return False
     try:
-        parameters = inspect.signature(_function_of(scorer) or scorer).parameters
+        parameters = inspect.signature(getattr(scorer, "_score_func", scorer)).parameters
     except (TypeError, ValueError):  # written in C
         return False
     return "sample_weight" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -141,20 +122,18 @@ def _for_classes(scorer: Any, y: np.ndarray, counts: np.ndarray | slice, classes
     import sklearn.metrics
 
     metric, _ = _metric_of(scorer)
-    multilabel = np.ndim(y) == 2
+    multilabel, judge = np.ndim(y) == 2, None
     if metric is None:
         return scorer
-    if metric in [getattr(sklearn.metrics, name, None) for name in KNOW_LABELS]:
-        judge = None if multilabel else partial(_over_all, classes)
+    if not multilabel and metric in [getattr(sklearn.metrics, name, None) for name in KNOW_LABELS]:
+        judge = partial(_over_all, classes)
     elif metric is sklearn.metrics.roc_auc_score:
         judge = partial(_over_columns, True) if multilabel else partial(_ranking_of_present, classes)
     elif metric is sklearn.metrics.average_precision_score:
         judge = partial(_over_columns, False) if multilabel else partial(_precision_of_present, classes)
-    else:
-        judge = None
     if judge is None:
         return scorer
-    wrapped = _function_of(scorer)
+    wrapped = scorer._score_func
 
     @wraps(wrapped)
     def judged(y_true: Array, answer: Array, sample_weight: Array | None = None, **options: object) -> float:
