@@ -89,9 +89,14 @@ class Judge:
         return "Let it return a number for every epoch, or choose another."
 
 
+def _function_of(scorer: Any) -> Any:
+    """The function that a scorer of scikit-learn calls; None for another scorer."""
+    return getattr(scorer, "_score_func", None)
+
+
 def _metric_of(scorer: Any) -> tuple[Any, dict[str, Any]]:
     """The metric behind a scorer of scikit-learn, and its options; without one (None, {})."""
-    metric: Any = getattr(scorer, "_score_func", None)
+    metric: Any = _function_of(scorer)
     options = dict(getattr(scorer, "_kwargs", None) or {})
     while type(metric) is partial:
         metric, options = metric.func, metric.keywords | options
@@ -108,7 +113,7 @@ def _takes_weights(scorer: Any, is_multiclass: bool) -> bool:
     if by_pairs and is_multiclass:  # the one case in which it refuses them
         return False
     try:
-        parameters = inspect.signature(getattr(scorer, "_score_func", scorer)).parameters
+        parameters = inspect.signature(_function_of(scorer) or scorer).parameters
     except (TypeError, ValueError):  # written in C
         return False
     return "sample_weight" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -133,7 +138,7 @@ def _for_classes(scorer: Any, y: np.ndarray, counts: np.ndarray | slice, classes
         judge = partial(_over_columns, False) if multilabel else partial(_precision_of_present, classes)
     if judge is None:
         return scorer
-    wrapped = scorer._score_func
+    wrapped = _function_of(scorer)
 
     @wraps(wrapped)
     def judged(y_true: Array, answer: Array, sample_weight: Array | None = None, **options: object) -> float:

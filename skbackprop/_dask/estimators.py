@@ -77,7 +77,7 @@ Estimator = TypeVar("Estimator", bound=Any)
 def on_cluster(cls: Estimator) -> Estimator:
     """Give an estimator the parameters and documentation of its local class, and the cluster's parameters."""
     local: Any = cls._local
-    cls._parameter_constraints = local._parameter_constraints | {name: row[2] for name, row in PARAMETERS.items()}
+    cls._parameter_constraints = cls._parameter_constraints | {name: row[2] for name, row in PARAMETERS.items()}
     signature = inspect.signature(local.__init__)
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
