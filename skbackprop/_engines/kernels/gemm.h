@@ -26,24 +26,24 @@ enum { AHEAD = 24 }; /* rows of B to ask for in advance: their stride is too lon
 /* By the address in numbers, for no pointer may stand beyond the end of B. */
 #define PREFETCH(p, n) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(n) * sizeof(stored)))
 
-/* Not inlined into their callers: in one large body GCC spills the accumulators. */
+/* Not inlined into their callers: in one large body GCC spills the accumulators. All loops over them are unrolled by
+   name: where one is not, they have places on the stack as well, and are stored there for nothing. */
+#define ALL(i, n) _Pragma("GCC unroll 8") for (int i = 0; i < n; i++)
 #define TILE(M, NV)                                                                                              \
   NOINLINE void tile_##M##_##NV(Int k, const stored *restrict A, Int rsa, Int csa, const stored *restrict B,     \
                                 Int ldb, real *C, Int ldc, const real *init, Int ldi) {                          \
     vec c[M][NV];                                                                                                \
-    for (int i = 0; i < M; i++)                                                                                  \
-      for (int j = 0; j < NV; j++) c[i][j] = load(init + i * ldi + VW * j);                                      \
+    ALL(i, M) ALL(j, NV) c[i][j] = load(init + i * ldi + VW * j);                                                \
     for (Int p = 0; p < k; p++) {                                                                                \
       factors b[NV];                                                                                             \
-      for (int j = 0; j < NV; j++) b[j] = load_factors(B + p * ldb + VW * j);                                    \
-      for (int j = 0; j < NV; j++) PREFETCH(B, (p + AHEAD) * ldb + VW * j);                                      \
-      _Pragma("GCC unroll 8") for (int i = 0; i < M; i++) {                                                      \
+      ALL(j, NV) b[j] = load_factors(B + p * ldb + VW * j);                                                      \
+      ALL(j, NV) PREFETCH(B, (p + AHEAD) * ldb + VW * j);                                                        \
+      ALL(i, M) {                                                                                                \
         factors a = same_factors(A[i * rsa + p * csa]);                                                          \
-        for (int j = 0; j < NV; j++) c[i][j] += __builtin_convertvector(a * b[j], vec);                          \
+        ALL(j, NV) c[i][j] += __builtin_convertvector(a * b[j], vec);                                            \
       }                                                                                                          \
     }                                                                                                            \
-    for (int i = 0; i < M; i++)                                                                                  \
-      for (int j = 0; j < NV; j++) store(C + i * ldc + VW * j, c[i][j]);                                         \
+    ALL(i, M) ALL(j, NV) store(C + i * ldc + VW * j, c[i][j]);                                                   \
   }
 #define TILES_OF(M) COLUMNS(TILE, M)
 TILES(TILES_OF)
