@@ -186,9 +186,11 @@ def document(documented: Documented) -> Documented:
 
 def doc_link_template(project_urls: Iterable[str]) -> str:
     """Address of an estimator's page, from "label, address" pairs as in a package's metadata; empty without any."""
-    addresses = dict(pair.split(", ", 1) for pair in project_urls)
-    page = "/generated/{estimator_module}.{estimator_name}.html"
-    return addresses["Documentation"].rstrip("/") + page if "Documentation" in addresses else ""
+    for pair in project_urls:
+        label, _, address = pair.partition(", ")
+        if label == "Documentation":
+            return address.rstrip("/") + "/generated/{estimator_module}.{estimator_name}.html"
+    return ""
 
 
 class DocLinkMixin:

@@ -15,8 +15,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import available_if
 
-from skbackprop._checks.callbacks import PLACES, CallbackSupportMixin, EstimatorCallbacks
-from skbackprop._checks.constraints import Method, checked, fit_spec, total_of
+from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, EstimatorCallbacks
+from skbackprop._checks.constraints import Method, fit_spec, total_of, validated
 from skbackprop._checks.messages import divergence, warn_constant_block
 from skbackprop._checks.rows import copy_of, read_rows, read_validation, starting_point
 from skbackprop._checks.scoring import Judge
@@ -52,7 +52,7 @@ def with_minibatches(method: Method) -> Method:
 class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseEstimator, ABC):
     """The multi-layer perceptron behind the classifier and the regressor."""
 
-    @checked
+    @validated
     def fit(
         self,
         X: Data,
@@ -117,7 +117,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             saved.regime = prepared.regime
         return self._train(prepared, "fit", saved)
 
-    @checked
+    @validated
     def _partial_fit(
         self,
         rows: tuple[Data, Data, Data],
@@ -177,7 +177,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _publish(self, attributes: Attributes, interrupt: BaseException | None = None) -> Self:
         """Take over all that was learned by one assignment; pass an interrupt on now that nothing is lost."""
-        callbacks = {name: value for name, value in self.__dict__.items() if name in PLACES}
+        callbacks = {name: value for name, value in self.__dict__.items() if name in CALLBACKS}
         self.__dict__ = vars(self._with(attributes)) | callbacks
         if interrupt is not None:
             raise interrupt
@@ -185,7 +185,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _with(self, attributes: Attributes) -> Self:
         """An estimator with these parameters and other fitted attributes, and without callbacks."""
-        return copy_of(self, attributes, without=["feature_names_in_", "member_factors_", "input_scale_", *PLACES])
+        return copy_of(self, attributes, without=["feature_names_in_", "member_factors_", "input_scale_", *CALLBACKS])
 
     def _scoring(self, held_out: Dataset, model: FittedModel) -> Callable[[FittedModel], float]:
         """Make the function that scores a model on the validation rows."""

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import check_finite_output, check_inputs, check_same_device, is_plain
-from skbackprop._checks.callbacks import PLACES
+from skbackprop._checks.callbacks import CALLBACKS
 from skbackprop._checks.constraints import Method
 from skbackprop._checks.rows import copy_of, without_names
 from skbackprop._engines import choose_engine
@@ -51,6 +51,10 @@ class Serving:
                 return engine
         network, name, xp, n_threads = wanted
         return choose_engine(network, Optimizer(), name, xp, n_threads)
+
+    def give_back(self, wanted: Wanted, engine: LocalEngine) -> None:
+        """Take an engine for another call; one that raised an error is not given back."""
+        self.idle.append((wanted, engine))
 
 
 def of_one_model(method: Method) -> Method:
@@ -206,7 +210,7 @@ class Predicting(Persistent):
                     output = None if output is None else looked_at(output)
                 else:
                     output = in_blocks(engine, rows, settings, lambda v: answer(looked_at(v)))
-            self._serving.idle.append((wanted, engine))  # one that raised an error is not kept
+            self._serving.give_back(wanted, engine)
             return output
 
         output = predict(X, checked=False) if is_plain(self, X) else None
@@ -225,7 +229,7 @@ class Predicting(Persistent):
         """
         state: Attributes = dict(super().__getstate__())  # at once, as another thread may fit meanwhile
         is_fitted = "coefs_" in state
-        for name in ["_serving", *(PLACES if is_fitted else [])]:
+        for name in ["_serving", *(CALLBACKS if is_fitted else [])]:
             state.pop(name, None)
         home = device_of(state["coefs_"][0]) if is_fitted else HOST
         if home is HOST:

@@ -245,7 +245,7 @@ default='squared_error'
         if shapes != [(network.n_targets,)] * 2:
             raise ValueError(
                 f"target_shift_ and target_scale_ must be arrays of shape {(network.n_targets,)}, a number for each "
-                f"target; got {shift!r} and {scale!r}."
+                f"target; got {shift!r} and {scale!r}"
             )
         is_1d, is_scalar = self._y_is_1d, self._quantile_is_scalar
         return NumberCodec(network.loss, network.n_targets, shift, scale, is_1d, is_scalar)

@@ -122,7 +122,7 @@ class Table(ColumnTransformer):
 def _readable(
     X: DataFrame | np.ndarray, names: list[Hashable] | None, numbers: dict[int, np.ndarray]
 ) -> DataFrame | np.ndarray:
-    """X for scikit-learn: with numbers in the place of texts, and of names that are no texts. The caller's stays."""
+    """Copy of X for scikit-learn: these columns of numbers in the place of theirs, and names that are texts."""
     if names is None or isinstance(X, np.ndarray):
         if numbers:
             X = X.astype(object)

@@ -26,8 +26,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import check_weights, has_validation_set
-from skbackprop._checks.callbacks import PLACES, EstimatorCallbacks
-from skbackprop._checks.constraints import checked, fit_spec, warn_without_effect
+from skbackprop._checks.callbacks import CALLBACKS, EstimatorCallbacks
+from skbackprop._checks.constraints import fit_spec, validated, warn_without_effect
 from skbackprop._checks.rows import copy_of, read_part, starting_point
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._dask.client import Supervisor
@@ -51,7 +51,7 @@ class DaskMLP(BaseMLP):
     sync_every: int
     on_worker_lost: Literal["raise", "retry"]
 
-    @checked
+    @validated
     def fit(  # type: ignore[override]  # without a checkpoint
         self,
         X: Data,
@@ -162,7 +162,7 @@ class DaskMLP(BaseMLP):
 
     def _as_local(self) -> BaseMLP:
         """The local estimator that shares this one's arrays."""
-        return copy_of(self, without=[*PARAMETERS, *PLACES], cls=self._local)
+        return copy_of(self, without=[*PARAMETERS, *CALLBACKS], cls=self._local)
 
     def _fitted(self) -> BaseMLP:
         check_is_fitted(self)

@@ -14,8 +14,8 @@ from skbackprop._readers import ArrayShard, ParquetShard, Shard, Source, Targets
 
 __all__ = ["Shards"]
 
-BLOCK_BYTES = 2**18  # read at a time, unless block_rows says otherwise, or
-BLOCKS = 64  # in a buffer would not fit
+BLOCK_BYTES = 2**18  # read at a time, unless block_rows says otherwise
+BLOCKS = 64  # that a buffer can hold at least: where memory is short, blocks are smaller
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
 

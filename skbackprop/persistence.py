@@ -43,6 +43,8 @@ VERSION = "_skbackprop_version"
 # by the name of the attribute that holds one; the parts inside these are known by the types of their fields
 PARTS: dict[str, type] = {"_network": Network, "_labels": LabelCodec, "_settings": FitPlan, "_progress": TrainState}
 
+OLD_NAMES = {"state": "memory"}  # of fields, in models that were saved before these were renamed
+
 
 class VersionWarning(UserWarning):
     """A model was saved by another version of this package than the one that loads it."""
@@ -113,7 +115,8 @@ def _revived(name: str, value: object, part: type) -> object:
     """Make the part again; fields that it no longer has are left out, new ones have their default."""
     hints = _hints(part)
     if isinstance(value, dict):
-        known = {key: inner for key, inner in value.items() if key in hints}
+        named = {key if key in hints else OLD_NAMES.get(key): inner for key, inner in value.items()}
+        known = {key: inner for key, inner in named.items() if key in hints}
         for key, inner in known.items():
             kinds = (hints[key], *get_args(hints[key]))
             inner_part = next((kind for kind in kinds if isinstance(kind, type) and is_dataclass(kind)), None)

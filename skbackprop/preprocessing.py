@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import check_table, check_weights, feature_names
-from skbackprop._checks.constraints import Interval, checked
+from skbackprop._checks.constraints import Interval, validated
 from skbackprop._checks.rows import copy_of
 from skbackprop._documentation import DocLinkMixin
 from skbackprop._fit.data_checks import within_floats
@@ -98,7 +98,7 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         self.code_range = code_range
         self.passthrough = passthrough
 
-    @checked
+    @validated
     def fit(self, X: Data, y: None = None, sample_weight: Data = None) -> Self:
         """Find the edges of the bins.
 

@@ -300,7 +300,8 @@ def test_own_validation_set(device, few_digits):
         model.fit(*device(X, y), X_val=X, y_val=y)
 
 
-def test_checkpoints_of_a_device(device, few_digits, tmp_path, monkeypatch):
+@pytest.mark.parametrize("solver", ["adam", "nadam"])  # a part of nadam's memory is a number
+def test_checkpoints_of_a_device(solver, device, few_digits, tmp_path, monkeypatch):
     """What was saved comes back to where the model is, and training goes on to the same bits."""
     monkeypatch.setattr("skbackprop._fit.checkpoint.SHARE", 0)  # after each epoch
 
@@ -314,7 +315,7 @@ def test_checkpoints_of_a_device(device, few_digits, tmp_path, monkeypatch):
         return 0.5
 
     X, y = device(*few_digits)
-    params = {"max_iter": 4, "learning_rate": "onecycle", "random_state": 0, "early_stopping": True}
+    params = {"max_iter": 4, "learning_rate": "onecycle", "random_state": 0, "early_stopping": True, "solver": solver}
     model = MLPSoftmaxClassifier((5,), **params, scoring=score)
     score.left = 2
     with pytest.raises(Failure):

@@ -264,6 +264,17 @@ class Broken:
         return said is None
 
 
+def test_a_file_for_which_memory_is_short_is_not_called_broken(rows, tmp_path, monkeypatch, each_epoch):
+    def fail(*args, **kwargs):
+        raise MemoryError
+
+    model = MLPSoftmaxClassifier((4,), max_iter=2, learning_rate="cosine", random_state=0)
+    model.fit(*rows[:2], checkpoint=tmp_path / "run")
+    monkeypatch.setattr(checkpoint, "check_arrays", fail)
+    with pytest.raises(MemoryError):
+        model.fit(*rows[:2], checkpoint=tmp_path / "run")
+
+
 @pytest.fixture
 def broken(tmp_path, each_epoch):
     return Broken(tmp_path)

@@ -958,8 +958,8 @@ def test_attributes_that_were_changed_do_not_lead_out_of_the_memory(loader, digi
         "activations": lambda m: setattr(m, "_network", dataclasses.replace(m._network, activations=())),
         "dropout": lambda m: setattr(m, "_network", dataclasses.replace(m._network, dropout=(0.5,))),
         "members": lambda m: setattr(m, "_network", dataclasses.replace(m._network, n_members=3)),
-        "memory": lambda m: m._progress.state.__setitem__("v", np.zeros(1)),
-        "no memory": lambda m: m._progress.state.clear(),
+        "memory": lambda m: m._progress.memory.__setitem__("v", np.zeros(1)),
+        "no memory": lambda m: m._progress.memory.clear(),
     }
     for name, change in changes.items():
         model = MLPSoftmaxClassifier((8,), **params).partial_fit(X, y)

@@ -378,15 +378,18 @@ def test_classifier_to_torch(kind, loss, hidden, rng, torch):
 @pytest.mark.parametrize("loss", losses_for("regression"))
 @pytest.mark.parametrize("n_members", [1, 3])
 def test_regressor_to_torch(kind, loss, n_members, rng, torch):
-    X, y = problem(kind, rng)
-    model = fitted(MLPRegressor((7, 4), loss=loss, n_members=n_members, input_scale=True), X, y)
-    found = outputs(torch, model, X).numpy()
-    if loss == "gaussian":
-        mean, std = model.predict(X, return_std=True)
-        assert_allclose(found, np.hstack([mean.reshape(90, -1), std.reshape(90, -1)]), **SAME)
-    else:
-        assert found.shape == y.shape
-        assert_allclose(found, model.predict(X), **SAME)
+    for dtype, tolerance in ((np.float64, SAME), (np.float32, SAME32)):
+        X, y = problem(kind, rng)
+        X = X.astype(dtype)
+        model = fitted(MLPRegressor((7, 4), loss=loss, n_members=n_members, input_scale=True), X, y)
+        found = outputs(torch, model, X).numpy()
+        assert found.dtype == dtype
+        if loss == "gaussian":
+            mean, std = model.predict(X, return_std=True)
+            assert_allclose(found, np.hstack([mean.reshape(90, -1), std.reshape(90, -1)]), **tolerance)
+        else:
+            assert found.shape == y.shape
+            assert_allclose(found, model.predict(X), **tolerance)
 
 
 @pytest.mark.parametrize("kind", ["one target", "three targets"])

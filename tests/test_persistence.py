@@ -284,7 +284,7 @@ def test_an_optimizers_memory_of_another_length_is_refused(state, engine):
     X = np.random.default_rng(0).normal(size=(60, 4))
     model = MLPRegressor((5,), engine=engine, random_state=0).partial_fit(X, X[:, 0])
     saved = model.__getstate__()
-    saved["_progress"]["state"] = state
+    saved["_progress"]["memory"] = state
     model.__setstate__(saved)
     before = model.predict(X)
     with pytest.raises(ValueError, match="The optimizer's memory 'm' is not one of this network's 31 parameters"):

@@ -21,7 +21,7 @@ except ImportError:  # an older scikit-learn: no callbacks can be set, and nobod
 
 
 # attributes with which scikit-learn keeps callbacks: those set, and during a fit the fit's own and the one around it
-PLACES = ("_skl_callbacks", "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
+CALLBACKS = ("_skl_callbacks", "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
 
 
 class EstimatorCallbacks(FitCallbacks):

@@ -23,7 +23,7 @@ from skbackprop._nn.losses import losses_for
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
 
-__all__ = ["Interval", "Method", "checked"]
+__all__ = ["Interval", "Method", "validated"]
 
 RULES_OWN = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")  # parameters of some optimizers
 STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
@@ -43,7 +43,7 @@ INPUT_SCALE_RATE = 6.0  # of input_scale=True
 Method = TypeVar("Method", bound=Callable[..., object])
 
 
-def checked(method: Method) -> Method:
+def validated(method: Method) -> Method:
     """Check the parameters before the method, and end what callbacks began behind it, as scikit-learn does."""
     return _fit_context(prefer_skip_nested_validation=True)(method)
 

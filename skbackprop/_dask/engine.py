@@ -165,8 +165,12 @@ class RemoteX(RemoteRows):
     def assemble(self, answers: list[Message], axis: int = 0) -> np.ndarray:
         """Put what the ranks answer, each for its own of these rows, together."""
         held = [(layout, arrays[0]) for layout, (_, arrays) in zip(self.table.layouts, answers, strict=True) if arrays]
-        positions = np.concatenate([self.positions(layout) for layout, _ in held])
-        return np.concatenate([part for _, part in held], axis).take(np.argsort(positions, kind="stable"), axis)
+        shape = list(held[0][1].shape)
+        shape[axis] = self.shape[0]
+        whole = np.empty(shape, dtype=held[0][1].dtype)
+        for layout, part in held:
+            whole[(slice(None),) * axis + (self.positions(layout),)] = part
+        return whole
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if self._fetched is None:

@@ -30,7 +30,7 @@ from skbackprop._fit.warn import redirect_messages
 from skbackprop._types import Array
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # their numbers in glibc's malloc.h
-KEPT, LARGEST = 2**29, 2**25  # bytes that may stay free, and of the largest array of which that holds
+KEPT, LARGEST = 2**29, 2**25  # free bytes that stay with the process; larger arrays are given back at once
 USUAL = 2**17  # glibc's own
 
 
@@ -83,7 +83,7 @@ class ClientCheckpoint:
         if state.epoch:
             theta, memory = engine.dump()
             # pickled here: the client need not unpickle it before a worker is lost
-            self._channel.send("checkpoint", pickle.dumps(Snapshot(theta, replace(state, state=memory))))
+            self._channel.send("checkpoint", pickle.dumps(Snapshot(theta, replace(state, memory=memory))))
 
 
 def run_rank(job: Job, number: int, shards: dict[str, Shard]) -> Report | None:
@@ -130,7 +130,7 @@ def lead(job: Job, rank: Rank, channel: WorkerChannel) -> Report:
             prepared = prepare(spec, data, held_out, start, state)
             result = fit_model(prepared, request.make_score, callbacks, checkpoint)
             if result.interrupt is not None:  # a new one, without the frames that hold the rows
-                result = FitResult(*result[:4], KeyboardInterrupt())
+                result = result._replace(interrupt=KeyboardInterrupt())
     except KeyboardInterrupt:
         pass
     rank.end()  # after an error the others learn from the closed connections: they may wait for other things

@@ -37,8 +37,8 @@ FEW_ROWS = 4  # up to which a prediction is done before the kernels' own copy of
 NO_OBJECTIVE = Objective(1)  # where no step is made
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 INT64 = np.dtype(np.int64)
-BLOCK_ROWS = 512  # rows whose activations a gradient or a prediction holds at a time, or fewer, for
-BLOCK_NUMBERS = 2**22  # numbers at most in the widest layer
+BLOCK_ROWS = 512  # most rows whose activations a gradient or a prediction holds at a time
+BLOCK_NUMBERS = 2**22  # most numbers of those activations in the widest layer
 
 
 @cache

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class FileCheckpoint:
             if not self.path.is_file():
                 kind = IsADirectoryError if self.path.is_dir() else OSError
                 raise kind(f"checkpoint={str(self.path)!r} must name a file, but is something else.")
-            with open(self.path, "rb") as file, self._refusing():
+            with open(self.path, "rb") as file, self._refusing(Exception):  # whatever zipfile, NumPy and json say
                 self.found = parse(file)
                 self.regime = self.found["regime"]
 
@@ -102,7 +102,7 @@ class FileCheckpoint:
         if self.found is None:
             return theta
         found, put = self.found, self._device.put
-        with self._refusing():
+        with self._refusing(ValueError):
             check_course(found, plan, state, judges=self._judges, keeps_best=self._spec.early_stopping)
             check_arrays(found, self._device.fetch(theta), self._spec.solver)
         assert state.patience is not None
@@ -110,7 +110,7 @@ class FileCheckpoint:
         state.patience.best, state.patience.waited = found["patience"]
         (score, epoch), best = found["best"], found["best_theta"]
         state.best = Best(score, epoch, None if best is None else put(best))
-        state.state = {name: put(value) if value.ndim else float(value) for name, value in found["state"].items()}
+        state.memory = {name: put(value) if value.ndim else float(value) for name, value in found["state"].items()}
         state.rng.set_state(found["rng"])
         state.steps, state.plateau_factor = found["steps"], found["plateau_factor"]
         state.ended = found["ended"]
@@ -132,7 +132,8 @@ class FileCheckpoint:
         arrays = {"theta": fetch(theta)}
         if best.theta is not None:
             arrays["best_theta"] = fetch(best.theta)
-        arrays |= {f"state.{name}": np.asarray(fetch(cast(Array, value))) for name, value in (memory or {}).items()}
+        for name, value in (memory or {}).items():
+            arrays[f"state.{name}"] = np.asarray(value if isinstance(value, float) else fetch(value))
         text = {
             "format": FORMAT,
             "identity": self._identity,
@@ -152,10 +153,11 @@ class FileCheckpoint:
         self._due = now + SHARE * (now - began)
 
     @contextmanager
-    def _refusing(self) -> Iterator[None]:
+    def _refusing(self, errors: type[Exception]) -> Iterator[None]:
+        """Turn these errors, which a broken file raises, into one that names the file."""
         try:
             yield
-        except Exception as error:  # whatever zipfile, NumPy and json say of a broken file
+        except errors as error:
             raise ValueError(
                 f"{str(self.path)!r} is no checkpoint of this version of skbackprop ({error or type(error).__name__}). "
                 "Delete it, or name another file."

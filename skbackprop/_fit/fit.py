@@ -42,9 +42,9 @@ class Prepared:
     spec: FitSpec
     plan: FitPlan
     model: FittedModel  # with the weights to begin with
-    data: Dataset  # to train on,
-    training_set: TrainingSet  # and the same rows encoded
-    factors: np.ndarray | None  # of their weights, by class
+    data: Dataset  # to train on
+    training_set: TrainingSet  # the encoded rows of `data`
+    factors: np.ndarray | None  # of the rows' weights, by class
     held_out: Dataset | None
     state: TrainState
     regime: Regime
@@ -218,10 +218,10 @@ def _run_minibatches(
     before = state.epoch
     if checkpoint is not None:
         theta = checkpoint.resume(theta, state, plan)
-    engine.load(theta, state.state, objective)
+    engine.load(theta, state.memory, objective)
     last_epoch = before + 1 if spec.partial else plan.max_iter
     outcome = train(engine, rows, plan, state, monitor, last_epoch, checkpoint)
-    state.state = engine.dump()[1] if spec.partial else None
+    state.memory = engine.dump()[1] if spec.partial else None
     state.rows_visited += rows.n * (state.epoch - before)
     return outcome
 

@@ -17,17 +17,16 @@ from skbackprop._nn.schedules import SCHEDULES
 from skbackprop._types import Auto
 
 TOL = 1e-4  # scikit-learn's
-PLANNED_EPOCHS = 16  # at least, and
-PLANNED_STEPS = 1024  # at least
-EPOCH_STEPS = 64  # that batch_size="auto" gives an epoch, with batches of
-BATCH_SIZES = 16, 256  # rows
+PLANNED_EPOCHS, PLANNED_STEPS = 16, 1024  # fewest of a plan
+EPOCH_STEPS = 64  # of an epoch with batch_size="auto"
+BATCH_SIZES = 16, 256  # fewest and most rows of its batches
 PLATEAU_DIVISOR = 5.0  # of learning_rate="adaptive"
 SMALLEST_RATE = 1e-6  # below which "adaptive" gives up
 
 
 @dataclass(frozen=True)
 class Regime:
-    """How much regularisation targets need that are as noisy as the regime's name says, and how long a plan."""
+    """The regularisation that suits targets with so much noise as the key in REGIMES says, and the plan's length."""
 
     weight_decay: float  # at Adam's rates
     dropout: float

@@ -75,7 +75,7 @@ class TrainState:
     steps: int = 0  # of the optimizer
     total_steps: int = 0  # horizon of the schedule, set by the first call
     plateau_factor: float = 1.0  # of the learning rate, for learning_rate="adaptive"
-    state: dict[str, Any] | None = None  # the optimizer's memory
+    memory: dict[str, Any] | None = None  # of the optimizer
     ended: bool = False  # did patience or a callback end this run?
 
     @property
@@ -91,17 +91,17 @@ class TrainState:
 
     def forget_run(self) -> None:
         """Drop what only partial_fit's next call could use: a later call starts these anew."""
-        self.patience, self.best, self.state = None, Best(), None
+        self.patience, self.best, self.memory = None, Best(), None
         self.steps, self.total_steps, self.plateau_factor, self.ended = 0, 0, 1.0, False
         self.rng = int(self.rng.randint(2**31))  # a seed is lighter to keep than a generator
 
     def forget_memory_of_others(self, rule: Rule) -> None:
         """After another solver the optimizer's memory and the steps begin anew."""
-        if self.state is not None and self.state.keys() != rule.init(np, np.zeros(1)).keys():
-            self.state, self.steps, self.total_steps = None, 0, 0
+        if self.memory is not None and self.memory.keys() != rule.init(np, np.zeros(1)).keys():
+            self.memory, self.steps, self.total_steps = None, 0, 0
 
     def converted(self, convert: Callable[[Any], Any]) -> TrainState:
         """Copy whose vectors of the size of the network were converted."""
         copied = copy.deepcopy(self)
         best = replace(copied.best, theta=map_arrays(convert, copied.best.theta))
-        return replace(copied, best=best, state=map_arrays(convert, copied.state))
+        return replace(copied, best=best, memory=map_arrays(convert, copied.memory))

@@ -89,11 +89,10 @@ def _stack(network: Network, P: Parameters, head: list[Module]) -> Module:
     """The layers of one member."""
     modules: list[Module] = []
     for h in range(1, network.n_layers + 1):
-        weight, bias = torch.tensor(P.W[h].T.copy()), torch.tensor(P.b[h])
-        linear = torch.nn.utils.skip_init(torch.nn.Linear, *P.W[h].shape, dtype=weight.dtype)
+        linear = torch.nn.utils.skip_init(torch.nn.Linear, *P.W[h].shape, dtype=_dtype(P.theta))
         with torch.no_grad():
-            linear.weight.copy_(weight)
-            linear.bias.copy_(bias)
+            linear.weight.copy_(torch.tensor(P.W[h].T.copy()))
+            linear.bias.copy_(torch.tensor(P.b[h].copy()))
         modules.append(linear)
         if h < network.n_layers:
             name = network.activations[h - 1]
@@ -105,12 +104,16 @@ def _stack(network: Network, P: Parameters, head: list[Module]) -> Module:
     return torch.nn.Sequential(*modules, *head)
 
 
+def _dtype(array: np.ndarray) -> torch.dtype:
+    return torch.float64 if array.dtype == "float64" else torch.float32
+
+
 def _head(model: FittedModel) -> list[Module]:
     """What each member does to its output layer's sums; classifiers give logits."""
     loss, codec = model.network.loss, model.codec
     if isinstance(codec, NumberCodec) and loss == "gaussian":
         log_floor = LOG_VARIANCE_FLOOR + 2.0 * np.log(codec.scale)
-        return [MeanAndDeviation(torch.tensor(log_floor.astype(model.theta.dtype)))]
+        return [MeanAndDeviation(torch.tensor(log_floor, dtype=_dtype(model.theta)))]
     return [Exp()] if LOSSES[loss].link == "exp" else []
 
 

@@ -64,9 +64,8 @@ class Rule:
                 is_right = is_real and tuple(getattr(value, "shape", ())) == tuple(theta.shape)
             if not is_right:
                 raise ValueError(
-                    f"The optimizer's memory {name!r} is not one of this network's {theta.shape[0]} parameters: it is "
-                    "another solver's or network's, is damaged, or was changed. Go on with the solver that training "
-                    "began with, or call fit, or load the estimator from an intact file."
+                    f"The optimizer's memory {name!r} is not one of this network's {theta.shape[0]} parameters: the "
+                    "state of this estimator is damaged, or was changed. Call fit, or load it from an intact file."
                 )
 
 

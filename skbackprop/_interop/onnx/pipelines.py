@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -160,18 +161,21 @@ def compare(model: BaseEstimator, onnx_model: ModelProto, X: Any, doubts: list[s
 
     doubts: parts that are not known to answer alike.
     """
-    try:
+    expected = None
+    with suppress(Exception), warnings.catch_warnings():  # of no rows, and of rows that tell names and kinds only
+        warnings.simplefilter("ignore")
         some = X[:: max(1, np.shape(X)[0] // ROWS)]
+        expected = _answers(model, some)
+    try:
         runtime = require("onnxruntime")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            expected = _answers(model, some)
-    except Exception:  # no rows, rows that tell names and kinds only, or no onnxruntime
+    except ImportError:
+        expected = None
+    if expected is None:
         if doubts:
             raise ValueError(
                 f"{doubts[0]} is not known to answer alike in ONNX. Give rows that predict takes as X, by which that "
                 "is checked (with onnxruntime installed)."
-            ) from None
+            )
         return
     outputs = [out.name for out in onnx_model.graph.output]
     if len(outputs) == 1 == len(expected):  # that of a transformer has many names
