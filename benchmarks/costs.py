@@ -1,4 +1,4 @@
-"""What a feature costs: fits of W1 of compare.py with and without it, in turn; and several members, and a race.
+"""What a feature costs: fits of W1 of compare.py with and without it, in turn; and several members, and a selection.
 
 The tables show ratios of medians.
 
@@ -40,7 +40,11 @@ def main():
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     rows = images(arguments.data, 60_000)
-    works = {"features": features(*rows, arguments.epochs), "members": members(arguments.epochs), "race": race(*rows)}
+    works = {
+        "features": features(*rows, arguments.epochs),
+        "members": members(arguments.epochs),
+        "selection": selection(*rows),
+    }
     found = {name: measure(runs, arguments.repeats) for name, runs in works.items()}
     for seconds in found.values():
         show(seconds)
@@ -70,8 +74,8 @@ def members(epochs):
     return {name: partial(model.fit, X, y) for name, model in models.items()}
 
 
-def race(X, y):
-    """Default fits without and with a race for the decay, of as many epochs (by itself "auto" may choose more)."""
+def selection(X, y):
+    """Default fits without and with a selection for the decay, of as many epochs (by itself "auto" may choose more)."""
     models = {
         f"weight_decay={decay!r}": MLPSoftmaxClassifier((100,), weight_decay=decay, max_iter=16, n_threads=1)
         for decay in (0.5, "auto")

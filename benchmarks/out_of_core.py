@@ -131,7 +131,7 @@ def run(folder, args):
     epochs = np.diff(stamps)[1:] if args.epochs > 1 else np.diff(stamps)
     seconds = float(np.median(epochs))
     rate = 4e-6 * n * args.features / seconds
-    print(f"an epoch: {seconds:.1f} s ({rate:.0f} MB/s); all, with the survey and the race: {result['seconds']:.1f} s")
+    print(f"an epoch: {seconds:.1f} s ({rate:.0f} MB/s); in all: {result['seconds']:.1f} s")
     print(f"resident memory: {result['before']:.0f} MB before, at most {result['peak'] - result['before']:.0f} MB more "
           f"(memory={args.memory}); loss {result['loss']:.4f}")  # fmt: skip
     if args.kill:

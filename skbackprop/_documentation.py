@@ -37,7 +37,7 @@ batch_size : int or 'auto', default='auto'
     Rows per step; 'auto' is n_samples / 64, rounded to a power of two within 16 and 256, and all rows up to 64.
 epochs : int or 'auto', default='auto'
     Length of the plan of a schedule that has one, at most `max_iter`. 'auto' is, for one cycle, 16 epochs or what 1024
-    steps take, and half as many again where the race of `weight_decay` finds little noise; for other schedules
+    steps take, and half as many again where the selection of `weight_decay` finds little noise; for other schedules
     and in `partial_fit` it is `max_iter`.
 max_iter : int, default=200
     Most epochs, or iterations of L-BFGS.
@@ -53,16 +53,15 @@ alpha : float, default=0.0001
     training set, so the same strength is ``alpha * n_samples / batch_size`` here.
 weight_decay : float or 'auto', default='auto'
     Decoupled decay: each step first multiplies the weights by 1 - rate * weight_decay (AdamW). 'auto' is 0 without
-    a plan. In a plan the noise of the targets decides between 0.05, 0.5 and 2: three networks of half the width race,
+    a plan. In a plan the noise of the targets decides between 0.05, 0.5 and 2: three networks of half the width are
     trained in float32 on four fifths of the rows (of at most 20,000) and judged by their loss on the others, and the
-    winner's decay serves the training on all rows. The race is run where `weight_decay`, `dropout` or, for one cycle,
-    `epochs` is 'auto'. Without a race, with fewer than 200 rows or none to spare, and in
-    `partial_fit`, it is 0.5. Solvers with other rates than Adam's take
-    these values in inverse proportion.
+    decay of the best serves the training on all rows. This selection is made where `weight_decay`, `dropout` or, for
+    one cycle, `epochs` is 'auto'. Without it, with fewer than 200 rows or none to spare, and in `partial_fit`, the
+    decay is 0.5. Solvers with other rates than Adam's take these values in inverse proportion.
 dropout : float, sequence of floats or 'auto', default=0.0
     Share in [0, 1) of each hidden layer's outputs that a training step sets to zero; one per hidden layer, or
-    one more in front for the inputs. 'auto' follows the race of `weight_decay`: 0 for the smallest decay, else 0.1,
-    also without a race; 0 without a plan.
+    one more in front for the inputs. 'auto' follows the selection of `weight_decay`: 0 for the smallest decay, else
+    0.1, also without a selection; 0 without a plan.
 max_grad_norm : float, 'auto' or None, default='auto'
     Longest gradient of J that a step may see; longer ones are shortened to it. None: of any length. 'auto' is 1 for
     ``loss="gaussian"``, and None elsewhere but for 'sgd', whose steps grow with the gradient, on features or targets

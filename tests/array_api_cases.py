@@ -168,7 +168,7 @@ def test_classifier(solver, device, dtype, few_digits):
         {"early_stopping": True, "scoring": make_scorer(accuracy_score)},
         {"loss": "focal"},
         {"activation": "gelu"},
-        {"learning_rate": "auto", "weight_decay": "auto"},  # with a race
+        {"learning_rate": "auto", "weight_decay": "auto"},  # with a selection
         {"hidden_layer_sizes": ()},
     ],
     ids=str,

@@ -88,7 +88,7 @@ def test_multilabel_targets_of_any_container_train_to_the_same_bits(make, data):
     X, y = np.vstack([data[0]] * 12), np.vstack([MULTILABEL] * 12)
     w = np.linspace(0.5, 2.0, len(X))
     ways = [
-        {"weight_decay": "auto", "early_stopping": True},  # the rows are split, and a race is held
+        {"weight_decay": "auto", "early_stopping": True},  # the rows are split, and a selection is held
         {"class_weight": ["balanced", {1: 2.0}, {}], "label_smoothing": 0.1},
         {"solver": "lbfgs", "learning_rate": "auto", "weight_decay": "auto"},
     ]

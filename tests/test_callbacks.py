@@ -211,10 +211,10 @@ def test_the_race_for_weight_decay_is_run_in_silence(digits):
     X, y = digits[0][:300], digits[1][:300]
     listener = Listener()
     fitted = MLPSoftmaxClassifier((8,), max_iter=3, random_state=0).set_callbacks(listener).fit(X, y)
-    assert fitted.auto_params_["weight_decay"] in (0.05, 0.5, 2.0)  # there was a race
+    assert fitted.auto_params_["weight_decay"] in (0.05, 0.5, 2.0)  # there was a selection
     assert listener.notes.count("setup") == listener.notes.count("begin fit") == 1
     assert listener.notes.count("begin epoch") == fitted.n_iter_
-    assert {len(X) for _, X, _, _ in listener.models} == {300}  # a race trains on a part of the rows
+    assert {len(X) for _, X, _, _ in listener.models} == {300}  # a selection trains on a part of the rows
 
 
 def test_models_are_made_for_callbacks_that_take_them_and_are_copies(digits):

@@ -142,7 +142,7 @@ def test_a_validation_set_of_ones_own_and_a_warm_start(rows, tmp_path, each_epoc
 
 @pytest.mark.parametrize("seed", [None, "generator"])
 def test_without_a_seed_the_file_has_it(seed, rows, tmp_path, each_epoch):
-    """The same rows are held out, the same race counts, the same numbers follow."""
+    """The same rows are held out, the same selection counts, the same numbers follow."""
     X, y, _ = rows
     model = MLPSoftmaxClassifier((6,), max_iter=6, early_stopping=True, scoring=Fuse.score)
     model.set_params(random_state=seed and np.random.RandomState(7))
@@ -159,7 +159,7 @@ def test_the_race_is_not_run_again(rows, tmp_path, capsys):
     X, y, _ = rows
     model = MLPSoftmaxClassifier((6,), max_iter=3, random_state=0, verbose=1)
     model.fit(X, y, checkpoint=tmp_path / "run")
-    assert "race" in capsys.readouterr().out
+    assert "selection" in capsys.readouterr().out
     before = state(model)
     model.fit(X, y, checkpoint=tmp_path / "run")
     assert capsys.readouterr().out == ""

@@ -432,7 +432,7 @@ def test_a_map_of_a_file_is_never_copied_into_memory(tmp_path, rng):
     try:
         model = MLPSoftmaxClassifier((8,), max_iter=1, weight_decay=0.0, random_state=0).fit(
             X, y
-        )  # a race copies what it needs
+        )  # a selection copies what it needs
         model.predict_proba(X)
         peak = tracemalloc.get_traced_memory()[1]
     finally:

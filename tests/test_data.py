@@ -421,7 +421,7 @@ def test_the_race_takes_a_sample(tmp_path, rows, capsys):
     assert model.auto_params_["weight_decay"] in (0.05, 0.5, 2.0)
     assert model.auto_params_["batch_size"] == 2 ** round(np.log2(N / 64))  # of all rows, not of the sample
     out = capsys.readouterr().out
-    assert "race  clean" in out
+    assert "selection  clean" in out
     assert f"streaming {N} rows in {len(data.bounds) - 1} blocks" in out
 
 
@@ -749,7 +749,7 @@ def test_memory_stays_within_its_bound(how, tmp_path):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     fitted, predicted = map(float, result.stdout.split())
-    assert fitted < 275  # MB; 200 MB of rows, and the sample of the race (10 MB, copied a few times)
+    assert fitted < 275  # MB; 200 MB of rows, and the sample of the selection (10 MB, copied a few times)
     assert predicted < 400  # and 3 million outputs of two numbers, labels and what they are made of: 24 MB each
 
 

@@ -538,8 +538,8 @@ def test_verbose_prints_a_line_per_epoch(digits, capsys):
     planned(MLPSoftmaxClassifier, verbose=1, early_stopping=True, max_iter=3).fit(*digits)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
-    race = lines.pop(0)
-    assert all(word in race for word in ("race", "clean", "mixed", "noisy"))
+    selection = lines.pop(0)
+    assert all(word in selection for word in ("selection", "clean", "mixed", "noisy"))
     for part in ("epoch     1", "loss", "val loss", "val score", "rate ", " s"):
         assert part in lines[0]
 

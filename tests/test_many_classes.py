@@ -41,7 +41,7 @@ CASES = {
     "plain": {},
     "in float64": {"dtype": "float64"},
     "with validation rows": {"early_stopping": True},
-    "with a race": {"weight_decay": "auto"},
+    "with a selection": {"weight_decay": "auto"},
     "with weighted classes": {"class_weight": "balanced", "label_smoothing": 0.1, "loss": "brier"},
     "with members": {"n_members": 2, "loss": "focal"},
     "by L-BFGS": LBFGS,

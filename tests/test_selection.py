@@ -1,4 +1,4 @@
-"""The race that tells how noisy the targets are."""
+"""The selection that tells how noisy the targets are."""
 
 import copy
 
@@ -74,9 +74,9 @@ def test_without_rows_to_spare_there_is_no_race(digits, capsys):
     )
     X, y = digits
     MLPSoftmaxClassifier((5,), verbose=True, max_iter=1, random_state=0).fit(X[:300], np.arange(300))
-    assert "race" not in capsys.readouterr().out
+    assert "selection" not in capsys.readouterr().out
     MLPSoftmaxClassifier((5,), verbose=True, max_iter=1, random_state=0).fit(X[:300], y[:300])
-    assert "race" in capsys.readouterr().out
+    assert "selection" in capsys.readouterr().out
 
 
 def test_the_race_is_seeded_and_leaves_no_trace(digits):

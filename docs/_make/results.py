@@ -37,7 +37,7 @@ COSTS = """\
 ``python benchmarks/costs.py``, one thread: seconds of a fit divided by those of the same fit without the feature;
 medians of nine, in turn. All but the members are of W1 with three epochs; members are of 10,000 rows of 100 features,
 (128, 128), batches of 128, against one member. They cost a little less than networks of their own: the matrix products,
-which every member needs, are four fifths of the time already for one. The race for ``weight_decay="auto"`` is that of
+which every member needs, are four fifths of the time already for one. The selection of ``weight_decay`` is that of
 the default fit of W1's rows, of 16 epochs with and without it.
 """
 

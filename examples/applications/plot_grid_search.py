@@ -31,12 +31,12 @@ print(f"best of {len(rates) * len(decays)} settings: {best}")
 print(f"its R2: {search.best_score_:.3f}, with a standard deviation of {spread:.3f} over the folds")
 
 # %%
-# Without any search both are left to "auto": the rate of the plan, and a decay chosen by a short race on the training
-# rows alone.
+# Without any search both are left to "auto": the rate of the plan, and a decay chosen by a short selection on the
+# training rows alone.
 
 auto = cross_val_score(model, X, y, cv=folds).mean()
 chosen = model.fit(X, y)[-1].auto_params_
-print(f"no search: R2 {auto:.3f}, with weight_decay={chosen['weight_decay']} found in the race on all rows")
+print(f"no search: R2 {auto:.3f}, with weight_decay={chosen['weight_decay']} found in the selection on all rows")
 
 # %%
 

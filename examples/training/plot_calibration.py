@@ -64,4 +64,4 @@ plt.show()
 # %%
 # Trained long, the network is nearly sure of most rows and wrong about every third of these. Smoothed labels take away
 # much of the bravado, though not what was learned by heart. The defaults train for a shorter time and choose their
-# weight decay by a race on held-out rows; they come out ahead in all three numbers here.
+# weight decay by a selection on held-out rows; they come out ahead in all three numbers here.

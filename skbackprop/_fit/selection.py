@@ -60,7 +60,7 @@ def select_regime(
             del found["dropout"]
         losses[name] = trial_loss(replace(small, **found), seed, rows, held_out)
     if spec.verbose:
-        say("  ".join(["race", *(f"{name} {loss:.6f}" for name, loss in losses.items())]))
+        say("  ".join(["selection", *(f"{name} {loss:.6f}" for name, loss in losses.items())]))
     winner = min(losses, key=lambda name: losses[name])
     return UNKNOWN if losses[winner] == max(losses.values()) else REGIMES[winner]
 

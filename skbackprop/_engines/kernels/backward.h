@@ -105,11 +105,11 @@ static void bias_gradient(const GradientTask *t) {
 }
 
 /* a[h-1]^T delta[h] (D4, D7), rows i0..i1 of it, as far as inputs are dense. Gives where they stand: nobody reads them
-   again after a step or behind folded weights, so that they stay in the worker's own memory, in the cache. */
+   again after a step or behind effective weights, so that they stay in the worker's own memory, in the cache. */
 static const real *weight_gradient(const GradientTask *t, Int i0, Int i1, real *scratch) {
   const Net *net = t->net;
   const Layer *l = &net->layers[t->h];
-  int is_passing = t->update || l->folded;
+  int is_passing = t->update || l->effective;
   real *g = is_passing ? scratch + SCRATCH_REALS : t->gemm.C + i0 * l->ldw;
   for (Int m = 0; m < t->n_products; m++) {
     Gemm gemm = t->gemm;
@@ -146,11 +146,11 @@ static void gradient_task(void *context, Int index, int worker) {
   Int i0 = (index - 1) * t->chunk, i1 = MIN(i0 + t->chunk, l->n_in), start = l->W + i0 * l->ldp;
   const real *g = t->sparse ? t->gemm.C + i0 * l->ldw
                             : weight_gradient(t, i0, i1, net->scratch + worker * net->scratch_size);
-  if (l->folded) {
+  if (l->effective) {
     pull_back(net, t->h, i0, i1, g, t->sparse ? net->touched : NULL, t->accumulate);
     g = net->gradient + start;
   }
-  if (t->update && t->sparse && !l->folded) step_touched_rows(t, i0, i1);
+  if (t->update && t->sparse && !l->effective) step_touched_rows(t, i0, i1);
   else if (t->update) step_stretch(net, t->update, start, (i1 - i0) * l->ldp, g, 1);
 }
 
@@ -161,8 +161,8 @@ static void sparse_gradient(const GradientTask *t) {
   const Layer *l = &net->layers[1];
   Dropper d = dropper_of(net, 0, b);
   real *g = t->gemm.C;
-  int sets_rows = t->update || l->folded; /* to zero, only those that it touches */
-  if (!t->accumulate || l->folded) {
+  int sets_rows = t->update || l->effective; /* to zero, only those that it touches */
+  if (!t->accumulate || l->effective) {
     if (!sets_rows) memset(g, 0, (size_t)(l->n_in * l->ldw) * sizeof(real));
     memset(net->touched, 0, (size_t)l->n_in);
   }
@@ -184,12 +184,12 @@ static void gradient_of_layer(Net *net, Int h, const Batch *batch, const real *d
   const Layer *l = &net->layers[h], *below = l - 1;
   Int products = h == 1 ? 1 : net->n_members;
   const real *a = h == 1 || drops(below, batch) ? below->a : below->q;
-  real *g = l->folded ? net->met : net->gradient + l->W;
+  real *g = l->effective ? net->effective_gradient : net->gradient + l->W;
   GradientTask t = {.net = net, .h = h, .batch = batch, .delta = delta, .accumulate = accumulate,
                     .sparse = h == 1 && batch->in->data, .update = u, .n_products = products, .chunk = PACKED_ROWS,
                     .gemm = {.m = l->n_in, .n = l->width / products, .k = batch->n, .A = a, .rsa = 1, .csa = below->ld,
                              .B = delta, .ldb = l->ld, .C = g, .ldc = l->ldw,
-                             .init = accumulate && !l->folded ? g : NULL, .ldi = l->ldw}};
+                             .init = accumulate && !l->effective ? g : NULL, .ldi = l->ldw}};
   if (net->team > 1) t.chunk = MIN(t.chunk, MAX(l->n_in / (4 * net->team) / MR, 1) * MR);
   if (t.sparse) sparse_gradient(&t);
   pool_run(net->team, 1 + (l->n_in + t.chunk - 1) / t.chunk, gradient_task, &t);

@@ -30,24 +30,24 @@ static void fold_task(void *context, Int index, int worker) {
   for (Int i = index * FOLD_ROWS; i < MIN((index + 1) * FOLD_ROWS, l->n_in); i++)
     for (Int m = 0; m < net->n_members; m++) {
       const real *W = stored_weights(net, task->h, m, i), *s = net->theta + l->s + m * l->pitch;
-      real *to = l->folded + i * l->ldw + m * l->pitch, factor = scale_of_input(net, task->h, i);
+      real *to = l->effective + i * l->ldw + m * l->pitch, factor = scale_of_input(net, task->h, i);
       if (shared) factor *= net->theta[l->r + m * l->ldr + i];
       for (Int j = 0; j < l->pitch; j += VW)
         store(to + j, shared ? load(W + j) * factor * load(s + j) : load(W + j) * factor);
     }
 }
 
-/* Bring the folded weights up to date. */
+/* Bring the effective weights up to date. */
 static void fold(Net *net) {
   for (Int h = 1; net->is_stale && h <= net->H; h++) {
     FoldTask task = {.net = net, .h = h};
-    if (net->layers[h].folded)
+    if (net->layers[h].effective)
       pool_run(net->team, (net->layers[h].n_in + FOLD_ROWS - 1) / FOLD_ROWS, fold_task, &task);
   }
   net->is_stale = 0;
 }
 
-/* Row i of the gradient E by the folded weights, added to those by W, r and c, and to the group's share of s (NULL:
+/* Row i of the gradient E by the effective weights, added to those by W, r and c, and to the group's share of s (NULL:
    there is no s). */
 static void pull_back_row(const Net *net, Int h, Int i, const real *E, real *shares) {
   const Layer *l = &net->layers[h];

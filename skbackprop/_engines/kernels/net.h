@@ -13,7 +13,7 @@ typedef struct {
   Int pitch, width; /* columns of one member, and of all; inputs are those of all members */
   Int b, W, r, s;   /* where they start in padded vectors */
   Int ldp, ldr;     /* between rows of the W stored there, and of r */
-  real *folded;      /* W with the factors multiplied in, rows ldw apart; NULL: the stored W is used as it is */
+  real *effective;   /* W with the factors multiplied in, rows ldw apart; NULL: the stored W is used as it is */
   Int ldw;
   int act;         /* of this layer's output; -1: the last layer */
   double dropout;  /* of this layer's output */
@@ -36,10 +36,10 @@ struct Net {
   double *quantiles;
   real *theta, *gradient, *slots[MAX_SLOTS], *row_losses, *scratch;
   char *touched; /* rows of W[1] that sparse inputs of a batch meet */
-  real *met;     /* the gradients of those by folded weights */
+  real *effective_gradient; /* of the effective weights */
   real *shares;  /* of groups of rows in the gradient of s */
   double mu_product;
-  int is_stale; /* are the folded weights older than theta? */
+  int is_stale; /* are the effective weights older than theta? */
   int n_threads, limit, team; /* most ever asked for, allowed now, at work now */
 };
 
@@ -55,17 +55,17 @@ static void destroy(Net *net) {
   for (Int h = 0; net->layers && h <= net->H; h++) {
     Layer *l = &net->layers[h];
     if (l->q != l->a) release(l->q);
-    release(l->a), release(l->d), release(l->mask), release(l->delta), release(l->WT), release(l->folded);
+    release(l->a), release(l->d), release(l->mask), release(l->delta), release(l->WT), release(l->effective);
   }
   free(net->layers), free(net->quantiles), free(net->touched);
   release(net->theta), release(net->gradient), release(net->row_losses);
-  release(net->scratch), release(net->met), release(net->shares);
+  release(net->scratch), release(net->effective_gradient), release(net->shares);
   for (int s = 0; s < MAX_SLOTS; s++) release(net->slots[s]);
   free(net);
 }
 
 static int is_shared(const Net *net, Int h) { return net->n_members > 1 && h < net->H; }
-static int is_folded(const Net *net, Int h) { return is_shared(net, h) || (h == 1 && net->spec.input_scale); }
+static int has_factors(const Net *net, Int h) { return is_shared(net, h) || (h == 1 && net->spec.input_scale); }
 
 static int allocate_layer(Net *net, Int h) {
   Layer *l = &net->layers[h];
@@ -78,7 +78,7 @@ static int allocate_layer(Net *net, Int h) {
   if (l->act >= 0 && KEEPS_SLOPE[l->act]) ok = ok && need(&l->d, n);
   if (h < net->H) ok = ok && need(&l->delta, n);
   if (h > 1) ok = ok && need(&l->WT, net->n_members * l->n_out * l->ldt);
-  if (is_folded(net, h)) ok = ok && need(&l->folded, l->n_in * l->ldw);
+  if (has_factors(net, h)) ok = ok && need(&l->effective, l->n_in * l->ldw);
   return ok;
 }
 
@@ -189,7 +189,7 @@ static int need_input(Net *net, const RowsIn *rows) {
   if (rows->data) {
     const Layer *first = &net->layers[1];
     if (!net->touched) net->touched = calloc((size_t)first->n_in, 1);
-    return net->touched && (!first->folded || need(&net->met, first->n_in * first->ldw));
+    return net->touched && (!first->effective || need(&net->effective_gradient, first->n_in * first->ldw));
   }
   return allocate_layer(net, 0);
 }
@@ -240,5 +240,5 @@ static int get(const Net *net, int slot, void *flat) {
 static const real *bias(const Net *net, Int h) { return net->theta + net->layers[h].b; }
 static const real *weights(const Net *net, Int h) {
   const Layer *l = &net->layers[h];
-  return l->folded ? l->folded : net->theta + l->W;
+  return l->effective ? l->effective : net->theta + l->W;
 }
