@@ -47,11 +47,14 @@ def rng():
     return np.random.default_rng(0)
 
 
+ROOMS = {"distributed": ["dask.py", "_dask"], "torch": ["_interop/torch.py"]}  # of the package, that import it
+
+
 def pytest_configure(config):
-    """Without Dask the modules that need it are not searched for doctests."""
-    if importlib.util.find_spec("distributed") is None:
-        package = pathlib.Path(skbackprop.__file__).parent
-        config.option.ignore = [*(config.option.ignore or []), str(package / "dask.py"), str(package / "_dask")]
+    """Rooms that need a package which is missing are not searched for doctests."""
+    package = pathlib.Path(skbackprop.__file__).parent
+    missing = [room for name, rooms in ROOMS.items() if importlib.util.find_spec(name) is None for room in rooms]
+    config.option.ignore = [*(config.option.ignore or []), *(str(package / room) for room in missing)]
 
 
 NEEDED = {"skbackprop.onnx": ("onnx", "onnxruntime", "skl2onnx")}  # by the doctests of a module
