@@ -8,7 +8,7 @@ and a row's prediction does not depend on its neighbours.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import fields
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -133,10 +133,12 @@ class CompiledEngine:
 
     def _create(self, rows: int) -> _cpu.CpuNet:
         """Allocate the kernels' network, whose fields have the names of ours."""
-        network, optimizer = asdict(self.network), asdict(self.optimizer)
-        network |= network.pop("loss_args")
-        optimizer["optimizer"], optimizer["max_grad_norm"] = optimizer.pop("name"), optimizer["max_grad_norm"] or 0.0
-        return _cpu.CpuNet(level(), self.dtype.name, rows, n_targets=self.network.n_targets, **network, **optimizer)
+        network, optimizer = self.network, self.optimizer
+        parts = (network, network.loss_args, optimizer)
+        values = {field.name: getattr(part, field.name) for part in parts for field in fields(part)}
+        del values["loss_args"]
+        values |= {"optimizer": values.pop("name"), "max_grad_norm": optimizer.max_grad_norm or 0.0}
+        return _cpu.CpuNet(level(), self.dtype.name, rows, n_targets=network.n_targets, **values)
 
     def dump(self, memory: bool = True) -> tuple[Array, Memory | None]:
         return self._parameters(), self._memory() if memory else None
