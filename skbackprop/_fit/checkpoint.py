@@ -88,8 +88,9 @@ class FileCheckpoint:
             "validation data": None if held_out is None else held_out.fingerprint(),
             "warm start": None if theta is None else digest(theta, device=data.device),
         }
-        ours = self._identity
-        theirs = ours if self.found is None else self.found["identity"]
+        if self.found is None:
+            return
+        ours, theirs = self._identity, self.found["identity"]
         differ = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
         if differ:
             said = "; ".join(f"{key}: {theirs.get(key)} there, {ours.get(key)} here" for key in differ)

@@ -32,9 +32,9 @@ def select_regime(
 
     ``trial_loss(spec, seed, rows, held_out)`` trains with these parameters and gives the loss on other rows. No network
     that is trained here is used further: the winner's regime is, on all n_rows rows, of which the sample may be a part.
-    A winner that is known already, from a checkpoint, spares the selection. A seed is drawn in any case, and parameters
-    of the outcome that the user named do not change which regime wins: a fit that is given the values that a
-    selection found has the same bits.
+    A winner that is known already, from a checkpoint, spares the selection. A seed is drawn in any case, and the winner
+    is the same whether weight_decay and epochs are "auto" or named: so a fit that is given the values that a
+    selection found has the same bits. A dropout that the user named is that of the networks here, too.
     """
     if spec.partial or not spec.is_planned or len(sample) < FEWEST_ROWS:
         return UNKNOWN

@@ -35,9 +35,9 @@ struct Net {
   Spec spec;
   double *quantiles;
   real *theta, *gradient, *slots[MAX_SLOTS], *row_losses, *scratch;
-  char *touched; /* rows of W[1] that sparse inputs of a batch meet */
+  char *touched;            /* rows of W[1] that sparse inputs of a batch meet */
   real *effective_gradient; /* of the effective weights */
-  real *shares;  /* of groups of rows in the gradient of s */
+  real *shares;             /* of groups of rows in the gradient of s */
   double mu_product;
   int is_stale; /* are the effective weights older than theta? */
   int n_threads, limit, team; /* most ever asked for, allowed now, at work now */
