@@ -42,9 +42,10 @@ RECIPE = {
     "dropout": "auto",
     "beta_2": 0.95,
     "dtype": "float32",
-    "n_members": 4,
     "input_scale": True,
 }
+# more of them than two make probabilities better, but hardly means
+MEMBERS = {"classifier": 4, "regressor": 2}
 # with another solver these are as its estimator has them
 NOT_ADAM = {"learning_rate_init": "auto", "beta_2": 0.999}
 
@@ -145,7 +146,9 @@ def tabular_pipeline(
 def _estimator(estimator: str | BaseEstimator, params: dict[str, object]) -> BaseEstimator:
     """The estimator by its name, with the settings for tables, or the user's own."""
     if isinstance(estimator, str) and estimator in ESTIMATORS:
-        recipe = RECIPE if params.get("solver", "adam") == "adam" else RECIPE | NOT_ADAM
+        recipe = RECIPE | {"n_members": MEMBERS[estimator]}
+        if params.get("solver", "adam") != "adam":
+            recipe |= NOT_ADAM
         return ESTIMATORS[estimator](**recipe | params)
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
         hint = f" Write {estimator.__name__}(), with parentheses." if isinstance(estimator, type) else ""

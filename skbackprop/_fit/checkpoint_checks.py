@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from skbackprop._fit.state import TrainState
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._types import Array
 
-FORMAT = 2  # of the file; others are refused
+FORMAT = 3  # of the file; others are refused
 GENERATOR = "MT19937"  # whose state a file can hold: NumPy's RandomState(seed) is one
 
 
@@ -43,7 +43,8 @@ def parse(file: Any) -> dict[str, Any]:
         found[name] = _generator_state(found[name])
     _require(isinstance(found["identity"], dict), "identity")
     found["regime"] = Regime(**found["regime"])
-    _require(found["regime"] in REGIMES.values(), "regime")
+    _require(replace(found["regime"], length=1.0) in REGIMES.values(), "regime")
+    _require(_is_float(found["regime"].length) and 0.0 < found["regime"].length, "regime's length")
     found["state"] = {name[6:]: arrays.pop(name) for name in list(arrays) if name.startswith("state.")}
     found["theta"], found["best_theta"] = arrays.pop("theta"), arrays.pop("best_theta", None)
     _require(not arrays, "list of arrays")

@@ -1,20 +1,26 @@
-"""How noisy are the targets? Three small networks tell, and with that how much regularisation they need."""
+"""How noisy are the targets, and how much is there to learn? Short trainings of small networks tell the plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from skbackprop._fit.dataset import ArrayDataset
-from skbackprop._fit.spec import REGIMES, UNKNOWN, FitPlan, FitSpec, Regime
+from skbackprop._fit.spec import REGIMES, UNKNOWN, FitSpec, Regime, resolve_batch_size
 from skbackprop._fit.warn import say
+from skbackprop._nn.losses import LOSSES
 
 FEWEST_ROWS = 200  # of which a part can be held out and still tell something
 MOST_ROWS = 20_000  # that the selection needs
 SHARE = 0.2  # of the rows, held out
+LENGTHS = 0.25, 0.5  # of the trainings, in shares of the longest plan
+KEPT = 2  # regimes that are trained for the second length, too
+# how long the plan is, by the share of its loss that a network loses from the first length to the second
+PROMISES = (0.1, 1.5), (0.03, 1.0)
 
 TrialLoss = Callable[[FitSpec, int, ArrayDataset, ArrayDataset], float]
 
@@ -28,20 +34,22 @@ def select_regime(
     n_rows: int,
     known: Regime | None = None,
 ) -> Regime:
-    """Find the regime under which a network of half the width does best on rows that it did not see.
+    """Find the regularisation and the length with which networks of half the width do best on rows held out.
 
     ``trial_loss(spec, seed, rows, held_out)`` trains with these parameters and gives the loss on other rows. No network
-    that is trained here is used further: the winner's regime is, on all n_rows rows, of which the sample may be a part.
-    A winner that is known already, from a checkpoint, spares the selection. A seed is drawn in any case, and the winner
-    is the same whether weight_decay and epochs are "auto" or named: so a fit that is given the values that a
-    selection found has the same bits. A dropout that the user named is that of the networks here, too.
+    that is trained here is used further: what won is, on all n_rows rows, of which the sample may be a part. All
+    regimes are trained for a quarter of the longest plan, and the best two for half of it: where that is worse, the
+    quarter is enough, and where it is much better, the whole plan is taken. What the user named holds here, too. A
+    regime that is known already, from a checkpoint, spares the selection. A seed is drawn in any case: so a fit that is
+    given all that a selection found has the same bits.
     """
     if spec.partial or not spec.is_planned or len(sample) < FEWEST_ROWS:
         return UNKNOWN
     seed = int(rng.randint(2**31))
     if known is not None:
         return known
-    if not spec.depends_on_noise(n_rows):
+    candidates = _candidates(spec)
+    if len(candidates) == 1 and not spec.seeks_length:
         return UNKNOWN
     seeded = np.random.RandomState(seed)
     if len(sample) > MOST_ROWS:
@@ -51,33 +59,59 @@ def select_regime(
             rows, held_out = (part.in_memory(np.float32) for part in sample.split(seeded, SHARE, strata))
     except ValueError:  # no class can spare a row
         return UNKNOWN
-    small = _small(spec, n_rows, len(rows))
-    losses = {}
-    for name, regime in REGIMES.items():
-        # its weight decay, also where the user named one, and its dropout unless the user did
-        found: dict[str, Any] = {**regime.regularisation(spec.solver)}
-        if spec.dropout != "auto":
-            del found["dropout"]
-        losses[name] = trial_loss(replace(small, **found), seed, rows, held_out)
-    if spec.verbose:
-        say("  ".join(["selection", *(f"{name} {loss:.6f}" for name, loss in losses.items())]))
-    winner = min(losses, key=lambda name: losses[name])
-    return UNKNOWN if losses[winner] == max(losses.values()) else REGIMES[winner]
+
+    def losses_of(names: Iterable[str], share: float) -> dict[str, float]:
+        epochs = min(spec.plan_length(n_rows, share), spec.cycle_length(n_rows, share))
+        batch_size = min(resolve_batch_size(spec.batch_size, n_rows), len(rows))
+        length: dict[str, Any] = {"epochs": epochs, "max_iter": epochs, "batch_size": batch_size}
+        losses = {name: trial_loss(replace(candidates[name], **length), seed, rows, held_out) for name in names}
+        if spec.verbose:
+            say("  ".join(["selection", *(f"{name} {loss:.6f}" for name, loss in losses.items()), f"epochs {epochs}"]))
+        return losses
+
+    if not spec.seeks_length:
+        losses = losses_of(candidates, 1.0)
+        return UNKNOWN if _all_alike(losses) else REGIMES[_best(losses)]
+    shorter = losses_of(candidates, LENGTHS[0])
+    if _all_alike(shorter):
+        return UNKNOWN
+    longer = losses_of(sorted(shorter, key=lambda name: shorter[name])[:KEPT], LENGTHS[1])
+    winner, before, after = _best(longer), min(shorter.values()), min(longer.values())
+    gain = (before - after) / (before if LOSSES[spec.loss].relative_tol else 1.0)
+    for least, length in PROMISES:
+        if gain > least:
+            return replace(REGIMES.get(winner, UNKNOWN), length=length)
+    winner, length = (winner, LENGTHS[1]) if gain > 0.0 else (_best(shorter), LENGTHS[0])
+    # of rows of which a part has been learned, more need more steps, but not as many more
+    return replace(REGIMES.get(winner, UNKNOWN), length=length * math.sqrt(len(sample) / n_rows))
 
 
-def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:
-    """Parameters that make the selection cheap: half the width, one member, float32, and a plan without stretch."""
-    plan = FitPlan.settle(spec, n_rows)
-    epochs = min(plan.max_iter, spec.natural_length(n_rows))
-    return replace(
+def _candidates(spec: FitSpec) -> dict[str, FitSpec]:
+    """Parameters of cheap trainings, by regime: half the width, one member, float32, and what the user named."""
+    small = replace(
         spec,
         hidden_layer_sizes=tuple(max(1, n // 2) for n in spec.hidden_layer_sizes),
         n_members=1,
         dtype="float32",
-        max_iter=epochs,
-        epochs=epochs,
-        batch_size=min(plan.batch_size, n_selected),
         early_stopping=False,
         scoring=None,
         verbose=0,
     )
+    open_ones = [name for name in ("weight_decay", "dropout") if getattr(spec, name) == "auto"]
+    if not open_ones:
+        return {"as named": small}
+    candidates = {}
+    for name, regime in REGIMES.items():
+        values: dict[str, Any] = regime.regularisation(spec.solver)
+        candidates[name] = replace(small, **{key: values[key] for key in open_ones})
+    return candidates
+
+
+def _best(losses: dict[str, float]) -> str:
+    return min(losses, key=lambda name: losses[name])
+
+
+def _all_alike(losses: dict[str, float]) -> bool:
+    """Tell whether the losses tell nothing: none is finite, or several are equal."""
+    different = set(losses.values())
+    return different == {np.inf} or len(different) < min(len(losses), 2)
