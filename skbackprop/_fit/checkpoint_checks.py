@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from dataclasses import fields, replace
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 
 from skbackprop._fit.identity import digest
-from skbackprop._fit.spec import REGIMES, FitPlan, Regime
+from skbackprop._fit.spec import FitPlan, Regime
 from skbackprop._fit.state import TrainState
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._types import Array
@@ -43,8 +43,8 @@ def parse(file: Any) -> dict[str, Any]:
         found[name] = _generator_state(found[name])
     _require(isinstance(found["identity"], dict), "identity")
     found["regime"] = Regime(**found["regime"])
-    _require(replace(found["regime"], length=1.0) in REGIMES.values(), "regime")
-    _require(_is_float(found["regime"].length) and 0.0 < found["regime"].length, "regime's length")
+    for value in asdict(found["regime"]).values():
+        _require(_is_float(value) and 0.0 <= value < math.inf, "regime")
     found["state"] = {name[6:]: arrays.pop(name) for name in list(arrays) if name.startswith("state.")}
     found["theta"], found["best_theta"] = arrays.pop("theta"), arrays.pop("best_theta", None)
     _require(not arrays, "list of arrays")

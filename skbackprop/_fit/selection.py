@@ -54,6 +54,7 @@ def select_regime(
     seeded = np.random.RandomState(seed)
     if len(sample) > MOST_ROWS:
         sample = sample[np.sort(seeded.choice(len(sample), MOST_ROWS, replace=False))]
+    part = len(sample) / n_rows
     try:
         with np.errstate(over="ignore"):  # what float32, which is enough, cannot hold lets every training diverge
             rows, held_out = (part.in_memory(np.float32) for part in sample.split(seeded, SHARE, strata))
@@ -71,7 +72,7 @@ def select_regime(
 
     if not spec.seeks_length:
         losses = losses_of(candidates, 1.0)
-        return UNKNOWN if _all_alike(losses) else REGIMES[_best(losses)]
+        return UNKNOWN if _all_alike(losses) else _of_more_rows(_best(losses), 1.0, part)
     shorter = losses_of(candidates, LENGTHS[0])
     if _all_alike(shorter):
         return UNKNOWN
@@ -80,10 +81,20 @@ def select_regime(
     gain = (before - after) / (before if LOSSES[spec.loss].relative_tol else 1.0)
     for least, length in PROMISES:
         if gain > least:
-            return replace(REGIMES.get(winner, UNKNOWN), length=length)
-    winner, length = (winner, LENGTHS[1]) if gain > 0.0 else (_best(shorter), LENGTHS[0])
+            return _of_more_rows(winner, length, part)
     # of rows of which a part has been learned, more need more steps, but not as many more
-    return replace(REGIMES.get(winner, UNKNOWN), length=length * math.sqrt(len(sample) / n_rows))
+    if gain > 0.0:
+        return _of_more_rows(winner, LENGTHS[1] * math.sqrt(part), part)
+    return _of_more_rows(_best(shorter), LENGTHS[0] * math.sqrt(part), part)
+
+
+def _of_more_rows(name: str, length: float, part: float) -> Regime:
+    """Regime of all rows, of which the sample was a part: over an epoch, weights shrink by the same factor [1].
+
+    [1] Wang and Aitchison, "How to set AdamW's weight decay as you scale model and dataset size", ICML 2025.
+    """
+    regime = REGIMES.get(name, UNKNOWN)
+    return replace(regime, weight_decay=regime.weight_decay * part, length=length)
 
 
 def _candidates(spec: FitSpec) -> dict[str, FitSpec]:
