@@ -18,8 +18,8 @@ FEWEST_ROWS = 200  # of which a part can be held out and still tell something
 MOST_ROWS = 20_000  # that the selection needs
 SHARE = 0.2  # of the rows, held out
 LENGTHS = 0.25, 0.5  # of the trainings, in shares of the longest plan
-KEPT = 2  # regimes that are trained for the second length, too
-# how long the plan is, by the share of its loss that a network loses from the first length to the second
+KEPT = 2  # regimes that are trained for the second length
+# length of the plan, by the share of the loss that was lost from the first length to the second
 PROMISES = (0.1, 1.5), (0.03, 1.0)
 
 TrialLoss = Callable[[FitSpec, int, ArrayDataset, ArrayDataset], float]
@@ -34,22 +34,24 @@ def select_regime(
     n_rows: int,
     known: Regime | None = None,
 ) -> Regime:
-    """Find the regularisation and the length with which networks of half the width do best on rows held out.
+    """Find the regularisation and the length with which a network of half the width does best on rows held out.
 
     ``trial_loss(spec, seed, rows, held_out)`` trains with these parameters and gives the loss on other rows. No network
-    that is trained here is used further: what won is, on all n_rows rows, of which the sample may be a part. All
-    regimes are trained for a quarter of the longest plan, and the best two for half of it: where that is worse, the
-    quarter is enough, and where it is much better, the whole plan is taken. What the user named holds here, too. A
-    regime that is known already, from a checkpoint, spares the selection. A seed is drawn in any case: so a fit that is
-    given all that a selection found has the same bits.
+    that is trained here is used further: the winner's regime is, on all n_rows rows, of which the sample may be a part.
+    All regimes are trained for a quarter of the longest plan, and the best of them for half of it. Where that is not
+    better, the quarter is enough; where it is much better, the whole plan and more will be better still.
+
+    A regime that is known already, from a checkpoint, spares the selection. A seed is drawn in any case, and the
+    regimes have their own weight decay here also where the user named one: so a fit that is given the values that a
+    selection found has the same bits. A dropout that the user named is that of the networks here, too.
     """
     if spec.partial or not spec.is_planned or len(sample) < FEWEST_ROWS:
         return UNKNOWN
     seed = int(rng.randint(2**31))
     if known is not None:
         return known
-    candidates = _candidates(spec)
-    if len(candidates) == 1 and not spec.seeks_length:
+    lengths = {spec.plan_length(n_rows, share) for share in (LENGTHS[0], PROMISES[0][1])}
+    if len(lengths) == 1 and "auto" not in (spec.weight_decay, spec.dropout):
         return UNKNOWN
     seeded = np.random.RandomState(seed)
     if len(sample) > MOST_ROWS:
@@ -60,69 +62,43 @@ def select_regime(
             rows, held_out = (part.in_memory(np.float32) for part in sample.split(seeded, SHARE, strata))
     except ValueError:  # no class can spare a row
         return UNKNOWN
+    small = _small(spec, n_rows, len(rows))
 
-    def losses_of(names: Iterable[str], share: float) -> dict[str, float]:
-        epochs = min(spec.plan_length(n_rows, share), spec.cycle_length(n_rows, share))
-        batch_size = min(resolve_batch_size(spec.batch_size, n_rows), len(rows))
-        length: dict[str, Any] = {"epochs": epochs, "max_iter": epochs, "batch_size": batch_size}
-        losses = {name: trial_loss(replace(candidates[name], **length), seed, rows, held_out) for name in names}
+    def losses_of(names: Iterable[str], epochs: int) -> dict[str, float]:
+        losses = {}
+        for name in names:
+            found: dict[str, Any] = {**REGIMES[name].regularisation(spec.solver), "epochs": epochs, "max_iter": epochs}
+            if spec.dropout != "auto":
+                del found["dropout"]
+            losses[name] = trial_loss(replace(small, **found), seed, rows, held_out)
         if spec.verbose:
-            say("  ".join(["selection", *(f"{name} {loss:.6f}" for name, loss in losses.items()), f"epochs {epochs}"]))
+            say("  ".join([f"selection  {epochs} epochs", *(f"{name} {loss:.6f}" for name, loss in losses.items())]))
         return losses
 
-    if not spec.seeks_length:
-        losses = losses_of(candidates, 1.0)
-        return UNKNOWN if _all_alike(losses) else _of_more_rows(_best(losses), 1.0, part)
-    shorter = losses_of(candidates, LENGTHS[0])
-    if _all_alike(shorter):
+    short, long = (min(spec.plan_length(n_rows), spec.cycle_length(n_rows, share)) for share in LENGTHS)
+    shorter = losses_of(REGIMES, short)
+    if min(shorter.values()) == max(shorter.values()):
         return UNKNOWN
-    longer = losses_of(sorted(shorter, key=lambda name: shorter[name])[:KEPT], LENGTHS[1])
-    winner, before, after = _best(longer), min(shorter.values()), min(longer.values())
+    longer = losses_of(sorted(shorter, key=lambda name: shorter[name])[:KEPT], long) if long > short else shorter
+    first, second = (min(losses, key=lambda name: losses[name]) for losses in (shorter, longer))
+    before, after = shorter[first], longer[second]
     gain = (before - after) / (before if LOSSES[spec.loss].relative_tol else 1.0)
-    for least, length in PROMISES:
-        if gain > least:
-            return _of_more_rows(winner, length, part)
     # of rows of which a part has been learned, more need more steps, but not as many more
-    if gain > 0.0:
-        return _of_more_rows(winner, LENGTHS[1] * math.sqrt(part), part)
-    return _of_more_rows(_best(shorter), LENGTHS[0] * math.sqrt(part), part)
+    length = (LENGTHS[1] if gain > 0.0 else LENGTHS[0]) * math.sqrt(part)
+    length = next((promised for least, promised in PROMISES if gain > least), length)
+    winner = REGIMES[second if gain > 0.0 else first]
+    return replace(winner, weight_decay=winner.weight_decay * part, length=length)
 
 
-def _of_more_rows(name: str, length: float, part: float) -> Regime:
-    """Regime of all rows, of which the sample was a part: over an epoch, weights shrink by the same factor [1].
-
-    [1] Wang and Aitchison, "How to set AdamW's weight decay as you scale model and dataset size", ICML 2025.
-    """
-    regime = REGIMES.get(name, UNKNOWN)
-    return replace(regime, weight_decay=regime.weight_decay * part, length=length)
-
-
-def _candidates(spec: FitSpec) -> dict[str, FitSpec]:
-    """Parameters of cheap trainings, by regime: half the width, one member, float32, and what the user named."""
-    small = replace(
+def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:
+    """Parameters that make the selection cheap: half the width, one member, float32."""
+    return replace(
         spec,
         hidden_layer_sizes=tuple(max(1, n // 2) for n in spec.hidden_layer_sizes),
         n_members=1,
         dtype="float32",
+        batch_size=min(resolve_batch_size(spec.batch_size, n_rows), n_selected),
         early_stopping=False,
         scoring=None,
         verbose=0,
     )
-    open_ones = [name for name in ("weight_decay", "dropout") if getattr(spec, name) == "auto"]
-    if not open_ones:
-        return {"as named": small}
-    candidates = {}
-    for name, regime in REGIMES.items():
-        values: dict[str, Any] = regime.regularisation(spec.solver)
-        candidates[name] = replace(small, **{key: values[key] for key in open_ones})
-    return candidates
-
-
-def _best(losses: dict[str, float]) -> str:
-    return min(losses, key=lambda name: losses[name])
-
-
-def _all_alike(losses: dict[str, float]) -> bool:
-    """Tell whether the losses tell nothing: none is finite, or several are equal."""
-    different = set(losses.values())
-    return different == {np.inf} or len(different) < min(len(losses), 2)

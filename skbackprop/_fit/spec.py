@@ -139,11 +139,6 @@ class FitSpec:
             label_smoothing=float(self.label_smoothing),
         )
 
-    @property
-    def seeks_length(self) -> bool:
-        """Tell whether the length of the plan is to be found: that of one cycle, which has no other measure."""
-        return self.is_planned and self.schedule == "onecycle" and self.epochs == "auto"
-
     def cycle_length(self, n_rows: int, share: float = 1.0) -> int:
         """Epochs that one cycle takes for a share of the longest plan; other schedules take all of max_iter."""
         if self.partial or self.schedule != "onecycle":
