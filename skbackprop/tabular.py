@@ -60,9 +60,9 @@ def tabular_pipeline(
     they go with, or the share of each class, stands for them (`sklearn.preprocessing.TargetEncoder`). A category not
     seen in training counts as none. Columns without any value, and those with only one, are left out, with a warning.
     Texts that are numbers are read as such, and a warning tells of texts that look like dates, identifiers or prose.
-    Behind this stands one of our estimators, with settings found on 26 public data sets: two layers of 128, four
-    members that share their weights, a learned scale for each input, and decay and dropout as the noise of the targets
-    asks for (``weight_decay="auto"``).
+    Behind this stands one of our estimators, with settings found on 26 public data sets: two layers of 128, members
+    that share their weights (four for classes, two for numbers), a learned scale for each input, and decay, dropout and
+    epochs as the noise of the targets and short trainings ask for (``weight_decay="auto"``).
 
     Parameters
     ----------
