@@ -164,7 +164,14 @@ class Columns:
 
     def __call__(self, X: Data) -> list[Hashable]:
         """Names of the columns of X, or numbers where it has none."""
-        kinds = {key: _kind(key, column, self.max_categories) for key, column in _columns(X)}
+        return self.among(self.kinds(X))
+
+    def kinds(self, X: Data) -> dict[Hashable, str]:
+        """Kind of each column, for all that choose by the same number of categories."""
+        return {key: _kind(key, column, self.max_categories) for key, column in _columns(X)}
+
+    def among(self, kinds: dict[Hashable, str]) -> list[Hashable]:
+        """Names of those of its kind."""
         if all(kind == "constant" for kind in kinds.values()):
             raise ValueError("Every column of X is without values or constant: there is nothing to learn from.")
         return [key for key, kind in kinds.items() if kind == self.kind]
@@ -210,8 +217,11 @@ def _text_apart(value: object) -> str:
 
 
 def plain_numbers(X: Data) -> np.ndarray:
-    """Numbers as floats, missing ones as NaN."""
-    return np.stack([floats(key, column) for key, column in _columns(X)], axis=1)
+    """Numbers as floats, missing ones as NaN; those of a column lie side by side, for what comes is done by column."""
+    plain = np.empty(X.shape, order="F")
+    for j, (key, column) in enumerate(_columns(X)):
+        plain[:, j] = floats(key, column)
+    return plain
 
 
 def same_names(transformer: BaseEstimator, names: np.ndarray | None) -> np.ndarray:
