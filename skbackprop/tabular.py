@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from skbackprop._columns import (
     is_number,
     text_of,
 )
+from skbackprop._estimator import BaseMLP
 from skbackprop._fit.data_checks import is_missing
 from skbackprop._regressor import MLPRegressor
 from skbackprop._types import Data
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["tabular_pipeline"]
 
-ESTIMATORS: dict[str, Callable[..., BaseEstimator]] = {"classifier": MLPSoftmaxClassifier, "regressor": MLPRegressor}
+ESTIMATORS: dict[str, type[BaseMLP]] = {"classifier": MLPSoftmaxClassifier, "regressor": MLPRegressor}
 RECIPE = {
     "learning_rate_init": 0.005,
     "hidden_layer_sizes": (128, 128),
@@ -120,7 +121,7 @@ def tabular_pipeline(
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
 
-    from skbackprop._table import Table
+    from skbackprop._table import CompactTable, Table
 
     model = _estimator(estimator, params)
     texts = FunctionTransformer(plain_categories, feature_names_out=same_names, kw_args={"one_text": True})
@@ -138,7 +139,9 @@ def tabular_pipeline(
         target.set_params(cv=KFold(5, shuffle=True, random_state=seed))
     many = Pipeline([("plain", texts), ("target", target), ("scale", StandardScaler())])
     parts = [("numeric", numeric), ("categories", categories), ("many", many)]
-    table = Table([(kind, part, Columns(kind, max_categories)) for kind, part in parts])
+    columns = [(kind, part, Columns(kind, max_categories)) for kind, part in parts]
+    # codes of bins and categories hold all that float32 does, and our estimators know them
+    table = CompactTable(columns) if isinstance(model, BaseMLP) and model.dtype == "float32" else Table(columns)
     return Pipeline([("table", table), ("mlp", model)])
 
 
@@ -216,9 +219,9 @@ def _text_apart(value: object) -> str:
     return text_of(value) if is_number(value) else str(value)
 
 
-def plain_numbers(X: Data) -> np.ndarray:
+def plain_numbers(X: DataFrame | np.ndarray) -> np.ndarray:
     """Numbers as floats, missing ones as NaN; those of a column lie side by side, for what comes is done by column."""
-    plain = np.empty(X.shape, order="F")
+    plain: np.ndarray = np.empty(X.shape, order="F")
     for j, (key, column) in enumerate(_columns(X)):
         plain[:, j] = floats(key, column)
     return plain
