@@ -210,8 +210,14 @@ def plain_categories(X: DataFrame | np.ndarray, one_text: bool = False) -> np.nd
     plain = np.empty(X.shape, dtype=object)
     for j, (key, column) in enumerate(_columns(X)):
         as_text = text_of if one_text else _text_apart
-        texts = {value: as_text(value) for value in different_values(key, column)}
-        plain[:, j] = [texts.get(value) for value in column]
+        values = different_values(key, column)
+        if hasattr(column, "factorize"):  # pandas tells equal values apart in a fraction of the time
+            numbers, known = column.factorize()
+            texts = [None if is_missing(value) else as_text(value) for value in known]
+            plain[:, j] = np.array([*texts, None], dtype=object)[numbers]  # of missing ones the last, number -1
+        else:
+            found = {value: as_text(value) for value in values}
+            plain[:, j] = [found.get(value) for value in column]
     return plain
 
 

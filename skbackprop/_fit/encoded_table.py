@@ -90,7 +90,9 @@ class Bins:
         return replace(self, bins=np.ascontiguousarray(self.bins[rows]), codes=np.ascontiguousarray(self.codes[rows]))
 
     def encode(self, order: Integers, out: np.ndarray, at: int) -> None:
-        levels = np.repeat(np.array([self.low + (self.high - self.low), self.low], dtype=np.float32), self.n_bins.max())
+        most = int(self.n_bins.max())
+        full = self.low + (self.high - self.low)
+        levels = np.array([full] * most + [self.low] * (most + _cpu.USUAL_BINS), dtype=np.float32)
         middle = self.low + (self.high - self.low) * 0.5
         _cpu.encode_bins(self.bins, self.codes, self.n_bins, levels, middle, order, out, at)
 

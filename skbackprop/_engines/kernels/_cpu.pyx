@@ -75,6 +75,7 @@ cdef extern from "pool.h" nogil:
 
 
 cdef extern from "encode.h" nogil:
+    enum: C_USUAL_BINS "USUAL_BINS"
     void c_find_bins "find_bins" (const double *, Int, const double *, Int, double, double, uint16_t *, float *, Int)
     int c_encode_bins "encode_bins" (const uint16_t *, const float *, Int, Int, const int64_t *, const float *, Int,
                                      float, const int64_t *, Int, float *, Int)
@@ -380,6 +381,9 @@ cdef class CpuNet:
 # ------------------------------------------------------------------------------- encoded tables ----
 
 
+USUAL_BINS = C_USUAL_BINS
+
+
 def find_bins(x, edges, double low, double high, bins, codes, Int j):
     """Column j of the numbers of bins and of the codes inside of these, for the values x of a feature."""
     cdef Int n = len(x), n_bins = len(edges) - 1, width = bins.shape[1]
@@ -403,12 +407,12 @@ cdef float *columns(out, Int at, sizes, Int n, Int *pitch) except NULL:
 
 
 def encode_bins(bins, codes, n_bins, levels, float middle, order, out, Int at):
-    """Write rows in the order that is asked for, from column `at` on. levels: of full bins, and of empty ones."""
-    cdef Int n_rows = bins.shape[0], n_features = bins.shape[1], most = len(levels) // 2, n = len(order), pitch
+    """Write rows in the order that is asked for, from column `at` on. levels: of full bins, and of 8 more empty ones."""
+    cdef Int n_rows = bins.shape[0], n_features = bins.shape[1], most = (len(levels) - C_USUAL_BINS) // 2, n = len(order), pitch
     cdef const uint16_t *c_bins = <const uint16_t *>address(bins, "bins", 2, n_rows, n_features)
     cdef const float *c_codes = <const float *>address(codes, "codes", 4, n_rows, n_features)
     cdef const int64_t *c_n_bins = <const int64_t *>address(n_bins, "n_bins", 8, n_features)
-    cdef const float *c_levels = <const float *>address(levels, "levels", 4, 2 * most)
+    cdef const float *c_levels = <const float *>address(levels, "levels", 4, 2 * most + C_USUAL_BINS)
     cdef const int64_t *c_order = <const int64_t *>address(order, "the order of rows", 8, n)
     cdef float *p = columns(out, at, n_bins.tolist(), n, &pitch)
     cdef int done
