@@ -407,8 +407,9 @@ cdef float *columns(out, Int at, sizes, Int n, Int *pitch) except NULL:
 
 
 def encode_bins(bins, codes, n_bins, levels, float middle, order, out, Int at):
-    """Write rows in the order that is asked for, from column `at` on. levels: of full bins, and of 8 more empty ones."""
-    cdef Int n_rows = bins.shape[0], n_features = bins.shape[1], most = (len(levels) - C_USUAL_BINS) // 2, n = len(order), pitch
+    """Write rows in the order that is asked for, from column `at` on. levels: of full and of empty bins."""
+    cdef Int n_rows = bins.shape[0], n_features = bins.shape[1], n = len(order), pitch
+    cdef Int most = (len(levels) - C_USUAL_BINS) // 2
     cdef const uint16_t *c_bins = <const uint16_t *>address(bins, "bins", 2, n_rows, n_features)
     cdef const float *c_codes = <const float *>address(codes, "codes", 4, n_rows, n_features)
     cdef const int64_t *c_n_bins = <const int64_t *>address(n_bins, "n_bins", 8, n_features)
