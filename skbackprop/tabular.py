@@ -98,6 +98,9 @@ def tabular_pipeline(
     values; numbers with leading zeros are codes. Target encoding needs a single target: for several, raise
     `max_categories`.
 
+    Bins and categories are kept as codes, and become columns of float32 some thousand rows at a time. What
+    ``pipeline[:-1].transform(X)`` gives is a table of such codes, an array to NumPy and scikit-learn.
+
     References
     ----------
     .. [1] Gorishniy, Kotelnikov and Babenko, "TabM: advancing tabular deep learning with parameter-efficient
