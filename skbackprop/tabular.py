@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,6 @@ from skbackprop._columns import (
     is_number,
     text_of,
 )
-from skbackprop._estimator import BaseMLP
 from skbackprop._fit.data_checks import is_missing
 from skbackprop._regressor import MLPRegressor
 from skbackprop._types import Data
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["tabular_pipeline"]
 
-ESTIMATORS: dict[str, type[BaseMLP]] = {"classifier": MLPSoftmaxClassifier, "regressor": MLPRegressor}
+ESTIMATORS: dict[str, Callable[..., BaseEstimator]] = {"classifier": MLPSoftmaxClassifier, "regressor": MLPRegressor}
 RECIPE = {
     "learning_rate_init": 0.005,
     "hidden_layer_sizes": (128, 128),
@@ -144,7 +143,7 @@ def tabular_pipeline(
     parts = [("numeric", numeric), ("categories", categories), ("many", many)]
     columns = [(kind, part, Columns(kind, max_categories)) for kind, part in parts]
     # codes of bins and categories hold all that float32 does, and our estimators know them
-    table = CompactTable(columns) if isinstance(model, BaseMLP) and model.dtype == "float32" else Table(columns)
+    table = CompactTable(columns) if type(model) in ESTIMATORS.values() and model.dtype == "float32" else Table(columns)
     return Pipeline([("table", table), ("mlp", model)])
 
 
