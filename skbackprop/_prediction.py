@@ -22,6 +22,7 @@ from skbackprop._engines.engine import LocalEngine
 from skbackprop._fit.block import in_blocks
 from skbackprop._fit.dataset import RemoteRows
 from skbackprop._fit.device import FLOAT64, HOST, Device, compute_device, device_of, map_arrays, to_host
+from skbackprop._fit.encoded_table import EncodedTable
 from skbackprop._fit.fitted_model import Features, FittedModel
 from skbackprop._fit.out_of_core import predict_blocks
 from skbackprop._fit.source import Source
@@ -195,6 +196,8 @@ class Predicting(Persistent):
             )
         is_wide = device.dtype_of(theta) == FLOAT64
 
+        then = (lambda v: v) if answer is None else answer
+
         def predict(X: Array, checked: bool) -> Array | None:
             def looked_at(output: Array) -> Array:
                 return check_finite_output(output, device, X, theta)
@@ -205,11 +208,11 @@ class Predicting(Persistent):
             engine.load(device.cast(theta, device.dtype_of(rows)))
             settings = {"checked": checked, **options}
             with np.errstate(all="ignore"):  # what comes of it is looked at
-                if answer is None:
+                if answer is None and not isinstance(rows, EncodedTable):
                     output = engine.predict(rows, **settings)
                     output = None if output is None else looked_at(output)
                 else:
-                    output = in_blocks(engine, rows, settings, lambda v: answer(looked_at(v)))
+                    output = in_blocks(engine, rows, settings, lambda v: then(looked_at(v)))
             self._serving.give_back(wanted, engine)
             return output
 

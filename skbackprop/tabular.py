@@ -98,6 +98,9 @@ def tabular_pipeline(
     values; numbers with leading zeros are codes. Target encoding needs a single target: for several, raise
     `max_categories`.
 
+    Bins and categories are kept as codes, and become columns of float32 some thousand rows at a time. What
+    ``pipeline[:-1].transform(X)`` gives is a table of such codes, an array to NumPy and scikit-learn.
+
     References
     ----------
     .. [1] Gorishniy, Kotelnikov and Babenko, "TabM: advancing tabular deep learning with parameter-efficient
@@ -121,7 +124,7 @@ def tabular_pipeline(
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
 
-    from skbackprop._table import Table
+    from skbackprop._table import CompactTable, Table
 
     model = _estimator(estimator, params)
     texts = FunctionTransformer(plain_categories, feature_names_out=same_names, kw_args={"one_text": True})
@@ -139,7 +142,9 @@ def tabular_pipeline(
         target.set_params(cv=KFold(5, shuffle=True, random_state=seed))
     many = Pipeline([("plain", texts), ("target", target), ("scale", StandardScaler())])
     parts = [("numeric", numeric), ("categories", categories), ("many", many)]
-    table = Table([(kind, part, Columns(kind, max_categories)) for kind, part in parts])
+    columns = [(kind, part, Columns(kind, max_categories)) for kind, part in parts]
+    # codes of bins and categories hold all that float32 does, and our estimators know them
+    table = CompactTable(columns) if type(model) in ESTIMATORS.values() and model.dtype == "float32" else Table(columns)
     return Pipeline([("table", table), ("mlp", model)])
 
 
@@ -167,7 +172,14 @@ class Columns:
 
     def __call__(self, X: Data) -> list[Hashable]:
         """Names of the columns of X, or numbers where it has none."""
-        kinds = {key: _kind(key, column, self.max_categories) for key, column in _columns(X)}
+        return self.among(self.kinds(X))
+
+    def kinds(self, X: Data) -> dict[Hashable, str]:
+        """Kind of each column, for all that choose by the same number of categories."""
+        return {key: _kind(key, column, self.max_categories) for key, column in _columns(X)}
+
+    def among(self, kinds: dict[Hashable, str]) -> list[Hashable]:
+        """Names of those of its kind."""
         if all(kind == "constant" for kind in kinds.values()):
             raise ValueError("Every column of X is without values or constant: there is nothing to learn from.")
         return [key for key, kind in kinds.items() if kind == self.kind]
@@ -203,8 +215,14 @@ def plain_categories(X: DataFrame | np.ndarray, one_text: bool = False) -> np.nd
     plain = np.empty(X.shape, dtype=object)
     for j, (key, column) in enumerate(_columns(X)):
         as_text = text_of if one_text else _text_apart
-        texts = {value: as_text(value) for value in different_values(key, column)}
-        plain[:, j] = [texts.get(value) for value in column]
+        values = different_values(key, column)
+        if hasattr(column, "factorize"):  # pandas tells equal values apart in a fraction of the time
+            numbers, known = column.factorize()
+            texts = [None if is_missing(value) else as_text(value) for value in known]
+            plain[:, j] = np.array([*texts, None], dtype=object)[numbers]  # of missing ones the last, number -1
+        else:
+            found = {value: as_text(value) for value in values}
+            plain[:, j] = [found.get(value) for value in column]
     return plain
 
 
@@ -212,9 +230,12 @@ def _text_apart(value: object) -> str:
     return text_of(value) if is_number(value) else str(value)
 
 
-def plain_numbers(X: Data) -> np.ndarray:
-    """Numbers as floats, missing ones as NaN."""
-    return np.stack([floats(key, column) for key, column in _columns(X)], axis=1)
+def plain_numbers(X: DataFrame | np.ndarray) -> np.ndarray:
+    """Numbers as floats, missing ones as NaN; those of a column lie side by side, for what comes is done by column."""
+    plain: np.ndarray = np.empty(X.shape, order="F")
+    for j, (key, column) in enumerate(_columns(X)):
+        plain[:, j] = floats(key, column)
+    return plain
 
 
 def same_names(transformer: BaseEstimator, names: np.ndarray | None) -> np.ndarray:

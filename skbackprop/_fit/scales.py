@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from skbackprop._fit.block import Block
 from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.device import Device
+from skbackprop._fit.encoded_table import dense
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.targets import TargetCodec
 from skbackprop._fit.warn import warn
@@ -45,7 +46,7 @@ OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through
 
 def some_rows(X: Array, device: Device) -> np.ndarray:
     """About SCALE_ROWS rows on the host, in float64."""
-    some = X[:: max(1, X.shape[0] // SCALE_ROWS), :]
+    some = dense(X[:: max(1, X.shape[0] // SCALE_ROWS), :])
     return (some if sp.issparse(some) else device.fetch(some)).astype(np.float64)
 
 
