@@ -2,6 +2,33 @@
 #pragma once
 #include "forward.h"
 
+INLINE real weight_of(const Batch *b, Int i) {
+  return b->in->weights ? ((const real *)b->in->weights)[row_number(b, i)] : 1;
+}
+
+/* The same for the rows of a task, of which none has more outputs than can be transposed. */
+static void loss_of_transposed(const Pass *pass, Int start, Int stop) {
+  const Net *net = pass->net;
+  const Batch *b = pass->batch;
+  const Layer *last = &net->layers[net->H];
+  for (Int i = start; i < stop; i += VW) {
+    vec w = all(0), value = all(0), transposed[MOST_TRANSPOSED];
+    ivec t = (ivec)w;
+    for (Int k = 0; k < MIN(VW, stop - i); k++) {
+      w[k] = weight_of(b, i + k);
+      t[k] = (integer)((const int64_t *)b->in->Y)[row_number(b, i + k)];
+    }
+    w /= (real)net->n_members;
+    for (Int m = 0; m < net->n_members; m++) {
+      real *v = last->q + i * last->ld + m * last->pitch;
+      transpose_rows(v, last->ld, last->n_out, transposed);
+      value += cross_entropy_transposed(&net->loss, transposed, t, w * pass->scale);
+      transpose_back(transposed, last->n_out, v, last->ld);
+    }
+    store(net->row_losses + i, w * value);
+  }
+}
+
 /* Value of each row and delta[H], in place of v[H]. */
 static void loss_task(void *context, Int index, int worker) {
   const Pass *pass = context;
@@ -9,9 +36,13 @@ static void loss_task(void *context, Int index, int worker) {
   const Batch *b = pass->batch;
   real *spare = net->scratch + worker * net->scratch_size; /* longer than any layer's row */
   const Layer *last = &net->layers[net->H];
+  if (net->loss.loss == LOSS_cross_entropy && is_transposed(&net->loss)) {
+    loss_of_transposed(pass, index * TASK_ROWS, MIN((index + 1) * TASK_ROWS, b->n));
+    return;
+  }
   FOR_ROWS_OF_TASK(i, index, b->n) {
     Int row = row_number(b, i);
-    real *v = last->q + i * last->ld, w = b->in->weights ? ((const real *)b->in->weights)[row] : 1;
+    real *v = last->q + i * last->ld, w = weight_of(b, i);
     real value = 0;
     w /= (real)net->n_members; /* J has the mean of the members' losses */
     for (Int m = 0; m < net->n_members; m++, v += last->pitch) {

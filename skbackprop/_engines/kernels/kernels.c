@@ -185,13 +185,14 @@ static void write_out(void *context, Int index, int worker) {
   (void)worker;
   const Prediction *p = context;
   const Layer *last = &p->net->layers[p->net->H];
-  FOR_ROWS_OF_TASK(i, index, p->n) {
-    real *v = last->q + i * last->ld, *out = p->out + (p->first + i) * p->net->n_members * last->n_out;
-    for (Int m = 0; m < p->net->n_members; m++, v += last->pitch, out += last->n_out) {
-      if (p->link) link_row(&p->net->loss, v);
-      memcpy(out, v, (size_t)last->n_out * sizeof(real));
-    }
-  }
+  Int stop = MIN((index + 1) * TASK_ROWS, p->n), members = p->net->n_members;
+  for (Int i = index * TASK_ROWS; i < stop && p->link; i += VW)
+    for (Int m = 0; m < members; m++)
+      link_rows(&p->net->loss, last->q + i * last->ld + m * last->pitch, last->ld, MIN(VW, stop - i));
+  FOR_ROWS_OF_TASK(i, index, p->n)
+    for (Int m = 0; m < members; m++)
+      memcpy(p->out + ((p->first + i) * members + m) * last->n_out, last->q + i * last->ld + m * last->pitch,
+             (size_t)last->n_out * sizeof(real));
 }
 
 /* Blocks of rows that fit the cache. To look for NaN also brings them there, at the memory's full speed. */

@@ -69,7 +69,7 @@ static int has_factors(const Net *net, Int h) { return is_shared(net, h) || (h =
 
 static int allocate_layer(Net *net, Int h) {
   Layer *l = &net->layers[h];
-  Int n = net->max_rows * l->ld;
+  Int n = padded(net->max_rows) * l->ld; /* losses look at VW rows at a time */
   int ok = need(&l->a, n);
   if (l->dropout > 0) ok = ok && need(&l->mask, n);
   if (l->dropout > 0 && h > 0) ok = ok && need(&l->q, n);
@@ -150,7 +150,7 @@ static int create(const Spec *spec, Int max_rows, Net **made) {
     }
   }
   if (ok) place_factors(net, &net->n_padded);
-  ok = ok && (net->theta = reals(net->n_padded)) && (net->row_losses = reals(max_rows));
+  ok = ok && (net->theta = reals(net->n_padded)) && (net->row_losses = reals(padded(max_rows)));
   if (ok) memcpy(net->quantiles, spec->quantiles, sizeof(double) * (size_t)spec->n_quantiles);
   if (!ok) {
     destroy(net);
