@@ -21,10 +21,12 @@ static void leave(Net *net) {
   net->team = 1;
 }
 
-/* The optimizer's step number t = 1, 2, ... */
+/* The optimizer's step number t = 1, 2, ... Of Adam's kind a step is rate m / correct_m / (sqrt(v / correct_v) + epsilon),
+   with correct = 1 - beta^t; what does not depend on the parameter is multiplied here, once. */
 static Update prepare(Net *net, double rate, double penalty, Int t) {
   const Spec *s = &net->spec;
-  double correct_v = 1 / (1 - pow(s->beta_2, (double)t)), nadam_m = 0, nadam_g = 0;
+  double decay = 1 - rate * s->weight_decay, epsilon = s->epsilon, nadam_m = 0, nadam_g = 0;
+  if (net->optimizer == OPT_adam) rate /= 1 - pow(s->beta_1, (double)t);
   if (net->optimizer == OPT_nadam) {
     double mu = s->beta_1 * (1 - 0.5 * pow(0.96, 0.004 * (double)t));
     double next = s->beta_1 * (1 - 0.5 * pow(0.96, 0.004 * (double)(t + 1)));
@@ -32,10 +34,14 @@ static Update prepare(Net *net, double rate, double penalty, Int t) {
     nadam_m = next / (1 - net->mu_product * next);
     nadam_g = (1 - mu) / (1 - net->mu_product);
   }
+  if (net->optimizer == OPT_adam || net->optimizer == OPT_nadam) {
+    double root = sqrt(1 - pow(s->beta_2, (double)t));
+    rate *= root, epsilon *= root;
+  }
+  if (net->optimizer != OPT_sgd && net->optimizer != OPT_lion) rate *= 2, epsilon *= 2; /* as `scaled` divides */
   return (Update){.rule = net->optimizer, .nesterov = s->nesterov, .momentum = (real)s->momentum,
-                  .beta_1 = (real)s->beta_1, .beta_2 = (real)s->beta_2, .epsilon = (real)s->epsilon,
-                  .rate = (real)rate, .penalty = (real)penalty, .decay = (real)(1 - rate * s->weight_decay),
-                  .correct_m = (real)(1 / (1 - pow(s->beta_1, (double)t))), .correct_v = (real)correct_v,
+                  .beta_1 = (real)s->beta_1, .beta_2 = (real)s->beta_2, .rate = (real)rate,
+                  .epsilon = (real)epsilon, .penalty = (real)penalty, .decay = (real)decay,
                   .nadam_m = (real)nadam_m, .nadam_g = (real)nadam_g};
 }
 
