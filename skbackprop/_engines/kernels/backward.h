@@ -77,7 +77,7 @@ static void activate_vjp(void *context, Int i, Int rows, Int j, Int columns) {
   Int at = i * l->ld + j;
   for (Int r = 0; r < rows && drops(l, pass->batch); r++)
     for (Int e = at + r * l->ld; e < at + r * l->ld + columns; e += VW)
-      store(l->delta + e, load(l->delta + e) * load(l->mask + e));
+      store(l->delta + e, load(l->delta + e) * (l->mask ? load(l->mask + e) : all(l->drop.factor)));
   apply_vjp(l->act, l->delta + at, l->q + at, l->d ? l->d + at : NULL, l->ld, rows, columns);
 }
 
@@ -240,11 +240,9 @@ static void step_factors(Net *net, const Update *u) {
 /* One batch forward and back: sums of w * loss and w; the gradient in net->gradient, or (u given) the step made. */
 static void propagate(Net *net, const Batch *batch, real scale, int accumulate, const Update *u, double sums[2]) {
   Pass pass = {.net = net, .batch = batch, .scale = scale};
-  int has_masks = 0;
-  for (Int h = 1; h < net->H; h++) has_masks |= drops(&net->layers[h], batch);
+  begin_masks(net, batch);
   fold(net);
   if (!batch->in->data) pool_run(net->team, N_ROW_TASKS(batch->n), gather_task, &pass);
-  if (has_masks) pool_run(net->team, N_ROW_TASKS(batch->n), mask_task, &pass);
   forward(net, batch, net->layers[0].a, net->layers[0].ld, NULL, 1);
   pool_run(net->team, N_ROW_TASKS(batch->n), loss_task, &pass);
   for (Int i = 0; i < batch->n; i++) {
