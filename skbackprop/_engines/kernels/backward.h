@@ -75,10 +75,9 @@ static void activate_vjp(void *context, Int i, Int rows, Int j, Int columns) {
   const Pass *pass = context;
   const Layer *l = &pass->net->layers[pass->h];
   Int at = i * l->ld + j;
-  for (Int r = 0; r < rows && drops(l, pass->batch); r++)
-    for (Int e = at + r * l->ld; e < at + r * l->ld + columns; e += VW)
-      store(l->delta + e, load(l->delta + e) * (l->mask ? load(l->mask + e) : all(l->drop.factor)));
-  apply_vjp(l->act, l->delta + at, l->q + at, l->d ? l->d + at : NULL, l->ld, rows, columns);
+  int dropped = drops(l, pass->batch);
+  apply_vjp(l->act, l->delta + at, l->q + at, l->d ? l->d + at : NULL, dropped && l->mask ? l->mask + at : NULL,
+            dropped ? l->drop.factor : 1, l->ld, rows, columns);
 }
 
 /* The same for softmax (D8), which needs whole rows; dropout is done. */
