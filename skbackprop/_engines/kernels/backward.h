@@ -78,6 +78,8 @@ static void activate_vjp(void *context, Int i, Int rows, Int j, Int columns) {
   int dropped = drops(l, pass->batch);
   apply_vjp(l->act, l->delta + at, l->q + at, l->d ? l->d + at : NULL, dropped && l->mask ? l->mask + at : NULL,
             dropped ? l->drop.factor : 1, l->ld, rows, columns);
+  for (Int r = rows; r < 2 * rows; r++) /* outputs that the next block needs: their stride is too long to guess */
+    for (Int e = 0; e < columns; e += VW) PREFETCH(l->q + at, r * l->ld + e);
 }
 
 /* The same for softmax (D8), which needs whole rows; dropout is done. */
