@@ -23,7 +23,7 @@ from sklearn.base import clone
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._engines import choose_engine
-from skbackprop._engines.compiled import CompiledEngine, _cpu, level
+from skbackprop._engines.compiled import CompiledEngine, _cpu, largest, level
 from skbackprop._engines.reference import ReferenceEngine
 from skbackprop._nn.activations import ACTIVATIONS, Activation
 from skbackprop._nn.losses import LOSSES, LossArgs
@@ -401,6 +401,19 @@ def test_a_rows_loss_and_probabilities_do_not_depend_on_its_place(loss, dtype, r
             ):
                 assert_array_equal(one, of_many)
             assert_array_equal(engine.predict(X[alone]), together[alone])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_largest_sees_every_number(dtype, rng):
+    for n in (*range(1, 70), 1001):
+        x = rng.normal(size=n).astype(dtype)
+        i, big = rng.integers(n), dtype(30.0)
+        for value in (big, -big, np.inf, -np.inf, np.nan, -np.nan):
+            x[i] = value
+            assert_array_equal(largest(x), abs(value))
+    matrix = rng.normal(size=(7, 9)).astype(dtype)
+    for view in (matrix, matrix.T, matrix[::2, 1::3], matrix[:0]):
+        assert largest(view) == np.abs(view).max(initial=0.0)
 
 
 def test_predict_accepts_more_rows_than_before(rng):

@@ -20,6 +20,7 @@ from sklearn import get_config
 from sklearn.externals import array_api_compat
 from sklearn.utils._array_api import _convert_to_numpy  # from any device
 
+from skbackprop._engines.compiled import largest
 from skbackprop._types import Array, Namespace
 
 FLOATS: dict[str, tuple[str, ...]] = {"auto": ("float64", "float32"), "float32": ("float32",), "float64": ("float64",)}
@@ -80,7 +81,7 @@ class Device:
     def largest(self, X: Array) -> float:
         """Largest absolute value."""
         numbers: Any = X.data if sp.issparse(X) else X  # for X.max() would merge duplicates in the user's matrix
-        return float(max(numbers.max(initial=0.0), -numbers.min(initial=0.0)))
+        return largest(numbers)
 
 
 HOST = Device()

@@ -237,6 +237,31 @@ static void set_threads(Net *net, int n_threads) {
   net->limit = n_threads;
 }
 
+/* Without its sign the bits of a number grow with it; infinity's are above all others, and NaN's above those. */
+static double largest(const void *numbers, Int n) {
+  enum { TOPS = 4 };
+  const real *x = numbers;
+  ivec sign = (ivec)all(-R(0.0)), tops[TOPS] = {0};
+  real rest[VECTOR_BYTES / sizeof(real)] = {0}, value = 0;
+#define TAKE(top, from)                                                                                          \
+  do {                                                                                                           \
+    ivec bits = (ivec)load(from) & ~sign;                                                                        \
+    top = (ivec)pick(bits > top, (vec)bits, (vec)top);                                                           \
+  } while (0)
+  Int j = 0;
+  for (; j + TOPS * VW <= n; j += TOPS * VW)
+    for (int i = 0; i < TOPS; i++) TAKE(tops[i], x + j + i * VW);
+  for (; j + VW <= n; j += VW) TAKE(tops[0], x + j);
+  memcpy(rest, x + j, (size_t)(n - j) * sizeof(real));
+  TAKE(tops[0], rest);
+#undef TAKE
+  for (int i = 1; i < TOPS; i++) tops[0] = (ivec)pick(tops[i] > tops[0], (vec)tops[i], (vec)tops[0]);
+  integer top = 0;
+  for (Int i = 0; i < VW; i++) top = MAX(top, tops[0][i]);
+  memcpy(&value, &top, sizeof value);
+  return value;
+}
+
 NOINLINE double fma_rate(void) {
   vec c[12], a = all(R(1.0000001)), b = all(R(1e-9));
   double best = 0;
@@ -271,4 +296,5 @@ const Kernels TABLE = {.level = LEVEL,
                        .set_extra = set_extra,
                        .get_extra = get_extra,
                        .set_threads = set_threads,
+                       .largest = largest,
                        .fma_rate = fma_rate};
