@@ -60,14 +60,15 @@ static void transpose_task(void *context, Int index, int worker) {
   (void)worker;
   const Pass *pass = context;
   const Layer *l = &pass->net->layers[pass->h];
-  Int blocks = (l->n_in + VW - 1) / VW, m = index / blocks;
-  const real *W = weights(pass->net, pass->h) + m * l->pitch;
-  real *WT = l->WT + m * l->n_out * l->ldt;
-  Int i0 = index % blocks * VW, i1 = MIN(i0 + VW, l->n_in), j = 0;
-  for (; i1 - i0 == VW && j + VW <= l->n_out; j += VW)
-    transpose_square(W + i0 * l->ldw + j, l->ldw, WT + j * l->ldt + i0, l->ldt);
-  for (; j < l->n_out; j++)
-    for (Int i = i0; i < i1; i++) WT[j * l->ldt + i] = W[i * l->ldw + j];
+  Int blocks = (l->n_in + VW - 1) / VW, m = index / blocks, i = index % blocks * VW, rows = MIN(l->n_in - i, VW);
+  const real *W = weights(pass->net, pass->h) + i * l->ldw + m * l->pitch;
+  real *WT = l->WT + m * l->pitch * l->ldt + i;
+  for (Int j = 0; j < l->pitch; j += VW) {
+    vec square[VECTOR_BYTES / sizeof(real)]; /* of the last rows, and zeros */
+    for (Int k = 0; k < VW && rows < VW; k++) square[k] = k < rows ? load(W + k * l->ldw + j) : all(0);
+    if (rows < VW) transpose_square((const real *)square, VW, WT + j * l->ldt, l->ldt);
+    else transpose_square(W + j, l->ldw, WT + j * l->ldt, l->ldt);
+  }
 }
 
 /* From dE/da to delta = phi'(v) * dE/da (D6), through dropout, over a block. */
@@ -98,7 +99,7 @@ static void pass_down(Net *net, const Batch *batch, Int h, const real *delta) {
   Pass pass = {.net = net, .batch = batch, .h = h}, pass_below = {.net = net, .batch = batch, .h = h - 1};
   pool_run(net->team, net->n_members * ((l->n_in + VW - 1) / VW), transpose_task, &pass);
   multiply((Product){.net = net, .n_products = net->n_members, .pitch_in = l->pitch, .pitch_out = below->pitch,
-                     .pitch_B = l->n_out * l->ldt,
+                     .pitch_B = l->pitch * l->ldt,
                      .gemm = {.m = batch->n, .n = padded(l->n_in), .k = l->n_out, .A = delta, .rsa = l->ld, .csa = 1,
                               .B = l->WT, .ldb = l->ldt, .C = below->delta, .ldc = below->ld,
                               .epilogue = activate_vjp, .context = &pass_below}});

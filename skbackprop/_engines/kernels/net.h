@@ -25,7 +25,7 @@ typedef struct {
   uint32_t *keys;  /* with what its hash takes from each row */
   real *mask;      /* its factors, for activations that do not hide them */
   real *delta;
-  real *WT; /* W transposed, (n_out, ldt), member after member */
+  real *WT; /* W transposed, (pitch, ldt), member after member */
   Int ldt;
 } Layer;
 
@@ -82,7 +82,7 @@ static int allocate_layer(Net *net, Int h) {
   if (l->dropout > 0 && !l->keys) ok = ok && (l->keys = zeros((size_t)net->max_rows * sizeof(uint32_t))) != NULL;
   if (l->act >= 0 && KEEPS_SLOPE[l->act]) ok = ok && need(&l->d, n);
   if (h < net->H) ok = ok && need(&l->delta, n);
-  if (h > 1) ok = ok && need(&l->WT, net->n_members * l->n_out * l->ldt);
+  if (h > 1) ok = ok && need(&l->WT, l->width * l->ldt);
   if (has_factors(net, h)) ok = ok && need(&l->effective, l->n_in * l->ldw);
   return ok;
 }
