@@ -76,6 +76,14 @@ def show_config() -> None:
         print(f"{name}: {value}")
 
 
+def largest(array: np.ndarray) -> float:
+    """Largest absolute value, not finite where one of the numbers is not: of floats side by side, in a single pass."""
+    numbers = array.T if array.flags.f_contiguous else array
+    if array.dtype in FLOATS and numbers.flags.c_contiguous and numbers.flags.aligned:
+        return _cpu.largest(level(), numbers)
+    return float(max(array.max(initial=0.0), -array.min(initial=0.0)))
+
+
 def without_kernel(network: Network, optimizer: Optimizer) -> list[str]:
     """Components that only the reference engine can compute."""
     names = [name for name in network.activations if name not in _cpu.ACTIVATIONS]

@@ -20,6 +20,7 @@ from sklearn import get_config
 from sklearn.externals import array_api_compat
 from sklearn.utils._array_api import _convert_to_numpy  # from any device
 
+from skbackprop._engines.compiled import largest
 from skbackprop._fit.encoded_table import EncodedTable
 from skbackprop._types import Array, Namespace
 
@@ -83,7 +84,7 @@ class Device:
         if isinstance(X, EncodedTable):
             return X.largest()
         numbers: Any = X.data if sp.issparse(X) else X  # for X.max() would merge duplicates in the user's matrix
-        return float(max(numbers.max(initial=0.0), -numbers.min(initial=0.0)))
+        return largest(numbers)
 
 
 HOST = Device()
