@@ -18,7 +18,7 @@ from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.fit import _loss_on_others, prepare
 from skbackprop._fit.fitted_model import Features, Untrained
 from skbackprop._fit.selection import FEWEST_ROWS, MOST_ROWS, select_regime
-from skbackprop._fit.spec import REGIMES, UNKNOWN
+from skbackprop._fit.spec import REGIMES, UNKNOWN, Regime
 from skbackprop._fit.state import TrainState
 from skbackprop._fit.targets import LabelCodec, NumberCodec
 
@@ -148,13 +148,13 @@ def test_the_length_follows_what_twice_the_length_brings(longer, winner, length)
     assert made == [(5, name) for name in REGIMES] + [(9, "clean"), (9, "noisy")]  # the worst was dropped
 
 
-def test_more_rows_than_were_seen_take_less_decay_and_not_as_many_more_steps():
-    epochs = {4: SHORT, 8: {"clean": 0.98, "noisy": 1.0}}
+def test_more_rows_than_were_seen_take_less_regularisation_and_not_as_many_more_steps():
+    epochs, noisy = {4: SHORT, 8: {"clean": 1.0, "noisy": 0.98}}, REGIMES["noisy"]
     found, _ = select(epochs, n_rows=80_000, n_sample=MOST_ROWS)
-    assert found == replace(REGIMES["clean"], weight_decay=REGIMES["clean"].weight_decay / 4, length=0.5 / 2)
-    epochs[8]["clean"] = 0.9  # still learning
+    assert found == Regime(noisy.weight_decay / 4, noisy.dropout / 4, length=0.5 / 2)
+    epochs[8]["noisy"] = 0.95  # still learning
     found, _ = select(epochs, n_rows=80_000, n_sample=MOST_ROWS)
-    assert found == replace(REGIMES["clean"], weight_decay=REGIMES["clean"].weight_decay / 4, length=1.0)
+    assert found == Regime(noisy.weight_decay / 4, noisy.dropout / 4, length=1.0)
 
 
 def test_a_loss_without_a_zero_is_judged_by_differences():

@@ -83,11 +83,12 @@ def select_regime(
     first, second = (min(losses, key=lambda name: losses[name]) for losses in (shorter, longer))
     before, after = shorter[first], longer[second]
     gain = (before - after) / (before if LOSSES[spec.loss].relative_tol else 1.0)
-    # of rows of which a part has been learned, more need more steps, but not as many more
+    # where a part of the rows has been learned, all of them need more steps, but not as many more
     length = (LENGTHS[1] if gain > 0.0 else LENGTHS[0]) * math.sqrt(part)
     length = next((promised for least, promised in PROMISES if gain > least), length)
     winner = REGIMES[second if gain > 0.0 else first]
-    return replace(winner, weight_decay=winner.weight_decay * part, length=length)
+    # and less regularisation: over an epoch, weights shrink by the same factor (Wang and Aitchison, ICML 2025)
+    return Regime(winner.weight_decay * part, winner.dropout * part, length)
 
 
 def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:
