@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import ArrayLike
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.validation import check_is_fitted
 
+from skbackprop._checks.arrays import gives_arrays
+from skbackprop._checks.rows import copy_of
+from skbackprop._coded import CodedPart
 from skbackprop._columns import are_texts, as_table, columns_of, different_values, floats, has_numeric_dtype, refuse
+from skbackprop._fit.encoded_table import EncodedTable, join
 from skbackprop._fit.warn import warn
 from skbackprop._texts import read
 from skbackprop._types import Data
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+
+Parts: TypeAlias = list[tuple[str, Any, Any]]  # names, transformers and columns, as a ColumnTransformer has them
 
 
 class Table(ColumnTransformer):
@@ -29,6 +38,7 @@ class Table(ColumnTransformer):
     """
 
     names_: list[Hashable] | None  # of the columns in fit, if X had any
+    transformers_: Parts
     numbers_: dict[int, list[str]]  # of each column of numbers, by its place in fit, the texts that count as missing
 
     def fit_transform(self, X: Data, y: Data = None, **params: object) -> Data:
@@ -40,8 +50,9 @@ class Table(ColumnTransformer):
         numbers = {i: texts for i, texts in enumerate(gaps) if texts is not None}
         as_text = [i for i in numbers if not has_numeric_dtype(columns[i])]
         X = _readable(X, names, {i: floats(labels[i], columns[i], numbers[i]) for i in as_text})
-        self._check_targets(X, y, labels)
-        encoded = super().fit_transform(X, y, **params)
+        parts = _with_columns(self.transformers, X)
+        self._check_targets(parts, y, labels)
+        encoded = self._fit_columns(parts, X, y, params)
         self.names_, self.numbers_ = names, numbers
         if all(hasattr(columns, "max_categories") for *_, columns in self.transformers):  # none a user's own
             chosen = self._chosen(dropped=True)
@@ -66,7 +77,18 @@ class Table(ColumnTransformer):
                 x = floats(labels[j], columns[j], self.numbers_[i])
                 if not has_numeric_dtype(columns[j]):
                     read_anew[j] = x
-        return super().transform(_readable(X, names, read_anew), **params)
+        return self._encode(_readable(X, names, read_anew), params)
+
+    def _fit_columns(self, parts: Parts, X: Data, y: Data, params: dict[str, object]) -> Data:
+        """Fit the transformers, whose columns are found, and encode X."""
+        fitted = copy_of(self, {"transformers": parts})
+        encoded = super(Table, fitted).fit_transform(X, y, **params)
+        self.__dict__ = vars(copy_of(fitted, {"transformers": self.transformers}))
+        return encoded
+
+    def _encode(self, X: Data, params: dict[str, object]) -> Data:
+        """Encode rows whose columns are in their places."""
+        return super().transform(X, **params)
 
     def arranged(self, X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
         """X with its columns as they were in `fit`, and their names. Text names may lack columns that are not used."""
@@ -101,22 +123,79 @@ class Table(ColumnTransformer):
             chosen |= {(self.names_ or []).index(key) if isinstance(key, str) else key for key in columns}
         return sorted(chosen)
 
-    def _check_targets(self, X: DataFrame | np.ndarray, y: Data, labels: list[Hashable]) -> None:
+    def _check_targets(self, parts: Parts, y: Data, labels: list[Hashable]) -> None:
         """Raise if the mean of several targets is asked for."""
         shape = getattr(y, "shape", None) or np.shape(cast(ArrayLike, y))
         if len(shape) < 2 or shape[1] < 2:
             return
-        for _, part, columns in self.transformers:
-            if not isinstance(part, Pipeline) or not callable(columns):
+        for _, part, columns in parts:
+            if not isinstance(part, Pipeline) or not hasattr(columns, "max_categories"):
                 continue
-            if any(isinstance(step, TargetEncoder) for _, step in part.steps):
-                keys = [key if isinstance(key, str) else labels[key] for key in columns(X)]
-                if keys:
-                    raise ValueError(
-                        f"Columns {keys} have more than max_categories={columns.max_categories} categories, for each "
-                        f"of which the mean target is to stand, but y has {shape[1]} columns. Raise max_categories, "
-                        "drop these columns, or fit one model for each target."
-                    )
+            if columns.keys and any(isinstance(step, TargetEncoder) for _, step in part.steps):
+                keys = [key if isinstance(key, str) else labels[key] for key in columns.keys]
+                raise ValueError(
+                    f"Columns {keys} have more than max_categories={columns.max_categories} categories, for each "
+                    f"of which the mean target is to stand, but y has {shape[1]} columns. Raise max_categories, "
+                    "drop these columns, or fit one model for each target."
+                )
+
+
+class CompactTable(Table):
+    """A Table that gives codes of bins and categories in place of the many columns that these are, where it can."""
+
+    def _fit_columns(self, parts: Parts, X: Data, y: Data, params: dict[str, object]) -> Data:
+        if params or not self._may_give_codes():
+            return super()._fit_columns(parts, X, y, params)
+        coded = [(name, CodedPart(part) if isinstance(part, Pipeline) else part, keys) for name, part, keys in parts]
+        encoded = super()._fit_columns(coded, X, y, params)
+        self.transformers_ = [
+            (name, part.pipeline if isinstance(part, CodedPart) else part, keys)
+            for name, part, keys in self.transformers_
+        ]
+        return encoded
+
+    def _encode(self, X: Data, params: dict[str, object]) -> Data:
+        if params or not self._may_give_codes():
+            return super()._encode(X, params)
+        coded = [
+            (name, CodedPart(part) if isinstance(part, Pipeline) else part, keys)
+            for name, part, keys in self.transformers_
+        ]
+        return super(Table, copy_of(self, {"transformers_": coded})).transform(X)
+
+    def _may_give_codes(self) -> bool:
+        """Tell whether all that is done with the columns is what codes can stand for."""
+        return self.remainder == "drop" and self.transformer_weights is None and gives_arrays(self)
+
+    def _hstack(self, Xs: list[Any], **options: int) -> Data:
+        """Put what the transformers made side by side."""
+        if not any(isinstance(X, EncodedTable) for X in Xs):
+            return super()._hstack(Xs, **options)
+        return join([X.toarray() if sp.issparse(X) else X for X in Xs])
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Columns that were chosen for a transformer before the ColumnTransformer asks for them."""
+
+    keys: list[Hashable]
+    max_categories: int
+
+    def __call__(self, X: Data) -> list[Hashable]:
+        return self.keys
+
+
+def _with_columns(transformers: Parts, X: DataFrame | np.ndarray) -> Parts:
+    """Transformers with the columns that are for them, for which each column is looked at once."""
+    kinds: dict[int, dict[Hashable, str]] = {}
+    parts = []
+    for name, part, columns in transformers:
+        n = getattr(columns, "max_categories", None)
+        if n is not None:
+            kinds[n] = kinds[n] if n in kinds else columns.kinds(X)
+            columns = Chosen(columns.among(kinds[n]), n)
+        parts.append((name, part, columns))
+    return parts
 
 
 def _readable(

@@ -16,6 +16,7 @@ from skbackprop._checks.rows import copy_of, read_rows, starting_point
 from skbackprop._engines.reference import PREDICT_ROWS, forward
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.device import compute_device
+from skbackprop._fit.encoded_table import dense
 from skbackprop._fit.fit import settle
 from skbackprop._fit.lbfgs import objective_and_gradient
 from skbackprop._fit.state import TrainState
@@ -167,7 +168,7 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
     h = layer if layer >= 0 else H + layer
     device = compute_device(cast(Array, X))
     check_same_device(estimator, device, "predict")
-    inputs = check_inputs(estimator, X, device, device.dtype_of(model.theta))
+    inputs: Array = dense(check_inputs(estimator, X, device, device.dtype_of(model.theta)))
     xp, theta = device.xp, device.cast(model.theta, device.dtype_of(inputs))
     model = replace(model, theta=theta)
     if h == 0:

@@ -29,6 +29,7 @@ TRUSTED_TYPES = [
     "skbackprop._classifier.MLPSoftmaxClassifier",
     "skbackprop._regressor.MLPRegressor",
     "skbackprop.preprocessing.PiecewiseLinearEncoder",
+    "skbackprop._table.CompactTable",
     "skbackprop._table.Table",
     "skbackprop.tabular.Columns",
     "skbackprop.tabular.plain_categories",

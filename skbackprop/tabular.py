@@ -42,9 +42,10 @@ RECIPE = {
     "dropout": "auto",
     "beta_2": 0.95,
     "dtype": "float32",
-    "n_members": 4,
     "input_scale": True,
 }
+# more of them than two make probabilities better, but hardly means
+MEMBERS = {"classifier": 4, "regressor": 2}
 # with another solver these are as its estimator has them
 NOT_ADAM = {"learning_rate_init": "auto", "beta_2": 0.999}
 
@@ -59,9 +60,9 @@ def tabular_pipeline(
     they go with, or the share of each class, stands for them (`sklearn.preprocessing.TargetEncoder`). A category not
     seen in training counts as none. Columns without any value, and those with only one, are left out, with a warning.
     Texts that are numbers are read as such, and a warning tells of texts that look like dates, identifiers or prose.
-    Behind this stands one of our estimators, with settings found on 26 public data sets: two layers of 128, four
-    members that share their weights, a learned scale for each input, and decay and dropout as the noise of the targets
-    asks for (``weight_decay="auto"``).
+    Behind this stands one of our estimators, with settings found on 26 public data sets: two layers of 128, members
+    that share their weights (four for classes, two for numbers), a learned scale for each input, and decay, dropout and
+    epochs as the noise of the targets and short trainings ask for (``weight_decay="auto"``).
 
     Parameters
     ----------
@@ -97,6 +98,9 @@ def tabular_pipeline(
     values; numbers with leading zeros are codes. Target encoding needs a single target: for several, raise
     `max_categories`.
 
+    Bins and categories are kept as codes, and become columns of float32 some thousand rows at a time. What
+    ``pipeline[:-1].transform(X)`` gives is a table of such codes, an array to NumPy and scikit-learn.
+
     References
     ----------
     .. [1] Gorishniy, Kotelnikov and Babenko, "TabM: advancing tabular deep learning with parameter-efficient
@@ -120,7 +124,7 @@ def tabular_pipeline(
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
 
-    from skbackprop._table import Table
+    from skbackprop._table import CompactTable, Table
 
     model = _estimator(estimator, params)
     texts = FunctionTransformer(plain_categories, feature_names_out=same_names, kw_args={"one_text": True})
@@ -138,14 +142,18 @@ def tabular_pipeline(
         target.set_params(cv=KFold(5, shuffle=True, random_state=seed))
     many = Pipeline([("plain", texts), ("target", target), ("scale", StandardScaler())])
     parts = [("numeric", numeric), ("categories", categories), ("many", many)]
-    table = Table([(kind, part, Columns(kind, max_categories)) for kind, part in parts])
+    columns = [(kind, part, Columns(kind, max_categories)) for kind, part in parts]
+    # codes of bins and categories hold all that float32 does, and our estimators know them
+    table = CompactTable(columns) if type(model) in ESTIMATORS.values() and model.dtype == "float32" else Table(columns)
     return Pipeline([("table", table), ("mlp", model)])
 
 
 def _estimator(estimator: str | BaseEstimator, params: dict[str, object]) -> BaseEstimator:
     """The estimator by its name, with the settings for tables, or the user's own."""
     if isinstance(estimator, str) and estimator in ESTIMATORS:
-        recipe = RECIPE if params.get("solver", "adam") == "adam" else RECIPE | NOT_ADAM
+        recipe = RECIPE | {"n_members": MEMBERS[estimator]}
+        if params.get("solver", "adam") != "adam":
+            recipe |= NOT_ADAM
         return ESTIMATORS[estimator](**recipe | params)
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
         hint = f" Write {estimator.__name__}(), with parentheses." if isinstance(estimator, type) else ""
@@ -164,7 +172,14 @@ class Columns:
 
     def __call__(self, X: Data) -> list[Hashable]:
         """Names of the columns of X, or numbers where it has none."""
-        kinds = {key: _kind(key, column, self.max_categories) for key, column in _columns(X)}
+        return self.among(self.kinds(X))
+
+    def kinds(self, X: Data) -> dict[Hashable, str]:
+        """Kind of each column, for all that choose by the same number of categories."""
+        return {key: _kind(key, column, self.max_categories) for key, column in _columns(X)}
+
+    def among(self, kinds: dict[Hashable, str]) -> list[Hashable]:
+        """Names of those of its kind."""
         if all(kind == "constant" for kind in kinds.values()):
             raise ValueError("Every column of X is without values or constant: there is nothing to learn from.")
         return [key for key, kind in kinds.items() if kind == self.kind]
@@ -200,8 +215,14 @@ def plain_categories(X: DataFrame | np.ndarray, one_text: bool = False) -> np.nd
     plain = np.empty(X.shape, dtype=object)
     for j, (key, column) in enumerate(_columns(X)):
         as_text = text_of if one_text else _text_apart
-        texts = {value: as_text(value) for value in different_values(key, column)}
-        plain[:, j] = [texts.get(value) for value in column]
+        values = different_values(key, column)
+        if hasattr(column, "factorize"):  # pandas tells equal values apart in a fraction of the time
+            numbers, known = column.factorize()
+            texts = [None if is_missing(value) else as_text(value) for value in known]
+            plain[:, j] = np.array([*texts, None], dtype=object)[numbers]  # of missing ones the last, number -1
+        else:
+            found = {value: as_text(value) for value in values}
+            plain[:, j] = [found.get(value) for value in column]
     return plain
 
 
@@ -209,9 +230,12 @@ def _text_apart(value: object) -> str:
     return text_of(value) if is_number(value) else str(value)
 
 
-def plain_numbers(X: Data) -> np.ndarray:
-    """Numbers as floats, missing ones as NaN."""
-    return np.stack([floats(key, column) for key, column in _columns(X)], axis=1)
+def plain_numbers(X: DataFrame | np.ndarray) -> np.ndarray:
+    """Numbers as floats, missing ones as NaN; those of a column lie side by side, for what comes is done by column."""
+    plain: np.ndarray = np.empty(X.shape, order="F")
+    for j, (key, column) in enumerate(_columns(X)):
+        plain[:, j] = floats(key, column)
+    return plain
 
 
 def same_names(transformer: BaseEstimator, names: np.ndarray | None) -> np.ndarray:

@@ -338,8 +338,9 @@ def test_every_trusted_type_is_used(table):
     X, label, number = table
     used = set()
     for kind, y in (("classifier", label), ("regressor", number)):
-        model = tabular_pipeline(kind, random_state=0, max_iter=3).fit(X, y)
-        used |= set(skops.get_untrusted_types(data=skops.dumps(model)))
+        for dtype in ("float32", "float64"):
+            model = tabular_pipeline(kind, random_state=0, max_iter=3, dtype=dtype).fit(X, y)
+            used |= set(skops.get_untrusted_types(data=skops.dumps(model)))
     # the folds of the target encoder are objects from scikit-learn 1.9 on
     assert {name for name in TRUSTED_TYPES if name not in used} <= {name for name in TRUSTED_TYPES if "KFold" in name}
 

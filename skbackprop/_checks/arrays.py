@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from sklearn import get_config
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_X_y
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, _check_sample_weight, validate_data
 
 from skbackprop._fit.data_checks import complete, sound, within_floats
 from skbackprop._fit.device import FLOAT64, HOST, Device, device_of, to_host
+from skbackprop._fit.encoded_table import EncodedTable, dense
 from skbackprop._fit.scales import UNSCALED
 from skbackprop._fit.weights import check_weight_sum
 from skbackprop._types import Array, Data
@@ -53,6 +56,10 @@ def check_rows(
 
 def _validated(estimator: BaseEstimator, X: Data, **options: Any) -> Any:
     """What `validate_data` gives; its errors get the hints that fit."""
+    if isinstance(X, EncodedTable):
+        if math.isfinite(X.largest()) or get_config()["assume_finite"]:
+            return _validated_codes(estimator, X, **options)
+        X = dense(X)
     if sp.issparse(X) and getattr(X, "ndim", None) == 2:
         X = sound(X, "X")
     elif type(X) is np.ndarray:  # whether numbers are finite the kernels see sooner; what is wrong is said below
@@ -69,6 +76,21 @@ def _validated(estimator: BaseEstimator, X: Data, **options: Any) -> Any:
         if not hints:
             raise
         raise ValueError(f"{text}\n{hints[0]}") from error
+
+
+def _validated_codes(estimator: BaseEstimator, X: EncodedTable, **options: Any) -> Any:
+    """The same of an encoded table whose numbers are finite, so that only its shape counts: its first row shows it."""
+    about_y = {name: options.pop(name) for name in ("y", "multi_output") if name in options}
+    checked = X.astype(_validated(estimator, dense(X[:1]), **options).dtype)
+    if not about_y:
+        return checked
+    _, y = check_X_y(np.zeros((len(X), 1)), estimator=estimator, **about_y)
+    return checked, y
+
+
+def gives_arrays(transformer: BaseEstimator) -> bool:
+    """Tell whether what a transformer gives is as it makes it, and no DataFrame that `set_output` asks for."""
+    return bool(_get_output_config("transform", transformer)["dense"] == "default")
 
 
 def has_validation_set(X_val: Data, y_val: Data, weights: Data, *, holds_targets: bool = False) -> bool:
@@ -91,7 +113,7 @@ def feature_names(estimator: BaseEstimator, names: Data) -> np.ndarray:
     return _check_feature_names_in(estimator, names)
 
 
-def is_plain(estimator: BaseEstimator, X: Data) -> TypeGuard[Array]:
+def is_plain(estimator: BaseEstimator, X: Data) -> bool:
     """Tell whether X passes all checks of prediction but that its numbers are finite: the common case."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in PLAIN or not X.flags.c_contiguous:
         return False

@@ -21,6 +21,31 @@ def compiler() -> str: ...
 def fma_rate(level: str, dtype: str) -> float: ...
 def largest(level: str, array: np.ndarray) -> float: ...
 
+USUAL_BINS: int
+
+def find_bins(
+    x: NDArray[np.float64],
+    edges: NDArray[np.float64],
+    low: float,
+    high: float,
+    bins: NDArray[np.uint16],
+    codes: NDArray[np.float32],
+    j: int,
+) -> None: ...
+def encode_bins(
+    bins: NDArray[np.uint16],
+    codes: NDArray[np.float32],
+    n_bins: Integers,
+    levels: NDArray[np.float32],
+    middle: float,
+    order: Integers,
+    out: NDArray[np.float32],
+    at: int,
+) -> None: ...
+def encode_categories(
+    numbers: NDArray[np.uint16], sizes: Integers, order: Integers, out: NDArray[np.float32], at: int
+) -> None: ...
+
 class CpuNet:
     max_rows: int
     mu_product: float

@@ -2,7 +2,7 @@
 """The kernels for Python: networks of numbers that train without the GIL."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t
 from libc.stdlib cimport free, malloc
 
 CODES = "Class codes must be integers in 0..n_classes - 1, one per row."
@@ -64,7 +64,7 @@ cdef extern from "kernels.h" nogil:
         double (*largest)(const void *, Int) noexcept nogil
         double (*fma_rate)() noexcept nogil
     enum:
-        NOT_FINITE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_CLASS, NO_SUCH_SLOT, NO_SUCH_NETWORK
+        DONE, NOT_FINITE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_CLASS, NO_SUCH_SLOT, NO_SUCH_NETWORK
     const char *const skb_levels[]
     const Kernels *skb_kernels(const char *level, const char *format)
     int skb_supported(const char *level)
@@ -73,6 +73,15 @@ cdef extern from "kernels.h" nogil:
 cdef extern from "pool.h" nogil:
     int skb_get_num_threads()
     void skb_set_num_threads(int n)
+
+
+cdef extern from "encode.h" nogil:
+    enum: C_USUAL_BINS "USUAL_BINS"
+    void c_find_bins "find_bins" (const double *, Int, const double *, Int, double, double, uint16_t *, float *, Int)
+    int c_encode_bins "encode_bins" (const uint16_t *, const float *, Int, Int, const int64_t *, const float *, Int,
+                                     float, const int64_t *, Int, float *, Int)
+    int c_encode_categories "encode_categories" (const uint16_t *, Int, Int, const int64_t *, const int64_t *, Int,
+                                                 float *, Int)
 
 
 def get_num_threads():
@@ -379,3 +388,63 @@ cdef class CpuNet:
         with nogil:
             status = self.kernels.predict(self.net, &rows, theta, p, link, checked_before)
         return checked(status) != NOT_FINITE
+
+
+# ------------------------------------------------------------------------------- encoded tables ----
+
+
+USUAL_BINS = C_USUAL_BINS
+
+
+def find_bins(x, edges, double low, double high, bins, codes, Int j):
+    """Column j of the numbers of bins and of the codes inside of these, for the values x of a feature."""
+    cdef Int n = len(x), n_bins = len(edges) - 1, width = bins.shape[1]
+    cdef const double *c_x = <const double *>address(x, "x", 8, n)
+    cdef const double *c_edges = <const double *>address(edges, "edges", 8, n_bins + 1)
+    cdef uint16_t *c_bins = <uint16_t *>address(bins, "bins", 2, n, width, True)
+    cdef float *c_codes = <float *>address(codes, "codes", 4, n, width, True)
+    if not (0 <= j < width and 0 <= n_bins < 2 ** 16):
+        raise ValueError(f"There is no column {j} for {n_bins} bins.")
+    with nogil:
+        c_find_bins(c_x, n, c_edges, n_bins, low, high, c_bins + j, c_codes + j, width)
+
+
+cdef float *columns(out, Int at, sizes, Int n, Int *pitch) except NULL:
+    """Where in a matrix of n rows the columns from `at` on begin, as many as sizes add up to."""
+    cdef float *p = <float *>address(out, "out", 4, n, out.shape[1], True)
+    pitch[0] = out.shape[1]
+    if at < 0 or min(sizes, default=0) < 0 or at + sum(sizes) > pitch[0]:
+        raise ValueError(f"{sum(sizes)} columns from column {at} on are more than {pitch[0]}.")
+    return p + at
+
+
+def encode_bins(bins, codes, n_bins, levels, float middle, order, out, Int at):
+    """Write rows in the order that is asked for, from column `at` on. levels: of full and of empty bins."""
+    cdef Int n_rows = bins.shape[0], n_features = bins.shape[1], n = len(order), pitch
+    cdef Int most = (len(levels) - C_USUAL_BINS) // 2
+    cdef const uint16_t *c_bins = <const uint16_t *>address(bins, "bins", 2, n_rows, n_features)
+    cdef const float *c_codes = <const float *>address(codes, "codes", 4, n_rows, n_features)
+    cdef const int64_t *c_n_bins = <const int64_t *>address(n_bins, "n_bins", 8, n_features)
+    cdef const float *c_levels = <const float *>address(levels, "levels", 4, 2 * most + C_USUAL_BINS)
+    cdef const int64_t *c_order = <const int64_t *>address(order, "the order of rows", 8, n)
+    cdef float *p = columns(out, at, n_bins.tolist(), n, &pitch)
+    cdef int done
+    if max(n_bins.tolist(), default=0) > most:
+        raise ValueError(f"levels are for {most} bins.")
+    with nogil:
+        done = c_encode_bins(c_bins, c_codes, n_rows, n_features, c_n_bins, c_levels, most, middle, c_order, n, p,
+                             pitch)
+    checked(DONE if done else NO_SUCH_ROW)
+
+
+def encode_categories(numbers, sizes, order, out, Int at):
+    """Write rows in the order that is asked for, a column for each category, from column `at` on."""
+    cdef Int n_rows = numbers.shape[0], n_features = numbers.shape[1], n = len(order), pitch
+    cdef const uint16_t *c_numbers = <const uint16_t *>address(numbers, "numbers", 2, n_rows, n_features)
+    cdef const int64_t *c_sizes = <const int64_t *>address(sizes, "sizes", 8, n_features)
+    cdef const int64_t *c_order = <const int64_t *>address(order, "the order of rows", 8, n)
+    cdef float *p = columns(out, at, sizes.tolist(), n, &pitch)
+    cdef int done
+    with nogil:
+        done = c_encode_categories(c_numbers, n_rows, n_features, c_sizes, c_order, n, p, pitch)
+    checked(DONE if done else NO_SUCH_ROW)

@@ -1,0 +1,205 @@
+"""Tables whose columns are kept as codes, and made the numbers that a network takes when these are needed.
+
+Bins and categories turn 20 columns into hundreds. Of each value a bin's number and one code, or a category's number,
+hold all that is in these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from skbackprop._engines import _cpu
+from skbackprop._types import Integers
+
+MOST = 2**16 - 2  # bins or categories of a column that have numbers; one more stands for missing and unknown values
+FLOAT32: np.dtype = np.dtype(np.float32)
+
+
+class Columns(Protocol):
+    """Some neighbouring columns."""
+
+    @property
+    def width(self) -> int:
+        """How many there are."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Self: ...
+
+    def encode(self, order: Integers, out: np.ndarray, at: int) -> None:
+        """Write rows into a matrix, from its column `at` on."""
+
+    def largest(self) -> float:
+        """Largest absolute value; not finite if one is not."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Columns as they are."""
+
+    values: np.ndarray  # (n, width)
+
+    @property
+    def width(self) -> int:
+        return int(self.values.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Self:
+        return replace(self, values=self.values[rows])
+
+    def encode(self, order: Integers, out: np.ndarray, at: int) -> None:
+        out[:, at : at + self.width] = self.values[order]
+
+    def largest(self) -> float:
+        return float(max(self.values.max(initial=0.0), -self.values.min(initial=0.0)))
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Columns of a piecewise linear encoding, for each feature as many as it has bins."""
+
+    bins: np.ndarray  # (n, n_features), that in which the value is; of missing values the number of bins
+    codes: np.ndarray  # (n, n_features), in that bin
+    n_bins: Integers
+    low: float  # code of a bin that a value has not reached, and
+    high: float  # of one that it has left behind
+
+    @classmethod
+    def of(cls, rows: np.ndarray, edges: Sequence[np.ndarray], low: float, high: float) -> Bins:
+        """Find the bins of rows, all in float64."""
+        bins, codes = np.empty(rows.shape, dtype=np.uint16), np.empty(rows.shape, dtype=np.float32)
+        for j, ends in enumerate(edges):
+            _cpu.find_bins(np.ascontiguousarray(rows[:, j]), ends, low, high, bins, codes, j)
+        return cls(bins, codes, np.array([len(ends) - 1 for ends in edges], dtype=np.int64), low, high)
+
+    @property
+    def width(self) -> int:
+        return int(self.n_bins.sum())
+
+    def __len__(self) -> int:
+        return len(self.bins)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Self:
+        return replace(self, bins=np.ascontiguousarray(self.bins[rows]), codes=np.ascontiguousarray(self.codes[rows]))
+
+    def encode(self, order: Integers, out: np.ndarray, at: int) -> None:
+        most = int(self.n_bins.max())
+        full = self.low + (self.high - self.low)
+        levels = np.array([full] * most + [self.low] * (most + _cpu.USUAL_BINS), dtype=np.float32)
+        middle = self.low + (self.high - self.low) * 0.5
+        _cpu.encode_bins(self.bins, self.codes, self.n_bins, levels, middle, order, out, at)
+
+    def largest(self) -> float:
+        return max(abs(self.low), abs(self.high))
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Columns of a one-hot encoding, for each feature as many as it has categories."""
+
+    numbers: np.ndarray  # (n, n_features), those of the categories; of unknown ones a number beyond the last
+    sizes: Integers
+
+    @property
+    def width(self) -> int:
+        return int(self.sizes.sum())
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Self:
+        return replace(self, numbers=np.ascontiguousarray(self.numbers[rows]))
+
+    def encode(self, order: Integers, out: np.ndarray, at: int) -> None:
+        _cpu.encode_categories(self.numbers, self.sizes, order, out, at)
+
+    def largest(self) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class EncodedTable:
+    """Rows of a table, dense where NumPy or a network asks for them.
+
+    It has an array's shape, rows by slices and numbers, and all that NumPy's functions need. Whatever else is asked of
+    it is asked of the dense array, which is made for that, and in full.
+    """
+
+    parts: tuple[Columns, ...]
+    dtype: np.dtype = FLOAT32  # of the dense rows; what is kept is float32
+
+    ndim = 2
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.parts[0]), sum(part.width for part in self.parts)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        return f"<EncodedTable of shape {self.shape} and dtype {self.dtype}: numpy.asarray makes an array of it>"
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("A table of codes cannot be an array without a copy.")
+        rows = np.empty(self.shape, dtype=self.dtype if dtype is None else dtype)
+        self.encode(np.arange(len(self)), rows)
+        return rows
+
+    def __getitem__(self, key: Any) -> Any:
+        rows = key
+        if isinstance(key, tuple) and len(key) == 2 and (key[1] is Ellipsis or key[1] == slice(None)):
+            rows = key[0]
+        if isinstance(rows, list):
+            rows = np.asarray(rows)
+        if isinstance(rows, slice) or (isinstance(rows, np.ndarray) and rows.ndim == 1):
+            return replace(self, parts=tuple(part[rows] for part in self.parts))
+        return np.asarray(self)[key]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or not hasattr(np.ndarray, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(np.asarray(self), name)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter(np.asarray(self))
+
+    def astype(self, dtype: DTypeLike, copy: bool = False) -> EncodedTable:
+        """Of another dtype, in which its rows are made."""
+        return replace(self, dtype=np.dtype(dtype))
+
+    def encode(self, order: Integers, out: np.ndarray) -> None:
+        """Write rows, in the order that is asked for, into a matrix."""
+        to = out if out.dtype == FLOAT32 and out.flags.c_contiguous else np.empty(out.shape, dtype=np.float32)
+        at = 0
+        for part in self.parts:
+            part.encode(order, to, at)
+            at += part.width
+        if to is not out:
+            out[...] = to
+
+    def largest(self) -> float:
+        """Largest absolute value; not finite if one is not."""
+        return float(np.max([part.largest() for part in self.parts]))
+
+
+def join(tables: Sequence[EncodedTable | np.ndarray]) -> EncodedTable:
+    """One table of several side by side; arrays are tables of numbers."""
+    parts: list[Columns] = []
+    for table in tables:
+        with np.errstate(over="ignore"):  # whoever computes with it looks for infinity
+            parts += table.parts if isinstance(table, EncodedTable) else [Numbers(np.asarray(table, dtype=np.float32))]
+    return EncodedTable(tuple(parts))
+
+
+def dense(X: Any) -> Any:
+    """An encoded table as an array; all else as it is."""
+    return np.asarray(X) if isinstance(X, EncodedTable) else X
