@@ -56,18 +56,35 @@ static void loss_task(void *context, Int index, int worker) {
   }
 }
 
+/* VW rows of a matrix, or fewer and then zeros, as a transposed square. */
+static void transpose_padded(const real *from, Int ld_from, Int rows, real *to, Int ld_to) {
+  vec square[VECTOR_BYTES / sizeof(real)];
+  for (Int k = 0; k < VW && rows < VW; k++) square[k] = k < rows ? load(from + k * ld_from) : all(0);
+  if (rows < VW) transpose_square((const real *)square, VW, to, ld_to);
+  else transpose_square(from, ld_from, to, ld_to);
+}
+
+/* Some rows of W, for one member or, where members share it, for all: then the factors come behind. */
 static void transpose_task(void *context, Int index, int worker) {
   (void)worker;
   const Pass *pass = context;
-  const Layer *l = &pass->net->layers[pass->h];
+  const Net *net = pass->net;
+  const Layer *l = &net->layers[pass->h];
   Int blocks = (l->n_in + VW - 1) / VW, m = index / blocks, i = index % blocks * VW, rows = MIN(l->n_in - i, VW);
-  const real *W = weights(pass->net, pass->h) + i * l->ldw + m * l->pitch;
-  real *WT = l->WT + m * l->pitch * l->ldt + i;
+  if (!is_shared(net, pass->h)) {
+    const real *W = weights(net, pass->h) + i * l->ldw + m * l->pitch;
+    for (Int j = 0; j < l->pitch; j += VW)
+      transpose_padded(W + j, l->ldw, rows, l->WT + (m * l->pitch + j) * l->ldt + i, l->ldt);
+    return;
+  }
   for (Int j = 0; j < l->pitch; j += VW) {
-    vec square[VECTOR_BYTES / sizeof(real)]; /* of the last rows, and zeros */
-    for (Int k = 0; k < VW && rows < VW; k++) square[k] = k < rows ? load(W + k * l->ldw + j) : all(0);
-    if (rows < VW) transpose_square((const real *)square, VW, WT + j * l->ldt, l->ldt);
-    else transpose_square(W + j, l->ldw, WT + j * l->ldt, l->ldt);
+    vec square[VECTOR_BYTES / sizeof(real)];
+    transpose_padded(net->theta + l->W + i * l->ldp + j, l->ldp, rows, (real *)square, VW);
+    for (m = 0; m < net->n_members; m++) {
+      vec r = load(net->theta + l->r + m * l->ldr + i);
+      const real *s = net->theta + l->s + m * l->pitch + j;
+      for (Int k = 0; k < VW; k++) store(l->WT + (m * l->pitch + j + k) * l->ldt + i, square[k] * r * s[k]);
+    }
   }
 }
 
@@ -97,7 +114,8 @@ static void softmax_vjp_task(void *context, Int index, int worker) {
 static void pass_down(Net *net, const Batch *batch, Int h, const real *delta) {
   const Layer *l = &net->layers[h], *below = l - 1;
   Pass pass = {.net = net, .batch = batch, .h = h}, pass_below = {.net = net, .batch = batch, .h = h - 1};
-  pool_run(net->team, net->n_members * ((l->n_in + VW - 1) / VW), transpose_task, &pass);
+  Int matrices = is_shared(net, h) ? 1 : net->n_members;
+  pool_run(net->team, matrices * ((l->n_in + VW - 1) / VW), transpose_task, &pass);
   multiply((Product){.net = net, .n_products = net->n_members, .pitch_in = l->pitch, .pitch_out = below->pitch,
                      .pitch_B = l->pitch * l->ldt,
                      .gemm = {.m = batch->n, .n = padded(l->n_in), .k = l->n_out, .A = delta, .rsa = l->ld, .csa = 1,

@@ -106,8 +106,8 @@ static real softmax_row(real *v, Int n, real *log_sum) {
   return largest;
 }
 
-/* Few outputs would leave most lanes of a vector empty. So VW rows are transposed: one row in each lane, one output in each
-   vector, and no lane needs to know another. */
+/* Few outputs would leave most lanes of a vector empty. So VW rows are transposed: one row in each lane, one output in
+   each vector, and no lane needs to know another. */
 enum { MOST_TRANSPOSED = 16 };
 
 /* VW rows of n numbers, ld apart, as padded(n) vectors; and back. */
@@ -118,8 +118,8 @@ INLINE void transpose_back(const vec *transposed, Int n, real *v, Int ld) {
   for (Int j = 0; j < n; j += VW) transpose_square((const real *)(transposed + j), VW, v + j, ld);
 }
 
-/* Softmax of VW transposed rows of n numbers, in place: their largest, and the sums of v - largest and of e^(v - largest).
-   Padding becomes 0. */
+/* Softmax of VW transposed rows of n numbers, in place: their largest, and the sums of v - largest and of
+   e^(v - largest). Padding becomes 0. */
 INLINE vec softmax_transposed(vec *v, Int n, vec *rest, vec *sums) {
   vec largest = v[0];
   for (Int j = 1; j < n; j++) largest = pick(v[j] > largest, v[j], largest);

@@ -21,8 +21,8 @@ static void leave(Net *net) {
   net->team = 1;
 }
 
-/* The optimizer's step number t = 1, 2, ... Of Adam's kind a step is rate m / correct_m / (sqrt(v / correct_v) + epsilon),
-   with correct = 1 - beta^t; what does not depend on the parameter is multiplied here, once. */
+/* The optimizer's step number t = 1, 2, ... Adam's is rate m / correct_m / (sqrt(v / correct_v) + epsilon), with
+   correct = 1 - beta^t; what does not depend on the parameter is multiplied here, once. */
 static Update prepare(Net *net, double rate, double penalty, Int t) {
   const Spec *s = &net->spec;
   double decay = 1 - rate * s->weight_decay, epsilon = s->epsilon, nadam_m = 0, nadam_g = 0;
