@@ -34,11 +34,11 @@ learning_rate_init : float or 'auto', default='auto'
 power_t : float, default=0.5
     Exponent of 'invscaling'.
 batch_size : int or 'auto', default='auto'
-    Rows per step; 'auto' is n_samples / 64, rounded to a power of two within 16 and 256, and all rows up to 64.
+    Rows per step; 'auto' is n_samples / 128, rounded to a power of two within 16 and 128, and all rows up to 64.
 epochs : int or 'auto', default='auto'
     Length of the plan of a schedule that has one, at most `max_iter`. 'auto' is, for one cycle, 16 epochs or what 1024
-    steps take, and half as many again where the selection of `weight_decay` finds little noise; for other schedules
-    and in `partial_fit` it is `max_iter`.
+    steps take, times 1.5, 1, 0.5 or 0.25, as the selection of `weight_decay` finds much or little left to learn; for
+    other schedules and in `partial_fit` it is `max_iter`.
 max_iter : int, default=200
     Most epochs, or iterations of L-BFGS.
 max_fun : int, default=15000
@@ -54,14 +54,18 @@ alpha : float, default=0.0001
 weight_decay : float or 'auto', default='auto'
     Decoupled decay: each step first multiplies the weights by 1 - rate * weight_decay (AdamW). 'auto' is 0 without
     a plan. In a plan the noise of the targets decides between 0.05, 0.5 and 2: three networks of half the width are
-    trained in float32 on four fifths of the rows (of at most 20,000) and judged by their loss on the others, and the
-    decay of the best serves the training on all rows. This selection is made where `weight_decay`, `dropout` or, for
-    one cycle, `epochs` is 'auto'. Without it, with fewer than 200 rows or none to spare, and in `partial_fit`, the
-    decay is 0.5. Solvers with other rates than Adam's take these values in inverse proportion.
+    trained in float32, for a quarter of 16 epochs, on four fifths of the rows (of at most 20,000) and judged by
+    their loss on the others, the best two also for a half. The decay of the best serves the training on all rows;
+    of more than 20,000, in proportion less (Wang and Aitchison, ICML 2025). If the half was not better than the
+    quarter, the quarter is also the length of the plan; if it was better by more than 3 or 10 percent, `epochs` are
+    16 or 24; else 8. Of more than 20,000 rows a length below 16 shrinks as the square root of 20,000 / n_samples.
+    This selection is made where `weight_decay`, `dropout` or, for one cycle, `epochs` is 'auto'. Without it, with
+    fewer than 200 rows or none to spare, and in `partial_fit`, the decay is 0.5. Solvers with other rates than
+    Adam's take these values in inverse proportion.
 dropout : float, sequence of floats or 'auto', default=0.0
     Share in [0, 1) of each hidden layer's outputs that a training step sets to zero; one per hidden layer, or
     one more in front for the inputs. 'auto' follows the selection of `weight_decay`: 0 for the smallest decay, else
-    0.1, also without a selection; 0 without a plan.
+    0.1, of more than 20,000 rows in proportion less; 0.1 without a selection; 0 without a plan.
 max_grad_norm : float, 'auto' or None, default='auto'
     Longest gradient of J that a step may see; longer ones are shortened to it. None: of any length. 'auto' is 1 for
     ``loss="gaussian"``, and None elsewhere but for 'sgd', whose steps grow with the gradient, on features or targets

@@ -16,7 +16,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import available_if
 
 from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, EstimatorCallbacks
-from skbackprop._checks.constraints import Method, fit_spec, total_of, validated
+from skbackprop._checks.constraints import Method, fit_spec, keeps_constraints, total_of, validated
 from skbackprop._checks.messages import divergence, warn_constant_block
 from skbackprop._checks.rows import copy_of, read_rows, read_validation, starting_point
 from skbackprop._checks.scoring import Judge
@@ -186,6 +186,11 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
     def _with(self, attributes: Attributes) -> Self:
         """An estimator with these parameters and other fitted attributes, and without callbacks."""
         return copy_of(self, attributes, without=["feature_names_in_", "member_factors_", "input_scale_", *CALLBACKS])
+
+    def _validate_params(self) -> None:
+        """Check the parameters before a fit; scikit-learn says what is wrong with one."""
+        if not keeps_constraints(self):
+            super()._validate_params()
 
     def _scoring(self, held_out: Dataset, model: FittedModel) -> Callable[[FittedModel], float]:
         """Make the function that scores a model on the validation rows."""

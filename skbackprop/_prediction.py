@@ -8,6 +8,7 @@ import operator
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from typing import Any, Self, cast
 
 import numpy as np
@@ -46,10 +47,12 @@ class Serving:
 
     def borrow(self, wanted: Wanted) -> LocalEngine:
         """Lend an engine to one at a time, as threads may predict at once."""
-        with suppress(IndexError):  # none is idle; to look first would leave a moment for another thread
+        try:
             made, engine = self.idle.pop()
             if made == wanted:
                 return engine
+        except IndexError:  # none is idle; to look first would leave a moment for another thread
+            pass
         network, name, xp, n_threads = wanted
         return choose_engine(network, Optimizer(), name, xp, n_threads)
 
@@ -132,10 +135,12 @@ class Predicting(Persistent):
 
     def _arrays(self) -> list[Array]:
         """The fitted parameters, which are the truth also after the user changed them, as in the flat vector."""
-        factors = getattr(self, "member_factors_", []) if self._network.n_members > 1 else []
-        pairs = [*zip(self.intercepts_, self.coefs_, strict=False), *factors]
-        has_scale = self._network.input_scale and hasattr(self, "input_scale_")
-        return [array for pair in pairs for array in pair] + ([self.input_scale_] if has_scale else [])
+        arrays = list(chain.from_iterable(zip(self.intercepts_, self.coefs_, strict=False)))
+        if self._network.n_members > 1:
+            arrays += chain.from_iterable(getattr(self, "member_factors_", []))
+        if self._network.input_scale and hasattr(self, "input_scale_"):
+            arrays.append(self.input_scale_)
+        return arrays
 
     def _theta(self) -> Array:
         """The flat vector of the fitted parameters."""
@@ -194,34 +199,38 @@ class Predicting(Persistent):
                 f"n_features_in_ was changed to {self.n_features_in_!r}, but the weights are for "
                 f"{self._network.sizes[0]} features: set it back, or fit anew."
             )
-        is_wide = device.dtype_of(theta) == FLOAT64
-
-        then = (lambda v: v) if answer is None else answer
-
-        def predict(X: Array, checked: bool) -> Array | None:
-            def looked_at(output: Array) -> Array:
-                return check_finite_output(output, device, X, theta)
-
-            rows = device.cast(X, FLOAT64 if is_wide else device.dtype_of(X))
-            wanted = self._network, self.engine, device.xp, self.n_threads
-            engine = self._serving.borrow(wanted)
-            engine.load(device.cast(theta, device.dtype_of(rows)))
-            settings = {"checked": checked, **options}
-            with np.errstate(all="ignore"):  # what comes of it is looked at
-                if answer is None and not isinstance(rows, EncodedTable):
-                    output = engine.predict(rows, **settings)
-                    output = None if output is None else looked_at(output)
-                else:
-                    output = in_blocks(engine, rows, settings, lambda v: then(looked_at(v)))
-            self._serving.give_back(wanted, engine)
-            return output
-
-        output = predict(X, checked=False) if is_plain(self, X) else None
-        if output is not None:
-            return output
+        if is_plain(self, X):
+            output = self._computed(X, theta, device, {"checked": False, **options}, answer)
+            if output is not None:
+                return output
         # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
-        output = predict(check_inputs(self, X, device, device.dtype_of(theta)), checked=True)
+        X = check_inputs(self, X, device, device.dtype_of(theta))
+        output = self._computed(X, theta, device, {"checked": True, **options}, answer)
         assert output is not None
+        return output
+
+    def _computed(
+        self, X: Array, theta: Array, device: Device, options: dict[str, bool], answer: Callable[[Array], Array] | None
+    ) -> Array | None:
+        """Output for an X that is on a device, by an engine that is kept for it; None if it refuses X."""
+        dtype = device.dtype_of(X)
+        if dtype != FLOAT64 and device.dtype_of(theta) == FLOAT64:
+            dtype = FLOAT64
+        wanted = self._network, self.engine, device.xp, self.n_threads
+        engine = self._serving.borrow(wanted)
+        engine.load(device.cast(theta, dtype))
+        X = device.cast(X, dtype)
+
+        def looked_at(v: Array) -> Array:
+            v = check_finite_output(v, device, X, theta)
+            return v if answer is None else answer(v)
+
+        if answer is None and not isinstance(X, EncodedTable):
+            output = engine.predict(X, **options)
+            output = None if output is None else looked_at(output)
+        else:
+            output = in_blocks(engine, X, options, looked_at)
+        self._serving.give_back(wanted, engine)
         return output
 
     def __getstate__(self) -> Attributes:

@@ -42,9 +42,10 @@ RECIPE = {
     "dropout": "auto",
     "beta_2": 0.95,
     "dtype": "float32",
-    "n_members": 4,
     "input_scale": True,
 }
+# more of them than two make probabilities better, but hardly means
+MEMBERS = {"classifier": 4, "regressor": 2}
 # with another solver these are as its estimator has them
 NOT_ADAM = {"learning_rate_init": "auto", "beta_2": 0.999}
 
@@ -59,9 +60,9 @@ def tabular_pipeline(
     they go with, or the share of each class, stands for them (`sklearn.preprocessing.TargetEncoder`). A category not
     seen in training counts as none. Columns without any value, and those with only one, are left out, with a warning.
     Texts that are numbers are read as such, and a warning tells of texts that look like dates, identifiers or prose.
-    Behind this stands one of our estimators, with settings found on 26 public data sets: two layers of 128, four
-    members that share their weights, a learned scale for each input, and decay and dropout as the noise of the targets
-    asks for (``weight_decay="auto"``).
+    Behind this stands one of our estimators, with settings found on 26 public data sets: two layers of 128, members
+    that share their weights (four for classes, two for numbers), a learned scale for each input, and decay, dropout and
+    epochs as the noise of the targets and short trainings ask for (``weight_decay="auto"``).
 
     Parameters
     ----------
@@ -150,7 +151,9 @@ def tabular_pipeline(
 def _estimator(estimator: str | BaseEstimator, params: dict[str, object]) -> BaseEstimator:
     """The estimator by its name, with the settings for tables, or the user's own."""
     if isinstance(estimator, str) and estimator in ESTIMATORS:
-        recipe = RECIPE if params.get("solver", "adam") == "adam" else RECIPE | NOT_ADAM
+        recipe = RECIPE | {"n_members": MEMBERS[estimator]}
+        if params.get("solver", "adam") != "adam":
+            recipe |= NOT_ADAM
         return ESTIMATORS[estimator](**recipe | params)
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
         hint = f" Write {estimator.__name__}(), with parentheses." if isinstance(estimator, type) else ""

@@ -23,7 +23,7 @@ from sklearn.base import clone
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._engines import choose_engine
-from skbackprop._engines.compiled import CompiledEngine, _cpu, level
+from skbackprop._engines.compiled import CompiledEngine, _cpu, largest, level
 from skbackprop._engines.reference import ReferenceEngine
 from skbackprop._nn.activations import ACTIVATIONS, Activation
 from skbackprop._nn.losses import LOSSES, LossArgs
@@ -255,7 +255,7 @@ def by_hand(loss, v, Y, smoothing):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("loss", [name for name in _cpu.LOSSES if LOSSES[name].task != "regression"])
 def test_class_codes_and_smoothing_mean_what_the_formulas_say(loss, smoothing, dtype, rng):
-    for K in (1, 2, 3, 19, 40):
+    for K in (1, 2, 3, 10, 16, 17, 19, 40):
         Y = rng.integers(0, K, 11)
         if loss.startswith("binary"):
             Y = rng.integers(0, 2, (11, K)).astype(dtype)
@@ -380,6 +380,40 @@ def test_a_rows_prediction_does_not_depend_on_its_neighbours(dtype, sparse, memb
         alone = CompiledEngine(network, Optimizer(), 1)
         alone.load(theta)
         assert_array_equal(alone.predict(X[rows]), together[rows])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("loss", ["cross_entropy", "brier", "focal"])
+def test_a_rows_loss_and_probabilities_do_not_depend_on_its_place(loss, dtype, rng):
+    X = rng.normal(size=(19, 4)).astype(dtype)
+    for K in range(1, 41):
+        Y = rng.integers(0, K, 19)
+        network = Network((4, K), (), loss, LossArgs(label_smoothing=0.1 if K % 3 == 0 else 0.0))
+        engine = CompiledEngine(network, Optimizer(), 1)
+        engine.load(rng.normal(size=network.n_parameters).astype(dtype))
+        together = engine.predict(X)
+        for i in (0, 7, 15, 16, 18):
+            alone, only = slice(i, i + 1), np.where(np.arange(19) == i, dtype(0.3), dtype(0.0))
+            for one, of_many in zip(
+                engine.loss_and_gradient(X[alone], Y[alone], only[alone]),
+                engine.loss_and_gradient(X, Y, only),
+                strict=True,
+            ):
+                assert_array_equal(one, of_many)
+            assert_array_equal(engine.predict(X[alone]), together[alone])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_largest_sees_every_number(dtype, rng):
+    for n in (*range(1, 70), 1001):
+        x = rng.normal(size=n).astype(dtype)
+        i, big = rng.integers(n), dtype(30.0)
+        for value in (big, -big, np.inf, -np.inf, np.nan, -np.nan):
+            x[i] = value
+            assert_array_equal(largest(x), abs(value))
+    matrix = rng.normal(size=(7, 9)).astype(dtype)
+    for view in (matrix, matrix.T, matrix[::2, 1::3], matrix[:0]):
+        assert largest(view) == np.abs(view).max(initial=0.0)
 
 
 def test_predict_accepts_more_rows_than_before(rng):

@@ -1,6 +1,7 @@
-"""The selection that tells how noisy the targets are."""
+"""The selection that tells how noisy the targets are, and how long to train."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.fit import _loss_on_others, prepare
 from skbackprop._fit.fitted_model import Features, Untrained
 from skbackprop._fit.selection import FEWEST_ROWS, MOST_ROWS, select_regime
-from skbackprop._fit.spec import REGIMES, UNKNOWN, planned_epochs
+from skbackprop._fit.spec import REGIMES, UNKNOWN, Regime
 from skbackprop._fit.state import TrainState
 from skbackprop._fit.targets import LabelCodec, NumberCodec
 
@@ -39,7 +40,6 @@ def test_the_race_tells_noise(kind, noise, regimes):
     (won,) = (r for r in REGIMES.values() if r.weight_decay == model.auto_params_["weight_decay"])
     assert won in [REGIMES[name] for name in regimes]
     assert model.auto_params_["dropout"] == won.dropout == model._network.dropout[1]
-    assert model.n_iter_ == np.ceil(won.stretch * planned_epochs(np.ceil(1500 / 32)))
 
 
 def test_the_winner_is_worth_it():
@@ -113,6 +113,71 @@ def test_a_race_copies_no_more_rows_than_it_needs():
 
     select_regime(spec_of(MLPRegressor()), sample, lambda y: None, np.random.RandomState(0), judge, len(sample))
     assert seen == [[MOST_ROWS * 4 // 5, MOST_ROWS // 5]] * 3
+
+
+def select(losses, n_rows=1000, n_sample=1000, **params):
+    """What is selected if trainings end with these losses, by their length in epochs and by their regime."""
+    made = []
+
+    def judge(spec, seed, *parts):
+        regime = {regime.weight_decay: name for name, regime in REGIMES.items()}[spec.weight_decay]
+        made.append((spec.epochs, regime))
+        return losses[spec.epochs][regime]
+
+    sample = ArrayDataset(np.zeros((n_sample, 1)), np.zeros(n_sample), None)
+    spec = spec_of(MLPRegressor(dropout="auto", **params))
+    return select_regime(spec, sample, lambda y: None, np.random.RandomState(0), judge, n_rows), made
+
+
+SHORT = {"clean": 1.0, "mixed": 1.2, "noisy": 1.1}
+
+
+@pytest.mark.parametrize(
+    ("longer", "winner", "length"),
+    [
+        ({"clean": 1.3, "noisy": 1.0}, "clean", 0.25),  # no better: enough
+        ({"clean": 1.3, "noisy": 0.98}, "noisy", 0.5),
+        ({"clean": 0.96, "noisy": 1.3}, "clean", 1.0),  # much better: more will be better still
+        ({"clean": 0.85, "noisy": 0.86}, "clean", 1.5),
+        ({"clean": np.inf, "noisy": np.inf}, "clean", 0.25),
+    ],
+)
+def test_the_length_follows_what_twice_the_length_brings(longer, winner, length):
+    found, made = select({5: SHORT, 9: longer})
+    assert found == replace(REGIMES[winner], length=length)
+    assert made == [(5, name) for name in REGIMES] + [(9, "clean"), (9, "noisy")]  # the worst was dropped
+
+
+def test_more_rows_than_were_seen_take_less_regularisation_and_not_as_many_more_steps():
+    epochs, noisy = {4: SHORT, 8: {"clean": 1.0, "noisy": 0.98}}, REGIMES["noisy"]
+    found, _ = select(epochs, n_rows=80_000, n_sample=MOST_ROWS)
+    assert found == Regime(noisy.weight_decay / 4, noisy.dropout / 4, length=0.5 / 2)
+    epochs[8]["noisy"] = 0.95  # still learning
+    found, _ = select(epochs, n_rows=80_000, n_sample=MOST_ROWS)
+    assert found == Regime(noisy.weight_decay / 4, noisy.dropout / 4, length=1.0)
+
+
+def test_a_loss_without_a_zero_is_judged_by_differences():
+    below_zero = {name: loss - 2.0 for name, loss in SHORT.items()}
+    for longer, length in ((-1.02, 0.5), (-1.04, 1.0), (-1.2, 1.5)):
+        found, _ = select({5: below_zero, 9: dict.fromkeys(REGIMES, longer)}, loss="gaussian")
+        assert found.length == length
+
+
+def test_a_length_that_was_named_is_not_exceeded():
+    for params in ({"epochs": 3}, {"max_iter": 3}, {"learning_rate": "cosine", "max_iter": 3}):
+        found, made = select({3: SHORT}, **params)
+        assert made == [(3, name) for name in REGIMES]
+        assert (found.weight_decay, found.dropout) == (REGIMES["clean"].weight_decay, REGIMES["clean"].dropout)
+
+
+def test_the_plan_is_shorter_where_there_is_less_to_learn():
+    """Noise around a straight line is learned by the shortest plan, a smooth curve by the longest."""
+    X, y = curve(2000, 0.0)
+    curved = MLPRegressor((40, 40), random_state=0).fit(X, y)
+    straight = MLPRegressor((40, 40), random_state=0).fit(X, X[:, 0] + curve(2000, 3.0)[1] - y)
+    assert straight.auto_params_["epochs"] == straight.n_iter_ == 4
+    assert curved.auto_params_["epochs"] == curved.n_iter_ == 24
 
 
 def test_a_race_in_which_all_diverge_leaves_the_fit_to_tell():

@@ -51,7 +51,7 @@ def test_t3_warm_start_with_early_stopping_returns_the_best_weights(scoring, dig
     X_val, y_val = digits[0][500:700], digits[1][500:700]
     model = MLPSoftmaxClassifier(
         (20,), early_stopping=True, warm_start=True, scoring=scoring, n_iter_no_change=5,
-        learning_rate_init=0.03, max_iter=30, tol=0.0, random_state=0,
+        learning_rate_init=0.03, epochs=30, tol=0.0, random_state=0,
     )  # fmt: skip
     for _ in range(2):
         model.fit(X, y, X_val=X_val, y_val=y_val)

@@ -13,6 +13,7 @@ RESULTS = pathlib.Path(__file__).parents[2] / "benchmarks" / "results"
 sys.path.insert(0, str(RESULTS.parent))
 import accuracy
 import draw
+import tables
 
 TITLES = {"1-thread": "One thread", "2-threads": "Two threads", "1-thread-v3": "One thread, AVX2 instructions only"}
 PEERS = ["scikit-learn", "torch", "XLA", "onnxruntime"]
@@ -92,6 +93,11 @@ def write_accuracy(folder):
 
 def accuracy_rows():
     return pd.read_csv(RESULTS / "accuracy" / "accuracy.csv")
+
+
+def write_tables(folder):
+    """Tables.py's diagram of accuracy against seconds, and its tables."""
+    tables.write_report(pd.read_csv(RESULTS / "tables" / "tables.csv"), folder)
 
 
 SPEED = """\

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, TypeGuard
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,7 +15,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, _check_sample_weight, validate_data
 
 from skbackprop._fit.data_checks import complete, sound, within_floats
-from skbackprop._fit.device import FLOAT64, Device, device_of, to_host
+from skbackprop._fit.device import FLOAT64, HOST, Device, device_of, to_host
 from skbackprop._fit.encoded_table import EncodedTable, dense
 from skbackprop._fit.scales import UNSCALED
 from skbackprop._fit.weights import check_weight_sum
@@ -61,6 +62,11 @@ def _validated(estimator: BaseEstimator, X: Data, **options: Any) -> Any:
         X = dense(X)
     if sp.issparse(X) and getattr(X, "ndim", None) == 2:
         X = sound(X, "X")
+    elif type(X) is np.ndarray:  # whether numbers are finite the kernels see sooner; what is wrong is said below
+        with suppress(ValueError, TypeError), within_floats("Input X"):
+            valid = validate_data(estimator, X, order="C", ensure_all_finite=False, **options)
+            if math.isfinite(HOST.largest(valid[0] if isinstance(valid, tuple) else valid)):
+                return valid
     try:
         with within_floats("Input X"):
             return validate_data(estimator, X, accept_sparse="csr", order="C", **options)
@@ -107,7 +113,7 @@ def feature_names(estimator: BaseEstimator, names: Data) -> np.ndarray:
     return _check_feature_names_in(estimator, names)
 
 
-def is_plain(estimator: BaseEstimator, X: Data) -> TypeGuard[Array]:
+def is_plain(estimator: BaseEstimator, X: Data) -> bool:
     """Tell whether X passes all checks of prediction but that its numbers are finite: the common case."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in PLAIN or not X.flags.c_contiguous:
         return False

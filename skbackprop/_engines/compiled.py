@@ -14,7 +14,6 @@ from importlib import metadata
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike, DTypeLike
 
 from skbackprop._engines.engine import SLICE_SECONDS, Memory, Number, RowNumbers, Sums, Weights
@@ -75,6 +74,14 @@ def show_config() -> None:
     }
     for name, value in facts.items():
         print(f"{name}: {value}")
+
+
+def largest(array: np.ndarray) -> float:
+    """Largest absolute value, not finite where one of the numbers is not: of floats side by side, in a single pass."""
+    numbers = array.T if array.flags.f_contiguous else array
+    if array.dtype in FLOATS and numbers.flags.c_contiguous and numbers.flags.aligned:
+        return _cpu.largest(level(), numbers)
+    return float(max(array.max(initial=0.0), -array.min(initial=0.0)))
 
 
 def without_kernel(network: Network, optimizer: Optimizer) -> list[str]:
@@ -209,7 +216,7 @@ class CompiledEngine:
     def predict(self, X: Array, link: bool = True, checked: bool = True, members: bool = False) -> Array | None:
         network, alone = self.network, self.network.n_members == 1
         out = np.empty((X.shape[0], network.n_members, network.sizes[-1]), dtype=self.dtype)
-        is_plain = alone and not network.input_scale and not sp.issparse(X)
+        is_plain = alone and not network.input_scale and isinstance(X, np.ndarray)
         if X.shape[0] <= FEW_ROWS and not self._is_filled and is_plain:
             net = self._need(FEW_ROWS, filled=False)
             is_finite = net.predict(self._rows(X), out, link and alone, checked, self._theta)
@@ -221,7 +228,8 @@ class CompiledEngine:
             return None
         if alone:
             return out[None, :, 0, :] if members else out[:, 0, :]
-        return finish_members(np, LOSSES[network.loss], out.transpose(1, 0, 2), link, members)
+        with np.errstate(all="ignore"):  # the caller looks for what is not finite
+            return finish_members(np, LOSSES[network.loss], out.transpose(1, 0, 2), link, members)
 
     def _targets(self, Y: Array) -> np.ndarray:
         """Y as the kernels take it: class codes, or a contiguous matrix."""
@@ -233,7 +241,7 @@ class CompiledEngine:
 
     def _rows(self, X: Array) -> _cpu.Rows:
         """X as the kernels take it: a contiguous matrix, or the three arrays of CSR and the shape."""
-        if not sp.issparse(X):
+        if isinstance(X, np.ndarray):
             return _plain(X, self.dtype)
         sparse: Any = X  # SciPy has no types
         S = sparse.tocsr()

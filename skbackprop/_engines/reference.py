@@ -128,6 +128,7 @@ class ReferenceEngine:
                 break
         return (loss_sum, weight_sum), done
 
+    @np.errstate(all="ignore")  # the caller looks for what is not finite
     def predict(self, X: Array, link: bool = True, checked: bool = True, members: bool = False) -> Array | None:
         xp, network = self.xp, self.network
         if not checked and not xp.all(xp.isfinite(X)):

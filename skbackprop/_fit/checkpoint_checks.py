@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
 
 from skbackprop._fit.identity import digest
-from skbackprop._fit.spec import REGIMES, FitPlan, Regime
+from skbackprop._fit.spec import FitPlan, Regime
 from skbackprop._fit.state import TrainState
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._types import Array
 
-FORMAT = 2  # of the file; others are refused
+FORMAT = 3  # of the file; others are refused
 GENERATOR = "MT19937"  # whose state a file can hold: NumPy's RandomState(seed) is one
 
 
@@ -43,7 +43,8 @@ def parse(file: Any) -> dict[str, Any]:
         found[name] = _generator_state(found[name])
     _require(isinstance(found["identity"], dict), "identity")
     found["regime"] = Regime(**found["regime"])
-    _require(found["regime"] in REGIMES.values(), "regime")
+    for value in asdict(found["regime"]).values():
+        _require(_is_float(value) and 0.0 <= value < math.inf, "regime")
     found["state"] = {name[6:]: arrays.pop(name) for name in list(arrays) if name.startswith("state.")}
     found["theta"], found["best_theta"] = arrays.pop("theta"), arrays.pop("best_theta", None)
     _require(not arrays, "list of arrays")

@@ -106,6 +106,21 @@ def one_column(y: Any) -> Any:
     return column_or_1d(y, warn=True) if is_column else y
 
 
+def distinct_labels(y: np.ndarray) -> np.ndarray:
+    """Labels that there are in a vector, ascending; raise for what is none, with scikit-learn's own errors.
+
+    Of integers it says no more than that they seem to be a regression's, if more than half of the rows differ.
+    """
+    is_integral = y.dtype.kind in "biu"
+    with labels_of_one_kind(y):
+        if not is_integral:
+            check_classification_targets(y)
+        found = np.unique(y)
+        if is_integral and 2 * len(found) > len(y):
+            check_classification_targets(y)
+    return found
+
+
 def indicator(y: Any, n_labels: int | None = None) -> Any:
     """Multilabel targets, which must be 0 and 1 (or False and True) alone; of so many labels if that is known."""
     y = y.toarray() if sp.issparse(y) else np.asarray(y)

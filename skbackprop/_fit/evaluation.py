@@ -61,7 +61,7 @@ def constant_loss(
 
 def _few_targets(
     loss: Loss, Y: np.ndarray, weights: np.ndarray | None, args: LossArgs, n_classes: int
-) -> tuple[np.ndarray, np.ndarray, float]:
+) -> tuple[np.ndarray, np.ndarray | None, float]:
     """Targets, weights and a number: a constant's mean loss over all rows is that over these targets plus the number.
 
     Where the loss is linear in the labels, or quadratic, one row suffices, whose targets are the labels' shares.
@@ -75,7 +75,7 @@ def _few_targets(
         shares = np.minimum(counts / total, 1.0)  # which rounding may exceed
         variance = (1.0 - args.label_smoothing) ** 2 * float(shares @ (1.0 - shares))
         y = smooth(shares[None, :], args.label_smoothing, loss.task == "multilabel")
-        return y, np.ones(1), loss.quadratic * variance
+        return y, None, loss.quadratic * variance
     if loss.task == "classification":  # each class once
         Y = np.flatnonzero(counts)
         w = counts[Y]

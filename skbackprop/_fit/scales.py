@@ -45,14 +45,14 @@ OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through
 
 
 def some_rows(X: Array, device: Device) -> np.ndarray:
-    """About SCALE_ROWS rows on the host, in float64."""
-    some = dense(X[:: max(1, X.shape[0] // SCALE_ROWS), :])
-    return (some if sp.issparse(some) else device.fetch(some)).astype(np.float64)
+    """About SCALE_ROWS rows on the host."""
+    some: np.ndarray = dense(X[:: max(1, X.shape[0] // SCALE_ROWS), :])
+    return some if sp.issparse(some) else device.fetch(some)
 
 
 def root_mean_squares(rows: Block) -> tuple[float, float]:
     """Of the inputs and of the targets, by about SCALE_ROWS rows and their weights."""
-    X, step = some_rows(rows.X, rows.device), max(1, rows.n // SCALE_ROWS)
+    X, step = some_rows(rows.X, rows.device).astype(np.float64), max(1, rows.n // SCALE_ROWS)
     if sp.issparse(X):
         X = sp.csr_array(X).toarray()
     Y = rows.Y[::step].astype(np.float64).reshape(len(X), -1)
@@ -89,7 +89,7 @@ def check_alike(X: Array, X_val: Array, device: Device, *, strict: bool = True) 
     If a column is beyond UNLIKE and most are odd, it is an error, unless it is not to be strict; if one is, or if most
     are wider than ODD, it is a warning. Columns of two values, which look much alike, do not count.
     """
-    ours, theirs = some_rows(X, device), some_rows(X_val, device)
+    ours, theirs = (some_rows(rows, device).astype(np.float64) for rows in (X, X_val))
     with np.errstate(all="ignore"):
         if sp.issparse(ours) or sp.issparse(theirs):
             away, wider, counted, tell = _compare_sparse(ours, theirs)
@@ -174,9 +174,14 @@ def warn_unscaled(X: Array, device: Device) -> None:
         return
     some = some_rows(X, device)
     with np.errstate(all="ignore"):
-        mean, std, span, largest = (some.mean(axis=0), some.std(axis=0), np.ptp(some, axis=0), np.abs(some).max(axis=0))
+        low, high = (end.astype(np.float64) for end in (some.min(axis=0), some.max(axis=0)))
+        span, largest = high - low, np.maximum(high, -low)
         # what spreads over no more than roundings is constant
         spreads = span > 8.0 * np.finfo(device.dtype_of(X)).eps * largest
+        if _are_near(span, largest, spreads, len(some)):
+            return
+        some = some.astype(np.float64)
+        mean, std = some.mean(axis=0), some.std(axis=0)
         offset = np.where(spreads & np.isfinite(std), np.abs(mean) / np.where(spreads, std, 1.0), 0.0)
     varies = span > 1e-6 * largest
     far = int(np.argmax(offset))
@@ -198,6 +203,17 @@ def warn_unscaled(X: Array, device: Device) -> None:
             f"No feature spreads over more than {span[large]:.3g}, so the first weights hardly tell the rows apart and "
             "the network may learn nothing. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...)."
         )
+
+
+def _are_near(span: np.ndarray, largest: np.ndarray, spreads: np.ndarray, n_rows: int) -> bool:
+    """Tell whether the ranges of columns alone rule out what `warn_unscaled` looks for, as they mostly do.
+
+    The standard deviation of n numbers is at least their range / sqrt(2 n), and at most half of it.
+    """
+    root, wide = math.sqrt(2.0 * n_rows), span[spreads]
+    if not wide.size or (root * largest[spreads] > UNSCALED * wide).any():
+        return False
+    return bool(root <= UNSCALED * span.max() and span.max() <= UNSCALED * wide.min())
 
 
 def check_validation_set(held_out: Dataset, data: Dataset, codec: TargetCodec, *, strict: bool = True) -> None:

@@ -1,20 +1,26 @@
-"""How noisy are the targets? Three small networks tell, and with that how much regularisation they need."""
+"""How noisy are the targets, and how much is there to learn? Short trainings of small networks tell the plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from skbackprop._fit.dataset import ArrayDataset
-from skbackprop._fit.spec import REGIMES, UNKNOWN, FitPlan, FitSpec, Regime
+from skbackprop._fit.spec import REGIMES, UNKNOWN, FitSpec, Regime, resolve_batch_size
 from skbackprop._fit.warn import say
+from skbackprop._nn.losses import LOSSES
 
 FEWEST_ROWS = 200  # of which a part can be held out and still tell something
 MOST_ROWS = 20_000  # that the selection needs
 SHARE = 0.2  # of the rows, held out
+LENGTHS = 0.25, 0.5  # of the trainings, in shares of the longest plan
+KEPT = 2  # regimes that are trained for the second length
+# length of the plan, by the share of the loss that was lost from the first length to the second
+PROMISES = (0.1, 1.5), (0.03, 1.0)
 
 TrialLoss = Callable[[FitSpec, int, ArrayDataset, ArrayDataset], float]
 
@@ -28,12 +34,15 @@ def select_regime(
     n_rows: int,
     known: Regime | None = None,
 ) -> Regime:
-    """Find the regime under which a network of half the width does best on rows that it did not see.
+    """Find the regularisation and the length with which a network of half the width does best on rows held out.
 
     ``trial_loss(spec, seed, rows, held_out)`` trains with these parameters and gives the loss on other rows. No network
     that is trained here is used further: the winner's regime is, on all n_rows rows, of which the sample may be a part.
-    A winner that is known already, from a checkpoint, spares the selection. A seed is drawn in any case, and the winner
-    is the same whether weight_decay and epochs are "auto" or named: so a fit that is given the values that a
+    All regimes are trained for a quarter of the longest plan, and the best of them for half of it. Where that is not
+    better, the quarter is enough; where it is much better, the whole plan and more will be better still.
+
+    A regime that is known already, from a checkpoint, spares the selection. A seed is drawn in any case, and the
+    regimes have their own weight decay here also where the user named one: so a fit that is given the values that a
     selection found has the same bits. A dropout that the user named is that of the networks here, too.
     """
     if spec.partial or not spec.is_planned or len(sample) < FEWEST_ROWS:
@@ -41,42 +50,55 @@ def select_regime(
     seed = int(rng.randint(2**31))
     if known is not None:
         return known
-    if not spec.depends_on_noise(n_rows):
+    lengths = {spec.plan_length(n_rows, share) for share in (LENGTHS[0], PROMISES[0][1])}
+    if len(lengths) == 1 and "auto" not in (spec.weight_decay, spec.dropout):
         return UNKNOWN
     seeded = np.random.RandomState(seed)
     if len(sample) > MOST_ROWS:
         sample = sample[np.sort(seeded.choice(len(sample), MOST_ROWS, replace=False))]
+    part = len(sample) / n_rows
     try:
         with np.errstate(over="ignore"):  # what float32, which is enough, cannot hold lets every training diverge
             rows, held_out = (part.in_memory(np.float32) for part in sample.split(seeded, SHARE, strata))
     except ValueError:  # no class can spare a row
         return UNKNOWN
     small = _small(spec, n_rows, len(rows))
-    losses = {}
-    for name, regime in REGIMES.items():
-        # its weight decay, also where the user named one, and its dropout unless the user did
-        found: dict[str, Any] = {**regime.regularisation(spec.solver)}
-        if spec.dropout != "auto":
-            del found["dropout"]
-        losses[name] = trial_loss(replace(small, **found), seed, rows, held_out)
-    if spec.verbose:
-        say("  ".join(["selection", *(f"{name} {loss:.6f}" for name, loss in losses.items())]))
-    winner = min(losses, key=lambda name: losses[name])
-    return UNKNOWN if losses[winner] == max(losses.values()) else REGIMES[winner]
+
+    def losses_of(names: Iterable[str], epochs: int) -> dict[str, float]:
+        losses = {}
+        for name in names:
+            found: dict[str, Any] = {**REGIMES[name].regularisation(spec.solver), "epochs": epochs, "max_iter": epochs}
+            if spec.dropout != "auto":
+                del found["dropout"]
+            losses[name] = trial_loss(replace(small, **found), seed, rows, held_out)
+        if spec.verbose:
+            say("  ".join([f"selection  {epochs} epochs", *(f"{name} {loss:.6f}" for name, loss in losses.items())]))
+        return losses
+
+    short, long = (min(spec.plan_length(n_rows), spec.cycle_length(n_rows, share)) for share in LENGTHS)
+    shorter = losses_of(REGIMES, short)
+    if min(shorter.values()) == max(shorter.values()):
+        return UNKNOWN
+    longer = losses_of(sorted(shorter, key=lambda name: shorter[name])[:KEPT], long) if long > short else shorter
+    first, second = (min(losses, key=lambda name: losses[name]) for losses in (shorter, longer))
+    before, after = shorter[first], longer[second]
+    gain = (before - after) / (before if LOSSES[spec.loss].relative_tol else 1.0)
+    # where a part of the rows has been learned, all of them need more steps, but not as many more
+    length = (LENGTHS[1] if gain > 0.0 else LENGTHS[0]) * math.sqrt(part)
+    length = next((promised for least, promised in PROMISES if gain > least), length)
+    winner = REGIMES[second if gain > 0.0 else first]
+    # and less regularisation: over an epoch, weights shrink by the same factor (Wang and Aitchison, ICML 2025)
+    return Regime(winner.weight_decay * part, winner.dropout * part, length)
 
 
 def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:
-    """Parameters that make the selection cheap: half the width, one member, float32, and a plan without stretch."""
-    plan = FitPlan.settle(spec, n_rows)
-    epochs = min(plan.max_iter, spec.natural_length(n_rows))
+    """Parameters that make the selection cheap: half the width, one member, float32."""
     return replace(
         spec,
         hidden_layer_sizes=tuple(max(1, n // 2) for n in spec.hidden_layer_sizes),
         n_members=1,
         dtype="float32",
-        max_iter=epochs,
-        epochs=epochs,
-        batch_size=min(plan.batch_size, n_selected),
+        batch_size=min(resolve_batch_size(spec.batch_size, n_rows), n_selected),
         early_stopping=False,
         scoring=None,
         verbose=0,

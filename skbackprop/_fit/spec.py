@@ -17,9 +17,10 @@ from skbackprop._nn.schedules import SCHEDULES
 from skbackprop._types import Auto
 
 TOL = 1e-4  # scikit-learn's
-PLANNED_EPOCHS, PLANNED_STEPS = 16, 1024  # fewest of a plan
-EPOCH_STEPS = 64  # of an epoch with batch_size="auto"
-BATCH_SIZES = 16, 256  # fewest and most rows of its batches
+PLANNED_EPOCHS, PLANNED_STEPS = 16, 1024  # fewest of the longest plan
+EPOCH_STEPS = 128  # of an epoch with batch_size="auto"
+BATCH_SIZES = 16, 128  # fewest and most rows of its batches
+FULL_BATCH = 64  # so few rows are one batch
 PLATEAU_DIVISOR = 5.0  # of learning_rate="adaptive"
 SMALLEST_RATE = 1e-6  # below which "adaptive" gives up
 
@@ -30,7 +31,7 @@ class Regime:
 
     weight_decay: float  # at Adam's rates
     dropout: float
-    stretch: float = 1.0  # of the plan
+    length: float = 1.0  # share of the longest plan
 
     def regularisation(self, solver: str) -> dict[str, float]:
         """The parameters for it; weights shrink as much per step whatever rate suits the solver."""
@@ -39,7 +40,7 @@ class Regime:
 
 
 REGIMES = {
-    "clean": Regime(weight_decay=0.05, dropout=0.0, stretch=1.5),
+    "clean": Regime(weight_decay=0.05, dropout=0.0),
     "mixed": Regime(weight_decay=0.5, dropout=0.1),
     "noisy": Regime(weight_decay=2.0, dropout=0.1),
 }
@@ -138,24 +139,17 @@ class FitSpec:
             label_smoothing=float(self.label_smoothing),
         )
 
-    def natural_length(self, n_rows: int, stretch: float = 1.0) -> int:
-        """Epochs that one cycle needs for these rows and their noise; other schedules take all of max_iter."""
+    def cycle_length(self, n_rows: int, share: float = 1.0) -> int:
+        """Epochs that one cycle takes for a share of the longest plan; other schedules take all of max_iter."""
         if self.partial or self.schedule != "onecycle":
             return self.max_iter
         steps = math.ceil(n_rows / resolve_batch_size(self.batch_size, n_rows))
-        return math.ceil(stretch * planned_epochs(steps))
+        return math.ceil(share * planned_epochs(steps))
 
-    def plan_length(self, n_rows: int, regime: Regime) -> int:
-        """Epochs of a plan: as many as asked for, or else as one cycle needs, and never more than max_iter."""
-        asked = self.natural_length(n_rows, regime.stretch) if self.epochs == "auto" else self.epochs
+    def plan_length(self, n_rows: int, share: float = 1.0) -> int:
+        """Epochs of a plan: as many as asked for, or else as one cycle takes, and never more than max_iter."""
+        asked = self.cycle_length(n_rows, share) if self.epochs == "auto" else self.epochs
         return int(min(self.max_iter, asked))
-
-    def depends_on_noise(self, n_rows: int) -> bool:
-        """Tell whether the training depends on how noisy the targets are."""
-        if not self.is_planned:
-            return False
-        lengths = {self.plan_length(n_rows, regime) for regime in REGIMES.values()}
-        return len(lengths) > 1 or self.weight_decay == "auto" or self.dropout == "auto"
 
 
 @dataclass(frozen=True)
@@ -195,7 +189,7 @@ class FitPlan:
             **(auto | given),
             batch_size=resolve_batch_size(spec.batch_size, n_rows) if spec.is_minibatch else n_rows,
             # more than a computer counts to is no limit
-            max_iter=min(spec.plan_length(n_rows, regime) if spec.is_planned else spec.max_iter, sys.maxsize),
+            max_iter=min(spec.plan_length(n_rows, regime.length) if spec.is_planned else spec.max_iter, sys.maxsize),
             stops=spec.is_patient,
             power_t=spec.power_t,
             shuffle=spec.shuffle,
@@ -269,9 +263,9 @@ def planned_epochs(steps: int) -> int:
 
 
 def resolve_batch_size(batch_size: int | Auto, n_rows: int) -> int:
-    """Read batch_size: "auto" is n / 64 rounded to a power of two, within 16 and 256, and all rows up to 64."""
+    """Read batch_size: "auto" is n / 128 rounded to a power of two, within 16 and 128, and all rows up to 64."""
     if batch_size == "auto":
-        if n_rows <= EPOCH_STEPS:
+        if n_rows <= FULL_BATCH:
             return n_rows
         smallest, largest = BATCH_SIZES
         return int(min(max(2 ** round(math.log2(n_rows / EPOCH_STEPS)), smallest), largest))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,6 +22,10 @@ class History:
     validation_loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)  # of the last steps; L-BFGS has nan
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Copy the lists and not each number in them, as every call of partial_fit copies all that were before it."""
+        return replace(self, **{name: curve.copy() for name, curve in vars(self).items()})
 
 
 @dataclass

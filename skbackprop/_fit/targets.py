@@ -8,10 +8,8 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
 
-from skbackprop._fit.data_checks import check_domain, indicator, labels_of_one_kind, numbers
+from skbackprop._fit.data_checks import check_domain, distinct_labels, indicator, labels_of_one_kind, numbers
 from skbackprop._fit.device import BOUND, HOST, Device, to_host
 from skbackprop._fit.spec import FitSpec
 from skbackprop._nn.losses import LOSSES, log_variance
@@ -38,9 +36,7 @@ class LabelCodec:
         """Learn the classes from y, or take the given ones, which must be all that there are."""
         if y.ndim == 2 and y.shape[1] > 1:
             return cls(np.arange(indicator(y).shape[1]), multilabel=True)
-        with labels_of_one_kind(y):
-            check_classification_targets(y)
-            found = cls(np.unique(column_or_1d(y)))
+        found = cls(distinct_labels(y.reshape(-1)))
         if classes is None:
             return found
         with labels_of_one_kind(classes):
@@ -90,14 +86,13 @@ class LabelCodec:
         """Class number of each row."""
         if y.ndim == 2 and y.shape[1] > 1:
             raise ValueError(f"y must hold one label per row, as the model was trained on, got shape {y.shape}.")
-        y = column_or_1d(y)
+        y = y.reshape(-1)
         with labels_of_one_kind(y, self.classes):
             codes = np.searchsorted(self.classes, y).astype(np.int64, copy=False)
-        known = np.minimum(codes, len(self.classes) - 1)
-        unseen = np.unique(y[self.classes[known] != y])
-        if len(unseen):
+        unseen = self.classes[np.minimum(codes, len(self.classes) - 1)] != y
+        if unseen.any():
             raise ValueError(
-                f"y holds the labels {unseen.tolist()}, which are not among the known classes "
+                f"y holds the labels {np.unique(y[unseen]).tolist()}, which are not among the known classes "
                 f"{self.classes.tolist()}. All classes must be among the training rows, or in `classes` of the first "
                 "call of partial_fit."
             )

@@ -76,7 +76,7 @@ def train(
             loss = run_epoch(engine, parts, rates, state.steps, plan.batch_size)
             state.steps += n_steps
             theta, _ = engine.dump(memory=False)
-            if not (np.isfinite(loss) and rows.device.are_bounded(theta)):
+            if not (math.isfinite(loss) and rows.device.are_bounded(theta)):
                 raise Diverged(state.epoch + 1, float(rates.max()), finite)
             finite = theta
             if monitor.ends_with(loss, theta, rates[-1]):

@@ -61,6 +61,7 @@ cdef extern from "kernels.h" nogil:
         void (*set_extra)(Net *, double) noexcept nogil
         double (*get_extra)(const Net *) noexcept nogil
         void (*set_threads)(Net *, int) noexcept nogil
+        double (*largest)(const void *, Int) noexcept nogil
         double (*fma_rate)() noexcept nogil
     enum:
         DONE, NOT_FINITE, NO_MEMORY, NO_SUCH_ROW, NO_SUCH_CLASS, NO_SUCH_SLOT, NO_SUCH_NETWORK
@@ -169,6 +170,17 @@ cdef void *address(object array, str name, Int itemsize, Int n_rows, Int width=1
             f"array of shape {getattr(array, 'shape', None)} and dtype {getattr(array, 'dtype', None)}."
         )
     return p if p != NULL else <void *>&NOTHING
+
+
+def largest(str level, array):
+    """Largest absolute value of a C-contiguous array of floats, in one pass; not finite where one of them is not."""
+    cdef const Kernels *kernels = kernels_of(level, array.dtype.name)
+    cdef Int n = array.size
+    cdef const void *p = address(array, "the array", kernels.itemsize, n)
+    cdef double value
+    with nogil:
+        value = kernels.largest(p, n)
+    return value
 
 
 cdef double NOTHING = 0.0  # where an array without numbers may be said to be

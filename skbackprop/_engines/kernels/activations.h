@@ -89,21 +89,31 @@ static void apply_phi(int act, real *q, real *d, Int ld, Int rows, Int columns) 
   switch (act) { ACTIVATIONS(BY_OUTPUT, BY_SLOPE, BY_ROW) }
 #undef BY_OUTPUT
 #undef BY_SLOPE
+#undef BY_ROW
 }
 
-/* delta = g * phi'(v) in place of g, from q = phi(v), or d = phi'(v) where the activation keeps it. */
-static void apply_vjp(int act, real *delta, const real *q, const real *d, Int ld, Int rows, Int columns) {
+/* delta = g * phi'(v) in place of g, from q = phi(v), or d = phi'(v) where the activation keeps it. g is multiplied before
+   by the mask (NULL: there is none) and by a factor. */
+static void apply_vjp(int act, real *delta, const real *q, const real *d, const real *mask, real factor, Int ld,
+                      Int rows, Int columns) {
 #define BY_OUTPUT(name, phi, vjp)                                                                                \
   case ACT_##name:                                                                                               \
     FOR_EACH_VECTOR(at) {                                                                                        \
-      vec a = load(q + at), g = load(delta + at);                                                                \
+      vec a = load(q + at), g = load(delta + at) * (mask ? load(mask + at) : all(factor));                       \
       (void)a; /* identity does without */                                                                       \
       store(delta + at, vjp);                                                                                    \
     }                                                                                                            \
     break;
 #define BY_SLOPE(name, function)                                                                                 \
   case ACT_##name:                                                                                               \
-    FOR_EACH_VECTOR(at) store(delta + at, load(delta + at) * load(d + at));                                      \
+    FOR_EACH_VECTOR(at) {                                                                                        \
+      vec g = load(delta + at) * (mask ? load(mask + at) : all(factor));                                         \
+      store(delta + at, g * load(d + at));                                                                       \
+    }                                                                                                            \
+    break;
+#define BY_ROW(name) /* its rows come afterwards */                                                               \
+  case ACT_##name:                                                                                               \
+    FOR_EACH_VECTOR(at) store(delta + at, load(delta + at) * (mask ? load(mask + at) : all(factor)));            \
     break;
   switch (act) { ACTIVATIONS(BY_OUTPUT, BY_SLOPE, BY_ROW) }
 #undef BY_OUTPUT

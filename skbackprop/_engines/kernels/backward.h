@@ -2,6 +2,33 @@
 #pragma once
 #include "forward.h"
 
+INLINE real weight_of(const Batch *b, Int i) {
+  return b->in->weights ? ((const real *)b->in->weights)[row_number(b, i)] : 1;
+}
+
+/* The same for the rows of a task, of which none has more outputs than can be transposed. */
+static void loss_of_transposed(const Pass *pass, Int start, Int stop) {
+  const Net *net = pass->net;
+  const Batch *b = pass->batch;
+  const Layer *last = &net->layers[net->H];
+  for (Int i = start; i < stop; i += VW) {
+    vec w = all(0), value = all(0), transposed[MOST_TRANSPOSED];
+    ivec t = (ivec)w;
+    for (Int k = 0; k < MIN(VW, stop - i); k++) {
+      w[k] = weight_of(b, i + k);
+      t[k] = (integer)((const int64_t *)b->in->Y)[row_number(b, i + k)];
+    }
+    w /= (real)net->n_members;
+    for (Int m = 0; m < net->n_members; m++) {
+      real *v = last->q + i * last->ld + m * last->pitch;
+      transpose_rows(v, last->ld, last->n_out, transposed);
+      value += cross_entropy_transposed(&net->loss, transposed, t, w * pass->scale);
+      transpose_back(transposed, last->n_out, v, last->ld);
+    }
+    store(net->row_losses + i, w * value);
+  }
+}
+
 /* Value of each row and delta[H], in place of v[H]. */
 static void loss_task(void *context, Int index, int worker) {
   const Pass *pass = context;
@@ -9,9 +36,13 @@ static void loss_task(void *context, Int index, int worker) {
   const Batch *b = pass->batch;
   real *spare = net->scratch + worker * net->scratch_size; /* longer than any layer's row */
   const Layer *last = &net->layers[net->H];
+  if (net->loss.loss == LOSS_cross_entropy && is_transposed(&net->loss)) {
+    loss_of_transposed(pass, index * TASK_ROWS, MIN((index + 1) * TASK_ROWS, b->n));
+    return;
+  }
   FOR_ROWS_OF_TASK(i, index, b->n) {
     Int row = row_number(b, i);
-    real *v = last->q + i * last->ld, w = b->in->weights ? ((const real *)b->in->weights)[row] : 1;
+    real *v = last->q + i * last->ld, w = weight_of(b, i);
     real value = 0;
     w /= (real)net->n_members; /* J has the mean of the members' losses */
     for (Int m = 0; m < net->n_members; m++, v += last->pitch) {
@@ -29,14 +60,15 @@ static void transpose_task(void *context, Int index, int worker) {
   (void)worker;
   const Pass *pass = context;
   const Layer *l = &pass->net->layers[pass->h];
-  Int blocks = (l->n_in + VW - 1) / VW, m = index / blocks;
-  const real *W = weights(pass->net, pass->h) + m * l->pitch;
-  real *WT = l->WT + m * l->n_out * l->ldt;
-  Int i0 = index % blocks * VW, i1 = MIN(i0 + VW, l->n_in), j = 0;
-  for (; i1 - i0 == VW && j + VW <= l->n_out; j += VW)
-    transpose_square(W + i0 * l->ldw + j, l->ldw, WT + j * l->ldt + i0, l->ldt);
-  for (; j < l->n_out; j++)
-    for (Int i = i0; i < i1; i++) WT[j * l->ldt + i] = W[i * l->ldw + j];
+  Int blocks = (l->n_in + VW - 1) / VW, m = index / blocks, i = index % blocks * VW, rows = MIN(l->n_in - i, VW);
+  const real *W = weights(pass->net, pass->h) + i * l->ldw + m * l->pitch;
+  real *WT = l->WT + m * l->pitch * l->ldt + i;
+  for (Int j = 0; j < l->pitch; j += VW) {
+    vec square[VECTOR_BYTES / sizeof(real)]; /* of the last rows, and zeros */
+    for (Int k = 0; k < VW && rows < VW; k++) square[k] = k < rows ? load(W + k * l->ldw + j) : all(0);
+    if (rows < VW) transpose_square((const real *)square, VW, WT + j * l->ldt, l->ldt);
+    else transpose_square(W + j, l->ldw, WT + j * l->ldt, l->ldt);
+  }
 }
 
 /* From dE/da to delta = phi'(v) * dE/da (D6), through dropout, over a block. */
@@ -44,10 +76,11 @@ static void activate_vjp(void *context, Int i, Int rows, Int j, Int columns) {
   const Pass *pass = context;
   const Layer *l = &pass->net->layers[pass->h];
   Int at = i * l->ld + j;
-  for (Int r = 0; r < rows && drops(l, pass->batch); r++)
-    for (Int e = at + r * l->ld; e < at + r * l->ld + columns; e += VW)
-      store(l->delta + e, load(l->delta + e) * load(l->mask + e));
-  apply_vjp(l->act, l->delta + at, l->q + at, l->d ? l->d + at : NULL, l->ld, rows, columns);
+  int dropped = drops(l, pass->batch);
+  apply_vjp(l->act, l->delta + at, l->q + at, l->d ? l->d + at : NULL, dropped && l->mask ? l->mask + at : NULL,
+            dropped ? l->drop.factor : 1, l->ld, rows, columns);
+  for (Int r = rows; r < 2 * rows; r++) /* outputs that the next block needs: their stride is too long to guess */
+    for (Int e = 0; e < columns; e += VW) PREFETCH(l->q + at, r * l->ld + e);
 }
 
 /* The same for softmax (D8), which needs whole rows; dropout is done. */
@@ -66,7 +99,7 @@ static void pass_down(Net *net, const Batch *batch, Int h, const real *delta) {
   Pass pass = {.net = net, .batch = batch, .h = h}, pass_below = {.net = net, .batch = batch, .h = h - 1};
   pool_run(net->team, net->n_members * ((l->n_in + VW - 1) / VW), transpose_task, &pass);
   multiply((Product){.net = net, .n_products = net->n_members, .pitch_in = l->pitch, .pitch_out = below->pitch,
-                     .pitch_B = l->n_out * l->ldt,
+                     .pitch_B = l->pitch * l->ldt,
                      .gemm = {.m = batch->n, .n = padded(l->n_in), .k = l->n_out, .A = delta, .rsa = l->ld, .csa = 1,
                               .B = l->WT, .ldb = l->ldt, .C = below->delta, .ldc = below->ld,
                               .epilogue = activate_vjp, .context = &pass_below}});
@@ -209,11 +242,9 @@ static void step_factors(Net *net, const Update *u) {
 /* One batch forward and back: sums of w * loss and w; the gradient in net->gradient, or (u given) the step made. */
 static void propagate(Net *net, const Batch *batch, real scale, int accumulate, const Update *u, double sums[2]) {
   Pass pass = {.net = net, .batch = batch, .scale = scale};
-  int has_masks = 0;
-  for (Int h = 1; h < net->H; h++) has_masks |= drops(&net->layers[h], batch);
+  begin_masks(net, batch);
   fold(net);
   if (!batch->in->data) pool_run(net->team, N_ROW_TASKS(batch->n), gather_task, &pass);
-  if (has_masks) pool_run(net->team, N_ROW_TASKS(batch->n), mask_task, &pass);
   forward(net, batch, net->layers[0].a, net->layers[0].ld, NULL, 1);
   pool_run(net->team, N_ROW_TASKS(batch->n), loss_task, &pass);
   for (Int i = 0; i < batch->n; i++) {

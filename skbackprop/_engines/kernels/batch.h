@@ -1,7 +1,6 @@
 /* Some rows of the inputs: their numbers, what CSR stores of them, and their dropout masks. */
 #pragma once
 #include "net.h"
-#include "random.h"
 
 /* Rows with the numbers in `order`, or consecutive ones from `first`. */
 typedef struct {
@@ -81,25 +80,20 @@ static void gather_task(void *context, Int index, int worker) {
   Layer *input = &pass->net->layers[0];
   Dropper d = dropper_of(pass->net, 0, b);
   FOR_ROWS_OF_TASK(i, index, b->n) {
-    real *to = input->a + i * input->ld, *mask = input->mask + i * input->ld;
+    real *to = input->a + i * input->ld;
     memcpy(to, (const real *)b->in->X + row_number(b, i) * b->in->row_stride, (size_t)input->n_out * sizeof(real));
     if (!d.acts) continue;
-    mask_row(d, mask_number(b, i), 0, input->n_out, mask);
-    for (Int j = 0; j < input->n_out; j++) to[j] *= mask[j];
+    uint32_t key = row_key(d, mask_number(b, i));
+    for (Int j = 0; j < input->n_out; j += VW) store(to + j, load(to + j) * keep_factors(d, key, j));
   }
 }
 
-/* Draw the masks of hidden layers. */
-static void mask_task(void *context, Int index, int worker) {
-  (void)worker;
-  const Pass *pass = context;
-  const Net *net = pass->net;
+/* Make ready to draw the masks of hidden layers. */
+static void begin_masks(const Net *net, const Batch *b) {
   for (Int h = 1; h < net->H; h++) {
-    const Layer *l = &net->layers[h];
-    Dropper d = dropper_of(net, h, pass->batch);
-    if (!d.acts) continue;
-    FOR_ROWS_OF_TASK(i, index, pass->batch->n)
-      for (Int m = 0; m < net->n_members; m++)
-        mask_row(d, mask_number(pass->batch, i), m * l->n_out, l->n_out, l->mask + i * l->ld + m * l->pitch);
+    Layer *l = &net->layers[h];
+    if (!drops(l, b)) continue;
+    l->drop = dropper_of(net, h, b);
+    for (Int i = 0; i < b->n; i++) l->keys[i] = row_key(l->drop, mask_number(b, i));
   }
 }

@@ -52,6 +52,15 @@ INLINE vec vlog1p_unit(vec z) {
   return 2 * (s + s * r * p);
 }
 
+/* ln x of positive normal numbers: of x / 2^k, which is within 2/3 and 4/3, and k ln 2. */
+INLINE vec vlog(vec x) {
+  ivec k = ((ivec)x - (ivec)all(R(2.0 / 3))) >> MANTISSA_BITS;
+  vec m = x * power_of_two(-k), s = (m - 1) / (m + 1), r = s * s, p;
+  vec whole = (vec)(k + (ivec)all(MAGIC)) - MAGIC;
+  POLYNOMIAL(p, r, ARTANH_TERMS);
+  return 2 * (s + s * r * p) + whole * LN2_LOW + whole * LN2_HIGH;
+}
+
 INLINE vec vlogistic(vec x) {
   vec e = vexp(-vabs(x)), one = all(1);
   return pick(x < 0, e, one) / (e + 1);
@@ -94,5 +103,35 @@ static real softmax_row(real *v, Int n, real *log_sum) {
   real sum = lanes_sum(sums), scale = 1 / sum;
   for (Int j = 0; j < width; j += VW) store(v + j, load(v + j) * scale);
   if (log_sum) *log_sum = r_log(sum);
+  return largest;
+}
+
+/* Few outputs would leave most lanes of a vector empty. So VW rows are transposed: one row in each lane, one output in each
+   vector, and no lane needs to know another. */
+enum { MOST_TRANSPOSED = 16 };
+
+/* VW rows of n numbers, ld apart, as padded(n) vectors; and back. */
+INLINE void transpose_rows(const real *v, Int ld, Int n, vec *transposed) {
+  for (Int j = 0; j < n; j += VW) transpose_square(v + j, ld, (real *)(transposed + j), VW);
+}
+INLINE void transpose_back(const vec *transposed, Int n, real *v, Int ld) {
+  for (Int j = 0; j < n; j += VW) transpose_square((const real *)(transposed + j), VW, v + j, ld);
+}
+
+/* Softmax of VW transposed rows of n numbers, in place: their largest, and the sums of v - largest and of e^(v - largest).
+   Padding becomes 0. */
+INLINE vec softmax_transposed(vec *v, Int n, vec *rest, vec *sums) {
+  vec largest = v[0];
+  for (Int j = 1; j < n; j++) largest = pick(v[j] > largest, v[j], largest);
+  *rest = *sums = all(0);
+  for (Int j = 0; j < n; j++) {
+    vec x = v[j] - largest;
+    v[j] = vexp(x);
+    *rest += x;
+    *sums += v[j];
+  }
+  vec scale = 1 / *sums;
+  for (Int j = 0; j < n; j++) v[j] *= scale;
+  for (Int j = n; j < padded(n); j++) v[j] = all(0);
   return largest;
 }

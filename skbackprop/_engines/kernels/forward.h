@@ -46,10 +46,15 @@ static void multiply(Product p) {
 }
 
 /* a = q * mask, over a block. */
-static void apply_mask(const Layer *l, Int at, Int rows, Int columns) {
-  for (Int i = 0; i < rows; i++)
-    for (Int j = at + i * l->ld; j < at + i * l->ld + columns; j += VW)
-      store(l->a + j, load(l->q + j) * load(l->mask + j));
+static void apply_mask(const Layer *l, Int i, Int rows, Int j, Int columns) {
+  for (Int stop = j + columns; j < stop; j += VW) {
+    Int column = j - j / l->pitch * (l->pitch - l->n_out); /* the mask knows of no padding */
+    for (Int r = i; r < i + rows; r++) {
+      vec factors = keep_factors(l->drop, l->keys[r], column);
+      store(l->a + r * l->ld + j, load(l->q + r * l->ld + j) * factors);
+      if (l->mask) store(l->mask + r * l->ld + j, factors);
+    }
+  }
 }
 
 /* From v to q = phi(v) (D2) and, by dropout, to a (D3), over a block of a layer's sums; of the last layer v remains. */
@@ -58,7 +63,7 @@ static void activate(void *context, Int i, Int rows, Int j, Int columns) {
   const Layer *l = &pass->net->layers[pass->h];
   Int at = i * l->ld + j;
   apply_phi(l->act, l->q + at, l->d && pass->keeps_slope ? l->d + at : NULL, l->ld, rows, columns);
-  if (drops(l, pass->batch)) apply_mask(l, at, rows, columns);
+  if (drops(l, pass->batch)) apply_mask(l, i, rows, j, columns);
 }
 
 INLINE int is_elementwise(const Layer *l) { return l->act >= 0 && IS_ELEMENTWISE[l->act]; }
@@ -70,7 +75,7 @@ static void softmax_task(void *context, Int index, int worker) {
   const Layer *l = &pass->net->layers[pass->h];
   FOR_ROWS_OF_TASK(i, index, pass->batch->n) {
     for (Int m = 0; m < pass->net->n_members; m++) softmax_row(l->q + i * l->ld + m * l->pitch, l->n_out, NULL);
-    if (drops(l, pass->batch)) apply_mask(l, i * l->ld, 1, l->width);
+    if (drops(l, pass->batch)) apply_mask(l, i, 1, 0, l->width);
   }
 }
 

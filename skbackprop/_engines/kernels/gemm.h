@@ -51,6 +51,12 @@ TILES(TILES_OF)
 #define POINTERS(M) {NULL, COLUMNS(POINTER, M)},
 static Tile *const TILE_OF[MR + 1][NVM + 1] = {{NULL}, TILES(POINTERS)};
 
+/* A row alone has tiles of more vectors too: with few of them it would wait for each multiply-add. */
+enum { NVM1 = 8 };
+#define WIDE(DO) DO(1, 4) DO(1, 5) DO(1, 6) DO(1, 7) DO(1, 8)
+WIDE(TILE)
+static Tile *const TILE_OF_ROW[NVM1 + 1] = {[4] = WIDE(POINTER)};
+
 enum {
   KC = 1024,                  /* rows of B that stay in the second-level cache beside a block of A */
   PACKED_ROWS = 64 / MR * MR, /* of A^T, copied together at a time */
@@ -76,7 +82,7 @@ typedef struct {
   void *context;
 } Gemm;
 
-static const real ZEROS[NVM * VECTOR_BYTES / sizeof(real)];
+static const real ZEROS[NVM1 * VECTOR_BYTES / sizeof(real)];
 
 /* Columns i0.. of A^T, k0.. of its rows, as panels of MR contiguous numbers. */
 static void pack(const Gemm *g, Int i0, Int i1, Int k0, Int kb, stored *to) {
@@ -100,6 +106,8 @@ static void gemm_part(const Gemm *g, Operand a, Int i0, Int i1, Int j0, Int j1, 
   int last = k0 + kb >= g->k;
   for (Int j = j0; j < j1;) {
     Int left = (j1 - j) / VW, nv = left == NVM + 1 ? 2 : MIN(left, NVM); /* 3 + 1 is slower than 2 + 2 */
+    int wide = i1 - i0 == 1 && left > 3;
+    if (wide) nv = MIN(left, NVM1);
     for (Int i = i0, tile = 0; i < i1; i += MR, tile++) {
       Int rows = MIN(i1 - i, MR);
       real *C = g->C + i * g->ldc + j;
@@ -109,7 +117,8 @@ static void gemm_part(const Gemm *g, Operand a, Int i0, Int i1, Int j0, Int j1, 
         init = g->init ? g->init + i * g->ldi + j : ZEROS;
         ldi = g->init ? g->ldi : 0;
       }
-      TILE_OF[rows][nv](kb, a.A + tile * a.next, a.rsa, a.csa, g->B + k0 * g->ldb + j, g->ldb, C, g->ldc, init, ldi);
+      Tile *tile_of = wide ? TILE_OF_ROW[nv] : TILE_OF[rows][nv];
+      tile_of(kb, a.A + tile * a.next, a.rsa, a.csa, g->B + k0 * g->ldb + j, g->ldb, C, g->ldc, init, ldi);
       if (last && g->epilogue) g->epilogue(g->context, i, rows, g->column0 + j, nv * VW);
     }
     j += nv * VW;

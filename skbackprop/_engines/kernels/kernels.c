@@ -21,10 +21,12 @@ static void leave(Net *net) {
   net->team = 1;
 }
 
-/* The optimizer's step number t = 1, 2, ... */
+/* The optimizer's step number t = 1, 2, ... Of Adam's kind a step is rate m / correct_m / (sqrt(v / correct_v) + epsilon),
+   with correct = 1 - beta^t; what does not depend on the parameter is multiplied here, once. */
 static Update prepare(Net *net, double rate, double penalty, Int t) {
   const Spec *s = &net->spec;
-  double correct_v = 1 / (1 - pow(s->beta_2, (double)t)), nadam_m = 0, nadam_g = 0;
+  double decay = 1 - rate * s->weight_decay, epsilon = s->epsilon, nadam_m = 0, nadam_g = 0;
+  if (net->optimizer == OPT_adam) rate /= 1 - pow(s->beta_1, (double)t);
   if (net->optimizer == OPT_nadam) {
     double mu = s->beta_1 * (1 - 0.5 * pow(0.96, 0.004 * (double)t));
     double next = s->beta_1 * (1 - 0.5 * pow(0.96, 0.004 * (double)(t + 1)));
@@ -32,10 +34,14 @@ static Update prepare(Net *net, double rate, double penalty, Int t) {
     nadam_m = next / (1 - net->mu_product * next);
     nadam_g = (1 - mu) / (1 - net->mu_product);
   }
+  if (net->optimizer == OPT_adam || net->optimizer == OPT_nadam) {
+    double root = sqrt(1 - pow(s->beta_2, (double)t));
+    rate *= root, epsilon *= root;
+  }
+  if (net->optimizer != OPT_sgd && net->optimizer != OPT_lion) rate *= 2, epsilon *= 2; /* as `scaled` divides */
   return (Update){.rule = net->optimizer, .nesterov = s->nesterov, .momentum = (real)s->momentum,
-                  .beta_1 = (real)s->beta_1, .beta_2 = (real)s->beta_2, .epsilon = (real)s->epsilon,
-                  .rate = (real)rate, .penalty = (real)penalty, .decay = (real)(1 - rate * s->weight_decay),
-                  .correct_m = (real)(1 / (1 - pow(s->beta_1, (double)t))), .correct_v = (real)correct_v,
+                  .beta_1 = (real)s->beta_1, .beta_2 = (real)s->beta_2, .rate = (real)rate,
+                  .epsilon = (real)epsilon, .penalty = (real)penalty, .decay = (real)decay,
                   .nadam_m = (real)nadam_m, .nadam_g = (real)nadam_g};
 }
 
@@ -185,13 +191,14 @@ static void write_out(void *context, Int index, int worker) {
   (void)worker;
   const Prediction *p = context;
   const Layer *last = &p->net->layers[p->net->H];
-  FOR_ROWS_OF_TASK(i, index, p->n) {
-    real *v = last->q + i * last->ld, *out = p->out + (p->first + i) * p->net->n_members * last->n_out;
-    for (Int m = 0; m < p->net->n_members; m++, v += last->pitch, out += last->n_out) {
-      if (p->link) link_row(&p->net->loss, v);
-      memcpy(out, v, (size_t)last->n_out * sizeof(real));
-    }
-  }
+  Int stop = MIN((index + 1) * TASK_ROWS, p->n), members = p->net->n_members;
+  for (Int i = index * TASK_ROWS; i < stop && p->link; i += VW)
+    for (Int m = 0; m < members; m++)
+      link_rows(&p->net->loss, last->q + i * last->ld + m * last->pitch, last->ld, MIN(VW, stop - i));
+  FOR_ROWS_OF_TASK(i, index, p->n)
+    for (Int m = 0; m < members; m++)
+      memcpy(p->out + ((p->first + i) * members + m) * last->n_out, last->q + i * last->ld + m * last->pitch,
+             (size_t)last->n_out * sizeof(real));
 }
 
 /* Blocks of rows that fit the cache. To look for NaN also brings them there, at the memory's full speed. */
@@ -230,6 +237,31 @@ static void set_threads(Net *net, int n_threads) {
   net->limit = n_threads;
 }
 
+/* Without its sign the bits of a number grow with it; infinity's are above all others, and NaN's above those. */
+static double largest(const void *numbers, Int n) {
+  enum { TOPS = 4 };
+  const real *x = numbers;
+  ivec sign = (ivec)all(-R(0.0)), tops[TOPS] = {0};
+  real rest[VECTOR_BYTES / sizeof(real)] = {0}, value = 0;
+#define TAKE(top, from)                                                                                          \
+  do {                                                                                                           \
+    ivec bits = (ivec)load(from) & ~sign;                                                                        \
+    top = (ivec)pick(bits > top, (vec)bits, (vec)top);                                                           \
+  } while (0)
+  Int j = 0;
+  for (; j + TOPS * VW <= n; j += TOPS * VW)
+    for (int i = 0; i < TOPS; i++) TAKE(tops[i], x + j + i * VW);
+  for (; j + VW <= n; j += VW) TAKE(tops[0], x + j);
+  memcpy(rest, x + j, (size_t)(n - j) * sizeof(real));
+  TAKE(tops[0], rest);
+#undef TAKE
+  for (int i = 1; i < TOPS; i++) tops[0] = (ivec)pick(tops[i] > tops[0], (vec)tops[i], (vec)tops[0]);
+  integer top = 0;
+  for (Int i = 0; i < VW; i++) top = MAX(top, tops[0][i]);
+  memcpy(&value, &top, sizeof value);
+  return value;
+}
+
 NOINLINE double fma_rate(void) {
   vec c[12], a = all(R(1.0000001)), b = all(R(1e-9));
   double best = 0;
@@ -264,4 +296,5 @@ const Kernels TABLE = {.level = LEVEL,
                        .set_extra = set_extra,
                        .get_extra = get_extra,
                        .set_threads = set_threads,
+                       .largest = largest,
                        .fma_rate = fma_rate};

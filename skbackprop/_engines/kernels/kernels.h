@@ -75,6 +75,7 @@ typedef struct {
   void (*set_extra)(Net *net, double mu_product);
   double (*get_extra)(const Net *net);
   void (*set_threads)(Net *net, int n_threads);
+  double (*largest)(const void *x, Int n); /* absolute value of n numbers; not finite where one of them is not */
   double (*fma_rate)(void); /* floating-point operations a second of one core that does nothing but multiply-adds */
 } Kernels;
 

@@ -47,6 +47,7 @@ typedef struct {
 } Loss;
 
 INLINE int has_classes(const Loss *L) { return HAS_CLASSES[L->loss]; }
+INLINE int is_transposed(const Loss *L) { return has_classes(L) && L->n_outputs <= MOST_TRANSPOSED; }
 
 INLINE real softplus1(real v) { return (v > 0 ? v : 0) + r_log1p(r_exp(-(v < 0 ? -v : v))); }
 
@@ -79,6 +80,18 @@ static real cross_entropy_row(const Loss *L, real *v, Int t, real *spare) {
   Int j = smooth ? 0 : t / VW * VW, stop = smooth ? n : j + 1; /* the others have y = 0 */
   for (; j < stop; j += VW) store(v + j, load(v + j) - pick(only_lane(t - j), on, off)); /* D10 */
   return L->kept * (log_sum - (chosen - largest)) + L->uniform * ((real)n * log_sum - rest);
+}
+
+/* The same for VW transposed rows, whose delta is multiplied by a factor. */
+static vec cross_entropy_transposed(const Loss *L, vec *v, ivec t, vec factor) {
+  Int n = L->n_outputs;
+  vec chosen = v[0], rest, sums, on = all(L->kept + L->uniform), off = all(L->uniform);
+  for (Int j = 1; j < n; j++) chosen = pick(t == (integer)j, v[j], chosen);
+  vec largest = softmax_transposed(v, n, &rest, &sums), log_sum = vlog(sums);
+  for (Int j = 0; j < n; j++) v[j] = (v[j] - pick(t == (integer)j, on, off)) * factor; /* D10 */
+  vec value = L->kept * (log_sum - (chosen - largest));
+  if (L->uniform != 0) value += L->uniform * ((real)n * log_sum - rest); /* else 0 times infinity would be NaN */
+  return value;
 }
 
 static real brier_row(const Loss *L, real *v, Int t, real *spare) {
@@ -232,9 +245,18 @@ INLINE void exp_link(real *v, Int n) {
   for (Int j = 0; j < n; j += VW) store(v + j, vexp(load(v + j)));
 }
 
-/* From the last layer's sums to predictions, in place over a padded row. */
-static void link_row(const Loss *L, real *v) {
-#define LINK(name, link, ...) case LOSS_##name: link##_link(v, L->n_outputs); break;
-  switch (L->loss) { LOSSES(LINK, LINK, LINK) }
+/* From the last layer's sums to predictions, in place over up to VW padded rows, ld apart; behind them there is
+   room for VW. */
+static void link_rows(const Loss *L, real *v, Int ld, Int rows) {
+  if (is_transposed(L)) {
+    vec transposed[MOST_TRANSPOSED], rest, sums;
+    transpose_rows(v, ld, L->n_outputs, transposed);
+    softmax_transposed(transposed, L->n_outputs, &rest, &sums);
+    transpose_back(transposed, L->n_outputs, v, ld);
+    return;
+  }
+#define LINK(name, link, ...) case LOSS_##name: link##_link(v + i * ld, L->n_outputs); break;
+  for (Int i = 0; i < rows; i++)
+    switch (L->loss) { LOSSES(LINK, LINK, LINK) }
 #undef LINK
 }

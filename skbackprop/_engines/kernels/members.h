@@ -47,34 +47,63 @@ static void fold(Net *net) {
   net->is_stale = 0;
 }
 
-/* Row i of the gradient E by the effective weights, added to those by W, r and c, and to the group's share of s (NULL:
-   there is no s). */
-static void pull_back_row(const Net *net, Int h, Int i, const real *E, real *shares) {
+/* Row i of the gradient E by the effective weights, added to those by W, r and c, and to the group's share of s, for
+   members m0..m1, at most TOGETHER. */
+enum { TOGETHER = 4 };
+INLINE real pull_back_shared(const Net *net, Int h, Int i, Int m0, Int n, const real *E, real *shares) {
+  const Layer *l = &net->layers[h];
+  const real *W = stored_weights(net, h, 0, i), *s = net->theta + l->s;
+  real *g = net->gradient + (W - net->theta), c = scale_of_input(net, h, i), factor[TOGETHER], grad_c = 0;
+  vec sums[TOGETHER];
+  for (Int m = 0; m < n; m++) {
+    factor[m] = c * net->theta[l->r + (m0 + m) * l->ldr + i];
+    sums[m] = all(0);
+  }
+  for (Int j = 0; j < l->pitch; j += VW) {
+    vec w = load(W + j), by_W = load(g + j);
+    for (Int m = 0; m < n; m++) {
+      Int at = (m0 + m) * l->pitch + j;
+      vec by_s = load(E + at) * w, e = load(E + at) * load(s + at);
+      by_W += factor[m] * e;
+      store(shares + at, load(shares + at) + factor[m] * by_s);
+      sums[m] += by_s * load(s + at);
+    }
+    store(g + j, by_W);
+  }
+  for (Int m = 0; m < n; m++) {
+    Int at = l->r + (m0 + m) * l->ldr + i;
+    real sum = lanes_sum(sums[m]);
+    net->gradient[at] += c * sum;
+    grad_c += net->theta[at] * sum;
+  }
+  return grad_c;
+}
+
+/* The same for the matrices that members have of their own, behind the input scale. */
+static real pull_back_own(const Net *net, Int h, Int i, const real *E) {
   const Layer *l = &net->layers[h];
   real c = scale_of_input(net, h, i), grad_c = 0;
   for (Int m = 0; m < net->n_members; m++, E += l->pitch) {
-    const real *W = stored_weights(net, h, m, i), *s = net->theta + l->s + m * l->pitch;
+    const real *W = stored_weights(net, h, m, i);
     real *g = net->gradient + (W - net->theta);
     vec sums = all(0);
-    if (!is_shared(net, h)) {
-      for (Int j = 0; j < l->pitch; j += VW) {
-        store(g + j, load(g + j) + c * load(E + j));
-        sums += load(E + j) * load(W + j);
-      }
-      grad_c += lanes_sum(sums);
-      continue;
-    }
-    Int at = l->r + m * l->ldr + i;
-    real r = net->theta[at], factor = c * r, *share = shares + m * l->pitch;
     for (Int j = 0; j < l->pitch; j += VW) {
-      vec by_s = load(E + j) * load(W + j), e = load(E + j) * load(s + j);
-      store(g + j, load(g + j) + factor * e);
-      store(share + j, load(share + j) + factor * by_s);
-      sums += by_s * load(s + j);
+      store(g + j, load(g + j) + c * load(E + j));
+      sums += load(E + j) * load(W + j);
     }
-    real sum = lanes_sum(sums);
-    net->gradient[at] += c * sum;
-    grad_c += r * sum;
+    grad_c += lanes_sum(sums);
+  }
+  return grad_c;
+}
+
+/* For all members. */
+static void pull_back_row(const Net *net, Int h, Int i, const real *E, real *shares) {
+  real grad_c = 0;
+  if (!is_shared(net, h)) grad_c = pull_back_own(net, h, i, E);
+  else {
+    Int m = 0;
+    for (; m + TOGETHER <= net->n_members; m += TOGETHER) grad_c += pull_back_shared(net, h, i, m, TOGETHER, E, shares);
+    for (; m < net->n_members; m++) grad_c += pull_back_shared(net, h, i, m, 1, E, shares);
   }
   if (h == 1 && net->c >= 0) net->gradient[net->c + i] += grad_c;
 }

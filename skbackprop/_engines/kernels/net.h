@@ -7,6 +7,7 @@
 #include "gemm.h"
 #include "losses.h"
 #include "optimizers.h"
+#include "random.h"
 
 typedef struct {
   Int n_in, n_out; /* of one member */
@@ -20,9 +21,11 @@ typedef struct {
   Int ld;
   real *q, *a; /* before and after dropout; the same without */
   real *d;     /* phi'(v), for activations that need it kept */
-  real *mask;
+  Dropper drop;    /* of this batch, */
+  uint32_t *keys;  /* with what its hash takes from each row */
+  real *mask;      /* its factors, for activations that do not hide them */
   real *delta;
-  real *WT; /* W transposed, (n_out, ldt), member after member */
+  real *WT; /* W transposed, (pitch, ldt), member after member */
   Int ldt;
 } Layer;
 
@@ -55,7 +58,8 @@ static void destroy(Net *net) {
   for (Int h = 0; net->layers && h <= net->H; h++) {
     Layer *l = &net->layers[h];
     if (l->q != l->a) release(l->q);
-    release(l->a), release(l->d), release(l->mask), release(l->delta), release(l->WT), release(l->effective);
+    release(l->a), release(l->d), release(l->mask), release(l->keys), release(l->delta), release(l->WT);
+    release(l->effective);
   }
   free(net->layers), free(net->quantiles), free(net->touched);
   release(net->theta), release(net->gradient), release(net->row_losses);
@@ -69,15 +73,16 @@ static int has_factors(const Net *net, Int h) { return is_shared(net, h) || (h =
 
 static int allocate_layer(Net *net, Int h) {
   Layer *l = &net->layers[h];
-  Int n = net->max_rows * l->ld;
+  Int n = padded(net->max_rows) * l->ld; /* losses look at VW rows at a time */
   int ok = need(&l->a, n);
-  if (l->dropout > 0) ok = ok && need(&l->mask, n);
-  if (l->dropout > 0 && h > 0) ok = ok && need(&l->q, n);
+  int hides = l->act == ACT_relu; /* whether it was dropped: an output of 0 passes nothing down, for either reason */
+  if (l->dropout > 0 && h > 0 && !hides) ok = ok && need(&l->q, n) && need(&l->mask, n);
   else l->q = l->a;
   if (h == 0) return ok;
+  if (l->dropout > 0 && !l->keys) ok = ok && (l->keys = zeros((size_t)net->max_rows * sizeof(uint32_t))) != NULL;
   if (l->act >= 0 && KEEPS_SLOPE[l->act]) ok = ok && need(&l->d, n);
   if (h < net->H) ok = ok && need(&l->delta, n);
-  if (h > 1) ok = ok && need(&l->WT, net->n_members * l->n_out * l->ldt);
+  if (h > 1) ok = ok && need(&l->WT, l->width * l->ldt);
   if (has_factors(net, h)) ok = ok && need(&l->effective, l->n_in * l->ldw);
   return ok;
 }
@@ -150,7 +155,7 @@ static int create(const Spec *spec, Int max_rows, Net **made) {
     }
   }
   if (ok) place_factors(net, &net->n_padded);
-  ok = ok && (net->theta = reals(net->n_padded)) && (net->row_losses = reals(max_rows));
+  ok = ok && (net->theta = reals(net->n_padded)) && (net->row_losses = reals(padded(max_rows)));
   if (ok) memcpy(net->quantiles, spec->quantiles, sizeof(double) * (size_t)spec->n_quantiles);
   if (!ok) {
     destroy(net);
