@@ -55,7 +55,7 @@ class Numbers:
         return replace(self, values=self.values[rows])
 
     def encode(self, order: Integers, out: np.ndarray, at: int) -> None:
-        out[:, at : at + self.width] = self.values[order]
+        out[:, at : at + self.width] = self.values.take(order, axis=0)
 
     def largest(self) -> float:
         return float(max(self.values.max(initial=0.0), -self.values.min(initial=0.0)))
