@@ -55,13 +55,13 @@ weight_decay : float or 'auto', default='auto'
     Decoupled decay: each step first multiplies the weights by 1 - rate * weight_decay (AdamW). 'auto' is 0 without
     a plan. In a plan the noise of the targets decides between 0.05, 0.5 and 2: three networks of half the width are
     trained in float32, for a quarter of 16 epochs, on four fifths of the rows (of at most 20,000) and judged by
-    their loss on the others, the best two also for a half. The decay of the best serves the training on all rows;
-    of more than 20,000, in proportion less (Wang and Aitchison, ICML 2025). If the half was not better than the
-    quarter, the quarter is also the length of the plan; if it was better by more than 3 or 10 percent, `epochs` are
-    16 or 24; else 8. Of more than 20,000 rows a length below 16 shrinks as the square root of 20,000 / n_samples.
-    This selection is made where `weight_decay`, `dropout` or, for one cycle, `epochs` is 'auto'. Without it, with
-    fewer than 200 rows or none to spare, and in `partial_fit`, the decay is 0.5. Solvers with other rates than
-    Adam's take these values in inverse proportion.
+    their loss on the others, the best one, and another that is hardly worse, also for a half. The decay of the best
+    serves the training on all rows; of more than 20,000, in proportion less (Wang and Aitchison, ICML 2025). If the
+    half was not better than the quarter, the quarter is also the length of the plan; if it was better by more than
+    3 or 10 percent, `epochs` are 16 or 24; else 8. Of more than 20,000 rows a length below 16 shrinks as the square
+    root of 20,000 / n_samples. This selection is made where `weight_decay`, `dropout` or, for one cycle, `epochs`
+    is 'auto'. Without it, with fewer than 200 rows or none to spare, and in `partial_fit`, the decay is 0.5.
+    Solvers with other rates than Adam's take these values in inverse proportion.
 dropout : float, sequence of floats or 'auto', default=0.0
     Share in [0, 1) of each hidden layer's outputs that a training step sets to zero; one per hidden layer, or
     one more in front for the inputs. 'auto' follows the selection of `weight_decay`: 0 for the smallest decay, else

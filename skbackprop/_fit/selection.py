@@ -18,7 +18,8 @@ FEWEST_ROWS = 200  # of which a part can be held out and still tell something
 MOST_ROWS = 20_000  # that the selection needs
 SHARE = 0.2  # of the rows, held out
 LENGTHS = 0.25, 0.5  # of the trainings, in shares of the longest plan
-KEPT = 2  # regimes that are trained for the second length
+KEPT = 2  # regimes that are trained for the second length: the best one, and the next
+NEAR = 0.02  # if its loss is above that of the best by no more than this share
 # length of the plan, by the share of the loss that was lost from the first length to the second
 PROMISES = (0.1, 1.5), (0.03, 1.0)
 
@@ -38,8 +39,8 @@ def select_regime(
 
     ``trial_loss(spec, seed, rows, held_out)`` trains with these parameters and gives the loss on other rows. No network
     that is trained here is used further: the winner's regime is, on all n_rows rows, of which the sample may be a part.
-    All regimes are trained for a quarter of the longest plan, and the best of them for half of it. Where that is not
-    better, the quarter is enough; where it is much better, the whole plan and more will be better still.
+    All regimes are trained for a quarter of the plan, and the best of them for half of it. Where that is not better,
+    the quarter is enough; where it is much better, the whole plan and more will be better still.
 
     A regime that is known already, from a checkpoint, spares the selection. A seed is drawn in any case, and the
     regimes have their own weight decay here also where the user named one: so a fit that is given the values that a
@@ -79,14 +80,16 @@ def select_regime(
     shorter = losses_of(REGIMES, short)
     if min(shorter.values()) == max(shorter.values()):
         return UNKNOWN
-    longer = losses_of(sorted(shorter, key=lambda name: shorter[name])[:KEPT], long) if long > short else shorter
-    first, second = (min(losses, key=lambda name: losses[name]) for losses in (shorter, longer))
-    before, after = shorter[first], longer[second]
-    gain = (before - after) / (before if LOSSES[spec.loss].relative_tol else 1.0)
+    before = min(shorter.values())
+    unit = before if LOSSES[spec.loss].relative_tol else 1.0  # of a loss that has no zero to measure from
+    near = [name for name in sorted(shorter, key=lambda name: shorter[name]) if shorter[name] <= before + NEAR * unit]
+    longer = losses_of(near[:KEPT], long) if long > short else shorter
+    second = min(longer, key=lambda name: longer[name])
+    gain = (before - longer[second]) / unit
     # where a part of the rows has been learned, all of them need more steps, but not as many more
     length = (LENGTHS[1] if gain > 0.0 else LENGTHS[0]) * math.sqrt(part)
     length = next((promised for least, promised in PROMISES if gain > least), length)
-    winner = REGIMES[second if gain > 0.0 else first]
+    winner = REGIMES[second if gain > 0.0 else near[0]]
     # and less regularisation: over an epoch, weights shrink by the same factor (Wang and Aitchison, ICML 2025)
     return Regime(winner.weight_decay * part, winner.dropout * part, length)
 
