@@ -59,9 +59,10 @@ weight_decay : float or 'auto', default='auto'
     serves the training on all rows; of more than 20,000, in proportion less (Wang and Aitchison, ICML 2025). If the
     half was not better than the quarter, the quarter is also the length of the plan; if it was better by more than
     3 or 10 percent, `epochs` are 16 or 24; else 8. Of more than 20,000 rows a length below 16 shrinks as the square
-    root of 20,000 / n_samples. This selection is made where `weight_decay`, `dropout` or, for one cycle, `epochs`
-    is 'auto'. Without it, with fewer than 200 rows or none to spare, and in `partial_fit`, the decay is 0.5.
-    Solvers with other rates than Adam's take these values in inverse proportion.
+    root of 20,000 / n_samples. With ``loss="gaussian"``, which has no zero, the length is always 16. This selection
+    is made where `weight_decay`, `dropout` or, for one cycle, `epochs` is 'auto'. Without it, with fewer than 200
+    rows or none to spare, and in `partial_fit`, the decay is 0.5. Solvers with other rates than Adam's take these
+    values in inverse proportion.
 dropout : float, sequence of floats or 'auto', default=0.0
     Share in [0, 1) of each hidden layer's outputs that a training step sets to zero; one per hidden layer, or
     one more in front for the inputs. 'auto' follows the selection of `weight_decay`: 0 for the smallest decay, else

@@ -165,11 +165,16 @@ def test_more_rows_than_were_seen_take_less_regularisation_and_not_as_many_more_
     assert found == Regime(noisy.weight_decay / 4, noisy.dropout / 4, length=1.0)
 
 
-def test_a_loss_without_a_zero_is_judged_by_differences():
+def test_a_perfect_loss_leaves_nothing_to_learn():
+    found, _ = select({5: SHORT | {"clean": 0.0}, 9: {"clean": 0.0, "noisy": 0.0}})
+    assert found == replace(REGIMES["clean"], length=0.25)
+
+
+def test_a_loss_without_a_zero_tells_a_regime_but_no_length():
     below_zero = {name: loss - 2.0 for name, loss in SHORT.items()}
-    for longer, length in ((-1.02, 0.5), (-1.04, 1.0), (-1.2, 1.5)):
-        found, _ = select({5: below_zero, 9: dict.fromkeys(REGIMES, longer)}, loss="gaussian")
-        assert found.length == length
+    for longer, winner in ({"clean": 0.0, "noisy": 0.0}, "clean"), ({"clean": 0.0, "noisy": -1.2}, "noisy"):
+        found, _ = select({5: below_zero, 9: longer}, loss="gaussian")
+        assert found == REGIMES[winner]
 
 
 def test_a_length_that_was_named_is_not_exceeded():

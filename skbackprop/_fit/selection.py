@@ -81,7 +81,8 @@ def select_regime(
     if min(shorter.values()) == max(shorter.values()):
         return UNKNOWN
     before = min(shorter.values())
-    unit = before if LOSSES[spec.loss].relative_tol else 1.0  # of a loss that has no zero to measure from
+    has_zero = LOSSES[spec.loss].relative_tol
+    unit = before if has_zero and before > 0.0 else 1.0
     near = [name for name in sorted(shorter, key=lambda name: shorter[name]) if shorter[name] <= before + NEAR * unit]
     longer = losses_of(near[:KEPT], long) if long > short else shorter
     second = min(longer, key=lambda name: longer[name])
@@ -89,6 +90,8 @@ def select_regime(
     # where a part of the rows has been learned, all of them need more steps, but not as many more
     length = (LENGTHS[1] if gain > 0.0 else LENGTHS[0]) * math.sqrt(part)
     length = next((promised for least, promised in PROMISES if gain > least), length)
+    if not has_zero:  # no share of the loss can be told
+        length = 1.0
     winner = REGIMES[second if gain > 0.0 else near[0]]
     # and less regularisation: over an epoch, weights shrink by the same factor (Wang and Aitchison, ICML 2025)
     return Regime(winner.weight_decay * part, winner.dropout * part, length)
