@@ -84,7 +84,7 @@ def _in_place(scaler: StandardScaler, rows: np.ndarray) -> np.ndarray:
     return copy_of(scaler, {"copy": False}).transform(rows)
 
 
-def _encoded(encoder: BaseEstimator, rows: Data) -> Data:
+def _encoded(encoder: OneHotEncoder | PiecewiseLinearEncoder, rows: Data) -> Data:
     """What a fitted encoder makes of rows, as codes if these are of the kind and the number that can be kept."""
     if isinstance(encoder, OneHotEncoder):
         sizes = np.array([len(known) for known in encoder.categories_], dtype=np.int64)
