@@ -77,7 +77,7 @@ def members(epochs):
 def selection(X, y):
     """Default fits without and with a selection for the decay, of as many epochs (by itself "auto" may choose more)."""
     models = {
-        f"weight_decay={decay!r}": MLPSoftmaxClassifier((100,), weight_decay=decay, max_iter=16, n_threads=1)
+        f"weight_decay={decay!r}": MLPSoftmaxClassifier((100,), weight_decay=decay, epochs=16, n_threads=1)
         for decay in (0.5, "auto")
     }
     return {name: partial(model.fit, X, y) for name, model in models.items()}
