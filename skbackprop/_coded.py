@@ -36,7 +36,7 @@ class CodedPart(BaseEstimator):
                 rows, is_own = step.fit(_medians(rows)).transform(rows), True
             elif type(step) is StandardScaler and is_own:
                 rows = _in_place(step.fit(rows), rows)
-            elif step != "passthrough":
+            elif not _does_nothing(step):
                 rows, is_own = step.fit_transform(rows, y), False
         encoder = self.pipeline[-1].fit(rows, y)
         return _encoded(encoder, rows)
@@ -50,15 +50,21 @@ class CodedPart(BaseEstimator):
         for _, step in self.pipeline.steps[:-1]:
             if type(step) is StandardScaler and is_own:
                 rows = _in_place(step, rows)
-            elif step != "passthrough":
+            elif not _does_nothing(step):
                 rows, is_own = step.transform(rows), type(step) is SimpleImputer and step.copy
         return _encoded(self.pipeline[-1], rows)
 
 
+def _does_nothing(step: object) -> bool:
+    return step is None or (isinstance(step, str) and step == "passthrough")
+
+
 def _gives_codes(pipeline: Pipeline) -> bool:
     """Tell whether codes may stand for what the last step makes, and the steps before may be gone through here."""
-    last = pipeline[-1]
-    if pipeline.memory is not None or pipeline.verbose or not all(map(gives_arrays, pipeline)):
+    last = pipeline.steps[-1][1]
+    if pipeline.memory is not None or pipeline.verbose:
+        return False
+    if not all(_does_nothing(step) or gives_arrays(step) for _, step in pipeline.steps):
         return False
     if type(last) is OneHotEncoder:
         return last.drop is None and last.min_frequency is None and last.max_categories is None

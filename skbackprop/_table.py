@@ -83,7 +83,11 @@ class Table(ColumnTransformer):
         """Fit the transformers, whose columns are found, and encode X."""
         fitted = copy_of(self, {"transformers": parts})
         encoded = super(Table, fitted).fit_transform(X, y, **params)
-        self.__dict__ = vars(copy_of(fitted, {"transformers": self.transformers}))
+        plain = [
+            (name, part.pipeline if isinstance(part, CodedPart) else part, keys)
+            for name, part, keys in fitted.transformers_
+        ]
+        self.__dict__ = vars(copy_of(fitted, {"transformers": self.transformers, "transformers_": plain}))
         return encoded
 
     def _encode(self, X: Data, params: dict[str, object]) -> Data:
@@ -147,12 +151,7 @@ class CompactTable(Table):
         if params or not self._may_give_codes():
             return super()._fit_columns(parts, X, y, params)
         coded = [(name, CodedPart(part) if isinstance(part, Pipeline) else part, keys) for name, part, keys in parts]
-        encoded = super()._fit_columns(coded, X, y, params)
-        self.transformers_ = [
-            (name, part.pipeline if isinstance(part, CodedPart) else part, keys)
-            for name, part, keys in self.transformers_
-        ]
-        return encoded
+        return super()._fit_columns(coded, X, y, params)
 
     def _encode(self, X: Data, params: dict[str, object]) -> Data:
         if params or not self._may_give_codes():

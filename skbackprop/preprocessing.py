@@ -149,7 +149,7 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         n_features = rows.shape[1] if self.passthrough else 0
         out = np.empty((len(rows), n_features + int(self.n_bins_.sum())), dtype=rows.dtype)
         out[:, :n_features] = rows[:, :n_features]
-        step = max(1, BLOCK_NUMBERS // out.shape[1])
+        step = max(1, BLOCK_NUMBERS // max(1, out.shape[1]))
         for start in range(0, len(rows), step):
             block = slice(start, start + step)
             self._encode(rows[block], out[block, n_features:])

@@ -52,6 +52,8 @@ def tables(**changes):
         {"numeric__bins__n_bins": 20},
         {"numeric__scale": RobustScaler()},
         {"numeric__scale": "passthrough"},
+        {"numeric__scale": None},
+        {"numeric__bins": None},
         {"numeric__impute__strategy": "mean"},
         {"numeric__impute__add_indicator": True},
         {"numeric__verbose": True},

@@ -92,6 +92,24 @@ def test_it_behaves_as_an_array():
         np.asarray(made, copy=False)
 
 
+def test_operators_are_those_of_the_dense_array():
+    rows = table(20)
+    plain = np.asarray(rows)
+    for ours, numpys in (
+        (rows + 1, plain + 1),
+        (2 * rows, 2 * plain),
+        (-rows, -plain),
+        (abs(rows), abs(plain)),
+        (rows > 0, plain > 0),
+        (rows == rows, plain == plain),
+        (rows @ np.eye(plain.shape[1], dtype=np.float32), plain),
+        (np.exp(rows), np.exp(plain)),
+        (np.add.reduce(rows), np.add.reduce(plain)),
+        (rows[[]], plain[[]]),
+    ):
+        assert_array_equal(np.asarray(ours), numpys)
+
+
 def test_the_kernels_trust_nobody():
     bins = table().parts[1]
     order, out = np.arange(150), np.empty((150, 30), dtype=np.float32)

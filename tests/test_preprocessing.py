@@ -76,6 +76,12 @@ def test_names_frames_and_dtypes(rng):
     assert PiecewiseLinearEncoder(1).fit(frame.to_numpy()).get_feature_names_out().tolist() == ["x0_bin0", "x1_bin0"]
 
 
+def test_features_without_bins_have_no_codes():
+    X = np.column_stack([np.ones(10), np.full(10, np.nan)])
+    assert PiecewiseLinearEncoder().fit_transform(X).shape == (10, 0)
+    assert_array_equal(PiecewiseLinearEncoder(passthrough=True).fit_transform(X), X)
+
+
 def test_edges_that_float32_cannot_tell_apart(rng):
     X = 1e8 + rng.random((50, 1))
     encoder = PiecewiseLinearEncoder(4).fit(X)

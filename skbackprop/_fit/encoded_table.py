@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike
 
 from skbackprop._engines import _cpu
@@ -124,12 +125,12 @@ class Categories:
         return 1.0
 
 
-@dataclass(frozen=True)
-class EncodedTable:
+@dataclass(frozen=True, eq=False)
+class EncodedTable(NDArrayOperatorsMixin):
     """Rows of a table, dense where NumPy or a network asks for them.
 
-    It has an array's shape, rows by slices and numbers, and all that NumPy's functions need. Whatever else is asked of
-    it is asked of the dense array, which is made for that, and in full.
+    It has an array's shape, and rows by slices and numbers. Whatever else is asked of it, operators and NumPy's
+    functions too, is asked of the dense array, which is made for that, and in full.
     """
 
     parts: tuple[Columns, ...]
@@ -154,12 +155,15 @@ class EncodedTable:
         self.encode(np.arange(len(self)), rows)
         return rows
 
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        return getattr(ufunc, method)(*map(dense, inputs), **options)
+
     def __getitem__(self, key: Any) -> Any:
         rows = key
         if isinstance(key, tuple) and len(key) == 2 and (key[1] is Ellipsis or key[1] == slice(None)):
             rows = key[0]
         if isinstance(rows, list):
-            rows = np.asarray(rows)
+            rows = np.asarray(rows, dtype=None if rows else int)
         if isinstance(rows, slice) or (isinstance(rows, np.ndarray) and rows.ndim == 1):
             return replace(self, parts=tuple(part[rows] for part in self.parts))
         return np.asarray(self)[key]

@@ -83,7 +83,7 @@ def prepare(
 ) -> Prepared:
     """Hold rows out for validation if none are given and some are needed, select, and settle the plan.
 
-    known: how noisy the targets are, if a checkpoint tells.
+    known: what a selection found, if a checkpoint tells.
     """
     if held_out is None and spec.splits:
         data, held_out = data.split(state.rng, spec.validation_fraction, start.codec.strata)

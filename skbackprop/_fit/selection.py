@@ -57,7 +57,7 @@ def select_regime(
     seeded = np.random.RandomState(seed)
     if len(sample) > MOST_ROWS:
         sample = sample[np.sort(seeded.choice(len(sample), MOST_ROWS, replace=False))]
-    part = len(sample) / n_rows
+    share = len(sample) / n_rows
     try:
         with np.errstate(over="ignore"):  # what float32, which is enough, cannot hold lets every training diverge
             rows, held_out = (part.in_memory(np.float32) for part in sample.split(seeded, SHARE, strata))
@@ -88,13 +88,13 @@ def select_regime(
     second = min(longer, key=lambda name: longer[name])
     gain = (before - longer[second]) / unit
     # where a part of the rows has been learned, all of them need more steps, but not as many more
-    length = (LENGTHS[1] if gain > 0.0 else LENGTHS[0]) * math.sqrt(part)
+    length = (LENGTHS[1] if gain > 0.0 else LENGTHS[0]) * math.sqrt(share)
     length = next((promised for least, promised in PROMISES if gain > least), length)
     if not has_zero:  # no share of the loss can be told
         length = 1.0
     winner = REGIMES[second if gain > 0.0 else near[0]]
     # and less regularisation: over an epoch, weights shrink by the same factor (Wang and Aitchison, ICML 2025)
-    return Regime(winner.weight_decay * part, winner.dropout * part, length)
+    return Regime(winner.weight_decay * share, winner.dropout * share, length)
 
 
 def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:
