@@ -150,17 +150,12 @@ class CompactTable(Table):
     def _fit_columns(self, parts: Parts, X: Data, y: Data, params: dict[str, object]) -> Data:
         if params or not self._may_give_codes():
             return super()._fit_columns(parts, X, y, params)
-        coded = [(name, CodedPart(part) if isinstance(part, Pipeline) else part, keys) for name, part, keys in parts]
-        return super()._fit_columns(coded, X, y, params)
+        return super()._fit_columns(_with_codes(parts), X, y, params)
 
     def _encode(self, X: Data, params: dict[str, object]) -> Data:
         if params or not self._may_give_codes():
             return super()._encode(X, params)
-        coded = [
-            (name, CodedPart(part) if isinstance(part, Pipeline) else part, keys)
-            for name, part, keys in self.transformers_
-        ]
-        return super(Table, copy_of(self, {"transformers_": coded})).transform(X)
+        return super(Table, copy_of(self, {"transformers_": _with_codes(self.transformers_)})).transform(X)
 
     def _may_give_codes(self) -> bool:
         """Tell whether all that is done with the columns is what codes can stand for."""
@@ -171,6 +166,11 @@ class CompactTable(Table):
         if not any(isinstance(X, EncodedTable) for X in Xs):
             return super()._hstack(Xs, **options)
         return join([X.toarray() if sp.issparse(X) else X for X in Xs])
+
+
+def _with_codes(parts: Parts) -> Parts:
+    """The same transformers, of which the Pipelines give codes where they can."""
+    return [(name, CodedPart(part) if isinstance(part, Pipeline) else part, keys) for name, part, keys in parts]
 
 
 @dataclass(frozen=True)
