@@ -15,6 +15,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike
 
 from skbackprop._engines import _cpu
+from skbackprop._engines.compiled import largest
 from skbackprop._types import Integers
 
 MOST = 2**16 - 2  # bins or categories of a column that have numbers; one more stands for missing and unknown values
@@ -59,7 +60,7 @@ class Numbers:
         out[:, at : at + self.width] = self.values.take(order, axis=0)
 
     def largest(self) -> float:
-        return float(max(self.values.max(initial=0.0), -self.values.min(initial=0.0)))
+        return largest(self.values)
 
 
 @dataclass(frozen=True)
