@@ -17,10 +17,10 @@ from skbackprop._nn.losses import LOSSES
 FEWEST_ROWS = 200  # of which a part can be held out and still tell something
 MOST_ROWS = 20_000  # that the selection needs
 SHARE = 0.2  # of the rows, held out
-LENGTHS = 0.25, 0.5  # of the trainings, in shares of the longest plan
+LENGTHS = 0.25, 0.5  # of the trainings, in shares of a whole plan
 KEPT = 2  # regimes that are trained for the second length: the best one, and the next
 NEAR = 0.02  # if its loss is above that of the best by no more than this share
-# length of the plan, by the share of the loss that was lost from the first length to the second
+# length of the plan in the same shares, by the share of the loss that was lost from the first length to the second
 PROMISES = (0.1, 1.5), (0.03, 1.0)
 
 TrialLoss = Callable[[FitSpec, int, ArrayDataset, ArrayDataset], float]
@@ -39,8 +39,8 @@ def select_regime(
 
     ``trial_loss(spec, seed, rows, held_out)`` trains with these parameters and gives the loss on other rows. No network
     that is trained here is used further: the winner's regime is, on all n_rows rows, of which the sample may be a part.
-    All regimes are trained for a quarter of the plan, and the best of them for half of it. Where that is not better,
-    the quarter is enough; where it is much better, the whole plan and more will be better still.
+    All regimes are trained for a quarter of a whole plan, and the best of them for half of it. Where that is not
+    better, the quarter is enough; where it is much better, the whole plan and more will be better still.
 
     A regime that is known already, from a checkpoint, spares the selection. A seed is drawn in any case, and the
     regimes have their own weight decay here also where the user named one: so a fit that is given the values that a
@@ -57,7 +57,7 @@ def select_regime(
     seeded = np.random.RandomState(seed)
     if len(sample) > MOST_ROWS:
         sample = sample[np.sort(seeded.choice(len(sample), MOST_ROWS, replace=False))]
-    share = len(sample) / n_rows
+    seen = len(sample) / n_rows
     try:
         with np.errstate(over="ignore"):  # what float32, which is enough, cannot hold lets every training diverge
             rows, held_out = (part.in_memory(np.float32) for part in sample.split(seeded, SHARE, strata))
@@ -88,13 +88,13 @@ def select_regime(
     second = min(longer, key=lambda name: longer[name])
     gain = (before - longer[second]) / unit
     # where a part of the rows has been learned, all of them need more steps, but not as many more
-    length = (LENGTHS[1] if gain > 0.0 else LENGTHS[0]) * math.sqrt(share)
+    length = (LENGTHS[1] if gain > 0.0 else LENGTHS[0]) * math.sqrt(seen)
     length = next((promised for least, promised in PROMISES if gain > least), length)
     if not has_zero:  # no share of the loss can be told
         length = 1.0
     winner = REGIMES[second if gain > 0.0 else near[0]]
     # and less regularisation: over an epoch, weights shrink by the same factor (Wang and Aitchison, ICML 2025)
-    return Regime(winner.weight_decay * share, winner.dropout * share, length)
+    return Regime(winner.weight_decay * seen, winner.dropout * seen, length)
 
 
 def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:

@@ -17,7 +17,7 @@ from skbackprop._nn.schedules import SCHEDULES
 from skbackprop._types import Auto
 
 TOL = 1e-4  # scikit-learn's
-PLANNED_EPOCHS, PLANNED_STEPS = 16, 1024  # fewest of the longest plan
+PLANNED_EPOCHS, PLANNED_STEPS = 16, 1024  # fewest of a whole plan
 EPOCH_STEPS = 128  # of an epoch with batch_size="auto"
 BATCH_SIZES = 16, 128  # fewest and most rows of its batches
 FULL_BATCH = 64  # so few rows are one batch
@@ -31,7 +31,7 @@ class Regime:
 
     weight_decay: float  # at Adam's rates
     dropout: float
-    length: float = 1.0  # share of the longest plan
+    length: float = 1.0  # share of a whole plan, which it may exceed
 
     def regularisation(self, solver: str) -> dict[str, float]:
         """The parameters for it; weights shrink as much per step whatever rate suits the solver."""
@@ -140,7 +140,7 @@ class FitSpec:
         )
 
     def cycle_length(self, n_rows: int, share: float = 1.0) -> int:
-        """Epochs that one cycle takes for a share of the longest plan; other schedules take all of max_iter."""
+        """Epochs that one cycle takes for a share of a whole plan; other schedules take all of max_iter."""
         if self.partial or self.schedule != "onecycle":
             return self.max_iter
         steps = math.ceil(n_rows / resolve_batch_size(self.batch_size, n_rows))
