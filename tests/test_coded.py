@@ -47,7 +47,7 @@ def tables(**changes):
     "changes",
     [
         {},
-        {"n_jobs": 2},
+        pytest.param({"n_jobs": 2}, marks=pytest.mark.slow),  # starts processes
         {"numeric__bins__passthrough": False},
         {"numeric__bins__n_bins": 20},
         {"numeric__scale": RobustScaler()},
