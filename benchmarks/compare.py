@@ -31,7 +31,7 @@ from sklearn.neural_network import MLPClassifier
 
 import skbackprop
 from skbackprop import MLPSoftmaxClassifier
-from skbackprop._engines.compiled import _cpu, level
+from skbackprop._engines.level import _cpu, level
 
 MEAN_OF = ("W1", "W2", "W3", "W4", "W5", "W6")
 FOREVER = 10**6  # epochs of patience: every contestant makes all of its epochs

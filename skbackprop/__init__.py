@@ -2,7 +2,7 @@
 
 from skbackprop._checks.messages import DivergenceError
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._engines.compiled import show_config
+from skbackprop._engines.level import show_config
 from skbackprop._regressor import MLPRegressor
 from skbackprop._version import __version__
 from skbackprop.tabular import tabular_pipeline

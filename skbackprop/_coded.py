@@ -12,7 +12,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skbackprop._checks.arrays import gives_arrays
 from skbackprop._checks.rows import copy_of
-from skbackprop._fit.encoded_table import MOST, Bins, Categories, EncodedTable, Numbers
+from skbackprop._engines.encoded_table import MOST, Bins, Categories, EncodedTable, Numbers
 from skbackprop._types import Data
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
@@ -106,7 +106,7 @@ def _encoded(encoder: OneHotEncoder | PiecewiseLinearEncoder, rows: Data) -> Dat
 def _categories(encoder: OneHotEncoder, rows: np.ndarray, sizes: np.ndarray) -> EncodedTable:
     """Numbers of the categories of rows, as the encoder finds them."""
     sparse, ends = copy_of(encoder, {"sparse_output": True}), np.cumsum(sizes)
-    numbers = np.empty((len(rows), len(sizes)), dtype=np.uint16)
+    numbers = np.empty((len(rows), len(sizes)), dtype=np.int32)
     numbers[:] = sizes  # of those that are not known
     for start in range(0, len(rows), BLOCK_ROWS):
         found = sparse.transform(rows[start : start + BLOCK_ROWS])

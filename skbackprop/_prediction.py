@@ -19,11 +19,11 @@ from skbackprop._checks.callbacks import CALLBACKS
 from skbackprop._checks.constraints import Method
 from skbackprop._checks.rows import copy_of, without_names
 from skbackprop._engines import choose_engine
+from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._engines.engine import LocalEngine
 from skbackprop._fit.block import in_blocks
 from skbackprop._fit.dataset import RemoteRows
 from skbackprop._fit.device import FLOAT64, HOST, Device, compute_device, device_of, map_arrays, to_host
-from skbackprop._fit.encoded_table import EncodedTable
 from skbackprop._fit.fitted_model import Features, FittedModel
 from skbackprop._fit.out_of_core import predict_blocks
 from skbackprop._fit.source import Source

@@ -18,7 +18,7 @@ from skbackprop._checks.arrays import gives_arrays
 from skbackprop._checks.rows import copy_of
 from skbackprop._coded import CodedPart
 from skbackprop._columns import are_texts, as_table, columns_of, different_values, floats, has_numeric_dtype, refuse
-from skbackprop._fit.encoded_table import EncodedTable, join
+from skbackprop._engines.encoded_table import EncodedTable, join
 from skbackprop._fit.warn import warn
 from skbackprop._texts import read
 from skbackprop._types import Data

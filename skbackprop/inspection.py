@@ -13,10 +13,10 @@ from sklearn.utils import check_random_state
 from skbackprop._checks.arrays import check_finite_output, check_inputs, check_same_device
 from skbackprop._checks.constraints import check_parameters, fit_spec
 from skbackprop._checks.rows import copy_of, read_rows, starting_point
+from skbackprop._engines.encoded_table import dense
 from skbackprop._engines.reference import PREDICT_ROWS, forward
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.device import compute_device
-from skbackprop._fit.encoded_table import dense
 from skbackprop._fit.fit import settle
 from skbackprop._fit.lbfgs import objective_and_gradient
 from skbackprop._fit.state import TrainState

@@ -35,15 +35,23 @@ int __wrap_posix_memalign(void **p, size_t unit, size_t size) {
 /* -------------------------------------------------------------------------------- a training ---- */
 
 typedef struct {
-  int members, scale, sparse, dropout, softmax, clips;
+  int members, scale, dropout, softmax, clips;
+  enum { DENSE, SPARSE, CODES } rows;
 } Kind;
 
 typedef struct {
   Int n; /* of parameters */
   int64_t *Y, *order;
   double *theta, *X, *weights, rates[N_STEPS];
-  int32_t *indices, *indptr;
+  int32_t *indices, *indptr, *categories;
+  float *values, *codes;
+  uint16_t *bins;
+  Columns columns[3];
 } Data;
+
+/* Of a table: values, bins and categories, of which some are looked up and some are not known. */
+static const int64_t N_BINS[] = {20, 0, 3}, N_CATEGORIES[] = {9, 2, 30};
+enum { N_VALUES = N_IN - 64, N_FEATURES = 3 };
 
 static void *exactly(size_t n, size_t size) { /* so that a step beyond the end is seen */
   void *p = __real_malloc(n * size);
@@ -71,16 +79,28 @@ static Data data_of(Kind kind) {
   d.order = exactly(N_ROWS, sizeof(int64_t));
   for (Int i = 0; i < N_ROWS; i++) d.weights[i] = 0.5 + (double)(i % 2), d.order[i] = i * 7 % N_ROWS;
   for (Int i = 0; i < N_STEPS; i++) d.rates[i] = 0.01;
+  d.values = exactly(N_ROWS * N_VALUES, sizeof(float)), d.codes = exactly(N_ROWS * N_FEATURES, sizeof(float));
+  d.bins = exactly(N_ROWS * N_FEATURES, sizeof(uint16_t)), d.categories = exactly(N_ROWS * N_FEATURES, sizeof(int32_t));
+  for (Int i = 0; i < N_ROWS * N_VALUES; i++) d.values[i] = (float)RANDOM();
+  for (Int i = 0; i < N_ROWS * N_FEATURES; i++)
+    d.codes[i] = (float)RANDOM(), d.bins[i] = (uint16_t)(i * 5 % 23), d.categories[i] = (int32_t)(i * 11 % 35 - 1);
+  d.columns[0] = (Columns){.width = N_VALUES, .values = d.values};
+  d.columns[1] = (Columns){.width = 23, .n_features = N_FEATURES, .sizes = N_BINS, .bins = d.bins, .codes = d.codes,
+                           .low = -1, .high = 1};
+  d.columns[2] = (Columns){.width = 41, .n_features = N_FEATURES, .sizes = N_CATEGORIES, .categories = d.categories};
   return d;
 }
 
 static void forget(Data *d) {
   free(d->theta), free(d->X), free(d->indices), free(d->indptr), free(d->Y), free(d->weights), free(d->order);
+  free(d->values), free(d->codes), free(d->bins), free(d->categories);
 }
 
 static RowsIn rows_of(const Data *d, Kind kind) {
   RowsIn rows = {.n_rows = N_ROWS, .Y = d->Y, .weights = d->weights};
-  if (kind.sparse) rows.data = d->X, rows.indices = d->indices, rows.indptr = d->indptr, rows.n_entries = N_ROWS * N_IN;
+  if (kind.rows == SPARSE)
+    rows.data = d->X, rows.indices = d->indices, rows.indptr = d->indptr, rows.n_entries = N_ROWS * N_IN;
+  else if (kind.rows == CODES) rows.columns = d->columns, rows.n_columns = 3;
   else rows.X = d->X, rows.row_stride = N_IN;
   return rows;
 }
@@ -114,11 +134,11 @@ static int work(const Kernels *k, Kind kind, const Data *d, int n_threads, doubl
 }
 
 static Kind kind_of(int number) {
-  return (Kind){.members = number & 1 ? 3 : 1, .scale = number >> 1 & 1, .sparse = number >> 2 & 1,
-                .dropout = number >> 3 & 1, .softmax = number >> 4 & 1, .clips = number >> 5 & 1};
+  return (Kind){.members = number & 1 ? 3 : 1, .scale = number >> 1 & 1, .dropout = number >> 2 & 1,
+                .softmax = number >> 3 & 1, .clips = number >> 4 & 1, .rows = number >> 5};
 }
 
-enum { N_KINDS = 64 };
+enum { N_KINDS = 32 * 3 };
 
 static void every_allocation_fails_once(const Kernels *k) {
   for (int number = 0; number < N_KINDS; number++) {
@@ -138,7 +158,7 @@ static void every_allocation_fails_once(const Kernels *k) {
 }
 
 static void what_does_not_exist_is_refused(const Kernels *k) {
-  Kind kind = {.members = 1, .sparse = 1};
+  Kind kind = {.members = 1, .rows = SPARSE};
   Data d = data_of(kind);
   double *theta = exactly((size_t)d.n, sizeof(double)), *out = exactly(N_ROWS * N_OUT, sizeof(double));
   struct {
@@ -151,8 +171,8 @@ static void what_does_not_exist_is_refused(const Kernels *k) {
     CHECK(work(k, kind, &d, 1, theta, out) == NO_SUCH_ROW);
     *wrong[i].at = right;
   }
-  for (int sparse = 0; sparse < 2; sparse++) {
-    kind.sparse = sparse;
+  for (int rows = DENSE; rows <= CODES; rows++) {
+    kind.rows = rows;
     d.order[250] = N_ROWS;
     CHECK(work(k, kind, &d, 1, theta, out) == NO_SUCH_ROW);
     d.order[250] = -1;

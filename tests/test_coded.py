@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import OneHotEncoder, RobustScaler, StandardScaler
 
 from skbackprop import MLPRegressor, tabular_pipeline
-from skbackprop._fit.encoded_table import EncodedTable, Numbers
+from skbackprop._engines.encoded_table import EncodedTable, Numbers
 from skbackprop._table import CompactTable, Table
 
 QUICK = {"random_state": 0, "max_iter": 2, "weight_decay": 0.5, "dropout": 0.1}
@@ -85,7 +85,7 @@ def test_codes_are_few_bytes(data):
     X, y = data
     encoded = tables()[0].fit_transform(X, y)
     kept = sum(array.nbytes for part in encoded.parts for array in vars(part).values() if np.shape(array)[:1] == (300,))
-    assert kept == len(X) * (4 * 10 + 2 * 2 + 4)  # of four columns of numbers, two of categories, and a target's mean
+    assert kept == len(X) * (4 * 10 + 2 * 4 + 4)  # of four columns of numbers, two of categories, and a target's mean
     assert encoded.shape[1] == 30
 
 

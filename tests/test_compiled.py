@@ -23,7 +23,8 @@ from sklearn.base import clone
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._engines import choose_engine
-from skbackprop._engines.compiled import CompiledEngine, _cpu, largest, level
+from skbackprop._engines.compiled import CompiledEngine
+from skbackprop._engines.level import _cpu, largest, level
 from skbackprop._engines.reference import ReferenceEngine
 from skbackprop._nn.activations import ACTIVATIONS, Activation
 from skbackprop._nn.losses import LOSSES, LossArgs
@@ -546,7 +547,7 @@ LEVEL_CHECK = """
 import numpy as np
 from sklearn.datasets import load_digits
 from skbackprop import MLPSoftmaxClassifier
-from skbackprop._engines.compiled import level
+from skbackprop._engines.level import level
 X, y = load_digits(return_X_y=True)
 losses = [MLPSoftmaxClassifier((30,), "tanh", learning_rate="cosine", max_iter=4, random_state=0, engine=e, dtype=d)
           .fit(X / 16.0, y).loss_ for e in ("compiled", "reference") for d in ("float32", "float64")]
@@ -567,7 +568,7 @@ def test_every_level_of_the_cpu(level):
 
 @pytest.mark.slow
 def test_an_unknown_level_is_refused():
-    result = run_python("from skbackprop._engines.compiled import level; level()", SKBACKPROP_CPU="v9")
+    result = run_python("from skbackprop._engines.level import level; level()", SKBACKPROP_CPU="v9")
     assert "SKBACKPROP_CPU='v9' cannot be had" in result.stderr
 
 

@@ -14,9 +14,9 @@ from sklearn.utils import check_X_y
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, _check_sample_weight, validate_data
 
+from skbackprop._engines.encoded_table import EncodedTable, dense
 from skbackprop._fit.data_checks import complete, sound, within_floats
 from skbackprop._fit.device import FLOAT64, HOST, Device, device_of, to_host
-from skbackprop._fit.encoded_table import EncodedTable, dense
 from skbackprop._fit.scales import UNSCALED
 from skbackprop._fit.weights import check_weight_sum
 from skbackprop._types import Array, Data

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector: TypeAlias = NDArray[Any]  # of the network's dtype, contiguous
-Rows: TypeAlias = NDArray[Any] | tuple[Vector, NDArray[Any], NDArray[Any], tuple[int, int]]  # dense, or CSR's arrays
+Csr: TypeAlias = tuple[Vector, NDArray[Any], NDArray[Any], tuple[int, int]]
 Integers: TypeAlias = NDArray[np.int64]
 
 CODES: str
@@ -20,9 +20,6 @@ def set_num_threads(n: int) -> None: ...
 def compiler() -> str: ...
 def fma_rate(level: str, dtype: str) -> float: ...
 def largest(level: str, array: np.ndarray) -> float: ...
-
-USUAL_BINS: int
-
 def find_bins(
     x: NDArray[np.float64],
     edges: NDArray[np.float64],
@@ -32,19 +29,11 @@ def find_bins(
     codes: NDArray[np.float32],
     j: int,
 ) -> None: ...
-def encode_bins(
-    bins: NDArray[np.uint16],
-    codes: NDArray[np.float32],
-    n_bins: Integers,
-    levels: NDArray[np.float32],
-    middle: float,
-    order: Integers,
-    out: NDArray[np.float32],
-    at: int,
-) -> None: ...
-def encode_categories(
-    numbers: NDArray[np.uint16], sizes: Integers, order: Integers, out: NDArray[np.float32], at: int
-) -> None: ...
+
+class Table:
+    shape: tuple[int, int]
+    def __init__(self, n_rows: int, parts: list[dict[str, NDArray[Any] | float]]) -> None: ...
+    def encode(self, level: str, order: Integers, out: NDArray[Any]) -> None: ...
 
 class CpuNet:
     max_rows: int
@@ -82,7 +71,7 @@ class CpuNet:
     def set_threads(self, n_threads: int) -> None: ...
     def gradient(
         self,
-        X: Rows,
+        X: NDArray[Any] | Csr | Table,
         Y: NDArray[Any],
         weights: Vector | None,
         step: int,
@@ -93,7 +82,7 @@ class CpuNet:
     def apply(self, flat: Vector, rate: float, t: int) -> None: ...
     def train(
         self,
-        X: Rows,
+        X: NDArray[Any] | Csr | Table,
         Y: NDArray[Any],
         weights: Vector | None,
         order: Integers,
@@ -107,5 +96,10 @@ class CpuNet:
         weight_sum: float = 0,
     ) -> tuple[tuple[float, float], int]: ...
     def predict(
-        self, X: Rows, out: NDArray[Any], link: bool, checked_before: bool, flat: Vector | None = None
+        self,
+        X: NDArray[Any] | Csr | Table,
+        out: NDArray[Any],
+        link: bool,
+        checked_before: bool,
+        flat: Vector | None = None,
     ) -> bool: ...

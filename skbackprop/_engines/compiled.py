@@ -7,81 +7,28 @@ and a row's prediction does not depend on its neighbours.
 
 from __future__ import annotations
 
-import os
+import math
 from dataclasses import fields
-from functools import cache
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._engines.engine import SLICE_SECONDS, Memory, Number, RowNumbers, Sums, Weights
+from skbackprop._engines.level import FLOATS, _cpu, level
+from skbackprop._engines.threads import limit_threads, resolve_threads
 from skbackprop._nn.losses import LOSSES, finish_members
 from skbackprop._nn.network import Network, Objective
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 from skbackprop._types import Array, Integers
 
-try:
-    import skbackprop._engines._cpu as _cpu
-    from skbackprop._engines.threads import limit_threads, resolve_threads
-except ImportError as error:
-    raise ImportError(
-        "skbackprop's kernels are not built. You may be importing from a source checkout: install it first "
-        "(pip install .), and run Python from another folder; or install it editable, see CONTRIBUTING.md."
-    ) from error
-
 limit_threads()
 FEW_ROWS = 4  # up to which a prediction is done before the kernels' own copy of the parameters is made
 NO_OBJECTIVE = Objective(1)  # where no step is made
-FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 INT64 = np.dtype(np.int64)
 BLOCK_ROWS = 512  # most rows whose activations a gradient or a prediction holds at a time
 BLOCK_NUMBERS = 2**22  # most numbers of those activations in the widest layer
-
-
-@cache
-def level() -> str:
-    """Best level of instructions that this CPU has, or the one that SKBACKPROP_CPU forces."""
-    forced = os.environ.get("SKBACKPROP_CPU")
-    if forced is None:
-        return _cpu.LEVELS[0]
-    if forced not in _cpu.LEVELS:
-        raise ImportError(
-            f"SKBACKPROP_CPU={forced!r} cannot be had: this build holds {list(_cpu.BUILT_LEVELS)}, and this CPU runs "
-            f"{list(_cpu.LEVELS)}."
-        )
-    return forced
-
-
-def show_config() -> None:
-    """Print the version, the CPU level of the kernels, their threads, and the versions below.
-
-    Examples
-    --------
-    >>> import skbackprop
-    >>> skbackprop.show_config()  # doctest: +ELLIPSIS
-    version: ...
-    CPU level: ...
-    """
-    facts = {
-        "version": metadata.version("skbackprop"),
-        "CPU level": level(),
-        "levels of this build": ", ".join(_cpu.BUILT_LEVELS),
-        "threads": _cpu.get_num_threads(),
-        "compiler": _cpu.compiler(),
-        **{name: metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")},
-    }
-    for name, value in facts.items():
-        print(f"{name}: {value}")
-
-
-def largest(array: np.ndarray) -> float:
-    """Largest absolute value, not finite where one of the numbers is not: of floats side by side, in a single pass."""
-    numbers = array.T if array.flags.f_contiguous else array
-    if array.dtype in FLOATS and numbers.flags.c_contiguous and numbers.flags.aligned:
-        return _cpu.largest(level(), numbers)
-    return float(max(array.max(initial=0.0), -array.min(initial=0.0)))
 
 
 def without_kernel(network: Network, optimizer: Optimizer) -> list[str]:
@@ -214,6 +161,8 @@ class CompiledEngine:
         return sums, done
 
     def predict(self, X: Array, link: bool = True, checked: bool = True, members: bool = False) -> Array | None:
+        if not checked and isinstance(X, EncodedTable) and not math.isfinite(X.largest()):
+            return None
         network, alone = self.network, self.network.n_members == 1
         out = np.empty((X.shape[0], network.n_members, network.sizes[-1]), dtype=self.dtype)
         is_plain = alone and not network.input_scale and isinstance(X, np.ndarray)
@@ -239,8 +188,10 @@ class CompiledEngine:
             raise ValueError(f"{_cpu.CODES} Got an array of shape {Y.shape} and dtype {Y.dtype}.")
         return _plain(Y, INT64)
 
-    def _rows(self, X: Array) -> _cpu.Rows:
-        """X as the kernels take it: a contiguous matrix, or the three arrays of CSR and the shape."""
+    def _rows(self, X: Array) -> np.ndarray | _cpu.Csr | _cpu.Table:
+        """X as the kernels take it: a contiguous matrix, the three arrays of CSR and the shape, or a table of codes."""
+        if isinstance(X, EncodedTable):
+            return X.table()
         if isinstance(X, np.ndarray):
             return _plain(X, self.dtype)
         sparse: Any = X  # SciPy has no types

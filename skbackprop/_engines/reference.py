@@ -13,9 +13,9 @@ import time
 from typing import TypeAlias
 
 import numpy as np
-import scipy.sparse as sp
 
 from skbackprop._engines.dropout import Dropper, droppers
+from skbackprop._engines.encoded_table import dense
 from skbackprop._engines.engine import SLICE_SECONDS, Memory, Number, RowNumbers, Sums, Weights
 from skbackprop._engines.members import member, rate_factors, shared_gradient
 from skbackprop._nn.activations import ACTIVATIONS
@@ -79,7 +79,7 @@ class ReferenceEngine:
         self, X: Array, Y: Array, weights: Weights, step: int | None = None, row_offset: RowNumbers = 0
     ) -> tuple[Number, Array, Number]:
         """Sum of w * loss, its gradient, sum of w: sums, so that shards add up (D7)."""
-        xp, network = self.xp, self.network
+        X, xp, network = dense(X), self.xp, self.network
         P, values, grads = Parameters(xp, network, self.theta), [], []
         y = target_rows(xp, self.loss, Y, network.sizes[-1], self.theta, network.loss_args)
         total: Number = float(X.shape[0]) if weights is None else xp.sum(weights)
@@ -118,7 +118,7 @@ class ReferenceEngine:
             stop = min(done * objective.batch_size, order.shape[0])
             rows = order[(done - 1) * objective.batch_size : stop]
             w = None if weights is None else xp.take(weights, rows)
-            x = X[rows] if sp.issparse(X) else xp.take(X, rows, axis=0)
+            x = xp.take(X, rows, axis=0) if xp is not np else X[rows]
             loss, gradient, total = self.loss_and_gradient(x, xp.take(Y, rows, axis=0), w, step=self.step)
             gradient = gradient / (rows.shape[0] * objective.mean_weight)  # D7
             gradient = gradient + objective.penalty * self.is_weight * self.theta
@@ -137,6 +137,6 @@ class ReferenceEngine:
         nets = [member(network, P, j) for j in range(network.n_members)]
         blocks = []
         for start in range(0, X.shape[0], PREDICT_ROWS):
-            block = X[start : min(start + PREDICT_ROWS, X.shape[0]), :]
+            block = dense(X[start : min(start + PREDICT_ROWS, X.shape[0]), :])
             blocks.append(xp.stack([forward(xp, network, M, block, keep)[1][-1] for M in nets]))
         return finish_members(xp, self.loss, xp.concat(blocks, axis=1), link, members)

@@ -12,12 +12,10 @@ from numpy.typing import DTypeLike
 
 from skbackprop._engines.engine import Engine
 from skbackprop._fit.device import HOST, Device, device_of
-from skbackprop._fit.encoded_table import EncodedTable, dense
 from skbackprop._types import Array
 
 BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
 BLOCK_OUTPUTS = 2**18  # numbers that a prediction holds at a time, where nobody needs all
-BUFFER_NUMBERS = 2**20  # of an encoded table that are dense at a time
 
 
 @dataclass
@@ -68,32 +66,6 @@ class Block:
         yield self, self.device.put(epoch_order(rng, self.n, shuffle))
 
 
-@dataclass
-class EncodedBlock(Block):
-    """Rows of an encoded table, some thousand of which are dense at a time, in the order in which they are visited."""
-
-    def blocks(self) -> Iterator[Block]:
-        for block in super().blocks():
-            yield replace(block, X=dense(block.X))
-
-    def epoch(self, rng: np.random.RandomState, shuffle: bool, batch_size: int) -> Generator[tuple[Block, np.ndarray]]:
-        table: Any = self.X
-        order = epoch_order(rng, self.n, shuffle)
-        n_rows = min(self.n, buffer_rows(table, batch_size))
-        buffer, visit = np.empty((n_rows, table.shape[1]), dtype=table.dtype), np.arange(n_rows)
-        for start in range(0, self.n, n_rows):
-            rows = order[start : start + n_rows]
-            X = buffer[: len(rows)]
-            table.encode(rows, X)
-            weights = None if self.weights is None else self.weights[rows]
-            yield Block(X, self.Y[rows], weights, unit=self.unit), visit[: len(rows)]
-
-
-def buffer_rows(table: Array, batch_size: int = 1) -> int:
-    """Rows of an encoded table to be dense at a time: whole minibatches."""
-    return max(1, BUFFER_NUMBERS // (int(table.shape[1]) * batch_size)) * batch_size
-
-
 def weight_unit(mean: float) -> float:
     """A power of two near the mean weight: to divide by it costs no rounding."""
     return math.ldexp(1.0, math.frexp(mean)[1] - 1)
@@ -102,14 +74,12 @@ def weight_unit(mean: float) -> float:
 def output_blocks(X: Array, n_outputs: int) -> Iterator[tuple[slice, Any]]:
     """Cut X so that few outputs are held at a time: which rows, and these."""
     n_rows, step = X.shape[0], max(1, BLOCK_OUTPUTS // n_outputs)
-    if isinstance(X, EncodedTable):
-        step = min(step, buffer_rows(X))
     if n_rows <= step:
-        yield slice(0, n_rows), dense(X)
+        yield slice(0, n_rows), X
         return
     for start in range(0, n_rows, step):
         rows = slice(start, min(start + step, n_rows))
-        yield rows, dense(X[rows, :])
+        yield rows, X[rows, :]
 
 
 def epoch_order(rng: np.random.RandomState, n: int, shuffle: bool) -> np.ndarray:

@@ -12,9 +12,8 @@ from numpy.typing import DTypeLike
 
 from skbackprop._engines import choose_engine
 from skbackprop._engines.engine import Engine
-from skbackprop._fit.block import Block, EncodedBlock
+from skbackprop._fit.block import Block
 from skbackprop._fit.device import HOST, Device
-from skbackprop._fit.encoded_table import EncodedTable, dense
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.identity import fingerprint
 from skbackprop._fit.spec import FitPlan, FitSpec
@@ -23,8 +22,6 @@ from skbackprop._fit.targets import LabelCodec, Moments, TargetCodec, moments_of
 from skbackprop._fit.weights import apply_class_factors, check_weight_sum, class_counts
 from skbackprop._nn.network import Network
 from skbackprop._types import Array
-
-FEW_NUMBERS = 2**22  # of an encoded table: it takes less time to make these dense once than in each epoch
 
 
 class RemoteRows:
@@ -180,12 +177,9 @@ class ArrayDataset:
     def encoded(self, codec: TargetCodec, factors: np.ndarray | None, dtype: DTypeLike) -> Block:
         """The rows as a network learns from them, with the weights that class weights give."""
         X, Y = self.device.cast(self.X, dtype), codec.encode(self.y, dtype)
-        kind = EncodedBlock if isinstance(X, EncodedTable) else Block
-        return kind(X, Y, apply_class_factors(factors, Y, self.weights), self.device)
+        return Block(X, Y, apply_class_factors(factors, Y, self.weights), self.device)
 
     def training_set(self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike) -> Block:
-        if isinstance(self.X, EncodedTable) and self.X.shape[0] * self.X.shape[1] <= FEW_NUMBERS:
-            return replace(self, X=dense(self.X)).training_set(codec, factors, spec, dtype)
         rows = self.encoded(codec, factors, dtype)
         if rows.weights is not None:
             check_weight_sum(rows.weights)

@@ -20,8 +20,8 @@ from sklearn import get_config
 from sklearn.externals import array_api_compat
 from sklearn.utils._array_api import _convert_to_numpy  # from any device
 
-from skbackprop._engines.compiled import largest
-from skbackprop._fit.encoded_table import EncodedTable
+from skbackprop._engines.encoded_table import EncodedTable
+from skbackprop._engines.level import largest
 from skbackprop._types import Array, Namespace
 
 FLOATS: dict[str, tuple[str, ...]] = {"auto": ("float64", "float32"), "float32": ("float32",), "float64": ("float64",)}

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from skbackprop._engines.encoded_table import dense
 from skbackprop._fit.device import HOST, Device
-from skbackprop._fit.encoded_table import dense
 from skbackprop._types import Array
 
 BLOCK_BYTES = 2**20  # of an array that are hashed at a time

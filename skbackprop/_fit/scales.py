@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import numpy as np
 import scipy.sparse as sp
 
+from skbackprop._engines.encoded_table import dense
 from skbackprop._fit.block import Block
 from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.device import Device
-from skbackprop._fit.encoded_table import dense
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.targets import TargetCodec
 from skbackprop._fit.warn import warn

@@ -2,8 +2,8 @@
 """The kernels for Python: networks of numbers that train without the GIL."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int64_t, uint16_t, uint32_t
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
+from libc.stdlib cimport calloc, free, malloc
 
 CODES = "Class codes must be integers in 0..n_classes - 1, one per row."
 
@@ -30,8 +30,19 @@ cdef extern from "kernels.h" nogil:
         const char *optimizer
         int nesterov
         double momentum, beta_1, beta_2, epsilon, weight_decay, max_grad_norm
+    ctypedef struct Columns:
+        Int width
+        const float *values
+        Int n_features
+        const int64_t *sizes
+        const uint16_t *bins
+        const float *codes
+        const int32_t *categories
+        double low, high, middle
     ctypedef struct RowsIn:
         const void *X
+        const Columns *columns
+        Int n_columns
         Int n_rows, row_stride
         const void *data
         const void *indices
@@ -58,6 +69,7 @@ cdef extern from "kernels.h" nogil:
         int (*train)(Net *, const RowsIn *, const int64_t *, Int, const double *, Int, Int, double, double, Int,
                      double, double *, Int *) noexcept nogil
         int (*predict)(Net *, const RowsIn *, const void *, void *, int, int) noexcept nogil
+        int (*encode)(const Columns *, Int, Int, const int64_t *, Int, void *, Int) noexcept nogil
         void (*set_extra)(Net *, double) noexcept nogil
         double (*get_extra)(const Net *) noexcept nogil
         void (*set_threads)(Net *, int) noexcept nogil
@@ -75,13 +87,8 @@ cdef extern from "pool.h" nogil:
     void skb_set_num_threads(int n)
 
 
-cdef extern from "encode.h" nogil:
-    enum: C_USUAL_BINS "USUAL_BINS"
+cdef extern from "bins.h" nogil:
     void c_find_bins "find_bins" (const double *, Int, const double *, Int, double, double, uint16_t *, float *, Int)
-    int c_encode_bins "encode_bins" (const uint16_t *, const float *, Int, Int, const int64_t *, const float *, Int,
-                                     float, const int64_t *, Int, float *, Int)
-    int c_encode_categories "encode_categories" (const uint16_t *, Int, Int, const int64_t *, const int64_t *, Int,
-                                                 float *, Int)
 
 
 def get_num_threads():
@@ -195,6 +202,73 @@ cdef Int n_parameters(list sizes, Int n_members, bint input_scale) except -1:
     return n + sizes[0] if input_scale else n
 
 
+def find_bins(x, edges, double low, double high, bins, codes, Int j):
+    """Column j of the numbers of bins and of the codes inside of these, for the values x of a feature."""
+    cdef Int n = len(x), n_bins = len(edges) - 1, width = bins.shape[1]
+    cdef const double *c_x = <const double *>address(x, "x", 8, n)
+    cdef const double *c_edges = <const double *>address(edges, "edges", 8, n_bins + 1)
+    cdef uint16_t *c_bins = <uint16_t *>address(bins, "bins", 2, n, width, True)
+    cdef float *c_codes = <float *>address(codes, "codes", 4, n, width, True)
+    if not (0 <= j < width and 0 <= n_bins < 2 ** 16):
+        raise ValueError(f"There is no column {j} for {n_bins} bins.")
+    with nogil:
+        c_find_bins(c_x, n, c_edges, n_bins, low, high, c_bins + j, c_codes + j, width)
+
+
+cdef class Table:
+    """Rows of which columns are numbers, bins or categories: the arrays are kept alive, and what they say is checked.
+
+    parts: for each group of columns a dict with the names of `Columns` in C: values (n_rows, width); or the sizes of
+    features with their bins and codes, or categories, (n_rows, n_features). Arrays are contiguous.
+    """
+
+    cdef Columns *columns
+    cdef Int n_columns
+    cdef readonly tuple shape
+    cdef object parts
+
+    def __cinit__(self, Int n_rows, list parts):
+        cdef Columns *c
+        cdef Int n, width = 0
+        self.parts, self.n_columns = parts, len(parts)
+        self.columns = <Columns *>calloc(self.n_columns + 1, sizeof(Columns))
+        if self.columns == NULL:
+            raise MemoryError
+        for i, part in enumerate(parts):
+            c = &self.columns[i]
+            if "values" in part:
+                c.width = part["values"].shape[1]
+                c.values = <const float *>address(part["values"], "values", 4, n_rows, c.width)
+            else:
+                sizes = part["sizes"].tolist()
+                n = c.n_features = len(sizes)
+                if min(sizes, default=0) < 0:
+                    raise ValueError("A feature cannot have fewer columns than none.")
+                c.width, c.sizes = sum(sizes), <const int64_t *>address(part["sizes"], "sizes", 8, n)
+                if "categories" in part:
+                    c.categories = <const int32_t *>address(part["categories"], "categories", 4, n_rows, n)
+                else:
+                    c.bins = <const uint16_t *>address(part["bins"], "bins", 2, n_rows, n)
+                    c.codes = <const float *>address(part["codes"], "codes", 4, n_rows, n)
+                    c.low, c.high, c.middle = part["low"], part["high"], part["middle"]
+            width += c.width
+        self.shape = n_rows, width
+
+    def __dealloc__(self):
+        free(self.columns)
+
+    def encode(self, str level, order, out):
+        """Write rows out, in the order that is asked for, as a matrix of floats."""
+        cdef const Kernels *kernels = kernels_of(level, out.dtype.name)
+        cdef Int n_rows = self.shape[0], width = self.shape[1], n = len(order)
+        cdef const int64_t *c_order = <const int64_t *>address(order, "the order of rows", 8, n)
+        cdef void *p = address(out, "out", kernels.itemsize, n, width, True)
+        cdef int status
+        with nogil:
+            status = kernels.encode(self.columns, self.n_columns, n_rows, c_order, n, p, width)
+        checked(status)
+
+
 cdef class CpuNet:
     """One network in the memory of the kernels, for batches of up to max_rows rows.
 
@@ -278,11 +352,13 @@ cdef class CpuNet:
         return address(array, name, self.itemsize, n_rows, width, writable)
 
     cdef RowsIn rows(self, X, bint with_targets=False, Y=None, weights=None) except *:
-        """X: a C-contiguous matrix, or (data, indices, indptr, shape) of CSR."""
+        """X: a C-contiguous matrix, (data, indices, indptr, shape) of CSR, or a Table."""
         cdef RowsIn rows
         cdef Int n_features
+        cdef Table table
         rows.X = rows.data = rows.indices = rows.indptr = rows.Y = rows.weights = NULL
-        rows.row_stride = rows.wide_indices = rows.n_entries = 0
+        rows.columns = NULL
+        rows.row_stride = rows.wide_indices = rows.n_entries = rows.n_columns = 0
         rows.n_rows, n_features = X[3] if isinstance(X, tuple) else X.shape
         if n_features != self.n_in:
             raise ValueError(f"X has {n_features} features, but the network was made for {self.n_in}.")
@@ -291,6 +367,9 @@ cdef class CpuNet:
             rows.data = self.reals(X[0], "data of sparse X", rows.n_entries)
             rows.indices = address(X[1], "indices of sparse X", 8 if rows.wide_indices else 4, rows.n_entries)
             rows.indptr = address(X[2], "indptr of sparse X", 8 if rows.wide_indices else 4, rows.n_rows + 1)
+        elif isinstance(X, Table):
+            table = X
+            rows.columns, rows.n_columns = table.columns, table.n_columns
         else:
             rows.X, rows.row_stride = self.reals(X, "X", rows.n_rows, n_features), n_features
         if with_targets and self.has_classes:
@@ -388,63 +467,3 @@ cdef class CpuNet:
         with nogil:
             status = self.kernels.predict(self.net, &rows, theta, p, link, checked_before)
         return checked(status) != NOT_FINITE
-
-
-# ------------------------------------------------------------------------------- encoded tables ----
-
-
-USUAL_BINS = C_USUAL_BINS
-
-
-def find_bins(x, edges, double low, double high, bins, codes, Int j):
-    """Column j of the numbers of bins and of the codes inside of these, for the values x of a feature."""
-    cdef Int n = len(x), n_bins = len(edges) - 1, width = bins.shape[1]
-    cdef const double *c_x = <const double *>address(x, "x", 8, n)
-    cdef const double *c_edges = <const double *>address(edges, "edges", 8, n_bins + 1)
-    cdef uint16_t *c_bins = <uint16_t *>address(bins, "bins", 2, n, width, True)
-    cdef float *c_codes = <float *>address(codes, "codes", 4, n, width, True)
-    if not (0 <= j < width and 0 <= n_bins < 2 ** 16):
-        raise ValueError(f"There is no column {j} for {n_bins} bins.")
-    with nogil:
-        c_find_bins(c_x, n, c_edges, n_bins, low, high, c_bins + j, c_codes + j, width)
-
-
-cdef float *columns(out, Int at, sizes, Int n, Int *pitch) except NULL:
-    """Where in a matrix of n rows the columns from `at` on begin, as many as sizes add up to."""
-    cdef float *p = <float *>address(out, "out", 4, n, out.shape[1], True)
-    pitch[0] = out.shape[1]
-    if at < 0 or min(sizes, default=0) < 0 or at + sum(sizes) > pitch[0]:
-        raise ValueError(f"{sum(sizes)} columns from column {at} on are more than {pitch[0]}.")
-    return p + at
-
-
-def encode_bins(bins, codes, n_bins, levels, float middle, order, out, Int at):
-    """Write rows in the order that is asked for, from column `at` on. levels: of full and of empty bins."""
-    cdef Int n_rows = bins.shape[0], n_features = bins.shape[1], n = len(order), pitch
-    cdef Int most = (len(levels) - C_USUAL_BINS) // 2
-    cdef const uint16_t *c_bins = <const uint16_t *>address(bins, "bins", 2, n_rows, n_features)
-    cdef const float *c_codes = <const float *>address(codes, "codes", 4, n_rows, n_features)
-    cdef const int64_t *c_n_bins = <const int64_t *>address(n_bins, "n_bins", 8, n_features)
-    cdef const float *c_levels = <const float *>address(levels, "levels", 4, 2 * most + C_USUAL_BINS)
-    cdef const int64_t *c_order = <const int64_t *>address(order, "the order of rows", 8, n)
-    cdef float *p = columns(out, at, n_bins.tolist(), n, &pitch)
-    cdef int done
-    if max(n_bins.tolist(), default=0) > most:
-        raise ValueError(f"levels are for {most} bins.")
-    with nogil:
-        done = c_encode_bins(c_bins, c_codes, n_rows, n_features, c_n_bins, c_levels, most, middle, c_order, n, p,
-                             pitch)
-    checked(DONE if done else NO_SUCH_ROW)
-
-
-def encode_categories(numbers, sizes, order, out, Int at):
-    """Write rows in the order that is asked for, a column for each category, from column `at` on."""
-    cdef Int n_rows = numbers.shape[0], n_features = numbers.shape[1], n = len(order), pitch
-    cdef const uint16_t *c_numbers = <const uint16_t *>address(numbers, "numbers", 2, n_rows, n_features)
-    cdef const int64_t *c_sizes = <const int64_t *>address(sizes, "sizes", 8, n_features)
-    cdef const int64_t *c_order = <const int64_t *>address(order, "the order of rows", 8, n)
-    cdef float *p = columns(out, at, sizes.tolist(), n, &pitch)
-    cdef int done
-    with nogil:
-        done = c_encode_categories(c_numbers, n_rows, n_features, c_sizes, c_order, n, p, pitch)
-    checked(DONE if done else NO_SUCH_ROW)

@@ -205,6 +205,14 @@ static void gradient_task(void *context, Int index, int worker) {
   else if (t->update) step_stretch(net, t->update, start, (i1 - i0) * l->ldp, g, 1);
 }
 
+/* Before rows of W[1] are met one by one: none is touched, and those that will not be have no gradient. */
+static void begin_rows(const GradientTask *t) {
+  const Layer *l = &t->net->layers[1];
+  if (t->accumulate && !l->effective) return;
+  if (!t->update && !l->effective) memset(t->gemm.C, 0, (size_t)(l->n_in * l->ldw) * sizeof(real));
+  memset(t->net->touched, 0, (size_t)l->n_in);
+}
+
 /* The same product for sparse inputs, whole and by one thread: each row adds x_j delta to the rows of W that it touches. */
 static void sparse_gradient(const GradientTask *t) {
   Net *net = t->net;
@@ -213,10 +221,7 @@ static void sparse_gradient(const GradientTask *t) {
   Dropper d = dropper_of(net, 0, b);
   real *g = t->gemm.C;
   int sets_rows = t->update || l->effective; /* to zero, only those that it touches */
-  if (!t->accumulate || l->effective) {
-    if (!sets_rows) memset(g, 0, (size_t)(l->n_in * l->ldw) * sizeof(real));
-    memset(net->touched, 0, (size_t)l->n_in);
-  }
+  begin_rows(t);
   for (Int i = 0; i < b->n; i++) {
     Int row = row_number(b, i), stop = pointer_at(b->in, row + 1);
     uint32_t key = row_key(d, mask_number(b, i));
@@ -231,18 +236,48 @@ static void sparse_gradient(const GradientTask *t) {
   }
 }
 
+/* For a table: a feature that is looked up, or some of the other columns. */
+#define PARTS_OF_RUN(x) (((x)->width + PACKED_ROWS - 1) / PACKED_ROWS)
+static void feature_gradient_task(void *context, Int index, int worker) {
+  const GradientTask *t = context;
+  Net *net = t->net;
+  const Layer *l = &net->layers[1];
+  if (index < net->n_features) {
+    gradient_of_feature(net, index, t->batch->n, t->delta, t->gemm.C, t->update || l->effective);
+    return;
+  }
+  index -= net->n_features;
+  const Run *x = net->runs;
+  for (; index >= PARTS_OF_RUN(x); x++) index -= PARTS_OF_RUN(x);
+  Int i = x->at + index * PACKED_ROWS;
+  Gemm gemm = t->gemm;
+  gemm.m = MIN(PACKED_ROWS, x->at + x->width - i), gemm.A += i, gemm.C += i * l->ldw;
+  if (gemm.init) gemm.init += i * l->ldw;
+  gemm_block(&gemm, 0, gemm.m, 0, gemm.n, net->scratch + worker * net->scratch_size);
+  memset(net->touched + i, 1, (size_t)gemm.m);
+}
+
+static void feature_gradients(GradientTask *t) {
+  Net *net = t->net;
+  Int n = net->n_features;
+  begin_rows(t);
+  for (const Run *x = net->runs; x < net->runs + net->n_runs; x++) n += PARTS_OF_RUN(x);
+  pool_run(net->team, n, feature_gradient_task, t);
+}
+
 static void gradient_of_layer(Net *net, Int h, const Batch *batch, const real *delta, int accumulate, const Update *u) {
   const Layer *l = &net->layers[h], *below = l - 1;
   Int products = h == 1 ? 1 : net->n_members;
   const real *a = h == 1 || drops(below, batch) ? below->a : below->q;
   real *g = l->effective ? net->effective_gradient : net->gradient + l->W;
   GradientTask t = {.net = net, .h = h, .batch = batch, .delta = delta, .accumulate = accumulate,
-                    .sparse = h == 1 && batch->in->data, .update = u, .n_products = products, .chunk = PACKED_ROWS,
+                    .sparse = h == 1 && (batch->in->data || looks_up(net, batch)), .update = u, .n_products = products, .chunk = PACKED_ROWS,
                     .gemm = {.m = l->n_in, .n = l->width / products, .k = batch->n, .A = a, .rsa = 1, .csa = below->ld,
                              .B = delta, .ldb = l->ld, .C = g, .ldc = l->ldw,
                              .init = accumulate && !l->effective ? g : NULL, .ldi = l->ldw}};
   if (net->team > 1) t.chunk = MIN(t.chunk, MAX(l->n_in / (4 * net->team) / MR, 1) * MR);
-  if (t.sparse) sparse_gradient(&t);
+  if (t.sparse && batch->in->data) sparse_gradient(&t);
+  else if (t.sparse) feature_gradients(&t);
   pool_run(net->team, 1 + (l->n_in + t.chunk - 1) / t.chunk, gradient_task, &t);
   if (is_shared(net, h)) sum_shares(net, h, accumulate);
 }
@@ -262,6 +297,7 @@ static void propagate(Net *net, const Batch *batch, real scale, int accumulate, 
   Pass pass = {.net = net, .batch = batch, .scale = scale};
   begin_masks(net, batch);
   fold(net);
+  if (looks_up(net, batch)) pool_run(net->team, net->n_features, levels_task, net);
   if (!batch->in->data) pool_run(net->team, N_ROW_TASKS(batch->n), gather_task, &pass);
   forward(net, batch, net->layers[0].a, net->layers[0].ld, NULL, 1);
   pool_run(net->team, N_ROW_TASKS(batch->n), loss_task, &pass);

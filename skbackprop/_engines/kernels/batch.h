@@ -72,22 +72,6 @@ INLINE real kept_entry(const RowsIn *in, Int e, Dropper d, uint32_t key) {
   return d.acts ? x * keep_factor(d, key, index_at(in, e)) : x;
 }
 
-/* Copy dense rows together. */
-static void gather_task(void *context, Int index, int worker) {
-  (void)worker;
-  const Pass *pass = context;
-  const Batch *b = pass->batch;
-  Layer *input = &pass->net->layers[0];
-  Dropper d = dropper_of(pass->net, 0, b);
-  FOR_ROWS_OF_TASK(i, index, b->n) {
-    real *to = input->a + i * input->ld;
-    memcpy(to, (const real *)b->in->X + row_number(b, i) * b->in->row_stride, (size_t)input->n_out * sizeof(real));
-    if (!d.acts) continue;
-    uint32_t key = row_key(d, mask_number(b, i));
-    for (Int j = 0; j < input->n_out; j += VW) store(to + j, load(to + j) * keep_factors(d, key, j));
-  }
-}
-
 /* Make ready to draw the masks of hidden layers. */
 static void begin_masks(const Net *net, const Batch *b) {
   for (Int h = 1; h < net->H; h++) {

@@ -1,7 +1,27 @@
 /* Forward propagation: a[h] = phi(a[h-1] W[h] + b[h]) (D1-D3), over tasks that threads can share. */
 #pragma once
-#include "batch.h"
+#include "columns.h"
 #include "members.h"
+
+/* Copy rows together: what products need of them, and what is looked up. */
+static void gather_task(void *context, Int index, int worker) {
+  (void)worker;
+  const Pass *pass = context;
+  const Batch *b = pass->batch;
+  Layer *input = &pass->net->layers[0];
+  Dropper d = dropper_of(pass->net, 0, b);
+  FOR_ROWS_OF_TASK(i, index, b->n) {
+    real *to = input->a + i * input->ld;
+    Int row = row_number(b, i), ahead = row_number(b, MIN(i + ROWS_AHEAD, b->n - 1));
+    for (Int c = 0; c < b->in->n_columns; c++) prefetch_row(&b->in->columns[c], ahead);
+    if (looks_up(pass->net, b)) gather_codes(pass->net, b, i);
+    else if (b->in->columns) encode_row(b->in->columns, b->in->n_columns, row, to, to + input->ld);
+    else memcpy(to, (const real *)b->in->X + row * b->in->row_stride, (size_t)input->n_out * sizeof(real));
+    if (!d.acts) continue;
+    uint32_t key = row_key(d, mask_number(b, i));
+    for (Int j = 0; j < input->n_out; j += VW) store(to + j, load(to + j) * keep_factors(d, key, j));
+  }
+}
 
 /* A product of matrices, or that of each member in its columns. The first fields are the caller's. */
 typedef struct {
@@ -118,6 +138,36 @@ static void sparse_task(void *context, Int index, int worker) {
   }
 }
 
+/* What features add to the sums of some rows and columns, and what the activation makes of these. */
+static void look_up_task(void *context, Int index, int worker) {
+  (void)worker;
+  const Pass *pass = context;
+  const Layer *l = &pass->net->layers[1];
+  Int columns = LOOKUP_VECTORS * VW, parts = (l->width + columns - 1) / columns;
+  Int i = index / parts * LOOKUP_ROWS, j = index % parts * columns, stop = MIN(i + LOOKUP_ROWS, pass->batch->n);
+  columns = MIN(columns, l->width - j);
+  look_up_part(pass->net, i, stop, j, j + columns);
+  if (is_elementwise(l)) activate(context, i, stop - i, j, columns);
+}
+
+/* The first layer's sums for rows of a table: products, and what is looked up. */
+static void forward_columns(Net *net, const Batch *batch) {
+  const Layer *l = &net->layers[1], *input = &net->layers[0];
+  Pass pass = {.net = net, .batch = batch, .h = 1, .keeps_slope = 1};
+  const real *init = bias(net, 1);
+  Int ldi = 0;
+  for (const Run *x = net->runs; x < net->runs + net->n_runs; x++) {
+    multiply((Product){.net = net, .n_products = 1,
+                       .gemm = {.m = batch->n, .n = l->width, .k = x->width, .A = input->a + x->at, .rsa = input->ld,
+                                .csa = 1, .B = weights(net, 1) + x->at * l->ldw, .ldb = l->ldw, .C = l->q,
+                                .ldc = l->ld, .init = init, .ldi = ldi}});
+    init = l->q, ldi = l->ld;
+  }
+  for (Int i = 0; init != l->q && i < batch->n; i++) memcpy(l->q + i * l->ld, init, (size_t)l->width * sizeof(real));
+  Int columns = LOOKUP_VECTORS * VW, parts = (l->width + columns - 1) / columns;
+  pool_run(net->team, (batch->n + LOOKUP_ROWS - 1) / LOOKUP_ROWS * parts, look_up_task, &pass);
+}
+
 /* Propagate a batch through the layers: a[h] = phi(a[h-1] W[h] + b[h]); of the last layer v remains in its q. A: rows of
    a[0] where they are dense, lda apart. `flat` is NULL, or the parameters of a network of one member, for so few rows
    that to bring them into the net's own memory would take longer than all the rest. */
@@ -129,6 +179,8 @@ static void forward(Net *net, const Batch *batch, const real *A, Int lda, const 
     Int ld = h == 1 ? lda : below->ld;
     if (h == 1 && batch->in->data) {
       pool_run(net->team, N_ROW_TASKS(batch->n), sparse_task, &pass);
+    } else if (h == 1 && looks_up(net, batch)) {
+      forward_columns(net, batch);
     } else if (flat) {
       flat_product(l, batch->n, a, ld, flat);
       if (is_elementwise(l)) activate(&pass, 0, batch->n, 0, l->width);

@@ -206,17 +206,22 @@ static int predict(Net *net, const RowsIn *rows, const void *flat, void *out, in
   unsigned long long mode = flush_denormals();
   Int block = MAX(CACHE_BYTES / (net->layers[0].n_out * (Int)sizeof(real)), 64) / MR * MR;
   Prediction p = {.net = net, .rows = rows, .out = out, .link = link, .status = DONE};
+  if (rows->columns && !need_input(net, rows)) p.status = NO_MEMORY;
   enter(net, MIN(rows->n_rows, net->max_rows));
   block = MIN(block * net->team, net->max_rows);
   if (!flat) fold(net);
-  for (; p.first < rows->n_rows; p.first += block) {
+  if (rows->columns && p.status == DONE) pool_run(net->team, net->n_features, levels_task, net);
+  for (; p.first < rows->n_rows && p.status == DONE; p.first += block) {
     p.n = MIN(block, rows->n_rows - p.first);
     Batch batch = {.in = rows, .first = p.first, .n = p.n, .step = -1};
-    const real *X = rows->data ? NULL : (const real *)rows->X + p.first * rows->row_stride;
+    Pass pass = {.net = net, .batch = &batch};
+    const real *X = rows->X ? (const real *)rows->X + p.first * rows->row_stride : NULL;
     if (!are_rows(net, &batch)) p.status = NO_SUCH_ROW;
     else if (X && !checked) pool_run(net->team, N_ROW_TASKS(p.n), look_for_nan, &p);
     if (p.status != DONE) break;
-    forward(net, &batch, X, rows->row_stride, flat, 0);
+    if (rows->columns) pool_run(net->team, N_ROW_TASKS(p.n), gather_task, &pass);
+    if (rows->columns) forward(net, &batch, net->layers[0].a, net->layers[0].ld, NULL, 0);
+    else forward(net, &batch, X, rows->row_stride, flat, 0);
     pool_run(net->team, N_ROW_TASKS(p.n), write_out, &p);
   }
   leave(net);
@@ -293,6 +298,7 @@ const Kernels TABLE = {.level = LEVEL,
                        .apply = apply,
                        .train = train,
                        .predict = predict,
+                       .encode = encode,
                        .set_extra = set_extra,
                        .get_extra = get_extra,
                        .set_threads = set_threads,

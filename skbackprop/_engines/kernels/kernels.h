@@ -35,10 +35,26 @@ typedef struct {
   double momentum, beta_1, beta_2, epsilon, weight_decay, max_grad_norm; /* max_grad_norm 0: no limit */
 } Spec;
 
-/* Rows of inputs, dense or CSR (then data, indices and indptr are set), with targets and weights. What indptr and
-   indices say is checked before it is followed. */
+/* Neighbouring columns of a table: numbers (then `values` is set), or columns that an encoding makes of each feature, of
+   which the number of the bin (`bins`) or of the category (`categories`) is kept. Whatever lies beyond the columns of a
+   feature is a missing value, or a category that is not known. */
+typedef struct {
+  Int width;           /* how many */
+  const float *values; /* (n_rows, width) */
+  Int n_features;      /* 0 for values */
+  const int64_t *sizes; /* columns of each feature */
+  const uint16_t *bins; /* (n_rows, n_features), with the codes inside of them */
+  const float *codes;
+  const int32_t *categories; /* (n_rows, n_features) */
+  double low, high, middle;  /* codes of bins that are empty, full, and of missing values; 0 for categories */
+} Columns;
+
+/* Rows of inputs, dense, CSR (then data, indices and indptr are set) or a table of columns, with targets and weights.
+   What indptr and indices say is checked before it is followed. */
 typedef struct {
   const void *X;
+  const Columns *columns;
+  Int n_columns;
   Int n_rows, row_stride;
   const void *data, *indices, *indptr;
   Int n_entries;    /* of data and of indices */
@@ -72,6 +88,9 @@ typedef struct {
      `checked` hold NaN or infinity. `flat` is NULL, or a vector of parameters to use in place of those that were set:
      the same bits, for dense rows and a network of one member without input scale. */
   int (*predict)(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked);
+  /* Write rows of a table out, in the order asked for. */
+  int (*encode)(const Columns *columns, Int n_columns, Int n_rows, const int64_t *order, Int n, void *out,
+                Int row_stride);
   void (*set_extra)(Net *net, double mu_product);
   double (*get_extra)(const Net *net);
   void (*set_threads)(Net *net, int n_threads);

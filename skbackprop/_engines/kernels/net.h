@@ -29,6 +29,25 @@ typedef struct {
   Int ldt;
 } Layer;
 
+/* A feature of a table that is looked up. */
+typedef struct {
+  const Columns *columns;
+  Int f;          /* its number among them */
+  Int size;       /* columns that its encoding makes */
+  Int row, level; /* the first of its rows of W[1], and of its levels */
+} Feature;
+
+/* What a row looks up of a feature: a row of W[1] (-1: none), how much of it, and a level. */
+typedef struct {
+  int32_t row, level;
+  real code;
+} Lookup;
+
+/* Neighbouring columns of a table that are written out for products. */
+typedef struct {
+  Int at, width;
+} Run;
+
 struct Net {
   Int H, n_members, max_rows, n_padded, scratch_size;
   Layer *layers;   /* 1..H; 0 is the input: its q, a, ld and dropout */
@@ -38,7 +57,12 @@ struct Net {
   Spec spec;
   double *quantiles;
   real *theta, *gradient, *slots[MAX_SLOTS], *row_losses, *scratch;
-  char *touched;            /* rows of W[1] that sparse inputs of a batch meet */
+  char *touched;            /* rows of W[1] that sparse inputs or codes of a batch meet */
+  Feature *features;        /* of a table that are looked up, and its other columns */
+  Run *runs;
+  Int n_features, n_runs;
+  Lookup *lookups; /* of a batch's rows */
+  real *levels;
   real *effective_gradient; /* of the effective weights */
   real *shares;             /* of groups of rows in the gradient of s */
   double mu_product;
@@ -53,6 +77,11 @@ static real *reals(Int n) {
 /* Numbers for a vector that has none yet; 0: out of memory. */
 static int need(real **vector, Int n) { return *vector || (*vector = reals(n)) != NULL; }
 
+static void forget_features(Net *net) {
+  free(net->features), free(net->runs), free(net->lookups), release(net->levels);
+  net->features = NULL, net->runs = NULL, net->lookups = NULL, net->levels = NULL;
+}
+
 static void destroy(Net *net) {
   if (!net) return;
   for (Int h = 0; net->layers && h <= net->H; h++) {
@@ -61,6 +90,7 @@ static void destroy(Net *net) {
     release(l->a), release(l->d), release(l->mask), release(l->keys), release(l->delta), release(l->WT);
     release(l->effective);
   }
+  forget_features(net);
   free(net->layers), free(net->quantiles), free(net->touched);
   release(net->theta), release(net->gradient), release(net->row_losses);
   release(net->scratch), release(net->effective_gradient), release(net->shares);
@@ -190,13 +220,47 @@ static int need_slots(Net *net) {
   return ok;
 }
 
-static int need_input(Net *net, const RowsIn *rows) {
-  if (rows->data) {
-    const Layer *first = &net->layers[1];
-    if (!net->touched) net->touched = calloc((size_t)first->n_in, 1);
-    return net->touched && (!first->effective || need(&net->effective_gradient, first->n_in * first->ldw));
+/* From so many columns on a feature is looked up: fewer multiply-adds take less time than a look. */
+enum { BINS_TO_LOOK_UP = 16, CATEGORIES_TO_LOOK_UP = 5 };
+
+static void add_run(Net *net, Int at, Int width) {
+  Run *last = net->runs + net->n_runs - 1;
+  if (net->n_runs && last->at + last->width == at) last->width += width;
+  else if (width) net->runs[net->n_runs++] = (Run){.at = at, .width = width};
+}
+
+/* List what is looked up of a table and what is not, with memory for a batch of its rows. */
+static int need_features(Net *net, const RowsIn *rows) {
+  Int n = rows->n_columns, at = 0, levels = 0;
+  for (Int c = 0; c < rows->n_columns; c++) n += rows->columns[c].n_features;
+  forget_features(net);
+  net->features = calloc((size_t)n + 1, sizeof *net->features), net->runs = calloc((size_t)n + 1, sizeof *net->runs);
+  if (!net->features || !net->runs) return 0;
+  net->n_features = net->n_runs = 0;
+  for (const Columns *c = rows->columns; c < rows->columns + rows->n_columns; c++) {
+    if (c->values) add_run(net, at, c->width), at += c->width;
+    for (Int f = 0; f < c->n_features; at += c->sizes[f++]) {
+      Int size = (Int)c->sizes[f];
+      if (size < (c->categories ? CATEGORIES_TO_LOOK_UP : BINS_TO_LOOK_UP)) {
+        add_run(net, at, size);
+        continue;
+      }
+      net->features[net->n_features++] = (Feature){.columns = c, .f = f, .size = size, .row = at, .level = levels};
+      levels += c->categories ? 0 : size + 1;
+    }
   }
-  return allocate_layer(net, 0);
+  net->lookups = malloc((size_t)(net->n_features * net->max_rows + 1) * sizeof *net->lookups);
+  return net->lookups && need(&net->levels, levels * net->layers[1].ldw);
+}
+
+static int need_input(Net *net, const RowsIn *rows) {
+  const Layer *first = &net->layers[1];
+  if (rows->data || rows->columns) {
+    if (!net->touched) net->touched = calloc((size_t)first->n_in, 1);
+    if (!net->touched || (first->effective && !need(&net->effective_gradient, first->n_in * first->ldw))) return 0;
+  }
+  if (rows->columns && !need_features(net, rows)) return 0;
+  return rows->data || allocate_layer(net, 0);
 }
 
 static real *vector_of(const Net *net, int slot) { return slot < 0 ? net->theta : net->slots[slot]; }

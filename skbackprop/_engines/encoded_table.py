@@ -14,8 +14,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike
 
-from skbackprop._engines import _cpu
-from skbackprop._engines.compiled import largest
+from skbackprop._engines.level import _cpu, largest, level
 from skbackprop._types import Integers
 
 MOST = 2**16 - 2  # bins or categories of a column that have numbers; one more stands for missing and unknown values
@@ -33,8 +32,8 @@ class Columns(Protocol):
 
     def __getitem__(self, rows: slice | np.ndarray) -> Self: ...
 
-    def encode(self, order: Integers, out: np.ndarray, at: int) -> None:
-        """Write rows into a matrix, from its column `at` on."""
+    def arrays(self) -> dict[str, np.ndarray | float]:
+        """What the kernels know of them."""
 
     def largest(self) -> float:
         """Largest absolute value; not finite if one is not."""
@@ -54,10 +53,10 @@ class Numbers:
         return len(self.values)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Self:
-        return replace(self, values=self.values[rows])
+        return replace(self, values=np.ascontiguousarray(self.values[rows]))
 
-    def encode(self, order: Integers, out: np.ndarray, at: int) -> None:
-        out[:, at : at + self.width] = self.values.take(order, axis=0)
+    def arrays(self) -> dict[str, np.ndarray | float]:
+        return {"values": self.values}
 
     def largest(self) -> float:
         return largest(self.values)
@@ -91,12 +90,10 @@ class Bins:
     def __getitem__(self, rows: slice | np.ndarray) -> Self:
         return replace(self, bins=np.ascontiguousarray(self.bins[rows]), codes=np.ascontiguousarray(self.codes[rows]))
 
-    def encode(self, order: Integers, out: np.ndarray, at: int) -> None:
-        most = int(self.n_bins.max())
-        full = self.low + (self.high - self.low)
-        levels = np.array([full] * most + [self.low] * (most + _cpu.USUAL_BINS), dtype=np.float32)
-        middle = self.low + (self.high - self.low) * 0.5
-        _cpu.encode_bins(self.bins, self.codes, self.n_bins, levels, middle, order, out, at)
+    def arrays(self) -> dict[str, np.ndarray | float]:
+        full, middle = (self.low + (self.high - self.low) * part for part in (1.0, 0.5))  # as the encoder rounds
+        ends = {"low": self.low, "high": full, "middle": middle}
+        return {"sizes": self.n_bins, "bins": self.bins, "codes": self.codes, **ends}
 
     def largest(self) -> float:
         return max(abs(self.low), abs(self.high))
@@ -106,7 +103,7 @@ class Bins:
 class Categories:
     """Columns of a one-hot encoding, for each feature as many as it has categories."""
 
-    numbers: np.ndarray  # (n, n_features), those of the categories; of unknown ones a number beyond the last
+    numbers: np.ndarray  # (n, n_features) in int32, those of the categories; of unknown ones a number beyond the last
     sizes: Integers
 
     @property
@@ -119,8 +116,8 @@ class Categories:
     def __getitem__(self, rows: slice | np.ndarray) -> Self:
         return replace(self, numbers=np.ascontiguousarray(self.numbers[rows]))
 
-    def encode(self, order: Integers, out: np.ndarray, at: int) -> None:
-        _cpu.encode_categories(self.numbers, self.sizes, order, out, at)
+    def arrays(self) -> dict[str, np.ndarray | float]:
+        return {"sizes": self.sizes, "categories": self.numbers}
 
     def largest(self) -> float:
         return 1.0
@@ -152,9 +149,9 @@ class EncodedTable(NDArrayOperatorsMixin):
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("A table of codes cannot be an array without a copy.")
-        rows = np.empty(self.shape, dtype=self.dtype if dtype is None else dtype)
-        self.encode(np.arange(len(self)), rows)
-        return rows
+        rows = np.empty(self.shape, dtype=self.dtype)
+        self.table().encode(level(), np.arange(len(self)), rows)
+        return rows if dtype is None else rows.astype(dtype, copy=False)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         return getattr(ufunc, method)(*map(dense, inputs), **options)
@@ -181,15 +178,9 @@ class EncodedTable(NDArrayOperatorsMixin):
         """Of another dtype, in which its rows are made."""
         return replace(self, dtype=np.dtype(dtype))
 
-    def encode(self, order: Integers, out: np.ndarray) -> None:
-        """Write rows, in the order that is asked for, into a matrix."""
-        to = out if out.dtype == FLOAT32 and out.flags.c_contiguous else np.empty(out.shape, dtype=np.float32)
-        at = 0
-        for part in self.parts:
-            part.encode(order, to, at)
-            at += part.width
-        if to is not out:
-            out[...] = to
+    def table(self) -> _cpu.Table:
+        """The same for the kernels."""
+        return _cpu.Table(len(self), [part.arrays() for part in self.parts])
 
     def largest(self) -> float:
         """Largest absolute value; not finite if one is not."""
@@ -201,7 +192,11 @@ def join(tables: Sequence[EncodedTable | np.ndarray]) -> EncodedTable:
     parts: list[Columns] = []
     for table in tables:
         with np.errstate(over="ignore"):  # whoever computes with it looks for infinity
-            parts += table.parts if isinstance(table, EncodedTable) else [Numbers(np.asarray(table, dtype=np.float32))]
+            parts += (
+                table.parts
+                if isinstance(table, EncodedTable)
+                else [Numbers(np.ascontiguousarray(table, dtype=np.float32))]
+            )
     return EncodedTable(tuple(parts))
 
 

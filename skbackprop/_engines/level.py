@@ -1,0 +1,64 @@
+"""What the kernels were built for and what this CPU has of it, and what needs no more than that."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib import metadata
+
+import numpy as np
+
+try:
+    import skbackprop._engines._cpu as _cpu
+except ImportError as error:
+    raise ImportError(
+        "skbackprop's kernels are not built. You may be importing from a source checkout: install it first "
+        "(pip install .), and run Python from another folder; or install it editable, see CONTRIBUTING.md."
+    ) from error
+
+__all__ = ["FLOATS", "_cpu", "largest", "level", "show_config"]
+FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
+
+
+@cache
+def level() -> str:
+    """Best level of instructions that this CPU has, or the one that SKBACKPROP_CPU forces."""
+    forced = os.environ.get("SKBACKPROP_CPU")
+    if forced is None:
+        return _cpu.LEVELS[0]
+    if forced not in _cpu.LEVELS:
+        raise ImportError(
+            f"SKBACKPROP_CPU={forced!r} cannot be had: this build holds {list(_cpu.BUILT_LEVELS)}, and this CPU runs "
+            f"{list(_cpu.LEVELS)}."
+        )
+    return forced
+
+
+def show_config() -> None:
+    """Print the version, the CPU level of the kernels, their threads, and the versions below.
+
+    Examples
+    --------
+    >>> import skbackprop
+    >>> skbackprop.show_config()  # doctest: +ELLIPSIS
+    version: ...
+    CPU level: ...
+    """
+    facts = {
+        "version": metadata.version("skbackprop"),
+        "CPU level": level(),
+        "levels of this build": ", ".join(_cpu.BUILT_LEVELS),
+        "threads": _cpu.get_num_threads(),
+        "compiler": _cpu.compiler(),
+        **{name: metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")},
+    }
+    for name, value in facts.items():
+        print(f"{name}: {value}")
+
+
+def largest(array: np.ndarray) -> float:
+    """Largest absolute value, not finite where one of the numbers is not: of floats side by side, in a single pass."""
+    numbers = array.T if array.flags.f_contiguous else array
+    if array.dtype in FLOATS and numbers.flags.c_contiguous and numbers.flags.aligned:
+        return _cpu.largest(level(), numbers)
+    return float(max(array.max(initial=0.0), -array.min(initial=0.0)))
