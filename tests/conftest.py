@@ -6,12 +6,12 @@ import pathlib
 import random
 import signal
 
-import numpy as np
 import pytest
-from sklearn.datasets import load_diabetes, load_digits
-from sklearn.preprocessing import StandardScaler
 
-import skbackprop
+# the tests' matrices are small, and processes whose BLAS starts a thread for each core get in each other's way
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# numpy, scikit-learn and the package are imported where they are used: the process that only hands out tests needs none
 
 # the background jobs of a shell, and all that they start, ignore Ctrl-C, which some tests send themselves
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -23,6 +23,9 @@ collect_ignore = [] if os.environ.get("SCIPY_ARRAY_API") else ["array_api_cases.
 @pytest.fixture(scope="session")
 def digits():
     """Real images, standardised, and their digits."""
+    from sklearn.datasets import load_digits
+    from sklearn.preprocessing import StandardScaler
+
     X, y = load_digits(return_X_y=True)
     return StandardScaler().fit_transform(X), y
 
@@ -30,6 +33,9 @@ def digits():
 @pytest.fixture(scope="session")
 def diabetes():
     """Real patients, standardised, and the progression of their disease."""
+    from sklearn.datasets import load_diabetes
+    from sklearn.preprocessing import StandardScaler
+
     X, y = load_diabetes(return_X_y=True)
     return StandardScaler().fit_transform(X), y
 
@@ -37,6 +43,8 @@ def diabetes():
 @pytest.fixture(autouse=True)
 def seeded():
     """What draws from the generators that all share draws the same in every run and every order of the tests."""
+    import numpy as np
+
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 -- it is what unseeded code draws from
 
@@ -44,6 +52,8 @@ def seeded():
 @pytest.fixture
 def rng():
     """Seeded numbers."""
+    import numpy as np
+
     return np.random.default_rng(0)
 
 
@@ -52,7 +62,7 @@ ROOMS = {"distributed": ["dask.py", "_dask"], "torch": ["_interop/torch.py"]}  #
 
 def pytest_configure(config):
     """Rooms that need a package which is missing are not searched for doctests."""
-    package = pathlib.Path(skbackprop.__file__).parent
+    package = pathlib.Path(importlib.util.find_spec("skbackprop").origin).parent
     missing = [room for name, rooms in ROOMS.items() if importlib.util.find_spec(name) is None for room in rooms]
     config.option.ignore = [*(config.option.ignore or []), *(str(package / room) for room in missing)]
 

@@ -24,18 +24,21 @@ def module_of(path):
 
 
 @cache
-def source(path):
-    """Syntax tree."""
-    return ast.parse(path.read_text())
+def nodes(path):
+    """All nodes of a file's syntax tree."""
+    return list(ast.walk(ast.parse(path.read_text())))
 
 
+@cache
 def imports(path):
     """Pairs of (module, name) that a file imports; those inside of functions count too."""
-    for node in ast.walk(source(path)):
+    found = []
+    for node in nodes(path):
         if isinstance(node, ast.ImportFrom):
-            yield from ((node.module or "", alias.name) for alias in node.names)
+            found += [(node.module or "", alias.name) for alias in node.names]
         elif isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names)
+            found += [(alias.name, "") for alias in node.names]
+    return found
 
 
 def floor(parts):

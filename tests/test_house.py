@@ -11,7 +11,7 @@ from graphlib import TopologicalSorter
 
 import numpy as np
 import pytest
-from house import ROOMS, ROOT, floor, graph, imports, is_below_the_face, name_of, source
+from house import ROOMS, ROOT, floor, graph, imports, is_below_the_face, name_of, nodes
 
 import skbackprop
 from skbackprop import MLPSoftmaxClassifier
@@ -55,15 +55,15 @@ def test_no_circles():
     list(TopologicalSorter(rooms).static_order())  # raises CycleError, which names the circle
 
 
-def nodes(paths):
+def of_rooms(paths):
     for path in paths:
         room = name_of(path)
-        yield from ((room, node) for node in ast.walk(source(path)))
+        yield from ((room, node) for node in nodes(path))
 
 
 def test_no_estimator_comes_below_the_face():
     """Fitting, arithmetic, vocabulary and clusters work with specifications and models."""
-    for room, node in nodes(path for path in ROOMS if is_below_the_face(path)):
+    for room, node in of_rooms(path for path in ROOMS if is_below_the_face(path)):
         if isinstance(node, ast.FunctionDef):
             arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
             assert "estimator" not in {a.arg for a in arguments}, f"{room}: {node.name} takes an estimator"
@@ -77,7 +77,7 @@ def test_state_of_other_objects_is_theirs():
     """Nobody reaches round another object's privacy; scikit-learn's checks work on copies, which one function makes."""
     granted = {"_checks/rows.py", "_interop/onnx/known.py"}  # these copy, and look into any estimator
     granted |= {"_estimator.py", "_prediction.py", "dask.py"}
-    for room, node in nodes(ROOMS):
+    for room, node in of_rooms(ROOMS):
         if isinstance(node, ast.Attribute) and node.attr == "__dict__" and room not in granted:
             assert ast.unparse(node.value) in {"self", "cls", "super()"}, f"{room}, line {node.lineno}"
 
