@@ -191,6 +191,12 @@ class EncodedTable(NDArrayOperatorsMixin):
         wanted: np.dtype = np.dtype(dtype)
         return replace(self, parts=tuple(part.astype(wanted) for part in self.parts), dtype=wanted)
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """The columns that are no codes, side by side."""
+        found = [part.values for part in self.parts if isinstance(part, Numbers)]
+        return np.hstack(found) if found else np.empty((len(self), 0), dtype=self.dtype)
+
     def table(self) -> _cpu.Table:
         """The same for the kernels."""
         return _cpu.Table(len(self), self.dtype.itemsize, [part.arrays() for part in self.parts])

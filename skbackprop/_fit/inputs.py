@@ -35,8 +35,8 @@ class RawTable:
 class InputEncoding:
     """What was learned of the columns of a table, and the inputs that they become.
 
-    These are, in this order: the numbers, their bins, for each column of numbers that had gaps whether one is there, and
-    for each column of categories one input a category, one for missing and one for unknown values.
+    These are, in this order: the numbers; their bins; for each column of numbers that had gaps whether there is one;
+    and for each column of categories an input a category, one for missing and one for unknown values.
     """
 
     encoder: str  # key of ENCODERS
@@ -82,17 +82,36 @@ class InputEncoding:
         return [len(known) + 2 for known in self.categories]
 
     @property
+    def attributes(self) -> dict[str, list[np.ndarray | None]]:
+        """The fitted attributes that tell of it: for each of the user's columns, None where it is of the other kind."""
+        edges, known = iter(self.bin_edges), iter(self.categories)
+        return {
+            "bin_edges_": [None if is_one else next(edges) for is_one in self.is_category],
+            "categories_": [next(known) if is_one else None for is_one in self.is_category],
+        }
+
+    @property
     def n_inputs(self) -> int:
         """Width of the network's input layer."""
         n_bins = sum(len(edges) - 1 for edges in self.bin_edges)
         return len(self.means) + n_bins + sum(self.has_gaps) + sum(self.sizes)
 
     @property
+    def owners(self) -> np.ndarray:
+        """Number of the user's column that each input comes from."""
+        numeric, other = np.flatnonzero(~self.is_category), np.flatnonzero(self.is_category)
+        n_bins = [len(edges) - 1 for edges in self.bin_edges]
+        gaps = numeric[np.array(self.has_gaps, dtype=bool)]
+        found: np.ndarray = np.concatenate([numeric, np.repeat(numeric, n_bins), gaps, np.repeat(other, self.sizes)])
+        return found
+
+    @property
     def never_met(self) -> np.ndarray:
         """Numbers of the inputs that were 0 in all rows that this was learned from."""
         ends = self.n_inputs - sum(self.sizes) + np.cumsum(self.sizes, dtype=int)
         missing = [end - 2 for end, met in zip(ends, self.misses, strict=True) if not met]
-        return np.sort(np.array([*missing, *(ends - 1)], dtype=int))
+        found: np.ndarray = np.sort(np.array([*missing, *(ends - 1)], dtype=int))
+        return found
 
     def encode(self, table: RawTable, dtype: DTypeLike) -> EncodedTable:
         """Make the inputs of rows, kept as codes."""
@@ -122,4 +141,6 @@ class InputEncoding:
         places = np.minimum(np.searchsorted(known, texts), max(len(known) - 1, 0))
         is_known = known[places] == texts if len(known) else np.zeros(len(texts), dtype=bool)
         of_texts = np.where(is_known, places, len(known) + 1)
-        return np.append(of_texts, len(known)).astype(np.int32)[factor.numbers]  # of missing ones the last, number -1
+        places = np.append(of_texts, len(known)).astype(np.int32)  # of missing ones the last, number -1
+        inputs: np.ndarray = places[factor.numbers]
+        return inputs

@@ -218,8 +218,8 @@ def find_bins(x, edges, double low, double high, bins, codes, Int j):
 cdef class Table:
     """Rows of which columns are numbers, bins or categories: the arrays are kept alive, and what they say is checked.
 
-    parts: for each group of columns a dict with the names of `Columns` in C: values (n_rows, width) of `itemsize` bytes;
-    or the sizes of features with their bins and codes, or categories, (n_rows, n_features). Arrays are contiguous.
+    parts: for each group of columns a dict with the names of `Columns` in C: values (n_rows, width) of `itemsize`
+    bytes; or the sizes of features with their bins and codes, or categories, (n_rows, n_features). All are contiguous.
     """
 
     cdef Columns *columns
