@@ -45,13 +45,11 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         Exponent of the focal loss, >= 0; 0 is cross-entropy.
     {shared}
     label_smoothing : float, default=0.0
-        Share of each target, in [0, 1), that is moved to the uniform distribution [3]_. It acts in the
-        training loss only.
+        Share of each target, in [0, 1), that is moved to the uniform distribution [3]_, in the training loss only.
     class_weight : dict, 'balanced', list or None, default=None
-        Factors of the sample weights by class. 'balanced' gives each class the same total weight; classes missing
-        from a dict have factor 1, and labels that only the dict has are ignored, as a fold may lack a class. For
-        multilabel targets a list of these, one per label; a row's weight is
-        multiplied by the factors of all its labels.
+        Factors of the sample weights by class. 'balanced' gives each class the same total weight; classes missing from
+        a dict have factor 1, and labels that only the dict has are ignored, as a fold may lack a class. For multilabel
+        targets a list of these, one per label; a row's weight is multiplied by the factors of all its labels.
 
     Attributes
     ----------
@@ -128,6 +126,9 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         n_threads: int | None = None,
         n_members: int = 1,
         input_scale: bool | float = False,
+        numeric_encoder: str = "identity",
+        n_bins: int = 8,
+        categorical_features: Sequence[str] | Sequence[int] | str | None = "from_dtype",
         label_smoothing: float = 0.0,
         class_weight: dict[Any, float] | Literal["balanced"] | list[Any] | None = None,
     ) -> None:

@@ -6,7 +6,7 @@ import datetime
 import math
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike
 
 from skbackprop._fit.data_checks import is_missing
 from skbackprop._fit.device import to_host
+from skbackprop._fit.inputs import Factor
 from skbackprop._fit.warn import warn
 
 if TYPE_CHECKING:
@@ -175,6 +176,24 @@ def different_values(name: Hashable, column: Column) -> set[object]:
     if any(isinstance(value, complex | np.complexfloating) for value in found):
         raise ValueError(f"Column {name!r} holds " + COMPLEX_VALUES)
     return found
+
+
+def factor(name: Hashable, column: Column, as_text: Callable[[object], str] | None = None) -> Factor:
+    """Tell equal values of a column apart, and give the text of each; a missing one has the number -1."""
+    different = different_values(name, column)
+    if not isinstance(column, np.ndarray) and hasattr(column, "factorize"):  # pandas
+        numbers, known = column.factorize()
+    elif isinstance(column, np.ndarray) and column.dtype.kind in "biuf":
+        known, numbers = np.unique(column, return_inverse=True)
+    else:
+        known = list(different)
+        place = {value: i for i, value in enumerate(known)}
+        numbers = np.array([place.get(value, -1) for value in column], dtype=np.int64)
+    there = [not is_missing(value) for value in known]
+    places = np.append(np.where(there, np.cumsum(there) - 1, -1), -1).astype(np.int64)
+    as_text = text_of if as_text is None else as_text
+    texts = [as_text(value) for value, is_there in zip(known, there, strict=True) if is_there]
+    return Factor(places[np.asarray(numbers)], texts)
 
 
 def are_numbers(values: set[object]) -> bool:

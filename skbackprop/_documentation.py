@@ -118,7 +118,19 @@ n_members : int, default=1
     Factors are neither penalised nor decayed.
 input_scale : bool or float, default=False
     Learn a factor for each input, from 1 on, at `learning_rate_init` times this number (True: 6): inputs that do not
-    help are soon turned down."""
+    help are soon turned down.
+numeric_encoder : {'identity', 'piecewise_linear'}, default='identity'
+    What becomes of columns of numbers. 'identity': they are inputs as they are, and none may be missing.
+    'piecewise_linear': each is standardised, and beside it stand the codes of `n_bins` bins, as
+    :class:`~skbackprop.preprocessing.PiecewiseLinearEncoder` makes them. This needs no scaler in front, and takes NaN:
+    a missing number has the mean, the middle of all codes and, if there were gaps in training, an input of its own.
+n_bins : int, default=8
+    Bins of each column of numbers, with about the same weight of training rows each.
+categorical_features : 'from_dtype', array-like of str, int or bool, or None, default='from_dtype'
+    Columns of categories, by their names, their numbers or a mask. Each value of such a column has a row of the first
+    layer's weights, as has a missing value, and as have all values that were not there in training. 'from_dtype': the
+    columns of a DataFrame that are categorical (category, Enum, dictionary) or texts, and those of objects that are not
+    all numbers; no column of an array. None: none. A value counts by its text, and 1, 1.0, True and "1" have one."""
 
 ATTRIBUTES = """\
 coefs_, intercepts_ : list of ndarray
@@ -128,8 +140,15 @@ coefs_, intercepts_ : list of ndarray
 member_factors_ : list of tuples of two ndarray
     Only with ``n_members > 1``: for each hidden layer r (n_members, n_in) and s (n_members, n_out). Member j acts like
     a network with the weights ``r[j][:, None] * W * s[j]``.
-input_scale_ : ndarray of shape (n_features,)
+input_scale_ : ndarray of shape (n_inputs,)
     Only with `input_scale`: the factors of the inputs.
+categories_ : list of ndarray or None
+    Only where columns are encoded, as `numeric_encoder` and `categorical_features` say: for each column the texts of
+    its categories in training, None for numbers. The inputs of the network, rows of ``coefs_[0]``, are in this order:
+    the numbers; their bins; for each column of numbers that had gaps whether there is one; and for each column of
+    categories an input a category, one for missing and one for unknown values.
+bin_edges_ : list of ndarray or None
+    Only then: for each column of numbers the edges of its bins, None for categories.
 auto_params_ : dict
     What each parameter that was 'auto' stood for in the last fit, as far as it acts: of learning_rate,
     learning_rate_init, batch_size, epochs, weight_decay, dropout, max_grad_norm and tol. Given as parameters, these
@@ -156,7 +175,7 @@ n_outputs_ : int
 out_activation_ : str
     Link from the output units to the prediction.
 n_features_in_ : int
-    Number of features.
+    Number of features: columns of X.
 feature_names_in_ : ndarray of shape (n_features,)
     Their names, if X had string column names."""
 

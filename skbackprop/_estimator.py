@@ -20,6 +20,7 @@ from skbackprop._checks.constraints import Method, fit_spec, keeps_constraints, 
 from skbackprop._checks.messages import divergence, warn_constant_block
 from skbackprop._checks.rows import copy_of, read_rows, read_validation, starting_point
 from skbackprop._checks.scoring import Judge
+from skbackprop._checks.tables import ENCODING
 from skbackprop._documentation import DocLinkMixin
 from skbackprop._fit.checkpoint import FileCheckpoint, seed_of
 from skbackprop._fit.data_checks import complete
@@ -31,10 +32,14 @@ from skbackprop._fit.scales import warn_unscaled
 from skbackprop._fit.state import TrainState
 from skbackprop._fit.warn import warn
 from skbackprop._interop.conversions import Convertible
+from skbackprop._nn.encoders import ENCODERS
 from skbackprop._nn.losses import LOSSES
 from skbackprop._prediction import Predicting
 from skbackprop._types import Attributes, Data
 from skbackprop.data import Shards
+
+# fitted attributes that not all models have
+SOMETIMES = ("feature_names_in_", "bin_edges_", "categories_", ENCODING, "member_factors_", "input_scale_")
 
 
 def has_minibatches(estimator: BaseEstimator) -> bool:
@@ -110,7 +115,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             rng = saved.generator(rng)
             who = {"estimator": type(self).__name__, "random_state": seed_of(self.random_state)}
             saved.identify(who, data, held_out, start.theta if isinstance(start, FittedModel) else None)
-        warn_unscaled(data.sample.X, data.device)
+        warn_unscaled(data.sample.X, data.device, features.numeric)
         known = None if saved is None else saved.regime
         prepared = prepare(spec, data, held_out, start, TrainState(rng), known)
         if saved is not None:
@@ -185,7 +190,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _with(self, attributes: Attributes) -> Self:
         """An estimator with these parameters and other fitted attributes, and without callbacks."""
-        return copy_of(self, attributes, without=["feature_names_in_", "member_factors_", "input_scale_", *CALLBACKS])
+        return copy_of(self, attributes, without=[*SOMETIMES, *CALLBACKS])
 
     def _validate_params(self) -> None:
         """Check the parameters before a fit; scikit-learn says what is wrong with one."""
@@ -227,6 +232,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def __sklearn_tags__(self) -> Tags:
         tags: Tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.numeric_encoder == "identity"
+        encoder = ENCODERS.get(self.numeric_encoder)  # None: a name that fit will refuse
+        tags.input_tags.allow_nan = encoder is not None and encoder.takes_nan
         tags.array_api_support = True
         return tags

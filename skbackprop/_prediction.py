@@ -18,6 +18,7 @@ from skbackprop._checks.arrays import check_finite_output, check_inputs, check_s
 from skbackprop._checks.callbacks import CALLBACKS
 from skbackprop._checks.constraints import Method
 from skbackprop._checks.rows import copy_of, without_names
+from skbackprop._checks.tables import encoding_of
 from skbackprop._engines import choose_engine
 from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._engines.engine import LocalEngine
@@ -118,7 +119,9 @@ class Predicting(Persistent):
         if on_host and device_of(self.coefs_[0]) is not HOST:
             return self.__sklearn_array_api_convert__(to_host).__fitted_model__()
         theta = self._theta()
-        features = Features(self._network.sizes[0], getattr(self, "feature_names_in_", None))
+        encoding = encoding_of(self)
+        n = self._network.sizes[0] if encoding is None else self.n_features_in_
+        features = Features(n, getattr(self, "feature_names_in_", None), encoding)
         return FittedModel(self._network, theta, self._codec(), features, device_of(theta))
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -194,10 +197,12 @@ class Predicting(Persistent):
         """Output for an X in this process, computed in the wider of the dtypes of X and of the weights."""
         theta, device = self._theta(), compute_device(X)
         check_same_device(self, device, method)
-        if self.n_features_in_ != self._network.sizes[0]:
+        encoding = encoding_of(self)
+        n_features = self._network.sizes[0] if encoding is None else len(encoding.is_category)
+        if self.n_features_in_ != n_features:
             raise ValueError(
                 f"n_features_in_ was changed to {self.n_features_in_!r}, but the weights are for "
-                f"{self._network.sizes[0]} features: set it back, or fit anew."
+                f"{n_features} features: set it back, or fit anew."
             )
         if is_plain(self, X):
             output = self._computed(X, theta, device, {"checked": False, **options}, answer)

@@ -125,6 +125,9 @@ default='squared_error'
         n_threads: int | None = None,
         n_members: int = 1,
         input_scale: bool | float = False,
+        numeric_encoder: str = "identity",
+        n_bins: int = 8,
+        categorical_features: Sequence[str] | Sequence[int] | str | None = "from_dtype",
         scale_target: bool = True,
     ) -> None:
         self.__dict__.update({name: value for name, value in locals().items() if name != "self"})

@@ -243,8 +243,12 @@ def feature_importances(estimator: BaseMLP) -> Array:
     [0, 1]
     """
     _check_is_network(estimator)
-    W = np.stack([net.W[1] for net in estimator.__fitted_model__(on_host=True).members()])
-    norms: Array = np.sqrt(np.sum(W * W, axis=(0, 2)))
+    model = estimator.__fitted_model__(on_host=True)
+    squares = np.sum(np.stack([net.W[1] for net in model.members()]) ** 2, axis=(0, 2))
+    encoding = model.features.encoding
+    if encoding is not None:  # of a column that is encoded all inputs together
+        squares = np.bincount(encoding.owners, squares, minlength=model.features.n)
+    norms: Array = np.sqrt(squares)
     total = float(norms.sum())
     return norms / total if total > 0.0 else norms
 

@@ -12,6 +12,7 @@ from typing import Any, Self, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from skbackprop._fit.inputs import InputEncoding
 from skbackprop._fit.spec import FitPlan
 from skbackprop._fit.state import TrainState
 from skbackprop._fit.targets import LabelCodec
@@ -42,7 +43,13 @@ TRUSTED_TYPES = [
 VERSION = "_skbackprop_version"
 
 # by the name of the attribute that holds one; the parts inside these are known by the types of their fields
-PARTS: dict[str, type] = {"_network": Network, "_labels": LabelCodec, "_settings": FitPlan, "_progress": TrainState}
+PARTS: dict[str, type] = {
+    "_network": Network,
+    "_labels": LabelCodec,
+    "_settings": FitPlan,
+    "_progress": TrainState,
+    "_inputs": InputEncoding,
+}
 
 OLD_NAMES = {"state": "memory"}  # of fields, in models that were saved before these were renamed
 

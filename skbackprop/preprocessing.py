@@ -16,6 +16,7 @@ from skbackprop._checks.constraints import Interval, validated
 from skbackprop._checks.rows import copy_of
 from skbackprop._documentation import DocLinkMixin
 from skbackprop._fit.data_checks import within_floats
+from skbackprop._nn.encoders import bin_codes, bin_edges
 from skbackprop._prediction import of_one_model
 from skbackprop._types import Data
 from skbackprop.persistence import Persistent
@@ -125,7 +126,7 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         seen = copy_of(self)  # whatever fails below, self stays as it was
         rows = check_table(seen, X, reset=True)
         weights = check_weights(sample_weight, rows)
-        edges = [_edges(x, weights, self.n_bins) for x in rows.T]
+        edges = [bin_edges(x, weights, self.n_bins) for x in rows.T]
         seen.bin_edges_, seen.n_bins_ = edges, np.array([len(ends) - 1 for ends in edges])
         self.__dict__ = vars(seen)  # at once, as another thread may transform meanwhile
         return self
@@ -157,17 +158,9 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
 
     def _encode(self, rows: np.ndarray, codes: np.ndarray) -> None:
         """Write the codes of rows."""
-        low, high = map(float, self.code_range)
-        first = np.concatenate([edges[:-1] for edges in self.bin_edges_]).astype(rows.dtype)
-        last = np.concatenate([edges[1:] for edges in self.bin_edges_]).astype(rows.dtype)
-        passed = rows[:, np.repeat(np.arange(rows.shape[1]), self.n_bins_)]
-        with np.errstate(divide="ignore", invalid="ignore"):  # edges that float32 cannot tell apart: 0 or 1
-            passed -= first
-            passed /= last - first
-        np.clip(passed, 0.0, 1.0, out=passed)
-        passed[np.isnan(passed)] = 0.5
-        passed *= high - low
-        np.add(passed, low, out=codes)
+        ends = np.cumsum(self.n_bins_)
+        for x, edges, end, n in zip(rows.T, self.bin_edges_, ends, self.n_bins_, strict=True):
+            codes[:, end - n : end] = bin_codes(np, x, edges, *map(float, self.code_range))
 
     @of_one_model
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
@@ -193,20 +186,3 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _edges(x: np.ndarray, weights: np.ndarray | None, n_bins: int) -> np.ndarray:
-    """Different ones among the quantiles 0, 1/n, ..., 1 (inverted distribution function), in float64."""
-    counts = ~np.isnan(x)
-    shares = np.linspace(0.0, 1.0, n_bins + 1)
-    if weights is not None:
-        rows = np.flatnonzero(counts & (weights > 0))
-        rows = rows[np.argsort(x[rows], kind="stable")]
-        x, reached = x[rows], np.cumsum(weights[rows])
-        at = np.searchsorted(reached, shares * (reached[-1] if len(rows) else 0.0))
-    else:
-        x = np.sort(x[counts])  # in a fraction of argsort's time
-        at = np.maximum(np.ceil(shares * len(x)).astype(int) - 1, 0)
-    if not len(x):
-        return np.zeros(1)
-    return np.unique(x[np.minimum(at, len(x) - 1)].astype(np.float64))

@@ -19,6 +19,7 @@ from skbackprop._columns import (
     as_table,
     columns_of,
     different_values,
+    factor,
     floats,
     has_numeric_dtype,
     is_number,
@@ -214,15 +215,8 @@ def plain_categories(X: DataFrame | np.ndarray, one_text: bool = False) -> np.nd
     """
     plain = np.empty(X.shape, dtype=object)
     for j, (key, column) in enumerate(_columns(X)):
-        as_text = text_of if one_text else _text_apart
-        values = different_values(key, column)
-        if hasattr(column, "factorize"):  # pandas tells equal values apart in a fraction of the time
-            numbers, known = column.factorize()
-            texts = [None if is_missing(value) else as_text(value) for value in known]
-            plain[:, j] = np.array([*texts, None], dtype=object)[numbers]  # of missing ones the last, number -1
-        else:
-            found = {value: as_text(value) for value in values}
-            plain[:, j] = [found.get(value) for value in column]
+        numbers, texts = factor(key, column, text_of if one_text else _text_apart)
+        plain[:, j] = np.array([*texts, None], dtype=object)[numbers]  # of missing ones the last, number -1
     return plain
 
 

@@ -44,7 +44,8 @@ typedef struct {
   int64_t *Y, *order;
   double *theta, *X, *weights, rates[N_STEPS];
   int32_t *indices, *indptr, *categories;
-  float *values, *codes;
+  double *values;
+  float *codes;
   uint16_t *bins;
   Columns columns[3];
 } Data;
@@ -79,9 +80,9 @@ static Data data_of(Kind kind) {
   d.order = exactly(N_ROWS, sizeof(int64_t));
   for (Int i = 0; i < N_ROWS; i++) d.weights[i] = 0.5 + (double)(i % 2), d.order[i] = i * 7 % N_ROWS;
   for (Int i = 0; i < N_STEPS; i++) d.rates[i] = 0.01;
-  d.values = exactly(N_ROWS * N_VALUES, sizeof(float)), d.codes = exactly(N_ROWS * N_FEATURES, sizeof(float));
+  d.values = exactly(N_ROWS * N_VALUES, sizeof(double)), d.codes = exactly(N_ROWS * N_FEATURES, sizeof(float));
   d.bins = exactly(N_ROWS * N_FEATURES, sizeof(uint16_t)), d.categories = exactly(N_ROWS * N_FEATURES, sizeof(int32_t));
-  for (Int i = 0; i < N_ROWS * N_VALUES; i++) d.values[i] = (float)RANDOM();
+  for (Int i = 0; i < N_ROWS * N_VALUES; i++) d.values[i] = RANDOM();
   for (Int i = 0; i < N_ROWS * N_FEATURES; i++)
     d.codes[i] = (float)RANDOM(), d.bins[i] = (uint16_t)(i * 5 % 23), d.categories[i] = (int32_t)(i * 11 % 35 - 1);
   d.columns[0] = (Columns){.width = N_VALUES, .values = d.values};

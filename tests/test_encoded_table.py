@@ -70,7 +70,7 @@ def test_rows_come_in_any_order():
     assert full.shape == made.shape
     for dtype in (np.float32, np.float64):
         out = np.empty((5, made.shape[1]), dtype=dtype)
-        made.table().encode(level(), order, out)
+        made.astype(dtype).table().encode(level(), order, out)
         assert_array_equal(out, full[order])
     for key in (order, order.tolist(), slice(3, 90, 4), full[:, 0] > 0, (slice(2, 4), slice(None)), (order, ...)):
         part = made[key]
@@ -78,7 +78,7 @@ def test_rows_come_in_any_order():
         assert_array_equal(np.asarray(part), full[key])
     for wrong in (np.array([150]), np.array([-1])):
         with pytest.raises(ValueError, match="rows"):
-            made.table().encode(level(), wrong, np.empty((1, made.shape[1])))
+            made.table().encode(level(), wrong, np.empty((1, made.shape[1]), np.float32))
 
 
 def test_it_behaves_as_an_array():
@@ -130,9 +130,9 @@ def test_the_kernels_trust_nobody():
     )
     for text, part in wrong:
         with pytest.raises(ValueError, match=text):
-            _cpu.Table(150, [part])
+            _cpu.Table(150, 4, [part])
     with pytest.raises(ValueError, match="out must be"):
-        X.table().encode(level(), np.arange(150), np.empty((150, 3)))
+        X.table().encode(level(), np.arange(150), np.empty((150, 3), np.float32))
     with pytest.raises(ValueError, match="no column 3"):
         _cpu.find_bins(np.zeros(150), np.zeros(3), 0.0, 1.0, bins["bins"].copy(), bins["codes"].copy(), 3)
 

@@ -48,6 +48,9 @@ SECOND = {
     "label_smoothing": 0.3,
     "class_weight": {0: 5.0},
     "scale_target": False,
+    "numeric_encoder": "piecewise_linear",
+    "n_bins": 3,
+    "categorical_features": [0],
 }
 # Both engines and any number of threads give the same result by design, and verbose prints (tests of their own).
 SAME_RESULT = {"engine", "n_threads", "verbose"}
@@ -61,6 +64,7 @@ TOGETHER = {
     "scoring": {"early_stopping": True, "n_iter_no_change": 3},
     "n_iter_no_change": {"tol": 0.5},
     "tol": {"n_iter_no_change": 1},
+    "n_bins": {"numeric_encoder": "piecewise_linear"},
 }
 
 

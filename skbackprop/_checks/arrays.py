@@ -14,6 +14,7 @@ from sklearn.utils import check_X_y
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, _check_sample_weight, validate_data
 
+from skbackprop._checks.tables import encoding_of, read_table
 from skbackprop._engines.encoded_table import EncodedTable, dense
 from skbackprop._fit.data_checks import complete, sound, within_floats
 from skbackprop._fit.device import FLOAT64, HOST, Device, device_of, to_host
@@ -42,7 +43,14 @@ def check_same_device(estimator: BaseEstimator, device: Device, method: str) -> 
 
 
 def check_inputs(estimator: BaseEstimator, X: Data, device: Device, dtype: np.dtype) -> Array:
-    """Check X to predict for with scikit-learn's own errors; it comes in the wider of its dtype and the weights'."""
+    """Check X to predict for with scikit-learn's own errors; it comes in the wider of its dtype and the weights'.
+
+    What the model encodes comes in the dtype of the weights.
+    """
+    encoding = encoding_of(estimator)
+    if encoding is not None:
+        encoded: Any = encoding.encode(read_table(estimator, X, encoding.is_category, reset=False)[0], dtype)
+        return encoded
     dtypes = device.floats("float64" if dtype == FLOAT64 else "auto")
     return _validated(estimator, X, reset=False, dtype=dtypes)
 
@@ -82,10 +90,13 @@ def _validated_codes(estimator: BaseEstimator, X: EncodedTable, **options: Any) 
     """The same of an encoded table whose numbers are finite, so that only its shape counts: its first row shows it."""
     about_y = {name: options.pop(name) for name in ("y", "multi_output") if name in options}
     checked = X.astype(_validated(estimator, dense(X[:1]), **options).dtype)
-    if not about_y:
-        return checked
-    _, y = check_X_y(np.zeros((len(X), 1)), estimator=estimator, **about_y)
-    return checked, y
+    return (checked, check_targets(estimator, about_y["y"], len(X))) if about_y else checked
+
+
+def check_targets(estimator: BaseEstimator, y: Data, n_rows: int) -> np.ndarray:
+    """Check the targets of so many rows with scikit-learn's own errors."""
+    checked: np.ndarray = check_X_y(np.zeros((n_rows, 1)), complete(y), estimator=estimator, multi_output=True)[1]
+    return checked
 
 
 def gives_arrays(transformer: BaseEstimator) -> bool:
@@ -118,7 +129,7 @@ def is_plain(estimator: BaseEstimator, X: Data) -> bool:
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype not in PLAIN or not X.flags.c_contiguous:
         return False
     is_of_fit = X.shape[1] == estimator.n_features_in_ and not hasattr(estimator, "feature_names_in_")
-    return is_of_fit and X.shape[0] > 0
+    return is_of_fit and X.shape[0] > 0 and encoding_of(estimator) is None
 
 
 def check_finite_output(output: Array, device: Device, X: Array | None = None, theta: Array | None = None) -> Array:

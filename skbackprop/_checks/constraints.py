@@ -14,11 +14,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, Options, StrOptions, make_constraint
 
+from skbackprop._engines.encoded_table import MOST
 from skbackprop._engines.threads import MOST_THREADS
 from skbackprop._fit.data_checks import within_floats
 from skbackprop._fit.spec import FitSpec
 from skbackprop._fit.warn import warn
 from skbackprop._nn.activations import ACTIVATIONS
+from skbackprop._nn.encoders import ENCODERS
 from skbackprop._nn.initializers import INITIALIZERS
 from skbackprop._nn.losses import losses_for
 from skbackprop._nn.optimizers import OPTIMIZERS
@@ -142,6 +144,9 @@ SHARED_CONSTRAINTS: dict[str, list[object]] = {
     "n_threads": [Interval(Integral, 1, MOST_THREADS, closed="both"), None],
     "n_members": [_integer(1)],
     "input_scale": ["boolean", _Reals(0, closed="neither")],
+    "numeric_encoder": [_TableNames(lambda: ENCODERS)],
+    "n_bins": [Interval(Integral, 1, MOST, closed="both")],
+    "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
 }
 CLASSIFIER_CONSTRAINTS: dict[str, list[object]] = {
     "loss": [_TableNames(lambda: losses_for("classification"))],
@@ -271,6 +276,8 @@ def idle_parameters(spec: FitSpec, *, has_validation: bool, splits: bool = False
     if not splits:
         where = "beside X_val" if has_validation else "without early_stopping=True"
         idle["validation_fraction"] = "in partial_fit" if partial else where
+    if spec.numeric_encoder == "identity":
+        idle["n_bins"] = "without numeric_encoder='piecewise_linear'"
     for name, loss in LOSSES_OWN.items():
         if spec.loss != loss:
             idle[name] = f"without loss={loss!r}"

@@ -9,12 +9,14 @@ from typing import Any, cast
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 
-from skbackprop._checks.arrays import check_rows, check_same_device, check_weights, has_validation_set
+from skbackprop._checks.arrays import check_rows, check_same_device, check_targets, check_weights, has_validation_set
 from skbackprop._checks.constraints import warn_without_effect
+from skbackprop._checks.tables import ENCODING, categories_in, check_no_table, encoding_of, read_table
 from skbackprop._fit.data_checks import one_column
 from skbackprop._fit.dataset import ArrayDataset, Dataset
 from skbackprop._fit.device import HOST, compute_device, to_host
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
+from skbackprop._fit.inputs import InputEncoding
 from skbackprop._fit.out_of_core import DiskDataset
 from skbackprop._fit.scales import check_validation_set, in_validation_set
 from skbackprop._fit.source import Source
@@ -104,7 +106,8 @@ def read_validation(
         reader = copy_of(estimator, start.features.attributes, without=[NAMES])
         with in_validation_set():
             held_out, _ = read_rows(reader, X_val, y_val, weights, reset=False, name="sample_weight_val")
-        check_validation_set(held_out, data, start.codec, strict=not spec.partial)
+        columns = start.features.numeric
+        check_validation_set(held_out, data, start.codec, strict=not spec.partial, columns=columns)
     warn_without_effect(estimator, spec, is_given=held_out is not None)
     return held_out
 
@@ -115,6 +118,7 @@ def read_part(
     """Check a part of the rows of a fit; columns: number and names that X must have, None: to be learned from X."""
     learned = {} if columns is None else Features(*columns).attributes
     reader = copy_of(estimator, learned, without=[NAMES])
+    check_no_table(reader, "Fits on a cluster")
     X, y = check_rows(reader, X, y, reset=columns is None, dtypes=HOST.floats(reader.dtype))
     return X, y, _features(reader)
 
@@ -134,15 +138,36 @@ def without_names(estimator: BaseEstimator, data: Shards, method: str) -> BaseEs
 
 def _features(reader: BaseEstimator) -> Features:
     """What scikit-learn's checks learned of X."""
-    return Features(reader.n_features_in_, getattr(reader, NAMES, None))
+    return Features(reader.n_features_in_, getattr(reader, NAMES, None), encoding_of(reader))
 
 
 def _read_arrays(reader: BaseEstimator, X: Any, y: Data, weights: Any, name: str, reset: bool) -> ArrayDataset:
+    is_category = categories_in(reader, X) if reset else getattr(encoding_of(reader), "is_category", None)
+    if is_category is not None:
+        return _read_table(reader, X, y, weights, name, is_category, reset)
+    if reset:
+        vars(reader).pop(ENCODING, None)
     device = compute_device(X)
     X, targets = check_rows(reader, X, y, reset=reset, dtypes=device.floats(reader.dtype))
     targets = to_host(targets)
     weights = check_weights(to_host(weights), targets, name)
     return ArrayDataset(X, one_column(targets) if is_classifier(reader) else targets, weights, device)
+
+
+def _read_table(
+    reader: BaseEstimator, X: Data, y: Data, weights: Any, name: str, is_category: np.ndarray, reset: bool
+) -> ArrayDataset:
+    """Rows of a table, encoded as is learned here or was in fit."""
+    table, dtype = read_table(reader, X, is_category, reset=reset)
+    targets = to_host(check_targets(reader, y, len(table)))
+    weights = check_weights(to_host(weights), targets, name)
+    if reset:
+        learned = InputEncoding.learn(table, is_category, reader.numeric_encoder, reader.n_bins, weights)
+        setattr(reader, ENCODING, learned)
+    encoding = encoding_of(reader)
+    assert encoding is not None
+    rows: Any = encoding.encode(table, dtype if reader.dtype == "auto" else reader.dtype)
+    return ArrayDataset(rows, one_column(targets) if is_classifier(reader) else targets, weights)
 
 
 def _read_shards(reader: BaseEstimator, data: Shards, name: str, reset: bool) -> Dataset:
@@ -153,6 +178,7 @@ def _read_shards(reader: BaseEstimator, data: Shards, name: str, reset: bool) ->
     dtype = data.dtype if data.dtype in allowed else allowed[0]
     if data.n_rows * data.n_features * dtype.itemsize <= data.memory:
         return _read_arrays(reader, *data.load(), name, reset)
+    check_no_table(reader, "Shards larger than the memory that they may take")
     summary = LabelSummary() if is_classifier(reader) else NumberSummary()
     disk = DiskDataset.survey(cast(Source, data), dtype, summary)
     X, y, weights = disk.summary.stand_ins(data.n_features)

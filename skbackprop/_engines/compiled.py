@@ -191,7 +191,7 @@ class CompiledEngine:
     def _rows(self, X: Array) -> np.ndarray | _cpu.Csr | _cpu.Table:
         """X as the kernels take it: a contiguous matrix, the three arrays of CSR and the shape, or a table of codes."""
         if isinstance(X, EncodedTable):
-            return X.table()
+            return X.astype(self.dtype).table()
         if isinstance(X, np.ndarray):
             return _plain(X, self.dtype)
         sparse: Any = X  # SciPy has no types

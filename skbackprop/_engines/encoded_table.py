@@ -35,6 +35,9 @@ class Columns(Protocol):
     def arrays(self) -> dict[str, np.ndarray | float]:
         """What the kernels know of them."""
 
+    def astype(self, dtype: np.dtype) -> Self:
+        """The same columns for rows of this dtype."""
+
     def largest(self) -> float:
         """Largest absolute value; not finite if one is not."""
 
@@ -43,7 +46,7 @@ class Columns(Protocol):
 class Numbers:
     """Columns as they are."""
 
-    values: np.ndarray  # (n, width)
+    values: np.ndarray  # (n, width), of the table's dtype
 
     @property
     def width(self) -> int:
@@ -57,6 +60,9 @@ class Numbers:
 
     def arrays(self) -> dict[str, np.ndarray | float]:
         return {"values": self.values}
+
+    def astype(self, dtype: np.dtype) -> Self:
+        return replace(self, values=self.values.astype(dtype, order="C", copy=False))
 
     def largest(self) -> float:
         return largest(self.values)
@@ -95,6 +101,9 @@ class Bins:
         ends = {"low": self.low, "high": full, "middle": middle}
         return {"sizes": self.n_bins, "bins": self.bins, "codes": self.codes, **ends}
 
+    def astype(self, dtype: np.dtype) -> Self:
+        return self
+
     def largest(self) -> float:
         return max(abs(self.low), abs(self.high))
 
@@ -119,6 +128,9 @@ class Categories:
     def arrays(self) -> dict[str, np.ndarray | float]:
         return {"sizes": self.sizes, "categories": self.numbers}
 
+    def astype(self, dtype: np.dtype) -> Self:
+        return self
+
     def largest(self) -> float:
         return 1.0
 
@@ -132,7 +144,7 @@ class EncodedTable(NDArrayOperatorsMixin):
     """
 
     parts: tuple[Columns, ...]
-    dtype: np.dtype = FLOAT32  # of the dense rows; what is kept is float32
+    dtype: np.dtype = FLOAT32  # of the dense rows, and of the columns that are numbers; codes are float32
 
     ndim = 2
 
@@ -176,11 +188,18 @@ class EncodedTable(NDArrayOperatorsMixin):
 
     def astype(self, dtype: DTypeLike, copy: bool = False) -> EncodedTable:
         """Of another dtype, in which its rows are made."""
-        return replace(self, dtype=np.dtype(dtype))
+        wanted: np.dtype = np.dtype(dtype)
+        return replace(self, parts=tuple(part.astype(wanted) for part in self.parts), dtype=wanted)
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The columns that are no codes, side by side."""
+        found = [part.values for part in self.parts if isinstance(part, Numbers)]
+        return np.hstack(found) if found else np.empty((len(self), 0), dtype=self.dtype)
 
     def table(self) -> _cpu.Table:
         """The same for the kernels."""
-        return _cpu.Table(len(self), [part.arrays() for part in self.parts])
+        return _cpu.Table(len(self), self.dtype.itemsize, [part.arrays() for part in self.parts])
 
     def largest(self) -> float:
         """Largest absolute value; not finite if one is not."""

@@ -116,12 +116,14 @@ def settle(
         limit = gradient_limit(spec, LOSSES[loss], plan, lambda: root_mean_squares(rows.sample))
         plan = replace(plan, max_grad_norm=limit)
     if isinstance(start, FittedModel):
-        network = plan.network(spec, loss, features.n, codec.n_targets, start.network.seed)
+        network = plan.network(spec, loss, features.n_inputs, codec.n_targets, start.network.seed)
         start.check_goes_on_as(network)
         model = replace(start, network=network, codec=codec)
     else:
-        network = plan.network(spec, loss, features.n, codec.n_targets, int(state.rng.randint(2**31)))
+        network = plan.network(spec, loss, features.n_inputs, codec.n_targets, int(state.rng.randint(2**31)))
         W, b, more = initialize(network, spec.initializer, state.rng)
+        if features.encoding is not None:  # what was never met says nothing
+            W[1][..., features.encoding.never_met, :] = 0.0
         if LOSSES[loss].link == "exp":  # start at the link of the mean
             some = rows.sample
             b[-1][...] = LOSSES[loss].constant(some.Y.astype(float), some.weights, network.loss_args)

@@ -9,6 +9,7 @@ import numpy as np
 
 from skbackprop._engines.members import member
 from skbackprop._fit.device import HOST, Device
+from skbackprop._fit.inputs import InputEncoding
 from skbackprop._fit.targets import NumberCodec, TargetCodec
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Network, Parameters
@@ -17,15 +18,28 @@ from skbackprop._types import Array
 
 @dataclass(frozen=True)
 class Features:
-    """The columns of X: how many, and their names if they have any."""
+    """The columns of X: how many, their names if they have any, and what is learned of them if they are encoded."""
 
     n: int
     names: np.ndarray | None = None
+    encoding: InputEncoding | None = None
+
+    @property
+    def n_inputs(self) -> int:
+        """Width of the network's input layer."""
+        return self.n if self.encoding is None else self.encoding.n_inputs
+
+    @property
+    def numeric(self) -> np.ndarray | None:
+        """Numbers of the columns that are no categories, where columns are encoded."""
+        return None if self.encoding is None else np.flatnonzero(~self.encoding.is_category)
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """By the names that scikit-learn gives them."""
-        found = {"n_features_in_": self.n}
+        """By the names that scikit-learn gives them, and ours."""
+        found: dict[str, Any] = {"n_features_in_": self.n}
+        if self.encoding is not None:
+            found |= {"_inputs": self.encoding} | self.encoding.attributes
         return found if self.names is None else found | {"feature_names_in_": self.names}
 
 
@@ -55,6 +69,14 @@ class FittedModel:
     def parameters(self) -> Parameters:
         """Views into theta."""
         return Parameters(self.device.xp, self.network, self.theta)
+
+    def check_takes_numbers(self, what: str) -> None:
+        """Raise if the model encodes columns itself, as what it is to become does not."""
+        if self.features.encoding is not None:
+            raise ValueError(
+                f"{what} takes numbers, but this model encodes the columns of a table itself (numeric_encoder, "
+                "categorical_features). Fit a model behind a Pipeline's encoders, such as tabular_pipeline, instead."
+            )
 
     def check_goes_on_as(self, asked: Network) -> None:
         """Raise unless training can go on with these weights in the network that is now asked for."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import scipy.sparse as sp
 
-from skbackprop._engines.encoded_table import dense
+from skbackprop._engines.encoded_table import EncodedTable, dense
 from skbackprop._fit.block import Block
 from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.device import Device
@@ -45,14 +45,17 @@ OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through
 
 
 def some_rows(X: Array, device: Device) -> np.ndarray:
-    """About SCALE_ROWS rows on the host."""
-    some: np.ndarray = dense(X[:: max(1, X.shape[0] // SCALE_ROWS), :])
+    """About SCALE_ROWS rows on the host; of a table of codes those of its columns that are numbers."""
+    some: Array | EncodedTable = X[:: max(1, X.shape[0] // SCALE_ROWS), :]
+    if isinstance(some, EncodedTable):
+        return some.numbers
     return some if sp.issparse(some) else device.fetch(some)
 
 
 def root_mean_squares(rows: Block) -> tuple[float, float]:
     """Of the inputs and of the targets, by about SCALE_ROWS rows and their weights."""
-    X, step = some_rows(rows.X, rows.device).astype(np.float64), max(1, rows.n // SCALE_ROWS)
+    step = max(1, rows.n // SCALE_ROWS)
+    X = rows.device.fetch(dense(rows.X[::step, :])).astype(np.float64)
     if sp.issparse(X):
         X = sp.csr_array(X).toarray()
     Y = rows.Y[::step].astype(np.float64).reshape(len(X), -1)
@@ -83,18 +86,25 @@ def gradient_limit(spec: FitSpec, loss: Loss, plan: FitPlan, scales: Callable[[]
     return limit if own is None else min(own, limit)
 
 
-def check_alike(X: Array, X_val: Array, device: Device, *, strict: bool = True) -> None:
+def check_alike(
+    X: Array, X_val: Array, device: Device, *, strict: bool = True, columns: np.ndarray | None = None
+) -> None:
     """Raise, or warn, if the validation rows are nowhere near the training rows: one of them was not scaled.
 
     If a column is beyond UNLIKE and most are odd, it is an error, unless it is not to be strict; if one is, or if most
     are wider than ODD, it is a warning. Columns of two values, which look much alike, do not count.
+
+    columns: numbers that the user knows these by; None: those that they have.
     """
     ours, theirs = (some_rows(rows, device).astype(np.float64) for rows in (X, X_val))
+    columns = np.arange(ours.shape[1]) if columns is None else columns
+    if not len(columns):
+        return
     with np.errstate(all="ignore"):
         if sp.issparse(ours) or sp.issparse(theirs):
             away, wider, counted, tell = _compare_sparse(ours, theirs)
         else:
-            away, wider, counted, tell = _compare_dense(ours, theirs)
+            away, wider, counted, tell = _compare_dense(ours, theirs, columns)
         measure = np.maximum(away, wider)
         odd = counted & ((measure > ODD) | ((wider > 0.0) & (wider < 1.0 / ODD)))
     worst, n_odd, n = int(np.argmax(measure)), int(odd.sum()), int(counted.sum())
@@ -115,7 +125,7 @@ def check_alike(X: Array, X_val: Array, device: Device, *, strict: bool = True) 
 Comparison = tuple[np.ndarray, np.ndarray, np.ndarray, Callable[[int], str]]
 
 
-def _compare_dense(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
+def _compare_dense(ours: np.ndarray, theirs: np.ndarray, columns: np.ndarray) -> Comparison:
     """Of each column how far X_val is from X, and how much wider it is, in spreads of X; which count; and a text."""
     mean, std, mean_val = ours.mean(axis=0), ours.std(axis=0), theirs.mean(axis=0)
     varies = std > 1e-6 * np.abs(mean)
@@ -131,8 +141,8 @@ def _compare_dense(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
 
     def tell(j: int) -> str:
         if away[j] >= wider[j]:
-            return f"the mean of column {j} is {mean_val[j]:.3g} there and {mean[j]:.3g} in X"
-        return f"column {j} spreads over {spread_val[j]:.3g} there and {spread[j]:.3g} in X"
+            return f"the mean of column {columns[j]} is {mean_val[j]:.3g} there and {mean[j]:.3g} in X"
+        return f"column {columns[j]} spreads over {spread_val[j]:.3g} there and {spread[j]:.3g} in X"
 
     return away, wider, counted, tell
 
@@ -164,15 +174,20 @@ def in_validation_set() -> Iterator[None]:
         raise ValueError(text) from error
 
 
-def warn_unscaled(X: Array, device: Device) -> None:
+def warn_unscaled(X: Array, device: Device, columns: np.ndarray | None = None) -> None:
     """Say so if a feature is UNSCALED times as far from zero as it spreads, if two differ so much, or all are tiny.
 
     A sample of the rows tells. Features differ if they do in range and in standard deviation. Either measure alone
     would blame features that are rarely different from zero; sparse inputs, full of these, are not judged.
+
+    columns: numbers that the user knows these by; None: those that they have.
     """
     if sp.issparse(X):
         return
     some = some_rows(X, device)
+    columns = np.arange(some.shape[1]) if columns is None else columns
+    if not len(columns):
+        return
     with np.errstate(all="ignore"):
         low, high = (end.astype(np.float64) for end in (some.min(axis=0), some.max(axis=0)))
         span, largest = high - low, np.maximum(high, -low)
@@ -188,15 +203,15 @@ def warn_unscaled(X: Array, device: Device) -> None:
     small, large = np.argmin(np.where(varies, std, np.inf)), np.argmax(std)
     if offset[far] > UNSCALED:
         warn(
-            f"Column {far} is far from zero for its spread: its mean is {mean[far]:.6g}, its standard deviation "
-            f"{std[far]:.3g}. Networks hardly tell such values apart, and digits are lost; put a StandardScaler in "
-            "front: make_pipeline(StandardScaler(), ...)."
+            f"Column {columns[far]} is far from zero for its spread: its mean is {mean[far]:.6g}, its standard "
+            f"deviation {std[far]:.3g}. Networks hardly tell such values apart, and digits are lost; put a "
+            "StandardScaler in front: make_pipeline(StandardScaler(), ...)."
         )
     elif varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
         warn(
-            f"Features differ in scale: column {large} spreads over {span[large]:.3g}, column {small} over "
-            f"{span[small]:.3g}. Networks learn badly from such inputs; put a StandardScaler in front: "
-            "make_pipeline(StandardScaler(), ...)."
+            f"Features differ in scale: column {columns[large]} spreads over {span[large]:.3g}, column "
+            f"{columns[small]} over {span[small]:.3g}. Networks learn badly from such inputs; put a StandardScaler in "
+            "front: make_pipeline(StandardScaler(), ...)."
         )
     elif 0.0 < UNSCALED * span[large] < 1.0:
         warn(
@@ -216,7 +231,9 @@ def _are_near(span: np.ndarray, largest: np.ndarray, spreads: np.ndarray, n_rows
     return bool(root <= UNSCALED * span.max() and span.max() <= UNSCALED * wide.min())
 
 
-def check_validation_set(held_out: Dataset, data: Dataset, codec: TargetCodec, *, strict: bool = True) -> None:
+def check_validation_set(
+    held_out: Dataset, data: Dataset, codec: TargetCodec, *, strict: bool = True, columns: np.ndarray | None = None
+) -> None:
     """Raise, or warn, if the user's validation rows are none to judge a model of these training rows by.
 
     strict: rows on another scale are an error; a piece of a stream may well differ from the whole.
@@ -225,4 +242,4 @@ def check_validation_set(held_out: Dataset, data: Dataset, codec: TargetCodec, *
         codec.check(held_out.examples)
     if held_out.device != data.device:
         raise ValueError(f"X_val must be where X is: X is {data.device}, X_val is {held_out.device}.")
-    check_alike(data.sample.X, held_out.sample.X, data.device, strict=strict)
+    check_alike(data.sample.X, held_out.sample.X, data.device, strict=strict, columns=columns)

@@ -93,6 +93,8 @@ class FitSpec:
     huber_delta: float = 1.35
     quantile: float | tuple[float, ...] = 0.5
     scale_target: bool = True
+    numeric_encoder: str = "identity"
+    n_bins: int = 8
     partial: bool = False  # is this one call of partial_fit?
 
     @property

@@ -66,6 +66,7 @@ class Convertible:
         from skbackprop._interop.sklearn import to_sklearn  # here, as its import takes long
 
         model = self.__fitted_model__(on_host=True)
+        model.check_takes_numbers("scikit-learn's multi-layer perceptron")
         return to_sklearn(model, self.get_params(deep=False), self._settings, self._progress, self.__dict__)
 
     @classmethod
@@ -154,4 +155,6 @@ class Convertible:
             from skbackprop._interop.torch import to_torch
         except ImportError as error:
             raise ImportError("to_torch needs torch: pip install 'skbackprop[torch]'.") from error
-        return to_torch(self.__fitted_model__(on_host=True))
+        model = self.__fitted_model__(on_host=True)
+        model.check_takes_numbers("A torch module")
+        return to_torch(model)

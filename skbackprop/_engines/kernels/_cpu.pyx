@@ -32,7 +32,7 @@ cdef extern from "kernels.h" nogil:
         double momentum, beta_1, beta_2, epsilon, weight_decay, max_grad_norm
     ctypedef struct Columns:
         Int width
-        const float *values
+        const void *values
         Int n_features
         const int64_t *sizes
         const uint16_t *bins
@@ -218,19 +218,19 @@ def find_bins(x, edges, double low, double high, bins, codes, Int j):
 cdef class Table:
     """Rows of which columns are numbers, bins or categories: the arrays are kept alive, and what they say is checked.
 
-    parts: for each group of columns a dict with the names of `Columns` in C: values (n_rows, width); or the sizes of
-    features with their bins and codes, or categories, (n_rows, n_features). Arrays are contiguous.
+    parts: for each group of columns a dict with the names of `Columns` in C: values (n_rows, width) of `itemsize`
+    bytes; or the sizes of features with their bins and codes, or categories, (n_rows, n_features). All are contiguous.
     """
 
     cdef Columns *columns
-    cdef Int n_columns
+    cdef Int n_columns, itemsize
     cdef readonly tuple shape
     cdef object parts
 
-    def __cinit__(self, Int n_rows, list parts):
+    def __cinit__(self, Int n_rows, Int itemsize, list parts):
         cdef Columns *c
         cdef Int n, width = 0
-        self.parts, self.n_columns = parts, len(parts)
+        self.parts, self.n_columns, self.itemsize = parts, len(parts), itemsize
         self.columns = <Columns *>calloc(self.n_columns + 1, sizeof(Columns))
         if self.columns == NULL:
             raise MemoryError
@@ -238,7 +238,7 @@ cdef class Table:
             c = &self.columns[i]
             if "values" in part:
                 c.width = part["values"].shape[1]
-                c.values = <const float *>address(part["values"], "values", 4, n_rows, c.width)
+                c.values = address(part["values"], "values", itemsize, n_rows, c.width)
             else:
                 sizes = part["sizes"].tolist()
                 n = c.n_features = len(sizes)
@@ -259,10 +259,10 @@ cdef class Table:
 
     def encode(self, str level, order, out):
         """Write rows out, in the order that is asked for, as a matrix of floats."""
-        cdef const Kernels *kernels = kernels_of(level, out.dtype.name)
+        cdef const Kernels *kernels = kernels_of(level, "float32" if self.itemsize == 4 else "float64")
         cdef Int n_rows = self.shape[0], width = self.shape[1], n = len(order)
         cdef const int64_t *c_order = <const int64_t *>address(order, "the order of rows", 8, n)
-        cdef void *p = address(out, "out", kernels.itemsize, n, width, True)
+        cdef void *p = address(out, "out", self.itemsize, n, width, True)
         cdef int status
         with nogil:
             status = kernels.encode(self.columns, self.n_columns, n_rows, c_order, n, p, width)
@@ -370,6 +370,8 @@ cdef class CpuNet:
         elif isinstance(X, Table):
             table = X
             rows.columns, rows.n_columns = table.columns, table.n_columns
+            if table.itemsize != self.itemsize:
+                raise ValueError(f"The table's numbers have {table.itemsize} bytes, the network's {self.itemsize}.")
         else:
             rows.X, rows.row_stride = self.reals(X, "X", rows.n_rows, n_features), n_features
         if with_targets and self.has_classes:

@@ -49,16 +49,23 @@ INLINE void encode_value(const Columns *columns, Int row, Int f, real high, real
 #define PREFETCH_ROW(p, n)                                                                                       \
   for (const char *q = (const char *)(p); q < (const char *)((p) + (n)); q += 64) __builtin_prefetch(q)
 INLINE void prefetch_row(const Columns *c, Int row) {
-  if (c->values) PREFETCH_ROW(c->values + row * c->width, c->width);
+  if (c->values) PREFETCH_ROW((const real *)c->values + row * c->width, c->width);
   if (c->bins) PREFETCH_ROW(c->bins + row * c->n_features, c->n_features);
   if (c->codes) PREFETCH_ROW(c->codes + row * c->n_features, c->n_features);
   if (c->categories) PREFETCH_ROW(c->categories + row * c->n_features, c->n_features);
 }
 
+/* Write the columns of a row that are numbers, if these are such; where the next ones begin. */
+INLINE real *copy_values(const Columns *c, Int row, real *to) {
+  if (!c->values) return to;
+  memcpy(to, (const real *)c->values + row * c->width, (size_t)c->width * sizeof(real));
+  return to + c->width;
+}
+
 /* Write all inputs of a row. */
 static void encode_row(const Columns *columns, Int n_columns, Int row, real *to, const real *end) {
   for (const Columns *c = columns; c < columns + n_columns; c++) {
-    for (Int j = 0; c->values && j < c->width; j++) *to++ = c->values[row * c->width + j];
+    to = copy_values(c, row, to);
     real high = (real)c->high, low = (real)c->low;
     for (Int f = 0; f < c->n_features; to += c->sizes[f++]) encode_value(c, row, f, high, low, to, end);
   }
@@ -89,7 +96,7 @@ static void gather_codes(const Net *net, const Batch *b, Int i) {
   const Feature *x = net->features, *stop = x + net->n_features;
   Lookup *lookup = net->lookups + i * net->n_features;
   for (const Columns *c = b->in->columns; c < b->in->columns + b->in->n_columns; c++) {
-    for (Int j = 0; c->values && j < c->width; j++) *to++ = c->values[row * c->width + j];
+    to = copy_values(c, row, to);
     real high = (real)c->high, low = (real)c->low;
     for (Int f = 0; f < c->n_features; to += c->sizes[f++]) {
       if (x == stop || x->columns != c || x->f != f) {

@@ -40,7 +40,7 @@ typedef struct {
    feature is a missing value, or a category that is not known. */
 typedef struct {
   Int width;           /* how many */
-  const float *values; /* (n_rows, width) */
+  const void *values;  /* (n_rows, width), of the network's numbers */
   Int n_features;      /* 0 for values */
   const int64_t *sizes; /* columns of each feature */
   const uint16_t *bins; /* (n_rows, n_features), with the codes inside of them */

@@ -207,6 +207,7 @@ def graph_of(
     if isinstance(model, PiecewiseLinearEncoder):
         return _codes(model, np.float32 if dtype is None else dtype)
     fitted = model.__fitted_model__(on_host=True)
+    fitted.check_takes_numbers("An ONNX model")
     g = Graph(fitted.theta.dtype if dtype is None else dtype, fitted.features.n)
     g.raw_scores = raw_scores
     P = Parameters(np, fitted.network, fitted.theta.astype(g.dtype, copy=False))

@@ -1,0 +1,161 @@
+"""Tables that estimators encode themselves: which columns are categories, and what their rows hold."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from numbers import Integral
+from typing import Any, cast
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _check_feature_names, _check_n_features
+
+from skbackprop._columns import (
+    Column,
+    are_bools,
+    are_numbers,
+    as_table,
+    columns_of,
+    different_values,
+    factor,
+    floats,
+    has_numeric_dtype,
+    is_frame,
+    refuse,
+)
+from skbackprop._engines.encoded_table import EncodedTable
+from skbackprop._fit.data_checks import within_floats
+from skbackprop._fit.device import FLOAT64, HOST, compute_device
+from skbackprop._fit.inputs import InputEncoding, RawTable
+from skbackprop._nn.encoders import ENCODERS
+from skbackprop._types import Array, Data
+
+ENCODING = "_inputs"  # the attribute that holds an InputEncoding
+
+
+def encoding_of(estimator: BaseEstimator) -> InputEncoding | None:
+    """What a fitted estimator learned of its columns; None: it takes numbers as they are."""
+    found: InputEncoding | None = vars(estimator).get(ENCODING)
+    return found
+
+
+def categories_in(estimator: BaseEstimator, X: Data) -> np.ndarray | None:
+    """Tell of each column of X whether it is one of categories; None if nothing is to be encoded in fit."""
+    encodes = estimator.numeric_encoder != "identity"
+    asked = estimator.categorical_features
+    if asked is None or (isinstance(asked, str) and not (is_frame(X) or hasattr(X, "to_pandas"))):
+        if not encodes:
+            return None
+        _check_can_be_encoded(X)
+        return np.zeros(as_table(X)[0].shape[1], dtype=bool)
+    _check_can_be_encoded(X)
+    table, names = as_table(X)
+    is_category = np.zeros(table.shape[1], dtype=bool)
+    if isinstance(asked, str):
+        for i, (name, column) in enumerate(zip(names or [], columns_of(table), strict=True)):
+            is_category[i] = _holds_categories(name, column)
+    else:
+        is_category[_places(asked, table.shape[1], names)] = True
+    return is_category if encodes or is_category.any() else None
+
+
+def read_table(estimator: BaseEstimator, X: Data, is_category: np.ndarray, *, reset: bool) -> tuple[RawTable, np.dtype]:
+    """Read the rows of X, whose number and names of columns are learned or compared; and the dtype of its numbers."""
+    known = None if reset else encoding_of(estimator)
+    encoder = ENCODERS[estimator.numeric_encoder if known is None else known.encoder]
+    _check_can_be_encoded(X)
+    table, names = as_table(X)
+    _check_feature_names(estimator, table, reset=reset)
+    _check_n_features(estimator, table, reset=reset)
+    if not len(table):
+        raise ValueError(f"Found array with 0 sample(s) (shape={table.shape}) while a minimum of 1 is required.")
+    columns, labels = columns_of(table), names or list(range(table.shape[1]))
+    chosen = list(zip(labels, columns, is_category, strict=True))
+    with within_floats("Input X"):
+        numbers = [_numbers(name, column) for name, column, is_one in chosen if not is_one]
+    rows = np.stack(numbers, axis=1) if numbers else np.empty((len(table), 0))
+    if not encoder.takes_nan:
+        _check_gaps(rows, [name for name, _, is_one in chosen if not is_one])
+    factors = [factor(name, column) for name, column, is_one in chosen if is_one]
+    kinds = {str(column.dtype).lower() for _, column, is_one in chosen if not is_one}
+    return RawTable(rows, factors), np.dtype(np.float32) if kinds == {"float32"} else FLOAT64
+
+
+def check_no_table(estimator: BaseEstimator, where: str) -> None:
+    """Raise where rows cannot be encoded by the estimator itself."""
+    if estimator.numeric_encoder != "identity" or encoding_of(estimator) is not None:
+        raise ValueError(
+            f"{where} take numbers as they are: numeric_encoder must be 'identity' there, and columns of categories "
+            "have to be encoded before."
+        )
+
+
+def _check_can_be_encoded(X: Data) -> None:
+    what = None
+    if sp.issparse(X):
+        what = "a sparse matrix"
+    elif isinstance(X, EncodedTable):
+        what = "a table that tabular_pipeline has encoded"
+    elif compute_device(cast(Array, X)) is not HOST:
+        what = "an array on a device"
+    if what:
+        raise ValueError(
+            f"X is {what}, whose columns cannot be encoded: leave numeric_encoder='identity' and categorical_features "
+            "at its default, or give a DataFrame or a NumPy array."
+        )
+
+
+def _holds_categories(name: Hashable, column: Column) -> bool:
+    """Tell whether the type of a DataFrame's column, or what it holds, makes it one of categories."""
+    dtype = str(column.dtype).lower()
+    refuse(name, column)
+    if has_numeric_dtype(column) or dtype.startswith(("bool", "sparse[bool")):
+        return False
+    if dtype != "object":
+        return True
+    values = different_values(name, column)
+    return bool(values) and not (are_numbers(values) or are_bools(column, values))
+
+
+def _places(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
+    """Numbers of the columns that a mask, numbers or names stand for."""
+    asked = list(np.asarray(asked, dtype=object).reshape(-1))
+    if asked and all(isinstance(one, bool | np.bool_) for one in asked):
+        if len(asked) != n:
+            raise ValueError(f"categorical_features is a mask of {len(asked)} columns, but X has {n}.")
+        return [i for i, one in enumerate(asked) if one]
+    if all(isinstance(one, Integral) for one in asked):
+        wrong = [one for one in asked if not -n <= one < n]
+        if wrong:
+            raise ValueError(f"categorical_features holds {wrong}, but X has {n} columns, numbered from 0.")
+        return [int(one) % n for one in asked]
+    if not all(isinstance(one, str) for one in asked):
+        raise ValueError(
+            "categorical_features must be 'from_dtype', None, or a list of names, of numbers or of booleans; got "
+            f"{asked!r}."
+        )
+    if names is None:
+        raise ValueError(f"categorical_features holds names, {asked}, but X is an array: give numbers, or a DataFrame.")
+    unknown = [one for one in asked if one not in names]
+    if unknown:
+        raise ValueError(f"categorical_features holds {unknown}, but the columns of X are {names}.")
+    return [names.index(one) for one in asked]
+
+
+def _numbers(name: Hashable, column: Column) -> np.ndarray:
+    """Numbers of a column, missing ones NaN."""
+    is_array = isinstance(column, np.ndarray)
+    if str(column.dtype).lower().startswith("bool") and (is_array or hasattr(column, "to_numpy")):
+        column = np.asarray(column).astype(object if not is_array and hasattr(column, "isna") else float)
+    return floats(name, column)
+
+
+def _check_gaps(rows: np.ndarray, names: list[Hashable]) -> None:
+    """Raise if a number is missing, for an encoder that cannot do without."""
+    gaps = [name for name, some in zip(names, np.isnan(rows).any(axis=0), strict=True) if some]
+    if gaps:
+        raise ValueError(
+            f"Input X contains NaN: columns {gaps} have missing numbers. Set numeric_encoder='piecewise_linear', which "
+            "has a code for them, or use skbackprop.tabular_pipeline, which imputes them."
+        )

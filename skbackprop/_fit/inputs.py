@@ -1,0 +1,146 @@
+"""What a network sees of a table: numbers encoded, categories one by one, missing and unknown values as their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from skbackprop._engines.encoded_table import Bins, Categories, Columns, EncodedTable, Numbers
+from skbackprop._nn.encoders import CODE_RANGE, ENCODERS, Column
+
+
+class Factor(NamedTuple):
+    """A column of categories: each row's number among the texts of the different ones, -1 where it is missing."""
+
+    numbers: np.ndarray
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """Rows of a table as the user gave them."""
+
+    numbers: np.ndarray  # (n, n_numbers) in float64, missing ones NaN
+    factors: Sequence[Factor]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+@dataclass(frozen=True)
+class InputEncoding:
+    """What was learned of the columns of a table, and the inputs that they become.
+
+    These are, in this order: the numbers; their bins; for each column of numbers that had gaps whether there is one;
+    and for each column of categories an input a category, one for missing and one for unknown values.
+    """
+
+    encoder: str  # key of ENCODERS
+    is_category: np.ndarray  # (n_columns,), of the user's columns
+    means: list[float] = field(default_factory=list)  # of each column of numbers
+    scales: list[float] = field(default_factory=list)
+    bin_edges: list[np.ndarray] = field(default_factory=list)
+    has_gaps: list[bool] = field(default_factory=list)
+    categories: list[np.ndarray] = field(default_factory=list)  # texts, in ascending order, of each other column
+    misses: list[bool] = field(default_factory=list)  # were there missing values?
+
+    @classmethod
+    def learn(
+        cls, table: RawTable, is_category: np.ndarray, encoder: str, n_bins: int, weights: np.ndarray | None
+    ) -> Self:
+        """Learn from rows with weights; those of weight 0 count as absent."""
+        columns = [ENCODERS[encoder].learn(np.ascontiguousarray(x), weights, n_bins) for x in table.numbers.T]
+        counts = slice(None) if weights is None else weights > 0
+        met = [np.unique(factor.numbers[counts]) for factor in table.factors]
+        known = [
+            np.array(sorted(set(np.array(factor.texts, dtype=object)[numbers[numbers >= 0]])), dtype=np.str_)
+            for factor, numbers in zip(table.factors, met, strict=True)
+        ]
+        return cls(
+            encoder,
+            is_category,
+            [column.mean for column in columns],
+            [column.scale for column in columns],
+            [column.edges for column in columns],
+            [column.has_gaps for column in columns],
+            known,
+            [bool(len(numbers)) and numbers[0] < 0 for numbers in met],
+        )
+
+    @property
+    def columns(self) -> list[Column]:
+        """What the encoder learned of each column of numbers."""
+        return [Column(*found) for found in zip(self.means, self.scales, self.bin_edges, self.has_gaps, strict=True)]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Inputs of each column of categories: with missing and unknown values."""
+        return [len(known) + 2 for known in self.categories]
+
+    @property
+    def attributes(self) -> dict[str, list[np.ndarray | None]]:
+        """The fitted attributes that tell of it: for each of the user's columns, None where it is of the other kind."""
+        edges, known = iter(self.bin_edges), iter(self.categories)
+        return {
+            "bin_edges_": [None if is_one else next(edges) for is_one in self.is_category],
+            "categories_": [next(known) if is_one else None for is_one in self.is_category],
+        }
+
+    @property
+    def n_inputs(self) -> int:
+        """Width of the network's input layer."""
+        n_bins = sum(len(edges) - 1 for edges in self.bin_edges)
+        return len(self.means) + n_bins + sum(self.has_gaps) + sum(self.sizes)
+
+    @property
+    def owners(self) -> np.ndarray:
+        """Number of the user's column that each input comes from."""
+        numeric, other = np.flatnonzero(~self.is_category), np.flatnonzero(self.is_category)
+        n_bins = [len(edges) - 1 for edges in self.bin_edges]
+        gaps = numeric[np.array(self.has_gaps, dtype=bool)]
+        found: np.ndarray = np.concatenate([numeric, np.repeat(numeric, n_bins), gaps, np.repeat(other, self.sizes)])
+        return found
+
+    @property
+    def never_met(self) -> np.ndarray:
+        """Numbers of the inputs that were 0 in all rows that this was learned from."""
+        ends = self.n_inputs - sum(self.sizes) + np.cumsum(self.sizes, dtype=int)
+        missing = [end - 2 for end, met in zip(ends, self.misses, strict=True) if not met]
+        found: np.ndarray = np.sort(np.array([*missing, *(ends - 1)], dtype=int))
+        return found
+
+    def encode(self, table: RawTable, dtype: DTypeLike) -> EncodedTable:
+        """Make the inputs of rows, kept as codes."""
+        parts: list[Columns] = []
+        if table.numbers.shape[1]:
+            with np.errstate(over="ignore"):  # whoever computes with it looks for infinity
+                z = (table.numbers - np.array(self.means)) / np.array(self.scales)
+                z[np.isnan(z)] = 0.0
+                parts.append(Numbers(z.astype(dtype, order="C")))
+        if sum(len(edges) - 1 for edges in self.bin_edges):
+            parts.append(Bins.of(table.numbers, self.bin_edges, *CODE_RANGE))
+        gaps = np.flatnonzero(self.has_gaps)
+        if len(gaps):  # the first and only category: there is a gap
+            is_there = ~np.isnan(table.numbers[:, gaps])
+            parts.append(Categories(is_there.astype(np.int32), np.ones(len(gaps), dtype=np.int64)))
+        if self.categories:
+            numbers = [
+                self._numbers(factor, known) for factor, known in zip(table.factors, self.categories, strict=True)
+            ]
+            sizes = np.array(self.sizes, dtype=np.int64)
+            parts.append(Categories(np.stack(numbers, axis=1), sizes))
+        return EncodedTable(tuple(parts), np.dtype(dtype))
+
+    def _numbers(self, factor: Factor, known: np.ndarray) -> np.ndarray:
+        """The input of each row among those of a column of categories."""
+        texts = np.array(factor.texts, dtype=np.str_)
+        places = np.minimum(np.searchsorted(known, texts), max(len(known) - 1, 0))
+        is_known = known[places] == texts if len(known) else np.zeros(len(texts), dtype=bool)
+        of_texts = np.where(is_known, places, len(known) + 1)
+        places = np.append(of_texts, len(known)).astype(np.int32)  # of missing ones the last, number -1
+        inputs: np.ndarray = places[factor.numbers]
+        return inputs

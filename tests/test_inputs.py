@@ -1,0 +1,296 @@
+"""Tables that estimators encode themselves: what is learned, what the network sees, and what is refused."""
+
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._fit.inputs import InputEncoding
+from skbackprop._nn.encoders import ENCODERS
+from skbackprop.inspection import check_gradients, feature_importances, layer_outputs
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*Features differ in scale")
+
+
+def people(n=240, seed=0):
+    """A table as people have it: gaps, categories of several types, unscaled numbers, a boolean."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "age": rng.normal(40.0, 10.0, n),
+            "town": rng.choice(["Ulm", "Bonn", "Rome"], n).astype(object),
+            "size": pd.Categorical(rng.choice(["s", "m", "l"], n)),
+            "member": rng.random(n) < 0.5,
+            "income": rng.lognormal(8.0, 1.0, n),
+        }
+    )
+    y = ((frame["town"] == "Ulm") | (frame["age"] > 45)).to_numpy().astype(int)
+    frame.loc[::7, "age"] = np.nan
+    frame.loc[::9, "town"] = None
+    return frame, y
+
+
+def model(cls=MLPSoftmaxClassifier, **params):
+    settings = {"hidden_layer_sizes": (20,), "numeric_encoder": "piecewise_linear", "random_state": 0}
+    return cls(**settings | params)
+
+
+def by_hand(fitted, X):
+    """The inputs of a frame's rows, each column as its attributes say."""
+    z, bins, gaps, categories = [], [], [], []
+    for name, edges, known in zip(X.columns, fitted.bin_edges_, fitted.categories_, strict=True):
+        if known is None:
+            i = len(z)
+            encoding = fitted._inputs.columns[i]
+            made = ENCODERS[fitted.numeric_encoder].forward(np, X[name].to_numpy(float), encoding)
+            z.append(made[:, :1])
+            bins.append(made[:, 1 : len(edges)])
+            gaps.append(made[:, len(edges) :])
+        else:
+            texts = [None if pd.isna(value) else str(value) for value in X[name]]
+            place = {text: i for i, text in enumerate(known)} | {None: len(known)}
+            categories.append(np.eye(len(known) + 2)[[place.get(text, len(known) + 1) for text in texts]])
+    return np.hstack([*z, *bins, *gaps, *categories])
+
+
+def test_what_is_learned_is_told():
+    X, y = people()
+    fitted = model().fit(X, y)
+    assert [None if known is None else known.tolist() for known in fitted.categories_] == [
+        None, ["Bonn", "Rome", "Ulm"], ["l", "m", "s"], None, None,
+    ]  # fmt: skip
+    assert [None if edges is None else len(edges) for edges in fitted.bin_edges_] == [9, None, None, 2, 9]
+    assert fitted.n_features_in_ == 5
+    assert fitted.feature_names_in_.tolist() == list(X.columns)
+    assert fitted.coefs_[0].shape == (3 + 17 + 1 + 5 + 5, 20)
+    plain = model().fit(X[["age"]].dropna(), y[X["age"].notna()])
+    assert plain.categories_ == [None]
+    again = plain.fit(np.ones((5, 2)) * np.arange(5)[:, None], y[:5])
+    assert not hasattr(clone(again).set_params(numeric_encoder="identity").fit(np.eye(5), y[:5]), "categories_")
+
+
+SETTINGS = [
+    {},
+    {"n_members": 2, "input_scale": True},
+    {"dropout": 0.2, "n_members": 2},
+    {"dropout": (0.1, 0.2), "input_scale": True},
+    {"engine": "reference"},
+    {"solver": "lbfgs", "alpha": 0.1},
+]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # after so few steps
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_it_is_the_same_network_on_the_columns_written_out(settings):
+    X, y = people()
+    settings = {"max_iter": 4, "batch_size": 32, "weight_decay": 0.1, "epochs": 4, **settings}
+    if settings.get("solver") == "lbfgs":
+        settings = {"max_iter": 4, "solver": "lbfgs", "alpha": 0.1}
+    y = np.where(y > 0, X["income"], 0.0)
+    ours = model(MLPRegressor, **settings).fit(X, y)
+    Z = by_hand(ours, X)
+    # the same start: what was never met begins at 0
+    theirs = model(MLPRegressor, **settings, numeric_encoder="identity").fit(Z, y)
+    met = (Z != 0).any(axis=0)
+    assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-5)  # codes are float32
+    assert_allclose(ours.coefs_[0][met], theirs.coefs_[0][met], rtol=1e-4, atol=1e-6)
+    assert_allclose(ours.predict(X), theirs.predict(Z), rtol=1e-4, atol=1e-5 * y.max())
+
+
+def test_rows_that_were_never_met_say_nothing():
+    X, y = people()
+    X["town"] = X["town"].fillna("Ulm")
+    fitted = model().fit(X, y)
+    names = ["Bonn", "Rome", "Ulm", "missing", "unknown", "l", "m", "s", "missing", "unknown"]
+    silent = [i for i, name in enumerate(names) if name in ("missing", "unknown")]
+    rows = fitted.coefs_[0][-len(names) :]
+    assert_array_equal(np.abs(rows[silent]).sum(axis=1), 0.0)
+    assert (np.abs(np.delete(rows, silent, axis=0)).sum(axis=1) > 0.0).all()
+    new = X.head(4).assign(town=["Oslo", None, "Oslo", None])
+    other = X.head(4).assign(town="Lima")
+    assert_array_equal(fitted.predict_proba(new), fitted.predict_proba(other))
+
+
+def test_missing_categories_are_learned():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"town": rng.choice(["Ulm", "Bonn", None], 300)})
+    y = np.where(X["town"].isna(), 3.0, np.where(X["town"] == "Ulm", 1.0, 2.0))
+    fitted = MLPRegressor((20,), random_state=0).fit(X, y)
+    found = fitted.predict(pd.DataFrame({"town": ["Ulm", "Bonn", None, np.nan]}))
+    assert_allclose(found, [1.0, 2.0, 3.0, 3.0], atol=0.05)
+
+
+def test_rows_of_weight_zero_are_absent():
+    X, y = people()
+    X.loc[0, "town"] = "Oslo"
+    weights = np.where(X["town"] == "Oslo", 0.0, 1.0)
+    fitted = model(max_iter=3).fit(X, y, weights)
+    assert "Oslo" not in fitted.categories_[1]
+    for ours, theirs in zip(fitted.bin_edges_, model(max_iter=3).fit(X[1:], y[1:]).bin_edges_, strict=True):
+        assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("asked", "places"),
+    [
+        (None, []),
+        ("from_dtype", []),
+        ([0], [0]),
+        ([-1], [2]),
+        ([True, False, True], [0, 2]),
+        (np.array([1]), [1]),
+        (np.array([False, True, False]), [1]),
+    ],
+)
+def test_columns_of_arrays_are_named_by_numbers_or_a_mask(asked, places):
+    X = np.random.default_rng(0).integers(0, 3, (60, 3)).astype(float)
+    X[::5, places] = np.nan
+    fitted = model(categorical_features=asked, max_iter=2).fit(X, np.arange(60) % 2)
+    assert [i for i, known in enumerate(fitted.categories_) if known is not None] == places
+    assert all(fitted.categories_[i].tolist() == ["0", "1", "2"] for i in places)
+
+
+def test_one_category_however_it_is_written():
+    X = pd.DataFrame({"a": pd.Categorical([1, 0, 1, 0] * 10), "b": [True, "no", True, "no"] * 10})
+    fitted = MLPRegressor((5,), random_state=0, max_iter=2).fit(X, [1.0, 2.0, 1.0, 2.0] * 10)
+    assert [known.tolist() for known in fitted.categories_] == [["0", "1"], ["1", "no"]]
+    other = pd.DataFrame({"a": ["1", "0", 1.0, False], "b": ["true", "no", "1", "no"]})
+    assert_array_equal(fitted.predict(X[:4]), fitted.predict(other))
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_tables_of_other_libraries(library):
+    pytest.importorskip(library)
+    X, y = people()
+    X["town"], X["size"] = X["town"].fillna("Ulm"), X["size"].astype(str)
+    expected = model(max_iter=3).fit(X, y)
+    if library == "polars":
+        import polars
+
+        other = polars.DataFrame({name: X[name].tolist() for name in X})
+        other = other.with_columns(polars.col("age").fill_nan(None), polars.col("size").cast(polars.Categorical))
+    else:
+        import pyarrow
+
+        other = pyarrow.Table.from_pandas(X).append_column("more", pyarrow.array(X["size"]).dictionary_encode())
+        other = other.drop_columns(["more"])
+    fitted = model(max_iter=3).fit(other, y)
+    assert_allclose(fitted.predict_proba(other), expected.predict_proba(X), rtol=1e-12)
+
+
+def test_it_lives_where_estimators_live(tmp_path):
+    X, y = people()
+    fitted = model(max_iter=5).fit(X, y)
+    expected = fitted.predict_proba(X)
+    for twin in (pickle.loads(pickle.dumps(fitted)), copy.copy(fitted), copy.deepcopy(fitted)):
+        assert_array_equal(twin.predict_proba(X), expected)
+    assert_array_equal(fitted.predict_proba(X.iloc[7:8]), expected[7:8])  # whatever its neighbours
+    assert cross_val_score(model(), X, y, cv=3).min() > 0.85
+    search = GridSearchCV(model(max_iter=3), {"n_bins": [2, 8], "numeric_encoder": ["piecewise_linear"]}, cv=2)
+    assert search.fit(X, y).predict(X).shape == y.shape
+    parts = model().partial_fit(X[:120], y[:120], classes=[0, 1]).partial_fit(X[120:], y[120:])
+    assert_array_equal(parts.bin_edges_[0], model(max_iter=1).fit(X[:120], y[:120]).bin_edges_[0])
+    held_out = model(early_stopping=True, max_iter=10).fit(X, y, X_val=X[::3], y_val=y[::3])
+    assert len(held_out.validation_loss_curve_) == held_out.n_iter_
+    saved = tmp_path / "state"
+    once = model(max_iter=4).fit(X, y, checkpoint=saved)
+    assert_array_equal(model(max_iter=4).fit(X, y, checkpoint=saved).predict_proba(X), once.predict_proba(X))
+    warm = model(max_iter=3, warm_start=True).fit(X, y)
+    assert_array_equal(warm.fit(X[:50], y[:50]).bin_edges_[0], fitted.bin_edges_[0])
+    importances = feature_importances(fitted)
+    assert importances.shape == (5,)
+    assert_allclose(importances.sum(), 1.0)
+    assert layer_outputs(fitted, X, 1).shape == (240, 20)
+    assert_allclose(layer_outputs(fitted, X, 0), by_hand(fitted, X), atol=1e-6)
+    assert check_gradients(model(n_members=2, input_scale=True), X[:60], y[:60]) < 1e-6
+
+
+def test_no_scaler_is_needed():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 3)) * [1e-3, 1.0, 1e6] + [0.0, 0.0, 1e8]
+    y = np.sin(X[:, 0] * 2e3) + X[:, 1]
+    ours = model(MLPRegressor).fit(X, y)
+    scaled = make_pipeline(StandardScaler(), model(MLPRegressor)).fit(X, y)
+    assert_allclose(ours.predict(X), scaled.predict(X), rtol=1e-5, atol=1e-5)
+    assert ours.score(X, y) > 0.9
+
+
+def frame(**columns):
+    return people()[0].assign(**columns)
+
+
+BAD = [
+    ({"numeric_encoder": "identity"}, frame(), r"columns \['age'\] have missing numbers"),
+    ({"categorical_features": ["nothing"]}, frame(), r"\['nothing'\], but the columns of X"),
+    ({"categorical_features": ["age"]}, np.ones((240, 2)), "X is an array: give numbers"),
+    ({"categorical_features": [5]}, frame(), r"\[5\], but X has 5 columns"),
+    ({"categorical_features": [True]}, frame(), "mask of 1 columns, but X has 5"),
+    ({"categorical_features": [0.5]}, frame(), "must be 'from_dtype', None"),
+    ({}, frame(day=pd.Timestamp("2026-01-01")), "'day' holds dates"),
+    ({}, frame(lists=[[1]] * 240), "'lists' holds values that are neither"),
+    ({}, frame(age=np.inf), "'age' holds infinity"),
+    ({}, frame(age=1j), "'age' holds complex"),
+    ({"categorical_features": None}, frame(), "'town' held numbers in training, but here also"),
+    ({}, frame().iloc[:0], "0 sample|no rows"),
+    ({}, frame().iloc[:9], "inconsistent numbers of samples"),
+]
+
+
+@pytest.mark.parametrize(("params", "X", "text"), BAD)
+def test_mistakes_are_named_and_nothing_is_lost(params, X, text):
+    good, y = people()
+    fitted = model(max_iter=2).fit(good, y)
+    expected = fitted.predict_proba(good)
+    with pytest.raises(ValueError, match=text):
+        fitted.set_params(**params).fit(X, y)
+    assert_array_equal(fitted.predict_proba(good), expected)
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")  # scikit-learn's, of the array
+def test_what_cannot_be_predicted_for():
+    X, y = people()
+    fitted = model(max_iter=2).fit(X, y)
+    for wrong, text in (
+        (X[["town", "age", "size", "member", "income"]], "same order"),
+        (X.drop(columns="age"), "now missing"),
+        (X.assign(age="old"), "'age' held numbers in training, but here also 'old'"),
+        (X.to_numpy()[:, :3], "3 features, but MLPSoftmaxClassifier is expecting 5"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            fitted.predict(wrong)
+    for export in (fitted.to_sklearn, fitted.to_torch):
+        with pytest.raises((ValueError, ImportError), match=r"encodes the columns of a table itself|to_torch needs"):
+            export()
+
+
+def test_rows_that_nobody_can_encode():
+    import scipy.sparse as sp
+
+    with pytest.raises(ValueError, match="X is a sparse matrix, whose columns cannot be encoded"):
+        model().fit(sp.eye(8).tocsr(), np.arange(8) % 2)
+    assert model().__sklearn_tags__().input_tags.allow_nan
+    assert not model().__sklearn_tags__().input_tags.sparse
+    assert MLPRegressor().__sklearn_tags__().input_tags.sparse
+
+
+def test_a_damaged_state_is_refused():
+    X, y = people()
+    state = model(max_iter=2).fit(X, y).__getstate__()
+    state["_inputs"] = state["_inputs"] | {"means": "none"}
+    with pytest.raises(ValueError, match=r"_inputs\.means"):
+        MLPSoftmaxClassifier().__setstate__(state)
+
+
+def test_an_encoding_without_columns_of_a_kind():
+    table_of_none = InputEncoding("identity", np.array([True]), categories=[np.array(["a"])], misses=[False])
+    assert table_of_none.n_inputs == 3
+    assert table_of_none.never_met.tolist() == [1, 2]
+    assert table_of_none.owners.tolist() == [0, 0, 0]
