@@ -26,13 +26,12 @@ from skbackprop._engines import choose_engine
 from skbackprop._engines.compiled import CompiledEngine
 from skbackprop._engines.level import _cpu, largest, level
 from skbackprop._engines.reference import ReferenceEngine
+from skbackprop._engines.threads import default_threads
 from skbackprop._nn.activations import ACTIVATIONS, Activation
 from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._nn.network import Network, Objective
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 from skbackprop.data import Shards
-
-SLOW = pytest.mark.slow  # starts a process of its own for one line
 
 # Rounding of sums of up to a hundred terms in another order, relative to the largest number of the result.
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 2e-5}
@@ -573,7 +572,7 @@ def test_an_unknown_level_is_refused():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cls", [MLPSoftmaxClassifier, pytest.param(MLPRegressor, marks=SLOW)])
+@pytest.mark.parametrize("cls", [MLPSoftmaxClassifier, MLPRegressor])
 def test_many_python_threads_and_processes_at_once(cls, digits):
     X, y = digits[0][:300], digits[1][:300]
 
@@ -597,33 +596,35 @@ def test_t16_threadpoolctl_knows_and_limits_the_kernels():
     assert _cpu.get_num_threads() == before
 
 
-@pytest.mark.slow
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 @pytest.mark.parametrize(
     ("variable", "expected"),
     [
         ("2,1", 2),
         ("\u00b2", None),  # a digit, and no number
-        *(
-            pytest.param(*case, marks=SLOW)
-            for case in (
-                ("1", 1),
-                (" 1 ", 1),
-                ("1000", None),
-                ("9" * 5000, None),
-                ("junk", None),
-                ("", None),
-                ("0", None),
-                ("-1", None),
-                ("1.5", None),
-            )
-        ),
+        ("1", 1),
+        (" 1 ", 1),
+        ("1000", None),
+        ("9" * 5000, None),
+        ("junk", None),
+        ("", None),
+        ("0", None),
+        ("-1", None),
+        ("1.5", None),
     ],
 )
-def test_t16_omp_num_threads_is_honoured(variable, expected):
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def test_t16_omp_num_threads_is_honoured(variable, expected, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    assert default_threads() == (CPUS if expected is None else min(expected, CPUS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("variable", "expected"), [("1", 1), ("junk", CPUS)])
+def test_t16_by_the_import(variable, expected):
     code = "from skbackprop._engines.compiled import _cpu; print(_cpu.get_num_threads())"
-    found = int(run_python(code, OMP_NUM_THREADS=variable).stdout)
-    assert found == (cpus if expected is None else min(expected, cpus))
+    assert int(run_python(code, OMP_NUM_THREADS=variable).stdout) == expected
 
 
 @pytest.mark.slow

@@ -268,7 +268,8 @@ def test_what_else_takes_a_table(tmp_path):
         assert_allclose(ours, theirs, rtol=rtol)
     for layer in (0, 1):
         assert_array_equal(layer_outputs(expected, X, layer), layer_outputs(expected, dense(X), layer))
-    assert check_gradients(new(), X, y) < 1e-6
+    # of all weights the gradient is compared above, engine with engine
+    assert check_gradients(new(), X, y, max_parameters=200) < 1e-6
 
 
 def test_errors_are_those_of_arrays():

@@ -33,7 +33,7 @@ def test_an_entry_is_checked_trained_and_gone(parameter, digits, diabetes, monke
         model, (X, y), good = MLPRegressor((20,), max_iter=20, random_state=0), diabetes, 0.5
     else:
         model, (X, y), good = MLPSoftmaxClassifier((30,), max_iter=20, random_state=0), digits, 0.98
-        X, y = X[:600], y[:600]
+        X, y = X[:300], y[:300]
     model.set_params(**{parameter: name}, random_state=0)
     with pytest.raises(ValueError, match=f"'{parameter}' parameter"):
         model.fit(X, y)
