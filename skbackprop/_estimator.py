@@ -74,7 +74,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or Shards
-            Training inputs. Put a StandardScaler in front: networks learn badly from raw units. A
+            Training inputs. Put a StandardScaler in front, or set `numeric_encoder`: networks learn badly from raw
+            units. Columns of a DataFrame may hold categories, as `categorical_features` says. A
             :class:`~skbackprop.data.Shards` stands for rows on the disk, with their targets and weights.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets; not given beside Shards.

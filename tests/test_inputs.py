@@ -34,6 +34,7 @@ def people(n=240, seed=0):
     )
     y = ((frame["town"] == "Ulm") | (frame["age"] > 45)).to_numpy().astype(int)
     frame.loc[::7, "age"] = np.nan
+    frame.loc[::11, "income"] = np.nan
     frame.loc[::9, "town"] = None
     return frame, y
 
@@ -70,7 +71,7 @@ def test_what_is_learned_is_told():
     assert [None if edges is None else len(edges) for edges in fitted.bin_edges_] == [9, None, None, 2, 9]
     assert fitted.n_features_in_ == 5
     assert fitted.feature_names_in_.tolist() == list(X.columns)
-    assert fitted.coefs_[0].shape == (3 + 17 + 1 + 5 + 5, 20)
+    assert fitted.coefs_[0].shape == (3 + 17 + 2 + 5 + 5, 20)
     plain = model().fit(X[["age"]].dropna(), y[X["age"].notna()])
     assert plain.categories_ == [None]
     again = plain.fit(np.ones((5, 2)) * np.arange(5)[:, None], y[:5])
@@ -94,7 +95,7 @@ def test_it_is_the_same_network_on_the_columns_written_out(settings):
     settings = {"max_iter": 4, "batch_size": 32, "weight_decay": 0.1, "epochs": 4, **settings}
     if settings.get("solver") == "lbfgs":
         settings = {"max_iter": 4, "solver": "lbfgs", "alpha": 0.1}
-    y = np.where(y > 0, X["income"], 0.0)
+    y = np.where(y > 0, X["income"].fillna(0.0), 0.0)
     ours = model(MLPRegressor, **settings).fit(X, y)
     Z = by_hand(ours, X)
     # the same start: what was never met begins at 0
@@ -228,7 +229,7 @@ def frame(**columns):
 
 
 BAD = [
-    ({"numeric_encoder": "identity"}, frame(), r"columns \['age'\] have missing numbers"),
+    ({"numeric_encoder": "identity"}, frame(), r"columns \['age', 'income'\] have missing numbers"),
     ({"categorical_features": ["nothing"]}, frame(), r"\['nothing'\], but the columns of X"),
     ({"categorical_features": ["age"]}, np.ones((240, 2)), "X is an array: give numbers"),
     ({"categorical_features": [5]}, frame(), r"\[5\], but X has 5 columns"),

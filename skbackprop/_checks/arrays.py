@@ -23,10 +23,15 @@ from skbackprop._fit.weights import check_weight_sum
 from skbackprop._types import Array, Data
 
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
+TEXTS = (
+    "Networks want numbers: name columns of texts in categorical_features, encode them, or use "
+    "skbackprop.tabular_pipeline."
+)
 HINTS = {  # what scikit-learn's errors about X do not know
-    "could not convert string to float": "Networks want numbers: encode texts, or use skbackprop.tabular_pipeline.",
-    "Cannot cast str dtype": "Networks want numbers: encode texts, or use skbackprop.tabular_pipeline.",
-    "Input X contains NaN": "Or use skbackprop.tabular_pipeline, which imputes missing values.",
+    "could not convert string to float": TEXTS,
+    "Cannot cast str dtype": TEXTS,
+    "Input X contains NaN": "Or set numeric_encoder='piecewise_linear', which has a code for missing numbers, or use "
+    "skbackprop.tabular_pipeline, which imputes them.",
 }
 
 

@@ -126,7 +126,7 @@ class InputEncoding:
         gaps = np.flatnonzero(self.has_gaps)
         if len(gaps):  # the first and only category: there is a gap
             is_there = ~np.isnan(table.numbers[:, gaps])
-            parts.append(Categories(is_there.astype(np.int32), np.ones(len(gaps), dtype=np.int64)))
+            parts.append(Categories(is_there.astype(np.int32, order="C"), np.ones(len(gaps), dtype=np.int64)))
         if self.categories:
             numbers = [
                 self._numbers(factor, known) for factor, known in zip(table.factors, self.categories, strict=True)

@@ -249,12 +249,13 @@ static void feature_gradient_task(void *context, Int index, int worker) {
   index -= net->n_features;
   const Run *x = net->runs;
   for (; index >= PARTS_OF_RUN(x); x++) index -= PARTS_OF_RUN(x);
-  Int i = x->at + index * PACKED_ROWS;
+  Int i = index * PACKED_ROWS, row = x->row + i;
   Gemm gemm = t->gemm;
-  gemm.m = MIN(PACKED_ROWS, x->at + x->width - i), gemm.A += i, gemm.C += i * l->ldw;
-  if (gemm.init) gemm.init += i * l->ldw;
+  gemm.m = MIN(PACKED_ROWS, x->width - i), gemm.A = net->dense + x->at + i, gemm.csa = net->ld_dense;
+  gemm.C += row * l->ldw;
+  if (gemm.init) gemm.init += row * l->ldw;
   gemm_block(&gemm, 0, gemm.m, 0, gemm.n, net->scratch + worker * net->scratch_size);
-  memset(net->touched + i, 1, (size_t)gemm.m);
+  memset(net->touched + row, 1, (size_t)gemm.m);
 }
 
 static void feature_gradients(GradientTask *t) {

@@ -92,15 +92,16 @@ INLINE int looks_up(const Net *net, const Batch *b) {
 /* What products need of a row, and what is looked up for it. */
 static void gather_codes(const Net *net, const Batch *b, Int i) {
   Int row = row_number(b, i);
-  real *to = net->layers[0].a + i * net->layers[0].ld, *end = to + net->layers[0].ld;
+  real *to = net->dense + i * net->ld_dense, *end = to + net->ld_dense;
   const Feature *x = net->features, *stop = x + net->n_features;
   Lookup *lookup = net->lookups + i * net->n_features;
   for (const Columns *c = b->in->columns; c < b->in->columns + b->in->n_columns; c++) {
     to = copy_values(c, row, to);
     real high = (real)c->high, low = (real)c->low;
-    for (Int f = 0; f < c->n_features; to += c->sizes[f++]) {
+    for (Int f = 0; f < c->n_features; f++) {
       if (x == stop || x->columns != c || x->f != f) {
         encode_value(c, row, f, high, low, to, end);
+        to += c->sizes[f];
         continue;
       }
       Int k = number_of_value(c, row, f);

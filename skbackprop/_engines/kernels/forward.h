@@ -11,11 +11,14 @@ static void gather_task(void *context, Int index, int worker) {
   Layer *input = &pass->net->layers[0];
   Dropper d = dropper_of(pass->net, 0, b);
   FOR_ROWS_OF_TASK(i, index, b->n) {
-    real *to = input->a + i * input->ld;
     Int row = row_number(b, i), ahead = row_number(b, MIN(i + ROWS_AHEAD, b->n - 1));
     for (Int c = 0; c < b->in->n_columns; c++) prefetch_row(&b->in->columns[c], ahead);
-    if (looks_up(pass->net, b)) gather_codes(pass->net, b, i);
-    else if (b->in->columns) encode_row(b->in->columns, b->in->n_columns, row, to, to + input->ld);
+    if (looks_up(pass->net, b)) {
+      gather_codes(pass->net, b, i);
+      continue;
+    }
+    real *to = input->a + i * input->ld;
+    if (b->in->columns) encode_row(b->in->columns, b->in->n_columns, row, to, to + input->ld);
     else memcpy(to, (const real *)b->in->X + row * b->in->row_stride, (size_t)input->n_out * sizeof(real));
     if (!d.acts) continue;
     uint32_t key = row_key(d, mask_number(b, i));
@@ -151,15 +154,15 @@ static void look_up_task(void *context, Int index, int worker) {
 }
 
 /* The first layer's sums for rows of a table: products, and what is looked up. */
-static void forward_columns(Net *net, const Batch *batch) {
-  const Layer *l = &net->layers[1], *input = &net->layers[0];
-  Pass pass = {.net = net, .batch = batch, .h = 1, .keeps_slope = 1};
+static void forward_columns(Net *net, const Batch *batch, int keeps_slope) {
+  const Layer *l = &net->layers[1];
+  Pass pass = {.net = net, .batch = batch, .h = 1, .keeps_slope = keeps_slope};
   const real *init = bias(net, 1);
   Int ldi = 0;
   for (const Run *x = net->runs; x < net->runs + net->n_runs; x++) {
     multiply((Product){.net = net, .n_products = 1,
-                       .gemm = {.m = batch->n, .n = l->width, .k = x->width, .A = input->a + x->at, .rsa = input->ld,
-                                .csa = 1, .B = weights(net, 1) + x->at * l->ldw, .ldb = l->ldw, .C = l->q,
+                       .gemm = {.m = batch->n, .n = l->width, .k = x->width, .A = net->dense + x->at,
+                                .rsa = net->ld_dense, .csa = 1, .B = weights(net, 1) + x->row * l->ldw, .ldb = l->ldw, .C = l->q,
                                 .ldc = l->ld, .init = init, .ldi = ldi}});
     init = l->q, ldi = l->ld;
   }
@@ -180,7 +183,7 @@ static void forward(Net *net, const Batch *batch, const real *A, Int lda, const 
     if (h == 1 && batch->in->data) {
       pool_run(net->team, N_ROW_TASKS(batch->n), sparse_task, &pass);
     } else if (h == 1 && looks_up(net, batch)) {
-      forward_columns(net, batch);
+      forward_columns(net, batch, keeps_slope);
     } else if (flat) {
       flat_product(l, batch->n, a, ld, flat);
       if (is_elementwise(l)) activate(&pass, 0, batch->n, 0, l->width);

@@ -43,9 +43,10 @@ typedef struct {
   real code;
 } Lookup;
 
-/* Neighbouring columns of a table that are written out for products. */
+/* Neighbouring columns of a table that are written out for products, where the others are looked up. */
 typedef struct {
-  Int at, width;
+  Int row, width; /* the first of their rows of W[1] */
+  Int at;         /* where they begin among all that are written out */
 } Run;
 
 struct Net {
@@ -60,9 +61,9 @@ struct Net {
   char *touched;            /* rows of W[1] that sparse inputs or codes of a batch meet */
   Feature *features;        /* of a table that are looked up, and its other columns */
   Run *runs;
-  Int n_features, n_runs;
+  Int n_features, n_runs, ld_dense;
   Lookup *lookups; /* of a batch's rows */
-  real *levels;
+  real *dense, *levels; /* what is written out of them, rows ld_dense apart */
   real *effective_gradient; /* of the effective weights */
   real *shares;             /* of groups of rows in the gradient of s */
   double mu_product;
@@ -78,8 +79,8 @@ static real *reals(Int n) {
 static int need(real **vector, Int n) { return *vector || (*vector = reals(n)) != NULL; }
 
 static void forget_features(Net *net) {
-  free(net->features), free(net->runs), free(net->lookups), release(net->levels);
-  net->features = NULL, net->runs = NULL, net->lookups = NULL, net->levels = NULL;
+  free(net->features), free(net->runs), free(net->lookups), release(net->dense), release(net->levels);
+  net->features = NULL, net->runs = NULL, net->lookups = NULL, net->dense = net->levels = NULL;
 }
 
 static void destroy(Net *net) {
@@ -223,26 +224,27 @@ static int need_slots(Net *net) {
 /* From so many columns on a feature is looked up: fewer multiply-adds take less time than a look. */
 enum { BINS_TO_LOOK_UP = 16, CATEGORIES_TO_LOOK_UP = 5 };
 
-static void add_run(Net *net, Int at, Int width) {
+static void add_run(Net *net, Int row, Int width, Int *n_dense) {
   Run *last = net->runs + net->n_runs - 1;
-  if (net->n_runs && last->at + last->width == at) last->width += width;
-  else if (width) net->runs[net->n_runs++] = (Run){.at = at, .width = width};
+  if (net->n_runs && last->row + last->width == row) last->width += width;
+  else if (width) net->runs[net->n_runs++] = (Run){.row = row, .width = width, .at = *n_dense};
+  *n_dense += width;
 }
 
 /* List what is looked up of a table and what is not, with memory for a batch of its rows. */
 static int need_features(Net *net, const RowsIn *rows) {
-  Int n = rows->n_columns, at = 0, levels = 0;
+  Int n = rows->n_columns, at = 0, levels = 0, n_dense = 0;
   for (Int c = 0; c < rows->n_columns; c++) n += rows->columns[c].n_features;
   forget_features(net);
   net->features = calloc((size_t)n + 1, sizeof *net->features), net->runs = calloc((size_t)n + 1, sizeof *net->runs);
   if (!net->features || !net->runs) return 0;
   net->n_features = net->n_runs = 0;
   for (const Columns *c = rows->columns; c < rows->columns + rows->n_columns; c++) {
-    if (c->values) add_run(net, at, c->width), at += c->width;
+    if (c->values) add_run(net, at, c->width, &n_dense), at += c->width;
     for (Int f = 0; f < c->n_features; at += c->sizes[f++]) {
       Int size = (Int)c->sizes[f];
       if (size < (c->categories ? CATEGORIES_TO_LOOK_UP : BINS_TO_LOOK_UP)) {
-        add_run(net, at, size);
+        add_run(net, at, size, &n_dense);
         continue;
       }
       net->features[net->n_features++] = (Feature){.columns = c, .f = f, .size = size, .row = at, .level = levels};
@@ -250,6 +252,8 @@ static int need_features(Net *net, const RowsIn *rows) {
     }
   }
   net->lookups = malloc((size_t)(net->n_features * net->max_rows + 1) * sizeof *net->lookups);
+  net->ld_dense = row_stride(n_dense);
+  if (net->n_features > 0 && !need(&net->dense, net->max_rows * net->ld_dense)) return 0;
   return net->lookups && need(&net->levels, levels * net->layers[1].ldw);
 }
 
@@ -260,7 +264,8 @@ static int need_input(Net *net, const RowsIn *rows) {
     if (!net->touched || (first->effective && !need(&net->effective_gradient, first->n_in * first->ldw))) return 0;
   }
   if (rows->columns && !need_features(net, rows)) return 0;
-  return rows->data || allocate_layer(net, 0);
+  int writes_all = !rows->data && (!rows->columns || net->n_features == 0 || net->layers[0].dropout > 0);
+  return !writes_all || allocate_layer(net, 0);
 }
 
 static real *vector_of(const Net *net, int slot) { return slot < 0 ? net->theta : net->slots[slot]; }
