@@ -433,9 +433,7 @@ def test_retry_goes_on_from_the_last_epoch(client, solver):
     X, y = rows(6000)
     params = {"solver": solver, "random_state": 0, "tol": 0.0}
     params |= (
-        {"max_iter": 60, "learning_rate": "cosine", "n_iter_no_change": 1000}
-        if solver == "adam"
-        else {"max_iter": 100}
+        {"max_iter": 60, "learning_rate": "cosine", "n_iter_no_change": 1000} if solver == "adam" else {"max_iter": 100}
     )
     model = DaskMLPRegressor((64, 64), on_worker_lost="retry", verbose=1, **params)
     pytest.importorskip("sklearn.callback")
