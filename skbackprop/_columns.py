@@ -46,6 +46,10 @@ COMPLEX_VALUES = "complex numbers. Give their parts, np.real and np.imag, instea
 NESTED_VALUES = (
     "values that are neither numbers nor categories, such as lists. Make columns of what is in them, or drop it."
 )
+NO_NUMBERS = (
+    "Column {name!r} held numbers in training, but here also {texts}. Make numbers or missing values (None, NaN) of "
+    "them."
+)
 TRUTH = {"true": "1", "false": "0"}  # as Python, Arrow and polars write it
 
 
@@ -183,6 +187,7 @@ def factor(name: Hashable, column: Column, as_text: Callable[[object], str] | No
     different = different_values(name, column)
     if not isinstance(column, np.ndarray) and hasattr(column, "factorize"):  # pandas
         numbers, known = column.factorize()
+        known = np.asarray(known)  # numbers of float32 have the texts of such
     elif isinstance(column, np.ndarray) and column.dtype.kind in "biuf":
         known, numbers = np.unique(column, return_inverse=True)
     else:
@@ -206,7 +211,7 @@ def are_bools(column: Column, values: set[object]) -> bool:
     return values <= {0, 1} and all(is_bool(value) or is_missing(value) for value in column)
 
 
-def floats(name: Hashable, column: Column, gaps: Iterable[str] = ()) -> np.ndarray:
+def floats(name: Hashable, column: Column, gaps: Iterable[str] = (), said: str = NO_NUMBERS) -> np.ndarray:
     """Numbers of a column as float64, missing ones as NaN.
 
     A text that is no number is an error, unless some were in training already: gaps, which count as missing.
@@ -220,10 +225,7 @@ def floats(name: Hashable, column: Column, gaps: Iterable[str] = ()) -> np.ndarr
         numbers = {value: number_of(value) for value in different_values(name, column)}
         odd = sorted({text_of(value) for value, number in numbers.items() if number is None}.difference(gaps))
         if odd and not gaps:
-            raise ValueError(
-                f"Column {name!r} held numbers in training, but here also {quoted(odd)}. Make numbers or missing "
-                "values (None, NaN) of them."
-            )
+            raise ValueError(said.format(name=name, texts=quoted(odd)))
         if odd:
             warn(
                 f"Column {name!r} holds texts that are no numbers and were not there in training. They count as "

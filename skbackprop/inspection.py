@@ -197,6 +197,8 @@ def feature_importances(estimator: BaseMLP) -> Array:
 
     * They compare inputs only if all of these are on one scale: put a StandardScaler in front. An input in
       millimetres needs a thousandth of the weights that it needs in metres.
+    * Of a column that the estimator encodes (`numeric_encoder`, `categorical_features`) the weights of all its inputs
+      count together, so that many categories weigh more than few.
     * Later layers may ignore what the first one passes on. Weights as a measure of inputs are an old idea [2]_, and a
       rough one [3]_.
     * Inputs that do not help keep part of their random first weights, unless `weight_decay`, `alpha` or

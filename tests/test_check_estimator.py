@@ -25,6 +25,7 @@ BOTH = [
     {"dropout": 0.1},
     {"n_members": 2},
     {"input_scale": True},
+    {"numeric_encoder": "piecewise_linear"},
     {"hidden_layer_sizes": ()},
 ]
 VARIANTS = [

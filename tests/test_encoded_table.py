@@ -131,6 +131,19 @@ def test_the_kernels_trust_nobody():
     for text, part in wrong:
         with pytest.raises(ValueError, match=text):
             _cpu.Table(150, 4, [part])
+    with pytest.raises(ValueError, match="more than"):
+        _cpu.Table(150, 4, [{**categories, "sizes": np.array([2**62, 2**62])}])
+    with pytest.raises(ValueError, match="values"):
+        _cpu.Table(-1, 4, [{"values": np.zeros((1, 3), dtype=np.float32)}])
+    sizes, parts = categories["sizes"].copy(), [dict(categories)]
+    parts[0]["sizes"] = sizes
+    held = _cpu.Table(150, 4, parts)
+    sizes[:] = 10**9
+    parts[0].clear()
+    out = np.empty((150, held.shape[1]), dtype=np.float32)
+    held.encode(level(), np.arange(150), out)
+    assert_array_equal(out, np.asarray(EncodedTable((X.parts[2],))))
+    assert_array_equal(np.asarray(join([np.empty((5, 0)), np.ones((5, 2))])), np.ones((5, 2)))
     with pytest.raises(ValueError, match="out must be"):
         X.table().encode(level(), np.arange(150), np.empty((150, 3), np.float32))
     with pytest.raises(ValueError, match="no column 3"):

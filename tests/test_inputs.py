@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._fit.inputs import InputEncoding
 from skbackprop._nn.encoders import ENCODERS
+from skbackprop.data import Shards
 from skbackprop.inspection import check_gradients, feature_importances, layer_outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Features differ in scale")
@@ -239,7 +241,7 @@ BAD = [
     ({}, frame(lists=[[1]] * 240), "'lists' holds values that are neither"),
     ({}, frame(age=np.inf), "'age' holds infinity"),
     ({}, frame(age=1j), "'age' holds complex"),
-    ({"categorical_features": None}, frame(), "'town' held numbers in training, but here also"),
+    ({"categorical_features": None}, frame(), "'town' holds 'Bonn', 'Rome', 'Ulm', and is not among"),
     ({}, frame().iloc[:0], "0 sample|no rows"),
     ({}, frame().iloc[:9], "inconsistent numbers of samples"),
 ]
@@ -285,13 +287,103 @@ def test_rows_that_nobody_can_encode():
 def test_a_damaged_state_is_refused():
     X, y = people()
     state = model(max_iter=2).fit(X, y).__getstate__()
-    state["_inputs"] = state["_inputs"] | {"means": "none"}
-    with pytest.raises(ValueError, match=r"_inputs\.means"):
-        MLPSoftmaxClassifier().__setstate__(state)
+    for wrong in (
+        {"means": [1.0]},
+        {"encoder": "none"},
+        {"is_category": np.zeros(9, dtype=bool)},
+        {"scales": [None] * 3},
+    ):
+        with pytest.raises(ValueError, match="is damaged"):
+            MLPSoftmaxClassifier().__setstate__(state | {"_inputs": state["_inputs"] | wrong})
 
 
 def test_an_encoding_without_columns_of_a_kind():
-    table_of_none = InputEncoding("identity", np.array([True]), categories=[np.array(["a"])], misses=[False])
+    table_of_none = InputEncoding("identity", np.array([True]), categories=[np.array(["a"], dtype=object)])
     assert table_of_none.n_inputs == 3
-    assert table_of_none.never_met.tolist() == [1, 2]
     assert table_of_none.owners.tolist() == [0, 0, 0]
+
+
+# ------------------------------------------------------------------------------ in company ----
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", lambda fitted, X, y: fitted.score(X, y)])
+def test_scorers_see_the_rows_held_out(scoring):
+    X, y = people()
+    for held_out in ({}, {"X_val": X[:60], "y_val": y[:60]}):
+        fitted = model(early_stopping=True, scoring=scoring, max_iter=5).fit(X, y, **held_out)
+        assert max(fitted.validation_scores_) > 0.6
+    again = model(scoring=scoring).partial_fit(X, y, classes=[0, 1], X_val=X, y_val=y)
+    assert_allclose(again.validation_scores_, [again.score(X, y)])
+
+
+def test_a_fit_does_not_depend_on_the_one_before():
+    X, y = people()
+    A, rows = np.random.default_rng(0).standard_normal((240, 2)), np.arange(240) % 2
+    fitted = model(max_iter=2, numeric_encoder="identity").fit(X[["town"]], y)
+    fitted.fit(A, rows, X_val=A, y_val=rows)
+    assert_array_equal(fitted.coefs_[0], model(max_iter=2, numeric_encoder="identity").fit(A, rows).coefs_[0])
+    fitted.fit(X[["town"]], y)
+    large = Shards(np.vstack([A] * 90), np.tile(rows, 90), memory=100_000)
+    assert fitted.fit(large).coefs_[0].shape == (2, 20)
+    with pytest.raises(ValueError, match="Shards larger than the memory that they may take"):
+        fitted.set_params(categorical_features=[0]).fit(large)
+
+
+def test_texts_that_are_numbers_are_numbers():
+    x = np.random.default_rng(0).standard_normal(300).round(2)
+    for values in (x.astype(str), x.astype(str).astype(object), x.astype(object), pd.array(x.astype(str), "string")):
+        fitted = MLPRegressor((20,), random_state=0).fit(pd.DataFrame({"x": values}), x)
+        assert fitted.coefs_[0].shape == (1, 20)
+        assert not hasattr(fitted, "categories_")
+    texts = pd.DataFrame({"x": x.astype(str), "town": ["Ulm", "Bonn"] * 150})
+    assert MLPRegressor((20,), random_state=0).fit(texts, x).coefs_[0].shape == (1 + 4, 20)
+
+
+def test_what_only_held_out_rows_have_says_nothing():
+    X = pd.DataFrame({"t": [f"c{i:03d}" for i in range(200)]})
+    fitted = MLPSoftmaxClassifier((10,), early_stopping=True, validation_fraction=0.2, random_state=0, max_iter=3)
+    norms = np.linalg.norm(fitted.fit(X, np.arange(200) % 2).coefs_[0], axis=1)
+    assert (norms == 0.0).sum() == 40 + 2  # and missing and unknown ones
+
+
+def test_gaps_of_rows_of_weight_zero_are_absent():
+    X, weights = pd.DataFrame({"a": np.random.default_rng(0).standard_normal(300)}), np.ones(300)
+    y = (X["a"] > 0).to_numpy().astype(int)
+    X.iloc[:5, 0], weights[:5] = np.nan, 0.0
+    assert model(max_iter=2).fit(X, y, weights).coefs_[0].shape == model(max_iter=2).fit(X[5:], y[5:]).coefs_[0].shape
+
+
+def test_texts_of_any_length_and_number():
+    texts = ["x" * 100_000, "a", "a\0"] + [f"k{i}" for i in range(997)]
+    X, y = pd.DataFrame({"t": texts}), np.arange(1000.0)
+    tracemalloc.start()
+    fitted = MLPRegressor((2,), max_iter=1, random_state=0).fit(X, y)
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    assert len(fitted.categories_[0]) == 1000
+    assert len(pickle.dumps(fitted)) < 1e6
+
+
+def test_categories_of_numbers_have_the_text_of_their_type():
+    X = pd.DataFrame({"a": np.array([0.1, 0.2] * 50, dtype=np.float32)})
+    fitted = MLPRegressor((20,), categorical_features=["a"], random_state=0).fit(X, [0.0, 1.0] * 50)
+    assert fitted.categories_[0].tolist() == ["0.1", "0.2"]
+    assert_allclose(fitted.predict(pd.DataFrame({"a": [0.1, 0.2]})), [0.0, 1.0], atol=0.05)
+
+
+def test_attributes_are_copies():
+    X, y = people()
+    fitted = model(max_iter=2).fit(X, y)
+    expected = fitted.predict_proba(X)
+    fitted.bin_edges_[0][:] = 0.0
+    fitted.categories_[1][:] = "x"
+    assert_array_equal(fitted.predict_proba(X), expected)
+    assert MLPRegressor((5,), max_iter=1).fit(X[["town", "member"]], y).bin_edges_ == [None, None]
+
+
+@pytest.mark.parametrize("asked", [[], [False, False]])
+def test_no_column_of_categories_means_none(asked):
+    import scipy.sparse as sp
+
+    fitted = MLPRegressor((5,), max_iter=1, categorical_features=asked).fit(sp.random(50, 2, 0.5).tocsr(), np.ones(50))
+    assert not hasattr(fitted, "categories_")

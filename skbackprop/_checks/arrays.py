@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -53,6 +53,8 @@ def check_inputs(estimator: BaseEstimator, X: Data, device: Device, dtype: np.dt
     What the model encodes comes in the dtype of the weights.
     """
     encoding = encoding_of(estimator)
+    if encoding is not None and isinstance(X, EncodedTable) and X.shape[1] == encoding.n_inputs:  # a scorer's
+        return cast(Array, X.astype(dtype))
     if encoding is not None:
         encoded: Any = encoding.encode(read_table(estimator, X, encoding.is_category, reset=False)[0], dtype)
         return encoded

@@ -103,7 +103,7 @@ def read_validation(
     X_val, y_val, weights = rows
     held_out = None
     if has_validation_set(X_val, y_val, weights, holds_targets=isinstance(X_val, Shards)):
-        reader = copy_of(estimator, start.features.attributes, without=[NAMES])
+        reader = copy_of(estimator, start.features.attributes, without=[NAMES, ENCODING])
         with in_validation_set():
             held_out, _ = read_rows(reader, X_val, y_val, weights, reset=False, name="sample_weight_val")
         columns = start.features.numeric
@@ -118,7 +118,8 @@ def read_part(
     """Check a part of the rows of a fit; columns: number and names that X must have, None: to be learned from X."""
     learned = {} if columns is None else Features(*columns).attributes
     reader = copy_of(estimator, learned, without=[NAMES])
-    check_no_table(reader, "Fits on a cluster")
+    if columns is None:
+        check_no_table(reader, X, "on a cluster")
     X, y = check_rows(reader, X, y, reset=columns is None, dtypes=HOST.floats(reader.dtype))
     return X, y, _features(reader)
 
@@ -178,7 +179,11 @@ def _read_shards(reader: BaseEstimator, data: Shards, name: str, reset: bool) ->
     dtype = data.dtype if data.dtype in allowed else allowed[0]
     if data.n_rows * data.n_features * dtype.itemsize <= data.memory:
         return _read_arrays(reader, *data.load(), name, reset)
-    check_no_table(reader, "Shards larger than the memory that they may take")
+    if reset:
+        vars(reader).pop(ENCODING, None)
+        check_no_table(reader, None, "of Shards larger than the memory that they may take")
+    elif encoding_of(reader) is not None:
+        raise ValueError("This model encodes columns, which Shards larger than the memory they may take are not.")
     summary = LabelSummary() if is_classifier(reader) else NumberSummary()
     disk = DiskDataset.survey(cast(Source, data), dtype, summary)
     X, y, weights = disk.summary.stand_ins(data.n_features)

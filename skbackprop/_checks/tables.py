@@ -9,20 +9,21 @@ from typing import Any, cast
 import numpy as np
 import scipy.sparse as sp
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import _check_feature_names, _check_n_features
+from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names, _check_n_features, check_array
 
 from skbackprop._columns import (
+    CATEGORIES,
+    COMPLEX,
+    DATES,
+    NUMBERS,
     Column,
-    are_bools,
-    are_numbers,
     as_table,
     columns_of,
     different_values,
     factor,
     floats,
-    has_numeric_dtype,
     is_frame,
-    refuse,
+    number_of,
 )
 from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._fit.data_checks import within_floats
@@ -42,20 +43,20 @@ def encoding_of(estimator: BaseEstimator) -> InputEncoding | None:
 
 def categories_in(estimator: BaseEstimator, X: Data) -> np.ndarray | None:
     """Tell of each column of X whether it is one of categories; None if nothing is to be encoded in fit."""
-    encodes = estimator.numeric_encoder != "identity"
-    asked = estimator.categorical_features
-    if asked is None or (isinstance(asked, str) and not (is_frame(X) or hasattr(X, "to_pandas"))):
-        if not encodes:
-            return None
-        _check_can_be_encoded(X)
-        return np.zeros(as_table(X)[0].shape[1], dtype=bool)
+    encodes, asked = estimator.numeric_encoder != "identity", estimator.categorical_features
+    is_table = is_frame(X) or hasattr(X, "to_pandas")
+    if not encodes and (asked is None or (isinstance(asked, str) and not is_table) or not np.size(asked)):
+        return None
+    if not encodes and not isinstance(asked, str) and np.size(asked) and not np.any(_as_mask(asked)):
+        return None
     _check_can_be_encoded(X)
     table, names = as_table(X)
     is_category = np.zeros(table.shape[1], dtype=bool)
     if isinstance(asked, str):
-        for i, (name, column) in enumerate(zip(names or [], columns_of(table), strict=True)):
-            is_category[i] = _holds_categories(name, column)
-    else:
+        dtypes = [str(dtype).lower() for dtype in getattr(table, "dtypes", ())]
+        for i in [i for i, dtype in enumerate(dtypes) if not _is_plain(dtype)]:
+            is_category[i] = _holds_categories((names or [])[i], columns_of(table)[i])
+    elif asked is not None:
         is_category[_places(asked, table.shape[1], names)] = True
     return is_category if encodes or is_category.any() else None
 
@@ -65,6 +66,9 @@ def read_table(estimator: BaseEstimator, X: Data, is_category: np.ndarray, *, re
     known = None if reset else encoding_of(estimator)
     encoder = ENCODERS[estimator.numeric_encoder if known is None else known.encoder]
     _check_can_be_encoded(X)
+    if not is_frame(X) and not hasattr(X, "to_pandas"):  # with scikit-learn's own errors
+        kind = None if is_category.any() else FLOAT_DTYPES
+        X = check_array(X, dtype=kind, ensure_all_finite=False, estimator=estimator, input_name="X")
     table, names = as_table(X)
     _check_feature_names(estimator, table, reset=reset)
     _check_n_features(estimator, table, reset=reset)
@@ -73,7 +77,7 @@ def read_table(estimator: BaseEstimator, X: Data, is_category: np.ndarray, *, re
     columns, labels = columns_of(table), names or list(range(table.shape[1]))
     chosen = list(zip(labels, columns, is_category, strict=True))
     with within_floats("Input X"):
-        numbers = [_numbers(name, column) for name, column, is_one in chosen if not is_one]
+        numbers = [_numbers(name, column, reset=reset) for name, column, is_one in chosen if not is_one]
     rows = np.stack(numbers, axis=1) if numbers else np.empty((len(table), 0))
     if not encoder.takes_nan:
         _check_gaps(rows, [name for name, _, is_one in chosen if not is_one])
@@ -82,12 +86,14 @@ def read_table(estimator: BaseEstimator, X: Data, is_category: np.ndarray, *, re
     return RawTable(rows, factors), np.dtype(np.float32) if kinds == {"float32"} else FLOAT64
 
 
-def check_no_table(estimator: BaseEstimator, where: str) -> None:
-    """Raise where rows cannot be encoded by the estimator itself."""
-    if estimator.numeric_encoder != "identity" or encoding_of(estimator) is not None:
+def check_no_table(estimator: BaseEstimator, X: Data, where: str) -> None:
+    """Raise where rows cannot be encoded by the estimator itself, and it is asked to."""
+    asked = estimator.categorical_features
+    is_asked = asked is not None and not isinstance(asked, str) and np.size(asked) > 0
+    if is_asked or estimator.numeric_encoder != "identity" or categories_in(estimator, X) is not None:
         raise ValueError(
-            f"{where} take numbers as they are: numeric_encoder must be 'identity' there, and columns of categories "
-            "have to be encoded before."
+            f"The columns {where} are taken as numbers: numeric_encoder must be 'identity' and categorical_features "
+            "at its default there, and columns of categories or texts have to be encoded before."
         )
 
 
@@ -106,16 +112,27 @@ def _check_can_be_encoded(X: Data) -> None:
         )
 
 
+def _is_plain(dtype: str) -> bool:
+    """Tell whether the type of a DataFrame's column is one of numbers, booleans or dates, and not of categories."""
+    is_number = NUMBERS.match(dtype) or DATES.match(dtype) or COMPLEX.match(dtype)
+    return bool(is_number) or dtype.startswith(("bool", "sparse[bool", "null"))
+
+
 def _holds_categories(name: Hashable, column: Column) -> bool:
-    """Tell whether the type of a DataFrame's column, or what it holds, makes it one of categories."""
+    """Tell whether a column of another type is one of categories: of objects and texts, if some are no numbers."""
     dtype = str(column.dtype).lower()
-    refuse(name, column)
-    if has_numeric_dtype(column) or dtype.startswith(("bool", "sparse[bool")):
-        return False
-    if dtype != "object":
+    if CATEGORIES.match(dtype):
         return True
-    values = different_values(name, column)
-    return bool(values) and not (are_numbers(values) or are_bools(column, values))
+    if dtype == "object" and not any(isinstance(value, str | bytes) for value in column):
+        return False
+    return any(number_of(value) is None for value in different_values(name, column))
+
+
+def _as_mask(asked: Any) -> np.ndarray:
+    """A mask of columns; anything else asks for some."""
+    given: np.ndarray = np.asarray(asked, dtype=object).reshape(-1)
+    is_mask = all(isinstance(one, bool | np.bool_) for one in given)
+    return given.astype(bool) if is_mask else np.ones(1, dtype=bool)
 
 
 def _places(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
@@ -125,7 +142,7 @@ def _places(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
         if len(asked) != n:
             raise ValueError(f"categorical_features is a mask of {len(asked)} columns, but X has {n}.")
         return [i for i, one in enumerate(asked) if one]
-    if all(isinstance(one, Integral) for one in asked):
+    if all(isinstance(one, Integral) and not isinstance(one, bool) for one in asked):
         wrong = [one for one in asked if not -n <= one < n]
         if wrong:
             raise ValueError(f"categorical_features holds {wrong}, but X has {n} columns, numbered from 0.")
@@ -143,12 +160,16 @@ def _places(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
     return [names.index(one) for one in asked]
 
 
-def _numbers(name: Hashable, column: Column) -> np.ndarray:
+def _numbers(name: Hashable, column: Column, *, reset: bool) -> np.ndarray:
     """Numbers of a column, missing ones NaN."""
     is_array = isinstance(column, np.ndarray)
     if str(column.dtype).lower().startswith("bool") and (is_array or hasattr(column, "to_numpy")):
         column = np.asarray(column).astype(object if not is_array and hasattr(column, "isna") else float)
-    return floats(name, column)
+    said = (
+        "Column {name!r} holds {texts}, and is not among the categorical_features. Name it there, or make numbers or "
+        "missing values (None, NaN) of them."
+    )
+    return floats(name, column, said=said) if reset else floats(name, column)
 
 
 def _check_gaps(rows: np.ndarray, names: list[Hashable]) -> None:

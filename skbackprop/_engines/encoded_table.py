@@ -128,6 +128,13 @@ class Categories:
     def arrays(self) -> dict[str, np.ndarray | float]:
         return {"sizes": self.sizes, "categories": self.numbers}
 
+    def never_met(self, counts: np.ndarray | None) -> np.ndarray:
+        """Numbers of the columns that are 0 in all rows that count."""
+        numbers = self.numbers if counts is None else self.numbers[counts]
+        is_met = [np.bincount(numbers[:, j], minlength=size + 1)[:size] > 0 for j, size in enumerate(self.sizes)]
+        found: np.ndarray = np.flatnonzero(~np.concatenate(is_met))
+        return found
+
     def astype(self, dtype: np.dtype) -> Self:
         return self
 
@@ -170,7 +177,7 @@ class EncodedTable(NDArrayOperatorsMixin):
 
     def __getitem__(self, key: Any) -> Any:
         rows = key
-        if isinstance(key, tuple) and len(key) == 2 and (key[1] is Ellipsis or key[1] == slice(None)):
+        if isinstance(key, tuple) and len(key) == 2 and (key[1] is Ellipsis or _is_all(key[1])):
             rows = key[0]
         if isinstance(rows, list):
             rows = np.asarray(rows, dtype=None if rows else int)
@@ -191,6 +198,16 @@ class EncodedTable(NDArrayOperatorsMixin):
         wanted: np.dtype = np.dtype(dtype)
         return replace(self, parts=tuple(part.astype(wanted) for part in self.parts), dtype=wanted)
 
+    def never_met(self, counts: np.ndarray | None) -> np.ndarray:
+        """Numbers of the columns of categories that are 0 in all rows that count (None: all do)."""
+        found: list[np.ndarray] = []
+        at = 0
+        for part in self.parts:
+            if isinstance(part, Categories):
+                found.append(at + part.never_met(counts))
+            at += part.width
+        return np.concatenate([*found, np.zeros(0, dtype=np.int64)])
+
     @property
     def numbers(self) -> np.ndarray:
         """The columns that are no codes, side by side."""
@@ -204,6 +221,10 @@ class EncodedTable(NDArrayOperatorsMixin):
     def largest(self) -> float:
         """Largest absolute value; not finite if one is not."""
         return float(np.max([part.largest() for part in self.parts]))
+
+
+def _is_all(key: object) -> bool:
+    return isinstance(key, slice) and key == slice(None)
 
 
 def join(tables: Sequence[EncodedTable | np.ndarray]) -> EncodedTable:

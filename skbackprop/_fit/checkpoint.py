@@ -25,6 +25,12 @@ from skbackprop._types import Array
 
 SHARE = 20  # writing takes at most one part in so many of the time
 WITHOUT_EFFECT = {"n_threads", "verbose", "partial"}  # on the bits
+# parameters that files of before do not name: they have their defaults there
+NAMELESS = {
+    f"parameter {field.name}": describe(field.default)
+    for field in fields(FitSpec)
+    if field.name in ("numeric_encoder", "n_bins")
+}
 TRIES, PAUSE_SECONDS = 20, 0.05  # to take the place of a file that Windows lets another process read
 
 
@@ -90,7 +96,7 @@ class FileCheckpoint:
         }
         if self.found is None:
             return
-        ours, theirs = self._identity, self.found["identity"]
+        ours, theirs = self._identity, NAMELESS | self.found["identity"]
         differ = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
         if differ:
             said = "; ".join(f"{key}: {theirs.get(key)} there, {ours.get(key)} here" for key in differ)

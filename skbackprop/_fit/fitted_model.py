@@ -31,8 +31,10 @@ class Features:
 
     @property
     def numeric(self) -> np.ndarray | None:
-        """Numbers of the columns that are no categories, where columns are encoded."""
-        return None if self.encoding is None else np.flatnonzero(~self.encoding.is_category)
+        """Numbers of the columns that are inputs as they are; None: all."""
+        if self.encoding is None:
+            return None
+        return np.flatnonzero(~self.encoding.is_category & (self.encoding.encoder == "identity"))
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -46,7 +46,6 @@ class InputEncoding:
     bin_edges: list[np.ndarray] = field(default_factory=list)
     has_gaps: list[bool] = field(default_factory=list)
     categories: list[np.ndarray] = field(default_factory=list)  # texts, in ascending order, of each other column
-    misses: list[bool] = field(default_factory=list)  # were there missing values?
 
     @classmethod
     def learn(
@@ -57,7 +56,7 @@ class InputEncoding:
         counts = slice(None) if weights is None else weights > 0
         met = [np.unique(factor.numbers[counts]) for factor in table.factors]
         known = [
-            np.array(sorted(set(np.array(factor.texts, dtype=object)[numbers[numbers >= 0]])), dtype=np.str_)
+            np.array(sorted({factor.texts[i] for i in numbers if i >= 0}), dtype=object)
             for factor, numbers in zip(table.factors, met, strict=True)
         ]
         return cls(
@@ -68,8 +67,15 @@ class InputEncoding:
             [column.edges for column in columns],
             [column.has_gaps for column in columns],
             known,
-            [bool(len(numbers)) and numbers[0] < 0 for numbers in met],
         )
+
+    def __post_init__(self) -> None:
+        parts = (self.means, self.scales, self.bin_edges, self.has_gaps)
+        n_numbers = int(np.sum(~np.asarray(self.is_category, dtype=bool)))
+        n_categories = len(self.is_category) - n_numbers
+        fits = all(len(part) == n_numbers for part in parts) and len(self.categories) == n_categories
+        if self.encoder not in ENCODERS or not fits:
+            raise ValueError("what was learned of the columns does not go together")
 
     @property
     def columns(self) -> list[Column]:
@@ -84,7 +90,9 @@ class InputEncoding:
     @property
     def attributes(self) -> dict[str, list[np.ndarray | None]]:
         """The fitted attributes that tell of it: for each of the user's columns, None where it is of the other kind."""
-        edges, known = iter(self.bin_edges), iter(self.categories)
+        has_bins = self.encoder != "identity"
+        edges = iter([edges.copy() if has_bins else None for edges in self.bin_edges])
+        known = iter([texts.copy() for texts in self.categories])
         return {
             "bin_edges_": [None if is_one else next(edges) for is_one in self.is_category],
             "categories_": [next(known) if is_one else None for is_one in self.is_category],
@@ -103,14 +111,6 @@ class InputEncoding:
         n_bins = [len(edges) - 1 for edges in self.bin_edges]
         gaps = numeric[np.array(self.has_gaps, dtype=bool)]
         found: np.ndarray = np.concatenate([numeric, np.repeat(numeric, n_bins), gaps, np.repeat(other, self.sizes)])
-        return found
-
-    @property
-    def never_met(self) -> np.ndarray:
-        """Numbers of the inputs that were 0 in all rows that this was learned from."""
-        ends = self.n_inputs - sum(self.sizes) + np.cumsum(self.sizes, dtype=int)
-        missing = [end - 2 for end, met in zip(ends, self.misses, strict=True) if not met]
-        found: np.ndarray = np.sort(np.array([*missing, *(ends - 1)], dtype=int))
         return found
 
     def encode(self, table: RawTable, dtype: DTypeLike) -> EncodedTable:
@@ -137,10 +137,8 @@ class InputEncoding:
 
     def _numbers(self, factor: Factor, known: np.ndarray) -> np.ndarray:
         """The input of each row among those of a column of categories."""
-        texts = np.array(factor.texts, dtype=np.str_)
-        places = np.minimum(np.searchsorted(known, texts), max(len(known) - 1, 0))
-        is_known = known[places] == texts if len(known) else np.zeros(len(texts), dtype=bool)
-        of_texts = np.where(is_known, places, len(known) + 1)
-        places = np.append(of_texts, len(known)).astype(np.int32)  # of missing ones the last, number -1
-        inputs: np.ndarray = places[factor.numbers]
+        place = {text: i for i, text in enumerate(known)}
+        of_texts = [place.get(text, len(known) + 1) for text in factor.texts]
+        of_all: np.ndarray = np.array([*of_texts, len(known)], dtype=np.int32)  # of missing ones the last, number -1
+        inputs: np.ndarray = of_all[factor.numbers]
         return inputs

@@ -44,7 +44,9 @@ def identity(xp: Namespace, x: Array, column: Column) -> Array:
 def learn_bins(x: np.ndarray, weights: np.ndarray | None, n_bins: int) -> Column:
     """Weighted mean and standard deviation of the numbers that are there, and edges of bins."""
     gaps = np.isnan(x)
-    there = ~gaps if weights is None else ~gaps & (weights > 0)
+    there = ~gaps
+    if weights is not None:
+        gaps, there = gaps & (weights > 0), there & (weights > 0)
     known, w = x[there], None if weights is None else weights[there]
     if not len(known):
         return Column(has_gaps=bool(gaps.any()))

@@ -171,7 +171,7 @@ cdef void *address(object array, str name, Int itemsize, Int n_rows, Int width=1
     cdef void *p = view.buf
     cdef Py_ssize_t size = view.len, found = view.itemsize, row = width * itemsize
     PyBuffer_Release(&view)
-    if found != itemsize or size % row or size // row != n_rows or <size_t>p % <size_t>itemsize:
+    if found != itemsize or n_rows < 0 or size != n_rows * row or <size_t>p % <size_t>itemsize:
         raise ValueError(
             f"{name} must be {n_rows * width} numbers of {itemsize} bytes, aligned in the memory; it is an "
             f"array of shape {getattr(array, 'shape', None)} and dtype {getattr(array, 'dtype', None)}."
@@ -215,6 +215,9 @@ def find_bins(x, edges, double low, double high, bins, codes, Int j):
         c_find_bins(c_x, n, c_edges, n_bins, low, high, c_bins + j, c_codes + j, width)
 
 
+MOST_COLUMNS = 2 ** 31 - 1  # as lookups have their numbers
+
+
 cdef class Table:
     """Rows of which columns are numbers, bins or categories: the arrays are kept alive, and what they say is checked.
 
@@ -229,7 +232,10 @@ cdef class Table:
 
     def __cinit__(self, Int n_rows, Int itemsize, list parts):
         cdef Columns *c
-        cdef Int n, width = 0
+        cdef Int n
+        width = 0
+        # what callers do to their list and to the sizes later must not matter
+        parts = [{key: x.copy() if key == "sizes" else x for key, x in part.items()} for part in parts]
         self.parts, self.n_columns, self.itemsize = parts, len(parts), itemsize
         self.columns = <Columns *>calloc(self.n_columns + 1, sizeof(Columns))
         if self.columns == NULL:
@@ -244,6 +250,8 @@ cdef class Table:
                 n = c.n_features = len(sizes)
                 if min(sizes, default=0) < 0:
                     raise ValueError("A feature cannot have fewer columns than none.")
+                if width + sum(sizes) + n > MOST_COLUMNS:
+                    raise ValueError(f"A table of more than {MOST_COLUMNS} columns cannot be had.")
                 c.width, c.sizes = sum(sizes), <const int64_t *>address(part["sizes"], "sizes", 8, n)
                 if "categories" in part:
                     c.categories = <const int32_t *>address(part["categories"], "categories", 4, n_rows, n)
@@ -251,8 +259,8 @@ cdef class Table:
                     c.bins = <const uint16_t *>address(part["bins"], "bins", 2, n_rows, n)
                     c.codes = <const float *>address(part["codes"], "codes", 4, n_rows, n)
                     c.low, c.high, c.middle = part["low"], part["high"], part["middle"]
-            width += c.width
-        self.shape = n_rows, width
+            width += c.width + c.n_features  # whose levels are counted, too
+        self.shape = n_rows, width - sum(len(part.get("sizes", ())) for part in parts)
 
     def __dealloc__(self):
         free(self.columns)
