@@ -44,20 +44,16 @@ def encoding_of(estimator: BaseEstimator) -> InputEncoding | None:
 def categories_in(estimator: BaseEstimator, X: Data) -> np.ndarray | None:
     """Tell of each column of X whether it is one of categories; None if nothing is to be encoded in fit."""
     encodes, asked = estimator.numeric_encoder != "identity", estimator.categorical_features
-    is_table = is_frame(X) or hasattr(X, "to_pandas")
-    if not encodes and (asked is None or (isinstance(asked, str) and not is_table) or not np.size(asked)):
-        return None
-    if not encodes and not isinstance(asked, str) and np.size(asked) and not np.any(_as_mask(asked)):
+    if not encodes and not _may_hold_categories(asked, X):
         return None
     _check_can_be_encoded(X)
     table, names = as_table(X)
     is_category = np.zeros(table.shape[1], dtype=bool)
-    if isinstance(asked, str):
-        dtypes = [str(dtype).lower() for dtype in getattr(table, "dtypes", ())]
-        for i in [i for i, dtype in enumerate(dtypes) if not _is_plain(dtype)]:
-            is_category[i] = _holds_categories((names or [])[i], columns_of(table)[i])
-    elif asked is not None:
-        is_category[_places(asked, table.shape[1], names)] = True
+    if not isinstance(asked, str):
+        is_category[_places([] if asked is None else asked, table.shape[1], names)] = True
+    elif names is not None:
+        columns = zip(names, columns_of(table), strict=True)
+        is_category[:] = [_holds_categories(name, column) for name, column in columns]
     return is_category if encodes or is_category.any() else None
 
 
@@ -112,6 +108,15 @@ def _check_can_be_encoded(X: Data) -> None:
         )
 
 
+def _may_hold_categories(asked: Any, X: Any) -> bool:
+    """Tell whether columns are named to be categories, or X is a DataFrame that may have some, by its types alone."""
+    if asked is None or isinstance(asked, str):
+        is_table = (is_frame(X) and not hasattr(X, "compute")) or hasattr(X, "to_pandas")
+        kinds = {str(dtype).lower() for dtype in getattr(X, "dtypes", ["unknown"])}
+        return asked is not None and is_table and not all(map(_is_plain, kinds))
+    return any(one is not False and one is not np.False_ for one in np.asarray(asked, dtype=object).reshape(-1))
+
+
 def _is_plain(dtype: str) -> bool:
     """Tell whether the type of a DataFrame's column is one of numbers, booleans or dates, and not of categories."""
     is_number = NUMBERS.match(dtype) or DATES.match(dtype) or COMPLEX.match(dtype)
@@ -119,20 +124,13 @@ def _is_plain(dtype: str) -> bool:
 
 
 def _holds_categories(name: Hashable, column: Column) -> bool:
-    """Tell whether a column of another type is one of categories: of objects and texts, if some are no numbers."""
+    """Tell whether a column of a DataFrame is one of categories: of objects and texts, if some are no numbers."""
     dtype = str(column.dtype).lower()
-    if CATEGORIES.match(dtype):
-        return True
+    if _is_plain(dtype) or CATEGORIES.match(dtype):
+        return not _is_plain(dtype)
     if dtype == "object" and not any(isinstance(value, str | bytes) for value in column):
         return False
     return any(number_of(value) is None for value in different_values(name, column))
-
-
-def _as_mask(asked: Any) -> np.ndarray:
-    """A mask of columns; anything else asks for some."""
-    given: np.ndarray = np.asarray(asked, dtype=object).reshape(-1)
-    is_mask = all(isinstance(one, bool | np.bool_) for one in given)
-    return given.astype(bool) if is_mask else np.ones(1, dtype=bool)
 
 
 def _places(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
