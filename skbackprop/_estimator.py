@@ -146,7 +146,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             )
             return self
         state = copy.deepcopy(state)
-        state.rng = check_random_state(state.rng)
+        state.renew_generator()
         data, features = read_rows(self, *rows, reset=first)
         classes = None if classes is None else np.asarray(complete(to_host(classes)))
         start = starting_point(self, spec, data, features, None if first else "partial_fit", classes)

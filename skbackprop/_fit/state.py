@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from skbackprop._fit.device import map_arrays
 from skbackprop._nn.optimizers import Rule
@@ -98,6 +99,12 @@ class TrainState:
         self.patience, self.best, self.memory = None, Best(), None
         self.steps, self.total_steps, self.plateau_factor, self.ended = 0, 0, 1.0, False
         self.rng = int(self.rng.randint(2**31))  # a seed is lighter to keep than a generator
+
+    def renew_generator(self) -> None:
+        """Make a generator of the seed, or of what a user put in its place."""
+        if not isinstance(self.rng, int | np.integer | np.random.RandomState):
+            raise ValueError(f"{self.rng!r} cannot seed what is left of the training")
+        self.rng = check_random_state(self.rng)
 
     def forget_memory_of_others(self, rule: Rule) -> None:
         """After another solver the optimizer's memory and the steps begin anew."""
