@@ -60,7 +60,8 @@ def read_rows(
     dtype: str | None = None,
 ) -> tuple[Dataset, Features]:
     """Check rows, and learn or compare their features; the estimator is left as it is. A dtype replaces its own."""
-    reader = copy_of(estimator, {} if dtype is None else {"dtype": dtype})
+    forgotten = [ENCODING] if reset else []
+    reader = copy_of(estimator, {} if dtype is None else {"dtype": dtype}, without=forgotten)
     if not isinstance(X, Shards):
         return _read_arrays(reader, X, y, weights, name, reset), _features(reader)
     if y is not None or weights is not None:
@@ -146,8 +147,6 @@ def _read_arrays(reader: BaseEstimator, X: Any, y: Data, weights: Any, name: str
     is_category = categories_in(reader, X) if reset else getattr(encoding_of(reader), "is_category", None)
     if is_category is not None:
         return _read_table(reader, X, y, weights, name, is_category, reset)
-    if reset:
-        vars(reader).pop(ENCODING, None)
     device = compute_device(X)
     X, targets = check_rows(reader, X, y, reset=reset, dtypes=device.floats(reader.dtype))
     targets = to_host(targets)
@@ -180,7 +179,6 @@ def _read_shards(reader: BaseEstimator, data: Shards, name: str, reset: bool) ->
     if data.n_rows * data.n_features * dtype.itemsize <= data.memory:
         return _read_arrays(reader, *data.load(), name, reset)
     if reset:
-        vars(reader).pop(ENCODING, None)
         check_no_table(reader, None, "of Shards larger than the memory that they may take")
     elif encoding_of(reader) is not None:
         raise ValueError("This model encodes columns, which Shards larger than the memory they may take are not.")
