@@ -807,7 +807,8 @@ def test_every_array_of_sparse_rows_is_checked_before_a_kernel_runs():
         for name, call in takers.items():
             assert call() is not False, name
         wrong = [(*rows[:k], SPOILERS[how](rows[k]), *rows[k + 1 :]) for k in range(3) for how in SPOILERS]
-        wrong += [(*rows[:3], shape) for shape in ((6, 2), (6, 4), (5, 3), (7, 3), (6, 2**40), (2**62, 3), (-1, 3))]
+        wrong += [(*rows[:3], shape) for shape in ((6, 2), (6, 4), (5, 3), (7, 3), (6, 2**40), (-1, 3))]
+        wrong += [(*rows[:3], (n, 3)) for n in (2**61 + 6, 2**62, 2**63 - 1)]  # products of them overflow
         for at, value in ((1, 3), (1, -1), (1, 2**30), (2, -1), (2, 19), (2, 2**30)):
             for place in (0, 3, -1):
                 bad = rows[at].copy()

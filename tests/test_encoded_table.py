@@ -133,6 +133,11 @@ def test_the_kernels_trust_nobody():
             _cpu.Table(150, 4, [part])
     with pytest.raises(ValueError, match="more than"):
         _cpu.Table(150, 4, [{**categories, "sizes": np.array([2**62, 2**62])}])
+    with pytest.raises(ValueError, match="more than"):
+        _cpu.Table(0, 4, [{"values": np.zeros((0, 2**31), dtype=np.float32)}])
+    for n_rows in (2**61 + 150, 2**62, 2**63 - 1):  # products of them overflow
+        with pytest.raises(ValueError, match="values"):
+            _cpu.Table(n_rows, 4, [{"values": np.zeros((150, 4), dtype=np.float32)}])
     with pytest.raises(ValueError, match="values"):
         _cpu.Table(-1, 4, [{"values": np.zeros((1, 3), dtype=np.float32)}])
     sizes, parts = categories["sizes"].copy(), [dict(categories)]

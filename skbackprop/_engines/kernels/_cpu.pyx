@@ -169,11 +169,13 @@ cdef void *address(object array, str name, Int itemsize, Int n_rows, Int width=1
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
     cdef void *p = view.buf
-    cdef Py_ssize_t size = view.len, found = view.itemsize, row = width * itemsize
+    cdef Py_ssize_t size = view.len // itemsize, found = view.itemsize
+    # no product of what is asked for, which could overflow
+    cdef bint fits = size % width == 0 and size // width == n_rows if width > 0 else width == size == 0 <= n_rows
     PyBuffer_Release(&view)
-    if found != itemsize or n_rows < 0 or size != n_rows * row or <size_t>p % <size_t>itemsize:
+    if found != itemsize or not fits or <size_t>p % <size_t>itemsize:
         raise ValueError(
-            f"{name} must be {n_rows * width} numbers of {itemsize} bytes, aligned in the memory; it is an "
+            f"{name} must be {<object>n_rows * width} numbers of {itemsize} bytes, aligned in the memory; it is an "
             f"array of shape {getattr(array, 'shape', None)} and dtype {getattr(array, 'dtype', None)}."
         )
     return p if p != NULL else <void *>&NOTHING
@@ -242,17 +244,17 @@ cdef class Table:
             raise MemoryError
         for i, part in enumerate(parts):
             c = &self.columns[i]
+            sizes = part["sizes"].tolist() if "sizes" in part else [part["values"].shape[1]]
+            if min(sizes, default=0) < 0:
+                raise ValueError("A feature cannot have fewer columns than none.")
+            if width + sum(sizes) + len(sizes) > MOST_COLUMNS:
+                raise ValueError(f"A table of more than {MOST_COLUMNS} columns cannot be had.")
+            c.width = sum(sizes)
             if "values" in part:
-                c.width = part["values"].shape[1]
                 c.values = address(part["values"], "values", itemsize, n_rows, c.width)
             else:
-                sizes = part["sizes"].tolist()
                 n = c.n_features = len(sizes)
-                if min(sizes, default=0) < 0:
-                    raise ValueError("A feature cannot have fewer columns than none.")
-                if width + sum(sizes) + n > MOST_COLUMNS:
-                    raise ValueError(f"A table of more than {MOST_COLUMNS} columns cannot be had.")
-                c.width, c.sizes = sum(sizes), <const int64_t *>address(part["sizes"], "sizes", 8, n)
+                c.sizes = <const int64_t *>address(part["sizes"], "sizes", 8, n)
                 if "categories" in part:
                     c.categories = <const int32_t *>address(part["categories"], "categories", 4, n_rows, n)
                 else:
@@ -372,9 +374,11 @@ cdef class CpuNet:
             raise ValueError(f"X has {n_features} features, but the network was made for {self.n_in}.")
         if isinstance(X, tuple):
             rows.wide_indices, rows.n_entries = X[1].itemsize == 8, len(X[0])
+            if len(X[2]) - 1 != rows.n_rows:
+                raise ValueError(f"indptr of sparse X must be {X[3][0] + 1} numbers, for as many rows and the end.")
             rows.data = self.reals(X[0], "data of sparse X", rows.n_entries)
             rows.indices = address(X[1], "indices of sparse X", 8 if rows.wide_indices else 4, rows.n_entries)
-            rows.indptr = address(X[2], "indptr of sparse X", 8 if rows.wide_indices else 4, rows.n_rows + 1)
+            rows.indptr = address(X[2], "indptr of sparse X", 8 if rows.wide_indices else 4, len(X[2]))
         elif isinstance(X, Table):
             table = X
             rows.columns, rows.n_columns = table.columns, table.n_columns
