@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -30,6 +31,23 @@ class RawTable:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    @classmethod
+    def join(cls, tables: Sequence[RawTable]) -> Self:
+        """One table of the rows of several."""
+        factors = []
+        for parts in zip(*(table.factors for table in tables), strict=True):
+            place: dict[str, int] = {}
+            numbers = [renumbered(part, place) for part in parts]
+            factors.append(Factor(np.concatenate(numbers), list(place)))
+        return cls(np.concatenate([table.numbers for table in tables]), factors)
+
+
+def renumbered(factor: Factor, place: dict[str, int]) -> np.ndarray:
+    """Each row's number among all texts that were met so far, to which new ones are added; -1 where it is missing."""
+    of_texts = np.array([*(place.setdefault(text, len(place)) for text in factor.texts), -1])
+    numbers: np.ndarray = of_texts[factor.numbers]
+    return numbers
+
 
 @dataclass(frozen=True)
 class InputEncoding:
@@ -52,13 +70,12 @@ class InputEncoding:
         cls, table: RawTable, is_category: np.ndarray, encoder: str, n_bins: int, weights: np.ndarray | None
     ) -> Self:
         """Learn from rows with weights; those of weight 0 count as absent."""
-        columns = [ENCODERS[encoder].learn(np.ascontiguousarray(x), weights, n_bins) for x in table.numbers.T]
-        counts = slice(None) if weights is None else weights > 0
-        met = [np.unique(factor.numbers[counts]) for factor in table.factors]
-        known = [
-            np.array(sorted({factor.texts[i] for i in numbers if i >= 0}), dtype=object)
-            for factor, numbers in zip(table.factors, met, strict=True)
-        ]
+        columns = [ENCODERS[encoder].learn(np.ascontiguousarray(x), weights, n_bins, None) for x in table.numbers.T]
+        return cls.of(is_category, encoder, columns, [texts_met(factor, weights) for factor in table.factors])
+
+    @classmethod
+    def of(cls, is_category: np.ndarray, encoder: str, columns: Sequence[Column], texts: Sequence[set[str]]) -> Self:
+        """From what was learned of each column of numbers, and the texts of each other one."""
         return cls(
             encoder,
             is_category,
@@ -66,7 +83,7 @@ class InputEncoding:
             [column.scale for column in columns],
             [column.edges for column in columns],
             [column.has_gaps for column in columns],
-            known,
+            [np.array(sorted(known), dtype=object) for known in texts],
         )
 
     def __post_init__(self) -> None:
@@ -105,6 +122,13 @@ class InputEncoding:
         return len(self.means) + n_bins + sum(self.has_gaps) + sum(self.sizes)
 
     @property
+    def no_rows(self) -> RawTable:
+        """A table of the user's columns without rows."""
+        return RawTable(
+            np.empty((0, len(self.means))), [Factor(np.empty(0, dtype=np.int64), [])] * len(self.categories)
+        )
+
+    @property
     def owners(self) -> np.ndarray:
         """Number of the user's column that each input comes from."""
         numeric, other = np.flatnonzero(~self.is_category), np.flatnonzero(self.is_category)
@@ -128,17 +152,26 @@ class InputEncoding:
             is_there = ~np.isnan(table.numbers[:, gaps])
             parts.append(Categories(is_there.astype(np.int32, order="C"), np.ones(len(gaps), dtype=np.int64)))
         if self.categories:
-            numbers = [
-                self._numbers(factor, known) for factor, known in zip(table.factors, self.categories, strict=True)
-            ]
+            numbers = [_inputs(factor, place) for factor, place in zip(table.factors, self._places, strict=True)]
             sizes = np.array(self.sizes, dtype=np.int64)
             parts.append(Categories(np.stack(numbers, axis=1), sizes))
         return EncodedTable(tuple(parts), np.dtype(dtype))
 
-    def _numbers(self, factor: Factor, known: np.ndarray) -> np.ndarray:
-        """The input of each row among those of a column of categories."""
-        place = {text: i for i, text in enumerate(known)}
-        of_texts = [place.get(text, len(known) + 1) for text in factor.texts]
-        of_all: np.ndarray = np.array([*of_texts, len(known)], dtype=np.int32)  # of missing ones the last, number -1
-        inputs: np.ndarray = of_all[factor.numbers]
-        return inputs
+    @cached_property
+    def _places(self) -> list[dict[str, int]]:
+        """Number of each category's input, of each column of categories."""
+        return [{text: i for i, text in enumerate(known)} for known in self.categories]
+
+
+def _inputs(factor: Factor, place: dict[str, int]) -> np.ndarray:
+    """The input of each row among those of a column of categories."""
+    of_texts = [place.get(text, len(place) + 1) for text in factor.texts]
+    of_all: np.ndarray = np.array([*of_texts, len(place)], dtype=np.int32)  # of missing ones the last, number -1
+    inputs: np.ndarray = of_all[factor.numbers]
+    return inputs
+
+
+def texts_met(factor: Factor, weights: np.ndarray | None) -> set[str]:
+    """Texts that rows with weight have."""
+    met = np.unique(factor.numbers if weights is None else factor.numbers[weights > 0])
+    return {factor.texts[i] for i in met if i >= 0}

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import copy
+import sys
 from typing import Any
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
+from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._fit.data_checks import complete, indicator, labels_of_one_kind, numbers
+from skbackprop._fit.inputs import InputEncoding, RawTable, texts_met
 from skbackprop._fit.targets import LabelCodec, Moments
+from skbackprop._nn.encoders import ENCODERS
+from skbackprop._nn.encoders import Moments as ColumnMoments
 from skbackprop._types import Array
+
+SAMPLE_ROWS = 200_000  # at most, whose quantiles are the edges of bins
+FEWEST_ROWS = 10_000  # whatever the memory
 
 
 class Summary:
@@ -25,7 +33,8 @@ class Summary:
     def add(self, X: Array, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Take in a block of rows."""
         y = complete(y)
-        self._X = _ends([*self._X, X.min(), X.max()])
+        ends = [X.largest()] if isinstance(X, EncodedTable) else [X.min(), X.max()]
+        self._X = _ends([*self._X, *ends])
         if weights is not None:
             self._weights = _ends([*self._weights, weights.min(), weights.max()])
         w = np.ones(len(X)) if weights is None else weights
@@ -170,3 +179,59 @@ class NumberSummary:
     def strata(self, y: np.ndarray) -> np.ndarray:
         """All rows are of one stratum."""
         return np.zeros(len(y), dtype=int)
+
+
+class TableSummary:
+    """Of a table: the texts of categories, moments of numbers, and rows of them drawn at random, by all rows' numbers.
+
+    Rows of weight 0 count as absent. What is learned of a table in one piece, and what of its pieces, is the same but
+    for the order of sums, as long as the rows drawn are all.
+    """
+
+    def __init__(self, n_rows: int, n_numbers: int, n_categories: int, memory: int = sys.maxsize):
+        most = min(SAMPLE_ROWS, max(FEWEST_ROWS, memory // 2 // (8 * max(1, n_numbers))))
+        self.drawn = np.arange(n_rows)
+        if n_rows > most:
+            self.drawn = np.sort(np.random.default_rng(0).choice(n_rows, most, replace=False, shuffle=False))
+        self.texts: list[set[str]] = [set() for _ in range(n_categories)]
+        # of each column of numbers: sum of weights, mean, sum of w (x - mean)^2, and whether some are missing
+        self.moments = np.zeros((4, n_numbers))
+        self.sample: list[tuple[np.ndarray, np.ndarray | None]] = []  # numbers of the rows drawn, and their weights
+
+    def add(self, table: RawTable, weights: np.ndarray | None, rows: np.ndarray) -> None:
+        """Take in rows whose numbers in the whole table are these, in ascending order."""
+        for known, factor in zip(self.texts, table.factors, strict=True):
+            known |= texts_met(factor, weights)
+        first, stop = np.searchsorted(self.drawn, (rows[0], rows[-1] + 1))
+        chosen = np.flatnonzero(np.isin(rows, self.drawn[first:stop], assume_unique=True))
+        self.sample.append((table.numbers[chosen], None if weights is None else weights[chosen]))
+        w = np.ones(len(table)) if weights is None else np.maximum(weights, 0.0)
+        there = ~np.isnan(table.numbers)
+        with np.errstate(all="ignore"):  # of weights that no check has seen yet, and columns without numbers
+            weight = w @ there
+            mean = w @ np.where(there, table.numbers, 0.0) / np.where(weight > 0, weight, 1.0)
+            squares = w @ np.where(there, table.numbers - mean, 0.0) ** 2
+            self.merge_moments(np.stack([weight, mean, squares, (w > 0) @ ~there]))
+
+    def merge_moments(self, other: np.ndarray) -> None:
+        """Take in the moments of other rows, as Chan, Golub and LeVeque (1979) do."""
+        (ours, mean, squares, gaps), (theirs, other_mean, other_squares, other_gaps) = self.moments, other
+        total, away = np.maximum(ours + theirs, np.finfo(float).tiny), other_mean - mean
+        self.moments = np.stack([
+            ours + theirs,
+            mean + away * (theirs / total),
+            squares + other_squares + away**2 * (ours * theirs / total),
+            gaps + other_gaps,
+        ])  # fmt: skip
+
+    def encoding(self, is_category: np.ndarray, encoder: str, n_bins: int) -> InputEncoding:
+        """What is learned of the columns."""
+        x, weights = zip(*self.sample, strict=True)
+        rows, w = np.concatenate(x), None if weights[0] is None else np.concatenate(weights)
+        weight, mean, squares, gaps = self.moments
+        scale = np.where(weight > 0, np.sqrt(squares / np.where(weight > 0, weight, 1.0)), 1.0)
+        columns = [
+            ENCODERS[encoder].learn(np.ascontiguousarray(rows[:, j]), w, n_bins, ColumnMoments(*found))
+            for j, found in enumerate(zip(mean.tolist(), scale.tolist(), (gaps > 0).tolist(), strict=True))
+        ]
+        return InputEncoding.of(is_category, encoder, columns, self.texts)
