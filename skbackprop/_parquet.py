@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skbackprop._readers import CATEGORY, NUMBER, TEXT, CodedColumn, Source, Targets, numbers_of
+from skbackprop._readers import CATEGORY, NUMBER, TEXT, CodedColumn, Source, TargetedColumns, Targets, numbers_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,10 +98,10 @@ class ParquetShard:
             out[:, j] = numbers_of(name, self._column(table, j))
         return self._targets(table)
 
-    def read_columns(self, start: int, stop: int, which: Sequence[int]) -> list[np.ndarray | CodedColumn]:
-        """Some columns of a row group."""
-        table = self._table(stop, [self.names[j] for j in which])
-        return [self._column(table, j) for j in which]
+    def read_columns(self, start: int, stop: int, which: Sequence[int]) -> TargetedColumns:
+        """Some columns of a row group, its y and weights."""
+        table = self._table(stop, [*(self.names[j] for j in which), *self._apart])
+        return [self._column(table, j) for j in which], *self._targets(table)
 
     def read_frame(self, start: int, stop: int) -> pa.Table:
         """The features of a row group."""

@@ -44,6 +44,9 @@ class CodedColumn:
         return found
 
 
+TargetedColumns: TypeAlias = tuple[list[np.ndarray | CodedColumn], np.ndarray | None, np.ndarray | None]
+
+
 def numbers_of(name: str, column: np.ndarray | CodedColumn) -> np.ndarray:
     """Numbers of a column, of whatever type; texts may be such."""
     if isinstance(column, CodedColumn):
@@ -160,9 +163,9 @@ class ArrayShard:
         self.X.read(start, stop, out)
         return self.read_targets(start, stop)
 
-    def read_columns(self, start: int, stop: int, which: Sequence[int]) -> list[np.ndarray | CodedColumn]:
-        """Some columns of X."""
-        return list(self.X.read(start, stop)[:, which].T)
+    def read_columns(self, start: int, stop: int, which: Sequence[int]) -> TargetedColumns:
+        """Some columns of X, y and weights."""
+        return list(self.X.read(start, stop)[:, which].T), *self.read_targets(start, stop)
 
     def read_targets(self, start: int, stop: int) -> Targets:
         """Copy y and weights."""

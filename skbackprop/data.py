@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from skbackprop._parquet import ParquetShard, join_frames
-from skbackprop._readers import KINDS, NUMBER, CodedColumn, Source, Targets
+from skbackprop._readers import KINDS, NUMBER, Source, TargetedColumns, Targets
 from skbackprop._shards import Shard, open_shards
 
 __all__ = ["Shards"]
@@ -187,8 +187,8 @@ class Shards:
         shard, start, stop = self._place(block)
         return shard.read(start, stop, out)
 
-    def read_columns(self, block: int, which: Sequence[int]) -> list[np.ndarray | CodedColumn]:
-        """Read some columns of one block.
+    def read_columns(self, block: int, which: Sequence[int]) -> TargetedColumns:
+        """Read some columns of one block, targets and weights.
 
         Parameters
         ----------
@@ -201,6 +201,8 @@ class Shards:
         -------
         columns : list
             Of each the values, or numbers of its different values and these.
+        y, sample_weight : ndarray or None
+            Targets and weights.
         """
         shard, start, stop = self._place(block)
         return shard.read_columns(start, stop, which)

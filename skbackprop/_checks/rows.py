@@ -256,7 +256,7 @@ def _read_table_shards(
         setattr(reader, ENCODING, learn_encoding(table, is_category, reader.numeric_encoder, reader.n_bins))
     encoding = encoding_of(reader)
     assert encoding is not None
-    disk = _survey(reader, EncodedSource(table, encoding), dtype)
+    disk = _survey(reader, EncodedSource(table, encoding, dtype), dtype)
     disk.given = data
     _, y, weights = disk.summary.stand_ins(1)
     disk.examples = check_targets(reader, y, len(y))

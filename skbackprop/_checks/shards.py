@@ -25,7 +25,7 @@ class TableShards:
     def __init__(self, data: Shards, is_category: np.ndarray, encoder: str, *, reset: bool):
         self.data, self._is_category = data, is_category
         self._takes_nan, self._reset = ENCODERS[encoder].takes_nan, reset
-        self.n_rows, self.memory, self.bounds, self.dtype = data.n_rows, data.memory, data.bounds, data.dtype
+        self.n_rows, self.memory, self.bounds = data.n_rows, data.memory, data.bounds
         self.read_targets = data.read_targets
 
     @property
@@ -39,9 +39,9 @@ class TableShards:
     def read_table(self, k: int) -> tuple[RawTable, np.ndarray | None, np.ndarray | None]:
         """Block k: the table, y and weights."""
         n, names = int(np.diff(self.bounds[k : k + 2])[0]), self.data.feature_names or range(self.data.n_features)
-        columns = self.data.read_columns(k, range(self.data.n_features))
+        columns, y, weights = self.data.read_columns(k, range(self.data.n_features))
         options = {"takes_nan": self._takes_nan, "reset": self._reset}
-        return raw_table(n, names, columns, self._is_category, **options), *self.read_targets(k)
+        return raw_table(n, names, columns, self._is_category, **options), y, weights
 
 
 def categories_in_shards(estimator: BaseEstimator, data: Shards) -> np.ndarray | None:
@@ -60,11 +60,11 @@ def _columns_of_texts(data: Shards) -> list[int]:
     """Columns of texts that are not all numbers; only as much of them is read as tells."""
     open_ones, found = [j for j, kind in enumerate(data.kinds) if kind == TEXT], []
     for k in range(len(data.bounds) - 1):
-        columns = dict(zip(open_ones, data.read_columns(k, open_ones), strict=True)) if open_ones else {}
-        found += [j for j, column in columns.items() if _holds_texts(j, column)]
-        open_ones = [j for j in open_ones if j not in found]
         if not open_ones:
             break
+        columns = zip(open_ones, data.read_columns(k, open_ones)[0], strict=True)
+        found += [j for j, column in columns if _holds_texts(j, column)]
+        open_ones = [j for j in open_ones if j not in found]
     return found
 
 
@@ -87,9 +87,8 @@ def encoded_shards(estimator: BaseEstimator, data: Shards) -> Source:
     encoding = encoding_of(estimator)
     if encoding is None:
         return cast(Source, data)
-    source = EncodedSource(open_table(estimator, data, encoding.is_category, reset=False), encoding)
-    source.dtype = FLOAT64  # the model casts to its own
-    return source
+    # the model casts to its own dtype
+    return EncodedSource(open_table(estimator, data, encoding.is_category, reset=False), encoding, FLOAT64)
 
 
 def load_numbers(data: Shards) -> np.ndarray:

@@ -48,7 +48,6 @@ class TableSource(Protocol):
     n_rows: int
     memory: int
     bounds: np.ndarray
-    dtype: np.dtype  # of its numbers
 
     @property
     def y(self) -> np.ndarray:
@@ -68,9 +67,9 @@ class TableSource(Protocol):
 class EncodedSource:
     """A `Source` whose inputs are those that a table's columns become, encoded as they are read."""
 
-    def __init__(self, table: TableSource, encoding: InputEncoding):
-        self.table, self.encoding = table, encoding
-        self.n_rows, self.memory, self.bounds, self.dtype = table.n_rows, table.memory, table.bounds, table.dtype
+    def __init__(self, table: TableSource, encoding: InputEncoding, dtype: np.dtype):
+        self.table, self.encoding, self.dtype = table, encoding, dtype
+        self.n_rows, self.memory, self.bounds = table.n_rows, table.memory, table.bounds
         self.n_features = encoding.n_inputs
         self.read_targets = table.read_targets
 
@@ -86,7 +85,7 @@ class EncodedSource:
         """Put the inputs of block k to `out`, a table of the same columns; give y and weights."""
         table, y, weights = self.table.read_table(k)
         space: Any = out
-        space[:] = self.encoding.encode(table, space.dtype)
+        space[:] = self.encoding.encode(table, self.dtype)
         return y, weights
 
     def room(self, n: int, dtype: DTypeLike) -> Any:
