@@ -13,7 +13,7 @@ from skbackprop._checks.arrays import check_rows, check_same_device, check_targe
 from skbackprop._checks.categories import check_categories, named_categories, with_categories
 from skbackprop._checks.constraints import warn_without_effect
 from skbackprop._checks.shards import categories_in_shards, load_numbers, open_table
-from skbackprop._checks.tables import ENCODING, categories_in, check_no_table, encoding_of, read_table
+from skbackprop._checks.tables import ENCODING, categories_in, encoding_of, read_table
 from skbackprop._fit.data_checks import one_column
 from skbackprop._fit.dataset import ArrayDataset, Dataset
 from skbackprop._fit.device import HOST, compute_device, to_host
@@ -120,15 +120,26 @@ def read_validation(
 
 
 def read_part(
-    estimator: BaseEstimator, X: Data, y: Data, columns: tuple[int, np.ndarray | None] | None
-) -> tuple[Array, np.ndarray, Features]:
-    """Check a part of the rows of a fit; columns: number and names that X must have, None: to be learned from X."""
+    estimator: BaseEstimator,
+    X: Data,
+    y: Data,
+    columns: tuple[int, np.ndarray | None] | None,
+    is_category: np.ndarray | None = None,
+    encoder: str | None = None,
+) -> tuple[Array | RawTable, np.ndarray, Features, np.dtype]:
+    """Check a part of the rows of a fit; a table if its columns are to be encoded, and the dtype in which to compute.
+
+    columns: number and names that X must have, None: to be learned from X.
+    """
     learned = {} if columns is None else Features(*columns).attributes
-    reader = copy_of(estimator, learned, without=[NAMES])
-    if columns is None:
-        check_no_table(reader, X, "on a cluster")
-    X, y = check_rows(reader, X, y, reset=columns is None, dtypes=HOST.floats(reader.dtype))
-    return X, y, _features(reader)
+    reset, encoding = columns is None, {} if encoder is None else {"numeric_encoder": encoder}
+    reader = copy_of(estimator, learned | encoding, without=[NAMES, ENCODING])
+    if is_category is not None:
+        table, dtype = read_table(reader, X, is_category, reset=reset)
+        y = check_targets(reader, y, len(table))
+        return table, y, _features(reader), dtype if reader.dtype == "auto" else np.dtype(reader.dtype)
+    X, y = check_rows(reader, X, y, reset=reset, dtypes=HOST.floats(reader.dtype))
+    return X, y, _features(reader), HOST.dtype_of(X)
 
 
 def without_names(estimator: BaseEstimator, data: Shards, method: str) -> BaseEstimator:

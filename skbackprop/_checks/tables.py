@@ -103,17 +103,6 @@ def _factor(name: Hashable, column: Column | CodedColumn) -> Factor:
     return Factor(column.spread(known.numbers, -1), known.texts)
 
 
-def check_no_table(estimator: BaseEstimator, X: Data, where: str) -> None:
-    """Raise where rows cannot be encoded by the estimator itself, and it is asked to."""
-    asked = estimator.categorical_features
-    is_asked = asked is not None and not isinstance(asked, str) and np.size(asked) > 0
-    if is_asked or estimator.numeric_encoder != "identity" or categories_in(estimator, X) is not None:
-        raise ValueError(
-            f"The columns {where} are taken as numbers: numeric_encoder must be 'identity' and categorical_features "
-            "at its default there, and columns of categories or texts have to be encoded before."
-        )
-
-
 def _check_can_be_encoded(X: Data) -> None:
     what = None
     if sp.issparse(X):
