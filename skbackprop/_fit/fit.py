@@ -122,7 +122,7 @@ def settle(
     else:
         network = plan.network(spec, loss, features.n_inputs, codec.n_targets, int(state.rng.randint(2**31)))
         W, b, more = initialize(network, spec.initializer, state.rng)
-        if features.encoding is not None:  # what no training row has says nothing
+        if features.encoding is not None and features.encoding.has_categories:  # what no training row has says nothing
             W[1][..., rows.never_met(), :] = 0.0
         if LOSSES[loss].link == "exp":  # start at the link of the mean
             some = rows.sample

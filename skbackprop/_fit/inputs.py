@@ -105,6 +105,11 @@ class InputEncoding:
         return [len(known) + 2 for known in self.categories]
 
     @property
+    def has_categories(self) -> bool:
+        """Tell whether there are inputs that stand for categories, or for gaps."""
+        return bool(self.categories) or any(self.has_gaps)
+
+    @property
     def attributes(self) -> dict[str, list[np.ndarray | None]]:
         """The fitted attributes that tell of it: for each of the user's columns, None where it is of the other kind."""
         has_bins = self.encoder != "identity"
