@@ -10,6 +10,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.utils.validation import check_is_fitted
 
 import skbackprop
+from skbackprop._checks.tables import encoding_of
 from skbackprop._columns import is_frame
 from skbackprop._estimator import BaseMLP
 from skbackprop._interop.onnx import inputs, pipelines, wrappers
@@ -114,17 +115,17 @@ def to_onnx(
     # scikit-learn says that it is not fitted where it predicts by a fitted one
     is_around_fitted = isinstance(model, FixedThresholdClassifier) and not hasattr(model, "estimator_")
     check_is_fitted(model.estimator if is_around_fitted else model)
-    model = getattr(model, "best_estimator_", model)
+    model, X = getattr(model, "best_estimator_", model), inputs.as_frame(X)
     name = type(model).__name__ if name is None else name
     if isinstance(model, BaseMLP | PiecewiseLinearEncoder):
-        return _of_ours(model, dtype, target_opset, name)
+        return _of_ours(model, X, dtype, pipelines.Dtypes.of([model], dtype).taken, target_opset, name)
     cores, behind = wrappers.peeled(wrappers.simplified(copy.deepcopy(model)))
     logits, dtypes = wrappers.needs_logits(behind), pipelines.Dtypes.of(cores, dtype)
     doubts: list[str] = []
     graphs = []
     for core in cores:
-        if isinstance(core, BaseMLP | PiecewiseLinearEncoder) and not is_frame(X):
-            graphs.append(_of_ours(core, dtype or "float32", target_opset, name, logits))
+        if encoding_of(core) is not None or (isinstance(core, BaseMLP | PiecewiseLinearEncoder) and not is_frame(X)):
+            graphs.append(_of_ours(core, X, dtype or "float32", dtypes.taken, target_opset, name, logits))
         else:
             graphs.append(pipelines.convert(core, X, dtypes, target_opset, name, logits, doubts))
     onnx_model = wrappers.merged(graphs) if logits else graphs[0]
@@ -134,10 +135,17 @@ def to_onnx(
 
 
 def _of_ours(
-    model: BaseMLP | PiecewiseLinearEncoder, dtype: str | None, opset: int, name: str, logits: bool = False
+    model: BaseMLP | PiecewiseLinearEncoder,
+    X: DataFrame | ArrayLike | None,
+    dtype: str | None,
+    taken: np.dtype,
+    opset: int,
+    name: str,
+    logits: bool = False,
 ) -> ModelProto:
     """Export an estimator or encoder of this package alone."""
-    graph, version = graph_of(model, dtype, logits), skbackprop.__version__
+    names = inputs.names_of(model, X) if isinstance(model, BaseMLP) else None
+    graph, version = graph_of(model, dtype, logits, taken=taken, names=names), skbackprop.__version__
     return graph.model(name, opset, producer_name="skbackprop", producer_version=version)
 
 
@@ -168,7 +176,7 @@ def to_inputs(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.
     >>> inputs["age"].ravel(), inputs["town"].ravel()
     (array([48., 58.], dtype=float32), array(['Bonn', ''], dtype=object))
     """
-    return inputs.feeds(onnx_model, X)
+    return inputs.feeds(onnx_model, inputs.as_frame(X))
 
 
 def register_skl2onnx() -> None:

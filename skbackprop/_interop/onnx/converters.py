@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler, TargetEncoder
 
+from skbackprop._checks.tables import encoding_of
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._estimator import BaseMLP
 from skbackprop._interop.onnx.graph import ML_OPSET, OPSET, Graph, require
@@ -93,7 +94,11 @@ class Converters:
             convert(scope, operator, container)
             return
         names = {out.name: variable.full_name for out, variable in zip(g.outputs, operator.outputs, strict=True)}
-        names[g.input] = _joined(scope, operator, container, g.kind)
+        kinds = {described.name: described.type.tensor_type.elem_type for described in g.inputs}
+        if g.input in kinds:
+            names[g.input] = _joined(scope, operator, container, kinds[g.input])
+        else:
+            names |= zip(kinds, _one_by_one(scope, operator, container, list(kinds.values())), strict=True)
         for tensor in g.constants:
             names[tensor.name] = scope.get_unique_variable_name(tensor.name)
             tensor.name = names[tensor.name]
@@ -118,7 +123,12 @@ class Converters:
             return codes(model, is_text)
         if isinstance(model, SCALERS):
             return scaled(model, self.scaled or dtype, dtype)
-        return graph_of(model, self.networks or dtype if isinstance(model, BaseMLP) else dtype, raw_scores)
+        if not isinstance(model, BaseMLP):
+            return graph_of(model, dtype)
+        encoding = encoding_of(model)
+        has_categories = encoding is not None and encoding.is_category.any()
+        names = [f"column{i}" for i in range(model.n_features_in_)] if has_categories else None
+        return graph_of(model, self.networks or dtype, raw_scores, taken=dtype, names=names)
 
 
 def register() -> None:
@@ -146,6 +156,25 @@ def _joined(scope: Scope, operator: Operator, container: Container, kind: int) -
     joined, name = scope.get_unique_variable_name("joined"), scope.get_unique_operator_name("Concat")
     container.add_node("Concat", columns, [joined], axis=1, name=name)
     return joined
+
+
+def _one_by_one(scope: Scope, operator: Operator, container: Container, kinds: list[int]) -> list[str]:
+    """The inputs in ONNX's types, of an operator that takes one for each column."""
+    types = require("skl2onnx.common.data_types")
+    if len(operator.inputs) != len(kinds):
+        raise ValueError(
+            f"{type(operator.raw_operator).__name__} encodes columns of categories, which come out of the step in "
+            "front of it as one matrix. Let it take the DataFrame itself, without a step in front of it."
+        )
+    columns = []
+    for variable, kind in zip(operator.inputs, kinds, strict=True):
+        is_text, name = isinstance(variable.type, types.StringTensorType), variable.full_name
+        if TYPES[kind] == "StringTensorType" and not is_text:
+            raise ValueError(f"Column {variable.raw_name!r} holds categories, and has to go in as text.")
+        columns.append(name if is_text else scope.get_unique_variable_name("cast"))
+        if not is_text:
+            container.add_node("Cast", [name], [columns[-1]], to=kind, name=scope.get_unique_operator_name("Cast"))
+    return columns
 
 
 def affine(scaler: BaseEstimator) -> tuple[ArrayLike, ArrayLike] | None:

@@ -6,8 +6,8 @@ Categories go in as text: ONNX knows neither missing values nor columns of sever
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -17,9 +17,12 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from skbackprop._checks.tables import encoding_of
 from skbackprop._columns import (
     Column,
+    are_texts,
     columns_of,
+    factor,
     floats,
     has_numeric_dtype,
     is_frame,
@@ -28,9 +31,10 @@ from skbackprop._columns import (
     text_of,
     to_numpy,
 )
+from skbackprop._estimator import BaseMLP
 from skbackprop._fit.data_checks import is_missing
 from skbackprop._interop.onnx.graph import require
-from skbackprop._interop.onnx.known import parts
+from skbackprop._interop.onnx.known import ENSEMBLES, children, parts
 from skbackprop._table import Table
 from skbackprop.tabular import plain_categories, plain_numbers
 
@@ -38,6 +42,9 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from pandas import DataFrame
     from skl2onnx.common.data_types import DataType
+
+NO_IDENTIFIER = re.compile(r"^(?=\d)|[^\w+]")  # where skl2onnx puts _ into the name of an input
+OUTPUTS = {"label", "probabilities", "variable", "std"}
 
 
 def texts(values: Iterable[object]) -> np.ndarray:
@@ -58,7 +65,23 @@ def plain_columns(model: BaseEstimator) -> dict[Hashable, bool]:
                 if isinstance(first, FunctionTransformer) and first.func in (plain_categories, plain_numbers):
                     is_text = first.func is plain_categories
                     found |= {key: is_text or found.get(key, False) for key in columns}
+    for part in first_steps(model):
+        encoding = encoding_of(part)
+        if encoding is not None:
+            keys = getattr(part, "feature_names_in_", range(part.n_features_in_))
+            found |= zip(keys, encoding.is_category, strict=True)
     return found
+
+
+def first_steps(model: BaseEstimator) -> Iterator[BaseEstimator]:
+    """What gets the columns as they are, in Pipelines and ensembles."""
+    if isinstance(model, Pipeline):
+        yield from first_steps(model.steps[0][1])
+    elif type(model).__name__ in ENSEMBLES:
+        for _, part in children(model):
+            yield from first_steps(part)
+    else:
+        yield model
 
 
 def take_text(model: BaseEstimator) -> None:
@@ -71,7 +94,7 @@ def take_text(model: BaseEstimator) -> None:
             part.__class__ = ColumnTransformer  # which skl2onnx knows
         if isinstance(part, SimpleImputer) and getattr(part, "statistics_", np.zeros(0)).dtype == object:
             part.missing_values = ""
-        if hasattr(part, "categories_"):
+        if hasattr(part, "categories_") and not isinstance(part, BaseMLP):
             part.categories_ = [_text_categories(known) for known in part.categories_]
 
 
@@ -142,19 +165,57 @@ def feeds(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.ndar
     if list(kinds) == ["X"] and np.shape(X)[1:] == (described[0].type.tensor_type.shape.dim[1].dim_value,):
         values, kind = np.asarray(X), kinds["X"]
         return {"X": texts(values.flat).reshape(values.shape) if kind.hasobject else values.astype(kind, copy=False)}
-    if not is_frame(X):
-        raise ValueError(f"X must be a DataFrame: the exported model takes the columns {list(kinds)}.")
-    names = [str(key) for key in X.columns]
-    given = columns_of(X) * 2  # by the names that skl2onnx gives to inputs, and by their own
-    columns = dict(zip([*(re.sub(r"^(?=\d)|[^\w+]", "_", name) for name in names), *names], given, strict=True))
+    columns = columns_by_name(X)
     missing = [name for name in kinds if name not in columns]
+    if missing and not is_frame(X):
+        raise ValueError(f"X must be a DataFrame: the exported model takes the columns {list(kinds)}.")
     if missing:
         raise ValueError(f"X has no columns {missing}.")
     return {name: _column(name, columns[name], kind).reshape(-1, 1) for name, kind in kinds.items()}
 
 
+def columns_by_name(X: DataFrame | ArrayLike) -> dict[str, Column]:
+    """Columns by all names that inputs may have: their own, those that skl2onnx makes of these, and by places."""
+    if not is_frame(X):
+        columns = columns_of(np.asarray(X))
+        return dict(zip(input_names(None, len(columns)), columns, strict=True))
+    columns, own = columns_of(X), [str(key) for key in X.columns]
+    found = {} if are_texts(X.columns) else dict(zip(input_names(None, len(columns)), columns, strict=True))
+    for names in ([NO_IDENTIFIER.sub("_", name) for name in own], input_names(own, len(own)), own):
+        found |= zip(names, columns, strict=True)
+    return found
+
+
+def as_frame(X: Any) -> Any:
+    """A table of pyarrow as a DataFrame; all else as it is."""
+    return X.to_pandas() if type(X).__module__.startswith("pyarrow.") and hasattr(X, "to_pandas") else X
+
+
+def names_of(model: BaseMLP, X: DataFrame | ArrayLike | None) -> list[str] | None:
+    """Names of the inputs of one of our estimators alone, an input for each column; None: they are one matrix.
+
+    They are one where the estimator does not encode columns, and where these are all numbers and X is no DataFrame.
+    """
+    encoding = encoding_of(model)
+    if encoding is None or not (is_frame(X) or encoding.is_category.any()):
+        return None
+    names = getattr(model, "feature_names_in_", X.columns if is_frame(X) else None)
+    if names is not None and len(names) != len(encoding.is_category):
+        raise ValueError(f"X has {len(names)} columns, but the model was fitted to {len(encoding.is_category)}.")
+    return input_names(names, len(encoding.is_category))
+
+
+def input_names(names: Sequence[Hashable] | None, n: int) -> list[str]:
+    """Different names for the inputs of n columns: identifiers where that can be, and none that an output has."""
+    own = [f"x{i}" for i in range(n)] if names is None else [str(name) for name in names]
+    safe = [NO_IDENTIFIER.sub("_", name) for name in own]
+    found = [own[i] if safe.count(name) > 1 else name for i, name in enumerate(safe)]
+    return [f"{name}_" if name in OUTPUTS else name for name in found]
+
+
 def _column(name: str, column: Column, dtype: np.dtype) -> np.ndarray:
     """A column's values in the type of its input."""
     if dtype.hasobject:
-        return texts(column)
+        numbers, different = factor(name, column)
+        return np.array([*different, ""], dtype=object)[numbers]  # of missing ones the last, number -1
     return to_numpy(column, dtype) if has_numeric_dtype(column) else floats(name, column).astype(dtype)

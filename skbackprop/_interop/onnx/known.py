@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
+from skbackprop._checks.tables import encoding_of
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.device import HOST, device_of
 from skbackprop._interop.onnx.graph import require
@@ -79,9 +80,11 @@ def is_lossy(part: BaseEstimator) -> bool:
             ratios.append(np.abs(center) / (1.0 if scale is None else scale))
     elif isinstance(part, MinMaxScaler) and hasattr(part, "data_range_"):
         ratios.append(np.maximum(np.abs(part.data_min_), np.abs(part.data_max_)) * part.scale_)
-    ratios += [
-        np.abs(edges).max() / np.diff(edges).min() for edges in getattr(part, "bin_edges_", ()) if len(edges) > 1
-    ]
+    encoding = encoding_of(part)
+    if encoding is not None:
+        ratios.append(np.abs(encoding.means) / np.array(encoding.scales))
+    binned = [edges for edges in getattr(part, "bin_edges_", ()) if edges is not None]  # of ours None for categories
+    ratios += [np.maximum(np.abs(edges[:-1]), np.abs(edges[1:])) / np.diff(edges) for edges in binned]
     if hasattr(part, "quantiles_"):
         ratios.append(np.abs(part.quantiles_).max(axis=0) / np.ptp(part.quantiles_, axis=0))
     if hasattr(part, "explained_variance_") and getattr(part, "mean_", None) is not None:
