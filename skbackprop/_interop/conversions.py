@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,7 +21,7 @@ from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.spec import FitPlan
 from skbackprop._fit.state import TrainState
 from skbackprop._prediction import of_one_model
-from skbackprop._types import Data
+from skbackprop._types import Array, Data
 
 if TYPE_CHECKING:
     import torch
@@ -201,7 +201,7 @@ class Convertible:
         encoding = model.features.encoding
         if encoding is not None:
             return codes(encoding, read_table(self, X, encoding.is_category, reset=False)[0])
-        device = compute_device(X)
+        device = compute_device(cast(Array, X))
         rows = to_host(dense(check_inputs(self, X, device, model.theta.dtype)))
         return (as_tensor(rows.toarray() if sp.issparse(rows) else rows, model),)
 

@@ -63,9 +63,8 @@ def taken_in(g: Graph, encoding: InputEncoding, dtype: DTypeLike, names: Sequenc
         return encoded(g, encoding, g.input, [], dtype)
     check_texts(encoding, names)
     g.take({name: object if is_one else dtype for name, is_one in zip(names, encoding.is_category, strict=True)})
-    numbers, texts = (
-        [names[i] for i in np.flatnonzero(chosen)] for chosen in (~encoding.is_category, encoding.is_category)
-    )
+    numbers = [name for name, is_one in zip(names, encoding.is_category, strict=True) if not is_one]
+    texts = [name for name, is_one in zip(names, encoding.is_category, strict=True) if is_one]
     return encoded(g, encoding, g("Concat", *numbers, axis=1) if numbers else "", texts, dtype)
 
 
@@ -92,8 +91,10 @@ def encoded(g: Graph, encoding: InputEncoding, numbers: str, texts: Sequence[str
     choices = []
     for text, known, size in zip(texts, encoding.categories, encoding.sizes, strict=True):
         keys, last = [*known.tolist(), ""], size - 1  # a missing text is empty, and all others are unknown
-        codes = {"keys_strings": keys, "values_int64s": list(range(last)), "default_int64": last}
-        number = g("LabelEncoder", text, domain="ai.onnx.ml", **codes)
+        values = list(range(last))
+        number = g(
+            "LabelEncoder", text, domain="ai.onnx.ml", keys_strings=keys, values_int64s=values, default_int64=last
+        )
         choices.append(Choice(g("Squeeze", number, g.integers([1])), slice(at, at + size)))
         at += size
     matrix = None if not parts else parts[0] if len(parts) == 1 else g("Concat", *parts, axis=1)
