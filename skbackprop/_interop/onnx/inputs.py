@@ -166,12 +166,14 @@ def feeds(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.ndar
         values, kind = np.asarray(X), kinds["X"]
         return {"X": texts(values.flat).reshape(values.shape) if kind.hasobject else values.astype(kind, copy=False)}
     columns = columns_by_name(X)
-    missing = [name for name in kinds if name not in columns]
+    # a column that is called as an output is has a number behind its name
+    own = {name: re.sub(rf"^({'|'.join(OUTPUTS)})\d+$", r"\1", name) for name in kinds if name not in columns}
+    missing = [name for name, theirs in own.items() if theirs not in columns]
     if missing and not is_frame(X):
         raise ValueError(f"X must be a DataFrame: the exported model takes the columns {list(kinds)}.")
     if missing:
         raise ValueError(f"X has no columns {missing}.")
-    return {name: _column(name, columns[name], kind).reshape(-1, 1) for name, kind in kinds.items()}
+    return {name: _column(columns[own.get(name, name)], name, kind).reshape(-1, 1) for name, kind in kinds.items()}
 
 
 def columns_by_name(X: DataFrame | ArrayLike) -> dict[str, Column]:
@@ -181,7 +183,7 @@ def columns_by_name(X: DataFrame | ArrayLike) -> dict[str, Column]:
         return dict(zip(input_names(None, len(columns)), columns, strict=True))
     columns, own = columns_of(X), [str(key) for key in X.columns]
     found = {} if are_texts(X.columns) else dict(zip(input_names(None, len(columns)), columns, strict=True))
-    for names in ([NO_IDENTIFIER.sub("_", name) for name in own], input_names(own, len(own)), own):
+    for names in ([NO_IDENTIFIER.sub("_", name) for name in own], own):
         found |= zip(names, columns, strict=True)
     return found
 
@@ -210,10 +212,10 @@ def input_names(names: Sequence[Hashable] | None, n: int) -> list[str]:
     own = [f"x{i}" for i in range(n)] if names is None else [str(name) for name in names]
     safe = [NO_IDENTIFIER.sub("_", name) for name in own]
     found = [own[i] if safe.count(name) > 1 else name for i, name in enumerate(safe)]
-    return [f"{name}_" if name in OUTPUTS else name for name in found]
+    return [f"{name}1" if name in OUTPUTS else name for name in found]  # as skl2onnx does
 
 
-def _column(name: str, column: Column, dtype: np.dtype) -> np.ndarray:
+def _column(column: Column, name: str, dtype: np.dtype) -> np.ndarray:
     """A column's values in the type of its input."""
     if dtype.hasobject:
         numbers, different = factor(name, column)
