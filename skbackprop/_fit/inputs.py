@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -19,16 +19,51 @@ class Factor(NamedTuple):
     numbers: np.ndarray
     texts: list[str]
 
+    @property
+    def values(self) -> np.ndarray:
+        """The texts of the rows, None where they are missing."""
+        found: np.ndarray = np.array([*self.texts, None], dtype=object)[self.numbers]  # of missing ones the last
+        return found
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class RawTable:
-    """Rows of a table as the user gave them."""
+    """Rows of a table whose columns were read as numbers or as categories; nothing is encoded yet."""
 
     numbers: np.ndarray  # (n, n_numbers) in float64, missing ones NaN
     factors: Sequence[Factor]
+    is_category: np.ndarray  # (n_columns,), of which kind each column is, in the user's order
+    names: np.ndarray | None = None  # of the columns, where whoever read them gave them some
+
+    ndim = 2
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.numbers), len(self.is_category)
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Self:
+        factors = [Factor(factor.numbers[rows], factor.texts) for factor in self.factors]
+        return replace(self, numbers=self.numbers[rows], factors=factors)
+
+    @property
+    def columns(self) -> list[np.ndarray | Factor]:
+        """All columns in the user's order."""
+        numbers, factors = iter(self.numbers.T), iter(self.factors)
+        return [next(factors) if is_one else next(numbers) for is_one in self.is_category]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        """Numbers and the texts of categories, None where one is missing, in the user's order."""
+        if copy is False:
+            raise ValueError("A table cannot be an array without a copy.")
+        if not self.factors:
+            return np.array(self.numbers, dtype=dtype)
+        values = np.empty(self.shape, dtype=object)
+        for j, column in enumerate(self.columns):
+            values[:, j] = column.values if isinstance(column, Factor) else column
+        return values if dtype is None else values.astype(dtype)
 
 
 @dataclass(frozen=True)
@@ -48,9 +83,7 @@ class InputEncoding:
     categories: list[np.ndarray] = field(default_factory=list)  # texts, in ascending order, of each other column
 
     @classmethod
-    def learn(
-        cls, table: RawTable, is_category: np.ndarray, encoder: str, n_bins: int, weights: np.ndarray | None
-    ) -> Self:
+    def learn(cls, table: RawTable, encoder: str, n_bins: int, weights: np.ndarray | None) -> Self:
         """Learn from rows with weights; those of weight 0 count as absent."""
         columns = [ENCODERS[encoder].learn(np.ascontiguousarray(x), weights, n_bins) for x in table.numbers.T]
         counts = slice(None) if weights is None else weights > 0
@@ -61,7 +94,7 @@ class InputEncoding:
         ]
         return cls(
             encoder,
-            is_category,
+            table.is_category,
             [column.mean for column in columns],
             [column.scale for column in columns],
             [column.edges for column in columns],
@@ -113,14 +146,31 @@ class InputEncoding:
         found: np.ndarray = np.concatenate([numeric, np.repeat(numeric, n_bins), gaps, np.repeat(other, self.sizes)])
         return found
 
+    def names(self, columns: Sequence[str]) -> np.ndarray:
+        """Names of the inputs, by those of the user's columns."""
+        numbers = [name for name, is_one in zip(columns, self.is_category, strict=True) if not is_one]
+        others = [name for name, is_one in zip(columns, self.is_category, strict=True) if is_one]
+        bins = [
+            f"{name}_bin{k}" for name, ends in zip(numbers, self.bin_edges, strict=True) for k in range(len(ends) - 1)
+        ]
+        gaps = [f"{name}_missing" for name, has_gaps in zip(numbers, self.has_gaps, strict=True) if has_gaps]
+        values = [
+            f"{name}_{value}"
+            for name, known in zip(others, self.categories, strict=True)
+            for value in (*known, "missing", "unknown")
+        ]
+        found: np.ndarray = np.array([*numbers, *bins, *gaps, *values], dtype=object)
+        return found
+
     def encode(self, table: RawTable, dtype: DTypeLike) -> EncodedTable:
         """Make the inputs of rows, kept as codes."""
         parts: list[Columns] = []
         if table.numbers.shape[1]:
+            z = np.empty(table.numbers.shape, dtype=dtype)
             with np.errstate(over="ignore"):  # whoever computes with it looks for infinity
-                z = (table.numbers - np.array(self.means)) / np.array(self.scales)
-                z[np.isnan(z)] = 0.0
-                parts.append(Numbers(z.astype(dtype, order="C")))
+                for j, (x, mean, scale) in enumerate(zip(table.numbers.T, self.means, self.scales, strict=True)):
+                    z[:, j] = np.where(np.isnan(x), 0.0, (x - mean) / scale)
+            parts.append(Numbers(z))
         if sum(len(edges) - 1 for edges in self.bin_edges):
             parts.append(Bins.of(table.numbers, self.bin_edges, *CODE_RANGE))
         gaps = np.flatnonzero(self.has_gaps)
