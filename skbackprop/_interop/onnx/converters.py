@@ -12,14 +12,15 @@ from sklearn.base import BaseEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler, TargetEncoder
 
-from skbackprop._checks.tables import encoding_of
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._estimator import BaseMLP
 from skbackprop._interop.onnx.graph import ML_OPSET, OPSET, Graph, require
-from skbackprop._interop.onnx.inputs import texts
+from skbackprop._interop.onnx.inputs import names_of
 from skbackprop._interop.onnx.known import SCALERS
 from skbackprop._interop.onnx.outputs import graph_of
+from skbackprop._interop.onnx.table import encodes, means_in, means_of, read, used_columns
 from skbackprop._regressor import MLPRegressor
+from skbackprop._table import Table
+from skbackprop._table_encoder import TableEncoder
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 if TYPE_CHECKING:
@@ -51,11 +52,11 @@ class Converters:
 
         TargetEncoder becomes exportable for several classes, SimpleImputer and the scalers in float64.
         """
-        kinds = [MLPSoftmaxClassifier, MLPRegressor, TargetEncoder, SimpleImputer, *SCALERS]
+        kinds = [MLPSoftmaxClassifier, MLPRegressor, Table, TableEncoder, TargetEncoder, SimpleImputer, *SCALERS]
         return {
             "custom_conversion_functions": dict.fromkeys(kinds, self.convert),
             "custom_shape_calculators": dict.fromkeys(kinds, self.set_types),
-            "custom_parsers": dict.fromkeys([MLPRegressor, *SCALERS], self.parse),
+            "custom_parsers": dict.fromkeys([MLPRegressor, Table, TableEncoder, *SCALERS], self.parse),
         }
 
     def parse(
@@ -123,12 +124,13 @@ class Converters:
             return codes(model, is_text)
         if isinstance(model, SCALERS):
             return scaled(model, self.scaled or dtype, dtype)
-        if not isinstance(model, BaseMLP):
+        if isinstance(model, Table):
+            return read(model, dtype)
+        if isinstance(model, PiecewiseLinearEncoder):
             return graph_of(model, dtype)
-        encoding = encoding_of(model)
-        has_categories = encoding is not None and encoding.is_category.any()
-        names = [f"column{i}" for i in range(model.n_features_in_)] if has_categories else None
-        return graph_of(model, self.networks or dtype, raw_scores, taken=dtype, names=names)
+        if isinstance(model, TableEncoder):
+            return encodes(model, self.networks or dtype, dtype, names_of(model, None))
+        return graph_of(model, self.networks or dtype, raw_scores, taken=dtype, names=names_of(model, None))
 
 
 def register() -> None:
@@ -138,6 +140,8 @@ def register() -> None:
         (MLPSoftmaxClassifier, CLASSIFIER_OPTIONS, None),
         (MLPRegressor, None, ours.parse),
         (PiecewiseLinearEncoder, None, None),
+        (Table, None, ours.parse),
+        (TableEncoder, None, ours.parse),
     ):
         require("skl2onnx").update_registered_converter(
             kind, f"Skbackprop{kind.__name__}", ours.set_types, ours.convert, parser=parser, options=options
@@ -160,21 +164,35 @@ def _joined(scope: Scope, operator: Operator, container: Container, kind: int) -
 
 def _one_by_one(scope: Scope, operator: Operator, container: Container, kinds: list[int]) -> list[str]:
     """The inputs in ONNX's types, of an operator that takes one for each column."""
-    types = require("skl2onnx.common.data_types")
-    if len(operator.inputs) != len(kinds):
+    texts, model, given = require("skl2onnx.common.data_types").StringTensorType, operator.raw_operator, operator.inputs
+    if isinstance(model, Table) and len(given) > 1:
+        by_name = {variable.raw_name: variable for variable in given}
+        given = [given[i] if model.names_ is None else by_name[str(model.names_[i])] for i in used_columns(model)]
+    elif isinstance(model, Table):
+        matrix = _joined(scope, operator, container, kinds[0])
+        return [_column(scope, container, matrix, i) for i in used_columns(model)]
+    if len(given) != len(kinds):
         raise ValueError(
-            f"{type(operator.raw_operator).__name__} encodes columns of categories, which come out of the step in "
-            "front of it as one matrix. Let it take the DataFrame itself, without a step in front of it."
+            f"{type(model).__name__} encodes columns of categories, which come out of the step in front of it as one "
+            "matrix. Let it take the DataFrame itself, without a step in front of it."
         )
     columns = []
-    for variable, kind in zip(operator.inputs, kinds, strict=True):
-        is_text, name = isinstance(variable.type, types.StringTensorType), variable.full_name
+    for variable, kind in zip(given, kinds, strict=True):
+        is_text, name = isinstance(variable.type, texts), variable.full_name
         if TYPES[kind] == "StringTensorType" and not is_text:
             raise ValueError(f"Column {variable.raw_name!r} holds categories, and has to go in as text.")
         columns.append(name if is_text else scope.get_unique_variable_name("cast"))
         if not is_text:
             container.add_node("Cast", [name], [columns[-1]], to=kind, name=scope.get_unique_operator_name("Cast"))
     return columns
+
+
+def _column(scope: Scope, container: Container, matrix: str, i: int) -> str:
+    """Column i of a matrix, as a matrix."""
+    found, place = (scope.get_unique_variable_name(name) for name in ("column", "place"))
+    container.add_initializer(place, 7, [1], [i])
+    container.add_node("Gather", [matrix, place], [found], axis=1, name=scope.get_unique_operator_name("Gather"))
+    return found
 
 
 def affine(scaler: BaseEstimator) -> tuple[ArrayLike, ArrayLike] | None:
@@ -215,18 +233,14 @@ def filled(imputer: SimpleImputer, dtype: DTypeLike) -> Graph:
 def codes(encoder: TargetEncoder, is_text: bool) -> Graph:
     """Graph of a TargetEncoder: each column's number of the category picks a row of a table; 0 is for unknown ones."""
     g = Graph(np.float32, len(encoder.categories_), input_dtype=object if is_text else np.float64)
-    unknown, found = np.atleast_1d(encoder.target_mean_), []
+    found = []
     for j, known in enumerate(encoder.categories_):
-        columns = encoder.encodings_[j * len(unknown) : (j + 1) * len(unknown)]
-        table = np.vstack([unknown, np.stack(columns, axis=1)])
-        numbers = np.arange(1, len(table))
         if is_text:
-            keys = {"domain": "ai.onnx.ml", "keys_strings": texts(known).tolist(), "values_int64s": numbers}
-            number = g("LabelEncoder", g("Gather", g.input, g.integers(j), axis=1), default_int64=0, **keys)
-        else:
-            x = g("Gather", g.input, g.integers([j]), axis=1)
-            is_it = g("Equal", x, g.constant(known, np.float64))
-            number = g.cast(g("MatMul", g.cast(is_it, np.float32), numbers), np.int64)
-        found.append(g("Gather", g.constant(table), number, axis=0))
+            found.append(means_of(g, encoder, j, g("Gather", g.input, g.integers([j]), axis=1)))
+            continue
+        x = g("Gather", g.input, g.integers([j]), axis=1)
+        is_it = g("Equal", x, g.constant(known, np.float64))
+        number = g.cast(g("MatMul", g.cast(is_it, np.float32), np.arange(1, len(known) + 1)), np.int64)
+        found.append(g("Gather", g.constant(means_in(encoder, j)), number, axis=0))
     g.output("variable", g("Concat", *found, axis=1), [len(encoder.encodings_)])
     return g

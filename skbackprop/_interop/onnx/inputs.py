@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import BaseEstimator
-from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer
 
 from skbackprop._checks.tables import encoding_of
 from skbackprop._columns import (
@@ -33,10 +31,10 @@ from skbackprop._columns import (
 )
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.data_checks import is_missing
+from skbackprop._fit.inputs import RawTable
 from skbackprop._interop.onnx.graph import require
 from skbackprop._interop.onnx.known import ENSEMBLES, children, parts
-from skbackprop._table import Table
-from skbackprop.tabular import plain_categories, plain_numbers
+from skbackprop._table import LEFT_OUT, Table
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -52,25 +50,25 @@ def texts(values: Iterable[object]) -> np.ndarray:
     return np.array(["" if is_missing(value) else text_of(value) for value in values], dtype=object)
 
 
-def plain_columns(model: BaseEstimator) -> dict[Hashable, bool]:
-    """Of columns that `tabular_pipeline` reads, whether they go in as text, whatever their type: else as numbers.
+def plain_columns(model: BaseEstimator) -> dict[str | int, bool]:
+    """Of columns that our own steps and estimators read, whether they go in as text, or else as numbers.
 
-    Their keys are names, or places where names are no texts.
+    Keys are the texts of names, or places where the fit saw no names.
     """
-    found: dict[Hashable, bool] = {}
-    for part in parts(model):
-        if isinstance(part, ColumnTransformer):
-            for _, encoder, columns in getattr(part, "transformers_", ()):
-                first = encoder.steps[0][1] if isinstance(encoder, Pipeline) else None
-                if isinstance(first, FunctionTransformer) and first.func in (plain_categories, plain_numbers):
-                    is_text = first.func is plain_categories
-                    found |= {key: is_text or found.get(key, False) for key in columns}
+    found: dict[str | int, bool] = {}
     for part in first_steps(model):
         encoding = encoding_of(part)
-        if encoding is not None:
-            keys = getattr(part, "feature_names_in_", range(part.n_features_in_))
-            found |= zip(keys, encoding.is_category, strict=True)
+        if isinstance(part, Table):
+            kinds = zip(_keys(part.names_, part.n_features_in_), part.kinds_, strict=True)
+            found |= {key: kind != "numbers" for key, kind in kinds if kind != LEFT_OUT}
+        elif encoding is not None:
+            keys = _keys(getattr(part, "feature_names_in_", None), part.n_features_in_)
+            found |= zip(keys, encoding.is_category.tolist(), strict=True)
     return found
+
+
+def _keys(names: Sequence[Hashable] | None, n: int) -> Sequence[str | int]:
+    return range(n) if names is None else [str(name) for name in names]
 
 
 def first_steps(model: BaseEstimator) -> Iterator[BaseEstimator]:
@@ -87,11 +85,8 @@ def first_steps(model: BaseEstimator) -> Iterator[BaseEstimator]:
 def take_text(model: BaseEstimator) -> None:
     """Make every encoder and imputer inside the model expect text where it was fitted to objects."""
     for part in parts(model):
-        if isinstance(part, FunctionTransformer) and part.func in (plain_categories, plain_numbers):
-            part.func = None  # the exported model is given texts and floats
         if isinstance(part, Table):
             _check_gaps(part)
-            part.__class__ = ColumnTransformer  # which skl2onnx knows
         if isinstance(part, SimpleImputer) and getattr(part, "statistics_", np.zeros(0)).dtype == object:
             part.missing_values = ""
         if hasattr(part, "categories_") and not isinstance(part, BaseMLP):
@@ -100,12 +95,12 @@ def take_text(model: BaseEstimator) -> None:
 
 def _check_gaps(table: Table) -> None:
     """Raise if texts in a column of numbers count as missing, which the graph could not know."""
-    for i, gaps in getattr(table, "numbers_", {}).items():
+    for i, gaps in enumerate(table.gaps_):
         if gaps:
             name = table.names_[i] if table.names_ else i
             raise ValueError(
-                f"Column {name!r} held texts among its numbers ({quoted(gaps)}), which an exported model cannot read. "
-                "Fit to numbers and missing values, which pandas.to_numeric(..., errors='coerce') makes."
+                f"Column {name!r} held texts among its numbers ({quoted(list(gaps))}), which an exported model cannot "
+                "read. Fit to numbers and missing values, which pandas.to_numeric(..., errors='coerce') makes."
             )
 
 
@@ -123,7 +118,7 @@ def _text_categories(known: np.ndarray) -> np.ndarray:
 
 
 def input_types(
-    model: BaseEstimator, X: DataFrame | ArrayLike | None, dtype: DTypeLike, plain: dict[Hashable, bool]
+    model: BaseEstimator, X: DataFrame | ArrayLike | None, dtype: DTypeLike, plain: dict[str | int, bool]
 ) -> list[tuple[str, DataType]]:
     """Name and type of each input: one matrix "X", or one column for each of a DataFrame's.
 
@@ -134,10 +129,13 @@ def input_types(
     if is_frame(X):
         kinds = []
         for i, (key, x) in enumerate(zip(X.columns, columns_of(X), strict=True)):
-            place = key if isinstance(key, str) else i
-            is_text = plain[place] if place in plain else not is_numeric(x)
+            is_text = plain.get(str(key), plain.get(i))
+            is_text = not is_numeric(x) if is_text is None else is_text
             kinds.append((str(key), (types.StringTensorType if is_text else numbers)([None, 1])))
         return kinds
+    if X is None and plain and are_texts(plain):
+        chosen = {str(key): types.StringTensorType if is_text else numbers for key, is_text in plain.items()}
+        return [(name, kind([None, 1])) for name, kind in chosen.items()]
     if X is None and hasattr(model, "feature_names_in_"):
         raise ValueError(
             "This model was fitted to a table with named columns. Give some rows of it as X: a DataFrame, for one "
@@ -189,11 +187,13 @@ def columns_by_name(X: DataFrame | ArrayLike) -> dict[str, Column]:
 
 
 def as_frame(X: Any) -> Any:
-    """A table of pyarrow as a DataFrame; all else as it is."""
+    """A table of pyarrow as a DataFrame, and what `tabular_pipeline` makes of one as an array; all else as it is."""
+    if isinstance(X, RawTable):
+        return np.asarray(X)
     return X.to_pandas() if type(X).__module__.startswith("pyarrow.") and hasattr(X, "to_pandas") else X
 
 
-def names_of(model: BaseMLP, X: DataFrame | ArrayLike | None) -> list[str] | None:
+def names_of(model: BaseEstimator, X: DataFrame | ArrayLike | None) -> list[str] | None:
     """Names of the inputs of one of our estimators alone, an input for each column; None: they are one matrix.
 
     They are one where the estimator does not encode columns, and where these are all numbers and X is no DataFrame.

@@ -12,11 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
+from sklearn.preprocessing import TargetEncoder
 
+from skbackprop._checks.tables import encoding_of
 from skbackprop._fit.inputs import InputEncoding
 from skbackprop._interop.onnx.graph import Graph
+from skbackprop._interop.onnx.inputs import texts
 from skbackprop._nn.encoders import CODE_RANGE, ENCODERS
 from skbackprop._nn.network import Network, Parameters
+from skbackprop._table import LEFT_OUT, Table
+from skbackprop._table_encoder import TableEncoder
 
 
 class Choice(NamedTuple):
@@ -64,14 +69,14 @@ def taken_in(g: Graph, encoding: InputEncoding, dtype: DTypeLike, names: Sequenc
     check_texts(encoding, names)
     g.take({name: object if is_one else dtype for name, is_one in zip(names, encoding.is_category, strict=True)})
     numbers = [name for name, is_one in zip(names, encoding.is_category, strict=True) if not is_one]
-    texts = [name for name, is_one in zip(names, encoding.is_category, strict=True) if is_one]
-    return encoded(g, encoding, g("Concat", *numbers, axis=1) if numbers else "", texts, dtype)
+    others = [name for name, is_one in zip(names, encoding.is_category, strict=True) if is_one]
+    return encoded(g, encoding, g("Concat", *numbers, axis=1) if numbers else "", others, dtype)
 
 
-def encoded(g: Graph, encoding: InputEncoding, numbers: str, texts: Sequence[str], dtype: DTypeLike) -> Inputs:
+def encoded(g: Graph, encoding: InputEncoding, numbers: str, others: Sequence[str], dtype: DTypeLike) -> Inputs:
     """Encode columns as `InputEncoding.encode` does.
 
-    numbers: all of the columns of numbers, (rows, columns) in the dtype; texts: each of the others, (rows, 1).
+    numbers: all of the columns of numbers, (rows, columns) in the dtype; others: texts of each, (rows, 1).
     """
     parts = []
     takes_nan = ENCODERS[encoding.encoder].takes_nan
@@ -89,7 +94,7 @@ def encoded(g: Graph, encoding: InputEncoding, numbers: str, texts: Sequence[str
         parts.append(g.cast(g("IsNaN", g("Gather", numbers, g.integers(gaps), axis=1)), g.dtype))
     at = width = encoding.n_inputs - sum(encoding.sizes)
     choices = []
-    for text, known, size in zip(texts, encoding.categories, encoding.sizes, strict=True):
+    for text, known, size in zip(others, encoding.categories, encoding.sizes, strict=True):
         keys, last = [*known.tolist(), ""], size - 1  # a missing text is empty, and all others are unknown
         values = list(range(last))
         number = g(
@@ -99,6 +104,60 @@ def encoded(g: Graph, encoding: InputEncoding, numbers: str, texts: Sequence[str
         at += size
     matrix = None if not parts else parts[0] if len(parts) == 1 else g("Concat", *parts, axis=1)
     return Inputs(matrix, width, choices)
+
+
+def written_out(g: Graph, inputs: Inputs) -> str:
+    """The inputs as one matrix, with ones and zeros for categories."""
+    parts = [] if inputs.matrix is None else [inputs.matrix]
+    for number, rows in inputs.choices:  # ONNX Runtime makes them in float32 only
+        ends = g.constant([0.0, 1.0], np.float32)
+        parts.append(g.cast(g("OneHot", number, g.integers(rows.stop - rows.start), ends), g.dtype))
+    return g("Concat", *parts, axis=1)
+
+
+def encodes(encoder: TableEncoder, dtype: DTypeLike, taken: DTypeLike, names: Sequence[str] | None) -> Graph:
+    """Graph of a fitted TableEncoder, that takes columns by names or one matrix."""
+    encoding = encoding_of(encoder)
+    assert encoding is not None
+    g = Graph(dtype, encoder.n_features_in_)
+    g.output("variable", written_out(g, taken_in(g, encoding, taken, names)), [encoding.n_inputs])
+    return g
+
+
+def used_columns(table: Table) -> list[int]:
+    """Places of the columns that a fitted Table does not leave out."""
+    return [i for i, kind in enumerate(table.kinds_) if kind != LEFT_OUT]
+
+
+def read(table: Table, dtype: DTypeLike) -> Graph:
+    """Graph of a fitted Table: numbers and texts one by one as they are, and behind these the mean targets."""
+    g, target, used = Graph(dtype, 0), table.targets_, used_columns(table)
+    kinds = {f"x{i}": table.kinds_[i] for i in used}
+    g.take({name: dtype if kind == "numbers" else object for name, kind in kinds.items()})
+    is_kept = {"many": target is None or table.many == "both"}
+    for name, kind in kinds.items():
+        if is_kept.get(kind, True):
+            g.output(f"{name}_read", name, [1], dtype if kind == "numbers" else object)
+    for j, name in enumerate(name for name, kind in kinds.items() if kind == "many" and target is not None):
+        means = means_of(g, target, j, name)
+        for k in range(means_in(target, j).shape[1]):
+            g.output(f"{name}_mean{k}", g("Gather", means, g.integers([k]), axis=1), [1])
+    return g
+
+
+def means_of(g: Graph, encoder: TargetEncoder, j: int, text: str) -> str:
+    """Mean targets for the texts (rows, 1) of column j of a fitted encoder, (rows, targets)."""
+    keys = texts(encoder.categories_[j]).tolist()
+    numbers = list(range(1, len(keys) + 1))
+    number = g("LabelEncoder", text, domain="ai.onnx.ml", keys_strings=keys, values_int64s=numbers, default_int64=0)
+    return g("Gather", g.constant(means_in(encoder, j)), g("Squeeze", number, g.integers([1])), axis=0)
+
+
+def means_in(encoder: TargetEncoder, j: int) -> np.ndarray:
+    """Mean targets for column j of a fitted encoder, (1 + categories, targets): the first for unknown categories."""
+    unknown = np.atleast_1d(encoder.target_mean_)
+    columns = encoder.encodings_[j * len(unknown) : (j + 1) * len(unknown)]
+    return np.vstack([unknown, np.stack(columns, axis=1)])
 
 
 def bin_codes(g: Graph, x: str, edges: Sequence[np.ndarray], code_range: tuple[float, float], dtype: DTypeLike) -> str:
