@@ -1018,7 +1018,7 @@ def test_what_a_graph_cannot_read_of_a_table():
         to_onnx(model)
     frames = ColumnTransformer([("a", FunctionTransformer(), list(X))]).set_output(transform="pandas")
     behind = make_pipeline(frames, encoding()).fit(X, y)
-    with pytest.raises(ValueError, match=r"encodes columns of categories, which come out of the step in front"):
+    with pytest.raises(ValueError, match=r"takes columns of categories, which come out of the step in front"):
         to_onnx(behind, X)
     with pytest.raises(ValueError, match="X has 2 columns, but the model was fitted to 3"):
         to_onnx(encoding().fit(X[["town", "age", "size"]].set_axis([0, 1, 2], axis=1), y), X[["town", "age"]])
@@ -1029,3 +1029,55 @@ def test_what_a_graph_cannot_read_of_a_table():
         to_inputs(onnx_model, X.drop(columns="town"))
     with pytest.raises(ValueError, match="X must be a DataFrame"):
         to_inputs(onnx_model, X.to_numpy())
+
+
+def settings(**params):
+    return {"random_state": 0, "max_iter": 4, "weight_decay": 0.5, "dropout": 0.1, "hidden_layer_sizes": (16,)} | params
+
+
+@pytest.mark.parametrize("many", ["lookup", "target", "both"])
+def test_many_categories_of_a_pipeline(many):
+    X, y = table()
+    for target in (y, y == "old"):
+        model = tabular_pipeline(max_categories=9, **settings()).set_params(table__many=many).fit(X, target)
+        assert assert_agrees(model, X, unseen(X)) == list(X.columns)
+    regressor = tabular_pipeline("regressor", max_categories=9, **settings()).set_params(table__many=many)
+    targets = np.stack([np.arange(len(X)), np.arange(len(X)) % 5], axis=1)[:, : 1 if many == "target" else 2]
+    assert_agrees(regressor.fit(X, targets), X, unseen(X))
+
+
+def test_columns_of_a_pipeline_are_found_by_name():
+    X, y = table()
+    X = X.assign(constant=1, nothing=None)
+    with pytest.warns(UserWarning, match="left out"):
+        model = tabular_pipeline(**settings()).fit(X, y)
+    used = [name for name in X if name not in ("constant", "nothing")]
+    other = X[X.columns[::-1]].drop(columns=["constant", "nothing"]).assign(more="text")
+    by_name = to_onnx(model, other)
+    assert {described.name for described in by_name.graph.input} == set(used)
+    for onnx_model in (by_name, to_onnx(model, X), to_onnx(model)):
+        out = run(onnx_model, to_inputs(onnx_model, X))
+        assert_allclose(out["probabilities"], model.predict_proba(X), rtol=0, atol=1e-5)
+    assert [described.name for described in to_onnx(model).graph.input] == used
+    numbers = X[["age", "children"]].to_numpy(float)
+    assert assert_agrees(tabular_pipeline(**settings()).fit(numbers, y), numbers) == ["X"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_other_estimators_behind_a_table(dtype):
+    X, y = table()
+    for estimator in (LogisticRegression(), MLPSoftmaxClassifier((8,), max_iter=5, random_state=0)):
+        model = tabular_pipeline(estimator, max_categories=9).fit(X, y)
+        assert assert_agrees(model, X, unseen(X), dtype=dtype) == list(X.columns)
+    codes = tabular_pipeline(LinearRegression(), max_categories=9).fit(X, np.arange(len(X)))[:-1]
+    onnx_model = to_onnx(codes, X, dtype=dtype)
+    (found,) = run(onnx_model, to_inputs(onnx_model, unseen(X))).values()
+    assert_allclose(found, codes.transform(unseen(X)), rtol=0, atol=ATOL[np.dtype("float32")])
+
+
+def test_a_table_behind_another_step():
+    X, y = table()
+    same = FunctionTransformer().set_output(transform="pandas")
+    model = make_pipeline(same, *tabular_pipeline(**settings()).named_steps.values()).fit(X[["age", "town"]], y)
+    with pytest.raises(ValueError, match=r"Table takes columns of categories, .* Let it take the DataFrame itself"):
+        to_onnx(model, X[["age", "town"]])

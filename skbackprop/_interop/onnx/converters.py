@@ -33,8 +33,9 @@ CLASSIFIER_OPTIONS = {
     "output_class_labels": [False, True],
     "raw_scores": [True, False],
 }
+TEXT = 8
 # of skl2onnx, by ONNX's number
-TYPES = {1: "FloatTensorType", 7: "Int64TensorType", 8: "StringTensorType", 11: "DoubleTensorType"}
+TYPES = {1: "FloatTensorType", 7: "Int64TensorType", TEXT: "StringTensorType", 11: "DoubleTensorType"}
 
 
 @dataclass
@@ -164,22 +165,23 @@ def _joined(scope: Scope, operator: Operator, container: Container, kind: int) -
 
 def _one_by_one(scope: Scope, operator: Operator, container: Container, kinds: list[int]) -> list[str]:
     """The inputs in ONNX's types, of an operator that takes one for each column."""
-    texts, model, given = require("skl2onnx.common.data_types").StringTensorType, operator.raw_operator, operator.inputs
+    text, model, given = require("skl2onnx.common.data_types").StringTensorType, operator.raw_operator, operator.inputs
+    is_matrix = len(given) == 1 and set(kinds) == {kinds[0]} and isinstance(given[0].type, text) == (kinds[0] == TEXT)
+    if isinstance(model, Table) and is_matrix:
+        matrix = _joined(scope, operator, container, kinds[0])
+        return [_column(scope, container, matrix, i) for i in used_columns(model)]
     if isinstance(model, Table) and len(given) > 1:
         by_name = {variable.raw_name: variable for variable in given}
         given = [given[i] if model.names_ is None else by_name[str(model.names_[i])] for i in used_columns(model)]
-    elif isinstance(model, Table):
-        matrix = _joined(scope, operator, container, kinds[0])
-        return [_column(scope, container, matrix, i) for i in used_columns(model)]
     if len(given) != len(kinds):
         raise ValueError(
-            f"{type(model).__name__} encodes columns of categories, which come out of the step in front of it as one "
+            f"{type(model).__name__} takes columns of categories, which come out of the step in front of it as one "
             "matrix. Let it take the DataFrame itself, without a step in front of it."
         )
     columns = []
     for variable, kind in zip(given, kinds, strict=True):
-        is_text, name = isinstance(variable.type, texts), variable.full_name
-        if TYPES[kind] == "StringTensorType" and not is_text:
+        is_text, name = isinstance(variable.type, text), variable.full_name
+        if kind == TEXT and not is_text:
             raise ValueError(f"Column {variable.raw_name!r} holds categories, and has to go in as text.")
         columns.append(name if is_text else scope.get_unique_variable_name("cast"))
         if not is_text:
