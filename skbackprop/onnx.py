@@ -42,7 +42,8 @@ def to_onnx(
     ColumnTransformer, goes through the package skl2onnx, to which our estimators and `PiecewiseLinearEncoder` are made
     known; so does what `tabular_pipeline` makes. Of a search (GridSearchCV and the like) the best estimator is
     exported. Thresholds (TunedThresholdClassifierCV, FixedThresholdClassifier), sigmoid calibrations and transformed
-    targets around a model become part of the graph.
+    targets around a model become part of the graph, and so do the encodings of columns that our estimators learn
+    themselves (`numeric_encoder`, `categorical_features`).
 
     The graph answers as `predict` does, or there is an error that says why it cannot. What is not known to answer alike
     is exported only if it does for the rows of X.
@@ -54,11 +55,11 @@ def to_onnx(
     X : array-like or DataFrame of shape (n_samples, n_features), default=None
         Some rows as `predict` takes them. The names and kinds of the columns are read, and where onnxruntime is
         installed the graph's answers are compared with the model's, for some hundred of them. Needed if the model was
-        fitted to a DataFrame, unless it is one of our estimators alone.
+        fitted to a DataFrame, unless one of our estimators, or `tabular_pipeline`'s first step, gets that.
     dtype : {'float32', 'float64'}, default=None
-        In what to compute. None: what our estimator was fitted with, and float32 for Pipelines, as some of their
-        operators have no other. Numbers such as identifiers and Unix seconds, of which float32 would lose digits that
-        a scaler or bins need, go in as float64 then.
+        In what to compute. None: what our estimator was fitted with, and float32 for Pipelines and other estimators
+        around, as some of their operators have no other. Numbers such as identifiers and Unix seconds, of which float32
+        would lose digits that a scaler or bins need, go in as float64 then.
     target_opset : int, default=18
         Version of ONNX's operators, 18 or later.
     name : str, default=None
@@ -82,7 +83,9 @@ def to_onnx(
     -----
     Names and shapes are those of skl2onnx. Numbers go in as one matrix "X" of shape (n_samples, n_features). If X is a
     DataFrame, a Pipeline has one input of shape (n_samples, 1) per column instead, by the column's name: `to_inputs`
-    makes them. Out come, of
+    makes them. An estimator that encodes columns itself has such inputs too, if X is a DataFrame or some columns are
+    categories; where it was fitted to an array, these are called "x0", "x1" and so on. Categories are texts, and a
+    missing one is empty. Out come, of
 
     - classifiers: "label" of shape (n_samples,), int64 or string, and "probabilities" of shape (n_samples, n_classes),
       in the order of ``classes_``. For multilabel targets "label" is int64 of shape (n_samples, n_labels);

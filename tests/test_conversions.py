@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 
-from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import losses_for
 
@@ -523,6 +523,32 @@ def test_what_each_column_adds(torch):
         assert torch.equal(
             added[:, 1] != other[:, 1], torch.tensor(X["town"] != "Rome")[:, None].expand(-1, 7 * n_members)
         )
+
+
+def test_gradients_explain_rows_by_columns(torch):
+    """Along the straight way from a background row, in what columns add (integrated gradients)."""
+    X, y = people()
+    for model, k in ((table_model(activation="tanh", n_members=2), 0), (table_model(MLPSoftmaxClassifier), 1)):
+        module = fitted(model, X, y).to_torch()
+        with torch.no_grad():
+            added = module.columns(*model.torch_inputs(X))
+            outputs = module.network(added).reshape(len(X), -1)[:, k]
+        row, background = added[:20], added[20:40]
+        steps = (torch.arange(2000, dtype=torch.float64)[:, None, None, None] + 0.5) / 2000
+        way = (background + steps * (row - background)).reshape(-1, *row.shape[1:]).requires_grad_(True)
+        module.network(way).reshape(len(way), -1)[:, k].sum().backward()
+        by_column = ((row - background) * way.grad.reshape(2000, *row.shape).mean(dim=0)).sum(dim=2)
+        assert by_column.shape == (20, 5)
+        assert_allclose(by_column.sum(dim=1), outputs[:20] - outputs[20:40], rtol=1e-3, atol=1e-3)
+
+
+def test_the_last_step_of_a_pipeline_in_torch(torch):
+    X, y = people()
+    pipeline = tabular_pipeline(random_state=0, max_iter=3, hidden_layer_sizes=(8,), weight_decay=0.1, dropout=0.0)
+    model = pipeline.fit(X, y)[-1]
+    module, inputs = model.to_torch(), model.torch_inputs(pipeline[:-1].transform(unmet(X)))
+    p = torch.softmax(module(*inputs), dim=1).detach().numpy()
+    assert_allclose(p, pipeline.predict_proba(unmet(X)), **SAME32)
 
 
 def test_gradients_reach_the_numbers_of_a_table(torch):
