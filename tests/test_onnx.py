@@ -877,6 +877,20 @@ def test_columns_go_in_as_the_user_has_them(shape, dtype):
     assert to_onnx(model) == onnx_model  # the model knows its columns
 
 
+def test_a_table_in_another_dtype_and_with_newer_operators():
+    X, y = people()
+    X = X.drop(columns="grade")
+    for fitted_in, asked in (("float64", "float32"), ("float32", "float64")):
+        model = encoding(dtype=fitted_in).fit(X, y)
+        onnx_model = to_onnx(model, dtype=asked, target_opset=21)
+        age = onnx_model.graph.input[0].type.tensor_type.elem_type
+        assert age == (onnx.TensorProto.FLOAT if asked == "float32" else onnx.TensorProto.DOUBLE)
+        out = run(onnx_model, to_inputs(onnx_model, rare(X)))
+        assert out["probabilities"].dtype == asked
+        expected = model.predict_proba(rare(X))
+        assert_allclose(out["probabilities"], expected, rtol=0, atol=CLOSE[np.dtype("float32")])
+
+
 @pytest.mark.parametrize("loss", losses_for("regression"))
 def test_every_loss_of_a_table(loss):
     X, y = people()
