@@ -177,15 +177,16 @@ class InputEncoding:
             is_there = ~np.isnan(table.numbers[:, gaps])
             parts.append(Categories(is_there.astype(np.int32, order="C"), np.ones(len(gaps), dtype=np.int64)))
         if self.categories:
-            numbers = [
-                self._numbers(factor, known) for factor, known in zip(table.factors, self.categories, strict=True)
-            ]
-            sizes = np.array(self.sizes, dtype=np.int64)
-            parts.append(Categories(np.stack(numbers, axis=1), sizes))
+            parts.append(Categories(self.category_numbers(table), np.array(self.sizes, dtype=np.int64)))
         return EncodedTable(tuple(parts), np.dtype(dtype))
 
+    def category_numbers(self, table: RawTable) -> np.ndarray:
+        """Of each row the input that is 1 among those of each column of categories, (rows, columns) in int32."""
+        found = [self._numbers(factor, known) for factor, known in zip(table.factors, self.categories, strict=True)]
+        return np.stack(found, axis=1) if found else np.empty((len(table), 0), dtype=np.int32)
+
     def _numbers(self, factor: Factor, known: np.ndarray) -> np.ndarray:
-        """The input of each row among those of a column of categories."""
+        """The same of one column."""
         place = {text: i for i, text in enumerate(known)}
         of_texts = [place.get(text, len(known) + 1) for text in factor.texts]
         of_all: np.ndarray = np.array([*of_texts, len(known)], dtype=np.int32)  # of missing ones the last, number -1
