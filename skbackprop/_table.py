@@ -1,214 +1,277 @@
-"""The first step of `tabular_pipeline`: tables of many types, whose columns are found by names of any type."""
+"""The first step of `tabular_pipeline`: columns of tables of many types are found by names of any type, and read."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from collections.abc import Hashable, Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import ArrayLike
-from sklearn.compose import ColumnTransformer
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import TargetEncoder
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._checks.arrays import gives_arrays
+from skbackprop._checks.arrays import feature_names, output_of
+from skbackprop._checks.constraints import Interval, StrOptions, validated
 from skbackprop._checks.rows import copy_of
-from skbackprop._coded import CodedPart
-from skbackprop._columns import are_texts, as_table, columns_of, different_values, floats, has_numeric_dtype, refuse
-from skbackprop._engines.encoded_table import EncodedTable, join
+from skbackprop._columns import Column, are_texts, as_table, columns_of, factor, floats
+from skbackprop._fit.inputs import Factor, RawTable
 from skbackprop._fit.warn import warn
+from skbackprop._prediction import of_one_model
 from skbackprop._texts import read
 from skbackprop._types import Data
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from sklearn.preprocessing import TargetEncoder
+
+LEFT_OUT = "left out"
+GIVEN = ("numbers", "categories", "both")  # kinds of columns that come out as they are
+WITH_MEANS = ("means", "both")  # those for which mean targets stand
 
 
-Parts: TypeAlias = list[tuple[str, Any, Any]]  # names, transformers and columns, as a ColumnTransformer has them
+class Table(TransformerMixin, BaseEstimator):
+    """Read the columns of a table: as numbers, missing ones as NaN, or as the texts of categories.
 
+    It finds columns by their names, of whatever type these are, and ignores those that were not there in `fit`, and
+    those without values or with a single one. Where numbers come as texts, it reads them. Nothing is imputed, and
+    nothing encoded but columns of many categories: for each of these stands a number, the mean target that goes with
+    it, or numbers, the share of each class (`sklearn.preprocessing.TargetEncoder`).
 
-class Table(ColumnTransformer):
-    """A ColumnTransformer that takes more kinds of tables, and names the column at fault.
+    Parameters
+    ----------
+    max_categories : int, default=30
+        Columns with more categories than this have many.
+    rows_per_category : int or None, default=20
+        Columns of many categories that have so many rows each, on the average, stay categories as well. None: they do
+        not, and means stand for them.
+    target_type : {'auto', 'continuous'}, default='auto'
+        Of the target encoder, which takes whole numbers for classes unless it is told.
+    random_state : int, RandomState instance or None, default=None
+        For its folds.
 
-    It finds columns by their names, of whatever type these are, and ignores those that were not there in `fit`. Where
-    numbers come as texts, it reads them.
+    Attributes
+    ----------
+    columns_ : dict
+        Names of the columns, or their places where they have none: those of "numbers", of "categories", those for
+        which "means" of targets stand, those that are "both" means and categories, and those "left out".
+    n_features_in_ : int
+        Number of columns seen by `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if all are texts.
     """
 
+    columns_: dict[str, list[Hashable]]
     names_: list[Hashable] | None  # of the columns in fit, if X had any
-    transformers_: Parts
-    numbers_: dict[int, list[str]]  # of each column of numbers, by its place in fit, the texts that count as missing
+    kinds_: list[str]  # of each column, as keys of `columns_`
+    gaps_: list[list[str]]  # of each column the texts that count as missing among its numbers
+    targets_: TargetEncoder | None  # of columns of many categories
+    n_features_in_: int
 
-    def fit_transform(self, X: Data, y: Data = None, **params: object) -> Data:
-        """Fit the transformers, each to the columns that are for it, and encode these."""
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
+        "max_categories": [Interval(Integral, 1, None, closed="left")],
+        "rows_per_category": [Interval(Integral, 1, None, closed="left"), None],
+        "target_type": [StrOptions({"auto", "continuous"})],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        max_categories: int = 30,
+        rows_per_category: int | None = 20,
+        target_type: str = "auto",
+        random_state: Any = None,
+    ) -> None:
+        self.max_categories = max_categories
+        self.rows_per_category = rows_per_category
+        self.target_type = target_type
+        self.random_state = random_state
+
+    def fit(self, X: Data, y: Data = None) -> Self:
+        """Find out what the columns of X hold."""
+        self.fit_transform(X, y)
+        return self
+
+    @validated
+    def fit_transform(self, X: Data, y: Data = None) -> RawTable | DataFrame:
+        """Find out what the columns of X hold, and read them."""
         X, names = as_table(X)
         labels: list[Hashable] = list(range(X.shape[1])) if names is None else names
-        columns = columns_of(X)
-        gaps = [read(label, column) for label, column in zip(labels, columns, strict=True)]
-        numbers = {i: texts for i, texts in enumerate(gaps) if texts is not None}
-        as_text = [i for i in numbers if not has_numeric_dtype(columns[i])]
-        X = _readable(X, names, {i: floats(labels[i], columns[i], numbers[i]) for i in as_text})
-        parts = _with_columns(self.transformers, X)
-        self._check_targets(parts, y, labels)
-        encoded = self._fit_columns(parts, X, y, params)
-        self.names_, self.numbers_ = names, numbers
-        if all(hasattr(columns, "max_categories") for *_, columns in self.transformers):  # none a user's own
-            chosen = self._chosen(dropped=True)
-            left_out = [label for i, label in enumerate(labels) if i not in chosen]
-            if left_out:
-                warn(f"Columns without values or with a single one are left out: {left_out}.")
-        return encoded
-
-    def transform(self, X: Data, **params: object) -> Data:
-        """Encode the columns of new rows."""
-        X, names = self.arranged(X)
-        labels = names or self.names_ or list(range(X.shape[1]))
-        learned = None if names is None else self.names_
-        places = {label: j for j, label in enumerate(labels)}
-        columns, read_anew = columns_of(X), {}
-        for i in self._chosen():
-            j = i if learned is None else places[learned[i]]
-            if i not in self.numbers_:
-                check = different_values if str(columns[j].dtype).lower() == "object" else refuse
-                check(labels[j], columns[j])
-            else:
-                x = floats(labels[j], columns[j], self.numbers_[i])
-                if not has_numeric_dtype(columns[j]):
-                    read_anew[j] = x
-        return self._encode(_readable(X, names, read_anew), params)
-
-    def _fit_columns(self, parts: Parts, X: Data, y: Data, params: dict[str, object]) -> Data:
-        """Fit the transformers, whose columns are found, and encode X."""
-        fitted = copy_of(self, {"transformers": parts})
-        encoded = super(Table, fitted).fit_transform(X, y, **params)
-        plain = [
-            (name, part.pipeline if isinstance(part, CodedPart) else part, keys)
-            for name, part, keys in fitted.transformers_
+        found: dict[str, list[Hashable]] = {kind: [] for kind in (*GIVEN, "means", LEFT_OUT)}
+        most = len(X) // self.rows_per_category if self.rows_per_category else 0
+        readings = [
+            _read(label, column, self.max_categories, most) for label, column in zip(labels, columns_of(X), strict=True)
         ]
-        self.__dict__ = vars(copy_of(fitted, {"transformers": self.transformers, "transformers_": plain}))
-        return encoded
+        for label, reading in zip(labels, readings, strict=True):
+            found[reading.kind].append(label)
+        if len(found[LEFT_OUT]) == len(labels):
+            raise ValueError("Every column of X is without values or constant: there is nothing to learn from.")
+        if found[LEFT_OUT]:
+            warn(f"Columns without values or with a single one are left out: {found[LEFT_OUT]}.")
+        seen = copy_of(self, without=["feature_names_in_"])
+        seen.columns_, seen.names_, seen.n_features_in_ = found, names, len(labels)
+        seen.kinds_, seen.gaps_ = [reading.kind for reading in readings], [reading.gaps for reading in readings]
+        if are_texts(names):
+            seen.feature_names_in_ = np.array(names, dtype=object)
+        values = [reading.values for reading in readings]
+        means = seen._learn_targets(values, y)
+        self.__dict__ = vars(seen)  # at once, as another thread may transform meanwhile
+        return self._table(values, means, X)
 
-    def _encode(self, X: Data, params: dict[str, object]) -> Data:
-        """Encode rows whose columns are in their places."""
-        return super().transform(X, **params)
+    @of_one_model
+    def transform(self, X: Data) -> RawTable | DataFrame:
+        """Read the columns of new rows.
 
-    def arranged(self, X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
-        """X with its columns as they were in `fit`, and their names. Text names may lack columns that are not used."""
+        They are numbers or categories as in `fit`. A text that is no number is an error where there were none in
+        `fit`, and otherwise a missing value, with a warning.
+        """
         check_is_fitted(self)
         X, names = as_table(X)
-        if names is None or isinstance(X, np.ndarray) or self.names_ is None:
-            if X.shape[1] != self.n_features_in_:
-                raise ValueError(f"X has {X.shape[1]} columns, but there were {self.n_features_in_} in fit.")
-            if self.names_ is not None and are_texts(self.names_):
+        labels = names if self.names_ is None and names else self.names_ or range(X.shape[1])
+        values: list[np.ndarray | Factor | None] = []
+        columns = self._columns(X, names)
+        for label, column, kind, gaps in zip(labels, columns, self.kinds_, self.gaps_, strict=True):
+            if kind == LEFT_OUT or column is None:
+                values.append(None)
+            else:
+                values.append(floats(label, column, gaps) if kind == "numbers" else factor(label, column))
+        means = None if self.targets_ is None else self.targets_.transform(self._with_means(values))
+        return self._table(values, means, X)
+
+    @of_one_model
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
+        """Name the columns that are not left out, and the means of targets behind these."""
+        check_is_fitted(self)
+        names = feature_names(self, input_features)
+        given = names[np.isin(self.kinds_, GIVEN)]
+        if self.targets_ is None:
+            return given
+        means = self.targets_.get_feature_names_out(names[np.isin(self.kinds_, WITH_MEANS)])
+        return np.append(given, [f"{name}_mean" for name in means])
+
+    @property
+    def owners(self) -> np.ndarray:
+        """Number of the column in `fit` that each of those that are given comes from."""
+        given = np.flatnonzero(np.isin(self.kinds_, GIVEN))
+        if self.targets_ is None:
+            return given
+        many = np.flatnonzero(np.isin(self.kinds_, WITH_MEANS))
+        n_means = len(self.targets_.get_feature_names_out()) // len(many)  # of each
+        return np.append(given, np.repeat(many, n_means))
+
+    def _learn_targets(self, values: list[np.ndarray | Factor | None], y: Data) -> np.ndarray | None:
+        """Learn what targets go with the categories of columns of many, and give those of the training rows.
+
+        Each of these from the other rows: from all folds but its own.
+        """
+        self.targets_ = None
+        only, both = self.columns_["means"], self.columns_["both"]
+        if not only and not both:
+            return None
+        if y is None:
+            raise ValueError(f"Columns {only + both} have many categories, for which mean targets stand: give y.")
+        targets = np.asarray(cast(ArrayLike, y))
+        if targets.ndim > 1 and targets.shape[1] > 1:
+            if not only:
+                return None
+            raise ValueError(
+                f"Columns {only} have more than max_categories={self.max_categories} categories, for each of which the "
+                f"mean target is to stand, but y has {targets.shape[1]} columns. Raise max_categories, drop these "
+                "columns, or fit one model for each target."
+            )
+        self.targets_ = self._target_encoder()
+        means: np.ndarray = self.targets_.fit_transform(self._with_means(values), targets.reshape(-1))
+        return means
+
+    def _target_encoder(self) -> TargetEncoder:
+        """A new one with seeded folds."""
+        # here, as their import takes longer than that of this package
+        from sklearn.model_selection import KFold
+        from sklearn.preprocessing import TargetEncoder
+
+        target = TargetEncoder(target_type=self.target_type).set_output(transform="default")
+        if target.shuffle is True:
+            return target.set_params(random_state=self.random_state)
+        # from scikit-learn 1.9 on; not stratified, as a class may have fewer rows than there are folds
+        return target.set_params(cv=KFold(5, shuffle=True, random_state=self.random_state))
+
+    def _with_means(self, values: list[np.ndarray | Factor | None]) -> np.ndarray:
+        """Texts of the columns for which mean targets stand, side by side."""
+        pairs = zip(values, self.kinds_, strict=True)
+        return np.stack([cast(Factor, column).values for column, kind in pairs if kind in WITH_MEANS], axis=1)
+
+    def _columns(self, X: DataFrame | np.ndarray, names: list[Hashable] | None) -> list[Column | None]:
+        """The columns of X that were there in `fit`; None for one that is missing and was left out."""
+        columns = columns_of(X)
+        if names is None or self.names_ is None:
+            if len(columns) != self.n_features_in_:
+                raise ValueError(f"X has {len(columns)} columns, but there were {self.n_features_in_} in fit.")
+            if are_texts(self.names_):
                 raise ValueError(
                     f"X is an array, but in fit there were names of columns: {self.names_}. Make a DataFrame of it."
                 )
-            return X, names
-        needed = self._chosen() if are_texts(self.names_) else range(len(self.names_))
-        missing = [self.names_[i] for i in needed if self.names_[i] not in names]
+            return list(columns)
+        place = {name: j for j, name in enumerate(names)}
+        may_lack = LEFT_OUT if are_texts(self.names_) else None
+        known = zip(self.names_, self.kinds_, strict=True)
+        missing = [name for name, kind in known if name not in place and kind != may_lack]
         if missing:
             raise ValueError(f"columns are missing: {missing}, which were there in fit. X has {names}.")
-        if names == self.names_:
-            return X, names
-        present = [name for name in self.names_ if name in names]
-        places = [names.index(name) for name in present]
-        return X.iloc[:, places] if hasattr(X, "iloc") else X.select(present), present
+        return [columns[place[name]] if name in place else None for name in self.names_]
 
-    def _chosen(self, dropped: bool = False) -> list[int]:
-        """Places in `fit` of the columns that the transformers take, and those named to be dropped."""
-        chosen = set()
-        for name, part, columns in self.transformers_:
-            if isinstance(part, str) and part == "drop" and (name == "remainder" or not dropped):
-                continue
-            if not isinstance(columns, list):  # a user's own choice, such as a slice
-                return list(range(self.n_features_in_))
-            chosen |= {(self.names_ or []).index(key) if isinstance(key, str) else key for key in columns}
-        return sorted(chosen)
-
-    def _check_targets(self, parts: Parts, y: Data, labels: list[Hashable]) -> None:
-        """Raise if the mean of several targets is asked for."""
-        shape = getattr(y, "shape", None) or np.shape(cast(ArrayLike, y))
-        if len(shape) < 2 or shape[1] < 2:
-            return
-        for _, part, columns in parts:
-            if not isinstance(part, Pipeline) or not hasattr(columns, "max_categories"):
-                continue
-            if columns.keys and any(isinstance(step, TargetEncoder) for _, step in part.steps):
-                keys = [key if isinstance(key, str) else labels[key] for key in columns.keys]
-                raise ValueError(
-                    f"Columns {keys} have more than max_categories={columns.max_categories} categories, for each "
-                    f"of which the mean target is to stand, but y has {shape[1]} columns. Raise max_categories, "
-                    "drop these columns, or fit one model for each target."
-                )
+    def _table(
+        self, values: list[np.ndarray | Factor | None], means: np.ndarray | None, X: Data
+    ) -> RawTable | DataFrame:
+        """The columns that are not left out side by side, in a DataFrame if one is asked for."""
+        pairs = zip(values, self.kinds_, strict=True)
+        columns = [column for column, kind in pairs if column is not None and kind in GIVEN]
+        columns += [] if means is None else list(means.T)
+        table = _side_by_side(columns, self.get_feature_names_out())
+        library = output_of(self)
+        return table if library == "default" else _frame(library, table, X)
 
 
-class CompactTable(Table):
-    """A Table that gives codes of bins and categories in place of the many columns that these are, where it can."""
+class Reading(NamedTuple):
+    """What a training column holds."""
 
-    def _fit_columns(self, parts: Parts, X: Data, y: Data, params: dict[str, object]) -> Data:
-        if params or not self._may_give_codes():
-            return super()._fit_columns(parts, X, y, params)
-        return super()._fit_columns(_with_codes(parts), X, y, params)
-
-    def _encode(self, X: Data, params: dict[str, object]) -> Data:
-        if params or not self._may_give_codes():
-            return super()._encode(X, params)
-        return super(Table, copy_of(self, {"transformers_": _with_codes(self.transformers_)})).transform(X)
-
-    def _may_give_codes(self) -> bool:
-        """Tell whether all that is done with the columns is what codes can stand for."""
-        return self.remainder == "drop" and self.transformer_weights is None and gives_arrays(self)
-
-    def _hstack(self, Xs: list[Any], **options: int) -> Data:
-        """Put what the transformers made side by side."""
-        if not any(isinstance(X, EncodedTable) for X in Xs):
-            return super()._hstack(Xs, **options)
-        return join([X.toarray() if sp.issparse(X) else X for X in Xs])
+    kind: str  # key of `columns_`
+    values: np.ndarray | Factor | None = None
+    gaps: Sequence[str] = ()  # the texts that count as missing among its numbers
 
 
-def _with_codes(parts: Parts) -> Parts:
-    """The same transformers, of which the Pipelines give codes where they can."""
-    return [(name, CodedPart(part) if isinstance(part, Pipeline) else part, keys) for name, part, keys in parts]
+def _read(label: Hashable, column: Column, few: int, most: int) -> Reading:
+    """Read a training column: up to few categories have no means, and more than most, if that is more, nothing else."""
+    gaps = read(label, column)
+    if gaps is not None:
+        x = floats(label, column, gaps)
+        known = x[~np.isnan(x)]
+        return Reading("numbers", x, gaps) if len(known) and (known != known[0]).any() else Reading(LEFT_OUT)
+    categories = factor(label, column)
+    n = len(set(categories.texts))
+    if n == 0 or (n == 1 and not (categories.numbers < 0).any()):
+        return Reading(LEFT_OUT)
+    return Reading("categories" if n <= few else "both" if n <= most else "means", categories)
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """Columns that were chosen for a transformer before the ColumnTransformer asks for them."""
-
-    keys: list[Hashable]
-    max_categories: int
-
-    def __call__(self, X: Data) -> list[Hashable]:
-        return self.keys
+def _side_by_side(columns: Sequence[np.ndarray | Factor], names: np.ndarray) -> RawTable:
+    """Columns as a table."""
+    numbers = [column for column in columns if isinstance(column, np.ndarray)]
+    factors = [column for column in columns if isinstance(column, Factor)]
+    rows = np.array(numbers).T if numbers else np.empty((len(factors[0].numbers), 0))
+    return RawTable(rows, factors, np.array([isinstance(column, Factor) for column in columns]), names)
 
 
-def _with_columns(transformers: Parts, X: DataFrame | np.ndarray) -> Parts:
-    """Transformers with the columns that are for them, for which each column is looked at once."""
-    kinds: dict[int, dict[Hashable, str]] = {}
-    parts = []
-    for name, part, columns in transformers:
-        n = getattr(columns, "max_categories", None)
-        if n is not None:
-            kinds[n] = kinds[n] if n in kinds else columns.kinds(X)
-            columns = Chosen(columns.among(kinds[n]), n)
-        parts.append((name, part, columns))
-    return parts
+def _frame(library: str, table: RawTable, X: Data) -> DataFrame:
+    """The table as a DataFrame of pandas or polars, whose categories have a type of their own."""
+    given = [column if isinstance(column, np.ndarray) else column.values.tolist() for column in table.columns]
+    columns = list(zip(cast(np.ndarray, table.names), given, table.is_category, strict=True))
+    if library == "polars":
+        import polars
 
+        return polars.DataFrame(
+            [polars.Series(name, x, dtype=polars.Categorical if is_one else None) for name, x, is_one in columns]
+        )
+    import pandas
 
-def _readable(
-    X: DataFrame | np.ndarray, names: list[Hashable] | None, numbers: dict[int, np.ndarray]
-) -> DataFrame | np.ndarray:
-    """Copy of X for scikit-learn: these columns of numbers in the place of theirs, and names that are texts."""
-    if names is None or isinstance(X, np.ndarray):
-        if numbers:
-            X = X.astype(object)
-            X[:, list(numbers)] = np.stack(list(numbers.values()), axis=1)
-        return X
-    if not hasattr(X, "iloc"):
-        return X.with_columns(**{str(names[i]): values for i, values in numbers.items()})
-    X = X.copy(deep=False)
-    for i, values in numbers.items():
-        X.isetitem(i, values)
-    return X if are_texts(names) else X.set_axis(range(len(names)), axis=1)
+    made = {name: pandas.Categorical(x) if is_one else x for name, x, is_one in columns}
+    return pandas.DataFrame(made, index=getattr(X, "index", None))

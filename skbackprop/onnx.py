@@ -10,6 +10,7 @@ from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.utils.validation import check_is_fitted
 
 import skbackprop
+from skbackprop._checks.tables import encoding_of
 from skbackprop._columns import is_frame
 from skbackprop._estimator import BaseMLP
 from skbackprop._interop.onnx import inputs, pipelines, wrappers
@@ -41,7 +42,8 @@ def to_onnx(
     ColumnTransformer, goes through the package skl2onnx, to which our estimators and `PiecewiseLinearEncoder` are made
     known; so does what `tabular_pipeline` makes. Of a search (GridSearchCV and the like) the best estimator is
     exported. Thresholds (TunedThresholdClassifierCV, FixedThresholdClassifier), sigmoid calibrations and transformed
-    targets around a model become part of the graph.
+    targets around a model become part of the graph, and so do the encodings of columns that our estimators learn
+    themselves (`numeric_encoder`, `categorical_features`).
 
     The graph answers as `predict` does, or there is an error that says why it cannot. What is not known to answer alike
     is exported only if it does for the rows of X.
@@ -53,11 +55,11 @@ def to_onnx(
     X : array-like or DataFrame of shape (n_samples, n_features), default=None
         Some rows as `predict` takes them. The names and kinds of the columns are read, and where onnxruntime is
         installed the graph's answers are compared with the model's, for some hundred of them. Needed if the model was
-        fitted to a DataFrame, unless it is one of our estimators alone.
+        fitted to a DataFrame, unless one of our estimators, or `tabular_pipeline`'s first step, gets that.
     dtype : {'float32', 'float64'}, default=None
-        In what to compute. None: what our estimator was fitted with, and float32 for Pipelines, as some of their
-        operators have no other. Numbers such as identifiers and Unix seconds, of which float32 would lose digits that
-        a scaler or bins need, go in as float64 then.
+        In what to compute. None: what our estimator was fitted with, and float32 for Pipelines and other estimators
+        around, as some of their operators have no other. Numbers such as identifiers and Unix seconds, of which float32
+        would lose digits that a scaler or bins need, go in as float64 then.
     target_opset : int, default=18
         Version of ONNX's operators, 18 or later.
     name : str, default=None
@@ -81,7 +83,9 @@ def to_onnx(
     -----
     Names and shapes are those of skl2onnx. Numbers go in as one matrix "X" of shape (n_samples, n_features). If X is a
     DataFrame, a Pipeline has one input of shape (n_samples, 1) per column instead, by the column's name: `to_inputs`
-    makes them. Out come, of
+    makes them. An estimator that encodes columns itself has such inputs too, if X is a DataFrame or some columns are
+    categories; where it was fitted to an array, these are called "x0", "x1" and so on. Categories are texts, and a
+    missing one is empty. Out come, of
 
     - classifiers: "label" of shape (n_samples,), int64 or string, and "probabilities" of shape (n_samples, n_classes),
       in the order of ``classes_``. For multilabel targets "label" is int64 of shape (n_samples, n_labels);
@@ -114,17 +118,17 @@ def to_onnx(
     # scikit-learn says that it is not fitted where it predicts by a fitted one
     is_around_fitted = isinstance(model, FixedThresholdClassifier) and not hasattr(model, "estimator_")
     check_is_fitted(model.estimator if is_around_fitted else model)
-    model = getattr(model, "best_estimator_", model)
+    model, X = getattr(model, "best_estimator_", model), inputs.as_frame(X)
     name = type(model).__name__ if name is None else name
     if isinstance(model, BaseMLP | PiecewiseLinearEncoder):
-        return _of_ours(model, dtype, target_opset, name)
+        return _of_ours(model, X, dtype, pipelines.Dtypes.of([model], dtype).taken, target_opset, name)
     cores, behind = wrappers.peeled(wrappers.simplified(copy.deepcopy(model)))
     logits, dtypes = wrappers.needs_logits(behind), pipelines.Dtypes.of(cores, dtype)
     doubts: list[str] = []
     graphs = []
     for core in cores:
-        if isinstance(core, BaseMLP | PiecewiseLinearEncoder) and not is_frame(X):
-            graphs.append(_of_ours(core, dtype or "float32", target_opset, name, logits))
+        if encoding_of(core) is not None or (isinstance(core, BaseMLP | PiecewiseLinearEncoder) and not is_frame(X)):
+            graphs.append(_of_ours(core, X, dtype or "float32", dtypes.taken, target_opset, name, logits))
         else:
             graphs.append(pipelines.convert(core, X, dtypes, target_opset, name, logits, doubts))
     onnx_model = wrappers.merged(graphs) if logits else graphs[0]
@@ -134,10 +138,17 @@ def to_onnx(
 
 
 def _of_ours(
-    model: BaseMLP | PiecewiseLinearEncoder, dtype: str | None, opset: int, name: str, logits: bool = False
+    model: BaseMLP | PiecewiseLinearEncoder,
+    X: DataFrame | ArrayLike | None,
+    dtype: str | None,
+    taken: np.dtype,
+    opset: int,
+    name: str,
+    logits: bool = False,
 ) -> ModelProto:
     """Export an estimator or encoder of this package alone."""
-    graph, version = graph_of(model, dtype, logits), skbackprop.__version__
+    names = inputs.names_of(model, X) if isinstance(model, BaseMLP) else None
+    graph, version = graph_of(model, dtype, logits, taken=taken, names=names), skbackprop.__version__
     return graph.model(name, opset, producer_name="skbackprop", producer_version=version)
 
 
@@ -168,7 +179,7 @@ def to_inputs(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.
     >>> inputs["age"].ravel(), inputs["town"].ravel()
     (array([48., 58.], dtype=float32), array(['Bonn', ''], dtype=object))
     """
-    return inputs.feeds(onnx_model, X)
+    return inputs.feeds(onnx_model, inputs.as_frame(X))
 
 
 def register_skl2onnx() -> None:

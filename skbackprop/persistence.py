@@ -24,19 +24,14 @@ from skbackprop._version import __version__
 
 __all__ = ["TRUSTED_TYPES", "VersionWarning"]
 
-#: What `skops.io.load` must be told to trust to load our estimators and `tabular_pipeline`: our own types, and those of
-#: NumPy and scikit-learn that such a pipeline contains.
+#: What `skops.io.load` must be told to trust to load our estimators and `tabular_pipeline`: our own types, and
+#: the one of scikit-learn's that such a pipeline contains.
 TRUSTED_TYPES = [
     "skbackprop._classifier.MLPSoftmaxClassifier",
     "skbackprop._regressor.MLPRegressor",
     "skbackprop.preprocessing.PiecewiseLinearEncoder",
-    "skbackprop._table.CompactTable",
     "skbackprop._table.Table",
-    "skbackprop.tabular.Columns",
-    "skbackprop.tabular.plain_categories",
-    "skbackprop.tabular.plain_numbers",
-    "skbackprop.tabular.same_names",
-    "numpy.dtype",
+    "skbackprop._table_encoder.TableEncoder",
     "sklearn.model_selection._split.KFold",
 ]
 

@@ -14,7 +14,7 @@ from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 
-from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import losses_for
 
@@ -432,6 +432,198 @@ def test_torch_exports_it(rng, torch):
     module = fitted(MLPSoftmaxClassifier((7,), "gelu", n_members=2), X, y).to_torch()
     program = torch.export.export(module, (torch.tensor(X),))
     assert torch.equal(program.module()(torch.tensor(X)), module(torch.tensor(X)))
+
+
+# ------------------------------------------------------------ tables that the model encodes ----
+
+
+def people(n=120):
+    """A table with gaps, categories, unscaled and large numbers."""
+    pd, rng = pytest.importorskip("pandas"), np.random.default_rng(0)
+    X = pd.DataFrame(
+        {
+            "age": rng.normal(40.0, 10.0, n),
+            "town": rng.choice(["Ulm", "Bonn", "Rome"], n).astype(object),
+            "at": 1.7e9 + np.round(3600.0 * rng.random(n)),
+            "size": pd.Categorical(rng.choice(["s", "m", "l"], n)),
+            "member": rng.random(n) < 0.5,
+        }
+    )
+    y = 1 + (X["town"] == "Ulm") + (X["age"] > 45) + (X["at"] > 1.7e9 + 1800)
+    X.loc[::7, "age"], X.loc[::9, "town"] = np.nan, None
+    return X, y.to_numpy(float)
+
+
+def unmet(X):
+    """The same rows, some with categories, gaps and numbers that were not there."""
+    X = X.copy()
+    X.loc[0, ["age", "town"]] = [-50.0, "Oslo"]
+    X.loc[1, ["age", "at"]] = [150.0, np.nan]
+    X["size"] = X["size"].where(X.index != 2)
+    return X
+
+
+def table_model(cls=MLPRegressor, **params):
+    settings = {"hidden_layer_sizes": (7,), "numeric_encoder": "piecewise_linear", "n_bins": 4, "dtype": "float64"}
+    return cls(**settings | params)
+
+
+# predict keeps the codes of bins in float32
+CODES = {"rtol": 1e-5, "atol": 1e-6}
+
+
+@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize("loss", losses_for("regression"))
+def test_a_table_to_torch(loss, n_members, torch):
+    X, y = people()
+    for hidden, dtype in (((7, 4), "float64"), ((), "float32")):
+        model = table_model(hidden_layer_sizes=hidden, loss=loss, n_members=n_members, input_scale=True, dtype=dtype)
+        module = fitted(model, X, y).to_torch()
+        with torch.no_grad():
+            found = module(*model.torch_inputs(unmet(X))).numpy()
+        assert found.dtype == dtype
+        tolerance = CODES if dtype == "float64" else SAME32
+        if loss == "gaussian":
+            expected = np.stack(model.predict(unmet(X), return_std=True), axis=1)
+        else:
+            expected = model.predict(unmet(X))
+        assert_allclose(found, expected, **tolerance)
+        assert np.ptp(found) > 0.1
+
+
+@pytest.mark.parametrize("columns", [["town", "size"], ["town"], ["age", "at"], ["age"], ["member", "size", "age"]])
+def test_tables_of_few_columns_to_torch(columns, torch):
+    X, y = people()
+    for encoder in ("piecewise_linear", "identity"):
+        if encoder == "identity":
+            X["age"], X["at"] = X["age"].fillna(0.0) / 80.0, X["at"] - 1.7e9
+        model = table_model(MLPSoftmaxClassifier, numeric_encoder=encoder)
+        if encoder == "identity" and columns in (["age", "at"], ["age"]):
+            continue  # an ordinary model
+        fitted(model, X[columns], y)
+        numbers, categories = model.torch_inputs(X[columns])
+        assert numbers.shape[1] + categories.shape[1] == len(columns)
+        assert (numbers.dtype, categories.dtype) == (torch.float64, torch.int64)
+        p = torch.softmax(model.to_torch()(numbers, categories), dim=1)
+        assert_allclose(p.detach().numpy(), model.predict_proba(X[columns]), **CODES)
+        if not categories.shape[1]:
+            assert torch.equal(torch.softmax(model.to_torch()(numbers), dim=1), p)
+
+
+def test_what_each_column_adds(torch):
+    X, y = people()
+    for n_members in (1, 2):
+        model = fitted(table_model(n_members=n_members), X, y)
+        module = model.to_torch()
+        added = module.columns(*model.torch_inputs(X))
+        assert added.shape == (120, 5, 7 * n_members)
+        assert torch.equal(module.network(added), module(*model.torch_inputs(X)))
+        other = module.columns(*model.torch_inputs(X.assign(town="Rome")))
+        assert torch.equal(added[:, [0, 2, 3, 4]], other[:, [0, 2, 3, 4]])
+        assert torch.equal(
+            added[:, 1] != other[:, 1], torch.tensor(X["town"] != "Rome")[:, None].expand(-1, 7 * n_members)
+        )
+
+
+def test_gradients_explain_rows_by_columns(torch):
+    """Along the straight way from a background row, in what columns add (integrated gradients)."""
+    X, y = people()
+    for model, k in ((table_model(activation="tanh", n_members=2), 0), (table_model(MLPSoftmaxClassifier), 1)):
+        module = fitted(model, X, y).to_torch()
+        with torch.no_grad():
+            added = module.columns(*model.torch_inputs(X))
+            outputs = module.network(added).reshape(len(X), -1)[:, k]
+        row, background = added[:20], added[20:40]
+        steps = (torch.arange(2000, dtype=torch.float64)[:, None, None, None] + 0.5) / 2000
+        way = (background + steps * (row - background)).reshape(-1, *row.shape[1:]).requires_grad_(True)
+        module.network(way).reshape(len(way), -1)[:, k].sum().backward()
+        by_column = ((row - background) * way.grad.reshape(2000, *row.shape).mean(dim=0)).sum(dim=2)
+        assert by_column.shape == (20, 5)
+        assert_allclose(by_column.sum(dim=1), outputs[:20] - outputs[20:40], rtol=1e-3, atol=1e-3)
+
+
+def test_the_last_step_of_a_pipeline_in_torch(torch):
+    X, y = people()
+    pipeline = tabular_pipeline(random_state=0, max_iter=3, hidden_layer_sizes=(8,), weight_decay=0.1, dropout=0.0)
+    model = pipeline.fit(X, y)[-1]
+    module, inputs = model.to_torch(), model.torch_inputs(pipeline[:-1].transform(unmet(X)))
+    p = torch.softmax(module(*inputs), dim=1).detach().numpy()
+    assert_allclose(p, pipeline.predict_proba(unmet(X)), **SAME32)
+
+
+def test_gradients_reach_the_numbers_of_a_table(torch):
+    X, y = people()
+    model = fitted(table_model(activation="tanh"), X, y)
+    module, (numbers, categories) = model.to_torch(), model.torch_inputs(X)
+    numbers.requires_grad_(True)
+    module(numbers, categories).sum().backward()
+    missing = torch.isnan(numbers)
+    assert torch.equal(numbers.grad[missing], torch.zeros(int(missing.sum()), dtype=torch.float64))
+    step = 1e-4 * torch.tensor([10.0, 1000.0, 1.0])
+    with torch.no_grad():
+        ends = [module.columns(numbers + sign * step, categories) for sign in (1.0, -1.0)]
+        for i, column in enumerate((0, 2)):  # "age" and "at"
+            base = module.columns(numbers, categories)
+            y_ends = []
+            for end in ends:
+                moved = base.clone()
+                moved[:, column] = end[:, column]
+                y_ends.append(module.network(moved))
+            slope = (y_ends[0] - y_ends[1]) / (2.0 * step[i])
+            inside = ~missing[:, i]
+            wrong = (slope - numbers.grad[:, i]).abs()[inside] > 1e-3 * numbers.grad[:, i].abs().max()
+            assert wrong.float().mean() < 0.1  # of those at an edge, where it bends
+            assert (numbers.grad[inside, i] != 0.0).any()
+
+
+def test_a_module_of_a_table_pickles_trains_and_is_exported(torch):
+    X, y = people()
+    model = fitted(table_model(n_members=2), X, y)
+    state = torch.random.get_rng_state()
+    module, inputs = model.to_torch(), model.torch_inputs(X)
+    assert torch.equal(torch.random.get_rng_state(), state)  # nothing was drawn
+    twin = fitted(table_model(n_members=2, random_state=1), X, y + 1.0).to_torch()
+    assert not torch.equal(twin(*inputs), module(*inputs))
+    twin.load_state_dict(module.state_dict())
+    assert torch.equal(twin(*inputs), module(*inputs))
+    assert torch.equal(pickle.loads(pickle.dumps(module))(*inputs), module(*inputs))
+    targets, before = torch.tensor(y), model.predict(X)
+    loss = torch.nn.functional.mse_loss(module(*inputs), targets)
+    loss.backward()
+    with torch.no_grad():
+        for p in module.parameters():
+            assert torch.isfinite(p.grad).all()
+            p -= 1e-3 * p.grad
+    assert torch.nn.functional.mse_loss(module(*inputs), targets) < loss
+    assert_array_equal(model.predict(X), before)
+
+
+@pytest.mark.slow
+def test_torch_exports_a_table(torch):
+    X, y = people()
+    model = fitted(table_model(n_members=2), X, y)
+    module, inputs = model.to_torch(), model.torch_inputs(X)
+    assert torch.equal(torch.export.export(module, inputs).module()(*inputs), module(*inputs))
+
+
+def test_rows_of_other_models_for_torch(rng, torch):
+    X, y = problem("two classes", rng)
+    model = fitted(MLPSoftmaxClassifier((7,)), X.astype(np.float32), y)
+    (rows,) = model.torch_inputs(X)
+    assert rows.dtype == torch.float32
+    assert torch.equal(rows, torch.tensor(X, dtype=torch.float32))
+    with pytest.raises(ValueError, match="NaN"):
+        model.torch_inputs(np.full((2, 6), np.nan))
+    table, target = people()
+    encodes = fitted(table_model(), table, target)
+    with pytest.raises(ValueError, match="now missing"):
+        encodes.torch_inputs(table.drop(columns="town"))
+
+
+def test_scikit_learn_cannot_encode_a_table():
+    X, y = people()
+    with pytest.raises(ValueError, match=r"No MLP of scikit-learn .*encodes the columns .*Export it by .*to_torch"):
+        fitted(table_model(), X, y).to_sklearn()
 
 
 def test_an_activation_unknown_to_torch(rng, torch, monkeypatch):

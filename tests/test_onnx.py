@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA, KernelPCA
@@ -801,3 +801,299 @@ def test_skl2onnx_by_itself(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     with pytest.raises(ImportError, match=r"skbackprop\[onnx\]"):
         to_onnx(model, X)
+
+
+# --------------------------------------------------------- tables that our estimators encode ----
+
+
+def people(n=240):
+    """A table as people have it: gaps, categories of several types, unscaled numbers, booleans; and three classes."""
+    X, y = table(n)
+    X["kind"] = pd.array(np.arange(n) % 3, dtype="category")
+    X["grade"] = np.array([0.1, 0.2, 0.3, np.nan] * (n // 4), dtype=np.float32)
+    return X.drop(columns="street"), y
+
+
+def encoding(cls=MLPSoftmaxClassifier, **params):
+    settings = {"hidden_layer_sizes": (8,), "max_iter": 5, "learning_rate_init": 0.02, "random_state": 0}
+    return cls(**settings | {"numeric_encoder": "piecewise_linear", "n_bins": 5} | params)
+
+
+def rare(X):
+    """The same rows, some of them with gaps and categories where there were none, and numbers beyond all."""
+    X = X.copy()
+    X.loc[3, ["town", "mixed"]] = ["Rom", 2]
+    X["kind"] = X["kind"].astype(object)
+    X.loc[[4, 5], "kind"] = [7, None]
+    X["size"] = X["size"].cat.add_categories("XL").where(X.index != 6, "XL").where(X.index != 7)
+    X.loc[[8, 9, 10], "age"] = [-200.0, 300.0, 0.0]
+    X["member"] = X["member"].astype(object).where(X.index != 11)
+    return X
+
+
+# bins are counted in float32 by predict, and by the graph's input: eight digits, of numbers whose largest are 90
+CLOSE = {np.dtype(np.float32): 2e-5, np.dtype(np.float64): 1e-12}
+
+
+def assert_encodes(model, X, X_test=None, **options):
+    """Export and run: answers as predict's, from the user's columns. Returns the exported model."""
+    onnx_model = to_onnx(model, X, **options)
+    X_test = X if X_test is None else X_test
+    out = run(onnx_model, to_inputs(onnx_model, X_test))
+    close = {"rtol": CLOSE[model.coefs_[0].dtype], "atol": CLOSE[model.coefs_[0].dtype]}
+    if hasattr(model, "predict_proba"):
+        assert_array_equal(out["label"], model.predict(X_test))
+        assert_allclose(out["probabilities"], model.predict_proba(X_test), **close)
+        assert len(np.unique(out["label"])) > 1
+        return onnx_model
+    expected = model.predict(X_test)
+    assert_allclose(out["variable"].reshape(expected.shape), expected, **close)
+    if "std" in out:
+        assert_allclose(out["std"].ravel(), model.predict(X_test, return_std=True)[1].ravel(), **close)
+    return onnx_model
+
+
+SHAPES = [
+    {},
+    {"hidden_layer_sizes": ()},
+    {"hidden_layer_sizes": (), "n_members": 3, "input_scale": True, "initializer": "he_normal"},
+    {"n_members": 3},
+    {"hidden_layer_sizes": (8, 6), "n_members": 2, "input_scale": True, "dropout": 0.1},
+    {"input_scale": True},
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_columns_go_in_as_the_user_has_them(shape, dtype):
+    X, y = people()
+    model = encoding(dtype=dtype, **shape).fit(X, y)
+    onnx_model = assert_encodes(model, X, rare(X))
+    assert_array_equal([described.name for described in onnx_model.graph.input], X.columns)
+    kinds = [described.type.tensor_type.elem_type for described in onnx_model.graph.input]
+    is_text = [kind == onnx.TensorProto.STRING for kind in kinds]
+    assert is_text == [known is not None for known in model.categories_]
+    assert "OneHotEncoder" not in {node.op_type for node in onnx_model.graph.node}
+    assert to_onnx(model) == onnx_model  # the model knows its columns
+
+
+def test_a_table_in_another_dtype_and_with_newer_operators():
+    X, y = people()
+    X = X.drop(columns="grade")
+    for fitted_in, asked in (("float64", "float32"), ("float32", "float64")):
+        model = encoding(dtype=fitted_in).fit(X, y)
+        onnx_model = to_onnx(model, dtype=asked, target_opset=21)
+        age = onnx_model.graph.input[0].type.tensor_type.elem_type
+        assert age == (onnx.TensorProto.FLOAT if asked == "float32" else onnx.TensorProto.DOUBLE)
+        out = run(onnx_model, to_inputs(onnx_model, rare(X)))
+        assert out["probabilities"].dtype == asked
+        expected = model.predict_proba(rare(X))
+        assert_allclose(out["probabilities"], expected, rtol=0, atol=CLOSE[np.dtype("float32")])
+
+
+@pytest.mark.parametrize("loss", losses_for("regression"))
+def test_every_loss_of_a_table(loss):
+    X, y = people()
+    target = np.exp((y == "old") + 0.1 * (X["town"] == "Ulm"))
+    for targets in (target, np.stack([target, 5.0 * target], axis=1)):
+        for n_members in (1, 2):
+            model = encoding(MLPRegressor, loss=loss, n_members=n_members, dtype="float64")
+            assert_encodes(model.fit(X, targets), X, rare(X))
+
+
+def test_a_table_of_several_labels():
+    X, y = people()
+    labels = np.stack([y == "old", X["town"] == "Ulm"], axis=1).astype(int)
+    assert_encodes(encoding(dtype="float64", n_members=2).fit(X, labels), X, rare(X))
+
+
+def test_tables_of_one_kind_of_columns():
+    X, y = people()
+    categories, numbers = X[["town", "mixed"]], X[["age", "children"]]
+    for frame in (categories, categories[["town"]], numbers, numbers[["age"]]):
+        assert_encodes(encoding(dtype="float64").fit(frame, y), frame)
+    plain = encoding(numeric_encoder="identity", n_bins=8, dtype="float64")
+    few = X[["town", "member"]].assign(height=np.linspace(-1.0, 1.0, len(X)))
+    assert_encodes(plain.fit(few, y), few)
+    constant = X[["age"]].assign(one=7.0, gap=np.nan, none=np.array([None] * len(X), dtype=object))
+    constant["none"] = constant["none"].astype("category")
+    assert_encodes(encoding(dtype="float64").fit(constant, y), constant)
+
+
+def test_arrays_that_are_encoded():
+    X, y, _, _ = rows("float64")
+    X[:, 1] = np.arange(len(X)) % 3
+    X[::7, 2] = np.nan
+    matrix = encoding().fit(X, y)
+    onnx_model = assert_encodes(matrix, X)
+    assert [described.name for described in onnx_model.graph.input] == ["X"]
+    assert assert_encodes(matrix, None, X) == onnx_model
+    by_name, frame = to_onnx(matrix, pd.DataFrame(X, columns=list("abcd"))), pd.DataFrame(X, columns=list("abcd"))
+    assert [described.name for described in by_name.graph.input] == list("abcd")
+    assert_array_equal(run(by_name, to_inputs(by_name, frame))["label"], matrix.predict(X))
+    columns = encoding(categorical_features=[1]).fit(X, y)
+    X_new = np.vstack([X, [[0.0, 9.0, np.nan, 1.0], [0.0, np.nan, 0.0, 0.0]]])
+    onnx_model = assert_encodes(columns, X, X_new)
+    assert [described.name for described in onnx_model.graph.input] == ["x0", "x1", "x2", "x3"]
+    frame = pd.DataFrame(X)
+    assert_encodes(encoding(categorical_features=[1]).fit(frame, y), frame)
+
+
+def test_large_numbers_of_a_table_keep_their_digits():
+    X, y = identified()
+    X = pd.DataFrame({"id": X[:, 0].astype(int), "at": X[:, 1], "kind": np.array(["a", "b"])[(X[:, 2] > 0) * 1]})
+    X.loc[::9, "at"] = np.nan
+    model = encoding(max_iter=20, dtype="float32", n_bins=16).fit(X, y)
+    onnx_model = assert_encodes(model, X)
+    kinds = [described.type.tensor_type.elem_type for described in onnx_model.graph.input]
+    assert kinds == [onnx.TensorProto.DOUBLE, onnx.TensorProto.DOUBLE, onnx.TensorProto.STRING]
+    assert run(onnx_model, to_inputs(onnx_model, X))["probabilities"].dtype == np.float32
+    rounded = model.predict_proba(X.assign(at=X["at"].astype(np.float32).astype(float)))
+    assert np.abs(rounded - model.predict_proba(X)).max() > 1e-3
+    with pytest.raises(ValueError, match=r"dtype='float32' cannot hold .* MLPSoftmaxClassifier.* Leave dtype out"):
+        to_onnx(model, X, dtype="float32")
+    numbers = X[["id", "at"]].to_numpy(float)
+    (described,) = assert_encodes(encoding(dtype="float32").fit(numbers, y), numbers).graph.input
+    assert described.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE
+
+
+def test_many_categories_are_looked_up():
+    n = 20_000
+    X = pd.DataFrame({"code": [f"code {i}" for i in range(n)], "x": np.linspace(0.0, 1.0, n)})
+    model = MLPRegressor((4,), max_iter=1, dtype="float32", n_members=2, random_state=0).fit(X, np.arange(n) % 7)
+    onnx_model = to_onnx(model)
+    weights = sum(array.nbytes for array in model.coefs_)
+    assert onnx_model.ByteSize() < 2 * weights + 25 * n + 10_000  # 25: the texts and their numbers
+    assert_encodes(model, X.iloc[::50])
+
+
+@pytest.mark.parametrize(
+    "names", [["label", "probabilities", "variable", "Add_3"], ["a b", "a_b", "7", "W1_0"], ["X", "c_1", "Mul_2", "é"]]
+)
+def test_any_names_of_columns(names):
+    X, y = people()
+    X = X[["age", "town", "member", "mixed"]].set_axis(names, axis=1)
+    assert_encodes(encoding(dtype="float64", input_scale=True).fit(X, y), X)
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_rows_of_other_libraries(library):
+    other = pytest.importorskip(library)
+    X, y = people()
+    X = X[["age", "town", "size"]]
+    model = encoding(dtype="float64").fit(X, y)
+    onnx_model = to_onnx(model, X)
+    values = {name: [None if pd.isna(value) else value for value in X[name]] for name in X}
+    theirs = other.DataFrame(values) if library == "polars" else other.Table.from_pydict(values)
+    assert to_onnx(model, theirs) == onnx_model
+    ours = to_inputs(onnx_model, X)
+    for name, values in to_inputs(onnx_model, theirs).items():
+        assert_array_equal(values, ours[name])
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda inner: FixedThresholdClassifier(inner, threshold=0.3),
+        lambda inner: CalibratedClassifierCV(inner, cv=2),
+        lambda inner: FixedThresholdClassifier(CalibratedClassifierCV(inner, cv=2, ensemble=False), threshold=0.3),
+        lambda inner: make_pipeline(FixedThresholdClassifier(inner, threshold=0.3)),
+        lambda inner: make_pipeline("passthrough", inner),
+        lambda inner: make_pipeline(CalibratedClassifierCV(inner, cv=2)),
+        lambda inner: VotingClassifier([("a", inner), ("b", clone(inner).set_params(alpha=3.0))], voting="soft"),
+        lambda inner: GridSearchCV(inner, {"n_bins": [2, 4]}, cv=2),
+    ],
+)
+def test_around_a_model_of_tables(around):
+    X, y = people()
+    model = around(encoding(dtype="float32")).fit(X, np.where(y == "old", "old", "young"))
+    assert assert_agrees(model, X, rare(X)) == list(X.columns)
+
+
+def test_transformed_targets_of_a_table():
+    X, y = people()
+    model = TransformedTargetRegressor(encoding(MLPRegressor), func=np.log, inverse_func=np.exp)
+    assert_agrees(model.fit(X, np.where(y == "old", 3.0, 1.0)), X, rare(X))
+
+
+def test_scaled_numbers_that_are_encoded():
+    X, y, _, _ = rows("float64")
+    model = make_pipeline(StandardScaler(), encoding(dtype="float32"))
+    assert assert_agrees(model.fit(X, y), X) == ["X"]
+    X, y = identified()
+    model = make_pipeline(StandardScaler(), encoding(dtype="float32"))
+    assert assert_agrees(model.fit(X, y), X) == ["X"]
+
+
+def test_what_a_graph_cannot_read_of_a_table():
+    X, y = people()
+    model = encoding().fit(X.assign(town=X["town"].fillna("")), y)
+    with pytest.raises(ValueError, match=r"categories of \['town'\] cannot be told apart as text.*missing ones"):
+        to_onnx(model)
+    frames = ColumnTransformer([("a", FunctionTransformer(), list(X))]).set_output(transform="pandas")
+    behind = make_pipeline(frames, encoding()).fit(X, y)
+    with pytest.raises(ValueError, match=r"takes columns of categories, which come out of the step in front"):
+        to_onnx(behind, X)
+    with pytest.raises(ValueError, match="X has 2 columns, but the model was fitted to 3"):
+        to_onnx(encoding().fit(X[["town", "age", "size"]].set_axis([0, 1, 2], axis=1), y), X[["town", "age"]])
+    onnx_model = to_onnx(encoding().fit(X, y))
+    with pytest.raises(ValueError, match="'age' held numbers in training, but here also 'old'"):
+        to_inputs(onnx_model, X.assign(age="old"))
+    with pytest.raises(ValueError, match=r"X has no columns \['town'\]"):
+        to_inputs(onnx_model, X.drop(columns="town"))
+    with pytest.raises(ValueError, match="X must be a DataFrame"):
+        to_inputs(onnx_model, X.to_numpy())
+
+
+def settings(**params):
+    return {"random_state": 0, "max_iter": 4, "weight_decay": 0.5, "dropout": 0.1, "hidden_layer_sizes": (16,)} | params
+
+
+@pytest.mark.parametrize("rows_per_category", [None, 1])
+def test_many_categories_of_a_pipeline(rows_per_category):
+    X, y = table()
+    for target in (y, y == "old"):
+        model = tabular_pipeline(max_categories=9, **settings())
+        model.set_params(table__rows_per_category=rows_per_category).fit(X, target)
+        assert assert_agrees(model, X, unseen(X)) == list(X.columns)
+    regressor = tabular_pipeline("regressor", max_categories=9, **settings())
+    regressor.set_params(table__rows_per_category=rows_per_category)
+    targets = np.stack([np.arange(len(X)), np.arange(len(X)) % 5], axis=1)[:, : 2 if rows_per_category else 1]
+    assert_agrees(regressor.fit(X, targets), X, unseen(X))
+
+
+def test_columns_of_a_pipeline_are_found_by_name():
+    X, y = table()
+    X = X.assign(constant=1, nothing=None)
+    with pytest.warns(UserWarning, match="left out"):
+        model = tabular_pipeline(**settings()).fit(X, y)
+    used = [name for name in X if name not in ("constant", "nothing")]
+    other = X[X.columns[::-1]].drop(columns=["constant", "nothing"]).assign(more="text")
+    by_name = to_onnx(model, other)
+    assert {described.name for described in by_name.graph.input} == set(used)
+    for onnx_model in (by_name, to_onnx(model, X), to_onnx(model)):
+        out = run(onnx_model, to_inputs(onnx_model, X))
+        assert_allclose(out["probabilities"], model.predict_proba(X), rtol=0, atol=1e-5)
+    assert [described.name for described in to_onnx(model).graph.input] == used
+    numbers = X[["age", "children"]].to_numpy(float)
+    assert assert_agrees(tabular_pipeline(**settings()).fit(numbers, y), numbers) == ["X"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_other_estimators_behind_a_table(dtype):
+    X, y = table()
+    for estimator in (LogisticRegression(), MLPSoftmaxClassifier((8,), max_iter=5, random_state=0)):
+        model = tabular_pipeline(estimator, max_categories=9).fit(X, y)
+        assert assert_agrees(model, X, unseen(X), dtype=dtype) == list(X.columns)
+    codes = tabular_pipeline(LinearRegression(), max_categories=9).fit(X, np.arange(len(X)))[:-1]
+    onnx_model = to_onnx(codes, X, dtype=dtype)
+    (found,) = run(onnx_model, to_inputs(onnx_model, unseen(X))).values()
+    assert_allclose(found, codes.transform(unseen(X)), rtol=0, atol=ATOL[np.dtype("float32")])
+
+
+def test_a_table_behind_another_step():
+    X, y = table()
+    same = FunctionTransformer().set_output(transform="pandas")
+    model = make_pipeline(same, *tabular_pipeline(**settings()).named_steps.values()).fit(X[["age", "town"]], y)
+    with pytest.raises(ValueError, match=r"Table takes columns of categories, .* Let it take the DataFrame itself"):
+        to_onnx(model, X[["age", "town"]])

@@ -223,7 +223,7 @@ def test_what_is_learned_is_that_of_all_rows(frame, tmp_path, monkeypatch):
     table = TableShards(data, is_category, "piecewise_linear", reset=True)
     parts = [table.read_table(k) for k in range(len(data.bounds) - 1)]
     whole, weights = RawTable.join([part[0] for part in parts]), frame["w"].to_numpy()
-    expected = InputEncoding.learn(whole, is_category, "piecewise_linear", 8, weights)
+    expected = InputEncoding.learn(whole, "piecewise_linear", 8, weights)
 
     def learned():
         return learn_encoding(table, is_category, "piecewise_linear", 8)
@@ -239,8 +239,8 @@ def test_what_is_learned_is_that_of_all_rows(frame, tmp_path, monkeypatch):
     sampled = learned()
     assert sampled.means == found.means
     rows = np.sort(np.random.default_rng(0).choice(N, 60_000 // 2 // 16, replace=False, shuffle=False))
-    few = RawTable(whole.numbers[rows], [])
-    of_sample = InputEncoding.learn(few, np.zeros(2, dtype=bool), "piecewise_linear", 8, weights[rows])
+    few = RawTable(whole.numbers[rows], [], np.zeros(2, dtype=bool))
+    of_sample = InputEncoding.learn(few, "piecewise_linear", 8, weights[rows])
     for ours, theirs, all_of_it in zip(sampled.bin_edges, of_sample.bin_edges, found.bin_edges, strict=True):
         assert_array_equal(ours, theirs)
         assert len(ours) == len(all_of_it)

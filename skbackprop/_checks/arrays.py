@@ -106,9 +106,9 @@ def check_targets(estimator: BaseEstimator, y: Data, n_rows: int) -> np.ndarray:
     return checked
 
 
-def gives_arrays(transformer: BaseEstimator) -> bool:
-    """Tell whether what a transformer gives is as it makes it, and no DataFrame that `set_output` asks for."""
-    return bool(_get_output_config("transform", transformer)["dense"] == "default")
+def output_of(transformer: BaseEstimator) -> str:
+    """Whose DataFrame `set_output` asks for: "pandas" or "polars"; "default": what the transformer makes."""
+    return str(_get_output_config("transform", transformer)["dense"])
 
 
 def has_validation_set(X_val: Data, y_val: Data, weights: Data, *, holds_targets: bool = False) -> bool:

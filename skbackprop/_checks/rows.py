@@ -213,7 +213,7 @@ def _encoded(
     targets = to_host(check_targets(reader, y, len(table)))
     weights = check_weights(to_host(weights), targets, name)
     if reset:
-        learned = InputEncoding.learn(table, is_category, reader.numeric_encoder, reader.n_bins, weights)
+        learned = InputEncoding.learn(table, reader.numeric_encoder, reader.n_bins, weights)
         setattr(reader, ENCODING, learned)
     encoding = encoding_of(reader)
     assert encoding is not None

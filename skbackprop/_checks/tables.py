@@ -25,7 +25,6 @@ from skbackprop._columns import (
     is_frame,
     number_of,
 )
-from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._fit.data_checks import within_floats
 from skbackprop._fit.device import FLOAT64, HOST, compute_device
 from skbackprop._fit.inputs import Factor, InputEncoding, RawTable
@@ -45,6 +44,8 @@ def encoding_of(estimator: BaseEstimator) -> InputEncoding | None:
 def categories_in(estimator: BaseEstimator, X: Data) -> np.ndarray | None:
     """Tell of each column of X whether it is one of categories; None if nothing is to be encoded in fit."""
     encodes, asked = estimator.numeric_encoder != "identity", estimator.categorical_features
+    if isinstance(X, RawTable):
+        return X.is_category if encodes or X.is_category.any() else None
     if not encodes and not _may_hold_categories(asked, X):
         return None
     _check_can_be_encoded(X)
@@ -63,6 +64,14 @@ def read_table(estimator: BaseEstimator, X: Data, is_category: np.ndarray, *, re
     known = None if reset else encoding_of(estimator)
     encoder = ENCODERS[estimator.numeric_encoder if known is None else known.encoder]
     _check_can_be_encoded(X)
+    if isinstance(X, RawTable):
+        _check_n_features(estimator, X, reset=reset)
+        if reset and X.names is not None:
+            estimator.feature_names_in_ = X.names
+        _check_kinds(X, is_category)
+        if not encoder.takes_nan:
+            _check_gaps(X.numbers, np.flatnonzero(~is_category).tolist())
+        return X, FLOAT64
     if not is_frame(X) and not hasattr(X, "to_pandas"):  # with scikit-learn's own errors
         kind = None if is_category.any() else FLOAT_DTYPES
         X = check_array(X, dtype=kind, ensure_all_finite=False, estimator=estimator, input_name="X")
@@ -90,10 +99,10 @@ def raw_table(
     chosen = list(zip(names, columns, is_category, strict=True))
     with within_floats("Input X"):
         numbers = [_numbers(name, column, reset=reset) for name, column, is_one in chosen if not is_one]
-    rows = np.stack(numbers, axis=1) if numbers else np.empty((n_rows, 0))
+    rows = np.array(numbers).T if numbers else np.empty((n_rows, 0))  # side by side: all is done by column
     if not takes_nan:
         _check_gaps(rows, [name for name, _, is_one in chosen if not is_one])
-    return RawTable(rows, [_factor(name, column) for name, column, is_one in chosen if is_one])
+    return RawTable(rows, [_factor(name, column) for name, column, is_one in chosen if is_one], is_category)
 
 
 def _factor(name: Hashable, column: Column | CodedColumn) -> Factor:
@@ -107,8 +116,6 @@ def _check_can_be_encoded(X: Data) -> None:
     what = None
     if sp.issparse(X):
         what = "a sparse matrix"
-    elif isinstance(X, EncodedTable):
-        what = "a table that tabular_pipeline has encoded"
     elif compute_device(cast(Array, X)) is not HOST:
         what = "an array on a device"
     if what:
@@ -182,7 +189,13 @@ def _numbers(name: Hashable, column: Column | CodedColumn, *, reset: bool) -> np
     return floats(name, column, said=said) if reset else floats(name, column)
 
 
-def _check_gaps(rows: np.ndarray, names: list[Hashable]) -> None:
+def _check_kinds(table: RawTable, is_category: np.ndarray) -> None:
+    """Raise if columns that were read are of another kind than in fit, which a step before was fitted anew for."""
+    if not np.array_equal(table.is_category, is_category):
+        raise ValueError("X has categories where there were numbers in fit, or numbers where there were categories.")
+
+
+def _check_gaps(rows: np.ndarray, names: Sequence[Hashable]) -> None:
     """Raise if a number is missing, for an encoder that cannot do without."""
     gaps = [name for name, some in zip(names, np.isnan(rows).any(axis=0), strict=True) if some]
     if gaps:

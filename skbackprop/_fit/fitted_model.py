@@ -72,14 +72,6 @@ class FittedModel:
         """Views into theta."""
         return Parameters(self.device.xp, self.network, self.theta)
 
-    def check_takes_numbers(self, what: str) -> None:
-        """Raise if the model encodes columns itself, as what it is to become does not."""
-        if self.features.encoding is not None:
-            raise ValueError(
-                f"{what} takes numbers, but this model encodes the columns of a table itself (numeric_encoder, "
-                "categorical_features). Fit a model behind a Pipeline's encoders, such as tabular_pipeline, instead."
-            )
-
     def check_goes_on_as(self, asked: Network) -> None:
         """Raise unless training can go on with these weights in the network that is now asked for."""
         fitted, wrong = self.network, ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, Self
 
@@ -20,13 +20,27 @@ class Factor(NamedTuple):
     numbers: np.ndarray
     texts: list[str]
 
+    @property
+    def values(self) -> np.ndarray:
+        """The texts of the rows, None where they are missing."""
+        found: np.ndarray = np.array([*self.texts, None], dtype=object)[self.numbers]  # of missing ones the last
+        return found
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class RawTable:
-    """Rows of a table as the user gave them."""
+    """Rows of a table whose columns were read as numbers or as categories; nothing is encoded yet."""
 
     numbers: np.ndarray  # (n, n_numbers) in float64, missing ones NaN
     factors: Sequence[Factor]
+    is_category: np.ndarray  # (n_columns,), of which kind each column is, in the user's order
+    names: np.ndarray | None = None  # of the columns, where whoever read them gave them some
+
+    ndim = 2
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.numbers), len(self.is_category)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -39,7 +53,28 @@ class RawTable:
             place: dict[str, int] = {}
             numbers = [renumbered(part, place) for part in parts]
             factors.append(Factor(np.concatenate(numbers), list(place)))
-        return cls(np.concatenate([table.numbers for table in tables]), factors)
+        return cls(np.concatenate([table.numbers for table in tables]), factors, tables[0].is_category)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Self:
+        factors = [Factor(factor.numbers[rows], factor.texts) for factor in self.factors]
+        return replace(self, numbers=self.numbers[rows], factors=factors)
+
+    @property
+    def columns(self) -> list[np.ndarray | Factor]:
+        """All columns in the user's order."""
+        numbers, factors = iter(self.numbers.T), iter(self.factors)
+        return [next(factors) if is_one else next(numbers) for is_one in self.is_category]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        """Numbers and the texts of categories, None where one is missing, in the user's order."""
+        if copy is False:
+            raise ValueError("A table cannot be an array without a copy.")
+        if not self.factors:
+            return np.array(self.numbers, dtype=dtype)
+        values = np.empty(self.shape, dtype=object)
+        for j, column in enumerate(self.columns):
+            values[:, j] = column.values if isinstance(column, Factor) else column
+        return values if dtype is None else values.astype(dtype)
 
 
 def renumbered(factor: Factor, place: dict[str, int]) -> np.ndarray:
@@ -66,12 +101,10 @@ class InputEncoding:
     categories: list[np.ndarray] = field(default_factory=list)  # texts, in ascending order, of each other column
 
     @classmethod
-    def learn(
-        cls, table: RawTable, is_category: np.ndarray, encoder: str, n_bins: int, weights: np.ndarray | None
-    ) -> Self:
+    def learn(cls, table: RawTable, encoder: str, n_bins: int, weights: np.ndarray | None) -> Self:
         """Learn from rows with weights; those of weight 0 count as absent."""
         columns = [ENCODERS[encoder].learn(np.ascontiguousarray(x), weights, n_bins, None) for x in table.numbers.T]
-        return cls.of(is_category, encoder, columns, [texts_met(factor, weights) for factor in table.factors])
+        return cls.of(table.is_category, encoder, columns, [texts_met(factor, weights) for factor in table.factors])
 
     @classmethod
     def of(cls, is_category: np.ndarray, encoder: str, columns: Sequence[Column], texts: Sequence[set[str]]) -> Self:
@@ -129,9 +162,8 @@ class InputEncoding:
     @property
     def no_rows(self) -> RawTable:
         """A table of the user's columns without rows."""
-        return RawTable(
-            np.empty((0, len(self.means))), [Factor(np.empty(0, dtype=np.int64), [])] * len(self.categories)
-        )
+        none = Factor(np.empty(0, dtype=np.int64), [])
+        return RawTable(np.empty((0, len(self.means))), [none] * len(self.categories), self.is_category)
 
     @property
     def owners(self) -> np.ndarray:
@@ -142,14 +174,30 @@ class InputEncoding:
         found: np.ndarray = np.concatenate([numeric, np.repeat(numeric, n_bins), gaps, np.repeat(other, self.sizes)])
         return found
 
+    def names(self, columns: Sequence[str]) -> np.ndarray:
+        """Names of the inputs, by those of the user's columns."""
+        numbers = [name for name, is_one in zip(columns, self.is_category, strict=True) if not is_one]
+        others = [name for name, is_one in zip(columns, self.is_category, strict=True) if is_one]
+        n_bins = [len(edges) - 1 for edges in self.bin_edges]
+        bins = [f"{name}_bin{k}" for name, n in zip(numbers, n_bins, strict=True) for k in range(n)]
+        gaps = [f"{name}_missing" for name, has_gaps in zip(numbers, self.has_gaps, strict=True) if has_gaps]
+        values = [
+            f"{name}_{value}"
+            for name, known in zip(others, self.categories, strict=True)
+            for value in (*known, "missing", "unknown")
+        ]
+        found: np.ndarray = np.array([*numbers, *bins, *gaps, *values], dtype=object)
+        return found
+
     def encode(self, table: RawTable, dtype: DTypeLike) -> EncodedTable:
         """Make the inputs of rows, kept as codes."""
         parts: list[Columns] = []
         if table.numbers.shape[1]:
+            z = np.empty(table.numbers.shape, dtype=dtype)
             with np.errstate(over="ignore"):  # whoever computes with it looks for infinity
-                z = (table.numbers - np.array(self.means)) / np.array(self.scales)
-                z[np.isnan(z)] = 0.0
-                parts.append(Numbers(z.astype(dtype, order="C")))
+                for j, (x, mean, scale) in enumerate(zip(table.numbers.T, self.means, self.scales, strict=True)):
+                    z[:, j] = np.where(np.isnan(x), 0.0, (x - mean) / scale)
+            parts.append(Numbers(z))
         if sum(len(edges) - 1 for edges in self.bin_edges):
             parts.append(Bins.of(table.numbers, self.bin_edges, *CODE_RANGE))
         gaps = np.flatnonzero(self.has_gaps)
@@ -157,10 +205,13 @@ class InputEncoding:
             is_there = ~np.isnan(table.numbers[:, gaps])
             parts.append(Categories(is_there.astype(np.int32, order="C"), np.ones(len(gaps), dtype=np.int64)))
         if self.categories:
-            numbers = [_inputs(factor, place) for factor, place in zip(table.factors, self._places, strict=True)]
-            sizes = np.array(self.sizes, dtype=np.int64)
-            parts.append(Categories(np.stack(numbers, axis=1), sizes))
+            parts.append(Categories(self.category_numbers(table), np.array(self.sizes, dtype=np.int64)))
         return EncodedTable(tuple(parts), np.dtype(dtype))
+
+    def category_numbers(self, table: RawTable) -> np.ndarray:
+        """Of each row the input that is 1 among those of each column of categories, (rows, columns) in int32."""
+        found = [_inputs(factor, place) for factor, place in zip(table.factors, self._places, strict=True)]
+        return np.stack(found, axis=1) if found else np.empty((len(table), 0), dtype=np.int32)
 
     @cached_property
     def _places(self) -> list[dict[str, int]]:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 
+from skbackprop._checks.arrays import check_inputs
 from skbackprop._checks.constraints import fit_spec
+from skbackprop._checks.tables import read_table
+from skbackprop._engines.encoded_table import dense
+from skbackprop._fit.device import compute_device, to_host
 from skbackprop._fit.fit import FitResult
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.spec import FitPlan
 from skbackprop._fit.state import TrainState
+from skbackprop._prediction import of_one_model
+from skbackprop._types import Array, Data
 
 if TYPE_CHECKING:
     import torch
@@ -48,8 +56,9 @@ class Convertible:
         ------
         ValueError
             If no MLP of scikit-learn predicts the same. It needs one activation for all hidden layers, among
-            'identity', 'logistic', 'tanh' and 'relu'; at least two classes; a single quantile; and one member, but for
-            regression with an identity link.
+            'identity', 'logistic', 'tanh' and 'relu'; at least two classes; a single quantile; one member, but for
+            regression with an identity link; and inputs that are columns of numbers as they are (`numeric_encoder`,
+            `categorical_features`).
 
         Examples
         --------
@@ -66,7 +75,6 @@ class Convertible:
         from skbackprop._interop.sklearn import to_sklearn  # here, as its import takes long
 
         model = self.__fitted_model__(on_host=True)
-        model.check_takes_numbers("scikit-learn's multi-layer perceptron")
         return to_sklearn(model, self.get_params(deep=False), self._settings, self._progress, self.__dict__)
 
     @classmethod
@@ -120,21 +128,22 @@ class Convertible:
             attributes |= {"n_iter_": int(model.n_iter_), "loss_": float(model.loss_)}
         return ours._publish(attributes)
 
-    def to_torch(self) -> torch.nn.Sequential:
+    def to_torch(self) -> torch.nn.Module:
         """Make a torch module that computes the same.
 
-        Its parameters have the dtype of `coefs_`, its inputs must have it too, and its device is the CPU; targets of
-        more than seven digits need a model of ``dtype="float64"``, as a float32 module answers in float32. There is no
-        dropout in it. Input scale, members' factors and target scales are part of its weights, so it can be trained on
-        in the units of y.
+        Its parameters have the dtype of `coefs_`, and its device is the CPU; targets of more than seven digits need a
+        model of ``dtype="float64"``, as a float32 module answers in float32. There is no dropout in it. Input scale,
+        members' factors and target scales are part of its weights, so it can be trained on in the units of y.
 
         Returns
         -------
-        module : torch.nn.Sequential
-            It maps inputs (n_samples, n_features). For a classifier to logits (n_samples, n_classes), of which softmax
-            makes `predict_proba`, or, for multilabel targets, the logistic function. For a regressor to what `predict`
-            gives, in its shape and units; with loss='gaussian' to the means and, behind them, the standard deviations,
-            (n_samples, 2 * n_targets).
+        module : torch.nn.Module
+            It maps what `torch_inputs` makes of rows. For a classifier to logits (n_samples, n_classes), of which
+            softmax makes `predict_proba`, or, for multilabel targets, the logistic function. For a regressor to what
+            `predict` gives, in its shape and units; with loss='gaussian' to the means and, behind them, the standard
+            deviations, (n_samples, 2 * n_targets). It is a torch.nn.Sequential, or, where the estimator encodes columns
+            itself, a module of two parts: ``module.columns(numbers, categories)`` is what each column of X adds to the
+            first layer's sums, (n_samples, n_features, n_units), and ``module.network`` makes the answer of it.
 
         Raises
         ------
@@ -148,13 +157,59 @@ class Convertible:
         The same probabilities, and on to torch's own formats::
 
             module = classifier.to_torch()
-            p = torch.softmax(module(torch.tensor(X)), dim=1)
-            program = torch.export.export(module, (torch.tensor(X),))
+            inputs = classifier.torch_inputs(X)
+            p = torch.softmax(module(*inputs), dim=1)
+            program = torch.export.export(module, inputs)
         """
-        try:
+        with _needing_torch():
             from skbackprop._interop.torch import to_torch
-        except ImportError as error:
-            raise ImportError("to_torch needs torch: pip install 'skbackprop[torch]'.") from error
+        return to_torch(self.__fitted_model__(on_host=True))
+
+    @of_one_model
+    def torch_inputs(self, X: Data) -> tuple[torch.Tensor, ...]:
+        """Make of rows the tensors that the module of `to_torch` takes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, as `predict` takes them.
+
+        Returns
+        -------
+        inputs : tuple of torch.Tensor
+            A tensor (n_samples, n_features), in the dtype of `coefs_`. Two where the estimator encodes columns itself:
+            its columns of numbers, in float64, missing ones NaN; and its columns of categories, as numbers in int64:
+            those of the texts in `categories_`, then one for missing and one for unknown values.
+
+        Raises
+        ------
+        ImportError
+            If torch is not installed.
+        ValueError
+            If X is not what `predict` takes.
+
+        Examples
+        --------
+        A module that encodes "age" and "town", whose categories are "Bonn" and "Ulm"::
+
+            numbers, categories = model.torch_inputs(pd.DataFrame({"age": [31, None], "town": ["Ulm", "Rome"]}))
+            # tensor([[31.], [nan]], dtype=torch.float64), tensor([[1], [3]])
+        """
+        with _needing_torch():
+            from skbackprop._interop.torch import as_tensor, codes
         model = self.__fitted_model__(on_host=True)
-        model.check_takes_numbers("A torch module")
-        return to_torch(model)
+        encoding = model.features.encoding
+        if encoding is not None:
+            return codes(encoding, read_table(self, X, encoding.is_category, reset=False)[0])
+        device = compute_device(cast(Array, X))
+        rows = to_host(dense(check_inputs(self, X, device, model.theta.dtype)))
+        return (as_tensor(rows.toarray() if sp.issparse(rows) else rows, model),)
+
+
+@contextmanager
+def _needing_torch() -> Iterator[None]:
+    """Say how to install torch, if it is missing."""
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError("to_torch needs torch: pip install 'skbackprop[torch]'.") from error

@@ -38,8 +38,8 @@ def to_sklearn(
 
     params: of the estimator; plan and state: of its last training; learned: its fitted attributes.
     """
-    nets = model.effective_layers()
     _check_representable(model)
+    nets = model.effective_layers()
     W, b = _joined(nets)
     network, codec = model.network, model.codec
     if isinstance(codec, LabelCodec):
@@ -75,7 +75,13 @@ def _check_representable(model: FittedModel) -> None:
     network, codec = model.network, model.codec
     names, link = sorted(set(network.activations)), LOSSES[network.loss].link
     why = ""
-    if len(names) > 1:
+    if model.features.encoding is not None:
+        why = (
+            "it encodes the columns of a table itself (numeric_encoder, categorical_features), and scikit-learn's take "
+            "numbers as they are. Export it by skbackprop.onnx.to_onnx or to_torch, or fit it behind encoders in a "
+            "Pipeline"
+        )
+    elif len(names) > 1:
         why = f"its hidden layers have different activations, {names}"
     elif not ACTIVATIONS.issuperset(names):
         why = f"it has activation={names[0]!r}, and scikit-learn knows {sorted(ACTIVATIONS)}"

@@ -1,4 +1,4 @@
-"""A fitted network as a module of torch."""
+"""A fitted network as a module of torch, and rows as its tensors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn import Module
 
 from skbackprop._fit.fitted_model import FittedModel
+from skbackprop._fit.inputs import InputEncoding, RawTable
 from skbackprop._fit.targets import NumberCodec
 from skbackprop._nn.activations import ACTIVATIONS
+from skbackprop._nn.encoders import CODE_RANGE, ENCODERS, Column
 from skbackprop._nn.losses import LOG_VARIANCE_FLOOR, LOSSES
 from skbackprop._nn.network import Network, Parameters
 
@@ -74,34 +76,164 @@ POOLS = {
 }
 
 
-def to_torch(model: FittedModel) -> torch.nn.Sequential:
-    """Make a torch.nn.Sequential of a model on the host; see the estimators' method."""
-    network = model.network
-    nets = [_stack(network, P, _head(model)) for P in model.effective_layers()]
+class Slope(Module):
+    """A column of numbers that is an input as it is."""
+
+    def __init__(self, weights: Tensor):
+        super().__init__()
+        self.slope = torch.nn.Parameter(weights[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to(self.slope.dtype)[:, None] * self.slope
+
+
+class PiecewiseLinear(Module):
+    """A column of numbers in bins: a straight line, and beside it one from edge to edge.
+
+    `slope`: of the standardised number; `at_edges`: what all codes add up to at each edge; `missing`: what a missing
+    number adds. Edges, mean and scale are float64, so that large numbers keep their digits.
+    """
+
+    def __init__(self, column: Column, weights: Tensor):
+        super().__init__()
+        low, high = CODE_RANGE
+        n_bins = len(column.edges) - 1
+        bins = weights[1 : 1 + n_bins]
+        codes = torch.full((n_bins + 1, n_bins), low, dtype=bins.dtype)
+        codes[torch.tril_indices(n_bins + 1, n_bins, -1).unbind()] = high
+        self.slope = torch.nn.Parameter(weights[0])
+        self.at_edges = torch.nn.Parameter(codes @ bins)
+        self.missing = torch.nn.Parameter(0.5 * (low + high) * bins.sum(dim=0) + weights[1 + n_bins :].sum(dim=0))
+        self.register_buffer("edges", torch.tensor(column.edges, dtype=torch.float64))
+        self.register_buffer("mean", torch.tensor(column.mean, dtype=torch.float64))
+        self.register_buffer("scale", torch.tensor(column.scale, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, dtype = x.to(self.edges.dtype), self.slope.dtype
+        is_missing = torch.isnan(x)
+        x = torch.where(is_missing, self.mean, x)
+        v = ((x - self.mean) / self.scale).to(dtype)[:, None] * self.slope
+        if len(self.edges) > 1:
+            n = torch.bucketize(x.detach(), self.edges[1:-1], right=True)
+            passed = torch.clamp((x - self.edges[n]) / (self.edges[n + 1] - self.edges[n]), 0.0, 1.0)
+            v = v + torch.lerp(self.at_edges[n], self.at_edges[n + 1], passed.to(dtype)[:, None])
+        return torch.where(is_missing[:, None], self.missing, v)
+
+
+class Columns(Module):
+    """What each column of a table adds to the first layer's sums, (rows, columns, units); of members side by side.
+
+    `columns`: a module for each, that of a column of categories a torch.nn.Embedding.
+    """
+
+    def __init__(self, encoding: InputEncoding, W: Tensor):
+        super().__init__()
+        numeric = iter(encoding.columns)
+        owners, modules = torch.tensor(encoding.owners), torch.nn.ModuleList()
+        for i, is_category in enumerate(encoding.is_category):
+            weights = W[owners == i]
+            if is_category:
+                modules.append(torch.nn.Embedding.from_pretrained(weights, freeze=False))
+            elif ENCODERS[encoding.encoder].takes_nan:
+                modules.append(PiecewiseLinear(next(numeric), weights))
+            else:
+                modules.append(Slope(weights))
+        self.columns = modules
+
+    def forward(self, numbers: Tensor, categories: Tensor | None = None) -> Tensor:
+        given = iter(numbers.unbind(dim=1))
+        chosen = iter(() if categories is None else categories.unbind(dim=1))
+        found = [m(next(chosen if isinstance(m, torch.nn.Embedding) else given)) for m in self.columns]
+        return torch.stack(found, dim=1)
+
+
+class Sum(Module):
+    """The first layer's sums, of what each column adds."""
+
+    def __init__(self, bias: Tensor):
+        super().__init__()
+        self.bias = torch.nn.Parameter(bias)
+
+    def forward(self, v: Tensor) -> Tensor:
+        return torch.sum(v, dim=1) + self.bias
+
+
+class Units(Module):
+    """Those of one member among units that stand side by side."""
+
+    def __init__(self, start: int, n: int):
+        super().__init__()
+        self.start, self.n = start, n
+
+    def forward(self, v: Tensor) -> Tensor:
+        return torch.narrow(v, 1, self.start, self.n)
+
+
+class TableNetwork(Module):
+    """A network that takes a table: `columns` tells what each adds to the first layer, `network` does all else."""
+
+    def __init__(self, columns: Columns, network: torch.nn.Sequential):
+        super().__init__()
+        self.columns, self.network = columns, network
+
+    def forward(self, numbers: Tensor, categories: Tensor | None = None) -> Tensor:
+        return self.network(self.columns(numbers, categories))
+
+
+def to_torch(model: FittedModel) -> torch.nn.Sequential | TableNetwork:
+    """Make a module of a model on the host; see the estimators' method."""
+    network, encoding, nets = model.network, model.features.encoding, model.effective_layers()
+    if encoding is None:
+        return torch.nn.Sequential(*_body(model, [_linear(P, 1) for P in nets], nets))
+    W = as_tensor(np.concatenate([P.W[1] for P in nets], axis=1), model)
+    b = as_tensor(np.concatenate([P.b[1] for P in nets]), model)
+    if len(nets) == 1:
+        body = _body(model, [Sum(b)], nets)
+    else:
+        n = network.sizes[1]
+        body = [Sum(b), *_body(model, [Units(j * n, n) for j in range(len(nets))], nets)]
+    return TableNetwork(Columns(encoding, W), torch.nn.Sequential(*body))
+
+
+def codes(encoding: InputEncoding, table: RawTable) -> tuple[Tensor, Tensor]:
+    """Rows of a table as a `TableNetwork` takes them: numbers, and those of categories."""
+    return torch.tensor(table.numbers), torch.tensor(encoding.category_numbers(table), dtype=torch.int64)
+
+
+def _body(model: FittedModel, firsts: list[Module], nets: list[Parameters]) -> list[Module]:
+    """All layers of the members, of which the first are given, and what makes predictions of theirs."""
+    network, codec = model.network, model.codec
+    stacks = [_stack(network, first, P, _head(model)) for first, P in zip(firsts, nets, strict=True)]
     kind = "gaussian" if network.loss == "gaussian" else LOSSES[network.loss].link
-    pool = kind if kind in POOLS else "mean"
-    body = list(nets[0]) if len(nets) == 1 else [Members(nets, pool)]
-    tail = _tail(model.codec) if isinstance(model.codec, NumberCodec) else []
-    return torch.nn.Sequential(*body, *tail)
+    body = list(stacks[0]) if len(stacks) == 1 else [Members(stacks, kind if kind in POOLS else "mean")]
+    return [*body, *(_tail(codec) if isinstance(codec, NumberCodec) else [])]
 
 
-def _stack(network: Network, P: Parameters, head: list[Module]) -> Module:
+def _stack(network: Network, first: Module, P: Parameters, head: list[Module]) -> torch.nn.Sequential:
     """The layers of one member."""
-    modules: list[Module] = []
-    for h in range(1, network.n_layers + 1):
-        linear = torch.nn.utils.skip_init(torch.nn.Linear, *P.W[h].shape, dtype=_dtype(P.theta))
-        with torch.no_grad():
-            linear.weight.copy_(torch.tensor(P.W[h].T.copy()))
-            linear.bias.copy_(torch.tensor(P.b[h].copy()))
-        modules.append(linear)
-        if h < network.n_layers:
-            name = network.activations[h - 1]
-            module = ACTIVATIONS[name].torch
-            if module is None:
-                known = sorted(name for name, entry in ACTIVATIONS.items() if entry.torch is not None)
-                raise ValueError(f"torch has no module for activation={name!r}; it has for {known}.")
-            modules.append(module(torch.nn))
+    modules = [first]
+    for h in range(2, network.n_layers + 1):
+        name = network.activations[h - 2]
+        module = ACTIVATIONS[name].torch
+        if module is None:
+            known = sorted(name for name, entry in ACTIVATIONS.items() if entry.torch is not None)
+            raise ValueError(f"torch has no module for activation={name!r}; it has for {known}.")
+        modules += [module(torch.nn), _linear(P, h)]
     return torch.nn.Sequential(*modules, *head)
+
+
+def _linear(P: Parameters, h: int) -> Module:
+    """Layer h."""
+    linear = torch.nn.utils.skip_init(torch.nn.Linear, *P.W[h].shape, dtype=_dtype(P.theta))
+    with torch.no_grad():
+        linear.weight.copy_(torch.tensor(P.W[h].T.copy()))
+        linear.bias.copy_(torch.tensor(P.b[h].copy()))
+    return linear
+
+
+def as_tensor(array: np.ndarray, model: FittedModel) -> Tensor:
+    """A copy of an array in the dtype of the model's parameters."""
+    return torch.tensor(array, dtype=_dtype(model.theta))
 
 
 def _dtype(array: np.ndarray) -> torch.dtype:

@@ -13,12 +13,14 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler, TargetEncoder
 
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._estimator import BaseMLP
 from skbackprop._interop.onnx.graph import ML_OPSET, OPSET, Graph, require
-from skbackprop._interop.onnx.inputs import texts
+from skbackprop._interop.onnx.inputs import names_of
 from skbackprop._interop.onnx.known import SCALERS
 from skbackprop._interop.onnx.outputs import graph_of
+from skbackprop._interop.onnx.table import encodes, means_in, means_of, read, used_columns
 from skbackprop._regressor import MLPRegressor
+from skbackprop._table import Table
+from skbackprop._table_encoder import TableEncoder
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 if TYPE_CHECKING:
@@ -31,8 +33,9 @@ CLASSIFIER_OPTIONS = {
     "output_class_labels": [False, True],
     "raw_scores": [True, False],
 }
+TEXT = 8
 # of skl2onnx, by ONNX's number
-TYPES = {1: "FloatTensorType", 7: "Int64TensorType", 8: "StringTensorType", 11: "DoubleTensorType"}
+TYPES = {1: "FloatTensorType", 7: "Int64TensorType", TEXT: "StringTensorType", 11: "DoubleTensorType"}
 
 
 @dataclass
@@ -50,11 +53,11 @@ class Converters:
 
         TargetEncoder becomes exportable for several classes, SimpleImputer and the scalers in float64.
         """
-        kinds = [MLPSoftmaxClassifier, MLPRegressor, TargetEncoder, SimpleImputer, *SCALERS]
+        kinds = [MLPSoftmaxClassifier, MLPRegressor, Table, TableEncoder, TargetEncoder, SimpleImputer, *SCALERS]
         return {
             "custom_conversion_functions": dict.fromkeys(kinds, self.convert),
             "custom_shape_calculators": dict.fromkeys(kinds, self.set_types),
-            "custom_parsers": dict.fromkeys([MLPRegressor, *SCALERS], self.parse),
+            "custom_parsers": dict.fromkeys([MLPRegressor, Table, TableEncoder, *SCALERS], self.parse),
         }
 
     def parse(
@@ -93,7 +96,11 @@ class Converters:
             convert(scope, operator, container)
             return
         names = {out.name: variable.full_name for out, variable in zip(g.outputs, operator.outputs, strict=True)}
-        names[g.input] = _joined(scope, operator, container, g.kind)
+        kinds = {described.name: described.type.tensor_type.elem_type for described in g.inputs}
+        if g.input in kinds:
+            names[g.input] = _joined(scope, operator, container, kinds[g.input])
+        else:
+            names |= zip(kinds, _one_by_one(scope, operator, container, list(kinds.values())), strict=True)
         for tensor in g.constants:
             names[tensor.name] = scope.get_unique_variable_name(tensor.name)
             tensor.name = names[tensor.name]
@@ -118,7 +125,13 @@ class Converters:
             return codes(model, is_text)
         if isinstance(model, SCALERS):
             return scaled(model, self.scaled or dtype, dtype)
-        return graph_of(model, self.networks or dtype if isinstance(model, BaseMLP) else dtype, raw_scores)
+        if isinstance(model, Table):
+            return read(model, dtype)
+        if isinstance(model, PiecewiseLinearEncoder):
+            return graph_of(model, dtype)
+        if isinstance(model, TableEncoder):
+            return encodes(model, self.networks or dtype, dtype, names_of(model, None))
+        return graph_of(model, self.networks or dtype, raw_scores, taken=dtype, names=names_of(model, None))
 
 
 def register() -> None:
@@ -128,6 +141,8 @@ def register() -> None:
         (MLPSoftmaxClassifier, CLASSIFIER_OPTIONS, None),
         (MLPRegressor, None, ours.parse),
         (PiecewiseLinearEncoder, None, None),
+        (Table, None, ours.parse),
+        (TableEncoder, None, ours.parse),
     ):
         require("skl2onnx").update_registered_converter(
             kind, f"Skbackprop{kind.__name__}", ours.set_types, ours.convert, parser=parser, options=options
@@ -146,6 +161,40 @@ def _joined(scope: Scope, operator: Operator, container: Container, kind: int) -
     joined, name = scope.get_unique_variable_name("joined"), scope.get_unique_operator_name("Concat")
     container.add_node("Concat", columns, [joined], axis=1, name=name)
     return joined
+
+
+def _one_by_one(scope: Scope, operator: Operator, container: Container, kinds: list[int]) -> list[str]:
+    """The inputs in ONNX's types, of an operator that takes one for each column."""
+    text, model, given = require("skl2onnx.common.data_types").StringTensorType, operator.raw_operator, operator.inputs
+    is_matrix = len(given) == 1 and set(kinds) == {kinds[0]} and isinstance(given[0].type, text) == (kinds[0] == TEXT)
+    if isinstance(model, Table) and is_matrix:
+        matrix = _joined(scope, operator, container, kinds[0])
+        return [_column(scope, container, matrix, i) for i in used_columns(model)]
+    if isinstance(model, Table) and len(given) > 1:
+        by_name = {variable.raw_name: variable for variable in given}
+        given = [given[i] if model.names_ is None else by_name[str(model.names_[i])] for i in used_columns(model)]
+    if len(given) != len(kinds):
+        raise ValueError(
+            f"{type(model).__name__} takes columns of categories, which come out of the step in front of it as one "
+            "matrix. Let it take the DataFrame itself, without a step in front of it."
+        )
+    columns = []
+    for variable, kind in zip(given, kinds, strict=True):
+        is_text, name = isinstance(variable.type, text), variable.full_name
+        if kind == TEXT and not is_text:
+            raise ValueError(f"Column {variable.raw_name!r} holds categories, and has to go in as text.")
+        columns.append(name if is_text else scope.get_unique_variable_name("cast"))
+        if not is_text:
+            container.add_node("Cast", [name], [columns[-1]], to=kind, name=scope.get_unique_operator_name("Cast"))
+    return columns
+
+
+def _column(scope: Scope, container: Container, matrix: str, i: int) -> str:
+    """Column i of a matrix, as a matrix."""
+    found, place = (scope.get_unique_variable_name(name) for name in ("column", "place"))
+    container.add_initializer(place, 7, [1], [i])
+    container.add_node("Gather", [matrix, place], [found], axis=1, name=scope.get_unique_operator_name("Gather"))
+    return found
 
 
 def affine(scaler: BaseEstimator) -> tuple[ArrayLike, ArrayLike] | None:
@@ -186,18 +235,14 @@ def filled(imputer: SimpleImputer, dtype: DTypeLike) -> Graph:
 def codes(encoder: TargetEncoder, is_text: bool) -> Graph:
     """Graph of a TargetEncoder: each column's number of the category picks a row of a table; 0 is for unknown ones."""
     g = Graph(np.float32, len(encoder.categories_), input_dtype=object if is_text else np.float64)
-    unknown, found = np.atleast_1d(encoder.target_mean_), []
+    found = []
     for j, known in enumerate(encoder.categories_):
-        columns = encoder.encodings_[j * len(unknown) : (j + 1) * len(unknown)]
-        table = np.vstack([unknown, np.stack(columns, axis=1)])
-        numbers = np.arange(1, len(table))
         if is_text:
-            keys = {"domain": "ai.onnx.ml", "keys_strings": texts(known).tolist(), "values_int64s": numbers}
-            number = g("LabelEncoder", g("Gather", g.input, g.integers(j), axis=1), default_int64=0, **keys)
-        else:
-            x = g("Gather", g.input, g.integers([j]), axis=1)
-            is_it = g("Equal", x, g.constant(known, np.float64))
-            number = g.cast(g("MatMul", g.cast(is_it, np.float32), numbers), np.int64)
-        found.append(g("Gather", g.constant(table), number, axis=0))
+            found.append(means_of(g, encoder, j, g("Gather", g.input, g.integers([j]), axis=1)))
+            continue
+        x = g("Gather", g.input, g.integers([j]), axis=1)
+        is_it = g("Equal", x, g.constant(known, np.float64))
+        number = g.cast(g("MatMul", g.cast(is_it, np.float32), np.arange(1, len(known) + 1)), np.int64)
+        found.append(g("Gather", g.constant(means_in(encoder, j)), number, axis=0))
     g.output("variable", g("Concat", *found, axis=1), [len(encoder.encodings_)])
     return g

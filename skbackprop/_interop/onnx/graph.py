@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -37,14 +38,18 @@ class Graph:
         self.helper = require("onnx.helper")
         self.dtype = np.dtype(dtype)
         self.input = "X"
-        input_dtype = self.dtype if input_dtype is None else np.dtype(input_dtype)
-        self.kind = self._kind(input_dtype)  # of the input, by ONNX's number
-        self.inputs = [self._described(self.input, input_dtype, [None, n_inputs])]
+        self.inputs: list[ValueInfoProto] = []
+        self.take({self.input: self.dtype if input_dtype is None else input_dtype}, n_inputs)
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
         self.outputs: list[ValueInfoProto] = []
         self.raw_scores = False  # in place of probabilities
         self.prefix = prefix  # of all names, for nodes that go into another graph
+
+    def take(self, dtypes: Mapping[str, DTypeLike], n_columns: int = 1) -> None:
+        """Take these inputs of so many columns in the place of those before; no other value may have their names."""
+        self.inputs = [self._described(name, np.dtype(dtype), [None, n_columns]) for name, dtype in dtypes.items()]
+        self.taken = set(dtypes)
 
     def __call__(self, op: str, *inputs: ArrayLike, n_results: int = 1, result: str = "", **attributes: object) -> str:
         """Add a node, and return the name of its first result: the given one, or one made of the operator's.
@@ -52,7 +57,7 @@ class Graph:
         Inputs are names of values, or else numbers and arrays that become constants of the graph's dtype.
         """
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
-        name = result or f"{self.prefix}{op}_{len(self.nodes)}"
+        name = result or self._new(f"{self.prefix}{op}_{len(self.nodes)}")
         results = [name, *(f"{name}_{i}" for i in range(1, n_results))]
         self.nodes.append(self.helper.make_node(op, names, results, name=name, **attributes))
         return name
@@ -60,7 +65,7 @@ class Graph:
     def constant(self, value: ArrayLike, dtype: DTypeLike | None = None, name: str = "constant") -> str:
         """Add a constant of the dtype, by default the graph's; of dtype object it holds strings."""
         array = np.asarray(value, dtype=self.dtype if dtype is None else dtype)
-        name = f"{self.prefix}{name}_{len(self.constants)}"
+        name = self._new(f"{self.prefix}{name}_{len(self.constants)}")
         self.constants.append(require("onnx.numpy_helper").from_array(array, name))
         return name
 
@@ -87,12 +92,19 @@ class Graph:
 
     def model(self, name: str, opset: int, **documentation: str) -> ModelProto:
         """Make the ModelProto, in the oldest file format that holds it, and check it."""
-        opsets = [self.helper.make_opsetid("", opset)]
+        versions = {"": opset} | ({"ai.onnx.ml": ML_OPSET} if any(node.domain for node in self.nodes) else {})
+        opsets = [self.helper.make_opsetid(domain, version) for domain, version in versions.items()]
         graph = self.helper.make_graph(self.nodes, name, self.inputs, self.outputs, self.constants)
         version = self.helper.find_min_ir_version_for(opsets)
         model = self.helper.make_model(graph, opset_imports=opsets, ir_version=version, **documentation)
         require("onnx.checker").check_model(model, full_check=True)
         return model
+
+    def _new(self, name: str) -> str:
+        """A name that is no input's."""
+        while name in self.taken:
+            name += "_"
+        return name
 
     def _kind(self, dtype: np.dtype) -> int:
         return self.helper.np_dtype_to_tensor_dtype(dtype)

@@ -12,9 +12,12 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
+from skbackprop._checks.tables import encoding_of
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.device import HOST, device_of
 from skbackprop._interop.onnx.graph import require
+from skbackprop._table import Table
+from skbackprop._table_encoder import TableEncoder
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 SCALERS = (StandardScaler, RobustScaler, MinMaxScaler)  # whose results float32 can hold
@@ -79,9 +82,11 @@ def is_lossy(part: BaseEstimator) -> bool:
             ratios.append(np.abs(center) / (1.0 if scale is None else scale))
     elif isinstance(part, MinMaxScaler) and hasattr(part, "data_range_"):
         ratios.append(np.maximum(np.abs(part.data_min_), np.abs(part.data_max_)) * part.scale_)
-    ratios += [
-        np.abs(edges).max() / np.diff(edges).min() for edges in getattr(part, "bin_edges_", ()) if len(edges) > 1
-    ]
+    encoding = encoding_of(part)
+    binned = getattr(part, "bin_edges_", ()) if encoding is None else encoding.bin_edges
+    ratios += [np.maximum(np.abs(edges[:-1]), np.abs(edges[1:])) / np.diff(edges) for edges in binned]
+    if encoding is not None:
+        ratios.append(np.abs(encoding.means) / np.array(encoding.scales))
     if hasattr(part, "quantiles_"):
         ratios.append(np.abs(part.quantiles_).max(axis=0) / np.ptp(part.quantiles_, axis=0))
     if hasattr(part, "explained_variance_") and getattr(part, "mean_", None) is not None:
@@ -184,7 +189,7 @@ def check_steps(model: BaseEstimator, path: tuple[str, ...] = ()) -> list[str]:
     """Raise for a step that cannot be exported, naming it; name those that rows must be compared for."""
     doubts = [doubt for name, part in children(model) for doubt in check_steps(part, (*path, name))]
     name, is_theirs = type(model).__name__, type(model).__module__.startswith("sklearn.")
-    is_ours, reason = isinstance(model, BaseMLP | PiecewiseLinearEncoder), ""
+    is_ours, reason = isinstance(model, BaseMLP | PiecewiseLinearEncoder | Table | TableEncoder), ""
     if name not in STRUCTURE:
         try:
             require("skl2onnx").get_model_alias(type(model))

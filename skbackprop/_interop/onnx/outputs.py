@@ -6,7 +6,7 @@ result. It uses operators that ONNX Runtime has in float32 and in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import numpy as np
@@ -16,6 +16,7 @@ from skbackprop._estimator import BaseMLP
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.targets import NumberCodec
 from skbackprop._interop.onnx.graph import Graph
+from skbackprop._interop.onnx.table import Inputs, bin_codes, first_layer, taken_in
 from skbackprop._nn.activations import ACTIVATIONS, Activation, Nodes
 from skbackprop._nn.links import LINKS
 from skbackprop._nn.losses import LOG_VARIANCE_FLOOR, LOSSES
@@ -77,19 +78,19 @@ def activate(g: Graph, table: dict[str, Activation], name: str, v: str) -> str:
     return onnx(cast(Nodes, g), v)
 
 
-def raw_output(g: Graph, network: Network, P: Parameters) -> str:
+def raw_output(g: Graph, network: Network, P: Parameters, inputs: Inputs) -> str:
     """Weighted sums v[H] of the output layer, (rows, outputs); of several members those of the mean prediction.
 
     The members share the hidden layers' weights here too: (members, rows, units) are multiplied by r, W and s in turn.
     """
-    a, several, last = g.input, network.n_members > 1, network.n_layers
-    if network.input_scale:
-        a = g("Mul", a, g.constant(P.c, name="c"))
+    several, last = network.n_members > 1, network.n_layers
+    a, v = "", first_layer(g, network, P, inputs)
     for h in range(1, last + 1):
         shared = several and h < last
-        if shared:
-            a = g("Mul", a, g.constant(P.r[h][:, None, :], name=f"r{h}"))
-        v = g("MatMul", a, g.constant(P.W[h], name=f"W{h}"))
+        if h > 1:
+            if shared:
+                a = g("Mul", a, g.constant(P.r[h][:, None, :], name=f"r{h}"))
+            v = g("MatMul", a, g.constant(P.W[h], name=f"W{h}"))
         if shared:
             v = g("Mul", v, g.constant(P.s[h][:, None, :], name=f"s{h}"))
         v = g("Add", v, g.constant(P.b[h][:, None, :] if several else P.b[h], name=f"b{h}"))
@@ -201,32 +202,38 @@ OUTPUT_NODES: dict[str, Callable[[Graph, FittedModel, str], None]] = {
 
 
 def graph_of(
-    model: BaseMLP | PiecewiseLinearEncoder, dtype: DTypeLike | None = None, raw_scores: bool = False
+    model: BaseMLP | PiecewiseLinearEncoder,
+    dtype: DTypeLike | None = None,
+    raw_scores: bool = False,
+    *,
+    taken: DTypeLike | None = None,
+    names: Sequence[str] | None = None,
 ) -> Graph:
-    """Graph of a fitted estimator or encoder of this package, in the dtype, or in its own."""
+    """Graph of a fitted estimator or encoder of this package, in the dtype, or in its own.
+
+    Of a model that encodes columns itself these are inputs by their names, or all numbers one matrix where there are no
+    names; numbers go in as `taken` then.
+    """
     if isinstance(model, PiecewiseLinearEncoder):
         return _codes(model, np.float32 if dtype is None else dtype)
     fitted = model.__fitted_model__(on_host=True)
-    fitted.check_takes_numbers("An ONNX model")
+    network, encoding = fitted.network, fitted.features.encoding
     g = Graph(fitted.theta.dtype if dtype is None else dtype, fitted.features.n)
     g.raw_scores = raw_scores
-    P = Parameters(np, fitted.network, fitted.theta.astype(g.dtype, copy=False))
-    OUTPUT_NODES[fitted.network.loss](g, fitted, raw_output(g, fitted.network, P))
+    P = Parameters(np, network, fitted.theta.astype(g.dtype, copy=False))
+    inputs = Inputs(g.input, fitted.features.n)
+    if encoding is not None:
+        inputs = taken_in(g, encoding, g.dtype if taken is None else np.promote_types(taken, g.dtype), names)
+    OUTPUT_NODES[network.loss](g, fitted, raw_output(g, network, P, inputs))
     return g
 
 
 def _codes(encoder: PiecewiseLinearEncoder, dtype: DTypeLike) -> Graph:
     """The lines of `PiecewiseLinearEncoder.transform`."""
-    g = Graph(dtype, encoder.n_features_in_)
-    low, high = encoder.code_range
-    features = np.repeat(np.arange(encoder.n_features_in_), encoder.n_bins_)
-    start = np.concatenate([edges[:-1] for edges in encoder.bin_edges_]).astype(g.dtype)
-    stop = np.concatenate([edges[1:] for edges in encoder.bin_edges_]).astype(g.dtype)
-    x = g("Gather", g.input, g.integers(features), axis=1)
-    passed = g("Div", g("Sub", x, start), stop - start)
-    passed = g("Where", g("IsNaN", passed), 0.5, g("Clip", passed, 0.0, 1.0))
-    codes = g("Add", g("Mul", passed, float(high - low)), float(low))
+    g, n = Graph(dtype, encoder.n_features_in_), encoder.n_features_in_
+    low, high = map(float, encoder.code_range)
+    codes = bin_codes(g, g.input, encoder.bin_edges_, (low, high), g.dtype)
     if encoder.passthrough:
         codes = g("Concat", g.input, codes, axis=1)
-    g.output("variable", codes, [len(features) + encoder.passthrough * encoder.n_features_in_])
+    g.output("variable", codes, [int(sum(encoder.n_bins_)) + encoder.passthrough * n])
     return g

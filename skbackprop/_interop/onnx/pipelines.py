@@ -14,14 +14,12 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.pipeline import Pipeline
 
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._columns import are_texts, is_frame
 from skbackprop._fit.device import to_host
 from skbackprop._interop.onnx.converters import Converters, register
 from skbackprop._interop.onnx.graph import ML_OPSET, require
 from skbackprop._interop.onnx.inputs import feeds, input_types, plain_columns, take_text
 from skbackprop._interop.onnx.known import ENSEMBLES, SCALERS, check_steps, is_lossy, last_step, named, parts
 from skbackprop._regressor import MLPRegressor
-from skbackprop._table import Table
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
@@ -82,8 +80,6 @@ def convert(
     """
     skl2onnx = require("skl2onnx")
     register()
-    if is_frame(X):
-        X = _in_order(model, X)
     types = input_types(model, X, dtypes.taken, plain_columns(model))
     take_text(model)
     doubts += check_steps(model)
@@ -112,15 +108,6 @@ def convert(
         step = _first_that_fails(model, export)
         raise ValueError(f"{step} cannot be exported to ONNX. skl2onnx says: {error}") from error
     return onnx_model
-
-
-def _in_order(model: BaseEstimator, X: DataFrame) -> DataFrame:
-    """X with its columns as in the fit, if names that are no texts say which these are: skl2onnx takes their places."""
-    for part in parts(model):
-        names = getattr(part, "names_", None) if isinstance(part, Table) else None
-        if names and not are_texts(names):
-            X, _ = part.arranged(X)
-    return X
 
 
 def _options(model: BaseEstimator, logits: bool) -> dict[int, dict[str, bool]]:

@@ -50,6 +50,9 @@ def simplified(model: BaseEstimator) -> BaseEstimator:
         return simplified(getattr(model, held))
     for key, value in list(attributes(model).items()):
         setattr(model, key, _simplified_inside(value))
+    if name == "Pipeline":  # skl2onnx knows no steps that are left out
+        steps = [(key, step) for key, step in model.steps if step is not None and step != "passthrough"]
+        model.steps = steps or model.steps
     if name in ("VotingClassifier", "VotingRegressor"):  # skl2onnx wants these so
         model.flatten_transform = False
         model.weights = None if model.weights is None else np.asarray(model.weights)

@@ -1,0 +1,208 @@
+"""The steps of tabular_pipeline: what the table gives to estimators of ours and of others."""
+
+import pickle
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import TargetEncoder
+
+from skbackprop import MLPRegressor, tabular_pipeline
+from skbackprop._table import Table
+from skbackprop._table_encoder import TableEncoder
+
+QUICK = {"random_state": 0, "max_iter": 2, "weight_decay": 0.5, "dropout": 0.1}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    n = 300
+    X = pd.DataFrame(
+        {
+            "age": np.where(rng.random(n) < 0.1, np.nan, rng.uniform(18, 90, n)),
+            "income": rng.lognormal(3.0, 2.0, n),
+            "count": rng.integers(0, 4, n),
+            "even": np.arange(n) % 2,
+            "town": rng.choice(["Ulm", "Bonn", None], n),
+            "member": rng.random(n) < 0.5,
+            "street": [f"street {i % 40}" for i in range(n)],
+        }
+    )
+    return X, X["age"].fillna(50) + 10.0 * X["member"]
+
+
+def test_the_estimator_encodes_what_the_table_reads(data):
+    X, y = data
+    model = tabular_pipeline("regressor", max_categories=40, **QUICK).fit(X, y)
+    assert [type(step) for _, step in model.steps] == [Table, MLPRegressor]
+    plain = X.assign(
+        **{name: pd.Categorical(X[name].astype(str).where(X[name].notna())) for name in ("town", "street")},
+        member=pd.Categorical(X["member"].astype(int).astype(str)),
+    )
+    alone = clone(model["mlp"]).fit(plain, y)
+    assert_array_equal(model.predict(X), alone.predict(plain))
+    assert_array_equal(model["mlp"].predict(plain), alone.predict(plain))  # columns have their names
+    read = model[:-1].transform(X)
+    assert_array_equal(model["mlp"].predict(read[100:200]), model.predict(X)[100:200])
+    assert_array_equal(model["mlp"].predict(read[np.arange(5)]), model.predict(X)[:5])
+
+
+def test_a_table_is_an_array_to_numpy(data):
+    X, y = data
+    table = tabular_pipeline()["table"]
+    values = np.asarray(table.fit_transform(X, y))
+    assert values.shape == table.transform(X).shape == (300, 7)
+    assert_array_equal(values[:, 1].astype(float), X["income"])
+    assert values[:, 5].tolist() == X["member"].astype(int).astype(str).tolist()
+    numbers = tabular_pipeline()["table"].fit_transform(X[["age", "income"]])
+    assert np.asarray(numbers).dtype == np.float64
+    assert_array_equal(np.asarray(numbers, dtype=np.float32), X[["age", "income"]].astype(np.float32))
+    with pytest.raises(ValueError, match="without a copy"):
+        np.asarray(numbers, copy=False)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_set_output(data, library):
+    frames = pytest.importorskip(library)
+    X, y = data
+    settings = QUICK | {"max_categories": 40}
+    expected = tabular_pipeline("regressor", **settings).fit(X, y).predict(X)
+    model = tabular_pipeline("regressor", **settings).set_output(transform=library).fit(X, y)
+    frame = model[:-1].transform(X)
+    assert isinstance(frame, frames.DataFrame)
+    assert list(frame.columns) == list(X.columns)
+    kinds = [str(dtype).lower() for dtype in frame.dtypes]
+    assert kinds == ["float64"] * 4 + ["category" if library == "pandas" else "categorical"] * 3
+    assert_array_equal(model.predict(X), expected)
+    with sklearn.config_context(transform_output=library):
+        assert isinstance(tabular_pipeline()["table"].fit_transform(X, y), frames.DataFrame)
+    assert_array_equal(frame["income"].to_numpy(), X["income"])
+
+
+def test_estimators_of_others_get_numbers(data):
+    X, y = data
+    for other in (Ridge(), HistGradientBoostingRegressor(max_iter=5), MLPRegressor(**QUICK)):
+        model = tabular_pipeline(other, max_categories=50).fit(X, y)
+        assert [type(step) for _, step in model.steps] == [Table, TableEncoder, type(other)]
+        encoded = model[:-1].transform(X)
+        assert encoded.dtype == np.float64
+        assert np.isfinite(encoded).all()
+        assert encoded.shape[1] == model["mlp"].n_features_in_ == len(model[:-1].get_feature_names_out())
+        assert_allclose(model.predict(X), model["mlp"].predict(encoded))
+    own = MLPRegressor(**QUICK, numeric_encoder="piecewise_linear")
+    assert [name for name, _ in tabular_pipeline(own).steps] == ["table", "mlp"]
+    names = model[:-1].get_feature_names_out().tolist()
+    column = dict(zip(names, encoded.T, strict=True))
+    assert_array_equal(column["age_missing"], X["age"].isna())
+    assert_array_equal(column["town_Ulm"], X["town"] == "Ulm")
+    assert_array_equal(column["town_missing"], X["town"].isna())
+    assert_array_equal(column["town_unknown"], 0.0)
+    assert_allclose(column["income"], (X["income"] - X["income"].mean()) / X["income"].std(ddof=0))
+    assert_array_equal(model[:-1].transform(X.assign(town="Rome"))[:, names.index("town_unknown")], 1.0)
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.predict(X), model.predict(X))
+
+
+@pytest.mark.parametrize("n_bins", [1, 20])
+def test_bins_of_others_can_be_searched(data, n_bins):
+    X, y = data
+    model = tabular_pipeline(Ridge()).set_params(encoder__n_bins=n_bins).fit(X, y)
+    assert f"income_bin{n_bins - 1}" in model[:-1].get_feature_names_out()
+    assert f"income_bin{n_bins}" not in model[:-1].get_feature_names_out()
+
+
+@pytest.mark.parametrize(
+    ("rows_per_category", "kind", "n"), [(None, "means", 7), (8, "means", 7), (7, "both", 8), (1, "both", 8)]
+)
+def test_many_categories(data, rows_per_category, kind, n):
+    X, y = data
+    whole = y.astype(int)
+    table = Table(30, rows_per_category, "continuous", random_state=0)  # 300 rows, 40 streets
+    given, known = table.fit_transform(X, whole), table.transform(X)
+    assert table.columns_[kind] == ["street"]
+    assert given.shape == known.shape == (300, n)
+    assert given.is_category.sum() == n - 5
+    assert given.names.tolist() == table.get_feature_names_out().tolist()
+    assert given.names[-1] == "street_mean"
+    assert table.owners.tolist() == [*range(n - 1), 6]
+    texts = X[["street"]].to_numpy()
+    expected = TargetEncoder(target_type="continuous").fit(texts, whole).transform(texts)[:, 0]
+    assert_array_equal(known.numbers[:, -1], expected)
+    assert (given.numbers[:, -1] != expected).mean() > 0.9  # of a training row: from the other folds
+    assert_allclose(table.transform(X.assign(street="unseen")).numbers[:, -1], whole.mean())
+    assert_array_equal(clone(table).fit_transform(X, whole).numbers, given.numbers)  # the folds are seeded
+
+
+def test_means_of_classes_and_of_several_targets(data):
+    X, y = data
+    table = Table(rows_per_category=None)
+    towns = X["town"].fillna("none")
+    assert table.fit_transform(X, towns).shape == (300, 9)
+    assert table.get_feature_names_out()[-3:].tolist() == ["street_Bonn_mean", "street_Ulm_mean", "street_none_mean"]
+    assert table.owners.tolist() == [*range(6), 6, 6, 6]
+    assert table.fit_transform(X.drop(columns="street")).shape == (300, 6)
+    with pytest.raises(ValueError, match="give y"):
+        table.fit(X)
+    Y = np.stack([y, y], axis=1)
+    with pytest.raises(ValueError, match="y has 2 columns"):
+        table.fit(X, Y)
+    assert Table(rows_per_category=7).fit_transform(X, Y).shape == (300, 7)  # without means
+
+
+def test_a_fit_that_fails_leaves_the_table(data):
+    X, y = data
+    table = Table().fit(X, y)
+    before = dict(vars(table))
+    for wrong in (X.assign(age=pd.Timestamp("2026-01-01")), X[:0], np.ones((5, 2))):
+        with pytest.raises(ValueError, match=r"Column 'age'|no rows|nothing to learn"):
+            table.fit(wrong)
+        assert vars(table) == before
+    for wrong in ({"max_categories": 0}, {"rows_per_category": 0}, {"target_type": "binary"}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            Table(**wrong).fit(X, y)
+
+
+def test_a_table_of_other_columns_is_refused_by_the_estimator(data):
+    X, y = data
+    model = tabular_pipeline("regressor", max_categories=40, **QUICK).fit(X, y)
+    other = Table(40)
+    with pytest.raises(ValueError, match="X has 2 features, but MLPRegressor is expecting 7"):
+        model["mlp"].predict(other.fit_transform(X[["age", "town"]]))
+    with pytest.raises(ValueError, match="categories where there were numbers in fit"):
+        model["mlp"].predict(other.fit_transform(X[["town", *X.columns[1:4], "age", "member", "street"]]))
+    numbers = X[["age", "income"]]
+    full = numbers.fillna(0.0).to_numpy()
+    plain = MLPRegressor(**QUICK).fit(other.fit_transform(full), y)
+    assert_array_equal(plain.predict(full), plain.predict(other.transform(full)))
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        MLPRegressor(**QUICK).fit(other.fit_transform(numbers), y)
+
+
+def test_early_stopping_with_a_scorer_takes_rows_of_a_table(data):
+    X, y = data
+    model = tabular_pipeline("regressor", **QUICK | {"max_iter": 5}, early_stopping=True, scoring="r2").fit(X, y)
+    assert len(model["mlp"].validation_scores_) == 5
+
+
+def test_memory_of_a_fit_and_of_predictions():
+    """Hundreds of columns in float64 would be 18 times the data, and the copies that are made of them as much again."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40_000, 20))
+    X[::50, 0] = np.nan
+    y, peaks = X[:, 1], []
+    model = tabular_pipeline("regressor", **QUICK | {"hidden_layer_sizes": (8,), "max_iter": 1})
+    model.fit(X[:500], y[:500])  # what is imported is not counted
+    for use in (lambda: model.fit(X, y), lambda: model.predict(X)):
+        tracemalloc.start()
+        use()
+        peaks.append(tracemalloc.get_traced_memory()[1] / X.nbytes)
+        tracemalloc.stop()
+    print(peaks)
+    assert max(peaks) < 5.0  # 3.3 were measured
