@@ -274,6 +274,18 @@ def test_texts_that_are_numbers_are_numbers(frame, tmp_path):
         assert_array_equal(model.predict(data), model.predict(X))
 
 
+def test_truth_values_some_of_which_are_missing(tmp_path):
+    table = pa.table({"a": pa.array([True, None, False, True] * 30), "y": np.arange(120.0)})
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=5)
+    frame = pd.DataFrame({"a": [1.0, np.nan, 0.0, 1.0] * 30})
+    for memory in ("1KB", "1MB"):
+        data = Shards(tmp_path, "y", memory=memory)
+        with pytest.raises(ValueError, match="contains NaN"):
+            MLPRegressor(**FAST).fit(data)
+    model = MLPRegressor(**PIECEWISE).fit(data)
+    assert_array_equal(model.predict(data), model.predict(frame))
+
+
 # ---------------------------------------------------------------------------------- errors ----
 
 
