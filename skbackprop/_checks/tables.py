@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from numbers import Integral
 from typing import Any, cast
 
@@ -183,7 +183,7 @@ def _check_kinds(table: RawTable, is_category: np.ndarray) -> None:
         raise ValueError("X has categories where there were numbers in fit, or numbers where there were categories.")
 
 
-def _check_gaps(rows: np.ndarray, names: list[Hashable]) -> None:
+def _check_gaps(rows: np.ndarray, names: Sequence[Hashable]) -> None:
     """Raise if a number is missing, for an encoder that cannot do without."""
     gaps = [name for name, some in zip(names, np.isnan(rows).any(axis=0), strict=True) if some]
     if gaps:
