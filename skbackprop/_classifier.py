@@ -147,22 +147,22 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         y_val: Data = None,
         sample_weight_val: Data = None,
         total_samples: int | None = None,
+        categories: Data = None,
     ) -> Self:
         """Train one epoch on X and y, going on from where the last call stopped.
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training inputs.
+        {stream_X}
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights.
+        {stream_weights}
         classes : array-like of shape (n_classes,), default=None
             All labels that any call will bring. Without it the first call's are taken to be all.
         {stream}
         """
-        return self._partial_fit((X, y, sample_weight), (X_val, y_val, sample_weight_val), total_samples, classes)
+        held_out = X_val, y_val, sample_weight_val
+        return self._partial_fit((X, y, sample_weight), held_out, total_samples, categories, classes)
 
     @of_one_model
     def predict(self, X: Data, return_members: bool = False) -> Any:

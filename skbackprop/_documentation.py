@@ -180,6 +180,14 @@ feature_names_in_ : ndarray of shape (n_features,)
     Their names, if X had string column names."""
 
 
+STREAM_X = """\
+X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    Training inputs."""
+
+STREAM_WEIGHTS = """\
+sample_weight : array-like of shape (n_samples,), default=None
+    Non-negative weights."""
+
 STREAM = """\
 X_val, y_val, sample_weight_val : array-like, default=None
     A validation set. With ``early_stopping=True`` patience counts calls; when it runs out the best
@@ -188,6 +196,10 @@ total_samples : int, default=None
     Rows of the whole training set that the calls walk through, for the strength of `alpha`, which stands beside
     the sum of their weights. None: all rows that came so far, each call's being new ones; where calls bring the
     same rows again, as in several epochs, the penalty then fades.
+categories : list of array-like or None, or dict, default=None
+    All categories that any call will bring: for each column of X a list of them, None for numbers, as in
+    ``categories_``; or a dict of such lists by the names of columns. Where none are given, those of the first call are
+    taken to be all. Others count as unknown. They are compared as texts.
 
 Returns
 -------
@@ -195,6 +207,7 @@ self : object
     The fitted estimator."""
 
 PARTS = {"before_loss": BEFORE_LOSS, "shared": SHARED, "attributes": ATTRIBUTES, "stream": STREAM}
+PARTS |= {"stream_X": STREAM_X, "stream_weights": STREAM_WEIGHTS}
 Documented = TypeVar("Documented")
 
 

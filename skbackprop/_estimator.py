@@ -129,6 +129,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         rows: tuple[Data, Data, Data],
         validation: tuple[Data, Data, Data],
         total_samples: int | None,
+        categories: Any = None,
         classes: Any = None,
     ) -> Self:
         """Train one epoch on X, y and weights, going on from where the last call stopped."""
@@ -147,7 +148,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             return self
         state = copy.deepcopy(state)
         state.renew_generator()
-        data, features = read_rows(self, *rows, reset=first)
+        data, features = read_rows(self, *rows, reset=first, categories=categories)
         classes = None if classes is None else np.asarray(complete(to_host(classes)))
         start = starting_point(self, spec, data, features, None if first else "partial_fit", classes)
         if first and spec.scale_target and LOSSES[spec.loss].scaling == "standardize":

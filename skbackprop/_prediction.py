@@ -18,6 +18,7 @@ from skbackprop._checks.arrays import check_finite_output, check_inputs, check_s
 from skbackprop._checks.callbacks import CALLBACKS
 from skbackprop._checks.constraints import Method
 from skbackprop._checks.rows import copy_of, without_names
+from skbackprop._checks.shards import encoded_shards
 from skbackprop._checks.tables import encoding_of
 from skbackprop._engines import choose_engine
 from skbackprop._engines.encoded_table import EncodedTable
@@ -27,7 +28,6 @@ from skbackprop._fit.dataset import RemoteRows
 from skbackprop._fit.device import FLOAT64, HOST, Device, compute_device, device_of, map_arrays, to_host
 from skbackprop._fit.fitted_model import Features, FittedModel
 from skbackprop._fit.out_of_core import predict_blocks
-from skbackprop._fit.source import Source
 from skbackprop._fit.state import TrainState
 from skbackprop._fit.targets import LabelCodec, TargetCodec
 from skbackprop._nn.network import Network, Parameters
@@ -185,7 +185,7 @@ class Predicting(Persistent):
             return X.outputs(self.__fitted_model__(), options, answer)
         if isinstance(X, Shards):
             model = without_names(self, X, method)
-            source = cast(Source, X)  # whose targets, which predictions do not need, may be missing
+            source = encoded_shards(model, X)
             return predict_blocks(
                 source, lambda block: model._output_here(block, options, method, answer), int(members)
             )

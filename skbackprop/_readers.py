@@ -4,26 +4,54 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skbackprop._columns import floats
 from skbackprop._fit.data_checks import complete
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 Source: TypeAlias = "str | os.PathLike[str] | ArrayLike"  # a file, or what it could hold
-Shard: TypeAlias = "ArrayShard | ParquetShard"
+KINDS = NUMBER, TEXT, CATEGORY = "number", "text", "category"  # what a column may hold; of several files the last
+NO_NUMBERS = (
+    "Column {name!r} holds {texts}, and is not among the categorical_features. Name it there, or make numbers of it "
+    "when the files are written."
+)
 Targets: TypeAlias = tuple[np.ndarray | None, np.ndarray | None]  # y and weights
-NUMBERS = "biuf"  # kinds of NumPy dtypes that inputs may have
+NUMERIC = "biuf"  # kinds of NumPy dtypes that inputs may have
 AROUND = 2**18  # bytes that the system may map around those that are read (Linux: 64 KiB)
-INDEX = re.compile(r"__index_level_\d+__|__null_dask_index__")  # what pandas and Dask make of an index
+
+
+@dataclass(frozen=True)
+class CodedColumn:
+    """A column as numbers of its different values, -1 where there is none."""
+
+    codes: np.ndarray
+    values: np.ndarray
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the values."""
+        return self.values.dtype
+
+    def spread(self, of_values: np.ndarray, missing: float) -> np.ndarray:
+        """What each row has, if each value has this; missing ones have that."""
+        found: np.ndarray = np.append(of_values, missing)[self.codes]
+        return found
+
+
+TargetedColumns: TypeAlias = tuple[list[np.ndarray | CodedColumn], np.ndarray | None, np.ndarray | None]
+
+
+def numbers_of(name: str, column: np.ndarray | CodedColumn) -> np.ndarray:
+    """Numbers of a column, of whatever type; texts may be such."""
+    if isinstance(column, CodedColumn):
+        return column.spread(floats(name, column.values, said=NO_NUMBERS), np.nan)
+    return column
 
 
 def read_array(given: Source, name: str) -> ArrayReader | FileReader:
@@ -115,11 +143,12 @@ class ArrayShard:
         self.weights = None if weights is None else read_array(weights, "sample_weight")
         if len(self.X.shape) != 2:
             raise ValueError(f"X must have rows and columns, got an array of shape {self.X.shape}.")
-        if self.X.dtype.kind not in NUMBERS:
+        if self.X.dtype.kind not in NUMERIC:
             raise ValueError(f"X must hold numbers, got an array of {self.X.dtype}: encode it first.")
         self.n_rows, self.n_features = self.X.shape
         self.dtype: np.dtype = self.X.dtype
         self.names = None
+        self.kinds = [NUMBER] * self.n_features
         self.target_shape = None if self.y is None else self.y.shape[1:]  # of a row; None without any
         for name, reader in (("y", self.y), ("weights", self.weights)):
             if reader is not None and (not reader.shape or reader.shape[0] != self.n_rows):
@@ -134,6 +163,10 @@ class ArrayShard:
         self.X.read(start, stop, out)
         return self.read_targets(start, stop)
 
+    def read_columns(self, start: int, stop: int, which: Sequence[int]) -> TargetedColumns:
+        """Some columns of X, y and weights."""
+        return list(self.X.read(start, stop)[:, which].T), *self.read_targets(start, stop)
+
     def read_targets(self, start: int, stop: int) -> Targets:
         """Copy y and weights."""
         y, weights = self.y, self.weights
@@ -141,106 +174,3 @@ class ArrayShard:
             None if y is None else y.read(start, stop),
             None if weights is None else weights.read(start, stop).astype(np.float64, copy=False),
         )
-
-
-def _pyarrow() -> ModuleType:
-    """Import pyarrow, or say how to get it."""
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError("Reading Parquet files needs pyarrow: pip install 'skbackprop[parquet]'.") from error
-    return pyarrow
-
-
-def index_columns(paths: Iterable[Source]) -> set[str]:
-    """Columns of Parquet files that were the index of a DataFrame, in whichever of them: they number the rows."""
-    found: set[str] = set()
-    for path in paths:
-        schema = _pyarrow().parquet.read_schema(str(path))
-        # of an index that counts the rows there is a dict, and no column
-        listed = (schema.pandas_metadata or {}).get("index_columns", [])
-        found.update(name for name in listed if isinstance(name, str))
-        found.update(name for name in schema.names if INDEX.fullmatch(name))
-    return found
-
-
-class ParquetShard:
-    """Columns of a Parquet file. A row group, which can only be read as a whole, is a block.
-
-    Without features named, these are all columns but for y, the weights and the index.
-    """
-
-    def __init__(
-        self,
-        path: Source,
-        y: str | list[str] | None,
-        weights: str | None,
-        features: Iterable[str] | None,
-        index: Iterable[str] = (),
-    ):
-        self._pa = _pyarrow()
-        self.path = str(path)
-        with self._pa.parquet.ParquetFile(self.path) as file:
-            schema, self._metadata = file.schema_arrow, file.metadata
-        self._y = [y] if isinstance(y, str) else y
-        self._y_is_1d, self._weights = isinstance(y, str), weights
-        self.target_shape = None if self._y is None else () if self._y_is_1d else (len(self._y),)
-        self._apart = apart = list(dict.fromkeys([*(self._y or []), *([] if weights is None else [weights])]))
-        if features is None:
-            features = [name for name in schema.names if name not in apart and name not in index]
-        self.names = list(features)
-        missing = [name for name in [*self.names, *apart] if name not in schema.names]
-        if missing:
-            raise ValueError(f"{self.path!r} has no columns {missing}; it has {schema.names}.")
-        types = {name: schema.field(name).type for name in self.names}
-        of_numbers = (self._pa.types.is_integer, self._pa.types.is_floating, self._pa.types.is_boolean)
-        odd = [f"{name} ({kind})" for name, kind in types.items() if not any(is_(kind) for is_ in of_numbers)]
-        if odd:
-            raise ValueError(
-                f"{self.path!r} has columns that are no numbers: {', '.join(odd)}. Encode them when the files are "
-                "written, or name the columns to read: features=[...]."
-            )
-        if not self.names:
-            beside = [*apart, *sorted(set(index).intersection(schema.names).difference(apart))]
-            raise ValueError(
-                f"{self.path!r} has no columns of features beside {beside}; features=[...] names those to read."
-            )
-        single = all(str(kind) in ("float", "halffloat") for kind in types.values())
-        self.dtype = np.dtype(np.float32 if single else np.float64)
-        self.n_rows, self.n_features = self._metadata.num_rows, len(self.names)
-        sizes = [self._metadata.row_group(g).num_rows for g in range(self._metadata.num_row_groups)]
-        self._ends = np.cumsum(sizes)
-
-    def pieces(self, rows: int) -> list[int]:
-        """Sizes of blocks: of the row groups, whatever is asked for."""
-        return np.diff(self._ends, prepend=0).tolist()
-
-    def read(self, start: int, stop: int, out: np.ndarray) -> Targets:
-        """Copy the features of a row group to ``out``; its y and weights."""
-        table = self._table(stop, [*self.names, *self._apart])
-        for j, name in enumerate(self.names):
-            out[:, j] = self._numpy(table.column(name))
-        return self._targets(table)
-
-    def read_targets(self, start: int, stop: int) -> Targets:
-        """Copy y and weights."""
-        return self._targets(self._table(stop, self._apart)) if self._apart else (None, None)
-
-    def _table(self, stop: int, names: list[str]) -> pa.Table:
-        group = int(np.searchsorted(self._ends, stop))
-        with self._pa.parquet.ParquetFile(self.path, metadata=self._metadata) as file:
-            return file.read_row_group(group, columns=names, use_threads=False)
-
-    def _numpy(self, column: pa.ChunkedArray) -> np.ndarray:
-        if self._pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        return column.to_numpy(zero_copy_only=False)
-
-    def _targets(self, table: pa.Table) -> Targets:
-        y = weights = None
-        if self._y is not None:
-            columns = [self._numpy(table.column(name)) for name in self._y]
-            y = columns[0] if self._y_is_1d else np.stack(columns, axis=1)
-        if self._weights is not None:
-            weights = self._numpy(table.column(self._weights)).astype(np.float64, copy=False)
-        return y, weights

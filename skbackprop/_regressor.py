@@ -144,6 +144,7 @@ default='squared_error'
         y_val: Data = None,
         sample_weight_val: Data = None,
         total_samples: int | None = None,
+        categories: Data = None,
     ) -> Self:
         """Train one epoch on X and y, going on from where the last call stopped.
 
@@ -151,15 +152,14 @@ default='squared_error'
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training inputs.
+        {stream_X}
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights.
+        {stream_weights}
         {stream}
         """
-        return self._partial_fit((X, y, sample_weight), (X_val, y_val, sample_weight_val), total_samples)
+        held_out = X_val, y_val, sample_weight_val
+        return self._partial_fit((X, y, sample_weight), held_out, total_samples, categories)
 
     @of_one_model
     def predict(self, X: Data, return_std: bool = False, return_members: bool = False) -> Any:

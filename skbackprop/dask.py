@@ -29,6 +29,7 @@ from skbackprop._checks.arrays import check_weights, has_validation_set
 from skbackprop._checks.callbacks import CALLBACKS, EstimatorCallbacks
 from skbackprop._checks.constraints import fit_spec, validated, warn_without_effect
 from skbackprop._checks.rows import copy_of, read_part, starting_point
+from skbackprop._checks.tables import categories_in
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._dask.client import Supervisor
 from skbackprop._dask.estimators import PARAMETERS, lazily, on_cluster, score
@@ -102,6 +103,7 @@ class DaskMLP(BaseMLP):
             rng,
             local.__fitted_model__().features if warm else None,
             partial(read_part, local),
+            partial(categories_in, local),
             check_weights,
             partial(starting_point, local, again="fit" if warm else None),
             local._scoring,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from skbackprop._readers import ArrayShard, ParquetShard, Shard, Source, Targets, index_columns
+from skbackprop._parquet import ParquetShard, join_frames
+from skbackprop._readers import KINDS, NUMBER, Source, TargetedColumns, Targets
+from skbackprop._shards import Shard, open_shards
 
 __all__ = ["Shards"]
 
@@ -43,7 +44,8 @@ class Shards:
         Non-negative weights, given like the targets.
     features : list of str, default=None
         Names of the columns of Parquet files to take as inputs, in this order; by default all but those of targets and
-        weights, and those that were the index of a DataFrame of pandas or Dask. They must hold numbers.
+        weights, and those that were the index of a DataFrame of pandas or Dask. They hold numbers, categories (Arrow's
+        dictionaries) or texts.
     memory : int or str, default="256MB"
         Bytes that rows may take in memory at a time, such as 10**8, "500MB" or "1GiB". Data that fit into it as a
         whole are loaded, and trained on like arrays.
@@ -57,7 +59,9 @@ class Shards:
     shape : tuple of int
         Numbers of rows and of features.
     dtype : numpy.dtype
-        In which inputs are given: the smallest to which all shards can be cast.
+        In which numbers are given: the smallest to which those of all shards can be cast.
+    kinds : list of {"number", "text", "category"}
+        What each column holds.
     feature_names : list of str or None
         Names of the columns, of Parquet files.
 
@@ -97,14 +101,13 @@ class Shards:
         block_rows: int | None = None,
     ) -> None:
         self.memory = parse_bytes(memory)
-        self._shards = _open(X, y, sample_weight, features)
+        self._shards = open_shards(X, y, sample_weight, features)
         first = self._shards[0]
-        for shard in self._shards:
-            _check_alike(first, shard)
         self.n_features: int = first.n_features
         self.n_rows: int = sum(shard.n_rows for shard in self._shards)
         self.dtype = np.result_type(*(shard.dtype for shard in self._shards))
         self.feature_names: list[str] | None = first.names
+        self.kinds = [max(kinds, key=KINDS.index) for kinds in zip(*(s.kinds for s in self._shards), strict=True)]
         if self.n_rows == 0:
             raise ValueError("There are no rows in these data.")
         row_bytes = self.n_features * self.dtype.itemsize
@@ -132,32 +135,37 @@ class Shards:
         """All weights, in memory; None if there are none."""
         return self._all(1)
 
-    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray | None, np.ndarray | None]]:
+    def blocks(self) -> Iterator[tuple[Any, np.ndarray | None, np.ndarray | None]]:
         """Read the rows in order, a block at a time.
 
         Yields
         ------
-        X : ndarray of shape (n_rows_of_the_block, n_features)
-            Inputs.
+        X : ndarray of shape (n_rows_of_the_block, n_features), or DataFrame
+            Inputs; a DataFrame of pandas if some columns hold categories or texts.
         y, sample_weight : ndarray or None
             Targets and weights.
         """
         for k, n in enumerate(np.diff(self.bounds)):
-            X = np.empty((n, self.n_features), dtype=self.dtype)
-            yield X, *self.read(k, X)
+            if self._are_numbers():
+                X = np.empty((n, self.n_features), dtype=self.dtype)
+                yield X, *self.read(k, X)
+            else:
+                yield self._frame([k]), *self.read_targets(k)
 
-    def load(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    def load(self) -> tuple[Any, np.ndarray | None, np.ndarray | None]:
         """Read all rows.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_features)
-            Inputs.
+        X : ndarray of shape (n_samples, n_features), or DataFrame
+            Inputs; a DataFrame of pandas if some columns hold categories or texts.
         y, sample_weight : ndarray or None
             Targets and weights.
         """
+        if not self._are_numbers():
+            return self._frame(range(len(self.bounds) - 1)), self.y, self.sample_weight
         X = np.empty(self.shape, dtype=self.dtype)
-        for k, (start, stop) in enumerate(zip(self.bounds, self.bounds[1:], strict=False)):
+        for k, (start, stop) in enumerate(pairwise(self.bounds)):
             self.read(k, X[start:stop])
         return X, self.y, self.sample_weight
 
@@ -178,6 +186,26 @@ class Shards:
         """
         shard, start, stop = self._place(block)
         return shard.read(start, stop, out)
+
+    def read_columns(self, block: int, which: Sequence[int]) -> TargetedColumns:
+        """Read some columns of one block, targets and weights.
+
+        Parameters
+        ----------
+        block : int
+            Number of the block.
+        which : sequence of int
+            Numbers of the columns.
+
+        Returns
+        -------
+        columns : list
+            Of each the values, or numbers of its different values and these.
+        y, sample_weight : ndarray or None
+            Targets and weights.
+        """
+        shard, start, stop = self._place(block)
+        return shard.read_columns(start, stop, which)
 
     def read_targets(self, block: int) -> Targets:
         """Read targets and weights of one block.
@@ -205,6 +233,14 @@ class Shards:
             f"{'file' if are_files else 'array'}{'s' * (n > 1)})"
         )
 
+    def _are_numbers(self) -> bool:
+        return set(self.kinds) == {NUMBER}
+
+    def _frame(self, blocks: Iterable[int]) -> Any:
+        """Blocks as a DataFrame of pandas."""
+        places = [self._place(k) for k in blocks]
+        return join_frames([s.read_frame(start, stop) for s, start, stop in places if isinstance(s, ParquetShard)])
+
     def _place(self, block: int) -> tuple[Shard, int, int]:
         """The shard that holds a block, and where in it the block begins and ends."""
         j = self._shard_of[block]
@@ -227,64 +263,3 @@ def parse_bytes(memory: int | str) -> int:
     if n_bytes < 1:
         raise ValueError(f"memory must be at least a byte, got {memory!r}.")
     return n_bytes
-
-
-def _open(X: Any, y: Any, weights: Any, features: Sequence[str] | None) -> list[Shard]:
-    """Find the shards that these arguments speak of."""
-    if isinstance(X, (str, os.PathLike)) and Path(X).is_dir():
-        X, y, weights = _in_folder(Path(X), y, weights)
-    is_list = isinstance(X, (list, tuple))
-    sources = list(X) if is_list else [X]
-    if not sources:
-        raise ValueError("X is an empty list: name at least one file or array.")
-    are_parquet = [isinstance(s, (str, os.PathLike)) and Path(s).suffix != ".npy" for s in sources]
-    if all(are_parquet):
-        index = index_columns(sources) if features is None else set()
-        return [ParquetShard(source, y, weights, features, index) for source in sources]
-    if features is not None:
-        raise ValueError("features names columns of Parquet files; arrays have none.")
-    columns = [_like(sources, is_list, given, name) for given, name in ((y, "y"), (weights, "sample_weight"))]
-    return [ArrayShard(*parts) for parts in zip(sources, *columns, strict=True)]
-
-
-def _in_folder(folder: Path, y: Any, weights: Any) -> tuple[Any, Any, Any]:
-    """Files in a folder: of X, y and weights; of Parquet files y and weights are columns, as given."""
-    parquet = sorted(folder.glob("*.parquet"))
-    found = [sorted(folder.glob(f"{name}*.npy")) for name in ("X", "y", "sample_weight")]
-    if parquet and not found[0]:
-        return parquet, y, weights
-    if not found[0]:
-        raise ValueError(f"The folder {str(folder)!r} holds neither files X*.npy nor *.parquet.")
-    if y is not None or weights is not None:
-        raise ValueError(
-            "Of a folder of .npy files, y and sample_weight are the files y*.npy and sample_weight*.npy in it."
-        )
-    return found[0], found[1] or None, found[2] or None
-
-
-def _like(sources: list[Source], is_list: bool, given: Any, name: str) -> list[Source | None]:
-    """Targets or weights as a list that has as many entries as that of X."""
-    if given is None:
-        return [None] * len(sources)
-    parts = list(given) if is_list and isinstance(given, (list, tuple)) else [given]
-    if len(parts) != len(sources):
-        raise ValueError(
-            f"{name} must come in as many files or arrays as X, which has {len(sources)}; got {len(parts)}."
-        )
-    return parts
-
-
-def _check_alike(first: Shard, shard: Shard) -> None:
-    """Raise unless two shards have the same columns."""
-    if (shard.n_features, shard.names) != (first.n_features, first.names):
-        raise ValueError(
-            f"All shards must have the same columns: the first has {first.names or first.n_features}, another "
-            f"{shard.names or shard.n_features}."
-        )
-    if first.target_shape != shard.target_shape:
-        shapes = [first.target_shape, shard.target_shape]
-        ours, theirs = ["of none" if shape is None else str(("n_samples", *shape)).replace("'", "") for shape in shapes]
-        raise ValueError(
-            f"The targets of all shards must have the same columns: the first shard's have the shape {ours}, another's "
-            f"{theirs}."
-        )

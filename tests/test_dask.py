@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
+from skbackprop._fit import summaries
 
 distributed = pytest.importorskip("distributed")
 da = pytest.importorskip("dask.array")
@@ -223,6 +225,138 @@ def test_one_local_step_of_sgd_is_the_whole_minibatchs(client):
         patch.setattr("skbackprop._dask.engine.SLICE_SECONDS", 0.0)  # one step a round
         apart = DaskMLPRegressor((8,), weight_decay=0.0, **params).fit(collection(X), collection(y))
     assert_allclose(apart.coefs_[0], exact.coefs_[0], atol=1e-12)  # rounding
+
+
+# ------------------------------------------------------------------------------------- tables ----
+
+
+def people(n=SIZE, seed=0):
+    """A table with gaps, categories whose codes differ from part to part, and texts; labels, targets and weights."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame({
+        "age": rng.normal(40.0, 10.0, n),
+        "town": rng.choice(["Ulm", "Bonn", "Rome"], n).astype(object),
+        "size": pd.Categorical(rng.choice([2, 3, 5], n)),
+        "member": rng.random(n) < 0.5,
+        "count": rng.integers(0, 9, n).astype(str),
+    })  # fmt: skip
+    label = np.where((X["town"] == "Ulm") | (X["age"] > 45), "yes", "no")
+    target = X["age"].to_numpy() + 10.0 * (X["size"] == 2)
+    X.loc[::7, "age"] = np.nan
+    X.loc[::9, "town"] = None
+    X.loc[n - 1, "town"] = "Oslo"  # on one worker alone
+    return X, pd.Series(label), pd.Series(target), pd.Series(rng.integers(0, 4, n) / 2.0)
+
+
+def spread(table, cuts=CUTS, per_part=False):
+    """A collection of Dask; each part may have categories of its own, so that all of them are not known."""
+    bounds = np.cumsum((0, *cuts))
+    parts = [table.iloc[start:stop] for start, stop in pairwise(bounds)]
+    if per_part:
+        parts = [part.assign(size=part["size"].cat.remove_unused_categories()) for part in parts]
+    meta = table.iloc[:0]
+    if per_part:
+        meta = dd.utils.clear_known_categories(meta, cols=["size"])
+    return dd.from_map(lambda part: part, parts, meta=meta)
+
+
+TABLES = {
+    "piecewise": {"numeric_encoder": "piecewise_linear"},
+    "named": {"numeric_encoder": "piecewise_linear", "categorical_features": ["count", "size", "town"], "n_bins": 4},
+    "members": {"numeric_encoder": "piecewise_linear", "n_members": 2, "input_scale": True, "dropout": [0.1, 0.2]},
+    "split": {"numeric_encoder": "piecewise_linear", "early_stopping": True, "scoring": "accuracy"},
+    "selection": {"numeric_encoder": "piecewise_linear", "weight_decay": "auto", "dropout": "auto"},
+    "lbfgs": {"numeric_encoder": "piecewise_linear", "solver": "lbfgs", "alpha": 0.1},
+    "identity": {},
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_equal_the_local_fit(client, name):
+    X, label, _, w = people()
+    if name == "identity":
+        X["age"] = X["age"].fillna(0.0)
+    params = {"hidden_layer_sizes": (8,), "max_iter": 5, "random_state": 3, "weight_decay": 0.1} | TABLES[name]
+    if name == "lbfgs":
+        params.pop("weight_decay")
+    there = DaskMLPSoftmaxClassifier(**params).fit(spread(X, per_part=name != "named"), spread(label), spread(w))
+    here = MLPSoftmaxClassifier(**params).fit(X, label, w)
+    learned = {attribute for attribute in vars(here) if attribute.endswith("_") and attribute[0] != "_"}
+    for attribute in learned - {"auto_params_", "categories_", "classes_", "feature_names_in_", "bin_edges_"}:
+        assert_close(vars(there)[attribute], vars(here)[attribute], attribute)
+    for attribute in ("categories_", "bin_edges_"):
+        for ours, theirs in zip(vars(there)[attribute], vars(here)[attribute], strict=True):
+            assert_array_equal(ours, theirs)
+    assert there.auto_params_ == here.auto_params_
+    assert list(there.feature_names_in_) == list(X)
+    for collected in (spread(X), spread(X, per_part=True)):
+        for method in ("predict", "predict_proba"):
+            expected = getattr(there.to_local(), method)(X)
+            assert_array_equal(getattr(there, method)(collected).compute(), expected)
+    assert there.score(spread(X), spread(label)) == there.to_local().score(X, label)
+
+
+def test_tables_with_a_validation_set_and_a_warm_start(client):
+    X, _, y, _ = people()
+    X_val, _, y_val, _ = people(60, seed=1)
+    params = {"hidden_layer_sizes": (8,), "max_iter": 4, "random_state": 3, "weight_decay": 0.1}
+    params |= {"numeric_encoder": "piecewise_linear", "warm_start": True, "early_stopping": True}
+    there, here = DaskMLPRegressor(**params), MLPRegressor(**params)
+    for rows in (slice(None), slice(100, 200)):
+        val = {"X_val": dd.from_pandas(X_val, 2), "y_val": dd.from_pandas(y_val, 2)}
+        there.fit(dd.from_pandas(X[rows], 3), dd.from_pandas(y[rows], 3), **val)
+        here.fit(X[rows], y[rows], X_val=X_val, y_val=y_val)
+        assert_close(there.coefs_, here.coefs_, "coefs_")
+        assert_close(there.validation_loss_curve_, here.validation_loss_curve_, "validation_loss_curve_")
+        assert_array_equal(there.bin_edges_[0], here.bin_edges_[0])
+
+
+def test_arrays_by_numbers_and_their_gaps(client):
+    X, y, _ = rows("regressor")
+    X[:, 1] = np.digitize(X[:, 1], [-1.0, 0.0, 1.0])
+    X[::7, 0] = np.nan
+    params = {"numeric_encoder": "piecewise_linear", "categorical_features": [1], "max_iter": 5}
+    there, here = fit_both("regressor", X, y, **params)
+    assert there.categories_[1].tolist() == ["0", "1", "2", "3"]
+    assert_close(there.coefs_, here.coefs_, "coefs_")
+    assert_array_equal(there.predict(collection(X)).compute(), there.to_local().predict(X))
+
+
+def test_edges_of_bins_are_those_of_a_sample_if_there_are_many_rows(client, monkeypatch):
+    """The same rows however they are cut; the workers are in this process."""
+    monkeypatch.setattr(summaries, "SAMPLE_ROWS", 100)
+    X, y, w = rows("regressor", weights=True)
+    params = {"hidden_layer_sizes": (4,), "max_iter": 1, "random_state": 0, "numeric_encoder": "piecewise_linear"}
+    edges = [
+        DaskMLPRegressor(**params).fit(*(collection(part, cuts) for part in (X, y, w))).bin_edges_
+        for cuts in (CUTS, (50,) * 6)
+    ]
+    drawn = np.sort(np.random.default_rng(0).choice(SIZE, 100, replace=False, shuffle=False))
+    expected = MLPRegressor(**params).fit(X[drawn], y[drawn], w[drawn]).bin_edges_
+    for ours, again, theirs in zip(*edges, expected, strict=True):
+        assert_array_equal(ours, theirs)
+        assert_array_equal(again, theirs)
+
+
+def test_tables_that_cannot_be(client):
+    X, label, _, w = people()
+    model = DaskMLPSoftmaxClassifier((8,), numeric_encoder="piecewise_linear", max_iter=2, random_state=0)
+    model.fit(spread(X), spread(label))
+    before = dict(vars(model))
+    infinite = X.assign(age=np.where(np.arange(SIZE) == 250, np.inf, X["age"]))
+    cases = [
+        ((spread(infinite), spread(label)), {}, "'age' holds infinity"),
+        ((spread(X), spread(label), spread(w - 5.0)), {}, "Negative values"),
+        ((spread(X), spread(label)), {"numeric_encoder": "identity"}, r"columns \['age'\] have missing numbers"),
+        ((spread(X), spread(label)), {"categorical_features": ["city"]}, r"\['city'\], but the columns of X"),
+    ]
+    for data, params, text in cases:
+        with pytest.raises(ValueError, match=text):
+            clone(model).set_params(**params).fit(*data)
+        with pytest.raises(ValueError, match=text):
+            model.set_params(**params).fit(*data)
+        model.set_params(numeric_encoder="piecewise_linear", categorical_features="from_dtype")
+        assert vars(model) == before
 
 
 # ------------------------------------------------------------------------------------ answers ----

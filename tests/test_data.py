@@ -172,8 +172,14 @@ def test_parquet_labels_names_and_chosen_columns(tmp_path, rows):
     two = Shards(tmp_path / "rows.parquet", ["t1", "t2"], features=["a", "b"], **SMALL)
     assert two.y.shape == (N, 2)
     assert MLPRegressor(**FAST).fit(two).predict(two).shape == (N, 2)
-    with pytest.raises(ValueError, match=r"no numbers: tree \(dictionary.*\), text \(string\)\. Encode"):
-        Shards(tmp_path / "rows.parquet", "t1")
+    both = Shards(tmp_path / "rows.parquet", "t1", **SMALL)
+    assert both.kinds == ["category", "number", "number", "number", "number", "text", "number"]
+    days = table.append_column("day", pa.array(codes.astype("datetime64[D]")))
+    pq.write_table(days, tmp_path / "days.parquet")
+    with pytest.raises(ValueError, match=r"neither numbers nor categories or texts: day \(date32.*\)\. Encode"):
+        Shards(tmp_path / "days.parquet", "t1")
+    with pytest.raises(ValueError, match="'tree' holds 'ash', 'elm', 'oak', and is not among the categorical_features"):
+        MLPRegressor(**FAST, categorical_features=None).fit(both)
     with pytest.raises(ValueError, match=r"no columns \['c'\]; it has \['tree', 'a'"):
         Shards(tmp_path / "rows.parquet", "tree", features=["c"])
 

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._checks.constraints import fit_spec
 from skbackprop._checks.rows import read_part, read_rows
+from skbackprop._checks.tables import categories_in
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.out_of_core import DiskDataset
 from skbackprop._fit.spec import FitPlan
@@ -43,7 +44,9 @@ def on_a_cluster(estimator, X, y, w):
     from skbackprop._dask.ranks import Rank
 
     spec = fit_spec(estimator)
-    request = FitRequest(spec, None, None, partial(read_part, estimator), None, None, None)
+    request = FitRequest(
+        spec, None, None, partial(read_part, estimator), partial(categories_in, estimator), None, None, None
+    )
     worker = SimpleNamespace(address="inproc://", security=None)
     layout = Layout.of([(0, 100), (100, N)])
     comm = Communicator(0, 1, "token", worker, lambda: True)

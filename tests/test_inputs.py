@@ -324,8 +324,7 @@ def test_a_fit_does_not_depend_on_the_one_before():
     fitted.fit(X[["town"]], y)
     large = Shards(np.vstack([A] * 90), np.tile(rows, 90), memory=100_000)
     assert fitted.fit(large).coefs_[0].shape == (2, 20)
-    with pytest.raises(ValueError, match="Shards larger than the memory that they may take"):
-        fitted.set_params(categorical_features=[0]).fit(large)
+    assert not hasattr(fitted, "categories_")
 
 
 def test_texts_that_are_numbers_are_numbers():
@@ -386,3 +385,83 @@ def test_no_column_of_categories_means_none(asked):
 
     fitted = MLPRegressor((5,), max_iter=1, categorical_features=asked).fit(sp.random(50, 2, 0.5).tocsr(), np.ones(50))
     assert not hasattr(fitted, "categories_")
+
+
+# ------------------------------------------------------------------------------- streams ----
+
+
+def stream(**params):
+    return MLPRegressor((20,), random_state=0, learning_rate_init=0.01, **params)
+
+
+TOWNS = {"Bonn": 0.0, "Oslo": 3.0, "Rome": -1.0, "Ulm": 1.0}
+
+
+def arrivals(towns, seed, n=64):
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame({"town": rng.choice(towns, n), "x": rng.standard_normal(n)})
+    return X, X["x"] + X["town"].map(TOWNS)
+
+
+NAMED = [[["Ulm", "Rome", "Oslo", "Bonn"], None], {"town": np.array(["Ulm", "Rome", "Oslo", "Bonn"])}]
+
+
+@pytest.mark.parametrize("categories", NAMED, ids=["list", "dict"])
+def test_a_category_that_comes_later_is_learned(categories):
+    fitted = stream().partial_fit(*arrivals(["Bonn", "Ulm"], 0), categories=categories)
+    assert [None if known is None else known.tolist() for known in fitted.categories_] == [sorted(TOWNS), None]
+    assert_array_equal(np.abs(fitted.coefs_[0][1:]).sum(axis=1) > 0, [True, False, False, True, False, False])
+    other = pd.DataFrame({"town": ["Oslo", "Rome", "Lima", None], "x": 0.0})
+    assert len(set(fitted.predict(other).tolist())) == 1  # nothing is known of these yet
+    for seed in range(1, 120):
+        fitted.partial_fit(*arrivals(["Bonn", "Ulm"], seed), categories=categories)
+    for seed in range(120, 400):
+        fitted.partial_fit(*arrivals(list(TOWNS), seed))
+    X, y = arrivals(["Oslo", "Rome"], 400)
+    assert np.sqrt(np.mean((fitted.predict(X) - y) ** 2)) < 0.3
+
+
+def test_categories_that_were_not_named_are_unknown():
+    X, y = arrivals(list(TOWNS), 0)
+    first = stream().partial_fit(X, y, categories={"town": ["Bonn", "Ulm"]})
+    by_hand = X.assign(town=X["town"].where(X["town"].isin(["Bonn", "Ulm"]), "other"))
+    assert_array_equal(first.predict(X), first.predict(by_hand))
+    assert np.abs(first.coefs_[0][-1]).sum() > 0  # of unknown ones, that it met
+    later = stream().partial_fit(*arrivals(["Bonn", "Ulm"], 0))
+    assert later.partial_fit(X, y).categories_[0].tolist() == ["Bonn", "Ulm"]
+
+
+def test_categories_are_compared_as_texts():
+    X, y = pd.DataFrame({"a": [1, 0] * 20, "b": pd.Categorical(["u", "v"] * 20)}), np.arange(40.0)
+    fitted = stream(categorical_features=["a", "b"]).partial_fit(X, y, categories=[[True, 0.0, "2", None], None])
+    assert [known.tolist() for known in fitted.categories_] == [["0", "1", "2"], ["u", "v"]]
+    fitted.partial_fit(X, y, categories=fitted.categories_)
+    array = stream(categorical_features=[1]).partial_fit(X[["a", "a"]].to_numpy(), y, categories={1: [0, 1, 2]})
+    assert array.categories_[1].tolist() == ["0", "1", "2"]
+    assert stream().partial_fit(np.eye(4), np.arange(4.0), categories=[None] * 4).n_features_in_ == 4
+
+
+WRONG_CATEGORIES = [
+    ([None], "one entry for each of the 2 columns of X"),
+    ("Bonn", "must be a list with one entry for each column"),
+    ({"city": ["Ulm"]}, r"\['city'\], but the columns of X are \['town', 'x'\]"),
+    ([["Ulm"], ["1"]], "given for column 'x', which is one of numbers"),
+    ([["1", "Ulm", 1.0, True], None], "column 'town' hold '1' more than once"),
+    (["Ulm", None], "column 'town' must be a list of its values, got 'Ulm'"),
+    ({"town": ["Ulm", "Bonn"]}, "column 'town' differ from those of the first call: 'Bonn', 'Ulm' here"),
+]
+
+
+@pytest.mark.parametrize(("categories", "text"), WRONG_CATEGORIES)
+def test_categories_that_cannot_be(categories, text):
+    X, y = arrivals(list(TOWNS), 0)
+    fitted = stream().partial_fit(X, y)
+    before = fitted.predict(X)
+    if "first call" not in text:
+        with pytest.raises(ValueError, match=text):
+            stream().partial_fit(X, y, categories=categories)
+    with pytest.raises(ValueError, match=text):
+        fitted.partial_fit(X, y, categories=categories)
+    assert_array_equal(fitted.predict(X), before)
+    with pytest.raises(ValueError, match="given for column 0, which is one of numbers"):
+        stream().partial_fit(np.eye(2), [1.0, 2.0], categories=[["a"], None])

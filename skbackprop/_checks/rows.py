@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -10,16 +10,18 @@ import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 
 from skbackprop._checks.arrays import check_rows, check_same_device, check_targets, check_weights, has_validation_set
+from skbackprop._checks.categories import check_categories, named_categories, with_categories
 from skbackprop._checks.constraints import warn_without_effect
-from skbackprop._checks.tables import ENCODING, categories_in, check_no_table, encoding_of, read_table
+from skbackprop._checks.shards import categories_in_shards, load_numbers, open_table
+from skbackprop._checks.tables import ENCODING, categories_in, encoding_of, read_table
 from skbackprop._fit.data_checks import one_column
 from skbackprop._fit.dataset import ArrayDataset, Dataset
 from skbackprop._fit.device import HOST, compute_device, to_host
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
-from skbackprop._fit.inputs import InputEncoding
-from skbackprop._fit.out_of_core import DiskDataset
+from skbackprop._fit.inputs import InputEncoding, RawTable
+from skbackprop._fit.out_of_core import DiskDataset, learn_encoding
 from skbackprop._fit.scales import check_validation_set, in_validation_set
-from skbackprop._fit.source import Source
+from skbackprop._fit.source import EncodedSource, Source
 from skbackprop._fit.spec import FitSpec
 from skbackprop._fit.summaries import LabelSummary, NumberSummary
 from skbackprop._fit.targets import LabelCodec, NumberCodec, TargetCodec
@@ -58,12 +60,16 @@ def read_rows(
     reset: bool,
     name: str = "sample_weight",
     dtype: str | None = None,
+    categories: Any = None,
 ) -> tuple[Dataset, Features]:
-    """Check rows, and learn or compare their features; the estimator is left as it is. A dtype replaces its own."""
+    """Check rows, and learn or compare their features; the estimator is left as it is.
+
+    A dtype replaces the estimator's own; categories are those that columns may hold, if the user named them.
+    """
     forgotten = [ENCODING] if reset else []
     reader = copy_of(estimator, {} if dtype is None else {"dtype": dtype}, without=forgotten)
     if not isinstance(X, Shards):
-        return _read_arrays(reader, X, y, weights, name, reset), _features(reader)
+        return _read_arrays(reader, X, y, weights, name, reset, categories), _features(reader)
     if y is not None or weights is not None:
         raise ValueError("Shards hold targets and weights: pass these when you make them, and neither here.")
     if not reset:  # the blocks have no names, but the model keeps its own
@@ -114,15 +120,26 @@ def read_validation(
 
 
 def read_part(
-    estimator: BaseEstimator, X: Data, y: Data, columns: tuple[int, np.ndarray | None] | None
-) -> tuple[Array, np.ndarray, Features]:
-    """Check a part of the rows of a fit; columns: number and names that X must have, None: to be learned from X."""
+    estimator: BaseEstimator,
+    X: Data,
+    y: Data,
+    columns: tuple[int, np.ndarray | None] | None,
+    is_category: np.ndarray | None = None,
+    encoder: str | None = None,
+) -> tuple[Array | RawTable, np.ndarray, Features, np.dtype]:
+    """Check a part of the rows of a fit; a table if its columns are to be encoded, and the dtype in which to compute.
+
+    columns: number and names that X must have, None: to be learned from X.
+    """
     learned = {} if columns is None else Features(*columns).attributes
-    reader = copy_of(estimator, learned, without=[NAMES])
-    if columns is None:
-        check_no_table(reader, X, "on a cluster")
-    X, y = check_rows(reader, X, y, reset=columns is None, dtypes=HOST.floats(reader.dtype))
-    return X, y, _features(reader)
+    reset, encoding = columns is None, {} if encoder is None else {"numeric_encoder": encoder}
+    reader = copy_of(estimator, learned | encoding, without=[NAMES, ENCODING])
+    if is_category is not None:
+        table, dtype = read_table(reader, X, is_category, reset=reset)
+        y = check_targets(reader, y, len(table))
+        return table, y, _features(reader), dtype if reader.dtype == "auto" else np.dtype(reader.dtype)
+    X, y = check_rows(reader, X, y, reset=reset, dtypes=HOST.floats(reader.dtype))
+    return X, y, _features(reader), HOST.dtype_of(X)
 
 
 def without_names(estimator: BaseEstimator, data: Shards, method: str) -> BaseEstimator:
@@ -143,22 +160,56 @@ def _features(reader: BaseEstimator) -> Features:
     return Features(reader.n_features_in_, getattr(reader, NAMES, None), encoding_of(reader))
 
 
-def _read_arrays(reader: BaseEstimator, X: Any, y: Data, weights: Any, name: str, reset: bool) -> ArrayDataset:
+def _read_arrays(
+    reader: BaseEstimator, X: Any, y: Data, weights: Any, name: str, reset: bool, categories: Any = None
+) -> ArrayDataset:
     is_category = categories_in(reader, X) if reset else getattr(encoding_of(reader), "is_category", None)
     if is_category is not None:
-        return _read_table(reader, X, y, weights, name, is_category, reset)
+        return _read_table(reader, X, y, weights, name, is_category, reset, categories)
     device = compute_device(X)
     X, targets = check_rows(reader, X, y, reset=reset, dtypes=device.floats(reader.dtype))
+    if categories is not None:
+        names = _names(reader)
+        named_categories(categories, names, np.zeros(len(names), dtype=bool))
     targets = to_host(targets)
     weights = check_weights(to_host(weights), targets, name)
     return ArrayDataset(X, one_column(targets) if is_classifier(reader) else targets, weights, device)
 
 
+def _names(reader: BaseEstimator) -> Sequence[Hashable]:
+    """Names of the columns that were read, or their numbers."""
+    names = getattr(reader, NAMES, None)
+    return range(reader.n_features_in_) if names is None else list(names)
+
+
 def _read_table(
-    reader: BaseEstimator, X: Data, y: Data, weights: Any, name: str, is_category: np.ndarray, reset: bool
+    reader: BaseEstimator,
+    X: Data,
+    y: Data,
+    weights: Any,
+    name: str,
+    is_category: np.ndarray,
+    reset: bool,
+    categories: Any = None,
 ) -> ArrayDataset:
     """Rows of a table, encoded as is learned here or was in fit."""
     table, dtype = read_table(reader, X, is_category, reset=reset)
+    dtype = dtype if reader.dtype == "auto" else np.dtype(reader.dtype)
+    return _encoded(reader, table, dtype, y, weights, name, is_category, reset, categories)
+
+
+def _encoded(
+    reader: BaseEstimator,
+    table: RawTable,
+    dtype: np.dtype,
+    y: Data,
+    weights: Any,
+    name: str,
+    is_category: np.ndarray,
+    reset: bool,
+    categories: Any = None,
+) -> ArrayDataset:
+    """The same for a table whose columns were read."""
     targets = to_host(check_targets(reader, y, len(table)))
     weights = check_weights(to_host(weights), targets, name)
     if reset:
@@ -166,7 +217,14 @@ def _read_table(
         setattr(reader, ENCODING, learned)
     encoding = encoding_of(reader)
     assert encoding is not None
-    rows: Any = encoding.encode(table, dtype if reader.dtype == "auto" else reader.dtype)
+    if categories is not None:
+        named = named_categories(categories, _names(reader), is_category)
+        if reset:
+            encoding = with_categories(encoding, named)
+            setattr(reader, ENCODING, encoding)
+        else:
+            check_categories(encoding, named, _names(reader))
+    rows: Any = encoding.encode(table, dtype)
     return ArrayDataset(rows, one_column(targets) if is_classifier(reader) else targets, weights)
 
 
@@ -176,16 +234,47 @@ def _read_shards(reader: BaseEstimator, data: Shards, name: str, reset: bool) ->
         raise ValueError("These data hold no targets: pass y when you make the Shards.")
     allowed = HOST.floats(reader.dtype)
     dtype = data.dtype if data.dtype in allowed else allowed[0]
-    if data.n_rows * data.n_features * dtype.itemsize <= data.memory:
-        return _read_arrays(reader, *data.load(), name, reset)
-    if reset:
-        check_no_table(reader, None, "of Shards larger than the memory that they may take")
-    elif encoding_of(reader) is not None:
-        raise ValueError("This model encodes columns, which Shards larger than the memory they may take are not.")
-    summary = LabelSummary() if is_classifier(reader) else NumberSummary()
-    disk = DiskDataset.survey(cast(Source, data), dtype, summary)
+    are_loaded = data.n_rows * data.n_features * dtype.itemsize <= data.memory
+    known = encoding_of(reader)
+    is_category = categories_in_shards(reader, data) if reset else None if known is None else known.is_category
+    if is_category is not None:
+        return _read_table_shards(reader, data, name, reset, is_category, dtype, are_loaded)
+    if are_loaded:
+        return _read_arrays(reader, load_numbers(data), data.y, data.sample_weight, name, reset)
+    disk = _survey(reader, cast(Source, data), dtype)
     X, y, weights = disk.summary.stand_ins(data.n_features)
     X, disk.examples = check_rows(reader, X.astype(dtype), y, reset=reset, dtypes=[dtype])
     check_weights(weights, y)
     check_weight_sum(disk.summary.weight_sum, "sample_weight")
     return disk
+
+
+def _read_table_shards(
+    reader: BaseEstimator,
+    data: Shards,
+    name: str,
+    reset: bool,
+    is_category: np.ndarray,
+    dtype: np.dtype,
+    are_loaded: bool,
+) -> Dataset:
+    """The same where the columns are encoded, as is learned here or was in fit."""
+    table = open_table(reader, data, is_category, reset=reset)
+    if are_loaded:
+        rows = RawTable.join([table.read_table(k)[0] for k in range(len(data.bounds) - 1)])
+        return _encoded(reader, rows, dtype, data.y, data.sample_weight, name, is_category, reset)
+    if reset:
+        setattr(reader, ENCODING, learn_encoding(table, is_category, reader.numeric_encoder, reader.n_bins))
+    encoding = encoding_of(reader)
+    assert encoding is not None
+    disk = _survey(reader, EncodedSource(table, encoding, dtype), dtype)
+    disk.given = data
+    _, y, weights = disk.summary.stand_ins(1)
+    disk.examples = check_targets(reader, y, len(y))
+    check_weights(weights, y)
+    check_weight_sum(disk.summary.weight_sum, "sample_weight")
+    return disk
+
+
+def _survey(reader: BaseEstimator, source: Source, dtype: np.dtype) -> DiskDataset:
+    return DiskDataset.survey(source, dtype, LabelSummary() if is_classifier(reader) else NumberSummary())

@@ -27,8 +27,9 @@ from skbackprop._columns import (
 )
 from skbackprop._fit.data_checks import within_floats
 from skbackprop._fit.device import FLOAT64, HOST, compute_device
-from skbackprop._fit.inputs import InputEncoding, RawTable
+from skbackprop._fit.inputs import Factor, InputEncoding, RawTable
 from skbackprop._nn.encoders import ENCODERS
+from skbackprop._readers import CodedColumn
 from skbackprop._types import Array, Data
 
 ENCODING = "_inputs"  # the attribute that holds an InputEncoding
@@ -51,7 +52,7 @@ def categories_in(estimator: BaseEstimator, X: Data) -> np.ndarray | None:
     table, names = as_table(X)
     is_category = np.zeros(table.shape[1], dtype=bool)
     if not isinstance(asked, str):
-        is_category[_places([] if asked is None else asked, table.shape[1], names)] = True
+        is_category[places_of([] if asked is None else asked, table.shape[1], names)] = True
     elif names is not None:
         columns = zip(names, columns_of(table), strict=True)
         is_category[:] = [_holds_categories(name, column) for name, column in columns]
@@ -80,26 +81,35 @@ def read_table(estimator: BaseEstimator, X: Data, is_category: np.ndarray, *, re
     if not len(table):
         raise ValueError(f"Found array with 0 sample(s) (shape={table.shape}) while a minimum of 1 is required.")
     columns, labels = columns_of(table), names or list(range(table.shape[1]))
-    chosen = list(zip(labels, columns, is_category, strict=True))
+    kinds = {str(column.dtype).lower() for column, is_one in zip(columns, is_category, strict=True) if not is_one}
+    raw = raw_table(len(table), labels, columns, is_category, takes_nan=encoder.takes_nan, reset=reset)
+    return raw, np.dtype(np.float32) if kinds == {"float32"} else FLOAT64
+
+
+def raw_table(
+    n_rows: int,
+    names: Sequence[Hashable],
+    columns: Sequence[Column | CodedColumn],
+    is_category: np.ndarray,
+    *,
+    takes_nan: bool,
+    reset: bool,
+) -> RawTable:
+    """Columns as numbers and as categories; numbers may be missing if the encoder takes NaN."""
+    chosen = list(zip(names, columns, is_category, strict=True))
     with within_floats("Input X"):
         numbers = [_numbers(name, column, reset=reset) for name, column, is_one in chosen if not is_one]
-    rows = np.array(numbers).T if numbers else np.empty((len(table), 0))  # side by side: all is done by column
-    if not encoder.takes_nan:
+    rows = np.array(numbers).T if numbers else np.empty((n_rows, 0))  # side by side: all is done by column
+    if not takes_nan:
         _check_gaps(rows, [name for name, _, is_one in chosen if not is_one])
-    factors = [factor(name, column) for name, column, is_one in chosen if is_one]
-    kinds = {str(column.dtype).lower() for _, column, is_one in chosen if not is_one}
-    return RawTable(rows, factors, is_category), np.dtype(np.float32) if kinds == {"float32"} else FLOAT64
+    return RawTable(rows, [_factor(name, column) for name, column, is_one in chosen if is_one], is_category)
 
 
-def check_no_table(estimator: BaseEstimator, X: Data, where: str) -> None:
-    """Raise where rows cannot be encoded by the estimator itself, and it is asked to."""
-    asked = estimator.categorical_features
-    is_asked = asked is not None and not isinstance(asked, str) and np.size(asked) > 0
-    if is_asked or estimator.numeric_encoder != "identity" or categories_in(estimator, X) is not None:
-        raise ValueError(
-            f"The columns {where} are taken as numbers: numeric_encoder must be 'identity' and categorical_features "
-            "at its default there, and columns of categories or texts have to be encoded before."
-        )
+def _factor(name: Hashable, column: Column | CodedColumn) -> Factor:
+    if not isinstance(column, CodedColumn):
+        return factor(name, column)
+    known = factor(name, column.values)
+    return Factor(column.spread(known.numbers, -1), known.texts)
 
 
 def _check_can_be_encoded(X: Data) -> None:
@@ -140,7 +150,7 @@ def _holds_categories(name: Hashable, column: Column) -> bool:
     return any(number_of(value) is None for value in different_values(name, column))
 
 
-def _places(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
+def places_of(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
     """Numbers of the columns that a mask, numbers or names stand for."""
     asked = list(np.asarray(asked, dtype=object).reshape(-1))
     if asked and all(isinstance(one, bool | np.bool_) for one in asked):
@@ -165,8 +175,10 @@ def _places(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
     return [names.index(one) for one in asked]
 
 
-def _numbers(name: Hashable, column: Column, *, reset: bool) -> np.ndarray:
+def _numbers(name: Hashable, column: Column | CodedColumn, *, reset: bool) -> np.ndarray:
     """Numbers of a column, missing ones NaN."""
+    if isinstance(column, CodedColumn):
+        return column.spread(_numbers(name, column.values, reset=reset), np.nan)
     is_array = isinstance(column, np.ndarray)
     if str(column.dtype).lower().startswith("bool") and (is_array or hasattr(column, "to_numpy")):
         column = np.asarray(column).astype(object if not is_array and hasattr(column, "isna") else float)

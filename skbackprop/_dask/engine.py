@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from skbackprop._dask.job import Layout
 from skbackprop._dask.ranks import Rank
 from skbackprop._dask.wire import Message
+from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._engines.engine import RowNumbers, Sums, Weights
 from skbackprop._fit.block import in_blocks
 from skbackprop._fit.dataset import RemoteRows
@@ -122,6 +123,7 @@ class RemoteTable:
     name: str
     layouts: list[Layout]
     n_features: int
+    codes: EncodedTable | None = None  # a table without rows that has their columns, if these are codes
     engines: dict[Network, ClusterEngine] = field(default_factory=dict)  # for predictions
 
 
@@ -134,7 +136,7 @@ class RemoteX(RemoteRows):
         self.table, self.dtype, self.rows = table, np.dtype(dtype), rows
         n = sum(layout.n for layout in table.layouts) if rows is None else len(rows)
         self.shape = n, table.n_features
-        self._fetched: np.ndarray | None = None
+        self._fetched: np.ndarray | EncodedTable | None = None
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -162,9 +164,10 @@ class RemoteX(RemoteRows):
         """Which of these rows a rank holds."""
         return layout.rows if self.rows is None else layout.find(self.rows)[0]
 
-    def assemble(self, answers: list[Message], axis: int = 0) -> np.ndarray:
-        """Put what the ranks answer, each for its own of these rows, together."""
-        held = [(layout, arrays[0]) for layout, (_, arrays) in zip(self.table.layouts, answers, strict=True) if arrays]
+    def assemble(self, answers: list[Message], axis: int = 0, which: int = 0) -> np.ndarray:
+        """Put one of the arrays that ranks answer with, each for its own of these rows, together."""
+        answered = zip(self.table.layouts, answers, strict=True)
+        held = [(layout, arrays[which]) for layout, (_, arrays) in answered if arrays]
         shape = list(held[0][1].shape)
         shape[axis] = self.shape[0]
         whole = np.empty(shape, dtype=held[0][1].dtype)
@@ -172,12 +175,21 @@ class RemoteX(RemoteRows):
             whole[(slice(None),) * axis + (self.positions(layout),)] = part
         return whole
 
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+    def fetch(self) -> np.ndarray | EncodedTable:
+        """Bring the rows here."""
         if self._fetched is None:
-            call, name = self.table.rank.call, self.table.name
-            answers = call(Rank.collect, *self.selection, table=name, dtype=self.dtype.name)
-            self._fetched = self.assemble(answers)
-        return self._fetched if dtype is None else self._fetched.astype(dtype, copy=False)
+            call, codes = self.table.rank.call, self.table.codes
+            answers = call(Rank.collect, *self.selection, table=self.table.name, dtype=self.dtype.name)
+            if codes is None:
+                self._fetched = self.assemble(answers)
+            else:
+                arrays = [self.assemble(answers, which=k) for k in range(len(codes.rows))]
+                self._fetched = codes.astype(self.dtype).with_rows(arrays)
+        return self._fetched
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
+        rows = np.asarray(self.fetch())
+        return rows if dtype is None else rows.astype(dtype, copy=False)
 
     def outputs(self, model: FittedModel, options: dict[str, bool], answer: Callable[[Any], Any] | None) -> Any:
         engines, network = self.table.engines, model.network

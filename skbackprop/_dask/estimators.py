@@ -127,7 +127,7 @@ def predict_lazily(model: object, method: str, X: Any, options: dict[str, bool])
     if isinstance(X, da.Array):  # predictions for a row of zeros tell shapes and dtypes
         row, lengths = np.zeros((1, *X.shape[1:]), dtype=X.dtype), X.chunks[0]
     else:
-        row = pd.DataFrame({name: np.zeros(1, dtype=kind) for name, kind in X.dtypes.items()})
+        row = pd.DataFrame({name: _example(kind) for name, kind in X.dtypes.items()})
         lengths = (np.nan,) * X.npartitions
     examples = _predict(model, method, row, options, (), ())
     axes = [0] * len(examples)  # of the rows
@@ -143,6 +143,13 @@ def predict_lazily(model: object, method: str, X: Any, options: dict[str, bool])
             blocks.append(da.from_delayed(part[k], shape, dtype=example.dtype, meta=example[:0]))
         arrays.append(da.concatenate(blocks, axis=axis, allow_unknown_chunksizes=True))
     return arrays[0] if len(arrays) == 1 else tuple(arrays)
+
+
+def _example(dtype: Any) -> pd.Series:
+    """A column of one row: 0, as a text too, or one of the categories if they are known."""
+    if isinstance(dtype, pd.CategoricalDtype):
+        return pd.Series(pd.Categorical(dtype.categories[:1] if len(dtype.categories) else [None], dtype=dtype))
+    return pd.Series(["0" if pd.api.types.is_string_dtype(dtype) else 0]).astype(dtype)
 
 
 def _predict(

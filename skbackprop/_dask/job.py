@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from dask.dataframe.dispatch import concat
 
 from skbackprop._fit.block import BLOCK_ROWS
 from skbackprop._fit.dataset import Dataset
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
+from skbackprop._fit.inputs import InputEncoding
 from skbackprop._fit.spec import FitSpec
 from skbackprop._fit.state import TrainState
 
@@ -56,7 +58,8 @@ class Shard:
     """The rows of a table that one rank holds, in the order of their numbers."""
 
     layout: Layout
-    X: Any = None  # a partition as the user has it, until it is read: then an array, as are y and sample_weight
+    # a partition as the user has it, until it is read: then an array, or a table and then its codes
+    X: Any = None
     y: Any = None
     sample_weight: Any = None
     Y: np.ndarray | None = None  # encoded targets
@@ -83,7 +86,9 @@ class FitRequest:
     spec: FitSpec
     rng: np.random.RandomState
     features: Features | None  # that X must have; None: those that X has are learned
-    check_rows: Callable[[object, object, object], tuple[object, object, Features]]  # X, y, number and names
+    # X, y, number and names of columns, which are categories, the encoder -> X, y, features, dtype
+    check_rows: Callable[..., tuple[Any, Any, Features, np.dtype]]
+    find_categories: Callable[[Any], np.ndarray | None]  # of X; None: nothing is to be encoded
     check_weights: Callable[..., np.ndarray | None]  # weights, y, the parameter's name
     start: Callable[[FitSpec, Dataset, Features], FittedModel | Untrained]
     make_score: Callable[[Dataset, FittedModel], Callable[[FittedModel], float]]
@@ -117,7 +122,7 @@ def join(parts: Sequence[Any]) -> Any:
     if len(parts) == 1:
         return parts[0]
     if any(isinstance(part, (pd.DataFrame, pd.Series)) for part in parts):
-        return pd.concat(parts)
+        return concat(parts)  # with all of their categories
     return np.concatenate([np.asarray(part) for part in parts])
 
 
@@ -137,3 +142,17 @@ def to_plain(y: object) -> tuple[np.ndarray, bool]:
     if plain.dtype.kind == "O" or (plain.dtype.kind in "US" and not all(isinstance(v, str) for v in array.flat)):
         raise ValueError(f"Labels must be numbers or text, all of one kind; got {array[:5]!r}, ...")
     return plain, True
+
+
+def pack_encoding(encoding: InputEncoding) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """What is known of a table's columns in plain values and arrays, which can be sent."""
+    facts = {name: getattr(encoding, name) for name in ("encoder", "means", "scales", "has_gaps")}
+    texts = [known.tolist() for known in encoding.categories]
+    return facts | {"categories": texts}, [encoding.is_category, *encoding.bin_edges]
+
+
+def unpack_encoding(facts: dict[str, Any], arrays: Sequence[np.ndarray]) -> InputEncoding:
+    """The same from what was sent."""
+    lists = {name: list(facts[name]) for name in ("means", "scales", "has_gaps")}
+    known = [np.array(texts, dtype=object) for texts in facts["categories"]]
+    return InputEncoding(facts["encoder"], arrays[0], bin_edges=list(arrays[1:]), categories=known, **lists)

@@ -15,13 +15,16 @@ import numpy as np
 import scipy.sparse as sp
 
 from skbackprop._dask.collectives import Communicator
-from skbackprop._dask.job import FitRequest, Shard, put, to_plain
+from skbackprop._dask.job import FitRequest, Shard, put, to_plain, unpack_encoding
 from skbackprop._dask.wire import Message
 from skbackprop._engines import choose_engine
+from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._engines.engine import LocalEngine
+from skbackprop._fit.block import Block
 from skbackprop._fit.device import HOST
 from skbackprop._fit.fitted_model import Features
 from skbackprop._fit.scales import in_validation_set
+from skbackprop._fit.summaries import TableSummary
 from skbackprop._nn.losses import LossArgs
 from skbackprop._nn.network import Network, Objective, weights_alone
 from skbackprop._nn.optimizers import Optimizer
@@ -94,22 +97,56 @@ class Rank:
 
     # ---------------------------------------------------------------------------------- data ----
 
-    def read(self, *, table: str, columns: Columns | None) -> list[Message]:
+    def find_categories(self, *, table: str) -> list[Message]:
+        """Tell the root which of this rank's columns hold categories; nothing, if none is to be encoded."""
+        shard = self.shards[table]
+        found = self.request.find_categories(shard.X) if shard.layout.n else None
+        return self.comm.gather(None, [] if found is None else [found])
+
+    def read(
+        self, *is_category: np.ndarray, table: str, columns: Columns | None, encoder: str | None = None
+    ) -> list[Message]:
         """Check this rank's rows as a local fit would; the root gets every rank's y, weights and columns.
 
-        columns: that X must have; None: to be learned from X.
+        columns: that X must have; None: to be learned from X. is_category, encoder: of a table that is to be encoded.
         """
         shard = self.shards[table]
         if not shard.layout.n:
             return self.comm.gather(None)
         with in_validation_set() if table == "validation" else nullcontext():
-            shard.X, y, features = self.request.check_rows(shard.X, shard.y, columns)
+            asked = *(is_category or [None]), encoder
+            shard.X, y, features, dtype = self.request.check_rows(shard.X, shard.y, columns, *asked)
         if sp.issparse(shard.X):
             raise TypeError("Blocks of Dask arrays must be dense; sparse ones go to the local estimator.")
         shard.y, held_objects = to_plain(y)
         w = shard.sample_weight
         arrays = [shard.y] + ([] if w is None else [np.asarray(w, dtype=np.float64)])
-        return self.comm.gather([*columns_of(features), shard.X.dtype.name, held_objects], arrays)
+        return self.comm.gather([*columns_of(features), dtype.name, held_objects], arrays)
+
+    def summarise(self, *, table: str, n_rows: int) -> list[Message]:
+        """What an encoding is learned from, of this rank's rows of a table, to the root."""
+        shard = self.shards[table]
+        if not shard.layout.n:
+            return self.comm.gather(None)
+        w, table_here = shard.sample_weight, shard.X
+        summary = TableSummary(n_rows, table_here.numbers.shape[1], len(table_here.factors))
+        places = summary.add(table_here, None if w is None else np.asarray(w, dtype=np.float64), shard.layout.rows)
+        arrays = [summary.moments, summary.numbers[places], summary.weights[places]]
+        return self.comm.gather([sorted(texts) for texts in summary.texts], arrays)
+
+    def encode(self, *arrays: np.ndarray, table: str, dtype: str, encoding: dict[str, Any]) -> None:
+        """Make of this rank's rows of a table what the network takes."""
+        shard = self.shards[table]
+        if shard.layout.n:
+            shard.X = unpack_encoding(encoding, arrays).encode(shard.X, np.dtype(dtype))
+
+    def never_met(self, *, table: str) -> list[Message]:
+        """Inputs that are 0 in all training rows of this rank that count, to the root."""
+        shard = self.shards[table]
+        if shard.Y is None or not shard.layout.n:
+            return self.comm.gather(None)
+        rows = shard.take(slice(None) if shard.training is None else shard.training)
+        return self.comm.gather(None, [Block(*rows).never_met()])
 
     def prepare(self, *selected: np.ndarray, table: str, dtype: str, targets: list[Message] | None = None) -> None:
         """Cast X and take the targets and weights of the training rows: all, or those selected."""
@@ -127,7 +164,8 @@ class Rank:
         if not shard.layout.n:
             return self.comm.gather(None)
         with np.errstate(over="ignore"):
-            return self.comm.gather(None, [shard.X[_local_rows(shard, selected)].astype(dtype, copy=False)])
+            X = shard.X[_local_rows(shard, selected)].astype(dtype, copy=False)
+        return self.comm.gather(None, X.rows if isinstance(X, EncodedTable) else [X])
 
     def largest(self, *, table: str) -> list[Message]:
         """Largest absolute value of X, of every rank to the root."""
@@ -218,7 +256,8 @@ def columns_of(features: Features) -> Columns:
 
 def _cast(shard: Shard, dtype: str) -> None:
     if shard.layout.n:
-        shard.X = np.ascontiguousarray(shard.X, dtype=dtype)
+        is_table = isinstance(shard.X, EncodedTable)
+        shard.X = shard.X.astype(dtype) if is_table else np.ascontiguousarray(shard.X, dtype=dtype)
 
 
 def _local_rows(shard: Shard, selected: tuple[np.ndarray, ...]) -> Any:

@@ -15,7 +15,7 @@ from distributed import get_worker
 
 from skbackprop._dask.channel import WorkerChannel
 from skbackprop._dask.collectives import Communicator
-from skbackprop._dask.dataset import read_table
+from skbackprop._dask.dataset import encode, read_table
 from skbackprop._dask.job import Job, Shard, Snapshot
 from skbackprop._dask.ranks import Rank
 from skbackprop._engines.engine import Engine
@@ -115,16 +115,20 @@ def lead(job: Job, rank: Rank, channel: WorkerChannel) -> Report:
     spec, state = replace(request.spec, n_threads=rank.n_threads), TrainState(request.rng)
     try:
         with redirect_messages(lambda text, category: channel.send("log", text, category)):
-            data, features = read_table(rank, job.layouts["train"], "train", request.features)
+            data, features, is_category = read_table(rank, job.layouts["train"], "train", request.features)
             data.weights = request.check_weights(data.weights, data.y)
+            if is_category is not None:
+                data, features = encode(rank, data, features, is_category)
             start = request.start(spec, data, features)
             held_out = None
             if any(layout.n for layout in job.layouts["validation"]):
-                held_out, _ = read_table(rank, job.layouts["validation"], "validation", features)
+                held_out, *_ = read_table(rank, job.layouts["validation"], "validation", features)
                 with in_validation_set():
                     held_out.weights = request.check_weights(held_out.weights, held_out.y, "sample_weight_val")
-                check_validation_set(held_out, data, start.codec)
-            warn_unscaled(cast(Array, data.X), data.device)
+                if is_category is not None:
+                    held_out, _ = encode(rank, held_out, features, is_category)
+                check_validation_set(held_out, data, start.codec, columns=features.numeric)
+            warn_unscaled(cast(Array, data.X), data.device, features.numeric)
             callbacks = ClientCallbacks(channel, state) if job.has_callbacks else None
             checkpoint = ClientCheckpoint(channel, job.resume) if job.keeps_checkpoints else None
             prepared = prepare(spec, data, held_out, start, state)

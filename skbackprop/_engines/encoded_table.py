@@ -28,6 +28,13 @@ class Columns(Protocol):
     def width(self) -> int:
         """How many there are."""
 
+    @property
+    def rows(self) -> list[np.ndarray]:
+        """What is kept of each row."""
+
+    def with_rows(self, rows: Sequence[np.ndarray]) -> Self:
+        """Such columns of other rows."""
+
     def __len__(self) -> int: ...
 
     def __getitem__(self, rows: slice | np.ndarray) -> Self: ...
@@ -51,6 +58,13 @@ class Numbers:
     @property
     def width(self) -> int:
         return int(self.values.shape[1])
+
+    @property
+    def rows(self) -> list[np.ndarray]:
+        return [self.values]
+
+    def with_rows(self, rows: Sequence[np.ndarray]) -> Self:
+        return replace(self, values=rows[0])
 
     def __len__(self) -> int:
         return len(self.values)
@@ -90,6 +104,13 @@ class Bins:
     def width(self) -> int:
         return int(self.n_bins.sum())
 
+    @property
+    def rows(self) -> list[np.ndarray]:
+        return [self.bins, self.codes]
+
+    def with_rows(self, rows: Sequence[np.ndarray]) -> Self:
+        return replace(self, bins=rows[0], codes=rows[1])
+
     def __len__(self) -> int:
         return len(self.bins)
 
@@ -118,6 +139,13 @@ class Categories:
     @property
     def width(self) -> int:
         return int(self.sizes.sum())
+
+    @property
+    def rows(self) -> list[np.ndarray]:
+        return [self.numbers]
+
+    def with_rows(self, rows: Sequence[np.ndarray]) -> Self:
+        return replace(self, numbers=rows[0])
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -185,6 +213,10 @@ class EncodedTable(NDArrayOperatorsMixin):
             return replace(self, parts=tuple(part[rows] for part in self.parts))
         return np.asarray(self)[key]
 
+    def __setitem__(self, rows: slice | np.ndarray, table: EncodedTable) -> None:
+        for ours, theirs in zip(self.rows, table.rows, strict=True):
+            ours[rows] = theirs
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or not hasattr(np.ndarray, name):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -207,6 +239,25 @@ class EncodedTable(NDArrayOperatorsMixin):
                 found.append(at + part.never_met(counts))
             at += part.width
         return np.concatenate([*found, np.zeros(0, dtype=np.int64)])
+
+    @property
+    def rows(self) -> list[np.ndarray]:
+        """The arrays that hold what is kept of each row."""
+        return [array for part in self.parts for array in part.rows]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of these."""
+        return sum(array.nbytes for array in self.rows)
+
+    def with_rows(self, rows: Sequence[np.ndarray]) -> EncodedTable:
+        """A table of the same columns that holds these rows."""
+        left = iter(rows)
+        return replace(self, parts=tuple(part.with_rows([next(left) for _ in part.rows]) for part in self.parts))
+
+    def room(self, n: int) -> EncodedTable:
+        """A table of the same columns, whose rows, so many, are to be set."""
+        return self.with_rows([np.zeros((n, *array.shape[1:]), array.dtype) for array in self.rows])
 
     @property
     def numbers(self) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
+from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._engines.engine import Engine
 from skbackprop._fit.device import HOST, Device, device_of
 from skbackprop._types import Array
@@ -51,6 +52,11 @@ class Block:
     @property
     def sample(self) -> Block:
         return self
+
+    def never_met(self) -> np.ndarray:
+        """Of inputs that stand for categories and gaps those that are 0 in all rows that count."""
+        assert isinstance(self.X, EncodedTable)
+        return self.X.never_met(None if self.weights is None else self.weights > 0)
 
     def together(self) -> Self:
         put = self.device.put

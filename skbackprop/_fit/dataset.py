@@ -50,6 +50,9 @@ class TrainingSet(Protocol):
     def sample(self) -> Block:
         """Rows in memory that stand for all."""
 
+    def never_met(self) -> np.ndarray:
+        """Of inputs that stand for categories and gaps those that are 0 in all rows that count."""
+
     def together(self) -> Self:
         """All of it where the inputs are."""
 

@@ -6,13 +6,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skbackprop._engines.engine import Engine
-from skbackprop._fit.block import Block
 from skbackprop._fit.dataset import ArrayDataset, Dataset, TrainingSet
 from skbackprop._fit.early_stopping import FitCallbacks, Monitor, warn_not_converged
 from skbackprop._fit.evaluation import constant_loss, validation_loss
@@ -123,21 +122,14 @@ def settle(
     else:
         network = plan.network(spec, loss, features.n_inputs, codec.n_targets, int(state.rng.randint(2**31)))
         W, b, more = initialize(network, spec.initializer, state.rng)
-        if features.encoding is not None:  # what no training row has says nothing
-            W[1][..., _never_met(rows.sample), :] = 0.0
+        if features.encoding is not None and features.encoding.has_categories:  # what no training row has says nothing
+            W[1][..., rows.never_met(), :] = 0.0
         if LOSSES[loss].link == "exp":  # start at the link of the mean
             some = rows.sample
             b[-1][...] = LOSSES[loss].constant(some.Y.astype(float), some.weights, network.loss_args)
         model = FittedModel(network, flatten(np, W, b, more), codec, features)
     engine = data.engine(network, spec, plan)
     return Prepared(spec, plan, model, data, rows, factors, held_out, state, regime, dtype, engine)
-
-
-def _never_met(rows: Block) -> np.ndarray:
-    """Numbers of the inputs for missing, unknown and other values that no row has."""
-    table: Any = rows.X
-    found: np.ndarray = table.never_met(None if rows.weights is None else rows.weights > 0)
-    return found
 
 
 def fit_model(

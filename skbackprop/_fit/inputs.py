@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -44,6 +45,17 @@ class RawTable:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    @classmethod
+    def join(cls, tables: Sequence[RawTable]) -> Self:
+        """One table of the rows of several."""
+        factors = []
+        for parts in zip(*(table.factors for table in tables), strict=True):
+            place: dict[str, int] = {}
+            found = [renumbered(part, place) for part in parts]
+            factors.append(Factor(np.concatenate(found), list(place)))
+        first, numbers = tables[0], np.concatenate([table.numbers for table in tables])
+        return cls(numbers, factors, first.is_category, first.names)
+
     def __getitem__(self, rows: slice | np.ndarray) -> Self:
         factors = [Factor(factor.numbers[rows], factor.texts) for factor in self.factors]
         return replace(self, numbers=self.numbers[rows], factors=factors)
@@ -66,6 +78,13 @@ class RawTable:
         return values if dtype is None else values.astype(dtype)
 
 
+def renumbered(factor: Factor, place: dict[str, int]) -> np.ndarray:
+    """Each row's number among all texts that were met so far, to which new ones are added; -1 where it is missing."""
+    of_texts = np.array([*(place.setdefault(text, len(place)) for text in factor.texts), -1])
+    numbers: np.ndarray = of_texts[factor.numbers]
+    return numbers
+
+
 @dataclass(frozen=True)
 class InputEncoding:
     """What was learned of the columns of a table, and the inputs that they become.
@@ -85,21 +104,20 @@ class InputEncoding:
     @classmethod
     def learn(cls, table: RawTable, encoder: str, n_bins: int, weights: np.ndarray | None) -> Self:
         """Learn from rows with weights; those of weight 0 count as absent."""
-        columns = [ENCODERS[encoder].learn(np.ascontiguousarray(x), weights, n_bins) for x in table.numbers.T]
-        counts = slice(None) if weights is None else weights > 0
-        met = [np.unique(factor.numbers[counts]) for factor in table.factors]
-        known = [
-            np.array(sorted({factor.texts[i] for i in numbers if i >= 0}), dtype=object)
-            for factor, numbers in zip(table.factors, met, strict=True)
-        ]
+        columns = [ENCODERS[encoder].learn(np.ascontiguousarray(x), weights, n_bins, None) for x in table.numbers.T]
+        return cls.of(table.is_category, encoder, columns, [texts_met(factor, weights) for factor in table.factors])
+
+    @classmethod
+    def of(cls, is_category: np.ndarray, encoder: str, columns: Sequence[Column], texts: Sequence[set[str]]) -> Self:
+        """From what was learned of each column of numbers, and the texts of each other one."""
         return cls(
             encoder,
-            table.is_category,
+            is_category,
             [column.mean for column in columns],
             [column.scale for column in columns],
             [column.edges for column in columns],
             [column.has_gaps for column in columns],
-            known,
+            [np.array(sorted(known), dtype=object) for known in texts],
         )
 
     def __post_init__(self) -> None:
@@ -121,6 +139,11 @@ class InputEncoding:
         return [len(known) + 2 for known in self.categories]
 
     @property
+    def has_categories(self) -> bool:
+        """Tell whether there are inputs that stand for categories, or for gaps."""
+        return bool(self.categories) or any(self.has_gaps)
+
+    @property
     def attributes(self) -> dict[str, list[np.ndarray | None]]:
         """The fitted attributes that tell of it: for each of the user's columns, None where it is of the other kind."""
         has_bins = self.encoder != "identity"
@@ -136,6 +159,12 @@ class InputEncoding:
         """Width of the network's input layer."""
         n_bins = sum(len(edges) - 1 for edges in self.bin_edges)
         return len(self.means) + n_bins + sum(self.has_gaps) + sum(self.sizes)
+
+    @property
+    def no_rows(self) -> RawTable:
+        """A table of the user's columns without rows."""
+        factors = [Factor(np.empty(0, dtype=np.int64), [])] * len(self.categories)
+        return RawTable(np.empty((0, len(self.means))), factors, self.is_category)
 
     @property
     def owners(self) -> np.ndarray:
@@ -182,13 +211,24 @@ class InputEncoding:
 
     def category_numbers(self, table: RawTable) -> np.ndarray:
         """Of each row the input that is 1 among those of each column of categories, (rows, columns) in int32."""
-        found = [self._numbers(factor, known) for factor, known in zip(table.factors, self.categories, strict=True)]
+        found = [_inputs(factor, place) for factor, place in zip(table.factors, self._places, strict=True)]
         return np.stack(found, axis=1) if found else np.empty((len(table), 0), dtype=np.int32)
 
-    def _numbers(self, factor: Factor, known: np.ndarray) -> np.ndarray:
-        """The same of one column."""
-        place = {text: i for i, text in enumerate(known)}
-        of_texts = [place.get(text, len(known) + 1) for text in factor.texts]
-        of_all: np.ndarray = np.array([*of_texts, len(known)], dtype=np.int32)  # of missing ones the last, number -1
-        inputs: np.ndarray = of_all[factor.numbers]
-        return inputs
+    @cached_property
+    def _places(self) -> list[dict[str, int]]:
+        """Number of each category's input, of each column of categories."""
+        return [{text: i for i, text in enumerate(known)} for known in self.categories]
+
+
+def _inputs(factor: Factor, place: dict[str, int]) -> np.ndarray:
+    """The input of each row among those of a column of categories."""
+    of_texts = [place.get(text, len(place) + 1) for text in factor.texts]
+    of_all: np.ndarray = np.array([*of_texts, len(place)], dtype=np.int32)  # of missing ones the last, number -1
+    inputs: np.ndarray = of_all[factor.numbers]
+    return inputs
+
+
+def texts_met(factor: Factor, weights: np.ndarray | None) -> set[str]:
+    """Texts that rows with weight have."""
+    met = np.unique(factor.numbers if weights is None else factor.numbers[weights > 0])
+    return {factor.texts[i] for i in met if i >= 0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from skbackprop._fit.block import Block, weight_unit
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.identity import fingerprint
-from skbackprop._fit.source import Copies, Source, hold_out, read_blocks
+from skbackprop._fit.inputs import InputEncoding
+from skbackprop._fit.source import Copies, Source, TableSource, hold_out, read_blocks, row_bytes
 from skbackprop._fit.spec import FitPlan, FitSpec
 from skbackprop._fit.streaming import DiskTrainingSet
-from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary
+from skbackprop._fit.summaries import LabelSummary, NumberSummary, Summary, TableSummary
 from skbackprop._fit.targets import LabelCodec, Moments, TargetCodec
 from skbackprop._fit.weights import check_weight_sum
 from skbackprop._nn.network import Network
@@ -39,15 +41,15 @@ class DiskDataset:
     examples: Any = None  # targets that are of the kind, the width and the domain of all
     held_out: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     device: Device = HOST
+    given: object = None  # what a scorer predicts for, if it is not the source
 
     @classmethod
     def survey(cls, source: Source, dtype: np.dtype, targets: LabelSummary | NumberSummary) -> DiskDataset:
         """Look through a source, in the one pass before training; targets gathers what is learned of them."""
-        row_bytes = source.n_features * dtype.itemsize
-        n = min(SAMPLE_ROWS, max(1, source.memory // 4 // row_bytes), source.n_rows)
+        n = min(SAMPLE_ROWS, max(1, source.memory // 4 // row_bytes(source, dtype)), source.n_rows)
         numbers = np.random.default_rng(0).choice(source.n_rows, n, replace=False, shuffle=False)
         numbers = np.sort(numbers)
-        summary, some = Summary(targets), Copies(n, source.n_features, dtype)
+        summary, some = Summary(targets), Copies(source, n, dtype)
         for k, block in enumerate(read_blocks(source, dtype)):
             summary.add(block.X, block.y, block.weights)
             first, stop = np.searchsorted(numbers, source.bounds[k : k + 2])
@@ -59,7 +61,7 @@ class DiskDataset:
 
     @property
     def X(self) -> object:
-        return self.source
+        return self.source if self.given is None else self.given
 
     @property
     def y(self) -> np.ndarray:
@@ -113,7 +115,7 @@ class DiskDataset:
         if sample.weights is not None and not sample.weights.any():
             # where weight is rare, any rows stand for all
             sample = replace(sample, weights=np.ones_like(sample.weights))
-        memory = self.source.memory - len(self.held_out) * self.source.n_features * self.dtype.itemsize
+        memory = self.source.memory - len(self.held_out) * row_bytes(self.source, self.dtype)
         rows = DiskTrainingSet(self.source, encode, sample, 0.0, memory, self.held_out, verbose=spec.verbose)
         rows.weight_sum = self.summary.weight_sum if factors is None else rows.sum_weights()
         if sample.weights is not None:
@@ -125,6 +127,16 @@ class DiskDataset:
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
         return choose_engine(network, plan.optimizer(spec), spec.engine, np, spec.n_threads)
+
+
+def learn_encoding(table: TableSource, is_category: np.ndarray, encoder: str, n_bins: int) -> InputEncoding:
+    """Look through a table for what is to be known of its columns, in a pass of its own."""
+    n_categories = int(is_category.sum())
+    summary = TableSummary(table.n_rows, len(is_category) - n_categories, n_categories, table.memory)
+    for k, (first, stop) in enumerate(pairwise(table.bounds)):
+        rows, _, weights = table.read_table(k)
+        summary.add(rows, weights, np.arange(first, stop))
+    return summary.encoding(is_category, encoder, n_bins)
 
 
 def predict_blocks(source: Source, output: Callable[[Array], Array], axis: int) -> Array:

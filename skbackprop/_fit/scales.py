@@ -46,10 +46,9 @@ OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through
 
 def some_rows(X: Array, device: Device) -> np.ndarray:
     """About SCALE_ROWS rows on the host; of a table of codes those of its columns that are numbers."""
-    some: Array | EncodedTable = X[:: max(1, X.shape[0] // SCALE_ROWS), :]
-    if isinstance(some, EncodedTable):
-        return some.numbers
-    return some if sp.issparse(some) else device.fetch(some)
+    rows: Array = X[:: max(1, X.shape[0] // SCALE_ROWS), :]
+    some: Array | EncodedTable = rows if sp.issparse(rows) else device.fetch(rows)
+    return some.numbers if isinstance(some, EncodedTable) else some
 
 
 def root_mean_squares(rows: Block) -> tuple[float, float]:

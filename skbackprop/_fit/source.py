@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from skbackprop._fit.block import Block
 from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._fit.inputs import InputEncoding, RawTable
 from skbackprop._fit.split import validation_shares
 from skbackprop._fit.summaries import LabelSummary, NumberSummary
 from skbackprop._types import Array
@@ -41,12 +42,76 @@ class Source(Protocol):
         """Y and weights of block k alone."""
 
 
+class TableSource(Protocol):
+    """Rows of a table cut into blocks in the same way."""
+
+    n_rows: int
+    memory: int
+    bounds: np.ndarray
+
+    @property
+    def y(self) -> np.ndarray:
+        """All targets."""
+
+    @property
+    def sample_weight(self) -> np.ndarray | None:
+        """All weights."""
+
+    def read_table(self, k: int) -> tuple[RawTable, np.ndarray, np.ndarray | None]:
+        """Block k: the table, y and weights."""
+
+    def read_targets(self, k: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Y and weights of block k alone."""
+
+
+class EncodedSource:
+    """A `Source` whose inputs are those that a table's columns become, encoded as they are read."""
+
+    def __init__(self, table: TableSource, encoding: InputEncoding, dtype: np.dtype):
+        self.table, self.encoding, self.dtype = table, encoding, dtype
+        self.n_rows, self.memory, self.bounds = table.n_rows, table.memory, table.bounds
+        self.n_features = encoding.n_inputs
+        self.read_targets = table.read_targets
+
+    @property
+    def y(self) -> np.ndarray:
+        return self.table.y
+
+    @property
+    def sample_weight(self) -> np.ndarray | None:
+        return self.table.sample_weight
+
+    def read(self, k: int, out: Array) -> tuple[np.ndarray, np.ndarray | None]:
+        """Put the inputs of block k to `out`, a table of the same columns; give y and weights."""
+        table, y, weights = self.table.read_table(k)
+        space: Any = out
+        space[:] = self.encoding.encode(table, self.dtype)
+        return y, weights
+
+    def room(self, n: int, dtype: DTypeLike) -> Any:
+        """A table for so many rows."""
+        return self.encoding.encode(self.encoding.no_rows, dtype).room(n)
+
+
 Encode = Callable[[ArrayDataset], Block]
+
+
+def room(source: Source, n: int, dtype: DTypeLike) -> Array:
+    """Space for the inputs of so many rows."""
+    if isinstance(source, EncodedSource):
+        space: Array = source.room(n, dtype)
+        return space
+    return np.zeros((n, source.n_features), dtype)
+
+
+def row_bytes(source: Source, dtype: DTypeLike) -> int:
+    """Bytes that the inputs of a row take."""
+    return int(room(source, 1, dtype).nbytes)
 
 
 def read_blocks(source: Source, dtype: DTypeLike) -> Iterator[ArrayDataset]:
     """All blocks in order. Each is overwritten by the next."""
-    space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
+    space = room(source, int(np.diff(source.bounds).max()), dtype)
     for k, n in enumerate(np.diff(source.bounds)):
         X = space[:n]
         yield ArrayDataset(X, *source.read(k, X))
@@ -55,8 +120,8 @@ def read_blocks(source: Source, dtype: DTypeLike) -> Iterator[ArrayDataset]:
 class Copies:
     """Rows taken from many blocks, as they come."""
 
-    def __init__(self, n_rows: int, n_features: int, dtype: DTypeLike):
-        self._X = np.empty((n_rows, n_features), dtype=dtype)
+    def __init__(self, source: Source, n_rows: int, dtype: DTypeLike):
+        self._X = room(source, n_rows, dtype)
         self._n = 0
         self._targets: list[tuple[np.ndarray, np.ndarray | None]] = []
 
@@ -90,11 +155,11 @@ def hold_out(
     How many of each stratum is known beforehand; which ones, is drawn on the way (Knuth's algorithm S, 3.4.2, a block
     at a time: how many of a block's rows are chosen is hypergeometric).
     """
-    row_bytes = source.n_features * np.dtype(dtype).itemsize
     left = np.asarray(targets.eligible).copy()
-    take = validation_shares(left, fraction, source.n_rows, max(1, memory // VALIDATION_SHARE // row_bytes))
-    space = np.empty((int(np.diff(source.bounds).max()), source.n_features), dtype=dtype)
-    copies, numbers = Copies(take.sum(), source.n_features, dtype), []
+    most = memory // VALIDATION_SHARE // row_bytes(source, dtype)
+    take = validation_shares(left, fraction, source.n_rows, max(1, most))
+    space = room(source, int(np.diff(source.bounds).max()), dtype)
+    copies, numbers = Copies(source, take.sum(), dtype), []
     for k, n in enumerate(np.diff(source.bounds)):
         y, weights = source.read_targets(k)
         is_eligible = np.ones(n, dtype=bool) if weights is None else weights > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Generator, Iterator
@@ -14,7 +15,7 @@ import numpy as np
 from skbackprop._fit.block import Block, epoch_order
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import HOST, Device
-from skbackprop._fit.source import Encode, Source, read_blocks, with_targets
+from skbackprop._fit.source import Encode, Source, read_blocks, room, row_bytes, with_targets
 from skbackprop._fit.warn import say, warn
 
 FEW_BLOCKS = 8  # in a buffer: fewer are hardly shuffled
@@ -60,20 +61,25 @@ class DiskTrainingSet:
             rows = self.encode(self._kept(k, block))
             yield from rows.in_units(block.X.dtype, self.unit).blocks()
 
+    def never_met(self) -> np.ndarray:
+        """Of inputs that stand for categories and gaps those that are 0 in all rows that count."""
+        found = [block.never_met() for block in self.blocks()]
+        return functools.reduce(np.intersect1d, found)
+
     # ------------------------------------------------------------------------------ an epoch ----
 
     def plan(self, batch_size: int) -> tuple[int, int]:
         """Rows of a buffer, and how many buffers make an epoch."""
         X, Y = self.sample.X, self.sample.Y
         # X and weights; y, twice as it is encoded; the order, y, w
-        row_bytes = (X.shape[1] + 1) * X.itemsize + 2 * Y[:1].nbytes + 24
+        n_bytes = row_bytes(self.source, X.dtype) + X.dtype.itemsize + 2 * Y[:1].nbytes + 24
         largest = int(np.diff(self.source.bounds).max())
-        room = self.memory // 2 // row_bytes - batch_size
+        room = self.memory // 2 // n_bytes - batch_size
         if room < 2 * largest:
-            needed = 2 * (2 * largest + batch_size) * row_bytes
+            needed = 2 * (2 * largest + batch_size) * n_bytes
             raise ValueError(
                 f"{self.memory:,} bytes cannot hold two buffers of two blocks ({largest:,} rows each) and a minibatch "
-                f"({batch_size:,} rows), of {row_bytes:,} bytes a row: give memory={needed:,} or more, or read "
+                f"({batch_size:,} rows), of {n_bytes:,} bytes a row: give memory={needed:,} or more, or read "
                 "smaller blocks (block_rows, or a smaller row_group_size where Parquet files are written)."
             )
         n_buffers = math.ceil(self.n / (room - largest))
@@ -127,7 +133,7 @@ class DiskTrainingSet:
     def _allocate(self, n: int) -> Block:
         X, Y = self.sample.X, self.sample.Y
         weights = None if self.sample.weights is None else np.zeros(n, dtype=X.dtype)
-        return Block(np.zeros((n, X.shape[1]), X.dtype), np.zeros((n, *Y.shape[1:]), Y.dtype), weights)
+        return Block(room(self.source, n, X.dtype), np.zeros((n, *Y.shape[1:]), Y.dtype), weights)
 
     def _deal(self, rng: np.random.RandomState, shuffle: bool, n_buffers: int) -> Iterator[np.ndarray]:
         """Deal the blocks out to buffers of about equal numbers of rows."""

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import copy
+import sys
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
+from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._fit.data_checks import complete, indicator, labels_of_one_kind, numbers
+from skbackprop._fit.inputs import InputEncoding, RawTable, texts_met
 from skbackprop._fit.targets import LabelCodec, Moments
+from skbackprop._nn.encoders import ENCODERS
+from skbackprop._nn.encoders import Moments as ColumnMoments
 from skbackprop._types import Array
+
+SAMPLE_ROWS = 200_000  # at most, whose quantiles are the edges of bins
+FEWEST_ROWS = 10_000  # whatever the memory
 
 
 class Summary:
@@ -25,7 +34,8 @@ class Summary:
     def add(self, X: Array, y: np.ndarray, weights: np.ndarray | None) -> None:
         """Take in a block of rows."""
         y = complete(y)
-        self._X = _ends([*self._X, X.min(), X.max()])
+        ends = [X.largest()] if isinstance(X, EncodedTable) else [X.min(), X.max()]
+        self._X = _ends([*self._X, *ends])
         if weights is not None:
             self._weights = _ends([*self._weights, weights.min(), weights.max()])
         w = np.ones(len(X)) if weights is None else weights
@@ -170,3 +180,75 @@ class NumberSummary:
     def strata(self, y: np.ndarray) -> np.ndarray:
         """All rows are of one stratum."""
         return np.zeros(len(y), dtype=int)
+
+
+class TableSummary:
+    """Of a table: the texts of categories, moments of numbers, and rows of them drawn at random.
+
+    Rows of weight 0 count as absent. What is learned of a table in one piece, and what of its pieces, is the same but
+    for the order of sums, as long as the rows drawn are all.
+    """
+
+    def __init__(self, n_rows: int, n_numbers: int, n_categories: int, memory: int = sys.maxsize):
+        self.drawn = drawn_rows(n_rows, n_numbers, memory)
+        self.texts: list[set[str]] = [set() for _ in range(n_categories)]
+        # of each column of numbers: sum of weights, mean, sum of w (x - mean)^2, and how many are missing
+        self.moments = np.zeros((4, n_numbers))
+        self.numbers = np.zeros((len(self.drawn), n_numbers))  # of the rows drawn, and
+        self.weights = np.zeros(len(self.drawn))  # their weights
+        self.is_weighted = False
+
+    def add(self, table: RawTable, weights: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
+        """Take in rows whose numbers in the whole table are these, in ascending order; which drawn ones are there."""
+        first, stop = np.searchsorted(self.drawn, (rows[0], rows[-1] + 1))
+        places: np.ndarray = first + np.flatnonzero(np.isin(self.drawn[first:stop], rows, assume_unique=True))
+        chosen = np.searchsorted(rows, self.drawn[places])
+        w = np.ones(len(table)) if weights is None else np.maximum(weights, 0.0)
+        self.numbers[places], self.weights[places] = table.numbers[chosen], w[chosen]
+        self.is_weighted |= weights is not None
+        self.merge([texts_met(factor, weights) for factor in table.factors], moments_of(table.numbers, w))
+        return places
+
+    def merge(self, texts: Sequence[Iterable[str]], moments: np.ndarray) -> None:
+        """Take in texts and moments of other rows; these as Chan, Golub and LeVeque (1979) do."""
+        for known, more in zip(self.texts, texts, strict=True):
+            known.update(more)
+        (ours, mean, squares, gaps), (theirs, other_mean, other_squares, other_gaps) = self.moments, moments
+        with np.errstate(all="ignore"):
+            total, away = np.maximum(ours + theirs, np.finfo(float).tiny), other_mean - mean
+            self.moments = np.stack([
+                ours + theirs,
+                mean + away * (theirs / total),
+                squares + other_squares + away**2 * (ours * theirs / total),
+                gaps + other_gaps,
+            ])  # fmt: skip
+
+    def encoding(self, is_category: np.ndarray, encoder: str, n_bins: int) -> InputEncoding:
+        """What is learned of the columns."""
+        weight, mean, squares, gaps = self.moments
+        scale = np.where(weight > 0, np.sqrt(squares / np.where(weight > 0, weight, 1.0)), 1.0)
+        w = self.weights if self.is_weighted else None
+        columns = [
+            ENCODERS[encoder].learn(np.ascontiguousarray(self.numbers[:, j]), w, n_bins, ColumnMoments(*found))
+            for j, found in enumerate(zip(mean.tolist(), scale.tolist(), (gaps > 0).tolist(), strict=True))
+        ]
+        return InputEncoding.of(is_category, encoder, columns, self.texts)
+
+
+def drawn_rows(n_rows: int, n_numbers: int, memory: int = sys.maxsize) -> np.ndarray:
+    """Numbers of the rows of a table whose quantiles stand for all: all, if they are few."""
+    most = min(SAMPLE_ROWS, max(FEWEST_ROWS, memory // 2 // (8 * max(1, n_numbers))))
+    if n_rows <= most:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(0).choice(n_rows, most, replace=False, shuffle=False))
+
+
+def moments_of(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Of each column of numbers: sum of weights, mean, sum of w (x - mean)^2, and how many are missing."""
+    there = ~np.isnan(x)
+    with np.errstate(all="ignore"):  # of weights that no check has seen yet
+        weight = w @ there
+        mean = w @ np.where(there, x, 0.0) / np.where(weight > 0, weight, 1.0)
+        squares = w @ np.where(there, x - mean, 0.0) ** 2
+    found: np.ndarray = np.stack([weight, mean, squares, np.count_nonzero(~there[w > 0], axis=0)])
+    return found

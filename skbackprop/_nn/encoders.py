@@ -22,16 +22,25 @@ class Column(NamedTuple):
     has_gaps: bool = False  # were there missing numbers?
 
 
+class Moments(NamedTuple):
+    """What is known of all rows of a column where the others are learned from a sample of them."""
+
+    mean: float
+    scale: float
+    has_gaps: bool
+
+
 @dataclass(frozen=True)
 class Encoder:
     """An input encoding."""
 
-    learn: Callable[[np.ndarray, np.ndarray | None, int], Column]  # of float64 numbers (n,), weights, number of bins
+    # of float64 numbers (n,), weights, number of bins, and moments where the numbers are a sample
+    learn: Callable[[np.ndarray, np.ndarray | None, int, Moments | None], Column]
     forward: Callable[[Namespace, Array, Column], Array]  # numbers (n,) -> inputs (n, n_inputs)
     takes_nan: bool
 
 
-def learn_nothing(x: np.ndarray, weights: np.ndarray | None, n_bins: int) -> Column:
+def learn_nothing(x: np.ndarray, weights: np.ndarray | None, n_bins: int, known: Moments | None = None) -> Column:
     """What the identity has to know."""
     return Column()
 
@@ -41,19 +50,24 @@ def identity(xp: Namespace, x: Array, column: Column) -> Array:
     return x[:, None]
 
 
-def learn_bins(x: np.ndarray, weights: np.ndarray | None, n_bins: int) -> Column:
+def learn_bins(x: np.ndarray, weights: np.ndarray | None, n_bins: int, known: Moments | None = None) -> Column:
     """Weighted mean and standard deviation of the numbers that are there, and edges of bins."""
+    mean, scale, has_gaps = moments(x, weights) if known is None else known
+    is_constant = scale <= 10 * np.finfo(float).eps * abs(mean)  # what rounding leaves of equal numbers
+    return Column(mean, 1.0 if is_constant else scale, bin_edges(x, weights, n_bins), has_gaps)
+
+
+def moments(x: np.ndarray, weights: np.ndarray | None) -> Moments:
+    """Weighted mean and standard deviation of the numbers that are there, and whether some are not."""
     gaps = np.isnan(x)
     there = ~gaps
     if weights is not None:
         gaps, there = gaps & (weights > 0), there & (weights > 0)
     known, w = x[there], None if weights is None else weights[there]
     if not len(known):
-        return Column(has_gaps=bool(gaps.any()))
+        return Moments(0.0, 1.0, bool(gaps.any()))
     mean = float(np.average(known, weights=w))
-    scale = float(np.sqrt(np.average((known - mean) ** 2, weights=w)))
-    is_constant = scale <= 10 * np.finfo(float).eps * abs(mean)  # what rounding leaves of equal numbers
-    return Column(mean, 1.0 if is_constant else scale, bin_edges(x, weights, n_bins), bool(gaps.any()))
+    return Moments(mean, float(np.sqrt(np.average((known - mean) ** 2, weights=w))), bool(gaps.any()))
 
 
 def piecewise_linear(xp: Namespace, x: Array, column: Column) -> Array:

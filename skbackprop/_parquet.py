@@ -1,0 +1,161 @@
+"""Parquet files, row group by row group; only here pyarrow is needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from skbackprop._readers import CATEGORY, NUMBER, TEXT, CodedColumn, Source, TargetedColumns, Targets, numbers_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pandas import DataFrame
+
+INDEX = re.compile(r"__index_level_\d+__|__null_dask_index__")  # what pandas and Dask make of an index
+
+
+def _pyarrow() -> ModuleType:
+    """Import pyarrow, or say how to get it."""
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError("Reading Parquet files needs pyarrow: pip install 'skbackprop[parquet]'.") from error
+    return pyarrow
+
+
+def index_columns(paths: Iterable[Source]) -> set[str]:
+    """Columns of Parquet files that were the index of a DataFrame, in whichever of them: they number the rows."""
+    found: set[str] = set()
+    for path in paths:
+        schema = _pyarrow().parquet.read_schema(str(path))
+        # of an index that counts the rows there is a dict, and no column
+        listed = (schema.pandas_metadata or {}).get("index_columns", [])
+        found.update(name for name in listed if isinstance(name, str))
+        found.update(name for name in schema.names if INDEX.fullmatch(name))
+    return found
+
+
+class ParquetShard:
+    """Columns of a Parquet file. A row group, which can only be read as a whole, is a block.
+
+    Without features named, these are all columns but for y, the weights and the index.
+    """
+
+    def __init__(
+        self,
+        path: Source,
+        y: str | list[str] | None,
+        weights: str | None,
+        features: Iterable[str] | None,
+        index: Iterable[str] = (),
+    ):
+        self._pa = _pyarrow()
+        self.path = str(path)
+        with self._pa.parquet.ParquetFile(self.path) as file:
+            schema, self._metadata = file.schema_arrow, file.metadata
+        self._y = [y] if isinstance(y, str) else y
+        self._y_is_1d, self._weights = isinstance(y, str), weights
+        self.target_shape = None if self._y is None else () if self._y_is_1d else (len(self._y),)
+        self._apart = apart = list(dict.fromkeys([*(self._y or []), *([] if weights is None else [weights])]))
+        if features is None:
+            features = [name for name in schema.names if name not in apart and name not in index]
+        self.names = list(features)
+        missing = [name for name in [*self.names, *apart] if name not in schema.names]
+        if missing:
+            raise ValueError(f"{self.path!r} has no columns {missing}; it has {schema.names}.")
+        types = {name: schema.field(name).type for name in self.names}
+        self.kinds = [self._kind(kind) for kind in types.values()]
+        odd = [f"{name} ({types[name]})" for name, kind in zip(self.names, self.kinds, strict=True) if not kind]
+        if odd:
+            raise ValueError(
+                f"{self.path!r} has columns that are neither numbers nor categories or texts: {', '.join(odd)}. Encode "
+                "them when the files are written, or name the columns to read: features=[...]."
+            )
+        if not self.names:
+            beside = [*apart, *sorted(set(index).intersection(schema.names).difference(apart))]
+            raise ValueError(
+                f"{self.path!r} has no columns of features beside {beside}; features=[...] names those to read."
+            )
+        single = {str(types[name]) for name, kind in zip(self.names, self.kinds, strict=True) if kind == NUMBER}
+        is_single = bool(single) and single <= {"float", "halffloat"}
+        self.dtype = np.dtype(np.float32 if is_single else np.float64)
+        self.n_rows, self.n_features = self._metadata.num_rows, len(self.names)
+        sizes = [self._metadata.row_group(g).num_rows for g in range(self._metadata.num_row_groups)]
+        self._ends = np.cumsum(sizes)
+
+    def pieces(self, rows: int) -> list[int]:
+        """Sizes of blocks: of the row groups, whatever is asked for."""
+        return np.diff(self._ends, prepend=0).tolist()
+
+    def read(self, start: int, stop: int, out: np.ndarray) -> Targets:
+        """Copy the features of a row group to ``out``; its y and weights."""
+        table = self._table(stop, [*self.names, *self._apart])
+        for j, name in enumerate(self.names):
+            out[:, j] = numbers_of(name, self._column(table, j))
+        return self._targets(table)
+
+    def read_columns(self, start: int, stop: int, which: Sequence[int]) -> TargetedColumns:
+        """Some columns of a row group, its y and weights."""
+        table = self._table(stop, [*(self.names[j] for j in which), *self._apart])
+        return [self._column(table, j) for j in which], *self._targets(table)
+
+    def read_frame(self, start: int, stop: int) -> pa.Table:
+        """The features of a row group."""
+        return self._table(stop, self.names)
+
+    def _kind(self, kind: pa.DataType) -> str:
+        """What a column of this type holds; nothing that can be learned from is no text."""
+        types = self._pa.types
+        if types.is_dictionary(kind):
+            return CATEGORY if self._kind(kind.value_type) else ""
+        if types.is_string(kind) or types.is_large_string(kind):
+            return TEXT
+        return NUMBER if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) else ""
+
+    def _column(self, table: pa.Table, j: int) -> np.ndarray | CodedColumn:
+        column = table.column(self.names[j])
+        if self.kinds[j] == NUMBER:
+            return column.to_numpy(zero_copy_only=False)
+        if not self._pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        joined = column.unify_dictionaries().combine_chunks()
+        codes = joined.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        values = joined.dictionary
+        if len(values) > len(codes):  # a file may repeat all categories in each of its parts
+            used, codes = np.unique(codes, return_inverse=True)
+            codes, used = codes - (used[0] < 0), used[used >= 0]
+            values = values.take(self._pa.array(used))
+        return CodedColumn(codes, values.to_numpy(zero_copy_only=False))
+
+    def read_targets(self, start: int, stop: int) -> Targets:
+        """Copy y and weights."""
+        return self._targets(self._table(stop, self._apart)) if self._apart else (None, None)
+
+    def _table(self, stop: int, names: list[str]) -> pa.Table:
+        group = int(np.searchsorted(self._ends, stop))
+        with self._pa.parquet.ParquetFile(self.path, metadata=self._metadata) as file:
+            return file.read_row_group(group, columns=names, use_threads=False)
+
+    def _numpy(self, column: pa.ChunkedArray) -> np.ndarray:
+        if self._pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        return column.to_numpy(zero_copy_only=False)
+
+    def _targets(self, table: pa.Table) -> Targets:
+        y = weights = None
+        if self._y is not None:
+            columns = [self._numpy(table.column(name)) for name in self._y]
+            y = columns[0] if self._y_is_1d else np.stack(columns, axis=1)
+        if self._weights is not None:
+            weights = self._numpy(table.column(self._weights)).astype(np.float64, copy=False)
+        return y, weights
+
+
+def join_frames(tables: Sequence[pa.Table]) -> DataFrame:
+    """The rows of several tables in one DataFrame of pandas, which must be there."""
+    joined = _pyarrow().concat_tables(tables, promote_options="permissive").unify_dictionaries()
+    return joined.to_pandas(ignore_metadata=True)
