@@ -1,4 +1,4 @@
-"""The first step of `tabular_pipeline`: tables of many types, whose columns are found by names of any type, are read."""
+"""The first step of `tabular_pipeline`: columns of tables of many types are found by names of any type, and read."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sklearn.preprocessing import TargetEncoder
 
 LEFT_OUT = "left out"
+GIVEN = ("numbers", "categories", "both")  # kinds of columns that come out as they are
+WITH_MEANS = ("means", "both")  # those for which mean targets stand
 
 
 class Table(TransformerMixin, BaseEstimator):
@@ -33,15 +35,16 @@ class Table(TransformerMixin, BaseEstimator):
 
     It finds columns by their names, of whatever type these are, and ignores those that were not there in `fit`, and
     those without values or with a single one. Where numbers come as texts, it reads them. Nothing is imputed, and
-    nothing encoded but, where it is asked for, columns of many categories by the targets that go with these.
+    nothing encoded but columns of many categories: for each of these stands a number, the mean target that goes with
+    it, or numbers, the share of each class (`sklearn.preprocessing.TargetEncoder`).
 
     Parameters
     ----------
     max_categories : int, default=30
-        Columns with more categories than this are "many".
-    many : {'lookup', 'target', 'both'}, default='lookup'
-        What becomes of those: categories like others; the mean target that goes with the category, or the share of
-        each class (`sklearn.preprocessing.TargetEncoder`), which is a number; or both.
+        Columns with more categories than this have many.
+    rows_per_category : int or None, default=20
+        Columns of many categories that have so many rows each, on the average, stay categories as well. None: they do
+        not, and means stand for them.
     target_type : {'auto', 'continuous'}, default='auto'
         Of the target encoder, which takes whole numbers for classes unless it is told.
     random_state : int, RandomState instance or None, default=None
@@ -50,8 +53,8 @@ class Table(TransformerMixin, BaseEstimator):
     Attributes
     ----------
     columns_ : dict
-        Names of the columns, or their places where they have none: those of "numbers", of "categories", of "many"
-        categories, and those "left out".
+        Names of the columns, or their places where they have none: those of "numbers", of "categories", those for
+        which "means" of targets stand, those that are "both" means and categories, and those "left out".
     n_features_in_ : int
         Number of columns seen by `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -62,21 +65,25 @@ class Table(TransformerMixin, BaseEstimator):
     names_: list[Hashable] | None  # of the columns in fit, if X had any
     kinds_: list[str]  # of each column, as keys of `columns_`
     gaps_: list[list[str]]  # of each column the texts that count as missing among its numbers
-    targets_: TargetEncoder | None  # of the columns of many categories
+    targets_: TargetEncoder | None  # of columns of many categories
     n_features_in_: int
 
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         "max_categories": [Interval(Integral, 1, None, closed="left")],
-        "many": [StrOptions({"lookup", "target", "both"})],
+        "rows_per_category": [Interval(Integral, 1, None, closed="left"), None],
         "target_type": [StrOptions({"auto", "continuous"})],
         "random_state": ["random_state"],
     }
 
     def __init__(
-        self, max_categories: int = 30, many: str = "lookup", target_type: str = "auto", random_state: Any = None
+        self,
+        max_categories: int = 30,
+        rows_per_category: int | None = 20,
+        target_type: str = "auto",
+        random_state: Any = None,
     ) -> None:
         self.max_categories = max_categories
-        self.many = many
+        self.rows_per_category = rows_per_category
         self.target_type = target_type
         self.random_state = random_state
 
@@ -90,9 +97,10 @@ class Table(TransformerMixin, BaseEstimator):
         """Find out what the columns of X hold, and read them."""
         X, names = as_table(X)
         labels: list[Hashable] = list(range(X.shape[1])) if names is None else names
-        found: dict[str, list[Hashable]] = {"numbers": [], "categories": [], "many": [], LEFT_OUT: []}
+        found: dict[str, list[Hashable]] = {kind: [] for kind in (*GIVEN, "means", LEFT_OUT)}
+        most = len(X) // self.rows_per_category if self.rows_per_category else 0
         readings = [
-            _read(label, column, self.max_categories) for label, column in zip(labels, columns_of(X), strict=True)
+            _read(label, column, self.max_categories, most) for label, column in zip(labels, columns_of(X), strict=True)
         ]
         for label, reading in zip(labels, readings, strict=True):
             found[reading.kind].append(label)
@@ -127,7 +135,7 @@ class Table(TransformerMixin, BaseEstimator):
                 values.append(None)
             else:
                 values.append(floats(label, column, gaps) if kind == "numbers" else factor(label, column))
-        means = None if self.targets_ is None else self.targets_.transform(self._many(values))
+        means = None if self.targets_ is None else self.targets_.transform(self._with_means(values))
         return self._table(values, means, X)
 
     @of_one_model
@@ -135,17 +143,21 @@ class Table(TransformerMixin, BaseEstimator):
         """Name the columns that are not left out, and the means of targets behind these."""
         check_is_fitted(self)
         names = feature_names(self, input_features)
-        kinds = np.array(self.kinds_)
-        kept = names[(kinds != LEFT_OUT) & ((kinds != "many") | self._looks_up)]
+        given = names[np.isin(self.kinds_, GIVEN)]
         if self.targets_ is None:
-            return kept
-        means = self.targets_.get_feature_names_out(names[kinds == "many"])
-        return np.append(kept, [f"{name}_mean" for name in means])
+            return given
+        means = self.targets_.get_feature_names_out(names[np.isin(self.kinds_, WITH_MEANS)])
+        return np.append(given, [f"{name}_mean" for name in means])
 
     @property
-    def _looks_up(self) -> bool:
-        """Are categories of columns of many the estimator's to encode?"""
-        return self.targets_ is None or self.many == "both"
+    def owners(self) -> np.ndarray:
+        """Number of the column in `fit` that each of those that are given comes from."""
+        given = np.flatnonzero(np.isin(self.kinds_, GIVEN))
+        if self.targets_ is None:
+            return given
+        many = np.flatnonzero(np.isin(self.kinds_, WITH_MEANS))
+        n_means = len(self.targets_.get_feature_names_out()) // len(many)  # of each
+        return np.append(given, np.repeat(many, n_means))
 
     def _learn_targets(self, values: list[np.ndarray | Factor | None], y: Data) -> np.ndarray | None:
         """Learn what targets go with the categories of columns of many, and give those of the training rows.
@@ -153,23 +165,23 @@ class Table(TransformerMixin, BaseEstimator):
         Each of these from the other rows: from all folds but its own.
         """
         self.targets_ = None
-        if self.many == "lookup" or not self.columns_["many"]:
+        only, both = self.columns_["means"], self.columns_["both"]
+        if not only and not both:
             return None
         if y is None:
-            raise ValueError(
-                f"Columns {self.columns_['many']} have many categories, for whose mean targets y is needed."
-            )
+            raise ValueError(f"Columns {only + both} have many categories, for which mean targets stand: give y.")
         targets = np.asarray(cast(ArrayLike, y))
         if targets.ndim > 1 and targets.shape[1] > 1:
-            if self.many == "both":
+            if not only:
                 return None
             raise ValueError(
-                f"Columns {self.columns_['many']} have more than max_categories={self.max_categories} categories, for "
-                f"each of which the mean target is to stand, but y has {targets.shape[1]} columns. Raise "
-                "max_categories, drop these columns, or fit one model for each target."
+                f"Columns {only} have more than max_categories={self.max_categories} categories, for each of which the "
+                f"mean target is to stand, but y has {targets.shape[1]} columns. Raise max_categories, drop these "
+                "columns, or fit one model for each target."
             )
         self.targets_ = self._target_encoder()
-        return self.targets_.fit_transform(self._many(values), targets.reshape(-1))
+        means: np.ndarray = self.targets_.fit_transform(self._with_means(values), targets.reshape(-1))
+        return means
 
     def _target_encoder(self) -> TargetEncoder:
         """A new one with seeded folds."""
@@ -177,16 +189,16 @@ class Table(TransformerMixin, BaseEstimator):
         from sklearn.model_selection import KFold
         from sklearn.preprocessing import TargetEncoder
 
-        target = TargetEncoder(target_type=self.target_type)
+        target = TargetEncoder(target_type=self.target_type).set_output(transform="default")
         if target.shuffle is True:
             return target.set_params(random_state=self.random_state)
         # from scikit-learn 1.9 on; not stratified, as a class may have fewer rows than there are folds
         return target.set_params(cv=KFold(5, shuffle=True, random_state=self.random_state))
 
-    def _many(self, values: list[np.ndarray | Factor | None]) -> np.ndarray:
-        """Texts of the columns of many categories, side by side."""
+    def _with_means(self, values: list[np.ndarray | Factor | None]) -> np.ndarray:
+        """Texts of the columns for which mean targets stand, side by side."""
         pairs = zip(values, self.kinds_, strict=True)
-        return np.stack([cast(Factor, column).values for column, kind in pairs if kind == "many"], axis=1)
+        return np.stack([cast(Factor, column).values for column, kind in pairs if kind in WITH_MEANS], axis=1)
 
     def _columns(self, X: DataFrame | np.ndarray, names: list[Hashable] | None) -> list[Column | None]:
         """The columns of X that were there in `fit`; None for one that is missing and was left out."""
@@ -212,9 +224,9 @@ class Table(TransformerMixin, BaseEstimator):
     ) -> RawTable | DataFrame:
         """The columns that are not left out side by side, in a DataFrame if one is asked for."""
         pairs = zip(values, self.kinds_, strict=True)
-        kept = [column for column, kind in pairs if column is not None and (kind != "many" or self._looks_up)]
-        kept += [] if means is None else list(means.T)
-        table = _side_by_side(kept, self.get_feature_names_out())
+        columns = [column for column, kind in pairs if column is not None and kind in GIVEN]
+        columns += [] if means is None else list(means.T)
+        table = _side_by_side(columns, self.get_feature_names_out())
         library = output_of(self)
         return table if library == "default" else _frame(library, table, X)
 
@@ -222,13 +234,13 @@ class Table(TransformerMixin, BaseEstimator):
 class Reading(NamedTuple):
     """What a training column holds."""
 
-    kind: str  # "numbers", "categories", "many" or "left out"
+    kind: str  # key of `columns_`
     values: np.ndarray | Factor | None = None
     gaps: Sequence[str] = ()  # the texts that count as missing among its numbers
 
 
-def _read(label: Hashable, column: Column, max_categories: int) -> Reading:
-    """Read a training column."""
+def _read(label: Hashable, column: Column, few: int, most: int) -> Reading:
+    """Read a training column: up to few categories have no means, and more than most, if that is more, nothing else."""
     gaps = read(label, column)
     if gaps is not None:
         x = floats(label, column, gaps)
@@ -238,7 +250,7 @@ def _read(label: Hashable, column: Column, max_categories: int) -> Reading:
     n = len(set(categories.texts))
     if n == 0 or (n == 1 and not (categories.numbers < 0).any()):
         return Reading(LEFT_OUT)
-    return Reading("categories" if n <= max_categories else "many", categories)
+    return Reading("categories" if n <= few else "both" if n <= most else "means", categories)
 
 
 def _side_by_side(columns: Sequence[np.ndarray | Factor], names: np.ndarray) -> RawTable:

@@ -62,9 +62,14 @@ class TableEncoder(Persistent, TransformerMixin, BaseEstimator):
         rows, _ = read_table(self, X, encoding.is_category, reset=False)
         return np.asarray(encoding.encode(rows, FLOAT64))
 
+    @property
+    def owners(self) -> np.ndarray:
+        """Number of the user's column that each input comes from."""
+        return cast(InputEncoding, encoding_of(self)).owners
+
     @of_one_model
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
         """Name the inputs: "age", "age_bin0", ..., "age_missing", "town_Ulm", ..., "town_missing", "town_unknown"."""
         check_is_fitted(self)
         names = feature_names(self, input_features)
-        return cast(InputEncoding, encoding_of(self)).names(names)
+        return cast(InputEncoding, encoding_of(self)).names(names.tolist())

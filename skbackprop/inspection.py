@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,7 +20,11 @@ from skbackprop._fit.device import compute_device
 from skbackprop._fit.fit import settle
 from skbackprop._fit.lbfgs import objective_and_gradient
 from skbackprop._fit.state import TrainState
+from skbackprop._steps import owners_of, steps_of
 from skbackprop._types import Array, Data
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 __all__ = ["check_gradients", "feature_importances", "layer_outputs"]
 
@@ -188,7 +192,7 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
     return outputs if network.n_members > 1 else outputs[0, :, :]
 
 
-def feature_importances(estimator: BaseMLP) -> Array:
+def feature_importances(estimator: BaseMLP | Pipeline) -> Array:
     """How much the first layer listens to each input: the norm of the weights that lead away from it.
 
     A network that learns turns up the inputs that move its output: the squares of these norms, the diagonal of
@@ -208,19 +212,21 @@ def feature_importances(estimator: BaseMLP) -> Array:
 
     Parameters
     ----------
-    estimator : MLPSoftmaxClassifier or MLPRegressor
-        Fitted.
+    estimator : MLPSoftmaxClassifier, MLPRegressor or Pipeline
+        Fitted. Of a Pipeline with one of ours at its end the columns are those that go into it: its steps may be what
+        `tabular_pipeline` puts there, our encoders, scikit-learn's selectors, and those that keep columns one by one,
+        such as scalers.
 
     Returns
     -------
     importances : ndarray of shape (n_features,)
         Not negative, and of sum 1 unless all weights are zero. `input_scale_` is multiplied in; with several members
-        squares are summed over them, too. Always NumPy's.
+        squares are summed over them, too. 0 for columns that the Pipeline leaves out. Always NumPy's.
 
     Raises
     ------
     NotFittedError, TypeError
-        If the estimator is not fitted, or none of this package.
+        If the estimator is not fitted, or none of this package; if a step mixes columns.
 
     References
     ----------
@@ -243,13 +249,24 @@ def feature_importances(estimator: BaseMLP) -> Array:
     >>> selector = SelectFromModel(model, importance_getter=feature_importances, max_features=2)
     >>> selector.fit(X, y).get_support(indices=True).tolist()
     [0, 1]
+
+    Of a table, one number for each of its columns:
+
+    >>> import pandas as pd
+    >>> from skbackprop import tabular_pipeline
+    >>> flats = pd.DataFrame({"town": ["Bonn", "Ulm"] * 100, "age": range(200), "area": range(7, 207)})
+    >>> pipeline = tabular_pipeline("regressor", random_state=0).fit(flats, 9.0 * (flats["town"] == "Ulm"))
+    >>> dict(zip(flats, feature_importances(pipeline).round(1).tolist(), strict=True))
+    {'town': 0.6, 'age': 0.2, 'area': 0.2}
     """
-    _check_is_network(estimator)
-    model = estimator.__fitted_model__(on_host=True)
+    *steps, last = steps_of(estimator)
+    _check_is_network(last)
+    model = last.__fitted_model__(on_host=True)
     squares = np.sum(np.stack([net.W[1] for net in model.members()]) ** 2, axis=(0, 2))
-    encoding = model.features.encoding
-    if encoding is not None:  # of a column that is encoded all inputs together
-        squares = np.bincount(encoding.owners, squares, minlength=model.features.n)
+    if model.features.encoding is not None:  # of a column that is encoded all inputs together
+        squares = np.bincount(model.features.encoding.owners, squares, minlength=model.features.n)
+    for step in reversed(steps):
+        squares = np.bincount(owners_of(step), squares, minlength=step.n_features_in_)
     norms: Array = np.sqrt(squares)
     total = float(norms.sum())
     return norms / total if total > 0.0 else norms

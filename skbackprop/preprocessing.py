@@ -156,6 +156,12 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
             self._encode(rows[block], out[block, n_features:])
         return out
 
+    @property
+    def owners(self) -> np.ndarray:
+        """Number of the feature that each column of `transform` comes from."""
+        features = np.arange(self.n_features_in_)
+        return np.append(features if self.passthrough else [], np.repeat(features, self.n_bins_)).astype(np.int64)
+
     def _encode(self, rows: np.ndarray, codes: np.ndarray) -> None:
         """Write the codes of rows."""
         ends = np.cumsum(self.n_bins_)

@@ -38,14 +38,14 @@ def tabular_pipeline(
 ) -> Pipeline:
     """Make a Pipeline that learns from a table as it comes.
 
-    Numeric columns are imputed (median), standardised, and encoded piecewise linearly; categories and booleans become
-    one column each, missing values being a category of their own. Where there are many categories, the mean target that
-    they go with, or the share of each class, stands for them (`sklearn.preprocessing.TargetEncoder`). A category not
-    seen in training counts as none. Columns without any value, and those with only one, are left out, with a warning.
-    Texts that are numbers are read as such, and a warning tells of texts that look like dates, identifiers or prose.
-    Behind this stands one of our estimators, with settings found on 26 public data sets: two layers of 128, members
-    that share their weights (four for classes, two for numbers), a learned scale for each input, and decay, dropout and
-    epochs as the noise of the targets and short trainings ask for (``weight_decay="auto"``).
+    Numbers are standardised and encoded piecewise linearly, a gap having an input of its own; each category and boolean
+    has one, too, and so have missing ones. Where there are many categories, the mean target that they go with, or the
+    share of each class, stands for them (`sklearn.preprocessing.TargetEncoder`), beside an input each where these are
+    not too rare. Columns without any value, and those with only one, are left out, with a warning. Texts that are
+    numbers are read as such, and a warning tells of texts that look like dates, identifiers or prose. Behind this
+    stands one of our estimators, which does the encoding, with settings found on 26 public data sets: two layers of
+    128, members that share their weights (four for classes, two for numbers), a learned scale for each input, and
+    decay, dropout and epochs as the noise of the targets and short trainings ask for (``weight_decay="auto"``).
 
     Parameters
     ----------
@@ -53,7 +53,8 @@ def tabular_pipeline(
         What to put behind the columns: `MLPSoftmaxClassifier` or `MLPRegressor` with the settings for tables, or an
         estimator of your own as it is.
     max_categories : int, default=30
-        Columns with more categories than this are encoded by their mean target.
+        Of columns with more categories than this the mean target is given, and the category itself only if there are
+        twenty rows of each on the average.
     **params : dict
         Parameters of `MLPSoftmaxClassifier` or `MLPRegressor` that differ from the settings for tables.
         ``random_state`` also seeds the folds of the target encoder.
@@ -61,9 +62,9 @@ def tabular_pipeline(
     Returns
     -------
     pipeline : sklearn.pipeline.Pipeline
-        Steps "table" (a ColumnTransformer of "numeric", "categories" and "many", which also reads the columns) and
-        "mlp". Every parameter of a step can be set and searched by its name, such as ``mlp__weight_decay`` or
-        ``table__numeric__bins__n_bins``.
+        Steps "table", which reads the columns, and "mlp". Every parameter of a step can be set and searched by its
+        name, such as ``mlp__n_bins``. In front of an estimator that does not encode columns itself, the step "encoder"
+        makes them numbers.
 
     Raises
     ------
@@ -78,11 +79,10 @@ def tabular_pipeline(
     arrays; a column of an array of objects whose values are all numbers is numeric. Columns are found by their names,
     of whatever type these are, and those of arrays by their places. True, 1, 1.0, "1" and "True" are one category.
     Numbers may come as texts of which up to 5 % of the different ones, or any such as "?" and "NA", stand for missing
-    values; numbers with leading zeros are codes. Target encoding needs a single target: for several, raise
-    `max_categories`.
+    values; numbers with leading zeros are codes. Means need a single target: for several, raise `max_categories`.
 
-    Bins and categories are kept as codes, and become columns of float32 some thousand rows at a time. What
-    ``pipeline[:-1].transform(X)`` gives is a table of such codes, an array to NumPy and scikit-learn.
+    What ``pipeline["table"].transform(X)`` gives is a table of numbers and categories for the estimator, which is an
+    array to NumPy, and a DataFrame after ``set_output(transform="pandas")``.
 
     References
     ----------
@@ -107,7 +107,7 @@ def tabular_pipeline(
     encodes = getattr(model, "numeric_encoder", "identity") != "identity"
     table = Table(
         max_categories,
-        many="lookup" if encodes else "target",
+        rows_per_category=20 if encodes else None,
         target_type="continuous" if is_regressor(model) else "auto",
         random_state=params.get("random_state"),
     )

@@ -1,17 +1,21 @@
 """layer_outputs and feature_importances, and scikit-learn's own inspection on data whose answers are known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_diabetes
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
-from sklearn.feature_selection import SelectFromModel
+from sklearn.feature_selection import SelectFromModel, SelectKBest, f_regression
 from sklearn.inspection import PartialDependenceDisplay, partial_dependence, permutation_importance
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
 from skbackprop.inspection import feature_importances, layer_outputs
+from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 PLAN = {"learning_rate": "cosine", "max_iter": 5, "random_state": 0}
 
@@ -103,8 +107,14 @@ def test_errors(plain, digits):
     for inspect in (feature_importances, lambda model: layer_outputs(model, X)):
         with pytest.raises(NotFittedError):
             inspect(MLPRegressor())
-        with pytest.raises(TypeError, match=r"pipeline\[-1\]"):
-            inspect(make_pipeline(StandardScaler(), plain))
+        with pytest.raises(TypeError, match="A fitted MLPSoftmaxClassifier or MLPRegressor is needed"):
+            inspect(StandardScaler().fit(X))
+    with pytest.raises(TypeError, match=r"pipeline\[-1\]"):
+        layer_outputs(make_pipeline(StandardScaler(), plain), X)
+    with pytest.raises(NotFittedError):
+        feature_importances(make_pipeline(StandardScaler(), plain))
+    with pytest.raises(TypeError, match=r"PCA may make several columns of one.* pipeline\[-1\]"):
+        feature_importances(make_pipeline(PCA().fit(X), plain))
 
 
 # ------------------------------------------------------------------------- feature_importances ----
@@ -196,3 +206,43 @@ def test_partial_dependence_display(known):
         assert_allclose(display.lines_[0, 0].get_xdata(), expected["grid_values"][0])
         assert_allclose(display.lines_[0, 0].get_ydata(), expected["average"][0])
         plt.close("all")
+
+
+def flats(n=400):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {
+            "area": rng.uniform(20, 200, n),
+            "always": 1,
+            "town": rng.choice(["Ulm", "Bonn", "Kiel"], n),
+            "street": [f"street {i % 60}" for i in range(n)],
+            "noise": rng.normal(size=n),
+        }
+    )
+    return X, 2.0 * X["area"] + 90.0 * (X["town"] == "Ulm")
+
+
+@pytest.mark.filterwarnings("ignore:Columns without values")
+@pytest.mark.parametrize("kind", ["ours", "of others"])
+def test_importances_of_a_pipeline_are_of_its_columns(kind):
+    X, y = flats()
+    model = MLPRegressor(weight_decay=0.5, random_state=0) if kind == "of others" else "regressor"
+    pipeline = tabular_pipeline(model, max_categories=30).fit(X, y)
+    assert pipeline["table"].columns_["means"] == ["street"]
+    importances = dict(zip(X, feature_importances(pipeline), strict=True))
+    assert importances["always"] == 0.0
+    assert sum(importances.values()) == pytest.approx(1.0)
+    assert sorted(importances, key=importances.get)[-2:] in (["area", "town"], ["town", "area"])
+
+
+def test_importances_behind_steps_that_keep_columns():
+    X, y = load_diabetes(return_X_y=True)
+    model = MLPRegressor((8,), random_state=0, epochs=4, weight_decay=0.1)
+    steps = [StandardScaler(), SelectKBest(f_regression, k=3), PiecewiseLinearEncoder(4, passthrough=True), model]
+    pipeline = make_pipeline("passthrough", *steps).fit(X, y)[1:]
+    importances = feature_importances(pipeline)
+    chosen = pipeline[1].get_support()
+    assert_array_equal(importances > 0.0, chosen)
+    squares = feature_importances(pipeline[-1]) ** 2  # of three features, then of the bins of each
+    expected = squares[:3] + [part.sum() for part in np.split(squares[3:], np.cumsum(pipeline[2].n_bins_)[:-1])]
+    assert_allclose(importances[chosen], np.sqrt(expected) / np.sqrt(expected).sum(), rtol=1e-12)

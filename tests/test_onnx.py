@@ -1053,14 +1053,16 @@ def settings(**params):
     return {"random_state": 0, "max_iter": 4, "weight_decay": 0.5, "dropout": 0.1, "hidden_layer_sizes": (16,)} | params
 
 
-@pytest.mark.parametrize("many", ["lookup", "target", "both"])
-def test_many_categories_of_a_pipeline(many):
+@pytest.mark.parametrize("rows_per_category", [None, 1])
+def test_many_categories_of_a_pipeline(rows_per_category):
     X, y = table()
     for target in (y, y == "old"):
-        model = tabular_pipeline(max_categories=9, **settings()).set_params(table__many=many).fit(X, target)
+        model = tabular_pipeline(max_categories=9, **settings())
+        model.set_params(table__rows_per_category=rows_per_category).fit(X, target)
         assert assert_agrees(model, X, unseen(X)) == list(X.columns)
-    regressor = tabular_pipeline("regressor", max_categories=9, **settings()).set_params(table__many=many)
-    targets = np.stack([np.arange(len(X)), np.arange(len(X)) % 5], axis=1)[:, : 1 if many == "target" else 2]
+    regressor = tabular_pipeline("regressor", max_categories=9, **settings())
+    regressor.set_params(table__rows_per_category=rows_per_category)
+    targets = np.stack([np.arange(len(X)), np.arange(len(X)) % 5], axis=1)[:, : 2 if rows_per_category else 1]
     assert_agrees(regressor.fit(X, targets), X, unseen(X))
 
 

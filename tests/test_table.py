@@ -40,7 +40,7 @@ def data():
 
 def test_the_estimator_encodes_what_the_table_reads(data):
     X, y = data
-    model = tabular_pipeline("regressor", **QUICK).fit(X, y)
+    model = tabular_pipeline("regressor", max_categories=40, **QUICK).fit(X, y)
     assert [type(step) for _, step in model.steps] == [Table, MLPRegressor]
     plain = X.assign(
         **{name: pd.Categorical(X[name].astype(str).where(X[name].notna())) for name in ("town", "street")},
@@ -72,8 +72,9 @@ def test_a_table_is_an_array_to_numpy(data):
 def test_set_output(data, library):
     frames = pytest.importorskip(library)
     X, y = data
-    expected = tabular_pipeline("regressor", **QUICK).fit(X, y).predict(X)
-    model = tabular_pipeline("regressor", **QUICK).set_output(transform=library).fit(X, y)
+    settings = QUICK | {"max_categories": 40}
+    expected = tabular_pipeline("regressor", **settings).fit(X, y).predict(X)
+    model = tabular_pipeline("regressor", **settings).set_output(transform=library).fit(X, y)
     frame = model[:-1].transform(X)
     assert isinstance(frame, frames.DataFrame)
     assert list(frame.columns) == list(X.columns)
@@ -117,40 +118,42 @@ def test_bins_of_others_can_be_searched(data, n_bins):
     assert f"income_bin{n_bins}" not in model[:-1].get_feature_names_out()
 
 
-def test_many_categories(data):
+@pytest.mark.parametrize(
+    ("rows_per_category", "kind", "n"), [(None, "means", 7), (8, "means", 7), (7, "both", 8), (1, "both", 8)]
+)
+def test_many_categories(data, rows_per_category, kind, n):
     X, y = data
     whole = y.astype(int)
-    others = X.drop(columns="street")
-    seen = np.stack([X["street"].to_numpy(dtype=object)], axis=1)
-    for many, n in (("lookup", 7), ("target", 7), ("both", 8)):
-        table = Table(many=many, target_type="continuous", random_state=0)
-        given, known = table.fit_transform(X, whole), table.transform(X)
-        assert table.columns_["many"] == ["street"]
-        assert given.shape == known.shape == (300, n)
-        assert given.is_category.sum() == (2 if many == "target" else 3)
-        assert given.names.tolist() == table.get_feature_names_out().tolist()
-        if many == "lookup":
-            assert table.targets_ is None
-            continue
-        assert given.names[-1] == "street_mean"
-        expected = TargetEncoder(target_type="continuous").fit(seen, whole).transform(seen)[:, 0]
-        assert_array_equal(known.numbers[:, -1], expected)
-        assert (given.numbers[:, -1] != expected).mean() > 0.9  # training rows: from the other folds
-        unseen = table.transform(X.assign(street="unseen"))
-        assert_allclose(unseen.numbers[:, -1], whole.mean())
-        again = clone(table).fit_transform(X, whole)
-        assert_array_equal(again.numbers, given.numbers)  # the folds are seeded
-    table = Table(many="target", random_state=0)
+    table = Table(30, rows_per_category, "continuous", random_state=0)  # 300 rows, 40 streets
+    given, known = table.fit_transform(X, whole), table.transform(X)
+    assert table.columns_[kind] == ["street"]
+    assert given.shape == known.shape == (300, n)
+    assert given.is_category.sum() == n - 5
+    assert given.names.tolist() == table.get_feature_names_out().tolist()
+    assert given.names[-1] == "street_mean"
+    assert table.owners.tolist() == [*range(n - 1), 6]
+    texts = X[["street"]].to_numpy()
+    expected = TargetEncoder(target_type="continuous").fit(texts, whole).transform(texts)[:, 0]
+    assert_array_equal(known.numbers[:, -1], expected)
+    assert (given.numbers[:, -1] != expected).mean() > 0.9  # of a training row: from the other folds
+    assert_allclose(table.transform(X.assign(street="unseen")).numbers[:, -1], whole.mean())
+    assert_array_equal(clone(table).fit_transform(X, whole).numbers, given.numbers)  # the folds are seeded
+
+
+def test_means_of_classes_and_of_several_targets(data):
+    X, y = data
+    table = Table(rows_per_category=None)
     towns = X["town"].fillna("none")
     assert table.fit_transform(X, towns).shape == (300, 9)
     assert table.get_feature_names_out()[-3:].tolist() == ["street_Bonn_mean", "street_Ulm_mean", "street_none_mean"]
-    assert Table(many="target").fit_transform(others).shape == (300, 6)
-    with pytest.raises(ValueError, match="y is needed"):
-        Table(many="target").fit(X)
+    assert table.owners.tolist() == [*range(6), 6, 6, 6]
+    assert table.fit_transform(X.drop(columns="street")).shape == (300, 6)
+    with pytest.raises(ValueError, match="give y"):
+        table.fit(X)
     Y = np.stack([y, y], axis=1)
-    assert Table(many="both").fit_transform(X, Y).shape == (300, 7)
     with pytest.raises(ValueError, match="y has 2 columns"):
-        Table(many="target").fit(X, Y)
+        table.fit(X, Y)
+    assert Table(rows_per_category=7).fit_transform(X, Y).shape == (300, 7)  # without means
 
 
 def test_a_fit_that_fails_leaves_the_table(data):
@@ -158,18 +161,18 @@ def test_a_fit_that_fails_leaves_the_table(data):
     table = Table().fit(X, y)
     before = dict(vars(table))
     for wrong in (X.assign(age=pd.Timestamp("2026-01-01")), X[:0], np.ones((5, 2))):
-        with pytest.raises(ValueError, match="Column 'age'|no rows|nothing to learn"):
+        with pytest.raises(ValueError, match=r"Column 'age'|no rows|nothing to learn"):
             table.fit(wrong)
         assert vars(table) == before
-    for wrong in ({"max_categories": 0}, {"many": "few"}, {"target_type": "binary"}):
+    for wrong in ({"max_categories": 0}, {"rows_per_category": 0}, {"target_type": "binary"}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             Table(**wrong).fit(X, y)
 
 
 def test_a_table_of_other_columns_is_refused_by_the_estimator(data):
     X, y = data
-    model = tabular_pipeline("regressor", **QUICK).fit(X, y)
-    other = tabular_pipeline("regressor")["table"]
+    model = tabular_pipeline("regressor", max_categories=40, **QUICK).fit(X, y)
+    other = Table(40)
     with pytest.raises(ValueError, match="X has 2 features, but MLPRegressor is expecting 7"):
         model["mlp"].predict(other.fit_transform(X[["age", "town"]]))
     with pytest.raises(ValueError, match="categories where there were numbers in fit"):

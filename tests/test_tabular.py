@@ -65,23 +65,24 @@ def test_each_column_goes_where_its_kind_belongs():
     assert columns_of(model) == {
         "numbers": ["age", "children"],
         "categories": ["town", "size", "member"],
-        "many": ["street"],
+        "means": ["street"],
+        "both": [],
         "left out": ["nothing", "always", "planet"],
     }
     table = model["table"].transform(X)
     assert table.shape == (120, 6)
-    assert table.is_category.tolist() == [False, False, True, True, True, True]
+    assert table.is_category.tolist() == [False, False, True, True, True, False]
     assert_array_equal(table.numbers[:, 0], X["age"])
     assert np.asarray(table)[:4, 2].tolist() == [None if pd.isna(town) else town for town in X["town"][:4]]
     assert set(model.predict(X)) == {"yes", "no"}
-    assert model["mlp"].feature_names_in_.tolist() == ["age", "children", "town", "size", "member", "street"]
+    assert model["mlp"].feature_names_in_.tolist() == ["age", "children", "town", "size", "member", "street_mean"]
 
 
 def test_max_categories():
     X, y = people()
     model = tabular_pipeline("classifier", max_categories=2, **QUICK)
     with pytest.warns(UserWarning, match="left out"):
-        assert columns_of(model.fit(X, y))["many"] == ["town", "size", "street"]
+        assert columns_of(model.fit(X, y))["both"] == ["town", "size"]
 
 
 def test_missing_and_unseen_values():
@@ -479,13 +480,13 @@ CODES = [f"{7 * i % 100:05}" for i in range(200)]
     [
         (["2", "3", "4", "5more"], "categories"),  # one in four is not few
         ([*map(str, range(20)), "many"], "categories"),  # few texts, but a third of the rows
-        (CODES, "many"),
+        (CODES, "means"),
         ([f"{i % 12:02}" for i in range(36)], "categories"),  # months
-        ([str(10**16 + i % 50) for i in range(100)], "many"),  # float64 cannot tell them apart
+        ([str(10**16 + i % 50) for i in range(100)], "means"),  # float64 cannot tell them apart
         (["1", "?"], "categories"),
         (["True", "False", "?"], "categories"),
-        ([f"Town {i % 300}" for i in range(500)], "many"),
-        ([f"{i % 40} {'nsew'[i % 4]}" for i in range(200)], "many"),
+        ([f"Town {i % 300}" for i in range(500)], "means"),
+        ([f"{i % 40} {'nsew'[i % 4]}" for i in range(200)], "means"),
         ([f"a choice of many words in a row, number {i % 20}" for i in range(300)], "categories"),
     ],
 )
@@ -503,7 +504,8 @@ def test_a_column_that_its_user_made_a_category_stays_one():
     X["b"] = pd.Categorical([str(i % 20) for i in range(200)])
     X["c"] = pd.Categorical([f"ID {i}" for i in range(200)])
     step = columns_step().fit(X, np.arange(200) % 2)
-    assert step.columns_ == {"numbers": [], "categories": ["a", "b"], "many": ["c"], "left out": []}
+    assert step.columns_["categories"] == ["a", "b"]
+    assert step.columns_["means"] == ["c"]
 
 
 DAYS = [datetime.datetime(2020, 1, 1, 5, 7) + datetime.timedelta(days=11 * i, minutes=i) for i in range(150)]
@@ -740,10 +742,11 @@ def test_several_targets_and_many_categories():
     Y = rng.normal(size=(120, 2))
     for y in (Y, pd.DataFrame(Y), Y.tolist()):
         with pytest.raises(ValueError, match=r"Columns \['street'\] .*max_categories=30.* y has 2 columns\. Raise"):
-            tabular_pipeline(Ridge()).fit(X, y)
-        assert tabular_pipeline("regressor", **QUICK).fit(X, y).predict(X).shape == (120, 2)
-    assert tabular_pipeline("classifier", **QUICK).fit(X, (Y > 0).astype(int)).predict(X).shape == (120, 2)
-    assert tabular_pipeline(Ridge(), max_categories=40).fit(X, Y).predict(X).shape == (120, 2)
+            tabular_pipeline("regressor", **QUICK).fit(X, y)
+    with pytest.raises(ValueError, match=r"Columns \['street'\]"):
+        tabular_pipeline("classifier", **QUICK).fit(X, (Y > 0).astype(int))
+    for estimator in (Ridge(), MLPRegressor(numeric_encoder="piecewise_linear", random_state=0, max_iter=2)):
+        assert tabular_pipeline(estimator, max_categories=40).fit(X, Y).predict(X).shape == (120, 2)
 
 
 def test_few_rows_and_columns_without_values():

@@ -150,9 +150,8 @@ class InputEncoding:
         """Names of the inputs, by those of the user's columns."""
         numbers = [name for name, is_one in zip(columns, self.is_category, strict=True) if not is_one]
         others = [name for name, is_one in zip(columns, self.is_category, strict=True) if is_one]
-        bins = [
-            f"{name}_bin{k}" for name, ends in zip(numbers, self.bin_edges, strict=True) for k in range(len(ends) - 1)
-        ]
+        n_bins = [len(edges) - 1 for edges in self.bin_edges]
+        bins = [f"{name}_bin{k}" for name, n in zip(numbers, n_bins, strict=True) for k in range(n)]
         gaps = [f"{name}_missing" for name, has_gaps in zip(numbers, self.has_gaps, strict=True) if has_gaps]
         values = [
             f"{name}_{value}"

@@ -20,7 +20,7 @@ from skbackprop._interop.onnx.graph import Graph
 from skbackprop._interop.onnx.inputs import texts
 from skbackprop._nn.encoders import CODE_RANGE, ENCODERS
 from skbackprop._nn.network import Network, Parameters
-from skbackprop._table import LEFT_OUT, Table
+from skbackprop._table import GIVEN, LEFT_OUT, WITH_MEANS, Table
 from skbackprop._table_encoder import TableEncoder
 
 
@@ -134,11 +134,10 @@ def read(table: Table, dtype: DTypeLike) -> Graph:
     g, target, used = Graph(dtype, 0), table.targets_, used_columns(table)
     kinds = {f"x{i}": table.kinds_[i] for i in used}
     g.take({name: dtype if kind == "numbers" else object for name, kind in kinds.items()})
-    is_kept = {"many": target is None or table.many == "both"}
     for name, kind in kinds.items():
-        if is_kept.get(kind, True):
+        if kind in GIVEN:
             g.output(f"{name}_read", name, [1], dtype if kind == "numbers" else object)
-    for j, name in enumerate(name for name, kind in kinds.items() if kind == "many" and target is not None):
+    for j, name in enumerate(name for name, kind in kinds.items() if kind in WITH_MEANS and target is not None):
         means = means_of(g, target, j, name)
         for k in range(means_in(target, j).shape[1]):
             g.output(f"{name}_mean{k}", g("Gather", means, g.integers([k]), axis=1), [1])

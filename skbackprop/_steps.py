@@ -1,0 +1,45 @@
+"""Pipelines around an estimator of ours: their steps, and from which column each that a step gives comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin
+from sklearn.utils.validation import check_is_fitted
+
+from skbackprop._table import Table
+from skbackprop._table_encoder import TableEncoder
+from skbackprop.preprocessing import PiecewiseLinearEncoder
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+
+def steps_of(estimator: BaseEstimator | Pipeline) -> list[Any]:
+    """The steps of a Pipeline but for those that do nothing; of an estimator itself."""
+    from sklearn.pipeline import Pipeline  # here, as its import takes longer than that of this package
+
+    if not isinstance(estimator, Pipeline):
+        return [estimator]
+    return [step for _, step in estimator.steps if step is not None and step != "passthrough"]
+
+
+def owners_of(step: Any) -> np.ndarray:
+    """Of each column that a fitted step gives the number of the one it comes from."""
+    from sklearn.feature_selection import SelectorMixin
+
+    check_is_fitted(step)
+    found: np.ndarray
+    if isinstance(step, Table | TableEncoder | PiecewiseLinearEncoder):
+        found = step.owners
+    elif isinstance(step, SelectorMixin):
+        found = step.get_support(indices=True)
+    elif isinstance(step, OneToOneFeatureMixin):
+        found = np.arange(step.n_features_in_)
+    else:
+        raise TypeError(
+            f"{type(step).__name__} may make several columns of one, or one of several: give the last step of the "
+            "Pipeline, pipeline[-1], whose columns are those of pipeline[:-1].get_feature_names_out()."
+        )
+    return found
