@@ -931,6 +931,10 @@ def test_arrays_that_are_encoded():
     by_name, frame = to_onnx(matrix, pd.DataFrame(X, columns=list("abcd"))), pd.DataFrame(X, columns=list("abcd"))
     assert [described.name for described in by_name.graph.input] == list("abcd")
     assert_array_equal(run(by_name, to_inputs(by_name, frame))["label"], matrix.predict(X))
+    nullable = pd.DataFrame({"a": pd.array([1, 2, None, 4] * 10, dtype="Int64"), "b": [True, False] * 20})
+    of_frame = encoding(dtype="float64").fit(nullable, np.arange(40) % 2)
+    assert [described.name for described in to_onnx(of_frame).graph.input] == ["X"]
+    assert_encodes(of_frame, None, nullable)
     columns = encoding(categorical_features=[1]).fit(X, y)
     X_new = np.vstack([X, [[0.0, 9.0, np.nan, 1.0], [0.0, np.nan, 0.0, 0.0]]])
     onnx_model = assert_encodes(columns, X, X_new)

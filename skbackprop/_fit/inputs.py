@@ -51,9 +51,10 @@ class RawTable:
         factors = []
         for parts in zip(*(table.factors for table in tables), strict=True):
             place: dict[str, int] = {}
-            numbers = [renumbered(part, place) for part in parts]
-            factors.append(Factor(np.concatenate(numbers), list(place)))
-        return cls(np.concatenate([table.numbers for table in tables]), factors, tables[0].is_category)
+            found = [renumbered(part, place) for part in parts]
+            factors.append(Factor(np.concatenate(found), list(place)))
+        first, numbers = tables[0], np.concatenate([table.numbers for table in tables])
+        return cls(numbers, factors, first.is_category, first.names)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Self:
         factors = [Factor(factor.numbers[rows], factor.texts) for factor in self.factors]
@@ -162,8 +163,8 @@ class InputEncoding:
     @property
     def no_rows(self) -> RawTable:
         """A table of the user's columns without rows."""
-        none = Factor(np.empty(0, dtype=np.int64), [])
-        return RawTable(np.empty((0, len(self.means))), [none] * len(self.categories), self.is_category)
+        factors = [Factor(np.empty(0, dtype=np.int64), [])] * len(self.categories)
+        return RawTable(np.empty((0, len(self.means))), factors, self.is_category)
 
     @property
     def owners(self) -> np.ndarray:

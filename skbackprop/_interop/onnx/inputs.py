@@ -161,7 +161,11 @@ def feeds(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.ndar
     helper, described = require("onnx").helper, list(onnx_model.graph.input)
     kinds = {d.name: helper.tensor_dtype_to_np_dtype(d.type.tensor_type.elem_type) for d in described}
     if list(kinds) == ["X"] and np.shape(X)[1:] == (described[0].type.tensor_type.shape.dim[1].dim_value,):
-        values, kind = np.asarray(X), kinds["X"]
+        kind = kinds["X"]
+        if is_frame(X):
+            rows = [_column(x, str(key), kind) for key, x in zip(X.columns, columns_of(X), strict=True)]
+            return {"X": np.stack(rows, axis=1)}
+        values = np.asarray(X)
         return {"X": texts(values.flat).reshape(values.shape) if kind.hasobject else values.astype(kind, copy=False)}
     columns = columns_by_name(X)
     # a column that is called as an output is has a number behind its name
