@@ -223,7 +223,7 @@ def test_what_is_learned_is_that_of_all_rows(frame, tmp_path, monkeypatch):
     table = TableShards(data, is_category, "piecewise_linear", reset=True)
     parts = [table.read_table(k) for k in range(len(data.bounds) - 1)]
     whole, weights = RawTable.join([part[0] for part in parts]), frame["w"].to_numpy()
-    expected = InputEncoding.learn(whole, is_category, "piecewise_linear", 8, weights)
+    expected = InputEncoding.learn(whole, "piecewise_linear", 8, weights)
 
     def learned():
         return learn_encoding(table, is_category, "piecewise_linear", 8)
