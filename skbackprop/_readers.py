@@ -51,7 +51,7 @@ def numbers_of(name: str, column: np.ndarray | CodedColumn) -> np.ndarray:
     """Numbers of a column, of whatever type; texts may be such."""
     if isinstance(column, CodedColumn):
         return column.spread(floats(name, column.values, said=NO_NUMBERS), np.nan)
-    return column
+    return floats(name, column) if column.dtype.hasobject else column  # truth values some of which are missing
 
 
 def read_array(given: Source, name: str) -> ArrayReader | FileReader:

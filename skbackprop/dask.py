@@ -68,7 +68,8 @@ class DaskMLP(BaseMLP):
         Parameters
         ----------
         X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
-            Training inputs, cut between rows only. Partitions may differ in size, and be empty.
+            Training inputs, cut between rows only. Partitions may differ in size, and be empty. Columns of DataFrames
+            may hold categories, as `categorical_features` says.
         y : dask.array.Array, dask.dataframe.Series or DataFrame, of shape (n_samples,) or (n_samples, n_outputs)
             Targets, in the partitions of X. With an X whose chunks are known, other chunks and NumPy arrays will do.
         sample_weight : like y, of shape (n_samples,), default=None

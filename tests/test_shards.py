@@ -239,8 +239,8 @@ def test_what_is_learned_is_that_of_all_rows(frame, tmp_path, monkeypatch):
     sampled = learned()
     assert sampled.means == found.means
     rows = np.sort(np.random.default_rng(0).choice(N, 60_000 // 2 // 16, replace=False, shuffle=False))
-    few = RawTable(whole.numbers[rows], [])
-    of_sample = InputEncoding.learn(few, np.zeros(2, dtype=bool), "piecewise_linear", 8, weights[rows])
+    few = RawTable(whole.numbers[rows], [], np.zeros(2, dtype=bool))
+    of_sample = InputEncoding.learn(few, "piecewise_linear", 8, weights[rows])
     for ours, theirs, all_of_it in zip(sampled.bin_edges, of_sample.bin_edges, found.bin_edges, strict=True):
         assert_array_equal(ours, theirs)
         assert len(ours) == len(all_of_it)
@@ -272,6 +272,18 @@ def test_texts_that_are_numbers_are_numbers(frame, tmp_path):
         assert not hasattr(model, "categories_")
         X = frame[["count", "income"]].astype(float)
         assert_array_equal(model.predict(data), model.predict(X))
+
+
+def test_truth_values_some_of_which_are_missing(tmp_path):
+    table = pa.table({"a": pa.array([True, None, False, True] * 30), "y": np.arange(120.0)})
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=5)
+    frame = pd.DataFrame({"a": [1.0, np.nan, 0.0, 1.0] * 30})
+    for memory in ("1KB", "1MB"):
+        data = Shards(tmp_path, "y", memory=memory)
+        with pytest.raises(ValueError, match="contains NaN"):
+            MLPRegressor(**FAST).fit(data)
+    model = MLPRegressor(**PIECEWISE).fit(data)
+    assert_array_equal(model.predict(data), model.predict(frame))
 
 
 # ---------------------------------------------------------------------------------- errors ----

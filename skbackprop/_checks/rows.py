@@ -195,7 +195,7 @@ def _read_table(
     """Rows of a table, encoded as is learned here or was in fit."""
     table, dtype = read_table(reader, X, is_category, reset=reset)
     dtype = dtype if reader.dtype == "auto" else np.dtype(reader.dtype)
-    return _encoded(reader, table, dtype, y, weights, name, is_category, reset, categories)
+    return _encoded(reader, table, dtype, y, weights, name, reset, categories)
 
 
 def _encoded(
@@ -205,7 +205,6 @@ def _encoded(
     y: Data,
     weights: Any,
     name: str,
-    is_category: np.ndarray,
     reset: bool,
     categories: Any = None,
 ) -> ArrayDataset:
@@ -218,7 +217,7 @@ def _encoded(
     encoding = encoding_of(reader)
     assert encoding is not None
     if categories is not None:
-        named = named_categories(categories, _names(reader), is_category)
+        named = named_categories(categories, _names(reader), table.is_category)
         if reset:
             encoding = with_categories(encoding, named)
             setattr(reader, ENCODING, encoding)
@@ -262,7 +261,7 @@ def _read_table_shards(
     table = open_table(reader, data, is_category, reset=reset)
     if are_loaded:
         rows = RawTable.join([table.read_table(k)[0] for k in range(len(data.bounds) - 1)])
-        return _encoded(reader, rows, dtype, data.y, data.sample_weight, name, is_category, reset)
+        return _encoded(reader, rows, dtype, data.y, data.sample_weight, name, reset)
     if reset:
         setattr(reader, ENCODING, learn_encoding(table, is_category, reader.numeric_encoder, reader.n_bins))
     encoding = encoding_of(reader)

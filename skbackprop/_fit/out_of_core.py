@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skbackprop._engines import choose_engine
+from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._engines.engine import Engine
 from skbackprop._fit.block import Block, weight_unit
 from skbackprop._fit.dataset import ArrayDataset
@@ -78,7 +79,7 @@ class DiskDataset:
     def fingerprint(self) -> str:
         """Shape, kind and content of all, in one pass; and the memory, by which rows are shuffled."""
         source = self.source
-        name = fingerprint((block.X, block.y, block.weights) for block in read_blocks(source, self.dtype))
+        name = fingerprint(map(_hashed, read_blocks(source, self.dtype)))
         return f"{(source.n_rows, source.n_features)} {self.dtype} {name} memory {source.memory}"
 
     def split(
@@ -127,6 +128,14 @@ class DiskDataset:
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
         return choose_engine(network, plan.optimizer(spec), spec.engine, np, spec.n_threads)
+
+
+def _hashed(block: ArrayDataset) -> tuple[Array, np.ndarray, np.ndarray | None]:
+    """X, y and weights whose content tells of a block; of a table its codes, as columns of categories may be many."""
+    X: Any = block.X
+    if isinstance(X, EncodedTable):
+        X = np.concatenate([part.view(np.uint8).reshape(len(X), -1) for part in X.rows], axis=1)
+    return X, block.y, block.weights
 
 
 def learn_encoding(table: TableSource, is_category: np.ndarray, encoder: str, n_bins: int) -> InputEncoding:
