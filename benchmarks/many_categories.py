@@ -1,18 +1,13 @@
 """Columns of many categories in tabular_pipeline: as categories, as mean targets, or as both.
 
-python benchmarks/many_categories.py [--rows 8000] [--draws 2]
+OMP_NUM_THREADS=1 python benchmarks/many_categories.py [--rows 8000] [--draws 2]
 
 Made data: five numbers of which four act, and one column of categories, of which each has about as many rows. A
 category has a level of its own, and a slope by which the fifth number counts. The errors are 1 - R2 and the log loss on
-4,000 new rows, means over the draws. CPU seconds, one thread.
+4,000 new rows, means over the draws. Seconds are CPU time.
 """
 
 import argparse
-import os
-
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
-
 import time
 
 import numpy as np
