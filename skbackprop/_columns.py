@@ -211,10 +211,13 @@ def are_bools(column: Column, values: set[object]) -> bool:
     return values <= {0, 1} and all(is_bool(value) or is_missing(value) for value in column)
 
 
-def floats(name: Hashable, column: Column, gaps: Iterable[str] = (), said: str = NO_NUMBERS) -> np.ndarray:
+def floats(
+    name: Hashable, column: Column, gaps: Iterable[str] = (), said: str = NO_NUMBERS, largest: float = LARGEST
+) -> np.ndarray:
     """Numbers of a column as float64, missing ones as NaN.
 
-    A text that is no number is an error, unless some were in training already: gaps, which count as missing.
+    A text that is no number is an error, unless some were in training already: gaps, which count as missing. So is a
+    number beyond the largest.
     """
     refuse(name, column)
     if has_numeric_dtype(column):
@@ -232,7 +235,7 @@ def floats(name: Hashable, column: Column, gaps: Iterable[str] = (), said: str =
                 f"missing: {quoted(odd)}."
             )
         x = np.array([numbers.get(value) for value in column], dtype=float)
-    large = x[np.abs(x) > LARGEST]
+    large = x[np.abs(x) > largest]
     if len(large):
         what = "infinity" if np.isinf(large[0]) else f"{large[0]:.6g}, which is too large for float32"
         raise ValueError(f"Column {name!r} holds {what}: make smaller numbers or missing values of these.")

@@ -465,3 +465,31 @@ def test_categories_that_cannot_be(categories, text):
     assert_array_equal(fitted.predict(X), before)
     with pytest.raises(ValueError, match="given for column 0, which is one of numbers"):
         stream().partial_fit(np.eye(2), [1.0, 2.0], categories=[["a"], None])
+
+
+@pytest.mark.parametrize("asked", [[("b", 1), ("b", 2)], [1, 2], [False, True, True]])
+def test_names_of_any_type_may_be_categorical_features(asked):
+    X = pd.DataFrame({("a", 1): np.arange(40.0), ("b", 1): np.arange(40) % 3, ("b", 2): ["u", "v"] * 20})
+    model = MLPRegressor(max_iter=1, random_state=0, categorical_features=asked).fit(X, X["a", 1])
+    assert [None if known is None else known.tolist() for known in model.categories_] == [
+        None, ["0", "1", "2"], ["u", "v"],
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r"holds \[\('c', 1\)\], but the columns of X are \[\('a', 1\), "):
+        model.set_params(categorical_features=[("c", 1)]).fit(X, X["a", 1])
+
+
+@pytest.mark.parametrize("encoder", ["identity", "piecewise_linear"])
+def test_numbers_that_only_float64_holds(encoder):
+    X = pd.DataFrame({"a": [1e300, 1.0] * 20, "s": ["u", "v"] * 20})
+    y = np.arange(40.0)
+    model = MLPRegressor(max_iter=1, random_state=0, numeric_encoder=encoder, hidden_layer_sizes=(4,))
+    for dtype in ("auto", "float64"):
+        assert np.isfinite(model.set_params(dtype=dtype).fit(X, y).predict(X)).all()
+    model.set_params(dtype="float32")
+    if encoder == "identity":
+        with pytest.raises(ValueError, match="too large for float32.*dtype='float64'"):
+            model.fit(X, y)
+    else:
+        assert np.isfinite(model.fit(X, y).predict(X)).all()
+    with pytest.raises(ValueError, match="Column 'a' holds infinity"):
+        model.fit(X.assign(a=np.inf), y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -224,6 +225,11 @@ def _encoded(
         else:
             check_categories(encoding, named, _names(reader))
     rows: Any = encoding.encode(table, dtype)
+    if not math.isfinite(rows.largest()):
+        raise ValueError(
+            f"Input X contains a number too large for {dtype.name}: make a smaller one or a missing value of it, or "
+            "set dtype='float64'."
+        )
     return ArrayDataset(rows, one_column(targets) if is_classifier(reader) else targets, weights)
 
 

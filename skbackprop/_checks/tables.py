@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable, Sequence
 from numbers import Integral
 from typing import Any, cast
@@ -15,6 +16,7 @@ from skbackprop._columns import (
     CATEGORIES,
     COMPLEX,
     DATES,
+    NO_NUMBERS,
     NUMBERS,
     Column,
     as_table,
@@ -152,7 +154,7 @@ def _holds_categories(name: Hashable, column: Column) -> bool:
 
 def places_of(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
     """Numbers of the columns that a mask, numbers or names stand for."""
-    asked = list(np.asarray(asked, dtype=object).reshape(-1))
+    asked = list(np.reshape(asked, -1)) if isinstance(asked, np.ndarray) else list(asked)
     if asked and all(isinstance(one, bool | np.bool_) for one in asked):
         if len(asked) != n:
             raise ValueError(f"categorical_features is a mask of {len(asked)} columns, but X has {n}.")
@@ -162,7 +164,7 @@ def places_of(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
         if wrong:
             raise ValueError(f"categorical_features holds {wrong}, but X has {n} columns, numbered from 0.")
         return [int(one) % n for one in asked]
-    if not all(isinstance(one, str) for one in asked):
+    if names is None and not all(isinstance(one, str) for one in asked):
         raise ValueError(
             "categorical_features must be 'from_dtype', None, or a list of names, of numbers or of booleans; got "
             f"{asked!r}."
@@ -186,7 +188,7 @@ def _numbers(name: Hashable, column: Column | CodedColumn, *, reset: bool) -> np
         "Column {name!r} holds {texts}, and is not among the categorical_features. Name it there, or make numbers or "
         "missing values (None, NaN) of them."
     )
-    return floats(name, column, said=said) if reset else floats(name, column)
+    return floats(name, column, said=said if reset else NO_NUMBERS, largest=sys.float_info.max)
 
 
 def _check_kinds(table: RawTable, is_category: np.ndarray) -> None:

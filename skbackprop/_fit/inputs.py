@@ -163,8 +163,8 @@ class InputEncoding:
     @property
     def no_rows(self) -> RawTable:
         """A table of the user's columns without rows."""
-        factors = [Factor(np.empty(0, dtype=np.int64), [])] * len(self.categories)
-        return RawTable(np.empty((0, len(self.means))), factors, self.is_category)
+        none = Factor(np.empty(0, dtype=np.int64), [])
+        return RawTable(np.empty((0, len(self.means))), [none] * len(self.categories), self.is_category)
 
     @property
     def owners(self) -> np.ndarray:
