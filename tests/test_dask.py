@@ -260,12 +260,24 @@ def spread(table, cuts=CUTS, per_part=False):
     return dd.from_map(lambda part: part, parts, meta=meta)
 
 
+def own_scorer(model, X, y):
+    assert np.asarray(X).shape == (len(y), model.coefs_[0].shape[0])
+    return model.score(X, y)
+
+
 TABLES = {
     "piecewise": {"numeric_encoder": "piecewise_linear"},
     "named": {"numeric_encoder": "piecewise_linear", "categorical_features": ["count", "size", "town"], "n_bins": 4},
     "members": {"numeric_encoder": "piecewise_linear", "n_members": 2, "input_scale": True, "dropout": [0.1, 0.2]},
     "split": {"numeric_encoder": "piecewise_linear", "early_stopping": True, "scoring": "accuracy"},
     "selection": {"numeric_encoder": "piecewise_linear", "weight_decay": "auto", "dropout": "auto"},
+    "own scorer": {
+        "numeric_encoder": "piecewise_linear",
+        "solver": "sgd",
+        "early_stopping": True,
+        "scoring": own_scorer,
+    },
+    "textbook": {"numeric_encoder": "piecewise_linear", "engine": "reference", "class_weight": "balanced"},
     "lbfgs": {"numeric_encoder": "piecewise_linear", "solver": "lbfgs", "alpha": 0.1},
     "identity": {},
 }
