@@ -16,6 +16,7 @@ from skbackprop._columns import (
     CATEGORIES,
     COMPLEX,
     DATES,
+    LARGEST,
     NO_NUMBERS,
     NUMBERS,
     Column,
@@ -100,7 +101,8 @@ def raw_table(
     """Columns as numbers and as categories; numbers may be missing if the encoder takes NaN."""
     chosen = list(zip(names, columns, is_category, strict=True))
     with within_floats("Input X"):
-        numbers = [_numbers(name, column, reset=reset) for name, column, is_one in chosen if not is_one]
+        largest = LARGEST if takes_nan else sys.float_info.max  # of what is standardised and squared the former
+        numbers = [_numbers(name, column, largest, reset=reset) for name, column, is_one in chosen if not is_one]
     rows = np.array(numbers).T if numbers else np.empty((n_rows, 0))  # side by side: all is done by column
     if not takes_nan:
         _check_gaps(rows, [name for name, _, is_one in chosen if not is_one])
@@ -164,7 +166,7 @@ def places_of(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
         if wrong:
             raise ValueError(f"categorical_features holds {wrong}, but X has {n} columns, numbered from 0.")
         return [int(one) % n for one in asked]
-    if names is None and not all(isinstance(one, str) for one in asked):
+    if not all(isinstance(one, str | tuple) or one in (names or ()) for one in asked):
         raise ValueError(
             "categorical_features must be 'from_dtype', None, or a list of names, of numbers or of booleans; got "
             f"{asked!r}."
@@ -177,10 +179,10 @@ def places_of(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
     return [names.index(one) for one in asked]
 
 
-def _numbers(name: Hashable, column: Column | CodedColumn, *, reset: bool) -> np.ndarray:
+def _numbers(name: Hashable, column: Column | CodedColumn, largest: float, *, reset: bool) -> np.ndarray:
     """Numbers of a column, missing ones NaN."""
     if isinstance(column, CodedColumn):
-        return column.spread(_numbers(name, column.values, reset=reset), np.nan)
+        return column.spread(_numbers(name, column.values, largest, reset=reset), np.nan)
     is_array = isinstance(column, np.ndarray)
     if str(column.dtype).lower().startswith("bool") and (is_array or hasattr(column, "to_numpy")):
         column = np.asarray(column).astype(object if not is_array and hasattr(column, "isna") else float)
@@ -188,7 +190,7 @@ def _numbers(name: Hashable, column: Column | CodedColumn, *, reset: bool) -> np
         "Column {name!r} holds {texts}, and is not among the categorical_features. Name it there, or make numbers or "
         "missing values (None, NaN) of them."
     )
-    return floats(name, column, said=said if reset else NO_NUMBERS, largest=sys.float_info.max)
+    return floats(name, column, said=said if reset else NO_NUMBERS, largest=largest)
 
 
 def _check_kinds(table: RawTable, is_category: np.ndarray) -> None:
