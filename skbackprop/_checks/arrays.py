@@ -31,7 +31,7 @@ HINTS = {  # what scikit-learn's errors about X do not know
     "could not convert string to float": TEXTS,
     "Cannot cast str dtype": TEXTS,
     "Input X contains NaN": "Or set numeric_encoder='piecewise_linear', which has a code for missing numbers, or use "
-    "skbackprop.tabular_pipeline, which imputes them.",
+    "skbackprop.tabular_pipeline, which sets it.",
 }
 
 

@@ -205,5 +205,5 @@ def _check_gaps(rows: np.ndarray, names: Sequence[Hashable]) -> None:
     if gaps:
         raise ValueError(
             f"Input X contains NaN: columns {gaps} have missing numbers. Set numeric_encoder='piecewise_linear', which "
-            "has a code for them, or use skbackprop.tabular_pipeline, which imputes them."
+            "has a code for them, or use skbackprop.tabular_pipeline, which sets it."
         )
