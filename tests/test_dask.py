@@ -356,9 +356,11 @@ def test_tables_that_cannot_be(client):
     model.fit(spread(X), spread(label))
     before = dict(vars(model))
     infinite = X.assign(age=np.where(np.arange(SIZE) == 250, np.inf, X["age"]))
+    large = X.assign(age=np.where(np.arange(SIZE) == 250, 1e300, 1.0))
     cases = [
         ((spread(infinite), spread(label)), {}, "'age' holds infinity"),
         ((spread(X), spread(label), spread(w - 5.0)), {}, "Negative values"),
+        ((spread(large), spread(label)), {"numeric_encoder": "identity", "dtype": "float32"}, "too large for float32"),
         ((spread(X), spread(label)), {"numeric_encoder": "identity"}, r"columns \['age'\] have missing numbers"),
         ((spread(X), spread(label)), {"categorical_features": ["city"]}, r"\['city'\], but the columns of X"),
     ]
@@ -367,7 +369,7 @@ def test_tables_that_cannot_be(client):
             clone(model).set_params(**params).fit(*data)
         with pytest.raises(ValueError, match=text):
             model.set_params(**params).fit(*data)
-        model.set_params(numeric_encoder="piecewise_linear", categorical_features="from_dtype")
+        model.set_params(numeric_encoder="piecewise_linear", categorical_features="from_dtype", dtype="auto")
         assert vars(model) == before
 
 

@@ -368,3 +368,12 @@ def test_a_checkpoint_goes_on_to_the_same_bits(folder, frame, tmp_path):
         MLPSoftmaxClassifier(**params, scoring=interrupting).fit(
             shards(other, memory=SMALL), checkpoint=tmp_path / "run"
         )
+
+
+@pytest.mark.parametrize("memory", ["3KB", "1MB"])
+def test_numbers_that_only_float64_holds(memory, tmp_path):
+    table = pd.DataFrame({"a": [1.0, 2.0] * 99 + [1e300] * 2, "s": ["u", "v"] * 100, "y": np.arange(200.0)})
+    table.to_parquet(tmp_path / "rows.parquet", row_group_size=5)
+    data = Shards(tmp_path, "y", memory=memory)
+    with pytest.raises(ValueError, match=r"too large for float32.*dtype='float64'"):
+        MLPRegressor(**FAST, dtype="float32", batch_size=4).fit(data)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -15,7 +14,7 @@ from skbackprop._checks.categories import check_categories, named_categories, wi
 from skbackprop._checks.constraints import warn_without_effect
 from skbackprop._checks.shards import categories_in_shards, load_numbers, open_table
 from skbackprop._checks.tables import ENCODING, categories_in, encoding_of, read_table
-from skbackprop._fit.data_checks import one_column
+from skbackprop._fit.data_checks import check_range, one_column
 from skbackprop._fit.dataset import ArrayDataset, Dataset
 from skbackprop._fit.device import HOST, compute_device, to_host
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
@@ -225,11 +224,7 @@ def _encoded(
         else:
             check_categories(encoding, named, _names(reader))
     rows: Any = encoding.encode(table, dtype)
-    if not math.isfinite(rows.largest()):
-        raise ValueError(
-            f"Input X contains a number too large for {dtype.name}: make a smaller one or a missing value of it, or "
-            "set dtype='float64'."
-        )
+    check_range(rows.largest(), dtype)
     return ArrayDataset(rows, one_column(targets) if is_classifier(reader) else targets, weights)
 
 
@@ -278,6 +273,7 @@ def _read_table_shards(
     disk.examples = check_targets(reader, y, len(y))
     check_weights(weights, y)
     check_weight_sum(disk.summary.weight_sum, "sample_weight")
+    check_range(disk.largest, dtype)
     return disk
 
 

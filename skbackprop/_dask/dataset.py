@@ -14,6 +14,7 @@ from skbackprop._dask.engine import ClusterEngine, RemoteTable, RemoteX
 from skbackprop._dask.job import Layout, pack_encoding, put
 from skbackprop._dask.ranks import Rank, columns_of
 from skbackprop._fit.block import Block
+from skbackprop._fit.data_checks import check_range
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.device import Device
 from skbackprop._fit.fitted_model import Features
@@ -146,4 +147,6 @@ def encode(
     rank.call(Rank.encode, *arrays, table=table.name, dtype=data.dtype.name, encoding=facts)
     codes = encoding.encode(encoding.no_rows, data.dtype)
     X = RemoteX(RemoteTable(rank, table.name, table.layouts, encoding.n_inputs, codes), data.dtype)
-    return replace(data, X=X), features
+    data = replace(data, X=X)
+    check_range(data.largest, data.dtype)
+    return data, features

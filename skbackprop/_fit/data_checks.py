@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,15 @@ def within_floats(name: str) -> Iterator[None]:
         yield
     except OverflowError as error:
         raise ValueError(f"{name} contains an integer too large for dtype('float64').") from error
+
+
+def check_range(largest: float, dtype: np.dtype) -> None:
+    """Raise if the largest input of an encoded table is beyond what the dtype can hold."""
+    if not math.isfinite(largest):
+        raise ValueError(
+            f"Input X contains a number too large for {dtype.name}: make a smaller one or a missing value of it, or "
+            "set dtype='float64'."
+        )
 
 
 def complete(y: Any) -> Any:
