@@ -389,7 +389,7 @@ def test_a_score_that_is_nan_cannot_stop_a_fit(data):
 
 def test_texts_and_gaps_in_X_are_told_of_the_pipeline_for_them(data):
     X, y = data
-    with pytest.raises(ValueError, match="tabular_pipeline, which imputes"):
+    with pytest.raises(ValueError, match="tabular_pipeline, which sets it"):
         MLPRegressor().fit(spoiled(X, np.nan), y)
     with pytest.raises(ValueError, match=r"categorical_features, encode them, or use .*tabular_pipeline"):
         MLPRegressor().fit([["red"], ["blue"]], [1.0, 2.0])
