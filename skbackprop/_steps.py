@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin
+from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._table import Table
 from skbackprop._table_encoder import TableEncoder
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
 
-
-def steps_of(estimator: BaseEstimator | Pipeline) -> list[Any]:
+def steps_of(model: object) -> list[Any]:
     """The steps of a Pipeline but for those that do nothing; of an estimator itself."""
     from sklearn.pipeline import Pipeline  # here, as its import takes longer than that of this package
 
-    if not isinstance(estimator, Pipeline):
-        return [estimator]
-    return [step for _, step in estimator.steps if step is not None and step != "passthrough"]
+    if not isinstance(model, Pipeline):
+        return [model]
+    return [step for _, step in model.steps if step is not None and step != "passthrough"]
 
 
 def owners_of(step: Any) -> np.ndarray:

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from skbackprop._checks.arrays import check_finite_output, check_inputs, check_same_device
 from skbackprop._checks.constraints import check_parameters, fit_spec
-from skbackprop._checks.rows import copy_of, read_rows, starting_point
+from skbackprop._checks.rows import Given, copy_of, read_rows, starting_point
 from skbackprop._engines.encoded_table import dense
 from skbackprop._engines.reference import PREDICT_ROWS, forward
 from skbackprop._estimator import BaseMLP
@@ -86,7 +86,7 @@ def check_gradients(
     """
     check_parameters(estimator)
     rng, spec, first = check_random_state(random_state), fit_spec(estimator), not hasattr(estimator, "coefs_")
-    data, features = read_rows(estimator, X, y, sample_weight, reset=first, dtype="float64")
+    data, features = read_rows(estimator, X, Given(y, sample_weight), reset=first, dtype="float64")
     start = starting_point(estimator, spec, data, features, None if first else "fit")
     prepared = settle(spec, data, None, start, TrainState(rng))
     rows = prepared.training_set.together()

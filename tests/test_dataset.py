@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._checks.constraints import fit_spec
-from skbackprop._checks.rows import read_part, read_rows
+from skbackprop._checks.rows import Given, read_part, read_rows
 from skbackprop._checks.tables import categories_in
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.out_of_core import DiskDataset
@@ -26,12 +26,12 @@ N = 240
 
 
 def in_memory(estimator, X, y, w):
-    yield read_rows(estimator, X, y, w, reset=True)[0]
+    yield read_rows(estimator, X, Given(y, w), reset=True)[0]
 
 
 def on_disk(estimator, X, y, w):
     parts = (None if part is None else np.array_split(part, 4) for part in (X, y, w))
-    yield read_rows(estimator, Shards(*parts, memory=9000, block_rows=10), None, None, reset=True)[0]
+    yield read_rows(estimator, Shards(*parts, memory=9000, block_rows=10), Given(None), reset=True)[0]
 
 
 def on_a_cluster(estimator, X, y, w):

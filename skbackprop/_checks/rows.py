@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
@@ -51,30 +51,28 @@ def copy_of(
     return copied
 
 
-def read_rows(
-    estimator: BaseEstimator,
-    X: Data,
-    y: Data,
-    weights: Data,
-    *,
-    reset: bool,
-    name: str = "sample_weight",
-    dtype: str | None = None,
-    categories: Any = None,
-) -> tuple[Dataset, Features]:
-    """Check rows, and learn or compare their features; the estimator is left as it is.
+class Given(NamedTuple):
+    """What the user gave with the rows of X."""
 
-    A dtype replaces the estimator's own; categories are those that columns may hold, if the user named them.
-    """
+    y: Data
+    weights: Data = None
+    name: str = "sample_weight"  # of the weights
+    categories: Any = None  # that columns may hold, where they were named
+
+
+def read_rows(
+    estimator: BaseEstimator, X: Data, given: Given, *, reset: bool, dtype: str | None = None
+) -> tuple[Dataset, Features]:
+    """Check rows, and learn or compare their features; the estimator is left as it is. A dtype replaces its own."""
     forgotten = [ENCODING] if reset else []
     reader = copy_of(estimator, {} if dtype is None else {"dtype": dtype}, without=forgotten)
     if not isinstance(X, Shards):
-        return _read_arrays(reader, X, y, weights, name, reset, categories), _features(reader)
-    if y is not None or weights is not None:
+        return _read_arrays(reader, X, given, reset), _features(reader)
+    if given.y is not None or given.weights is not None:
         raise ValueError("Shards hold targets and weights: pass these when you make them, and neither here.")
     if not reset:  # the blocks have no names, but the model keeps its own
-        return _read_shards(without_names(reader, X, "fit"), X, name, reset), _features(reader)
-    data = _read_shards(reader, X, name, reset)
+        return _read_shards(without_names(reader, X, "fit"), X, given.name, reset), _features(reader)
+    data = _read_shards(reader, X, given.name, reset)
     if X.feature_names is not None:
         reader.feature_names_in_ = np.asarray(X.feature_names, dtype=object)
     return data, _features(reader)
@@ -112,7 +110,7 @@ def read_validation(
     if has_validation_set(X_val, y_val, weights, holds_targets=isinstance(X_val, Shards)):
         reader = copy_of(estimator, start.features.attributes, without=[NAMES, ENCODING])
         with in_validation_set():
-            held_out, _ = read_rows(reader, X_val, y_val, weights, reset=False, name="sample_weight_val")
+            held_out, _ = read_rows(reader, X_val, Given(y_val, weights, "sample_weight_val"), reset=False)
         columns = start.features.numeric
         check_validation_set(held_out, data, start.codec, strict=not spec.partial, columns=columns)
     warn_without_effect(estimator, spec, is_given=held_out is not None)
@@ -160,19 +158,18 @@ def _features(reader: BaseEstimator) -> Features:
     return Features(reader.n_features_in_, getattr(reader, NAMES, None), encoding_of(reader))
 
 
-def _read_arrays(
-    reader: BaseEstimator, X: Any, y: Data, weights: Any, name: str, reset: bool, categories: Any = None
-) -> ArrayDataset:
+def _read_arrays(reader: BaseEstimator, X: Any, given: Given, reset: bool) -> ArrayDataset:
     is_category = categories_in(reader, X) if reset else getattr(encoding_of(reader), "is_category", None)
     if is_category is not None:
-        return _read_table(reader, X, y, weights, name, is_category, reset, categories)
+        table, kind = read_table(reader, X, is_category, reset=reset)
+        return _encoded(reader, table, kind if reader.dtype == "auto" else np.dtype(reader.dtype), given, reset)
     device = compute_device(X)
-    X, targets = check_rows(reader, X, y, reset=reset, dtypes=device.floats(reader.dtype))
-    if categories is not None:
+    X, targets = check_rows(reader, X, given.y, reset=reset, dtypes=device.floats(reader.dtype))
+    if given.categories is not None:
         names = _names(reader)
-        named_categories(categories, names, np.zeros(len(names), dtype=bool))
+        named_categories(given.categories, names, np.zeros(len(names), dtype=bool))
     targets = to_host(targets)
-    weights = check_weights(to_host(weights), targets, name)
+    weights = check_weights(to_host(cast(Any, given.weights)), targets, given.name)
     return ArrayDataset(X, one_column(targets) if is_classifier(reader) else targets, weights, device)
 
 
@@ -182,42 +179,17 @@ def _names(reader: BaseEstimator) -> Sequence[Hashable]:
     return range(reader.n_features_in_) if names is None else list(names)
 
 
-def _read_table(
-    reader: BaseEstimator,
-    X: Data,
-    y: Data,
-    weights: Any,
-    name: str,
-    is_category: np.ndarray,
-    reset: bool,
-    categories: Any = None,
-) -> ArrayDataset:
+def _encoded(reader: BaseEstimator, table: RawTable, dtype: np.dtype, given: Given, reset: bool) -> ArrayDataset:
     """Rows of a table, encoded as is learned here or was in fit."""
-    table, dtype = read_table(reader, X, is_category, reset=reset)
-    dtype = dtype if reader.dtype == "auto" else np.dtype(reader.dtype)
-    return _encoded(reader, table, dtype, y, weights, name, reset, categories)
-
-
-def _encoded(
-    reader: BaseEstimator,
-    table: RawTable,
-    dtype: np.dtype,
-    y: Data,
-    weights: Any,
-    name: str,
-    reset: bool,
-    categories: Any = None,
-) -> ArrayDataset:
-    """The same for a table whose columns were read."""
-    targets = to_host(check_targets(reader, y, len(table)))
-    weights = check_weights(to_host(weights), targets, name)
+    targets = to_host(check_targets(reader, given.y, len(table)))
+    weights = check_weights(to_host(cast(Any, given.weights)), targets, given.name)
     if reset:
         learned = InputEncoding.learn(table, reader.numeric_encoder, reader.n_bins, weights)
         setattr(reader, ENCODING, learned)
     encoding = encoding_of(reader)
     assert encoding is not None
-    if categories is not None:
-        named = named_categories(categories, _names(reader), table.is_category)
+    if given.categories is not None:
+        named = named_categories(given.categories, _names(reader), table.is_category)
         if reset:
             encoding = with_categories(encoding, named)
             setattr(reader, ENCODING, encoding)
@@ -238,9 +210,18 @@ def _read_shards(reader: BaseEstimator, data: Shards, name: str, reset: bool) ->
     known = encoding_of(reader)
     is_category = categories_in_shards(reader, data) if reset else None if known is None else known.is_category
     if is_category is not None:
-        return _read_table_shards(reader, data, name, reset, is_category, dtype, are_loaded)
+        table = open_table(reader, data, is_category, reset=reset)
+        if are_loaded:
+            rows = RawTable.join([table.read_table(k)[0] for k in range(len(data.bounds) - 1)])
+            return _encoded(reader, rows, dtype, Given(data.y, data.sample_weight, name), reset)
+        if reset:
+            learned = learn_encoding(table, is_category, reader.numeric_encoder, reader.n_bins)
+            setattr(reader, ENCODING, learned)
+        disk = _survey_table(reader, table, dtype)
+        disk.given = data
+        return disk
     if are_loaded:
-        return _read_arrays(reader, load_numbers(data), data.y, data.sample_weight, name, reset)
+        return _read_arrays(reader, load_numbers(data), Given(data.y, data.sample_weight, name), reset)
     disk = _survey(reader, cast(Source, data), dtype)
     X, y, weights = disk.summary.stand_ins(data.n_features)
     X, disk.examples = check_rows(reader, X.astype(dtype), y, reset=reset, dtypes=[dtype])
@@ -249,26 +230,11 @@ def _read_shards(reader: BaseEstimator, data: Shards, name: str, reset: bool) ->
     return disk
 
 
-def _read_table_shards(
-    reader: BaseEstimator,
-    data: Shards,
-    name: str,
-    reset: bool,
-    is_category: np.ndarray,
-    dtype: np.dtype,
-    are_loaded: bool,
-) -> Dataset:
-    """The same where the columns are encoded, as is learned here or was in fit."""
-    table = open_table(reader, data, is_category, reset=reset)
-    if are_loaded:
-        rows = RawTable.join([table.read_table(k)[0] for k in range(len(data.bounds) - 1)])
-        return _encoded(reader, rows, dtype, data.y, data.sample_weight, name, reset)
-    if reset:
-        setattr(reader, ENCODING, learn_encoding(table, is_category, reader.numeric_encoder, reader.n_bins))
+def _survey_table(reader: BaseEstimator, table: TableSource, dtype: np.dtype) -> DiskDataset:
+    """Survey a table whose columns are encoded."""
     encoding = encoding_of(reader)
     assert encoding is not None
     disk = _survey(reader, EncodedSource(table, encoding, dtype), dtype)
-    disk.given = data
     _, y, weights = disk.summary.stand_ins(1)
     disk.examples = check_targets(reader, y, len(y))
     check_weights(weights, y)
