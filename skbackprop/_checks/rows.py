@@ -21,7 +21,7 @@ from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
 from skbackprop._fit.inputs import InputEncoding, RawTable
 from skbackprop._fit.out_of_core import DiskDataset, learn_encoding
 from skbackprop._fit.scales import check_validation_set, in_validation_set
-from skbackprop._fit.source import EncodedSource, Source
+from skbackprop._fit.source import EncodedSource, Source, TableSource
 from skbackprop._fit.spec import FitSpec
 from skbackprop._fit.summaries import LabelSummary, NumberSummary
 from skbackprop._fit.targets import LabelCodec, NumberCodec, TargetCodec
