@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from importlib import import_module
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, cast
 
@@ -263,15 +264,11 @@ def _side_by_side(columns: Sequence[np.ndarray | Factor], names: np.ndarray) -> 
 
 def _frame(library: str, table: RawTable, X: Data) -> DataFrame:
     """The table as a DataFrame of pandas or polars, whose categories have a type of their own."""
+    frames, names = import_module(library), cast(np.ndarray, table.names)
     given = [column if isinstance(column, np.ndarray) else column.values.tolist() for column in table.columns]
-    columns = list(zip(cast(np.ndarray, table.names), given, table.is_category, strict=True))
     if library == "polars":
-        import polars
-
-        return polars.DataFrame(
-            [polars.Series(name, x, dtype=polars.Categorical if is_one else None) for name, x, is_one in columns]
-        )
-    import pandas
-
-    made = {name: pandas.Categorical(x) if is_one else x for name, x, is_one in columns}
-    return pandas.DataFrame(made, index=getattr(X, "index", None))
+        columns = zip(names, given, table.is_category, strict=True)
+        kinds = {True: frames.Categorical, False: None}
+        return frames.DataFrame([frames.Series(name, x, dtype=kinds[bool(is_one)]) for name, x, is_one in columns])
+    made = [frames.Categorical(x) if is_one else x for x, is_one in zip(given, table.is_category, strict=True)]
+    return frames.DataFrame(dict(zip(names, made, strict=True)), index=getattr(X, "index", None))
