@@ -11,7 +11,7 @@ from sklearn.preprocessing import OneHotEncoder
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._engines import _cpu
 from skbackprop._engines.compiled import CompiledEngine
-from skbackprop._engines.encoded_table import Bins, Categories, EncodedTable, dense, join
+from skbackprop._engines.encoded_table import Bins, Categories, EncodedTable, Numbers, dense
 from skbackprop._engines.level import level
 from skbackprop._engines.reference import ReferenceEngine
 from skbackprop._nn.network import Network, Objective
@@ -23,6 +23,16 @@ from skbackprop.preprocessing import PiecewiseLinearEncoder
 def binned(rows, n_bins=8, code_range=(-1, 1)):
     encoder = PiecewiseLinearEncoder(n_bins, code_range=code_range).fit(rows)
     return encoder, EncodedTable((Bins.of(rows, encoder.bin_edges_, *map(float, code_range)),))
+
+
+def join(tables):
+    """One table of several side by side; arrays are tables of numbers."""
+    with np.errstate(over="ignore"):
+        numbers = [
+            [Numbers(np.ascontiguousarray(X, dtype=np.float32))] if isinstance(X, np.ndarray) else X.parts
+            for X in tables
+        ]
+    return EncodedTable(tuple(part for parts in numbers for part in parts))
 
 
 def table(n=150):
@@ -86,35 +96,16 @@ def test_it_behaves_as_an_array():
     full = np.asarray(made)
     assert_array_equal(made[:, 0], full[:, 0])
     assert_array_equal(made[3], full[3])
-    assert_array_equal(np.vstack(list(made)), full)
-    assert_array_equal(np.isfinite(made), np.isfinite(full))
-    assert made.mean() == full.mean()
+    assert_array_equal(made[[2, 5]], full[[2, 5]])
+    assert_array_equal(made[[]], full[:0])
+    assert_array_equal(made[2:9, ...], full[2:9])
     assert len(made) == 150
     assert f"{made.shape}" in repr(made)
     assert np.asarray(made, dtype=np.float64).dtype == np.asarray(made.astype(np.float64)).dtype == np.float64
     assert made.largest() == np.abs(full).max()
     assert_array_equal(np.asarray(pickle.loads(pickle.dumps(made))), full)
-    assert not hasattr(made, "iloc")
     with pytest.raises(ValueError, match="without a copy"):
         np.asarray(made, copy=False)
-
-
-def test_operators_are_those_of_the_dense_array():
-    rows = table(20)
-    plain = np.asarray(rows)
-    for ours, numpys in (
-        (rows + 1, plain + 1),
-        (2 * rows, 2 * plain),
-        (-rows, -plain),
-        (abs(rows), abs(plain)),
-        (rows > 0, plain > 0),
-        (rows == rows, plain == plain),
-        (rows @ np.eye(plain.shape[1], dtype=np.float32), plain),
-        (np.exp(rows), np.exp(plain)),
-        (np.add.reduce(rows), np.add.reduce(plain)),
-        (rows[[]], plain[[]]),
-    ):
-        assert_array_equal(np.asarray(ours), numpys)
 
 
 def test_the_kernels_trust_nobody():

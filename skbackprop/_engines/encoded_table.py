@@ -6,12 +6,11 @@ hold all that is in these.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
 import numpy as np
-from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import DTypeLike
 
 from skbackprop._engines.level import _cpu, largest, level
@@ -34,10 +33,6 @@ class Columns(Protocol):
 
     def with_rows(self, rows: Sequence[np.ndarray]) -> Self:
         """Such columns of other rows."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, rows: slice | np.ndarray) -> Self: ...
 
     def arrays(self) -> dict[str, np.ndarray | float]:
         """What the kernels know of them."""
@@ -65,12 +60,6 @@ class Numbers:
 
     def with_rows(self, rows: Sequence[np.ndarray]) -> Self:
         return replace(self, values=rows[0])
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, rows: slice | np.ndarray) -> Self:
-        return replace(self, values=np.ascontiguousarray(self.values[rows]))
 
     def arrays(self) -> dict[str, np.ndarray | float]:
         return {"values": self.values}
@@ -111,12 +100,6 @@ class Bins:
     def with_rows(self, rows: Sequence[np.ndarray]) -> Self:
         return replace(self, bins=rows[0], codes=rows[1])
 
-    def __len__(self) -> int:
-        return len(self.bins)
-
-    def __getitem__(self, rows: slice | np.ndarray) -> Self:
-        return replace(self, bins=np.ascontiguousarray(self.bins[rows]), codes=np.ascontiguousarray(self.codes[rows]))
-
     def arrays(self) -> dict[str, np.ndarray | float]:
         full, middle = (self.low + (self.high - self.low) * part for part in (1.0, 0.5))  # as the encoder rounds
         ends = {"low": self.low, "high": full, "middle": middle}
@@ -147,12 +130,6 @@ class Categories:
     def with_rows(self, rows: Sequence[np.ndarray]) -> Self:
         return replace(self, numbers=rows[0])
 
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, rows: slice | np.ndarray) -> Self:
-        return replace(self, numbers=np.ascontiguousarray(self.numbers[rows]))
-
     def arrays(self) -> dict[str, np.ndarray | float]:
         return {"sizes": self.sizes, "categories": self.numbers}
 
@@ -171,11 +148,10 @@ class Categories:
 
 
 @dataclass(frozen=True, eq=False)
-class EncodedTable(NDArrayOperatorsMixin):
+class EncodedTable:
     """Rows of a table, dense where NumPy or a network asks for them.
 
-    It has an array's shape, and rows by slices and numbers. Whatever else is asked of it, operators and NumPy's
-    functions too, is asked of the dense array, which is made for that, and in full.
+    It has an array's shape, and rows by slices and numbers. Other keys are those of the dense array, made in full.
     """
 
     parts: tuple[Columns, ...]
@@ -185,7 +161,7 @@ class EncodedTable(NDArrayOperatorsMixin):
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.parts[0]), sum(part.width for part in self.parts)
+        return len(self.parts[0].rows[0]), sum(part.width for part in self.parts)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -200,9 +176,6 @@ class EncodedTable(NDArrayOperatorsMixin):
         self.table().encode(level(), np.arange(len(self)), rows)
         return rows if dtype is None else rows.astype(dtype, copy=False)
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        return getattr(ufunc, method)(*map(dense, inputs), **options)
-
     def __getitem__(self, key: Any) -> Any:
         rows = key
         if isinstance(key, tuple) and len(key) == 2 and (key[1] is Ellipsis or _is_all(key[1])):
@@ -210,20 +183,12 @@ class EncodedTable(NDArrayOperatorsMixin):
         if isinstance(rows, list):
             rows = np.asarray(rows, dtype=None if rows else int)
         if isinstance(rows, slice) or (isinstance(rows, np.ndarray) and rows.ndim == 1):
-            return replace(self, parts=tuple(part[rows] for part in self.parts))
+            return self.with_rows([np.ascontiguousarray(array[rows]) for array in self.rows])
         return np.asarray(self)[key]
 
     def __setitem__(self, rows: slice | np.ndarray, table: EncodedTable) -> None:
         for ours, theirs in zip(self.rows, table.rows, strict=True):
             ours[rows] = theirs
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or not hasattr(np.ndarray, name):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return getattr(np.asarray(self), name)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return iter(np.asarray(self))
 
     def astype(self, dtype: DTypeLike, copy: bool = False) -> EncodedTable:
         """Of another dtype, in which its rows are made."""
@@ -276,19 +241,6 @@ class EncodedTable(NDArrayOperatorsMixin):
 
 def _is_all(key: object) -> bool:
     return isinstance(key, slice) and key == slice(None)
-
-
-def join(tables: Sequence[EncodedTable | np.ndarray]) -> EncodedTable:
-    """One table of several side by side; arrays are tables of numbers."""
-    parts: list[Columns] = []
-    for table in tables:
-        with np.errstate(over="ignore"):  # whoever computes with it looks for infinity
-            parts += (
-                table.parts
-                if isinstance(table, EncodedTable)
-                else [Numbers(np.ascontiguousarray(table, dtype=np.float32))]
-            )
-    return EncodedTable(tuple(parts))
 
 
 def dense(X: Any) -> Any:
