@@ -132,6 +132,8 @@ def to_onnx(
         else:
             graphs.append(pipelines.convert(core, X, dtypes, target_opset, name, logits, doubts))
     onnx_model = wrappers.merged(graphs) if logits else graphs[0]
+    del onnx_model.metadata_props[:]
+    inputs.note_texts(onnx_model, inputs.plain_columns(cores[0]))
     wrappers.put_behind(onnx_model, behind)
     pipelines.compare(model, onnx_model, X, doubts)
     return onnx_model
@@ -149,7 +151,12 @@ def _of_ours(
     """Export an estimator or encoder of this package alone."""
     names = inputs.names_of(model, X) if isinstance(model, BaseMLP) else None
     graph, version = graph_of(model, dtype, logits, taken=taken, names=names), skbackprop.__version__
-    return graph.model(name, opset, producer_name="skbackprop", producer_version=version)
+    onnx_model = graph.model(name, opset, producer_name="skbackprop", producer_version=version)
+    if names is not None:
+        own = getattr(model, "feature_names_in_", X.columns if is_frame(X) else names)
+        inputs.name_columns(onnx_model, [str(key) for key in own])
+        inputs.note_texts(onnx_model, inputs.plain_columns(model))
+    return onnx_model
 
 
 def to_inputs(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.ndarray]:

@@ -1101,3 +1101,52 @@ def test_a_table_behind_another_step():
     model = make_pipeline(same, *tabular_pipeline(**settings()).named_steps.values()).fit(X[["age", "town"]], y)
     with pytest.raises(ValueError, match=r"Table takes columns of categories, .* Let it take the DataFrame itself"):
         to_onnx(model, X[["age", "town"]])
+
+
+NAMES = [["label", "label1", "t"], ["t", "std1", "std"], ["X", "b", "t"], ["a b", "a_b", "a-b"], ["t", "X", "label"]]
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_each_column_has_its_own_input(names):
+    pytest.importorskip("skl2onnx")
+    X, y = table()
+    X = X[["age", "children", "town"]].set_axis(names, axis=1)
+    for model in (encoding(), tabular_pipeline(**settings())):
+        assert len(set(assert_agrees(model.fit(X, y), X))) == 3
+        assert_agrees(model, None, X)
+        onnx_model = to_onnx(model)
+        with pytest.raises(ValueError, match="X has no columns"):
+            to_inputs(onnx_model, X.drop(columns=names[1]))
+        with pytest.raises(ValueError, match="the empty name"):
+            to_onnx(model.fit(X.rename(columns={names[0]: ""}), y), X.rename(columns={names[0]: ""}))
+
+
+@pytest.mark.parametrize(
+    "around",
+    [lambda p: VotingClassifier([("a", p), ("b", p)], voting="soft"), lambda p: VotingClassifier([("a", p), ("b", p)])],
+)
+def test_ensembles_of_pipelines(around):
+    X, y = table()
+    model = around(tabular_pipeline(**settings())).fit(X, y == "old")
+    onnx_model = to_onnx(model, X)
+    found = run(onnx_model, to_inputs(onnx_model, X))["label"]
+    assert_array_equal(found, model.predict(X))
+
+
+@pytest.mark.parametrize("cls", [BaggingClassifier, StackingClassifier])
+def test_ensembles_of_pipelines_that_take_one_matrix(cls):
+    X, y, _, _ = rows("float32")
+    pipeline = tabular_pipeline(**settings())
+    model = cls(pipeline, n_estimators=2) if cls is BaggingClassifier else cls([("a", pipeline)], cv=2)
+    assert assert_agrees(model.fit(X, y), X) == ["X"]
+
+
+def test_an_empty_text_is_no_missing_one():
+    pytest.importorskip("skl2onnx")
+    X, y = table()
+    X = X[["age", "town", "size"]]
+    for model in (encoding(), tabular_pipeline(**settings())):
+        onnx_model = to_onnx(model.fit(X, y), X)
+        to_inputs(onnx_model, X)
+        with pytest.raises(ValueError, match="Column 'town' holds the empty text, by which missing ones go"):
+            to_inputs(onnx_model, X.assign(town=X["town"].fillna("")))

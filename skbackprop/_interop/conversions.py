@@ -161,7 +161,7 @@ class Convertible:
             p = torch.softmax(module(*inputs), dim=1)
             program = torch.export.export(module, inputs)
         """
-        with _needing_torch():
+        with _needing_torch("to_torch"):
             from skbackprop._interop.torch import to_torch
         return to_torch(self.__fitted_model__(on_host=True))
 
@@ -195,7 +195,7 @@ class Convertible:
             numbers, categories = model.torch_inputs(pd.DataFrame({"age": [31, None], "town": ["Ulm", "Rome"]}))
             # tensor([[31.], [nan]], dtype=torch.float64), tensor([[1], [3]])
         """
-        with _needing_torch():
+        with _needing_torch("torch_inputs"):
             from skbackprop._interop.torch import as_tensor, codes
         model = self.__fitted_model__(on_host=True)
         encoding = model.features.encoding
@@ -207,9 +207,9 @@ class Convertible:
 
 
 @contextmanager
-def _needing_torch() -> Iterator[None]:
+def _needing_torch(method: str) -> Iterator[None]:
     """Say how to install torch, if it is missing."""
     try:
         yield
     except ImportError as error:
-        raise ImportError("to_torch needs torch: pip install 'skbackprop[torch]'.") from error
+        raise ImportError(f"{method} needs torch: pip install 'skbackprop[torch]'.") from error

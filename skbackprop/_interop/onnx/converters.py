@@ -97,7 +97,7 @@ class Converters:
             return
         names = {out.name: variable.full_name for out, variable in zip(g.outputs, operator.outputs, strict=True)}
         kinds = {described.name: described.type.tensor_type.elem_type for described in g.inputs}
-        if g.input in kinds:
+        if g.takes_matrix:
             names[g.input] = _joined(scope, operator, container, kinds[g.input])
         else:
             names |= zip(kinds, _one_by_one(scope, operator, container, list(kinds.values())), strict=True)

@@ -46,10 +46,15 @@ class Graph:
         self.raw_scores = False  # in place of probabilities
         self.prefix = prefix  # of all names, for nodes that go into another graph
 
-    def take(self, dtypes: Mapping[str, DTypeLike], n_columns: int = 1) -> None:
-        """Take these inputs of so many columns in the place of those before; no other value may have their names."""
-        self.inputs = [self._described(name, np.dtype(dtype), [None, n_columns]) for name, dtype in dtypes.items()]
+    def take(self, dtypes: Mapping[str, DTypeLike], n_columns: int | None = None) -> None:
+        """Take these inputs in the place of those before; no other value may have their names.
+
+        n_columns: of the one matrix; None: each input is a column of the user's, whatever its name.
+        """
+        width = 1 if n_columns is None else n_columns
+        self.inputs = [self._described(name, np.dtype(dtype), [None, width]) for name, dtype in dtypes.items()]
         self.taken = set(dtypes)
+        self.takes_matrix = n_columns is not None
 
     def __call__(self, op: str, *inputs: ArrayLike, n_results: int = 1, result: str = "", **attributes: object) -> str:
         """Add a node, and return the name of its first result: the given one, or one made of the operator's.

@@ -5,8 +5,10 @@ Categories go in as text: ONNX knows neither missing values nor columns of sever
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 
 NO_IDENTIFIER = re.compile(r"^(?=\d)|[^\w+]")  # where skl2onnx puts _ into the name of an input
 OUTPUTS = {"label", "probabilities", "variable", "std"}
+NAMELESS = "A column has the empty name, which no input of a graph can have: rename it."
+EMPTY = "skbackprop.missing_if_empty"  # key of the inputs in which only missing texts are empty
 
 
 def texts(values: Iterable[object]) -> np.ndarray:
@@ -58,7 +62,7 @@ def plain_columns(model: BaseEstimator) -> dict[str | int, bool]:
     found: dict[str | int, bool] = {}
     for part in first_steps(model):
         encoding = encoding_of(part)
-        if isinstance(part, Table):
+        if isinstance(part, Table) and is_fitted(part):
             kinds = zip(_keys(part.names_, part.n_features_in_), part.kinds_, strict=True)
             found |= {key: kind != "numbers" for key, kind in kinds if kind != LEFT_OUT}
         elif encoding is not None:
@@ -84,9 +88,12 @@ def first_steps(model: BaseEstimator) -> Iterator[BaseEstimator]:
 
 def take_text(model: BaseEstimator) -> None:
     """Make every encoder and imputer inside the model expect text where it was fitted to objects."""
-    for part in parts(model):
-        if isinstance(part, Table):
+    every = list(parts(model))  # one that an ensemble holds under two names is there twice
+    for part in every:
+        if isinstance(part, Table) and is_fitted(part):  # ensembles keep what they were made of
             _check_gaps(part)
+            _check_means(part)
+    for part in every:
         if isinstance(part, SimpleImputer) and getattr(part, "statistics_", np.zeros(0)).dtype == object:
             part.missing_values = ""
         if hasattr(part, "categories_") and not isinstance(part, BaseMLP):
@@ -101,6 +108,21 @@ def _check_gaps(table: Table) -> None:
             raise ValueError(
                 f"Column {name!r} held texts among its numbers ({quoted(list(gaps))}), which an exported model cannot "
                 "read. Fit to numbers and missing values, which pandas.to_numeric(..., errors='coerce') makes."
+            )
+
+
+def is_fitted(table: Table) -> bool:
+    """Tell whether a Table was fitted, and is not what an ensemble makes its members of."""
+    return hasattr(table, "kinds_")
+
+
+def _check_means(table: Table) -> None:
+    """Raise if mean targets stand for the empty text too, which in the graph is a missing one."""
+    for known in () if table.targets_ is None else table.targets_.categories_:
+        if "" in known.tolist():
+            raise ValueError(
+                f"The categories {quoted(known.tolist())} cannot be told apart as text: one is the empty text, by "
+                "which missing ones go into the graph. Make missing values (None, NaN) of it, or rename it."
             )
 
 
@@ -131,6 +153,8 @@ def input_types(
         for i, (key, x) in enumerate(zip(X.columns, columns_of(X), strict=True)):
             is_text = plain.get(str(key), plain.get(i))
             is_text = not is_numeric(x) if is_text is None else is_text
+            if not str(key):
+                raise ValueError(NAMELESS)
             kinds.append((str(key), (types.StringTensorType if is_text else numbers)([None, 1])))
         return kinds
     if X is None and plain and are_texts(plain):
@@ -168,26 +192,50 @@ def feeds(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.ndar
         values = np.asarray(X)
         return {"X": texts(values.flat).reshape(values.shape) if kind.hasobject else values.astype(kind, copy=False)}
     columns = columns_by_name(X)
-    # a column that is called as an output is has a number behind its name
-    own = {name: re.sub(rf"^({'|'.join(OUTPUTS)})\d+$", r"\1", name) for name in kinds if name not in columns}
-    missing = [name for name, theirs in own.items() if theirs not in columns]
+    own = {d.name: d.doc_string or d.name for d in described}
+    missing = [name for name in own.values() if name not in columns]
     if missing and not is_frame(X):
-        raise ValueError(f"X must be a DataFrame: the exported model takes the columns {list(kinds)}.")
+        raise ValueError(f"X must be a DataFrame: the exported model takes the columns {list(own.values())}.")
     if missing:
         raise ValueError(f"X has no columns {missing}.")
-    return {name: _column(columns[own.get(name, name)], name, kind).reshape(-1, 1) for name, kind in kinds.items()}
+    found = {name: _column(columns[own[name]], own[name], kind).reshape(-1, 1) for name, kind in kinds.items()}
+    refusing = [entry.value for entry in onnx_model.metadata_props if entry.key == EMPTY]
+    for name in json.loads(refusing[0]) if refusing else ():
+        values = columns[own[name]]
+        if "" in factor(own[name], values).texts:
+            raise ValueError(
+                f"Column {own[name]!r} holds the empty text, by which missing ones go into the graph. Make missing "
+                "values (None, NaN) of it, or give it another name, such as 'empty'."
+            )
+    return found
 
 
 def columns_by_name(X: DataFrame | ArrayLike) -> dict[str, Column]:
-    """Columns by all names that inputs may have: their own, those that skl2onnx makes of these, and by places."""
+    """Columns by the names of a DataFrame, and by their places where these are no texts."""
     if not is_frame(X):
         columns = columns_of(np.asarray(X))
         return dict(zip(input_names(None, len(columns)), columns, strict=True))
-    columns, own = columns_of(X), [str(key) for key in X.columns]
+    columns = columns_of(X)
     found = {} if are_texts(X.columns) else dict(zip(input_names(None, len(columns)), columns, strict=True))
-    for names in ([NO_IDENTIFIER.sub("_", name) for name in own], own):
-        found |= zip(names, columns, strict=True)
-    return found
+    return found | dict(zip([str(key) for key in X.columns], columns, strict=True))
+
+
+def name_columns(onnx_model: ModelProto, names: Sequence[str]) -> None:
+    """Note with each input the name of the column that goes in, which need not be the input's own.
+
+    In its documentation, where `feeds` finds it.
+    """
+    for described, name in zip(onnx_model.graph.input, names, strict=True):
+        described.doc_string = name if described.type.tensor_type.shape.dim[1].dim_value == 1 else ""
+
+
+def note_texts(onnx_model: ModelProto, plain: dict[str | int, bool]) -> None:
+    """Note in the metadata which inputs of text our own steps read, for which only missing values are empty."""
+    text = require("onnx").TensorProto.STRING
+    inputs = [d for d in onnx_model.graph.input if d.type.tensor_type.elem_type == text]
+    names = [d.name for d in inputs if not are_texts(plain) or plain.get(d.doc_string or d.name, False)]
+    if plain and names and [d.name for d in onnx_model.graph.input] != ["X"]:
+        onnx_model.metadata_props.add(key=EMPTY, value=json.dumps(names))
 
 
 def as_frame(X: Any) -> Any:
@@ -214,9 +262,16 @@ def names_of(model: BaseEstimator, X: DataFrame | ArrayLike | None) -> list[str]
 def input_names(names: Sequence[Hashable] | None, n: int) -> list[str]:
     """Different names for the inputs of n columns: identifiers where that can be, and none that an output has."""
     own = [f"x{i}" for i in range(n)] if names is None else [str(name) for name in names]
+    if not all(own):
+        raise ValueError(NAMELESS)
     safe = [NO_IDENTIFIER.sub("_", name) for name in own]
-    found = [own[i] if safe.count(name) > 1 else name for i, name in enumerate(safe)]
-    return [f"{name}1" if name in OUTPUTS else name for name in found]  # as skl2onnx does
+    wanted = [own[i] if safe.count(name) > 1 else name for i, name in enumerate(safe)]
+    found: list[str] = []
+    for name in wanted:
+        others = (f"{name}{k}" for k in count(1))
+        is_free = name not in OUTPUTS and name not in found
+        found.append(name if is_free else next(one for one in others if one not in {*wanted, *found}))
+    return found
 
 
 def _column(column: Column, name: str, dtype: np.dtype) -> np.ndarray:

@@ -17,7 +17,7 @@ from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._fit.device import to_host
 from skbackprop._interop.onnx.converters import Converters, register
 from skbackprop._interop.onnx.graph import ML_OPSET, require
-from skbackprop._interop.onnx.inputs import feeds, input_types, plain_columns, take_text
+from skbackprop._interop.onnx.inputs import feeds, input_types, name_columns, plain_columns, take_text
 from skbackprop._interop.onnx.known import ENSEMBLES, SCALERS, check_steps, is_lossy, last_step, named, parts
 from skbackprop._regressor import MLPRegressor
 
@@ -99,6 +99,7 @@ def convert(
 
     try:
         onnx_model = export(model)
+        name_columns(onnx_model, [given for given, _ in types])
         _drop_idle_inputs(onnx_model.graph)
         for used in onnx_model.opset_import:
             if used.domain == "":
