@@ -641,5 +641,5 @@ def test_without_torch_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)  # as Python notes a package that is not there
     with pytest.raises(ImportError, match=r"^to_torch needs torch: pip install 'skbackprop\[torch\]'"):
         model.to_torch()
-    with pytest.raises(ImportError, match="^torch_inputs needs torch"):
+    with pytest.raises(ImportError, match=r"^torch_inputs needs torch"):
         model.torch_inputs(np.eye(9))
