@@ -1150,3 +1150,6 @@ def test_an_empty_text_is_no_missing_one():
         to_inputs(onnx_model, X)
         with pytest.raises(ValueError, match="Column 'town' holds the empty text, by which missing ones go"):
             to_inputs(onnx_model, X.assign(town=X["town"].fillna("")))
+    X["street"] = X.index.map(lambda i: "" if i % 40 == 0 else f"street {i % 40}")
+    with pytest.raises(ValueError, match="one is the empty text, by which missing ones go into the graph"):
+        to_onnx(tabular_pipeline(**settings()).fit(X, y), X)
