@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._table import Table
@@ -24,19 +23,18 @@ def steps_of(model: object) -> list[Any]:
 
 def owners_of(step: Any) -> np.ndarray:
     """Of each column that a fitted step gives the number of the one it comes from."""
-    from sklearn.feature_selection import SelectorMixin
-
     check_is_fitted(step)
     found: np.ndarray
     if isinstance(step, Table | TableEncoder | PiecewiseLinearEncoder):
         found = step.owners
-    elif isinstance(step, SelectorMixin):
-        found = step.get_support(indices=True)
-    elif isinstance(step, OneToOneFeatureMixin):
-        found = np.arange(step.n_features_in_)
-    else:
+        return found
+    names = getattr(step, "feature_names_in_", [f"x{i}" for i in range(step.n_features_in_)])
+    place = {name: i for i, name in enumerate(names)}
+    given = step.get_feature_names_out() if hasattr(step, "get_feature_names_out") else [None]
+    if not all(name in place for name in given):
         raise TypeError(
-            f"{type(step).__name__} may make several columns of one, or one of several: give the last step of the "
-            "Pipeline, pipeline[-1], whose columns are those of pipeline[:-1].get_feature_names_out()."
+            f"{type(step).__name__} gives columns by other names, which may come from several: give the last step of "
+            "the Pipeline, pipeline[-1], whose columns are those of pipeline[:-1].get_feature_names_out()."
         )
+    found = np.array([place[name] for name in given])
     return found

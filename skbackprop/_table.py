@@ -5,28 +5,30 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from importlib import import_module
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import feature_names, output_of
 from skbackprop._checks.constraints import Interval, StrOptions, validated
 from skbackprop._checks.rows import copy_of
+from skbackprop._checks.tables import places_of
 from skbackprop._columns import Column, are_texts, as_table, columns_of, factor, floats
-from skbackprop._fit.inputs import Factor, RawTable
+from skbackprop._fit.inputs import Factor, RawTable, distinct
 from skbackprop._fit.warn import warn
 from skbackprop._prediction import of_one_model
-from skbackprop._texts import read
+from skbackprop._texts import LEFT_OUT, read_column
 from skbackprop._types import Data
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from sklearn.preprocessing import TargetEncoder
+    from sklearn.utils import Tags
 
-LEFT_OUT = "left out"
 GIVEN = ("numbers", "categories", "both")  # kinds of columns that come out as they are
 WITH_MEANS = ("means", "both")  # those for which mean targets stand
 
@@ -46,6 +48,9 @@ class Table(TransformerMixin, BaseEstimator):
     rows_per_category : int or None, default=20
         Columns of many categories that have so many rows each, on the average, stay categories as well. None: they do
         not, and means stand for them.
+    categorical_features : 'from_dtype' or array-like of str, int or bool, default='from_dtype'
+        Columns whose values are categories, though they may be numbers: their names, numbers or a mask. 'from_dtype':
+        what is no number.
     target_type : {'auto', 'continuous'}, default='auto'
         Of the target encoder, which takes whole numbers for classes unless it is told.
     random_state : int, RandomState instance or None, default=None
@@ -70,6 +75,7 @@ class Table(TransformerMixin, BaseEstimator):
     n_features_in_: int
 
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
+        "categorical_features": [StrOptions({"from_dtype"}), "array-like"],
         "max_categories": [Interval(Integral, 1, None, closed="left")],
         "rows_per_category": [Interval(Integral, 1, None, closed="left"), None],
         "target_type": [StrOptions({"auto", "continuous"})],
@@ -80,11 +86,13 @@ class Table(TransformerMixin, BaseEstimator):
         self,
         max_categories: int = 30,
         rows_per_category: int | None = 20,
+        categorical_features: Any = "from_dtype",
         target_type: str = "auto",
         random_state: Any = None,
     ) -> None:
         self.max_categories = max_categories
         self.rows_per_category = rows_per_category
+        self.categorical_features = categorical_features
         self.target_type = target_type
         self.random_state = random_state
 
@@ -100,8 +108,11 @@ class Table(TransformerMixin, BaseEstimator):
         labels: list[Hashable] = list(range(X.shape[1])) if names is None else names
         found: dict[str, list[Hashable]] = {kind: [] for kind in (*GIVEN, "means", LEFT_OUT)}
         most = len(X) // self.rows_per_category if self.rows_per_category else 0
+        asked = [] if isinstance(self.categorical_features, str) else self.categorical_features
+        named = set(places_of(asked, len(labels), names))
         readings = [
-            _read(label, column, self.max_categories, most) for label, column in zip(labels, columns_of(X), strict=True)
+            read_column(label, column, self.max_categories, most, is_category=i in named)
+            for i, (label, column) in enumerate(zip(labels, columns_of(X), strict=True))
         ]
         for label, reading in zip(labels, readings, strict=True):
             found[reading.kind].append(label)
@@ -148,7 +159,7 @@ class Table(TransformerMixin, BaseEstimator):
         if self.targets_ is None:
             return given
         means = self.targets_.get_feature_names_out(names[np.isin(self.kinds_, WITH_MEANS)])
-        return np.append(given, [f"{name}_mean" for name in means])
+        return distinct([*given, *(f"{name}_mean" for name in means)])
 
     @property
     def owners(self) -> np.ndarray:
@@ -173,28 +184,38 @@ class Table(TransformerMixin, BaseEstimator):
             raise ValueError(f"Columns {only + both} have many categories, for which mean targets stand: give y.")
         targets = np.asarray(cast(ArrayLike, y))
         if targets.ndim > 1 and targets.shape[1] > 1:
-            if not only:
+            if not only:  # they are categories alone
+                self.columns_ = self.columns_ | {"categories": self.columns_["categories"] + both, "both": []}
+                self.kinds_ = ["categories" if kind == "both" else kind for kind in self.kinds_]
                 return None
             raise ValueError(
                 f"Columns {only} have more than max_categories={self.max_categories} categories, for each of which the "
                 f"mean target is to stand, but y has {targets.shape[1]} columns. Raise max_categories, drop these "
                 "columns, or fit one model for each target."
             )
-        self.targets_ = self._target_encoder()
-        means: np.ndarray = self.targets_.fit_transform(self._with_means(values), targets.reshape(-1))
+        targets = targets.reshape(-1)
+        if targets.dtype == object:
+            targets = np.array(targets.tolist())
+        if targets.dtype.kind not in ("biufU" if self.target_type == "auto" else "biuf"):
+            return None  # the estimator says what is wrong with them
+        encoder = self._target_encoder(len(targets))
+        with config_context(enable_metadata_routing=False):  # TargetEncoder would want groups for its folds
+            means: np.ndarray = encoder.fit_transform(self._with_means(values), targets)
+        self.targets_ = encoder
         return means
 
-    def _target_encoder(self) -> TargetEncoder:
+    def _target_encoder(self, n_rows: int) -> TargetEncoder:
         """A new one with seeded folds."""
         # here, as their import takes longer than that of this package
         from sklearn.model_selection import KFold
         from sklearn.preprocessing import TargetEncoder
 
         target = TargetEncoder(target_type=self.target_type).set_output(transform="default")
+        n_folds = min(5, n_rows)
         if target.shuffle is True:
-            return target.set_params(random_state=self.random_state)
+            return target.set_params(cv=n_folds, random_state=self.random_state)
         # from scikit-learn 1.9 on; not stratified, as a class may have fewer rows than there are folds
-        return target.set_params(cv=KFold(5, shuffle=True, random_state=self.random_state))
+        return target.set_params(cv=KFold(n_folds, shuffle=True, random_state=self.random_state))
 
     def _with_means(self, values: list[np.ndarray | Factor | None]) -> np.ndarray:
         """Texts of the columns for which mean targets stand, side by side."""
@@ -231,27 +252,10 @@ class Table(TransformerMixin, BaseEstimator):
         library = output_of(self)
         return table if library == "default" else _frame(library, table, X)
 
-
-class Reading(NamedTuple):
-    """What a training column holds."""
-
-    kind: str  # key of `columns_`
-    values: np.ndarray | Factor | None = None
-    gaps: Sequence[str] = ()  # the texts that count as missing among its numbers
-
-
-def _read(label: Hashable, column: Column, few: int, most: int) -> Reading:
-    """Read a training column: up to few categories have no means, and more than most, if that is more, nothing else."""
-    gaps = read(label, column)
-    if gaps is not None:
-        x = floats(label, column, gaps)
-        known = x[~np.isnan(x)]
-        return Reading("numbers", x, gaps) if len(known) and (known != known[0]).any() else Reading(LEFT_OUT)
-    categories = factor(label, column)
-    n = len(set(categories.texts))
-    if n == 0 or (n == 1 and not (categories.numbers < 0).any()):
-        return Reading(LEFT_OUT)
-    return Reading("categories" if n <= few else "both" if n <= most else "means", categories)
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
+        return tags
 
 
 def _side_by_side(columns: Sequence[np.ndarray | Factor], names: np.ndarray) -> RawTable:

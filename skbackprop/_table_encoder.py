@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import ClassVar, Self, cast
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -20,6 +20,9 @@ from skbackprop._fit.inputs import InputEncoding
 from skbackprop._prediction import of_one_model
 from skbackprop._types import Data
 from skbackprop.persistence import Persistent
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 
 class TableEncoder(Persistent, TransformerMixin, BaseEstimator):
@@ -73,3 +76,8 @@ class TableEncoder(Persistent, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         names = feature_names(self, input_features)
         return cast(InputEncoding, encoding_of(self)).names(names.tolist())
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
+        return tags

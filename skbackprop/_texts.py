@@ -1,9 +1,12 @@
-"""Texts in a table: which are numbers, and which look like what no category is."""
+"""What the training columns of a table hold: which texts are numbers, and which look like what no category is."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from skbackprop._columns import (
     CATEGORIES,
@@ -12,12 +15,14 @@ from skbackprop._columns import (
     are_bools,
     are_numbers,
     different_values,
+    factor,
     floats,
     has_numeric_dtype,
     quoted,
     text_of,
 )
 from skbackprop._fit.data_checks import is_missing
+from skbackprop._fit.inputs import Factor
 from skbackprop._fit.warn import warn
 
 CODE = re.compile(r"[-+]?(0\d+|\d{16,})", re.ASCII)  # as a number it would lose digits
@@ -38,10 +43,36 @@ DATE = re.compile(rf"([a-z]{{3,9}},? )?({DAY})([t ,]+{TIME})?|{TIME}", re.IGNORE
 # with separators, a currency or a unit, which is the last group
 AMOUNT = re.compile(r"[-+$€£¥ ]*(\d{1,3}([,.' \u00a0\u202f]\d{3})+|\d+)([.,]\d+)?\s*(\D*)", re.ASCII)
 
+LEFT_OUT = "left out"  # the kind of a column that says nothing
 FEW = 0.05  # of the different texts, and of the rows
 MANY = 30  # different texts, from which on they may be anything but categories
 MANY_ROWS = 100  # different texts, from which on they may be identifiers
 WORDS = 5  # of a text on the average, from which on it is none of a few
+
+
+class Reading(NamedTuple):
+    """What a training column holds."""
+
+    kind: str  # key of `columns_`
+    values: np.ndarray | Factor | None = None
+    gaps: Sequence[str] = ()  # the texts that count as missing among its numbers
+
+
+def read_column(label: Hashable, column: Column, few: int, most: int, *, is_category: bool) -> Reading:
+    """Read a training column: up to few categories have no means, and more than most, if that is more, nothing else.
+
+    is_category: its user says that its values are categories.
+    """
+    gaps = None if is_category else read(label, column)
+    if gaps is not None:
+        x = floats(label, column, gaps)
+        known = x[~np.isnan(x)]
+        return Reading("numbers", x, gaps) if len(known) and (known != known[0]).any() else Reading(LEFT_OUT)
+    categories = factor(label, column)
+    n = len(set(categories.texts))
+    if n == 0 or (n == 1 and not (categories.numbers < 0).any()):
+        return Reading(LEFT_OUT)
+    return Reading("categories" if n <= few else "both" if n <= most else "means", categories)
 
 
 def read(name: Hashable, column: Column) -> list[str] | None:

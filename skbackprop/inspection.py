@@ -214,8 +214,8 @@ def feature_importances(estimator: BaseMLP | Pipeline) -> Array:
     ----------
     estimator : MLPSoftmaxClassifier, MLPRegressor or Pipeline
         Fitted. Of a Pipeline with one of ours at its end the columns are those that go into it: its steps may be what
-        `tabular_pipeline` puts there, our encoders, scikit-learn's selectors, and those that keep columns one by one,
-        such as scalers.
+        `tabular_pipeline` puts there, our encoders, and those whose columns keep their names, such as scikit-learn's
+        scalers, imputers and selectors.
 
     Returns
     -------
@@ -260,7 +260,11 @@ def feature_importances(estimator: BaseMLP | Pipeline) -> Array:
     {'town': 0.6, 'age': 0.2, 'area': 0.2}
     """
     *steps, last = steps_of(estimator)
-    _check_is_network(last)
+    if not isinstance(last, BaseMLP):
+        raise TypeError(
+            "A fitted MLPSoftmaxClassifier or MLPRegressor, or a Pipeline that ends in one, is needed; got "
+            f"{type(estimator).__name__}."
+        )
     model = last.__fitted_model__(on_host=True)
     squares = np.sum(np.stack([net.W[1] for net in model.members()]) ** 2, axis=(0, 2))
     if model.features.encoding is not None:  # of a column that is encoded all inputs together

@@ -53,18 +53,19 @@ def tabular_pipeline(
         What to put behind the columns: `MLPSoftmaxClassifier` or `MLPRegressor` with the settings for tables, or an
         estimator of your own as it is.
     max_categories : int, default=30
-        Of columns with more categories than this the mean target is given, and the category itself only if there are
-        twenty rows of each on the average.
+        Of columns with more categories than this the mean target is given, and the category itself only where one of
+        our estimators encodes it and there are twenty rows of each on the average. Means do not weigh rows.
     **params : dict
         Parameters of `MLPSoftmaxClassifier` or `MLPRegressor` that differ from the settings for tables.
-        ``random_state`` also seeds the folds of the target encoder.
+        ``random_state`` also seeds the folds of the target encoder. ``categorical_features`` names columns of numbers
+        that are categories; it may be given with an estimator of your own, too.
 
     Returns
     -------
     pipeline : sklearn.pipeline.Pipeline
         Steps "table", which reads the columns, and "mlp". Every parameter of a step can be set and searched by its
         name, such as ``mlp__n_bins``. In front of an estimator that does not encode columns itself, the step "encoder"
-        makes them numbers.
+        makes them numbers; so give another estimator to this function, and not to the Pipeline.
 
     Raises
     ------
@@ -103,11 +104,13 @@ def tabular_pipeline(
     """
     from sklearn.pipeline import Pipeline  # here, as its import takes longer than that of this package
 
+    columns = params.pop("categorical_features", "from_dtype")
     model = _estimator(estimator, params)
     encodes = getattr(model, "numeric_encoder", "identity") != "identity"
     table = Table(
         max_categories,
         rows_per_category=20 if encodes else None,
+        categorical_features=columns,
         target_type="continuous" if is_regressor(model) else "auto",
         random_state=params.get("random_state"),
     )

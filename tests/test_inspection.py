@@ -9,6 +9,7 @@ from sklearn.datasets import load_diabetes
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectFromModel, SelectKBest, f_regression
+from sklearn.impute import SimpleImputer
 from sklearn.inspection import PartialDependenceDisplay, partial_dependence, permutation_importance
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -107,14 +108,16 @@ def test_errors(plain, digits):
     for inspect in (feature_importances, lambda model: layer_outputs(model, X)):
         with pytest.raises(NotFittedError):
             inspect(MLPRegressor())
-        with pytest.raises(TypeError, match="A fitted MLPSoftmaxClassifier or MLPRegressor is needed"):
+        with pytest.raises(TypeError, match="A fitted MLPSoftmaxClassifier or MLPRegressor"):
             inspect(StandardScaler().fit(X))
     with pytest.raises(TypeError, match=r"pipeline\[-1\]"):
         layer_outputs(make_pipeline(StandardScaler(), plain), X)
     with pytest.raises(NotFittedError):
         feature_importances(make_pipeline(StandardScaler(), plain))
-    with pytest.raises(TypeError, match=r"PCA may make several columns of one.* pipeline\[-1\]"):
+    with pytest.raises(TypeError, match=r"PCA gives columns by other names.* pipeline\[-1\]"):
         feature_importances(make_pipeline(PCA().fit(X), plain))
+    with pytest.raises(TypeError, match="a Pipeline that ends in one, is needed; got Pipeline"):
+        feature_importances(make_pipeline(PCA().fit(X)))
 
 
 # ------------------------------------------------------------------------- feature_importances ----
@@ -238,11 +241,17 @@ def test_importances_of_a_pipeline_are_of_its_columns(kind):
 def test_importances_behind_steps_that_keep_columns():
     X, y = load_diabetes(return_X_y=True)
     model = MLPRegressor((8,), random_state=0, epochs=4, weight_decay=0.1)
-    steps = [StandardScaler(), SelectKBest(f_regression, k=3), PiecewiseLinearEncoder(4, passthrough=True), model]
+    steps = [
+        SimpleImputer(),
+        StandardScaler(),
+        SelectKBest(f_regression, k=3),
+        PiecewiseLinearEncoder(4, passthrough=True),
+        model,
+    ]
     pipeline = make_pipeline("passthrough", *steps).fit(X, y)[1:]
     importances = feature_importances(pipeline)
-    chosen = pipeline[1].get_support()
+    chosen = pipeline[2].get_support()
     assert_array_equal(importances > 0.0, chosen)
     squares = feature_importances(pipeline[-1]) ** 2  # of three features, then of the bins of each
-    expected = squares[:3] + [part.sum() for part in np.split(squares[3:], np.cumsum(pipeline[2].n_bins_)[:-1])]
+    expected = squares[:3] + [part.sum() for part in np.split(squares[3:], np.cumsum(pipeline[3].n_bins_)[:-1])]
     assert_allclose(importances[chosen], np.sqrt(expected) / np.sqrt(expected).sum(), rtol=1e-12)

@@ -124,7 +124,7 @@ def test_bins_of_others_can_be_searched(data, n_bins):
 def test_many_categories(data, rows_per_category, kind, n):
     X, y = data
     whole = y.astype(int)
-    table = Table(30, rows_per_category, "continuous", random_state=0)  # 300 rows, 40 streets
+    table = Table(30, rows_per_category, target_type="continuous", random_state=0)  # 300 rows, 40 streets
     given, known = table.fit_transform(X, whole), table.transform(X)
     assert table.columns_[kind] == ["street"]
     assert given.shape == known.shape == (300, n)
@@ -204,5 +204,102 @@ def test_memory_of_a_fit_and_of_predictions():
         use()
         peaks.append(tracemalloc.get_traced_memory()[1] / X.nbytes)
         tracemalloc.stop()
-    print(peaks)
     assert max(peaks) < 5.0  # 3.3 were measured
+
+
+def rare(n=120):
+    """A table with a column of many categories, of which means stand."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"a": rng.normal(size=n), "m": [f"c{i}" for i in rng.integers(0, 60, n)]})
+    return X, (X["a"] > 0).astype(int)
+
+
+def test_means_with_metadata_routing():
+    X, y = rare()
+    expected = Table(target_type="continuous", random_state=0).fit_transform(X, y)
+    with sklearn.config_context(enable_metadata_routing=True):
+        table = Table(target_type="continuous", random_state=0).fit_transform(X, y)
+    assert_array_equal(table.numbers, expected.numbers)
+
+
+@pytest.mark.parametrize("kind", [int, bool, str, object])
+def test_labels_of_any_kind_go_with_means(kind):
+    X, y = rare()
+    labels = (y == 1).astype(object) if kind is object else y.astype(kind)
+    model = tabular_pipeline(**QUICK).fit(X, labels)
+    assert "m_mean" in model["mlp"].feature_names_in_
+    assert set(model.predict(X)) == set(labels)
+
+
+@pytest.mark.parametrize(
+    ("kind", "y", "message"),
+    [
+        ("regressor", ["a"] * 120, "y must be numbers"),
+        ("classifier", ["a", None] * 60, "y contains NaN"),
+        ("classifier", ["a", 1] * 60, "Labels must be all of one kind"),
+        ("classifier", [0, 1], "inconsistent numbers of samples"),
+    ],
+)
+def test_bad_targets_are_told_as_without_means(kind, y, message):
+    X, _ = rare()
+    y = pd.Series(y, dtype=object)
+    for table in (X, X[["a"]]):
+        with pytest.raises(ValueError, match=message):
+            tabular_pipeline(kind, **QUICK).fit(table, y)
+
+
+def test_fewer_rows_than_folds():
+    X, y = pd.DataFrame({"a": ["u", "v", "u", "v"]}), [0, 1, 0, 1]
+    assert tabular_pipeline(max_categories=1, **QUICK).fit(X, y).predict(X).shape == (4,)
+
+
+def test_names_are_distinct(data):
+    X, y = data
+    odd = X[["age", "town", "street"]].assign(town=["unknown", "missing", "a"] * 100, street_mean=X["income"])
+    for other in ("regressor", Ridge()):
+        model = tabular_pipeline(other, **(QUICK if other == "regressor" else {})).set_output(transform="pandas")
+        names = list(model.fit(odd, y)[:-1].transform(odd).columns)
+        assert len(set(names)) == len(names)
+        assert names[:2] == ["age", "town"] if other == "regressor" else ["age", "street_mean"]
+        assert "street_mean_2" in names
+    assert names[-5:] == ["town_a", "town_missing", "town_unknown", "town_missing_2", "town_unknown_2"]
+
+
+def test_columns_of_numbers_that_are_categories(data):
+    X, y = data
+    model = tabular_pipeline("regressor", categorical_features=["count", "even"], **QUICK).fit(X, y)
+    assert model["table"].columns_["categories"] == ["count", "even", "town", "member"]
+    assert model["mlp"].categories_[2].tolist() == ["0", "1", "2", "3"]
+    by_place = tabular_pipeline("regressor", categorical_features=[2, 3], **QUICK).fit(X, y)
+    assert_array_equal(by_place.predict(X), model.predict(X))
+    other = tabular_pipeline(Ridge(), categorical_features=[False, False, True, False, False, False, False]).fit(X, y)
+    assert "count_3" in other[:-1].get_feature_names_out()
+    with pytest.raises(ValueError, match=r"holds \['x'\], but the columns of X are"):
+        tabular_pipeline(categorical_features=["x"]).fit(X, y)
+    own = MLPRegressor(**QUICK, numeric_encoder="piecewise_linear", categorical_features=["count"])
+    with pytest.warns(
+        UserWarning, match="categorical_features has no effect on a table .* table__categorical_features"
+    ):
+        tabular_pipeline(own).fit(X, y)
+
+
+def test_gaps_are_named_where_the_estimator_cannot_take_them(data):
+    X, y = data
+    model = tabular_pipeline("regressor", **QUICK).set_params(mlp__numeric_encoder="identity")
+    with pytest.raises(ValueError, match=r"columns \['age'\] have missing numbers"):
+        model.fit(X, y)
+    plain = tabular_pipeline("regressor", numeric_encoder="identity", **QUICK).fit(X, y)  # behind an encoder
+    assert [name for name, _ in plain.steps] == ["table", "encoder", "mlp"]
+
+
+def test_tags_and_looks():
+    for step in (Table(), TableEncoder()):
+        tags = step.__sklearn_tags__().input_tags
+        assert tags.allow_nan
+        assert tags.categorical
+        assert tags.string
+    X, y = rare()
+    table = Table().fit_transform(X, y)
+    assert repr(table).startswith("<RawTable of shape (120, 2), 0 of the columns categories")
+    assert table[0].tolist() == np.asarray(table)[0].tolist()
+    assert table[3, 1] == np.asarray(table)[3, 1]

@@ -31,6 +31,7 @@ from skbackprop._columns import (
 from skbackprop._fit.data_checks import within_floats
 from skbackprop._fit.device import FLOAT64, HOST, compute_device
 from skbackprop._fit.inputs import Factor, InputEncoding, RawTable
+from skbackprop._fit.warn import warn
 from skbackprop._nn.encoders import ENCODERS
 from skbackprop._readers import CodedColumn
 from skbackprop._types import Array, Data
@@ -48,6 +49,11 @@ def categories_in(estimator: BaseEstimator, X: Data) -> np.ndarray | None:
     """Tell of each column of X whether it is one of categories; None if nothing is to be encoded in fit."""
     encodes, asked = estimator.numeric_encoder != "identity", estimator.categorical_features
     if isinstance(X, RawTable):
+        if asked is not None and not isinstance(asked, str):
+            warn(
+                "categorical_features has no effect on a table whose columns were read by the step before: set that of "
+                "this step, table__categorical_features."
+            )
         return X.is_category if encodes or X.is_category.any() else None
     if not encodes and not _may_hold_categories(asked, X):
         return None
@@ -73,7 +79,7 @@ def read_table(estimator: BaseEstimator, X: Data, is_category: np.ndarray, *, re
             estimator.feature_names_in_ = X.names
         _check_kinds(X, is_category)
         if not encoder.takes_nan:
-            _check_gaps(X.numbers, np.flatnonzero(~is_category).tolist())
+            _check_gaps(X.numbers, (np.arange(len(is_category)) if X.names is None else X.names)[~is_category].tolist())
         return X, FLOAT64
     if not is_frame(X) and not hasattr(X, "to_pandas"):  # with scikit-learn's own errors
         kind = None if is_category.any() else FLOAT_DTYPES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -27,7 +27,7 @@ class Factor(NamedTuple):
         return found
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RawTable:
     """Rows of a table whose columns were read as numbers or as categories; nothing is encoded yet."""
 
@@ -56,7 +56,13 @@ class RawTable:
         first, numbers = tables[0], np.concatenate([table.numbers for table in tables])
         return cls(numbers, factors, first.is_category, first.names)
 
-    def __getitem__(self, rows: slice | np.ndarray) -> Self:
+    def __repr__(self) -> str:
+        n = int(np.sum(self.is_category))
+        return f"<RawTable of shape {self.shape}, {n} of the columns categories: numpy.asarray makes an array of it>"
+
+    def __getitem__(self, rows: Any) -> Any:
+        if not isinstance(rows, slice | np.ndarray):
+            return np.asarray(self)[rows]
         factors = [Factor(factor.numbers[rows], factor.texts) for factor in self.factors]
         return replace(self, numbers=self.numbers[rows], factors=factors)
 
@@ -76,6 +82,17 @@ class RawTable:
         for j, column in enumerate(self.columns):
             values[:, j] = column.values if isinstance(column, Factor) else column
         return values if dtype is None else values.astype(dtype)
+
+
+def distinct(names: Sequence[str]) -> np.ndarray:
+    """The names, of which one that was there before gets a number behind it."""
+    given, met = set(names), dict[str, None]()
+    for name in names:
+        k, other = 2, name
+        while other in met or (other != name and other in given):
+            k, other = k + 1, f"{name}_{k}"
+        met[other] = None
+    return np.array([*met], dtype=object)
 
 
 def renumbered(factor: Factor, place: dict[str, int]) -> np.ndarray:
@@ -187,8 +204,7 @@ class InputEncoding:
             for name, known in zip(others, self.categories, strict=True)
             for value in (*known, "missing", "unknown")
         ]
-        found: np.ndarray = np.array([*numbers, *bins, *gaps, *values], dtype=object)
-        return found
+        return distinct([*numbers, *bins, *gaps, *values])
 
     def encode(self, table: RawTable, dtype: DTypeLike) -> EncodedTable:
         """Make the inputs of rows, kept as codes."""
