@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skbackprop._columns import text_of
 from skbackprop._readers import CATEGORY, NUMBER, TEXT, CodedColumn, Source, TargetedColumns, Targets, numbers_of
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class ParquetShard:
             return CATEGORY if self._kind(kind.value_type) else ""
         if types.is_string(kind) or types.is_large_string(kind):
             return TEXT
-        return NUMBER if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) else ""
+        return NUMBER if _is_number(kind) else ""
 
     def _column(self, table: pa.Table, j: int) -> np.ndarray | CodedColumn:
         column = table.column(self.names[j])
@@ -155,7 +156,50 @@ class ParquetShard:
         return y, weights
 
 
-def join_frames(tables: Sequence[pa.Table]) -> DataFrame:
-    """The rows of several tables in one DataFrame of pandas, which must be there."""
-    joined = _pyarrow().concat_tables(tables, promote_options="permissive").unify_dictionaries()
+def join_frames(tables: Sequence[pa.Table], kinds: Sequence[str]) -> DataFrame:
+    """The rows of several tables in one DataFrame of pandas, which must be there; each column is of the kind given."""
+    names = tables[0].column_names
+    parts = [_of_one_type([table.column(j) for table in tables], kind) for j, kind in enumerate(kinds)]
+    alike = [_pyarrow().table(list(columns), names) for columns in zip(*parts, strict=True)]
+    joined = _pyarrow().concat_tables(alike, promote_options="permissive").unify_dictionaries()
     return joined.to_pandas(ignore_metadata=True)
+
+
+def _of_one_type(columns: list[pa.ChunkedArray], kind: str) -> list[pa.ChunkedArray]:
+    """Parts of a column that were written as different types, as types that can be joined."""
+    types, given = _pyarrow().types, [column.type for column in columns]
+    are_coded = [types.is_dictionary(one) for one in given]
+    values = [one.value_type if is_coded else one for one, is_coded in zip(given, are_coded, strict=True)]
+    as_asked = [is_coded == (kind == CATEGORY) for is_coded in are_coded]
+    if all(as_asked) and len(set(given)) == 1 and (kind != TEXT or not _is_number(values[0])):
+        return columns
+    plain = [_with_gaps(column.cast(value)) for column, value in zip(columns, values, strict=True)]
+    are_numbers = [_is_number(value) for value in values]
+    if kind == TEXT or not all(are_numbers):
+        plain = [_texts(c) if is_number else c for c, is_number in zip(plain, are_numbers, strict=True)]
+    elif any(map(types.is_boolean, values)):
+        plain = [c.cast("int8") if types.is_boolean(c.type) else c for c in plain]
+    return [column.dictionary_encode() for column in plain] if kind == CATEGORY else plain
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    types = _pyarrow().types
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+
+
+def _with_gaps(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """NaN as missing values, as it is no category."""
+    pa = _pyarrow()
+    if not pa.types.is_floating(column.type):
+        return column
+    return pa.chunked_array(
+        [pa.array(chunk.to_numpy(zero_copy_only=False), from_pandas=True) for chunk in column.chunks], column.type
+    )
+
+
+def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers as the texts that they are as categories."""
+    pa = _pyarrow()
+    coded = column.dictionary_encode().unify_dictionaries().combine_chunks()
+    texts = pa.array([text_of(value) for value in coded.dictionary.to_numpy(zero_copy_only=False)], pa.string())
+    return pa.chunked_array([texts.take(coded.indices)])

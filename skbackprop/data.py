@@ -239,7 +239,8 @@ class Shards:
     def _frame(self, blocks: Iterable[int]) -> Any:
         """Blocks as a DataFrame of pandas."""
         places = [self._place(k) for k in blocks]
-        return join_frames([s.read_frame(start, stop) for s, start, stop in places if isinstance(s, ParquetShard)])
+        tables = [s.read_frame(start, stop) for s, start, stop in places if isinstance(s, ParquetShard)]
+        return join_frames(tables, self.kinds)
 
     def _place(self, block: int) -> tuple[Shard, int, int]:
         """The shard that holds a block, and where in it the block begins and ends."""

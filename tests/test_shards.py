@@ -286,6 +286,48 @@ def test_truth_values_some_of_which_are_missing(tmp_path):
     assert_array_equal(model.predict(data), model.predict(frame))
 
 
+def written(folder, *columns):
+    """A file for each of these columns, with another one of texts and targets."""
+    rng = np.random.default_rng(0)
+    for k, column in enumerate(columns):
+        table = pa.table({"t": column, "w": rng.choice(["u", "v"], len(column)), "y": rng.normal(size=len(column))})
+        pq.write_table(table, folder / f"{k}.parquet")
+    return Shards(folder, "y")
+
+
+TEXTS = pa.array(["a", "b", None, "1"] * 15)
+WHOLE = pa.array([1, 2, None, 0] * 15)
+OF_ONE_COLUMN = {
+    "texts": (TEXTS, "text"),
+    "large texts": (TEXTS.cast(pa.large_string()), "text"),
+    "dictionary": (TEXTS.dictionary_encode(), "category"),
+    "ordered": (pa.DictionaryArray.from_arrays(pa.array([0, 1] * 30, pa.int8()), ["b", "c"], ordered=True), "category"),
+    "whole": (WHOLE, "number"),
+    "floats": (pa.array([0.1, 1e16, np.nan, 1.0] * 15), "number"),
+    "booleans": (pa.array([True, False, None, True] * 15), "number"),
+}
+
+
+@pytest.mark.parametrize("first", OF_ONE_COLUMN)
+@pytest.mark.parametrize("second", OF_ONE_COLUMN)
+def test_files_may_hold_a_column_in_different_types(first, second, tmp_path):
+    """What is loaded is of one type, which is the same in each block, and what a fit makes of the files."""
+    (one, kind), (other, other_kind) = OF_ONE_COLUMN[first], OF_ONE_COLUMN[second]
+    data = written(tmp_path, one, other)
+    assert data.kinds[0] == max(kind, other_kind, key=["number", "text", "category"].index)
+    X, y, _ = data.load()
+    assert len(X) == 120
+    kinds = {str(block["t"].dtype) for block, _, _ in data.blocks()}
+    assert kinds == {str(X["t"].dtype)} or data.kinds[0] != "text"
+    assert all(
+        isinstance(block["t"].dtype, pd.CategoricalDtype) for block, _, _ in data.blocks() if "category" in kinds
+    )
+    on_disk, loaded = MLPRegressor(**PIECEWISE).fit(data), MLPRegressor(**PIECEWISE).fit(X, y)
+    for ours, theirs in zip(on_disk.categories_, loaded.categories_, strict=True):
+        assert_array_equal([] if ours is None else ours, [] if theirs is None else theirs)
+    assert_array_equal(on_disk.predict(data), loaded.predict(X))
+
+
 # ---------------------------------------------------------------------------------- errors ----
 
 
