@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -50,6 +50,13 @@ NO_NUMBERS = (
     "Column {name!r} held numbers in training, but here also {texts}. Make numbers or missing values (None, NaN) of "
     "them."
 )
+# floats whose texts are shorter than those of the Python floats that some libraries make of them
+SHORT: dict[str, Callable[[Any], object]] = {
+    "float": np.float32,
+    "float32": np.float32,
+    "float16": np.float16,
+    "halffloat": np.float16,
+}
 TRUTH = {"true": "1", "false": "0"}  # as Python, Arrow and polars write it
 
 
@@ -61,7 +68,7 @@ def is_frame(X: object) -> TypeGuard[DataFrame]:
 def as_table(X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
     """A DataFrame of pandas or polars and the names of its columns, or an array."""
     if type(X).__module__.startswith("pyarrow.") and hasattr(X, "to_pandas"):
-        X = X.to_pandas()
+        X = _from_arrow(X)
     if sp.issparse(X):
         raise ValueError(
             "tabular_pipeline takes DataFrames and dense arrays. Give sparse X to MLPSoftmaxClassifier or MLPRegressor "
@@ -83,6 +90,16 @@ def as_table(X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
     if repeated:
         raise ValueError(f"Columns of X share a name: {repeated}. Rename or drop some of them.")
     return X, names
+
+
+def _from_arrow(X: Any) -> DataFrame:
+    """A table of Arrow as a DataFrame of pandas. Whole numbers stay such beside gaps: floats do not hold them all."""
+    import pandas as pd
+    import pyarrow as pa
+
+    whole = {pa.int64(): pd.Int64Dtype(), pa.uint64(): pd.UInt64Dtype()}
+    frame: DataFrame = X.to_pandas(types_mapper=whole.get)
+    return frame
 
 
 def _as_array(given: object) -> np.ndarray:
@@ -185,20 +202,25 @@ def different_values(name: Hashable, column: Column) -> set[object]:
 def factor(name: Hashable, column: Column, as_text: Callable[[object], str] | None = None) -> Factor:
     """Tell equal values of a column apart, and give the text of each; a missing one has the number -1."""
     different = different_values(name, column)
+    short = SHORT.get(str(column.dtype).lower().removesuffix("[pyarrow]"), _as_it_is)
     if not isinstance(column, np.ndarray) and hasattr(column, "factorize"):  # pandas
         numbers, known = column.factorize()
-        known = np.asarray(known)  # numbers of float32 have the texts of such
+        known = [short(value) for value in np.asarray(known)]
     elif isinstance(column, np.ndarray) and column.dtype.kind in "biuf":
         known, numbers = np.unique(column, return_inverse=True)
     else:
-        known = list(different)
-        place = {value: i for i, value in enumerate(known)}
+        place = {value: i for i, value in enumerate(different)}
+        known = [short(value) for value in different]
         numbers = np.array([place.get(value, -1) for value in column], dtype=np.int64)
     there = [not is_missing(value) for value in known]
     places = np.append(np.where(there, np.cumsum(there) - 1, -1), -1).astype(np.int64)
     as_text = text_of if as_text is None else as_text
     texts = [as_text(value) for value, is_there in zip(known, there, strict=True) if is_there]
     return Factor(places[np.asarray(numbers)], texts)
+
+
+def _as_it_is(value: object) -> object:
+    return value
 
 
 def are_numbers(values: set[object]) -> bool:

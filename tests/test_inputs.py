@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -367,6 +368,36 @@ def test_categories_of_numbers_have_the_text_of_their_type():
     fitted = MLPRegressor((20,), categorical_features=["a"], random_state=0).fit(X, [0.0, 1.0] * 50)
     assert fitted.categories_[0].tolist() == ["0.1", "0.2"]
     assert_allclose(fitted.predict(pd.DataFrame({"a": [0.1, 0.2]})), [0.0, 1.0], atol=0.05)
+
+
+def in_libraries(values):
+    """The same column of numbers as pandas, Arrow and, if there is one that fits, polars hold it."""
+    pa = pytest.importorskip("pyarrow")
+    arrow = pa.table({"a": values})
+    found = {"pandas of arrow": arrow.to_pandas(types_mapper=pd.ArrowDtype), "arrow": arrow}
+    if tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 9):  # older ones cannot take that of polars
+        found["polars"] = pytest.importorskip("polars").from_arrow(arrow)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_a_float_is_the_same_category_in_every_library(kind):
+    values = np.resize([0.1, 0.2, 0.3], 60).astype(kind)
+    tables = in_libraries(values) if kind != "float16" else {}
+    tables |= {"pandas": pd.DataFrame({"a": values}), "nullable": pd.DataFrame({"a": pd.array(values)})}
+    tables |= {"objects": pd.DataFrame({"a": values.astype(object)})} if kind == "float64" else {}
+    for name, X in tables.items():
+        fitted = MLPRegressor((5,), max_iter=1, categorical_features=["a"], random_state=0).fit(X, np.arange(60.0))
+        assert fitted.categories_[0].tolist() == ["0.1", "0.2", "0.3"], name
+
+
+def test_large_whole_numbers_beside_gaps_are_the_same_categories_in_every_library():
+    pa = pytest.importorskip("pyarrow")
+    values = [2**53, 2**53 + 1, None] * 20
+    tables = in_libraries(pa.array(values)) | {"pandas": pd.DataFrame({"a": pd.array(values, dtype="Int64")})}
+    for name, X in tables.items():
+        fitted = MLPRegressor((5,), max_iter=1, categorical_features=["a"], random_state=0).fit(X, np.arange(60.0))
+        assert fitted.categories_[0].tolist() == [str(2**53), str(2**53 + 1)], name
 
 
 def test_attributes_are_copies():
