@@ -69,6 +69,10 @@ def as_table(X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
     """A DataFrame of pandas or polars and the names of its columns, or an array."""
     if type(X).__module__.startswith("pyarrow.") and hasattr(X, "to_pandas"):
         X = _from_arrow(X)
+    if hasattr(X, "read_columns"):  # Shards, which stand above this room
+        raise ValueError(
+            "tabular_pipeline takes rows in memory. Give Shards to MLPSoftmaxClassifier or MLPRegressor itself."
+        )
     if sp.issparse(X):
         raise ValueError(
             "tabular_pipeline takes DataFrames and dense arrays. Give sparse X to MLPSoftmaxClassifier or MLPRegressor "

@@ -522,3 +522,15 @@ def test_numbers_that_only_float64_holds():
         model.set_params(numeric_encoder="piecewise_linear", dtype="auto").fit(X, y)
     with pytest.raises(ValueError, match="Column 'a' holds infinity"):
         model.fit(X.assign(a=np.inf), y)
+
+
+@pytest.mark.parametrize("first", [["1", "2"], [None, None], [1, 2]])
+@pytest.mark.parametrize("given", [{"t": ["1", "2", "Ulm"]}, [["1", "2", "Ulm"], None]])
+def test_a_column_whose_categories_are_given_holds_such(first, given):
+    X, y = pd.DataFrame({"t": pd.Series(first * 10, dtype=object), "a": np.arange(20.0)}), np.arange(20.0)
+    fitted = MLPRegressor((5,), random_state=0).partial_fit(X, y, categories=given)
+    assert fitted.categories_[0].tolist() == ["1", "2", "Ulm"]
+    assert fitted.categories_[1] is None
+    if None not in first:
+        with pytest.raises(ValueError, match="column 't', which is one of numbers"):
+            MLPRegressor((5,), categorical_features=["a"]).partial_fit(X, y, categories=given)

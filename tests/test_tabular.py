@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV, cross_val_score
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
+from skbackprop.data import Shards
 from skbackprop.persistence import TRUSTED_TYPES
 
 OLD = tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9)
@@ -266,6 +267,7 @@ def test_dates_are_refused_with_a_hint(when, step, name):
         (np.arange(4.0), r"its shape is \(4,\)"),
         (pd.Series([1.0, 2.0, 3.0, 4.0]), r"its shape is \(4,\)"),
         (np.ones((4, 2)), "Every column of X is without values or constant"),
+        (Shards(np.eye(4), np.arange(4)), "Give Shards to MLPSoftmaxClassifier or MLPRegressor itself"),
         (pd.DataFrame({"a": [[1], [2], [3], [4]]}), "neither numbers nor categories"),
     ],
 )

@@ -159,7 +159,9 @@ def _features(reader: BaseEstimator) -> Features:
 
 
 def _read_arrays(reader: BaseEstimator, X: Any, given: Given, reset: bool) -> ArrayDataset:
-    is_category = categories_in(reader, X) if reset else getattr(encoding_of(reader), "is_category", None)
+    is_category = (
+        categories_in(reader, X, given.categories) if reset else getattr(encoding_of(reader), "is_category", None)
+    )
     if is_category is not None:
         table, kind = read_table(reader, X, is_category, reset=reset)
         return _encoded(reader, table, kind if reader.dtype == "auto" else np.dtype(reader.dtype), given, reset)

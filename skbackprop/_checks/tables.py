@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, cast
 
@@ -45,8 +45,11 @@ def encoding_of(estimator: BaseEstimator) -> InputEncoding | None:
     return found
 
 
-def categories_in(estimator: BaseEstimator, X: Data) -> np.ndarray | None:
-    """Tell of each column of X whether it is one of categories; None if nothing is to be encoded in fit."""
+def categories_in(estimator: BaseEstimator, X: Data, named: Any = None) -> np.ndarray | None:
+    """Tell of each column of X whether it is one of categories; None if nothing is to be encoded in fit.
+
+    named: the categories that the user gave. They settle it for columns whose type leaves it open.
+    """
     encodes, asked = estimator.numeric_encoder != "identity", estimator.categorical_features
     if isinstance(X, RawTable):
         if asked is not None and not isinstance(asked, str):
@@ -55,7 +58,7 @@ def categories_in(estimator: BaseEstimator, X: Data) -> np.ndarray | None:
                 "this step, table__categorical_features."
             )
         return X.is_category if encodes or X.is_category.any() else None
-    if not encodes and not _may_hold_categories(asked, X):
+    if not encodes and named is None and not _may_hold_categories(asked, X):
         return None
     _check_can_be_encoded(X)
     table, names = as_table(X)
@@ -63,8 +66,11 @@ def categories_in(estimator: BaseEstimator, X: Data) -> np.ndarray | None:
     if not isinstance(asked, str):
         is_category[places_of([] if asked is None else asked, table.shape[1], names)] = True
     elif names is not None:
-        columns = zip(names, columns_of(table), strict=True)
+        columns = list(zip(names, columns_of(table), strict=True))
         is_category[:] = [_holds_categories(name, column) for name, column in columns]
+        if named is not None:
+            is_open = [not _is_plain(str(column.dtype).lower()) for _, column in columns]
+            is_category |= _are_named(named, names) & is_open
     return is_category if encodes or is_category.any() else None
 
 
@@ -120,6 +126,15 @@ def _factor(name: Hashable, column: Column | CodedColumn) -> Factor:
         return factor(name, column)
     known = factor(name, column.values)
     return Factor(column.spread(known.numbers, -1), known.texts)
+
+
+def _are_named(named: Any, names: Sequence[Hashable]) -> np.ndarray:
+    """For which columns categories are given; whether they are given well is checked behind this."""
+    if isinstance(named, Mapping):
+        return np.array([named.get(name) is not None for name in names])
+    if isinstance(named, str) or not isinstance(named, Sequence) or len(named) != len(names):
+        return np.zeros(len(names), dtype=bool)
+    return np.array([values is not None for values in named])
 
 
 def _check_can_be_encoded(X: Data) -> None:
