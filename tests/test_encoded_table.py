@@ -263,9 +263,12 @@ def test_what_else_takes_a_table(tmp_path):
     rtol = RTOL["float64"]
     new = lambda: MLPSoftmaxClassifier((9,), random_state=0, max_iter=3, n_members=2, dtype="float64")  # noqa: E731
     path = tmp_path / "state"
-    expected = new().fit(dense(X), y, X_val=dense(X_val), y_val=y_val, checkpoint=path)
-    same(new().fit(X, y, X_val=X_val, y_val=y_val), expected, X, rtol)
-    same(new().fit(X, y, X_val=X_val, y_val=y_val, checkpoint=path), expected, X, rtol)  # of the same rows
+    expected = new().fit(dense(X), y, X_val=dense(X_val), y_val=y_val)
+    for _ in range(2):  # the second takes up what the first has left
+        same(new().fit(X, y, X_val=X_val, y_val=y_val, checkpoint=path), expected, X, rtol)
+    for other, other_val in ((X[::-1], X_val), (dense(X), dense(X_val))):  # other rows, and rows in another form
+        with pytest.raises(ValueError, match="is of another fit"):
+            new().fit(other, y, X_val=other_val, y_val=y_val, checkpoint=path)
     again = [new().partial_fit(rows, y, classes=[0, 1, 2]).partial_fit(rows, y) for rows in (X, dense(X))]
     same(*again, X, rtol)
     for method in ("predict_proba", "predict_log_proba", "decision_function"):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skbackprop._engines.encoded_table import dense
+from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._fit.device import HOST, Device
 from skbackprop._types import Array
 
@@ -57,7 +57,7 @@ def _short(known: Any) -> str:
 
 
 def _feed(known: Any, array: Any, device: Device, kind: Any = None) -> None:
-    """Hash an array, dense or sparse, here or elsewhere; its numbers as those of a kind, if one is given."""
+    """Hash an array, dense, sparse or of codes, here or elsewhere; its numbers as those of a kind, if one is given."""
     if sp.issparse(array):
         array = array.tocsr()
         if not array.has_canonical_format:  # the order in which a row's entries are stored says nothing
@@ -67,12 +67,17 @@ def _feed(known: Any, array: Any, device: Device, kind: Any = None) -> None:
         for part, kind in ((array.data, None), (array.indices, np.int64), (array.indptr, np.int64)):
             _feed(known, part, HOST, kind)
         return
+    if isinstance(array, EncodedTable):  # its codes, as dense rows may be very wide
+        known.update(repr(array.shape).encode())
+        for part in array.rows:
+            _feed(known, part, HOST, None)
+        return
     shape, dtype = tuple(array.shape), kind or array.dtype
     known.update(f"{shape} {str(dtype).rpartition('.')[2]};".encode())  # torch's names begin with its own
     n_rows, row_size = (shape[0], math.prod(shape[1:])) if shape else (0, 0)
     step = max(1, BLOCK_BYTES // max(1, row_size * getattr(array.dtype, "itemsize", 8)))
     for start in range(0, n_rows, step):
-        block = device.fetch(dense(array[start : min(start + step, n_rows), ...]))
+        block = device.fetch(array[start : min(start + step, n_rows), ...])
         if block.dtype.hasobject:
             known.update("\0".join(map(repr, block.ravel().tolist())).encode(errors="surrogatepass"))
         else:
