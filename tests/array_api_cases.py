@@ -572,7 +572,7 @@ def test_the_host_never_waits_for_the_device(network, optimizer, monkeypatch):
     engine.load(theta, objective=Objective(5, 1.0, 0.1))
     with NoTransfers(), NoPythonNumbers():
         sums, done = engine.train_steps(X, Y, torch.ones(n, **meta), order, [0.1] * 4, 0)
-    assert done == 4
+    assert 1 <= done <= 4  # a call may end early, to be interrupted
     assert all(total.device.type == "meta" for total in sums)
     with pytest.raises((RuntimeError, NotImplementedError)):
         float(sums[0])  # which shows that the test can fail
