@@ -198,24 +198,24 @@ class Table(TransformerMixin, BaseEstimator):
             targets = np.array(targets.tolist())
         if targets.dtype.kind not in ("biufU" if self.target_type == "auto" else "biuf"):
             return None  # the estimator says what is wrong with them
-        encoder = self._target_encoder(len(targets))
+        encoder = self._target_encoder(targets)
         with config_context(enable_metadata_routing=False):  # TargetEncoder would want groups for its folds
             means: np.ndarray = encoder.fit_transform(self._with_means(values), targets)
         self.targets_ = encoder
         return means
 
-    def _target_encoder(self, n_rows: int) -> TargetEncoder:
+    def _target_encoder(self, targets: np.ndarray) -> TargetEncoder:
         """A new one with seeded folds."""
         # here, as their import takes longer than that of this package
         from sklearn.model_selection import KFold
         from sklearn.preprocessing import TargetEncoder
 
         target = TargetEncoder(target_type=self.target_type).set_output(transform="default")
-        n_folds = min(5, n_rows)
-        if target.shuffle is True:
-            return target.set_params(cv=n_folds, random_state=self.random_state)
+        if target.shuffle is True:  # folds are stratified where targets are classes
+            largest = np.unique(targets, return_counts=True)[1].max() if self.target_type == "auto" else len(targets)
+            return target.set_params(cv=max(2, min(5, int(largest))), random_state=self.random_state)
         # from scikit-learn 1.9 on; not stratified, as a class may have fewer rows than there are folds
-        return target.set_params(cv=KFold(n_folds, shuffle=True, random_state=self.random_state))
+        return target.set_params(cv=KFold(min(5, len(targets)), shuffle=True, random_state=self.random_state))
 
     def _with_means(self, values: list[np.ndarray | Factor | None]) -> np.ndarray:
         """Texts of the columns for which mean targets stand, side by side."""
