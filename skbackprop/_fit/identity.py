@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from skbackprop._engines.encoded_table import EncodedTable
+from skbackprop._engines.encoded_table import EncodedTable, dense
 from skbackprop._fit.device import HOST, Device
 from skbackprop._types import Array
 
@@ -77,7 +77,7 @@ def _feed(known: Any, array: Any, device: Device, kind: Any = None) -> None:
     n_rows, row_size = (shape[0], math.prod(shape[1:])) if shape else (0, 0)
     step = max(1, BLOCK_BYTES // max(1, row_size * getattr(array.dtype, "itemsize", 8)))
     for start in range(0, n_rows, step):
-        block = device.fetch(array[start : min(start + step, n_rows), ...])
+        block = dense(device.fetch(array[start : min(start + step, n_rows), ...]))
         if block.dtype.hasobject:
             known.update("\0".join(map(repr, block.ravel().tolist())).encode(errors="surrogatepass"))
         else:

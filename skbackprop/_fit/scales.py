@@ -54,7 +54,7 @@ def some_rows(X: Array, device: Device) -> np.ndarray:
 def root_mean_squares(rows: Block) -> tuple[float, float]:
     """Of the inputs and of the targets, by about SCALE_ROWS rows and their weights."""
     step = max(1, rows.n // SCALE_ROWS)
-    X = rows.device.fetch(dense(rows.X[::step, :])).astype(np.float64)
+    X = dense(rows.device.fetch(rows.X[::step, :])).astype(np.float64)
     if sp.issparse(X):
         X = sp.csr_array(X).toarray()
     Y = rows.Y[::step].astype(np.float64).reshape(len(X), -1)
