@@ -203,7 +203,7 @@ def different_values(name: Hashable, column: Column) -> set[object]:
     return found
 
 
-def factor(name: Hashable, column: Column, as_text: Callable[[object], str] | None = None) -> Factor:
+def factor(name: Hashable, column: Column) -> Factor:
     """Tell equal values of a column apart, and give the text of each; a missing one has the number -1."""
     different = different_values(name, column)
     short = SHORT.get(str(column.dtype).lower().removesuffix("[pyarrow]"), _as_it_is)
@@ -218,8 +218,7 @@ def factor(name: Hashable, column: Column, as_text: Callable[[object], str] | No
         numbers = np.array([place.get(value, -1) for value in column], dtype=np.int64)
     there = [not is_missing(value) for value in known]
     places = np.append(np.where(there, np.cumsum(there) - 1, -1), -1).astype(np.int64)
-    as_text = text_of if as_text is None else as_text
-    texts = [as_text(value) for value, is_there in zip(known, there, strict=True) if is_there]
+    texts = [text_of(value) for value, is_there in zip(known, there, strict=True) if is_there]
     return Factor(places[np.asarray(numbers)], texts)
 
 

@@ -33,7 +33,16 @@ GIVEN = ("numbers", "categories", "both")  # kinds of columns that come out as t
 WITH_MEANS = ("means", "both")  # those for which mean targets stand
 
 
-class Table(TransformerMixin, BaseEstimator):
+class TakesTables(TransformerMixin, BaseEstimator):
+    """A step that takes columns of numbers with gaps, of categories and of texts."""
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
+        return tags
+
+
+class Table(TakesTables):
     """Read the columns of a table: as numbers, missing ones as NaN, or as the texts of categories.
 
     It finds columns by their names, of whatever type these are, and ignores those that were not there in `fit`, and
@@ -251,11 +260,6 @@ class Table(TransformerMixin, BaseEstimator):
         table = _side_by_side(columns, self.get_feature_names_out())
         library = output_of(self)
         return table if library == "default" else _frame(library, table, X)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
-        return tags
 
 
 def _side_by_side(columns: Sequence[np.ndarray | Factor], names: np.ndarray) -> RawTable:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
-from typing import TYPE_CHECKING, ClassVar, Self, cast
+from typing import ClassVar, Self, cast
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import feature_names
@@ -18,14 +17,12 @@ from skbackprop._engines.encoded_table import MOST
 from skbackprop._fit.device import FLOAT64
 from skbackprop._fit.inputs import InputEncoding
 from skbackprop._prediction import of_one_model
+from skbackprop._table import TakesTables
 from skbackprop._types import Data
 from skbackprop.persistence import Persistent
 
-if TYPE_CHECKING:
-    from sklearn.utils import Tags
 
-
-class TableEncoder(Persistent, TransformerMixin, BaseEstimator):
+class TableEncoder(Persistent, TakesTables):
     """Make numbers of a table's columns, as our estimators do with ``numeric_encoder="piecewise_linear"``.
 
     Parameters
@@ -76,8 +73,3 @@ class TableEncoder(Persistent, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         names = feature_names(self, input_features)
         return cast(InputEncoding, encoding_of(self)).names(names.tolist())
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = tags.input_tags.categorical = tags.input_tags.string = True
-        return tags

@@ -164,10 +164,7 @@ class Shards:
         """
         if not self._are_numbers():
             return self._frame(range(len(self.bounds) - 1)), self.y, self.sample_weight
-        X = np.empty(self.shape, dtype=self.dtype)
-        for k, (start, stop) in enumerate(pairwise(self.bounds)):
-            self.read(k, X[start:stop])
-        return X, self.y, self.sample_weight
+        return load_numbers(self), self.y, self.sample_weight
 
     def read(self, block: int, out: np.ndarray) -> Targets:
         """Read one block.
@@ -264,3 +261,11 @@ def parse_bytes(memory: int | str) -> int:
     if n_bytes < 1:
         raise ValueError(f"memory must be at least a byte, got {memory!r}.")
     return n_bytes
+
+
+def load_numbers(data: Shards) -> np.ndarray:
+    """All rows of X as an array, whose columns must be numbers or texts of such."""
+    X = np.empty(data.shape, dtype=data.dtype)
+    for k, (start, stop) in enumerate(pairwise(data.bounds)):
+        data.read(k, X[start:stop])
+    return X

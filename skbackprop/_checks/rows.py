@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from skbackprop._checks.arrays import check_rows, check_same_device, check_targets, check_weights, has_validation_set
 from skbackprop._checks.categories import check_categories, named_categories, with_categories
 from skbackprop._checks.constraints import warn_without_effect
-from skbackprop._checks.shards import categories_in_shards, load_numbers, open_table
+from skbackprop._checks.shards import categories_in_shards, open_table
 from skbackprop._checks.tables import ENCODING, categories_in, encoding_of, read_table
 from skbackprop._fit.data_checks import check_range, one_column
 from skbackprop._fit.dataset import ArrayDataset, Dataset
@@ -27,7 +27,7 @@ from skbackprop._fit.summaries import LabelSummary, NumberSummary
 from skbackprop._fit.targets import LabelCodec, NumberCodec, TargetCodec
 from skbackprop._fit.weights import check_weight_sum
 from skbackprop._types import Array, Data
-from skbackprop.data import Shards
+from skbackprop.data import Shards, load_numbers
 
 NAMES = "feature_names_in_"  # an attribute that scikit-learn sets, and compares with the next X
 

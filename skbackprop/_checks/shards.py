@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -89,11 +88,3 @@ def encoded_shards(estimator: BaseEstimator, data: Shards) -> Source:
         return cast(Source, data)
     # the model casts to its own dtype
     return EncodedSource(open_table(estimator, data, encoding.is_category, reset=False), encoding, FLOAT64)
-
-
-def load_numbers(data: Shards) -> np.ndarray:
-    """All rows of X as an array."""
-    X = np.empty(data.shape, dtype=data.dtype)
-    for k, (start, stop) in enumerate(pairwise(data.bounds)):
-        data.read(k, X[start:stop])
-    return X
