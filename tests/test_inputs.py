@@ -437,7 +437,7 @@ def arrivals(towns, seed, n=64):
 NAMED = [[["Ulm", "Rome", "Oslo", "Bonn"], None], {"town": np.array(["Ulm", "Rome", "Oslo", "Bonn"])}]
 
 
-@pytest.mark.parametrize("categories", NAMED, ids=["list", "dict"])
+@pytest.mark.parametrize("categories", [NAMED[0], pytest.param(NAMED[1], marks=pytest.mark.slow)], ids=["list", "dict"])
 def test_a_category_that_comes_later_is_learned(categories):
     fitted = stream().partial_fit(*arrivals(["Bonn", "Ulm"], 0), categories=categories)
     assert [None if known is None else known.tolist() for known in fitted.categories_] == [sorted(TOWNS), None]

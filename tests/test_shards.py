@@ -115,7 +115,8 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("settings", SETTINGS)
+# the first ones in the quick run
+@pytest.mark.parametrize("settings", [*SETTINGS[:3], *(pytest.param(s, marks=pytest.mark.slow) for s in SETTINGS[3:])])
 def test_rows_read_in_order_are_those_of_a_data_frame(settings, folder, frame, tmp_path):
     params = PIECEWISE | settings
     if "identity" in settings.values():
@@ -164,6 +165,7 @@ def test_columns_of_arrays_by_numbers_or_a_mask(memory):
     assert MLPRegressor(**PIECEWISE).fit(data).categories_ == [None] * 3
 
 
+@pytest.mark.slow
 def test_shuffled_fits_learn_as_much(folder, frame):
     params = PIECEWISE | {"shuffle": True, "max_iter": 8}
     one, again = (MLPSoftmaxClassifier(**params).fit(shards(folder, memory=SMALL)) for _ in range(2))
@@ -394,6 +396,7 @@ def test_ctrl_c_keeps_the_model_so_far(folder):
     assert model.predict(data).shape == (N,)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_goes_on_to_the_same_bits(folder, frame, tmp_path):
     params = PIECEWISE | {"max_iter": 5, "epochs": 5, "shuffle": True, "early_stopping": True}
     data = shards(folder, memory=SMALL)
