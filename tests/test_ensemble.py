@@ -10,7 +10,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
-from skbackprop._blending import blend_weights, blended, folds_of
+from skbackprop._blending import blend_weights, blended, folds_of, longer
 from skbackprop._fit.spec import REGIMES
 from skbackprop._intervals import CVPlus
 from skbackprop.data import Shards
@@ -96,10 +96,16 @@ def test_regimes_stand_around_the_one_that_was_found(solver, n_rows):
         own = regime.regularisation(solver)
         found = {key: value * pace for key, value in own.items()} | {"epochs": 10}
         around = blended(found, n_rows, MLPRegressor(solver=solver))
-        assert {some["epochs"] for some in around} == {15}
+        assert {some["epochs"] for some in around} == {10}
         assert around[list(REGIMES).index(name)]["weight_decay"] == found["weight_decay"]
         for some, other in zip(around, REGIMES.values(), strict=True):
             assert some["weight_decay"] == pytest.approx(other.regularisation(solver)["weight_decay"] * pace)
+
+
+def test_blended_networks_train_longer_and_never_beyond_max_iter():
+    assert longer({"weight_decay": 0.5, "epochs": 9}, MLPRegressor()) == {"weight_decay": 0.5, "epochs": 14}
+    assert longer({"epochs": 9}, MLPRegressor(max_iter=10)) == {"epochs": 10}
+    assert longer({"weight_decay": 0.5}, MLPRegressor(epochs=7)) == {"weight_decay": 0.5}
 
 
 @pytest.mark.parametrize("cls", SMALL)
