@@ -489,6 +489,10 @@ def test_categories_that_were_not_named_are_unknown():
     assert np.abs(first.coefs_[0][-1]).sum() > 0  # of unknown ones, that it met
     later = stream().partial_fit(*arrivals(["Bonn", "Ulm"], 0))
     assert later.partial_fit(X, y).categories_[0].tolist() == ["Bonn", "Ulm"]
+    begun_by_fit = stream(max_iter=2).fit(*arrivals(["Bonn", "Ulm"], 0))
+    assert begun_by_fit.partial_fit(X, y).coefs_[0].shape == (1 + 2, 20)
+    odd = X.assign(town=X["town"].where(X.index % 2 > 0))
+    assert_array_equal(begun_by_fit.predict(odd.assign(town="Lima")), begun_by_fit.predict(odd.assign(town=None)))
 
 
 def test_categories_are_compared_as_texts():
