@@ -136,6 +136,17 @@ def columns_of(X: DataFrame | np.ndarray) -> list[Column]:
     return [X[name] for name in X.columns]
 
 
+def rows_of(X: Any, rows: np.ndarray) -> Any:
+    """Some rows of whatever `fit` takes, by their numbers, in their order."""
+    if hasattr(X, "iloc"):  # pandas
+        return X.iloc[rows]
+    if type(X).__module__.startswith("pyarrow."):
+        return X.take(rows)
+    if sp.issparse(X):
+        return X.tocsr()[rows]
+    return X[rows] if hasattr(X, "shape") else np.asarray(X)[rows]
+
+
 def to_numpy(column: Column, dtype: DTypeLike) -> np.ndarray:
     """Values of a column of numbers; missing ones become NaN, which pandas makes of its NA only if asked."""
     if not isinstance(column, np.ndarray) and hasattr(column, "isna"):

@@ -11,6 +11,7 @@ from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._regressor import MLPRegressor
 from skbackprop._table import Table
 from skbackprop._table_encoder import TableEncoder
+from skbackprop.ensemble import MLPEnsembleClassifier, MLPEnsembleRegressor
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["tabular_pipeline"]
 
 ESTIMATORS: dict[str, Callable[..., BaseEstimator]] = {"classifier": MLPSoftmaxClassifier, "regressor": MLPRegressor}
+ENSEMBLES: dict[str, Callable[..., BaseEstimator]] = {
+    "classifier": MLPEnsembleClassifier,
+    "regressor": MLPEnsembleRegressor,
+}
 RECIPE = {
     "numeric_encoder": "piecewise_linear",
     "learning_rate_init": 0.005,
@@ -29,12 +34,18 @@ RECIPE = {
 }
 # more of them than two make probabilities better, but hardly means
 MEMBERS = {"classifier": 4, "regressor": 2}
+EFFORTS: dict[str, dict[str, object]] = {"quick": {"hidden_layer_sizes": (64, 64)}, "default": {}, "best": {}}
 # with another solver these are as its estimator has them
 NOT_ADAM = {"learning_rate_init": "auto", "beta_2": 0.999}
 
 
 def tabular_pipeline(
-    estimator: str | BaseEstimator = "classifier", *, max_categories: int = 30, **params: object
+    estimator: str | BaseEstimator = "classifier",
+    *,
+    effort: str = "default",
+    oob_score: bool = False,
+    max_categories: int = 30,
+    **params: object,
 ) -> Pipeline:
     """Make a Pipeline that learns from a table as it comes.
 
@@ -105,8 +116,8 @@ def tabular_pipeline(
     from sklearn.pipeline import Pipeline  # here, as its import takes longer than that of this package
 
     columns = params.pop("categorical_features", "from_dtype")
-    model = _estimator(estimator, params)
-    encodes = getattr(model, "numeric_encoder", "identity") != "identity"
+    model = _estimator(estimator, effort, oob_score, params)
+    encodes = getattr(getattr(model, "estimator", model), "numeric_encoder", "identity") != "identity"
     table = Table(
         max_categories,
         rows_per_category=20 if encodes else None,
@@ -117,16 +128,27 @@ def tabular_pipeline(
     return Pipeline([("table", table), *([] if encodes else [("encoder", TableEncoder())]), ("mlp", model)])
 
 
-def _estimator(estimator: str | BaseEstimator, params: dict[str, object]) -> BaseEstimator:
+def _estimator(
+    estimator: str | BaseEstimator, effort: str, oob_score: bool, params: dict[str, object]
+) -> BaseEstimator:
     """The estimator by its name, with the settings for tables, or the user's own."""
+    if effort not in EFFORTS:
+        raise ValueError(f"effort must be one of {list(EFFORTS)}; got {effort!r}.")
     if isinstance(estimator, str) and estimator in ESTIMATORS:
-        recipe = RECIPE | {"n_members": MEMBERS[estimator]}
+        recipe = RECIPE | {"n_members": MEMBERS[estimator]} | EFFORTS[effort]
         if params.get("solver", "adam") != "adam":
             recipe |= NOT_ADAM
-        return ESTIMATORS[estimator](**recipe | params)
+        network = ESTIMATORS[estimator](**recipe | params)
+        if effort != "best" and not oob_score:
+            return network
+        options = {"blend": effort == "best", "oob_score": oob_score, "random_state": network.random_state}
+        return ENSEMBLES[estimator](network.set_params(random_state=None), **options)
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
         hint = f" Write {estimator.__name__}(), with parentheses." if isinstance(estimator, type) else ""
         raise ValueError(f"estimator must be 'classifier', 'regressor' or an estimator; got {estimator!r}.{hint}")
-    if params:
-        raise ValueError(f"An estimator of your own comes with its parameters; got also {sorted(params)}.")
+    if params or effort != "default" or oob_score:
+        raise ValueError(
+            f"An estimator of your own comes with its parameters; got also {sorted(params)}, effort={effort!r} and "
+            f"oob_score={oob_score!r}."
+        )
     return estimator

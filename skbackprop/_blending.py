@@ -1,0 +1,94 @@
+"""Networks that are regularised more and less, and the weights with which the mean of their answers is best."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.base import clone
+
+from skbackprop._checks.constraints import hidden_sizes
+from skbackprop._estimator import BaseMLP
+from skbackprop._fit.selection import MOST_ROWS
+from skbackprop._fit.spec import REGIMES
+
+LONGER = 1.5  # training than the selection asks for
+NEGLIGIBLE = 0.01  # weight in a mean that is no weight
+
+
+def blended(found: dict[str, float], n_rows: int, estimator: BaseMLP) -> list[dict[str, float]]:
+    """Parameters of all regimes for so many rows, the nearest of which is as a selection found it.
+
+    They are trained for longer than one that is alone, as what they make too much of is averaged away.
+    """
+    pace = min(1.0, MOST_ROWS / n_rows)
+    regimes = [regime.regularisation(estimator.solver) for regime in REGIMES.values()]
+    regimes = [{name: value * pace for name, value in some.items() if name in found} for some in regimes]
+    distances = [abs(math.log(some["weight_decay"] / found["weight_decay"])) for some in regimes]
+    regimes[int(np.argmin(distances))] = found
+    if "epochs" not in found:
+        return [found | some for some in regimes]
+    epochs = min(math.ceil(LONGER * found["epochs"]), estimator.max_iter)
+    return [found | some | {"epochs": epochs} for some in regimes]
+
+
+def smaller(estimator: BaseMLP) -> BaseMLP:
+    """An unfitted copy with half the width and two members, which tells well enough which regularisation suits."""
+    half = tuple(max(1, n // 2) for n in hidden_sizes(estimator.hidden_layer_sizes))
+    return clone(estimator).set_params(hidden_layer_sizes=half, n_members=min(2, estimator.n_members))
+
+
+def folds_of(
+    targets: np.ndarray, n_folds: int, labels: bool, rng: np.random.RandomState
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows to train on and rows that are left out, of each fold; every class has as many rows in each, or nearly.
+
+    Rows of a class that is in one fold only are never left out, as a network knows the classes of its own rows.
+    """
+    n = len(targets)
+    if n < n_folds:
+        raise ValueError(f"n_folds={n_folds} needs as many rows, but n_samples={n}.")
+    order, numbers = rng.permutation(n), np.empty(n, dtype=np.intp)
+    classes = targets if labels and targets.ndim == 1 else np.zeros(n, dtype=np.intp)
+    numbers[order[np.argsort(classes[order], kind="stable")]] = np.arange(n) % n_folds
+    numbers[np.bincount(classes)[classes] == 1] = -1
+    return [(np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)) for fold in range(n_folds)]
+
+
+def blend_weights(answers: np.ndarray, y: np.ndarray | None, weights: np.ndarray | None) -> np.ndarray:
+    """Weights of sum 1, none negative, with which the mean of several networks' answers has the least loss.
+
+    Parameters
+    ----------
+    answers : ndarray of shape (n_networks, n_rows, n_outputs)
+        On rows that the networks have not seen. If y is None, probabilities of what was observed.
+    y : ndarray of shape (n_rows, n_outputs) or None
+        Targets; the loss is the squared error, of each output in units of that of the best network. None: the loss is
+        the mean of the negative logarithms.
+    weights : ndarray of shape (n_rows,) or None
+        Of the rows.
+
+    Returns
+    -------
+    mix : ndarray of shape (n_networks,)
+    """
+    n = len(answers)
+    w = np.ones(answers.shape[1]) if weights is None else weights
+    w = (w / w.sum())[:, None]
+    if y is not None:
+        errors = answers - y
+        least = np.sum(w * errors**2, axis=1).min(axis=0)
+        errors = errors / np.sqrt(np.where(least > 0.0, least, 1.0))
+
+    def loss(mix: np.ndarray) -> tuple[float, np.ndarray]:
+        if y is None:
+            p = np.tensordot(mix, answers, 1)
+            return float(-np.sum(w * np.log(p))), -np.sum(w * answers / p, axis=(1, 2))
+        error = np.tensordot(mix, errors, 1)
+        return float(np.sum(w * error**2)), 2.0 * np.sum(w * errors * error, axis=(1, 2))
+
+    equal, constraint = np.full(n, 1.0 / n), {"type": "eq", "fun": lambda mix: mix.sum() - 1.0, "jac": np.ones_like}
+    found = minimize(loss, equal, jac=True, method="SLSQP", bounds=[(0.0, 1.0)] * n, constraints=constraint)
+    mix: np.ndarray = np.where(found.x < NEGLIGIBLE, 0.0, found.x)
+    return mix / mix.sum()

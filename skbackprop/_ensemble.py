@@ -1,0 +1,239 @@
+"""What ensembles share: networks that are regularised more and less, or each trained without a fold of the rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from numbers import Integral
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
+from sklearn.utils import Tags, check_random_state, get_tags
+
+from skbackprop._blending import blended, folds_of, smaller
+from skbackprop._checks.arrays import check_targets, check_weights
+from skbackprop._checks.constraints import Interval, fit_spec, validated
+from skbackprop._checks.rows import Given, read_rows, starting_point
+from skbackprop._columns import rows_of
+from skbackprop._documentation import DocLinkMixin
+from skbackprop._estimator import BaseMLP
+from skbackprop._fit.data_checks import one_column
+from skbackprop._fit.fit import prepare
+from skbackprop._fit.state import TrainState
+from skbackprop._types import Attributes, Data
+from skbackprop.data import Shards
+
+SELECTED = ("weight_decay", "dropout", "epochs")  # parameters that a selection finds
+FEWEST_ROWS = 200  # of which a part can be held out and still tell something
+PARTS = 5  # one of which is held out
+
+
+class Rows(NamedTuple):
+    """Rows with their targets and weights."""
+
+    X: Any
+    y: np.ndarray
+    weights: np.ndarray | None
+    codes: np.ndarray  # of labels the number of the class, else y
+
+    def part(self, numbers: np.ndarray) -> Rows:
+        """Some of them."""
+        weights = None if self.weights is None else self.weights[numbers]
+        return Rows(rows_of(self.X, numbers), self.y[numbers], weights, self.codes[numbers])
+
+
+class BaseEnsemble(MetaEstimatorMixin, DocLinkMixin, BaseEstimator, ABC):
+    """What the ensembles for labels and for numbers share."""
+
+    estimators_: list[Any]
+    weights_: np.ndarray
+    _default: ClassVar[type[BaseMLP]]
+    _parameter_constraints: ClassVar[dict[str, list[object]]] = {
+        "blend": ["boolean"],
+        "oob_score": ["boolean"],
+        "n_folds": [Interval(Integral, 2, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        blend: bool = True,
+        oob_score: bool = False,
+        n_folds: int = 10,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.estimator = estimator
+        self.blend = blend
+        self.oob_score = oob_score
+        self.n_folds = n_folds
+        self.random_state = random_state
+
+    @validated
+    def fit(self, X: Data, y: Data, sample_weight: Data = None) -> Self:
+        """Fit the networks.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training inputs, in memory, as `estimator` takes them.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative weights.
+
+        Returns
+        -------
+        self : object
+            The fitted ensemble. Ctrl-C leaves one of the networks that there were until then.
+
+        Raises
+        ------
+        ValueError
+            If X, y, weights or parameters are not what they should be. As with any other error, an earlier fit stays
+            as it was.
+        """
+        base, rng = self._checked_base(), check_random_state(self.random_state)
+        rows = self._read(X, y, sample_weight)
+        networks: list[BaseMLP] = []
+        try:
+            learned = self._learned(base, rows, rng, networks)
+        except KeyboardInterrupt:
+            trained = [network for network in networks if hasattr(network, "coefs_")]
+            if trained:
+                self._publish(trained, {"weights_": np.full(len(trained), 1.0 / len(trained))})
+            raise
+        return self._publish(networks, learned)
+
+    def _learned(self, base: BaseMLP, rows: Rows, rng: np.random.RandomState, networks: list[BaseMLP]) -> Attributes:
+        """Train the networks, which are put into the list, and find their weights and out-of-fold answers."""
+        regimes, mix = [self._selected(base, rows, rng)], np.ones(1)
+        if self.blend:
+            regimes = blended(regimes[0], len(rows.y), base)
+            mix = self._weigh(base, rows, rng, regimes)
+            regimes, mix = [found for found, weight in zip(regimes, mix, strict=True) if weight > 0.0], mix[mix > 0.0]
+        if not self.oob_score:
+            self._train(base, rows, rng, regimes, networks)
+            return {"weights_": mix}
+        folds = folds_of(rows.codes, self.n_folds, is_classifier(self), rng)
+        for train, _ in folds:
+            self._train(base, rows.part(train), rng, regimes, networks)
+        members = [
+            np.stack([self._members(network, rows_of(rows.X, test)) for network in some])
+            for some, (_, test) in zip(by_fold(networks, len(folds)), folds, strict=True)
+        ]
+        return self._out_of_fold(rows, [test for _, test in folds], np.concatenate(members, axis=2))
+
+    def _selected(self, base: BaseMLP, rows: Rows, rng: np.random.RandomState) -> dict[str, float]:
+        """Parameters that the estimator's selection finds, with which all networks are trained."""
+        spec = fit_spec(base)
+        data, features = read_rows(base, rows.X, Given(rows.y, rows.weights), reset=True)
+        start = starting_point(base, spec, data, features, None)
+        found = prepare(spec, data, None, start, TrainState(rng)).plan.found(spec)
+        return {name: found[name] for name in SELECTED if name in found}
+
+    def _train(
+        self,
+        base: BaseMLP,
+        rows: Rows,
+        rng: np.random.RandomState,
+        regimes: list[dict[str, float]],
+        networks: list[BaseMLP],
+    ) -> None:
+        """Train a network of each regime on these rows."""
+        for found in regimes:
+            networks.append(clone(base).set_params(random_state=int(rng.randint(2**31)), **found))
+            networks[-1].fit(rows.X, rows.y, rows.weights)
+
+    def _weigh(
+        self, base: BaseMLP, rows: Rows, rng: np.random.RandomState, regimes: list[dict[str, float]]
+    ) -> np.ndarray:
+        """Weights of the regimes, by what small networks answer for rows that are held out."""
+        if len(rows.y) < FEWEST_ROWS:
+            return np.full(len(regimes), 1.0 / len(regimes))
+        train, test = folds_of(rows.codes, PARTS, is_classifier(self), rng)[0]
+        judges: list[BaseMLP] = []
+        self._train(smaller(base), rows.part(train), rng, regimes, judges)
+        held_out = rows.part(test)
+        return self._mix(np.stack([self._answer(judge, held_out.X) for judge in judges]), held_out)
+
+    def _checked_base(self) -> BaseMLP:
+        """The estimator to clone, if it is one that can be."""
+        base = self._default() if self.estimator is None else self.estimator
+        if not isinstance(base, self._default):
+            raise TypeError(
+                f"{type(self).__name__} takes an {self._default.__name__}, to train several of them; got {base!r}."
+            )
+        if self.blend and not (base.weight_decay == "auto" and fit_spec(base).is_planned):
+            raise ValueError(
+                "blend=True trains networks of several weight decays: leave the estimator's weight_decay='auto' and a "
+                "schedule with a plan (learning_rate='auto'), or set blend=False."
+            )
+        if self.oob_score and base.loss == "quantile":
+            raise ValueError("oob_score=True needs one prediction for each target; loss='quantile' may give several.")
+        if not (self.blend or self.oob_score):
+            raise ValueError("With blend=False and oob_score=False there is one network: fit the estimator itself.")
+        return base
+
+    def _read(self, X: Data, y: Data, sample_weight: Data) -> Rows:
+        """Check targets and weights; X is checked by each network."""
+        if isinstance(X, Shards):
+            raise ValueError(f"{type(self).__name__} takes rows in memory. Give Shards to its estimator itself.")
+        X = X if hasattr(X, "shape") else np.asarray(X)
+        if y is None:
+            raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
+        y = check_targets(self, y, X.shape[0] if X.ndim else 0)
+        y = one_column(y) if is_classifier(self) else y
+        has_labels = is_classifier(self) and y.ndim == 1
+        codes = np.unique(y, return_inverse=True)[1] if has_labels else y
+        return Rows(X, y, check_weights(sample_weight, y), codes)
+
+    def _publish(self, networks: list[BaseMLP], learned: Attributes) -> Self:
+        """Take over all that was learned by one assignment."""
+        kept = {name: value for name, value in vars(self).items() if not (name.endswith("_") or name == "_cv_plus")}
+        self.__dict__ = kept | {"estimators_": networks} | learned | self._described(networks[0])
+        return self
+
+    def _described(self, network: BaseMLP) -> Attributes:
+        """Attributes of the whole that are those of each network."""
+        names = ("n_features_in_", "feature_names_in_", "classes_", "n_outputs_")
+        return {name: getattr(network, name) for name in names if hasattr(network, name)}
+
+    def _mean(self, answers: list[np.ndarray]) -> np.ndarray:
+        """The mean of the networks' answers by their weights."""
+        mean: np.ndarray = sum(weight * answer for weight, answer in zip(self.weights_, answers, strict=True))
+        return mean
+
+    @abstractmethod
+    def _answer(self, network: BaseMLP, X: Data) -> np.ndarray:
+        """What a network answers, of which means are taken."""
+
+    @abstractmethod
+    def _members(self, network: BaseMLP, X: Data) -> np.ndarray:
+        """What each of its members does, (n_members, n_rows, n_outputs)."""
+
+    @abstractmethod
+    def _mix(self, answers: np.ndarray, rows: Rows) -> np.ndarray:
+        """Weights with which the mean of the networks' answers for rows that they have not seen is best."""
+
+    @abstractmethod
+    def _out_of_fold(self, rows: Rows, tests: list[np.ndarray], members: np.ndarray) -> Attributes:
+        """Attributes by what each fold's networks answer for the rows left out, one fold's after the other's.
+
+        members: (n_networks_of_a_fold, n_members, n_rows_left_out, n_outputs).
+        """
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        of_one = get_tags(self._default() if self.estimator is None else self.estimator)
+        tags.input_tags.sparse, tags.input_tags.allow_nan = of_one.input_tags.sparse, of_one.input_tags.allow_nan
+        tags.classifier_tags, tags.regressor_tags = of_one.classifier_tags, of_one.regressor_tags
+        tags.target_tags = of_one.target_tags
+        return tags
+
+
+def by_fold(networks: list[BaseMLP], n_folds: int) -> list[list[BaseMLP]]:
+    """Those of each fold, which come one fold after the other."""
+    n = len(networks) // n_folds
+    return [networks[start : start + n] for start in range(0, len(networks), n)]

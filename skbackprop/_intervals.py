@@ -1,0 +1,112 @@
+"""Prediction intervals from what networks got wrong on rows that they had not seen: CV+."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+N_HALVINGS = 30  # of the bracket around a bound, which the answers of the folds' networks span
+
+
+SCALED = 0.25  # share of the members' disagreement in the unit of a row's residual, where it has one
+ROUNDING = 1e-12  # of sums of shares
+LEVEL = 0.9  # of the intervals that tell whether this helps
+
+
+class Residuals:
+    """What the networks of one fold got wrong, ascending, with the share of all folds' weight up to each."""
+
+    def __init__(self, values: np.ndarray, shares: np.ndarray):
+        order = np.argsort(values, kind="stable")
+        self.values = values[order]
+        self.shares = np.concatenate([[0.0], np.cumsum(shares[order])])
+
+    def quantile(self, level: float) -> float:
+        """The least residual up to which this share of the fold's own weight lies."""
+        found = int(np.searchsorted(self.shares[1:], level * self.shares[-1]))
+        return float(self.values[min(found, len(self.values) - 1)])
+
+    def share_up_to(self, limits: np.ndarray) -> np.ndarray:
+        """Share of all folds' weight up to each limit."""
+        found: np.ndarray = self.shares[np.searchsorted(self.values, limits, side="right")]
+        return found
+
+
+def upper_bounds(answers: np.ndarray, scales: np.ndarray, residuals: Sequence[Residuals], level: float) -> np.ndarray:
+    """For each row the least bound up to which this share of answer + scale * residual lies, over all folds.
+
+    answers, scales: of each fold's networks for each row, (n_folds, n_rows).
+    """
+    own = answers + scales * np.array([[part.quantile(level)] for part in residuals])
+    low, high = own.min(axis=0), own.max(axis=0)  # all folds have their share up to the last, and none below the first
+    for _ in range(N_HALVINGS):
+        middle = low + (high - low) / 2.0
+        limits = (middle - answers) / scales
+        shares = [part.share_up_to(limit) for part, limit in zip(residuals, limits, strict=True)]
+        is_enough = np.sum(shares, axis=0) >= level - ROUNDING
+        low, high = np.where(is_enough, low, middle), np.where(is_enough, middle, high)
+    return high
+
+
+@dataclass(frozen=True)
+class CVPlus:
+    """The residuals of one target's training rows by networks that have not seen them."""
+
+    residuals: np.ndarray  # in units of the scale
+    fold: np.ndarray  # of each row, by number
+    shares: np.ndarray  # of each row in the sum of the weights
+    mean_spread: float  # of the members, by which a row's spread is measured; 0: all rows have the scale 1
+
+    @property
+    def n_folds(self) -> int:
+        """How many there are, each of which has rows."""
+        return int(self.fold.max()) + 1
+
+    @classmethod
+    def learn(cls, residuals: np.ndarray, spreads: np.ndarray, fold: np.ndarray, weights: np.ndarray | None) -> CVPlus:
+        """Scale the residuals by the spread of the members if intervals have a better score by that."""
+        shares = np.full(len(fold), 1.0 / len(fold)) if weights is None else weights / weights.sum()
+        mean = float(shares @ spreads)
+        plain = cls(residuals, fold, shares, 0.0)
+        if mean == 0.0:
+            return plain
+        scaled = cls(residuals / _scales(spreads, mean), fold, shares, mean)
+        return min(plain, scaled, key=lambda found: found._score(residuals, spreads))
+
+    def _score(self, errors: np.ndarray, spreads: np.ndarray) -> float:
+        """Interval score (Gneiting and Raftery, 2007) of the rows' own bounds, in the middle of which is the answer."""
+        scales = _scales(spreads, self.mean_spread)
+        everything = Residuals(np.abs(self.residuals), self.shares)
+        half = scales * everything.quantile(LEVEL)
+        beyond = np.maximum(np.abs(errors) - half, 0.0)
+        return float(self.shares @ (2.0 * half + 2.0 / (1.0 - LEVEL) * beyond))
+
+    def bounds(self, answers: np.ndarray, spreads: np.ndarray, level: float) -> np.ndarray:
+        """Lower and upper bounds of each row, (n_rows, 2); answers and spreads of each fold, (n_folds, n_rows)."""
+        n = 1.0 / float(self.shares @ self.shares)  # rows of equal weight that tell as much (Kish, 1965)
+        one_side = (1.0 + level) / 2.0 * (1.0 + 1.0 / n)
+        if one_side > 1.0:
+            raise ValueError(
+                f"interval={level} needs residuals of {int(np.ceil((1.0 + level) / (1.0 - level)))} rows or more, but "
+                f"there are {int(n)}: ask for a smaller interval."
+            )
+        scales = _scales(spreads, self.mean_spread)
+        folds = [self.fold == number for number in range(len(answers))]
+        above = [Residuals(self.residuals[rows], self.shares[rows]) for rows in folds]
+        below = [Residuals(-self.residuals[rows], self.shares[rows]) for rows in folds]
+        lower = -upper_bounds(-answers, scales, below, one_side)
+        return np.stack([lower, upper_bounds(answers, scales, above, one_side)], axis=-1)
+
+
+def _scales(spreads: np.ndarray, mean: float) -> np.ndarray:
+    """The unit of each row's residual: a part is the same for all rows, the rest follows the members' disagreement."""
+    return np.ones_like(spreads) if mean == 0.0 else 1.0 - SCALED + SCALED * spreads / mean
+
+
+def means_and_spreads(members: np.ndarray, mix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of the members of several networks, (n_networks, n_members, n_rows, n_targets), which have these weights."""
+    weights = (mix / members.shape[1])[:, None, None, None]
+    mean = np.sum(weights * members, axis=(0, 1))
+    return mean, np.sqrt(np.sum(weights * (members - mean) ** 2, axis=(0, 1)))

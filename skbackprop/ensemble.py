@@ -1,0 +1,311 @@
+"""Several networks as one estimator: blended for accuracy, or each without a fold of the rows, for honest answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from skbackprop._blending import blend_weights
+from skbackprop._classifier import MLPSoftmaxClassifier
+from skbackprop._ensemble import BaseEnsemble, Rows, by_fold
+from skbackprop._estimator import BaseMLP
+from skbackprop._intervals import CVPlus, means_and_spreads
+from skbackprop._prediction import of_one_model
+from skbackprop._regressor import MLPRegressor
+from skbackprop._types import Attributes, Data
+
+__all__ = ["MLPEnsembleClassifier", "MLPEnsembleRegressor"]
+
+
+class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
+    """Networks for classification whose probabilities are averaged.
+
+    Parameters
+    ----------
+    estimator : MLPSoftmaxClassifier, default=None
+        The network to train several times; None: one at its defaults. Its `random_state` is set by the ensemble.
+    blend : bool, default=True
+        Train a network of each of three regularisations, the one that the selection of `weight_decay` finds and the
+        two beside it, and weigh their probabilities so that the log loss is least on rows that they have not seen:
+        those left out, with ``oob_score=True``, and else a fifth of the rows, for which networks of half the width
+        answer that are trained on the others.
+    oob_score : bool, default=False
+        Train the networks once for each of `n_folds` folds, without its rows, and average over all. Then there are
+        answers for every training row by networks that have not seen it.
+    n_folds : int, default=10
+        Of ``oob_score=True``; every class has as many rows in each, or nearly.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the networks and the folds.
+
+    Attributes
+    ----------
+    estimators_ : list of MLPSoftmaxClassifier
+        The networks: of the first fold one of each regularisation that has a weight, then those of the second fold, and
+        so on.
+    weights_ : ndarray of shape (n_networks,)
+        Of their probabilities in the mean; none is negative, and their sum is 1.
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; for multilabel targets the column numbers.
+    n_features_in_, feature_names_in_ : int, ndarray of shape (n_features_in_,)
+        Number and names of the columns, the names if X had some.
+    n_outputs_ : int
+        Units of the networks' output layer.
+    oob_decision_function_ : ndarray of shape (n_samples, n_classes)
+        With ``oob_score=True``: probabilities for the training rows, of the networks that have not seen them. NaN for
+        rows that are alone in their class, which no fold leaves out.
+    oob_score_ : float
+        With ``oob_score=True``: their accuracy.
+
+    See Also
+    --------
+    MLPEnsembleRegressor : The same for numbers, with prediction intervals.
+    skbackprop.tabular_pipeline : Makes one for ``effort="best"`` or ``oob_score=True``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import scale
+    >>> from skbackprop import MLPSoftmaxClassifier
+    >>> from skbackprop.ensemble import MLPEnsembleClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> model = MLPEnsembleClassifier(MLPSoftmaxClassifier((20,)), blend=False, oob_score=True, random_state=0)
+    >>> model.fit(scale(X), y).oob_score_ > 0.95
+    True
+    """
+
+    classes_: np.ndarray
+    _default = MLPSoftmaxClassifier
+
+    @of_one_model
+    def predict(self, X: Data) -> np.ndarray:
+        """Predict the label of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            The most probable class; for multilabel targets the labels more probable than 1/2.
+        """
+        return self._label(self.predict_proba(X))
+
+    @of_one_model
+    def predict_proba(self, X: Data) -> np.ndarray:
+        """Probability of each class, in the order of `classes_`: the weighted mean of the networks'.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            Rows sum to 1; for multilabel targets each column is the probability of its label.
+        """
+        check_is_fitted(self)
+        return self._mean([network.predict_proba(X) for network in self.estimators_])
+
+    @of_one_model
+    def predict_log_proba(self, X: Data) -> np.ndarray:
+        """Logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+            Natural logarithms.
+        """
+        return np.log(self.predict_proba(X))
+
+    def _label(self, p: np.ndarray) -> np.ndarray:
+        """Labels of probabilities."""
+        is_multilabel = self.estimators_[0]._labels.multilabel
+        return (p > 0.5).astype(np.int64) if is_multilabel else self.classes_[p.argmax(axis=1)]
+
+    def _answer(self, network: BaseMLP, X: Data) -> np.ndarray:
+        p: np.ndarray = network.predict_proba(X)
+        return p
+
+    def _members(self, network: BaseMLP, X: Data) -> np.ndarray:
+        return self._answer(network, X)[None]  # of which no more than the mean is asked
+
+    def _mix(self, answers: np.ndarray, rows: Rows) -> np.ndarray:
+        if rows.codes.ndim == 2:
+            observed = np.where(rows.codes > 0, answers, 1.0 - answers)
+        else:
+            observed = answers[:, np.arange(len(rows.codes)), rows.codes, None]
+        return blend_weights(observed, None, rows.weights)
+
+    def _out_of_fold(self, rows: Rows, tests: list[np.ndarray], members: np.ndarray) -> Attributes:
+        left_out = np.concatenate(tests)
+        judged, answers = rows.part(left_out), members.mean(axis=1)
+        mix = self._mix(answers, judged)
+        p = np.tensordot(mix, answers, 1)
+        found = np.full((len(rows.y), p.shape[1]), np.nan)
+        found[left_out] = p
+        if judged.codes.ndim == 2:
+            is_right = ((p > 0.5) == (judged.codes > 0)).all(axis=1)
+        else:
+            is_right = p.argmax(axis=1) == judged.codes
+        accuracy = float(np.average(is_right, weights=judged.weights))
+        weights = np.tile(mix, len(tests)) / len(tests)
+        return {"weights_": weights, "oob_decision_function_": found, "oob_score_": accuracy}
+
+
+class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
+    """Networks for regression whose predictions are averaged, with prediction intervals.
+
+    Parameters
+    ----------
+    estimator : MLPRegressor, default=None
+        The network to train several times; None: one at its defaults. Its `random_state` is set by the ensemble.
+    blend : bool, default=True
+        Train a network of each of three regularisations, the one that the selection of `weight_decay` finds and the
+        two beside it, and weigh their predictions so that the squared error is least on rows that they have not seen:
+        those left out, with ``oob_score=True``, and else a fifth of the rows, for which networks of half the width
+        answer that are trained on the others. With ``loss="quantile"`` the weights are equal.
+    oob_score : bool, default=False
+        Train the networks once for each of `n_folds` folds, without its rows, and average over all. Then there are
+        predictions of every training row by networks that have not seen it, and of those `predict` makes intervals.
+    n_folds : int, default=10
+        Of ``oob_score=True``.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the networks and the folds.
+
+    Attributes
+    ----------
+    estimators_ : list of MLPRegressor
+        The networks: of the first fold one of each regularisation that has a weight, then those of the second fold, and
+        so on.
+    weights_ : ndarray of shape (n_networks,)
+        Of their predictions in the mean; none is negative, and their sum is 1.
+    n_features_in_, feature_names_in_ : int, ndarray of shape (n_features_in_,)
+        Number and names of the columns, the names if X had some.
+    n_outputs_ : int
+        Units of the networks' output layer.
+    oob_prediction_ : ndarray of the shape of y
+        With ``oob_score=True``: predictions of the training rows by networks that have not seen them.
+    oob_score_ : float
+        With ``oob_score=True``: their R^2.
+
+    See Also
+    --------
+    MLPEnsembleClassifier : The same for labels.
+    skbackprop.tabular_pipeline : Makes one for ``effort="best"`` or ``oob_score=True``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbackprop.ensemble import MLPEnsembleRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(-2, 2, (1000, 1))
+    >>> y = X[:, 0] ** 2 + rng.normal(0, 0.3, 1000)
+    >>> model = MLPEnsembleRegressor(blend=False, oob_score=True, random_state=0).fit(X, y)
+    >>> y_new, bounds = model.predict([[0.0], [1.0]], interval=0.9)
+    >>> bounds.round(1)
+    """
+
+    _default = MLPRegressor
+    _cv_plus: list[CVPlus]
+
+    @of_one_model
+    def predict(self, X: Data, interval: float | None = None) -> Any:
+        """Predict the target of each row, in the units of y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+        interval : float, default=None
+            Also return bounds between which the target lies with about this probability, in (0, 1).
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_targets)
+            Predictions, 1-D if y was.
+        bounds : ndarray of shape (n_samples, 2) or (n_samples, n_targets, 2)
+            Only with an `interval`: lower and upper bounds.
+
+        Raises
+        ------
+        ValueError
+            If an interval is asked for without ``oob_score=True``, or one for which there are too few rows.
+
+        Notes
+        -----
+        Intervals are those of CV+ [1]_: quantiles of the answers of all folds' networks plus the residuals of the rows
+        that these had not seen, as many beyond either side. If training rows and new ones are exchangeable, they hold
+        the target with a probability of 2 * interval - 1 at least, whatever its distribution, and of about `interval`
+        usually. That is on the average over rows: where the targets are noisier than elsewhere, less. So residuals are
+        measured by a unit of which a quarter follows the disagreement of the members of a fold's networks, if their
+        interval score [2]_ on the training rows is better for it. To choose so by the rows themselves, and weights of
+        rows, are outside of what was proved. With many targets each has intervals of its own.
+
+        References
+        ----------
+        .. [1] Barber, Candès, Ramdas and Tibshirani, "Predictive inference with the jackknife+", Annals of
+           Statistics, 2021.
+        .. [2] Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation", 2007.
+        """
+        check_is_fitted(self)
+        if interval is None:
+            return self._mean([network.predict(X) for network in self.estimators_])
+        if not hasattr(self, "_cv_plus"):
+            raise ValueError("An interval needs networks that have not seen some of the rows: fit with oob_score=True.")
+        if not 0.0 < interval < 1.0:
+            raise ValueError(f"interval must be above 0 and below 1, such as 0.9; got {interval!r}.")
+        n_folds = self._cv_plus[0].n_folds
+        mix = self.weights_[: len(self.weights_) // n_folds] * n_folds
+        found = [
+            means_and_spreads(np.stack([self._members(network, X) for network in fold]), mix)
+            for fold in by_fold(self.estimators_, n_folds)
+        ]
+        answers, spreads = (np.stack(some) for some in zip(*found, strict=True))
+        y = answers.mean(axis=0)
+        each = [part.bounds(answers[..., t], spreads[..., t], interval) for t, part in enumerate(self._cv_plus)]
+        bounds = np.stack(each, axis=1)
+        return (y[:, 0], bounds[:, 0]) if self.oob_prediction_.ndim == 1 else (y, bounds)
+
+    def _answer(self, network: BaseMLP, X: Data) -> np.ndarray:
+        y: np.ndarray = network.predict(X)
+        return y
+
+    def _members(self, network: BaseMLP, X: Data) -> np.ndarray:
+        members: np.ndarray = network.predict(X, return_members=True)[1]
+        return members if members.ndim == 3 else members[..., None]
+
+    def _mix(self, answers: np.ndarray, rows: Rows) -> np.ndarray:
+        if self._checked_base().loss == "quantile":
+            return np.full(len(answers), 1.0 / len(answers))
+        shape = len(rows.y), -1
+        return blend_weights(answers.reshape(len(answers), *shape), rows.y.reshape(shape), rows.weights)
+
+    def _out_of_fold(self, rows: Rows, tests: list[np.ndarray], members: np.ndarray) -> Attributes:
+        left_out = np.concatenate(tests)
+        judged = rows.part(left_out)
+        y = judged.y.reshape(len(left_out), -1)
+        mix = self._mix(members.mean(axis=1), judged)
+        answers, spreads = means_and_spreads(members, mix)
+        fold = np.repeat(np.arange(len(tests)), [len(test) for test in tests])
+        parts = [CVPlus.learn(y[:, t] - answers[:, t], spreads[:, t], fold, judged.weights) for t in range(y.shape[1])]
+        from sklearn.metrics import r2_score  # here, as its import takes longer than that of this package
+
+        prediction = np.empty_like(answers)
+        prediction[left_out] = answers
+        return {
+            "weights_": np.tile(mix, len(tests)) / len(tests),
+            "oob_prediction_": prediction.reshape(rows.y.shape),
+            "oob_score_": float(r2_score(y, answers, sample_weight=judged.weights)),
+            "_cv_plus": parts,
+        }
