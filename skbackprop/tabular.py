@@ -63,11 +63,18 @@ def tabular_pipeline(
     estimator : {'classifier', 'regressor'} or estimator, default='classifier'
         What to put behind the columns: `MLPSoftmaxClassifier` or `MLPRegressor` with the settings for tables, or an
         estimator of your own as it is.
+    effort : {'quick', 'default', 'best'}, default='default'
+        Seconds for accuracy. 'quick': two layers of 64. 'best': networks of three weight decays, blended by what they
+        answer for rows held out: an `ensemble.MLPEnsembleClassifier` or `ensemble.MLPEnsembleRegressor`, whose
+        `estimator` has the parameters then.
+    oob_score : bool, default=False
+        Train ten networks, each without a tenth of the rows, for answers to rows that they have not seen
+        (`oob_score_`) and, of numbers, for ``predict(X, interval=0.9)``. This makes an ensemble, too.
     max_categories : int, default=30
         Of columns with more categories than this the mean target is given, and the category itself only where one of
         our estimators encodes it and there are twenty rows of each on the average. Means do not weigh rows.
     **params : dict
-        Parameters of `MLPSoftmaxClassifier` or `MLPRegressor` that differ from the settings for tables.
+        Parameters of `MLPSoftmaxClassifier` or `MLPRegressor` that differ from the settings for tables and effort.
         ``random_state`` also seeds the folds of the target encoder. ``categorical_features`` names columns of numbers
         that are categories; it may be given with an estimator of your own, too.
 
