@@ -107,7 +107,7 @@ def run_intervals(arguments):
 def relative(rows):
     """By task and effort: changes against the default of seconds, error and loss, means over sets; standard errors."""
     columns = ["cpu_seconds", "error", "loss"]
-    by_set = np.log(rows.set_index(["task", "set", "split", "effort"])[columns].clip(lower=1e-9))
+    by_set = np.log(rows.set_index(["task", "set", "split", "effort"])[columns].clip(lower=1e-12))
     default = by_set.xs("default", level="effort")
     changes = by_set.sub(default).groupby(["task", "effort", "set"]).mean()
     grouped = changes.groupby(["task", "effort"])
