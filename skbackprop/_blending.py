@@ -13,17 +13,25 @@ from skbackprop._estimator import BaseMLP
 from skbackprop._fit.selection import MOST_ROWS
 from skbackprop._fit.spec import REGIMES
 
-LONGER = 1.5  # plan than the selection asks for
+LONGER = 1.25  # plan than the selection asks for
+FINER = 4  # times as many bins
 NEGLIGIBLE = 0.01  # weight in a mean that is no weight
 
 
 def blended(found: dict[str, float], n_rows: int, estimator: BaseMLP) -> list[dict[str, float]]:
-    """Parameters of all regimes for so many rows, the nearest of which is as a selection found it."""
+    """Parameters of networks for so many rows: as a selection found them, and of the regimes beside that.
+
+    Where numbers are encoded in bins, one network has finer ones.
+    """
     pace = min(1.0, MOST_ROWS / n_rows)
     regimes = [regime.regularisation(estimator.solver) for regime in REGIMES.values()]
     regimes = [found | {name: value * pace for name, value in some.items() if name in found} for some in regimes]
     distances = [abs(math.log(some["weight_decay"] / found["weight_decay"])) for some in regimes]
-    regimes[int(np.argmin(distances))] = found
+    nearest = int(np.argmin(distances))
+    regimes[nearest] = found
+    regimes = regimes[max(0, nearest - 1) : nearest + 2]
+    if estimator.numeric_encoder == "piecewise_linear":
+        regimes.append(found | {"n_bins": FINER * estimator.n_bins})
     return regimes
 
 

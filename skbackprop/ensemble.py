@@ -28,10 +28,11 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
     estimator : MLPSoftmaxClassifier, default=None
         The network to train several times; None: one at its defaults. Its `random_state` is set by the ensemble.
     blend : bool, default=True
-        Train a network of each of three regularisations, the one that the selection of `weight_decay` finds and the
-        two beside it, and weigh their probabilities so that the log loss is least on rows that they have not seen:
-        those left out, with ``oob_score=True``, and else a fifth of the rows, for which networks of half the width
-        answer that are trained on the others.
+        Train networks of several weight decays, the one that the selection of `weight_decay` finds and those beside it,
+        and where `numeric_encoder` makes bins one with four times as many, a quarter longer than one alone. Their
+        probabilities are weighed so that the log loss is least on a fifth of the rows, for which networks of half the
+        width answer that are trained on the others; with ``oob_score=True`` then anew on the rows that are left out.
+        For fewer than 200 rows the weights are equal.
     oob_score : bool, default=False
         Train the networks once for each of `n_folds` folds, without its rows, and average over all. Then there are
         answers for every training row by networks that have not seen it.
@@ -164,10 +165,11 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
     estimator : MLPRegressor, default=None
         The network to train several times; None: one at its defaults. Its `random_state` is set by the ensemble.
     blend : bool, default=True
-        Train a network of each of three regularisations, the one that the selection of `weight_decay` finds and the
-        two beside it, and weigh their predictions so that the squared error is least on rows that they have not seen:
-        those left out, with ``oob_score=True``, and else a fifth of the rows, for which networks of half the width
-        answer that are trained on the others. With ``loss="quantile"`` the weights are equal.
+        Train networks of several weight decays, the one that the selection of `weight_decay` finds and those beside it,
+        and where `numeric_encoder` makes bins one with four times as many, a quarter longer than one alone. Their
+        predictions are weighed so that the squared error is least on a fifth of the rows, for which networks of half
+        the width answer that are trained on the others; with ``oob_score=True`` then anew on the rows that are left
+        out. With ``loss="quantile"`` and for fewer than 200 rows the weights are equal.
     oob_score : bool, default=False
         Train the networks once for each of `n_folds` folds, without its rows, and average over all. Then there are
         predictions of every training row by networks that have not seen it, and of those `predict` makes intervals.

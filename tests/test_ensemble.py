@@ -90,20 +90,27 @@ def test_targets_count_alike_in_whatever_units():
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 @pytest.mark.parametrize("n_rows", [1000, 80_000])
-def test_regimes_stand_around_the_one_that_was_found(solver, n_rows):
+def test_regimes_stand_beside_the_one_that_was_found(solver, n_rows):
     pace = min(1.0, 20_000 / n_rows)
-    for name, regime in REGIMES.items():
-        own = regime.regularisation(solver)
-        found = {key: value * pace for key, value in own.items()} | {"epochs": 10}
-        around = blended(found, n_rows, MLPRegressor(solver=solver))
-        assert {some["epochs"] for some in around} == {10}
-        assert around[list(REGIMES).index(name)]["weight_decay"] == found["weight_decay"]
-        for some, other in zip(around, REGIMES.values(), strict=True):
-            assert some["weight_decay"] == pytest.approx(other.regularisation(solver)["weight_decay"] * pace)
+    own = [{name: value * pace for name, value in regime.regularisation(solver).items()} for regime in REGIMES.values()]
+    estimator = MLPRegressor(solver=solver)
+    for number, beside in enumerate([[0, 1], [0, 1, 2], [1, 2]]):
+        found = own[number] | {"epochs": 10}
+        assert blended(found, n_rows, estimator) == [own[k] | {"epochs": 10} for k in beside]
+
+
+def test_one_network_has_finer_bins():
+    found = REGIMES["clean"].regularisation("adam")
+    estimator = MLPRegressor(numeric_encoder="piecewise_linear", n_bins=6)
+    assert blended(found, 500, estimator)[-1] == found | {"n_bins": 24}
+
+
+def test_a_dropout_of_ones_own_stays():
+    assert [list(some) for some in blended({"weight_decay": 0.5}, 500, MLPRegressor())] == [["weight_decay"]] * 3
 
 
 def test_blended_networks_train_longer_and_never_beyond_max_iter():
-    assert longer({"weight_decay": 0.5, "epochs": 9}, MLPRegressor()) == {"weight_decay": 0.5, "epochs": 14}
+    assert longer({"weight_decay": 0.5, "epochs": 9}, MLPRegressor()) == {"weight_decay": 0.5, "epochs": 12}
     assert longer({"epochs": 9}, MLPRegressor(max_iter=10)) == {"epochs": 10}
     assert longer({"weight_decay": 0.5}, MLPRegressor(epochs=7)) == {"weight_decay": 0.5}
 
@@ -112,7 +119,7 @@ def test_blended_networks_train_longer_and_never_beyond_max_iter():
 def test_the_answer_is_the_weighted_mean(cls):
     X, y = waves()
     model = make(cls).fit(X, targets_for(cls, y))
-    assert len(model.estimators_) == len(model.weights_) <= 3
+    assert 1 <= len(model.estimators_) == len(model.weights_) <= 3
     assert model.weights_.sum() == pytest.approx(1.0)
     mean = sum(w * outputs(network, X) for w, network in zip(model.weights_, model.estimators_, strict=True))
     np.testing.assert_allclose(outputs(model, X), mean, rtol=1e-12)
