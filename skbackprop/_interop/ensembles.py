@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._fit.fitted_model import FittedModel
@@ -49,8 +48,7 @@ class ConvertibleEnsemble:
         ImportError
             If torch is not installed.
         ValueError
-            If torch has no module for an activation, or a column held categories for some networks and numbers only for
-            others.
+            If torch has no module for an activation.
 
         Examples
         --------
@@ -62,7 +60,7 @@ class ConvertibleEnsemble:
         with needing_torch("to_torch"):
             from skbackprop._interop.torch_ensembles import to_torch
         weights, models = zip(*self.__weighted_models__(), strict=True)
-        return to_torch(models, weights, common_encoding(self, models))
+        return to_torch(models, weights, common_encoding(models))
 
     @of_one_model
     def torch_inputs(self, X: Data) -> tuple[torch.Tensor, ...]:
@@ -88,7 +86,7 @@ class ConvertibleEnsemble:
             If X is not what `predict` takes.
         """
         models = [model for _, model in self.__weighted_models__()]
-        return tensors(self.estimators_[0], X, models[0], common_encoding(self, models))
+        return tensors(self.estimators_[0], X, models[0], common_encoding(models))
 
     @property
     def to_sklearn(self) -> NoReturn:
@@ -99,23 +97,10 @@ class ConvertibleEnsemble:
         )
 
 
-def common_encoding(ensemble: BaseEstimator, models: Sequence[FittedModel]) -> InputEncoding | None:
+def common_encoding(models: Sequence[FittedModel]) -> InputEncoding | None:
     """That of the first network with the categories of all, by which they are numbered; None: nothing is encoded."""
-    check_kinds(ensemble, models)
     encodings = [model.features.encoding for model in models if model.features.encoding is not None]
     if not encodings:
         return None
     categories = zip(*(encoding.categories for encoding in encodings), strict=True)
     return replace(encodings[0], categories=[np.unique(np.concatenate(known)) for known in categories])
-
-
-def check_kinds(ensemble: BaseEstimator, models: Sequence[FittedModel]) -> None:
-    """Raise if a column is one of categories to some networks and one of numbers to others."""
-    encodings = [model.features.encoding for model in models]
-    kinds = [[] if encoding is None else encoding.is_category.tolist() for encoding in encodings]
-    if any(some != kinds[0] for some in kinds):
-        raise ValueError(
-            f"{type(ensemble).__name__} cannot be exported: columns hold categories for some of its networks, and for "
-            "others, which were trained on other rows, nothing but numbers. Name these columns in the estimator's "
-            "categorical_features, and fit it anew."
-        )

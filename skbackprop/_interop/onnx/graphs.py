@@ -11,7 +11,6 @@ from skbackprop._ensemble import BaseEnsemble
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.targets import LabelCodec
-from skbackprop._interop.ensembles import check_kinds
 from skbackprop._interop.onnx.graph import Graph
 from skbackprop._interop.onnx.outputs import OUTPUT_NODES, WEIGHTED_POOLS, predicted, raw_output
 from skbackprop._interop.onnx.table import Inputs, bin_codes, taken_in
@@ -44,7 +43,6 @@ def graph_of(
     if is_one:
         OUTPUT_NODES[fitted.network.loss](g, fitted, sums[0])
         return g
-    check_kinds(model, models)
     if isinstance(fitted.codec, LabelCodec):
         together = g("Concat", *(g("Unsqueeze", v, g.integers([0])) for v in sums), axis=0)
         shares = g.constant(np.reshape(weights, (-1, 1, 1)), name="weights")
