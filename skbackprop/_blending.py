@@ -13,24 +13,25 @@ from skbackprop._estimator import BaseMLP
 from skbackprop._fit.selection import MOST_ROWS
 from skbackprop._fit.spec import REGIMES
 
-LONGER = 1.5  # training than the selection asks for
+LONGER = 1.5  # plan than the selection asks for
 NEGLIGIBLE = 0.01  # weight in a mean that is no weight
 
 
 def blended(found: dict[str, float], n_rows: int, estimator: BaseMLP) -> list[dict[str, float]]:
-    """Parameters of all regimes for so many rows, the nearest of which is as a selection found it.
-
-    They are trained for longer than one that is alone, as what they make too much of is averaged away.
-    """
+    """Parameters of all regimes for so many rows, the nearest of which is as a selection found it."""
     pace = min(1.0, MOST_ROWS / n_rows)
     regimes = [regime.regularisation(estimator.solver) for regime in REGIMES.values()]
-    regimes = [{name: value * pace for name, value in some.items() if name in found} for some in regimes]
+    regimes = [found | {name: value * pace for name, value in some.items() if name in found} for some in regimes]
     distances = [abs(math.log(some["weight_decay"] / found["weight_decay"])) for some in regimes]
     regimes[int(np.argmin(distances))] = found
+    return regimes
+
+
+def longer(found: dict[str, float], estimator: BaseMLP) -> dict[str, float]:
+    """The same with a plan for a mean of several: what one learns too much of its rows is averaged away."""
     if "epochs" not in found:
-        return [found | some for some in regimes]
-    epochs = min(math.ceil(LONGER * found["epochs"]), estimator.max_iter)
-    return [found | some | {"epochs": epochs} for some in regimes]
+        return found
+    return found | {"epochs": min(math.ceil(LONGER * found["epochs"]), estimator.max_iter)}
 
 
 def smaller(estimator: BaseMLP) -> BaseMLP:

@@ -146,7 +146,8 @@ categories_ : list of ndarray or None
     Only where columns are encoded, as `numeric_encoder` and `categorical_features` say: for each column the texts of
     its categories in training, None for numbers. The inputs of the network, rows of ``coefs_[0]``, are in this order:
     the numbers; their bins; for each column of numbers that had gaps whether there is one; and for each column of
-    categories an input a category, one for missing and one for unknown values.
+    categories an input a category, and one for missing values if there were some. Models that are trained by
+    `partial_fit`, or with ``warm_start=True``, have two more inputs for each of these, for missing and unknown values.
 bin_edges_ : list of ndarray or None
     Only then: for each column of numbers the edges of its bins, None for categories.
 auto_params_ : dict

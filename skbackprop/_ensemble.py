@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.utils import Tags, check_random_state, get_tags
 
-from skbackprop._blending import blended, folds_of, smaller
+from skbackprop._blending import blended, folds_of, longer, smaller
 from skbackprop._checks.arrays import check_targets, check_weights
 from skbackprop._checks.constraints import Interval, fit_spec, validated
 from skbackprop._checks.rows import Given, read_rows, starting_point
@@ -114,7 +114,8 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         if self.blend:
             regimes = blended(regimes[0], len(rows.y), base)
             mix = self._weigh(base, rows, rng, regimes)
-            regimes, mix = [found for found, weight in zip(regimes, mix, strict=True) if weight > 0.0], mix[mix > 0.0]
+            regimes = [longer(found, base) for found, weight in zip(regimes, mix, strict=True) if weight > 0.0]
+            mix = mix[mix > 0.0]
         if not self.oob_score:
             self._train(base, rows, rng, regimes, networks)
             return {"weights_": mix}

@@ -108,7 +108,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         spec = fit_spec(self)
         saved = None if checkpoint is None else FileCheckpoint(checkpoint, spec)
         warm = self.warm_start and hasattr(self, "coefs_")
-        data, features = read_rows(self, X, Given(y, sample_weight), reset=not warm)
+        data, features = read_rows(self, X, Given(y, sample_weight, goes_on=self.warm_start), reset=not warm)
         start = starting_point(self, spec, data, features, "fit" if warm else None)
         held_out = read_validation(self, (X_val, y_val, sample_weight_val), spec, data, start)
         rng = check_random_state(self.random_state)
@@ -148,7 +148,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
             return self
         state = copy.deepcopy(state)
         state.renew_generator()
-        data, features = read_rows(self, rows[0], Given(*rows[1:], categories=categories), reset=first)
+        given = Given(*rows[1:], categories=categories, goes_on=True)
+        data, features = read_rows(self, rows[0], given, reset=first)
         classes = None if classes is None else np.asarray(complete(to_host(classes)))
         start = starting_point(self, spec, data, features, None if first else "partial_fit", classes)
         if first and spec.scale_target and LOSSES[spec.loss].scaling == "standardize":

@@ -69,7 +69,7 @@ class TableEncoder(Persistent, TakesTables):
 
     @of_one_model
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
-        """Name the inputs: "age", "age_bin0", ..., "age_missing", "town_Ulm", ..., "town_missing", "town_unknown"."""
+        """Name the inputs: "age", "age_bin0", ..., "age_missing", "town_Ulm", ..., "town_missing"."""
         check_is_fitted(self)
         names = feature_names(self, input_features)
         return cast(InputEncoding, encoding_of(self)).names(names.tolist())

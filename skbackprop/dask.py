@@ -109,6 +109,7 @@ class DaskMLP(BaseMLP):
             partial(starting_point, local, again="fit" if warm else None),
             local._scoring,
             self.sync_every,
+            self.warm_start,
         )
         callbacks = EstimatorCallbacks(self, "fit", self._model_attributes)
         listening, retries = callbacks if callbacks.are_set else None, self.on_worker_lost == "retry"

@@ -23,7 +23,8 @@ ENSEMBLES: dict[str, Callable[..., BaseEstimator]] = {
     "classifier": MLPEnsembleClassifier,
     "regressor": MLPEnsembleRegressor,
 }
-RECIPE = {
+EFFORTS = ["quick", "default", "best"]
+RECIPE: dict[str, object] = {
     "numeric_encoder": "piecewise_linear",
     "learning_rate_init": 0.005,
     "hidden_layer_sizes": (128, 128),
@@ -34,7 +35,8 @@ RECIPE = {
 }
 # more of them than two make probabilities better, but hardly means
 MEMBERS = {"classifier": 4, "regressor": 2}
-EFFORTS: dict[str, dict[str, object]] = {"quick": {"hidden_layer_sizes": (64, 64)}, "default": {}, "best": {}}
+QUICK_MEMBERS = {"classifier": 2, "regressor": 1}
+INTERVAL_MEMBERS = 4  # whose disagreement tells how wide an interval should be
 # with another solver these are as its estimator has them
 NOT_ADAM = {"learning_rate_init": "auto", "beta_2": 0.999}
 
@@ -63,11 +65,18 @@ def tabular_pipeline(
     estimator : {'classifier', 'regressor'} or estimator, default='classifier'
         What to put behind the columns: `MLPSoftmaxClassifier` or `MLPRegressor` with the settings for tables, or an
         estimator of your own as it is.
+    effort : {'quick', 'default', 'best'}, default='default'
+        Accuracy for seconds. 'quick': two layers of 64 and half the members. 'best': networks of three weight decays, blended by what they
+        answer for rows held out: an `ensemble.MLPEnsembleClassifier` or `ensemble.MLPEnsembleRegressor`, whose
+        `estimator` has the parameters then.
+    oob_score : bool, default=False
+        Train ten networks, each without a tenth of the rows, for answers to rows that they have not seen
+        (`oob_score_`) and, of numbers, for ``predict(X, interval=0.9)``. This makes an ensemble, too.
     max_categories : int, default=30
         Of columns with more categories than this the mean target is given, and the category itself only where one of
         our estimators encodes it and there are twenty rows of each on the average. Means do not weigh rows.
     **params : dict
-        Parameters of `MLPSoftmaxClassifier` or `MLPRegressor` that differ from the settings for tables.
+        Parameters of `MLPSoftmaxClassifier` or `MLPRegressor` that differ from the settings for tables and effort.
         ``random_state`` also seeds the folds of the target encoder. ``categorical_features`` names columns of numbers
         that are categories; it may be given with an estimator of your own, too.
 
@@ -133,9 +142,13 @@ def _estimator(
 ) -> BaseEstimator:
     """The estimator by its name, with the settings for tables, or the user's own."""
     if effort not in EFFORTS:
-        raise ValueError(f"effort must be one of {list(EFFORTS)}; got {effort!r}.")
+        raise ValueError(f"effort must be one of {EFFORTS}; got {effort!r}.")
     if isinstance(estimator, str) and estimator in ESTIMATORS:
-        recipe = RECIPE | {"n_members": MEMBERS[estimator]} | EFFORTS[effort]
+        recipe = RECIPE | {"n_members": MEMBERS[estimator]}
+        if effort == "quick":
+            recipe |= {"hidden_layer_sizes": (64, 64), "n_members": QUICK_MEMBERS[estimator]}
+        if oob_score:
+            recipe["n_members"] = INTERVAL_MEMBERS
         if params.get("solver", "adam") != "adam":
             recipe |= NOT_ADAM
         network = ESTIMATORS[estimator](**recipe | params)

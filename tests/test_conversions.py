@@ -491,6 +491,19 @@ def test_a_table_to_torch(loss, n_members, torch):
         assert np.ptp(found) > 0.1
 
 
+def test_missing_and_unknown_categories_in_torch(torch):
+    X, y = people()
+    closed = table_model(random_state=0).fit(X, y)
+    stream = table_model(random_state=0).partial_fit(X, y).partial_fit(unmet(X), y)
+    for model, n_silent in ((closed, 3), (stream, 1)):  # the stream met an unknown town and a missing size
+        module = model.to_torch()
+        rows = torch.cat([m.weight for m in module.columns.columns if isinstance(m, torch.nn.Embedding)])
+        assert len(rows) == 5 + 5
+        assert (rows.detach().abs().sum(dim=1) == 0.0).sum() == n_silent
+        with torch.no_grad():
+            assert_allclose(module(*model.torch_inputs(unmet(X))).numpy(), model.predict(unmet(X)), **CODES)
+
+
 @pytest.mark.parametrize("columns", [["town", "size"], ["town"], ["age", "at"], ["age"], ["member", "size", "age"]])
 def test_tables_of_few_columns_to_torch(columns, torch):
     X, y = people()

@@ -1,10 +1,412 @@
-"""Ensembles: blended regularisations, folds, out-of-fold answers and intervals."""
+"""Ensembles: regularisations that are blended, folds, out-of-fold answers, and intervals."""
 
-from sklearn.utils.estimator_checks import parametrize_with_checks
+import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.metrics import log_loss, r2_score
+from sklearn.model_selection import cross_val_score
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
+from skbackprop._blending import blend_weights, blended, folds_of, longer
+from skbackprop._fit.spec import REGIMES
+from skbackprop._intervals import CVPlus
+from skbackprop.data import Shards
 from skbackprop.ensemble import MLPEnsembleClassifier, MLPEnsembleRegressor
 
-@pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks([MLPEnsembleClassifier(), MLPEnsembleRegressor(), MLPEnsembleClassifier(blend=False, oob_score=True, n_folds=2), MLPEnsembleRegressor(blend=False, oob_score=True, n_folds=2)])
-def test_check(estimator, check):
+SMALL = {MLPEnsembleClassifier: MLPSoftmaxClassifier((8,)), MLPEnsembleRegressor: MLPRegressor((8,), n_members=2)}
+FOLDS = {"blend": False, "oob_score": True, "n_folds": 3}
+
+
+def waves(n=400, seed=0):
+    """Rows whose targets are the noisier the larger the second column is."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-2.0, 2.0, (n, 2))
+    return X, np.sin(2.0 * X[:, 0]) + (0.1 + 0.2 * np.abs(X[:, 1])) * rng.standard_normal(n)
+
+
+def make(cls, **params):
+    return cls(clone(SMALL[cls]), random_state=0, **params)
+
+
+def targets_for(cls, y):
+    return np.where(y > 0.3, "high", np.where(y < -0.3, "low", "mid")) if cls is MLPEnsembleClassifier else y
+
+
+def outputs(model, X):
+    return model.predict_proba(X) if hasattr(model, "predict_proba") else model.predict(X)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the checks fit tiny, odd data
+@parametrize_with_checks([make(cls) for cls in SMALL])
+def test_scikit_learns_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@parametrize_with_checks(
+    [make(cls, **FOLDS) for cls in SMALL],
+    expected_failed_checks=lambda estimator: {
+        f"check_sample_weight_equivalence_on_{kind}_data": "rows that are repeated come into several folds"
+        for kind in ("dense", "sparse")
+    },
+)
+def test_scikit_learns_checks_with_folds(estimator, check):
+    check(estimator)
+
+
+# -------------------------------------------------------------------------------- blending ----
+
+
+def test_weights_are_those_of_the_least_loss():
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((200, 1))
+    answers = y + rng.standard_normal((3, 200, 1)) * np.array([0.5, 0.6, 2.0])[:, None, None]
+    p = rng.uniform(0.05, 0.95, (3, 200, 1))
+    weights = rng.uniform(0.5, 2.0, 200)
+    share = weights / weights.sum()
+    grid = [np.array([a, b, 100 - a - b]) / 100 for a in range(101) for b in range(101 - a)]
+    losses = [share @ (np.tensordot(mix, answers, 1) - y)[:, 0] ** 2 for mix in grid]
+    np.testing.assert_allclose(blend_weights(answers, y, weights), grid[np.argmin(losses)], atol=0.015)
+    losses = [-share @ np.log(np.tensordot(mix, p, 1))[:, 0] for mix in grid]
+    np.testing.assert_allclose(blend_weights(p, None, weights), grid[np.argmin(losses)], atol=0.015)
+
+
+def test_a_network_that_is_best_alone_has_all_the_weight():
+    y = np.linspace(-1.0, 1.0, 50)[:, None]
+    np.testing.assert_array_equal(blend_weights(np.stack([y, y + 1.0, -y]), y, None), [1.0, 0.0, 0.0])
+
+
+def test_targets_count_alike_in_whatever_units():
+    rng = np.random.default_rng(1)
+    y = rng.standard_normal((100, 2))
+    answers = y + rng.standard_normal((2, 100, 2))
+    units = np.array([1e-3, 1e4])
+    np.testing.assert_allclose(blend_weights(answers * units, y * units, None), blend_weights(answers, y, None), 1e-4)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("n_rows", [1000, 80_000])
+def test_regimes_stand_around_the_one_that_was_found(solver, n_rows):
+    pace = min(1.0, 20_000 / n_rows)
+    for name, regime in REGIMES.items():
+        own = regime.regularisation(solver)
+        found = {key: value * pace for key, value in own.items()} | {"epochs": 10}
+        around = blended(found, n_rows, MLPRegressor(solver=solver))
+        assert {some["epochs"] for some in around} == {10}
+        assert around[list(REGIMES).index(name)]["weight_decay"] == found["weight_decay"]
+        for some, other in zip(around, REGIMES.values(), strict=True):
+            assert some["weight_decay"] == pytest.approx(other.regularisation(solver)["weight_decay"] * pace)
+
+
+def test_blended_networks_train_longer_and_never_beyond_max_iter():
+    assert longer({"weight_decay": 0.5, "epochs": 9}, MLPRegressor()) == {"weight_decay": 0.5, "epochs": 14}
+    assert longer({"epochs": 9}, MLPRegressor(max_iter=10)) == {"epochs": 10}
+    assert longer({"weight_decay": 0.5}, MLPRegressor(epochs=7)) == {"weight_decay": 0.5}
+
+
+@pytest.mark.parametrize("cls", SMALL)
+def test_the_answer_is_the_weighted_mean(cls):
+    X, y = waves()
+    model = make(cls).fit(X, targets_for(cls, y))
+    assert len(model.estimators_) == len(model.weights_) <= 3
+    assert model.weights_.sum() == pytest.approx(1.0)
+    mean = sum(w * outputs(network, X) for w, network in zip(model.weights_, model.estimators_, strict=True))
+    np.testing.assert_allclose(outputs(model, X), mean, rtol=1e-12)
+    decays = [network.weight_decay for network in model.estimators_]
+    assert len(set(decays)) == len(decays)
+    if cls is MLPEnsembleClassifier:
+        np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1.0)
+        np.testing.assert_array_equal(model.predict(X), model.classes_[model.predict_proba(X).argmax(axis=1)])
+        np.testing.assert_allclose(np.exp(model.predict_log_proba(X)), model.predict_proba(X))
+
+
+@pytest.mark.parametrize("params", [{}, FOLDS, FOLDS | {"blend": True}])
+@pytest.mark.parametrize("cls", SMALL)
+def test_a_seed_makes_the_same_bits(cls, params):
+    X, y = waves(250)
+    y = targets_for(cls, y)
+    first, second = (outputs(make(cls, **params).fit(X, y), X) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+# ----------------------------------------------------------------------------------- folds ----
+
+
+def test_folds_have_as_many_rows_of_each_class():
+    y = np.repeat([0, 1, 2], [50, 31, 7])
+    folds = folds_of(y, 5, True, np.random.RandomState(0))
+    counts = np.array([np.bincount(y[test], minlength=3) for _, test in folds])
+    assert (np.ptp(counts, axis=0) <= 1).all()
+    np.testing.assert_array_equal(np.sort(np.concatenate([test for _, test in folds])), np.arange(88))
+    for train, test in folds:
+        np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(88))
+
+
+@pytest.mark.parametrize("cls", SMALL)
+def test_out_of_fold_answers_are_of_networks_that_have_not_seen_the_row(cls):
+    X, y = waves()
+    y = targets_for(cls, y)
+    model = make(cls, **FOLDS).fit(X, y)
+    found = model.oob_decision_function_ if cls is MLPEnsembleClassifier else model.oob_prediction_
+    each = np.stack([outputs(network, X) for network in model.estimators_])
+    distances = np.abs(each - found).reshape(3, len(X), -1).max(axis=2)
+    fold = distances.argmin(axis=0)
+    assert distances.min(axis=0).max() < 1e-12
+    assert np.bincount(fold).tolist() == pytest.approx([len(X) / 3] * 3, abs=2)
+    for number in range(3):  # trained again without the fold, a network is the same
+        some = np.flatnonzero(fold != number)
+        again = clone(model.estimators_[number]).fit(X[some], y[some])
+        np.testing.assert_array_equal(outputs(again, X), outputs(model.estimators_[number], X))
+    if cls is MLPEnsembleClassifier:
+        assert model.oob_score_ == np.mean(model.classes_[found.argmax(axis=1)] == y)
+    else:
+        assert model.oob_score_ == pytest.approx(r2_score(y, found))
+
+
+def test_folds_weigh_regimes_by_out_of_fold_answers():
+    X, y = waves()
+    y = targets_for(MLPEnsembleClassifier, y)
+    model = make(MLPEnsembleClassifier, oob_score=True, n_folds=3).fit(X, y)
+    n = len(model.estimators_) // 3
+    np.testing.assert_allclose(model.weights_.reshape(3, n).sum(axis=1), 1.0 / 3.0)
+    np.testing.assert_allclose(model.weights_.reshape(3, n), model.weights_[:n][None].repeat(3, axis=0))
+    alone = make(MLPEnsembleClassifier, **FOLDS).fit(X, y)
+    assert log_loss(y, model.oob_decision_function_) < 1.1 * log_loss(y, alone.oob_decision_function_)
+
+
+def test_a_row_alone_in_its_class_is_in_every_fold():
+    X, y = waves(120)
+    y = (y > 0.0).astype(int)
+    y[7] = 2
+    model = make(MLPEnsembleClassifier, **FOLDS).fit(X, y)
+    assert np.isnan(model.oob_decision_function_[7]).all()
+    assert np.isfinite(np.delete(model.oob_decision_function_, 7, axis=0)).all()
+    assert model.predict_proba(X).shape == (120, 3)
+
+
+def test_weights_of_rows_go_along():
+    X, y = waves(300)
+    w = np.where(np.arange(300) < 200, 1.0, 0.0)
+    bad = np.where(w > 0.0, y, 100.0)
+    for params in ({}, FOLDS):
+        model = make(MLPEnsembleRegressor, **params).fit(X, bad, w)
+        assert np.abs(model.predict(X)).max() < 3.0  # what weighs nothing taught nothing
+    assert model.oob_score_ > 0.0
+
+
+# ------------------------------------------------------------------------------- intervals ----
+
+
+def brute_force(answers, scales, residuals, fold, level):
+    """Bounds of one row by all of the numbers, sorted."""
+    above = np.sort(answers[fold] + scales[fold] * residuals)
+    n = len(residuals)
+    k = int(np.ceil((1.0 + level) / 2.0 * (n + 1) - 1e-9))
+    return above[n - k], above[k - 1]
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("mean_spread", [0.0, 2.0])
+def test_bounds_are_quantiles_of_all_answers_plus_residuals(level, mean_spread):
+    rng = np.random.default_rng(0)
+    fold = np.arange(90) % 4
+    residuals = rng.standard_t(3, 90)
+    answers, spreads = rng.standard_normal((4, 50)), rng.uniform(0.5, 3.0, (4, 50))
+    part = CVPlus(residuals, fold, np.full(90, 1.0 / 90), mean_spread)
+    scales = 0.75 + 0.25 * spreads / mean_spread if mean_spread else np.ones_like(spreads)
+    expected = [brute_force(answers[:, i], scales[:, i], residuals, fold, level) for i in range(50)]
+    np.testing.assert_allclose(part.bounds(answers, spreads, level), expected, rtol=0, atol=1e-7)
+
+
+def test_rows_of_no_weight_change_no_interval():
+    rng = np.random.default_rng(0)
+    residuals, fold, spreads = rng.standard_normal(100), np.arange(100) % 5, np.zeros(100)
+    weights = np.where(np.arange(100) < 60, 2.0, 0.0)
+    answers = rng.standard_normal((5, 20))
+    some = CVPlus.learn(residuals[:60], spreads[:60], fold[:60], None)
+    all_ = CVPlus.learn(np.where(weights > 0.0, residuals, 1e6), spreads, fold, weights)
+    bounds = [part.bounds(answers, np.zeros((5, 20)), 0.8) for part in (some, all_)]
+    np.testing.assert_allclose(*bounds, rtol=0, atol=1e-6)
+
+
+def test_intervals_hold_the_targets_as_often_as_they_should():
+    X, y = waves(1500)
+    X_new, y_new = waves(4000, seed=1)
+    model = MLPEnsembleRegressor(MLPRegressor((30,), n_members=4), blend=False, oob_score=True, random_state=0)
+    prediction, bounds = model.fit(X, y).predict(X_new, interval=0.9)
+    np.testing.assert_allclose(prediction, model.predict(X_new))
+    covered = (bounds[:, 0] <= y_new) & (y_new <= bounds[:, 1])
+    assert abs(covered.mean() - 0.9) < 0.03  # three standard deviations, of 1,500 rows and 4,000
+    assert (bounds[:, 0] < bounds[:, 1]).all()
+    narrow = model.predict(X_new, interval=0.5)[1]
+    assert (narrow[:, 0] > bounds[:, 0]).all() and (narrow[:, 1] < bounds[:, 1]).all()
+
+
+def test_each_target_has_intervals_of_its_own():
+    X, y = waves(300)
+    Y = np.column_stack([y, 1000.0 * y[::-1]])
+    model = make(MLPEnsembleRegressor, **FOLDS).fit(X, Y)
+    prediction, bounds = model.predict(X, interval=0.8)
+    assert prediction.shape == (300, 2) and bounds.shape == (300, 2, 2)
+    widths = np.diff(bounds, axis=2)[..., 0].mean(axis=0)
+    assert 300.0 < widths[1] / widths[0] < 3000.0
+    assert model.oob_prediction_.shape == (300, 2)
+
+
+# -------------------------------------------------------------------------- what may come in ----
+
+
+@pytest.mark.parametrize("params", [{}, FOLDS])
+def test_inputs_of_all_kinds(params):
+    X, y = waves(240)
+    expected = make(MLPEnsembleRegressor, **params).fit(X, y).predict(X)
+    for given in (X.tolist(), pd.DataFrame(X, columns=["a", "b"]), sp.csr_array(X), sp.coo_array(X)):
+        model = make(MLPEnsembleRegressor, **params).fit(given, y.tolist())
+        np.testing.assert_allclose(model.predict(given), expected, rtol=1e-6, atol=1e-6)
+    assert not hasattr(model, "feature_names_in_")
+    assert model.n_features_in_ == 2
+
+
+def test_labels_of_several_columns():
+    X, y = waves(300)
+    Y = np.column_stack([y > 0.0, X[:, 1] > 0.5]).astype(int)
+    model = make(MLPEnsembleClassifier, oob_score=True, n_folds=2).fit(X, Y)
+    assert model.predict(X).shape == model.predict_proba(X).shape == model.oob_decision_function_.shape == (300, 2)
+    assert model.oob_score_ == np.mean(((model.oob_decision_function_ > 0.5) == Y).all(axis=1))
+    assert model.score(X, Y) > 0.5
+
+
+def test_quantiles_are_blended_equally():
+    X, y = waves(300)
+    model = MLPEnsembleRegressor(MLPRegressor((8,), loss="quantile", quantile=(0.1, 0.9)), random_state=0).fit(X, y)
+    np.testing.assert_array_equal(model.weights_, np.full(3, 1.0 / 3.0))
+    assert model.predict(X).shape == (300, 2)
+
+
+# ---------------------------------------------------------------------------------- mistakes ----
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"estimator": MLPRegressor(weight_decay=0.1)}, "leave the estimator's weight_decay='auto'"),
+        ({"estimator": MLPRegressor(solver="lbfgs")}, "set blend=False"),
+        ({"blend": False}, "fit the estimator itself"),
+        ({"n_folds": 1, "oob_score": True}, "n_folds"),
+        ({"n_folds": 500, "oob_score": True}, "n_folds=500 needs as many rows, but n_samples=240"),
+        ({"estimator": MLPRegressor(loss="quantile"), "oob_score": True}, "one prediction for each target"),
+        ({"estimator": MLPRegressor(dropout=2.0)}, "dropout"),
+    ],
+)
+def test_parameters_that_make_no_ensemble(params, message):
+    with pytest.raises(ValueError, match=message):
+        MLPEnsembleRegressor(**params).fit(*waves(240))
+
+
+def test_estimators_of_others():
+    with pytest.raises(TypeError, match="takes an MLPRegressor"):
+        MLPEnsembleRegressor(MLPSoftmaxClassifier()).fit(*waves(240))
+
+
+def test_rows_on_the_disk(tmp_path):
+    X, y = waves(240)
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", y)
+    with pytest.raises(ValueError, match="takes rows in memory"):
+        make(MLPEnsembleRegressor).fit(Shards([tmp_path / "X.npy"], [tmp_path / "y.npy"]), None)
+
+
+def test_intervals_that_cannot_be_had():
+    X, y = waves(240)
+    model = make(MLPEnsembleRegressor).fit(X, y)
+    with pytest.raises(ValueError, match="fit with oob_score=True"):
+        model.predict(X, interval=0.9)
+    model = make(MLPEnsembleRegressor, **FOLDS).fit(X, y)
+    for interval in (0.0, 1.0, 90):
+        with pytest.raises(ValueError, match="above 0 and below 1"):
+            model.predict(X, interval=interval)
+    with pytest.raises(ValueError, match="needs residuals of 399 rows or more, but there are 240"):
+        model.predict(X, interval=0.995)
+
+
+def test_an_error_leaves_the_earlier_fit():
+    X, y = waves(240)
+    model = make(MLPEnsembleRegressor, **FOLDS).fit(X, y)
+    before = model.predict(X, interval=0.8)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(np.full_like(X, np.nan), y)
+    np.testing.assert_array_equal(model.predict(X, interval=0.8)[1], before[1])
+    model.set_params(oob_score=False, blend=True).fit(X, y)
+    assert not hasattr(model, "oob_score_")
+
+
+class Interrupting:
+    """A scorer that presses Ctrl-C when it is called for the nth time."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __deepcopy__(self, memo):
+        return self  # every network's clone has this one
+
+    def __call__(self, estimator, X, y):
+        self.n -= 1
+        if self.n == 0:
+            raise KeyboardInterrupt
+        return 0.0
+
+
+@pytest.mark.parametrize("nth", [2, 30])  # in the first network, and in a later one
+def test_ctrl_c_leaves_what_was_trained(nth):
+    X, y = waves(240)
+    base = MLPRegressor((8,), early_stopping=True, scoring=Interrupting(nth), n_iter_no_change=20, weight_decay=0.1)
+    model = MLPEnsembleRegressor(base, **FOLDS)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert len(model.estimators_) == (1 if nth == 2 else 2)
+    assert np.isfinite(model.predict(X)).all()
+    with pytest.raises(ValueError, match="oob_score=True"):
+        model.predict(X, interval=0.9)
+
+
+# --------------------------------------------------------------------------------- pipelines ----
+
+
+def frame(n=300):
+    X, y = waves(n)
+    table = pd.DataFrame(X, columns=["x", "noise"])
+    table["kind"] = np.where(y > 0.0, "up", "down")
+    table.loc[::7, "x"] = np.nan
+    return table, y
+
+
+def test_effort_and_out_of_fold_in_a_pipeline():
+    table, y = frame()
+    best = tabular_pipeline("regressor", effort="best", random_state=0, hidden_layer_sizes=(16,)).fit(table, y)
+    assert isinstance(best[-1], MLPEnsembleRegressor) and best[-1].blend
+    assert best.get_params()["mlp__estimator__hidden_layer_sizes"] == (16,)
+    folds = tabular_pipeline("regressor", oob_score=True, random_state=0, hidden_layer_sizes=(16,))
+    folds.set_params(mlp__n_folds=3).fit(table, y)
+    assert not folds[-1].blend
+    prediction, bounds = folds.predict(table, interval=0.9)
+    assert bounds.shape == (300, 2) and ((bounds[:, 0] <= prediction) & (prediction <= bounds[:, 1])).all()
+    labels = tabular_pipeline(effort="best", random_state=0, hidden_layer_sizes=(16,))
+    assert cross_val_score(labels, table, table["kind"], cv=2).mean() > 0.9
+
+
+def test_quick_is_a_smaller_network():
+    quick, default = (tabular_pipeline(effort=effort)[-1] for effort in ("quick", "default"))
+    assert quick.hidden_layer_sizes < default.hidden_layer_sizes
+    assert tabular_pipeline(effort="quick", hidden_layer_sizes=(7,))[-1].hidden_layer_sizes == (7,)
+
+
+def test_efforts_of_others():
+    with pytest.raises(ValueError, match=r"effort must be one of \['quick', 'default', 'best'\]; got 'high'"):
+        tabular_pipeline(effort="high")
+    for params in ({"effort": "best"}, {"oob_score": True}):
+        with pytest.raises(ValueError, match="An estimator of your own"):
+            tabular_pipeline(MLPRegressor(), **params)

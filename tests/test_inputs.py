@@ -61,7 +61,8 @@ def by_hand(fitted, X):
         else:
             texts = [None if pd.isna(value) else str(value) for value in X[name]]
             place = {text: i for i, text in enumerate(known)} | {None: len(known)}
-            categories.append(np.eye(len(known) + 2)[[place.get(text, len(known) + 1) for text in texts]])
+            n = len(known) + fitted._inputs.n_others[len(categories)]
+            categories.append(np.eye(len(known) + 2)[[place.get(text, len(known) + 1) for text in texts], :n])
     return np.hstack([*z, *bins, *gaps, *categories])
 
 
@@ -74,7 +75,7 @@ def test_what_is_learned_is_told():
     assert [None if edges is None else len(edges) for edges in fitted.bin_edges_] == [9, None, None, 2, 9]
     assert fitted.n_features_in_ == 5
     assert fitted.feature_names_in_.tolist() == list(X.columns)
-    assert fitted.coefs_[0].shape == (3 + 17 + 2 + 5 + 5, 20)
+    assert fitted.coefs_[0].shape == (3 + 17 + 2 + 4 + 3, 20)  # of the categories some towns are missing
     plain = model().fit(X[["age"]].dropna(), y[X["age"].notna()])
     assert plain.categories_ == [None]
     again = plain.fit(np.ones((5, 2)) * np.arange(5)[:, None], y[:5])
@@ -101,26 +102,51 @@ def test_it_is_the_same_network_on_the_columns_written_out(settings):
     y = np.where(y > 0, X["income"].fillna(0.0), 0.0)
     ours = model(MLPRegressor, **settings).fit(X, y)
     Z = by_hand(ours, X)
-    # the same start: what was never met begins at 0
     theirs = model(MLPRegressor, **settings, numeric_encoder="identity").fit(Z, y)
-    met = (Z != 0).any(axis=0)
     assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-5)  # codes are float32
-    assert_allclose(ours.coefs_[0][met], theirs.coefs_[0][met], rtol=1e-4, atol=1e-6)
+    assert_allclose(ours.coefs_[0], theirs.coefs_[0], rtol=1e-4, atol=1e-6)
     assert_allclose(ours.predict(X), theirs.predict(Z), rtol=1e-4, atol=1e-5 * y.max())
 
 
-def test_rows_that_were_never_met_say_nothing():
+def test_what_no_row_has_says_nothing():
     X, y = people()
     X["town"] = X["town"].fillna("Ulm")
-    fitted = model().fit(X, y)
     names = ["Bonn", "Rome", "Ulm", "missing", "unknown", "l", "m", "s", "missing", "unknown"]
     silent = [i for i, name in enumerate(names) if name in ("missing", "unknown")]
-    rows = fitted.coefs_[0][-len(names) :]
-    assert_array_equal(np.abs(rows[silent]).sum(axis=1), 0.0)
-    assert (np.abs(np.delete(rows, silent, axis=0)).sum(axis=1) > 0.0).all()
     new = X.head(4).assign(town=["Oslo", None, "Oslo", None])
     other = X.head(4).assign(town="Lima")
-    assert_array_equal(fitted.predict_proba(new), fitted.predict_proba(other))
+    for goes_on in (True, False):
+        fitted = model(warm_start=goes_on).fit(X, y)
+        rows = fitted.coefs_[0][-len(names) :] if goes_on else fitted.coefs_[0]
+        assert_array_equal(np.flatnonzero(np.abs(rows).sum(axis=1) == 0.0), silent if goes_on else [])
+        assert len(fitted.coefs_[0]) == 3 + 17 + 2 + (len(names) if goes_on else len(names) - len(silent))
+        assert_array_equal(fitted.predict_proba(new), fitted.predict_proba(other))
+
+
+def parameters(fitted):
+    """All that is trained; inputs first."""
+    factors = [r_or_s.T for pair in getattr(fitted, "member_factors_", ()) for r_or_s in pair]
+    return [*fitted.coefs_, *fitted.intercepts_, *factors, *np.atleast_2d(getattr(fitted, "input_scale_", [[]]))]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # after so few steps
+@pytest.mark.parametrize("settings", [one for one in SETTINGS if not isinstance(one.get("dropout"), tuple)])
+def test_inputs_that_no_row_has_change_nothing(settings):
+    X, y = people()
+    settings = {"max_iter": 3, "warm_start": True, **settings}
+    with_all = model(**settings).fit(X, y)
+    alone = model(**settings | {"warm_start": False}).fit(X, y).set_params(warm_start=True)
+    place = dict(zip(with_all._inputs.names(X.columns), range(len(with_all.coefs_[0])), strict=True))
+    common = [place[name] for name in alone._inputs.names(X.columns)]
+    assert len(place) == len(common) + 3
+    for ours, theirs in zip(parameters(alone), parameters(with_all), strict=True):  # the same start
+        ours[...] = theirs if ours.shape == theirs.shape else theirs[common]
+    alone.fit(X, y)
+    with_all.fit(X, y)
+    new = X.assign(town=X["town"].where(X.index % 3 > 0, "Oslo"), size=X["size"].astype(object).where(X.index % 2 > 0))
+    for rows in (X, new):
+        assert_allclose(alone.predict_proba(rows), with_all.predict_proba(rows), rtol=1e-8)
+    assert_allclose(feature_importances(alone), feature_importances(with_all), rtol=1e-8)
 
 
 def test_missing_categories_are_learned():
@@ -292,15 +318,18 @@ def test_a_damaged_state_is_refused():
         {"encoder": "none"},
         {"is_category": np.zeros(9, dtype=bool)},
         {"scales": [None] * 3},
+        {"n_others": [0]},
+        {"n_others": [0, 3]},
     ):
         with pytest.raises(ValueError, match="is damaged"):
             MLPSoftmaxClassifier().__setstate__(state | {"_inputs": state["_inputs"] | wrong})
 
 
 def test_an_encoding_without_columns_of_a_kind():
-    table_of_none = InputEncoding("identity", np.array([True]), categories=[np.array(["a"], dtype=object)])
-    assert table_of_none.n_inputs == 3
-    assert table_of_none.owners.tolist() == [0, 0, 0]
+    known = [np.array(["a"], dtype=object)]
+    table_of_none = InputEncoding("identity", np.array([True]), categories=known, n_others=[0])
+    assert table_of_none.n_inputs == 1
+    assert table_of_none.open.owners.tolist() == [0, 0, 0]
 
 
 # ------------------------------------------------------------------------------ in company ----
@@ -335,14 +364,14 @@ def test_texts_that_are_numbers_are_numbers():
         assert fitted.coefs_[0].shape == (1, 20)
         assert not hasattr(fitted, "categories_")
     texts = pd.DataFrame({"x": x.astype(str), "town": ["Ulm", "Bonn"] * 150})
-    assert MLPRegressor((20,), random_state=0).fit(texts, x).coefs_[0].shape == (1 + 4, 20)
+    assert MLPRegressor((20,), random_state=0).fit(texts, x).coefs_[0].shape == (1 + 2, 20)
 
 
 def test_what_only_held_out_rows_have_says_nothing():
     X = pd.DataFrame({"t": [f"c{i:03d}" for i in range(200)]})
     fitted = MLPSoftmaxClassifier((10,), early_stopping=True, validation_fraction=0.2, random_state=0, max_iter=3)
     norms = np.linalg.norm(fitted.fit(X, np.arange(200) % 2).coefs_[0], axis=1)
-    assert (norms == 0.0).sum() == 40 + 2  # and missing and unknown ones
+    assert (norms == 0.0).sum() == 40
 
 
 def test_gaps_of_rows_of_weight_zero_are_absent():
@@ -460,6 +489,10 @@ def test_categories_that_were_not_named_are_unknown():
     assert np.abs(first.coefs_[0][-1]).sum() > 0  # of unknown ones, that it met
     later = stream().partial_fit(*arrivals(["Bonn", "Ulm"], 0))
     assert later.partial_fit(X, y).categories_[0].tolist() == ["Bonn", "Ulm"]
+    begun_by_fit = stream(max_iter=2).fit(*arrivals(["Bonn", "Ulm"], 0))
+    assert begun_by_fit.partial_fit(X, y).coefs_[0].shape == (1 + 2, 20)
+    odd = X.assign(town=X["town"].where(X.index % 2 > 0))
+    assert_array_equal(begun_by_fit.predict(odd.assign(town="Lima")), begun_by_fit.predict(odd.assign(town=None)))
 
 
 def test_categories_are_compared_as_texts():

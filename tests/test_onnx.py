@@ -875,6 +875,9 @@ def test_columns_go_in_as_the_user_has_them(shape, dtype):
     assert is_text == [known is not None for known in model.categories_]
     assert "OneHotEncoder" not in {node.op_type for node in onnx_model.graph.node}
     assert to_onnx(model) == onnx_model  # the model knows its columns
+    stream = encoding(dtype=dtype, **shape).partial_fit(X, y, classes=np.unique(y)).partial_fit(rare(X), y)
+    assert stream.coefs_[0].shape[-2] > model.coefs_[0].shape[-2]
+    assert_encodes(stream, X, rare(X))  # with weights of their own for what was not there at first
 
 
 def test_a_table_in_another_dtype_and_with_newer_operators():

@@ -103,9 +103,10 @@ def test_estimators_of_others_get_numbers(data):
     assert_array_equal(column["age_missing"], X["age"].isna())
     assert_array_equal(column["town_Ulm"], X["town"] == "Ulm")
     assert_array_equal(column["town_missing"], X["town"].isna())
-    assert_array_equal(column["town_unknown"], 0.0)
+    assert "town_unknown" not in column
     assert_allclose(column["income"], (X["income"] - X["income"].mean()) / X["income"].std(ddof=0))
-    assert_array_equal(model[:-1].transform(X.assign(town="Rome"))[:, names.index("town_unknown")], 1.0)
+    towns = [i for i, name in enumerate(names) if name.startswith("town_")]
+    assert_array_equal(model[:-1].transform(X.assign(town="Rome"))[:, towns], 0.0)
     again = pickle.loads(pickle.dumps(model))
     assert_array_equal(again.predict(X), model.predict(X))
 
@@ -255,14 +256,14 @@ def test_fewer_rows_than_folds():
 
 def test_names_are_distinct(data):
     X, y = data
-    odd = X[["age", "town", "street"]].assign(town=["unknown", "missing", "a"] * 100, street_mean=X["income"])
+    odd = X[["age", "town", "street"]].assign(town=["missing", "a", None] * 100, street_mean=X["income"])
     for other in ("regressor", Ridge()):
         model = tabular_pipeline(other, **(QUICK if other == "regressor" else {})).set_output(transform="pandas")
         names = list(model.fit(odd, y)[:-1].transform(odd).columns)
         assert len(set(names)) == len(names)
         assert names[:2] == ["age", "town"] if other == "regressor" else ["age", "street_mean"]
         assert "street_mean_2" in names
-    assert names[-5:] == ["town_a", "town_missing", "town_unknown", "town_missing_2", "town_unknown_2"]
+    assert names[-3:] == ["town_a", "town_missing", "town_missing_2"]
 
 
 def test_columns_of_numbers_that_are_categories(data):

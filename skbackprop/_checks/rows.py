@@ -58,6 +58,7 @@ class Given(NamedTuple):
     weights: Data = None
     name: str = "sample_weight"  # of the weights
     categories: Any = None  # that columns may hold, where they were named
+    goes_on: bool = False  # may later calls go on from this fit, with other rows?
 
 
 def read_rows(
@@ -71,8 +72,8 @@ def read_rows(
     if given.y is not None or given.weights is not None:
         raise ValueError("Shards hold targets and weights: pass these when you make them, and neither here.")
     if not reset:  # the blocks have no names, but the model keeps its own
-        return _read_shards(without_names(reader, X, "fit"), X, given.name, reset), _features(reader)
-    data = _read_shards(reader, X, given.name, reset)
+        return _read_shards(without_names(reader, X, "fit"), X, given, reset), _features(reader)
+    data = _read_shards(reader, X, given, reset)
     if X.feature_names is not None:
         reader.feature_names_in_ = np.asarray(X.feature_names, dtype=object)
     return data, _features(reader)
@@ -187,7 +188,7 @@ def _encoded(reader: BaseEstimator, table: RawTable, dtype: np.dtype, given: Giv
     weights = check_weights(to_host(cast(Any, given.weights)), targets, given.name)
     if reset:
         learned = InputEncoding.learn(table, reader.numeric_encoder, reader.n_bins, weights)
-        setattr(reader, ENCODING, learned)
+        setattr(reader, ENCODING, learned.open if given.goes_on else learned)
     encoding = encoding_of(reader)
     assert encoding is not None
     if given.categories is not None:
@@ -202,28 +203,30 @@ def _encoded(reader: BaseEstimator, table: RawTable, dtype: np.dtype, given: Giv
     return ArrayDataset(rows, one_column(targets) if is_classifier(reader) else targets, weights)
 
 
-def _read_shards(reader: BaseEstimator, data: Shards, name: str, reset: bool) -> Dataset:
+def _read_shards(reader: BaseEstimator, data: Shards, given: Given, reset: bool) -> Dataset:
     """Survey the data; X, y and weights themselves if they fit into the memory that the user gave."""
     if data.read_targets(0)[0] is None:
         raise ValueError("These data hold no targets: pass y when you make the Shards.")
     allowed = HOST.floats(reader.dtype)
     dtype = data.dtype if data.dtype in allowed else allowed[0]
     are_loaded = data.n_rows * data.n_features * dtype.itemsize <= data.memory
+    if are_loaded:
+        given = given._replace(y=data.y, weights=data.sample_weight)
     known = encoding_of(reader)
     is_category = categories_in_shards(reader, data) if reset else None if known is None else known.is_category
     if is_category is not None:
         table = open_table(reader, data, is_category, reset=reset)
         if are_loaded:
             rows = RawTable.join([table.read_table(k)[0] for k in range(len(data.bounds) - 1)])
-            return _encoded(reader, rows, dtype, Given(data.y, data.sample_weight, name), reset)
+            return _encoded(reader, rows, dtype, given, reset)
         if reset:
             learned = learn_encoding(table, is_category, reader.numeric_encoder, reader.n_bins)
-            setattr(reader, ENCODING, learned)
+            setattr(reader, ENCODING, learned.open if given.goes_on else learned)
         disk = _survey_table(reader, table, dtype)
         disk.given = data
         return disk
     if are_loaded:
-        return _read_arrays(reader, load_numbers(data), Given(data.y, data.sample_weight, name), reset)
+        return _read_arrays(reader, load_numbers(data), given, reset)
     disk = _survey(reader, cast(Source, data), dtype)
     X, y, weights = disk.summary.stand_ins(data.n_features)
     X, disk.examples = check_rows(reader, X.astype(dtype), y, reset=reset, dtypes=[dtype])

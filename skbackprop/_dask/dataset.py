@@ -140,7 +140,7 @@ def encode(
                 summary.numbers[places], summary.weights[places] = numbers, weights
                 summary.merge(texts, moments)
         found = summary.encoding(is_category, spec.numeric_encoder, spec.n_bins)
-        features = replace(features, encoding=found)
+        features = replace(features, encoding=found.open if rank.request.goes_on else found)
     encoding = features.encoding
     assert encoding is not None
     facts, arrays = pack_encoding(encoding)

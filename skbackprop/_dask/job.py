@@ -93,6 +93,7 @@ class FitRequest:
     start: Callable[[FitSpec, Dataset, Features], FittedModel | Untrained]
     make_score: Callable[[Dataset, FittedModel], Callable[[FittedModel], float]]
     sync_every: int = 1
+    goes_on: bool = False  # may later calls go on from this fit?
 
 
 @dataclass
@@ -144,15 +145,18 @@ def to_plain(y: object) -> tuple[np.ndarray, bool]:
     return plain, True
 
 
+LISTS = ("means", "scales", "has_gaps", "n_others")  # of an InputEncoding, that hold plain values
+
+
 def pack_encoding(encoding: InputEncoding) -> tuple[dict[str, Any], list[np.ndarray]]:
     """What is known of a table's columns in plain values and arrays, which can be sent."""
-    facts = {name: getattr(encoding, name) for name in ("encoder", "means", "scales", "has_gaps")}
+    facts = {name: getattr(encoding, name) for name in ("encoder", *LISTS)}
     texts = [known.tolist() for known in encoding.categories]
     return facts | {"categories": texts}, [encoding.is_category, *encoding.bin_edges]
 
 
 def unpack_encoding(facts: dict[str, Any], arrays: Sequence[np.ndarray]) -> InputEncoding:
     """The same from what was sent."""
-    lists = {name: list(facts[name]) for name in ("means", "scales", "has_gaps")}
+    lists = {name: list(facts[name]) for name in LISTS}
     known = [np.array(texts, dtype=object) for texts in facts["categories"]]
     return InputEncoding(facts["encoder"], arrays[0], bin_edges=list(arrays[1:]), categories=known, **lists)

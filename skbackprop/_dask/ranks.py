@@ -132,7 +132,7 @@ class Rank:
         summary = TableSummary(n_rows, table_here.numbers.shape[1], len(table_here.factors))
         places = summary.add(table_here, None if w is None else np.asarray(w, dtype=np.float64), shard.layout.rows)
         arrays = [summary.moments, summary.numbers[places], summary.weights[places]]
-        return self.comm.gather([sorted(texts) for texts in summary.texts], arrays)
+        return self.comm.gather([list(texts) for texts in summary.texts], arrays)
 
     def encode(self, *arrays: np.ndarray, table: str, dtype: str, encoding: dict[str, Any]) -> None:
         """Make of this rank's rows of a table what the network takes."""

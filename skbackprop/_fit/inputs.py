@@ -107,7 +107,8 @@ class InputEncoding:
     """What was learned of the columns of a table, and the inputs that they become.
 
     These are, in this order: the numbers; their bins; for each column of numbers that had gaps whether there is one;
-    and for each column of categories an input a category, one for missing and one for unknown values.
+    and for each column of categories an input a category, and those for what is none of them. A value that has no input
+    says nothing.
     """
 
     encoder: str  # key of ENCODERS
@@ -117,6 +118,7 @@ class InputEncoding:
     bin_edges: list[np.ndarray] = field(default_factory=list)
     has_gaps: list[bool] = field(default_factory=list)
     categories: list[np.ndarray] = field(default_factory=list)  # texts, in ascending order, of each other column
+    n_others: list[int] = field(default_factory=list)  # inputs of each behind these: 1 for missing, 2 also for unknown
 
     @classmethod
     def learn(cls, table: RawTable, encoder: str, n_bins: int, weights: np.ndarray | None) -> Self:
@@ -125,8 +127,10 @@ class InputEncoding:
         return cls.of(table.is_category, encoder, columns, [texts_met(factor, weights) for factor in table.factors])
 
     @classmethod
-    def of(cls, is_category: np.ndarray, encoder: str, columns: Sequence[Column], texts: Sequence[set[str]]) -> Self:
-        """From what was learned of each column of numbers, and the texts of each other one."""
+    def of(
+        cls, is_category: np.ndarray, encoder: str, columns: Sequence[Column], texts: Sequence[set[str | None]]
+    ) -> Self:
+        """From what was learned of each column of numbers, and the texts of each other one, None for missing ones."""
         return cls(
             encoder,
             is_category,
@@ -134,14 +138,16 @@ class InputEncoding:
             [column.scale for column in columns],
             [column.edges for column in columns],
             [column.has_gaps for column in columns],
-            [np.array(sorted(known), dtype=object) for known in texts],
+            [np.array(sorted(text for text in known if text is not None), dtype=object) for known in texts],
+            [int(None in known) for known in texts],
         )
 
     def __post_init__(self) -> None:
         parts = (self.means, self.scales, self.bin_edges, self.has_gaps)
         n_numbers = int(np.sum(~np.asarray(self.is_category, dtype=bool)))
         n_categories = len(self.is_category) - n_numbers
-        fits = all(len(part) == n_numbers for part in parts) and len(self.categories) == n_categories
+        fits = all(len(part) == n_numbers for part in parts)
+        fits = fits and len(self.categories) == len(self.n_others) == n_categories and {*self.n_others} <= {0, 1, 2}
         if self.encoder not in ENCODERS or not fits:
             raise ValueError("what was learned of the columns does not go together")
 
@@ -152,8 +158,13 @@ class InputEncoding:
 
     @property
     def sizes(self) -> list[int]:
-        """Inputs of each column of categories: with missing and unknown values."""
-        return [len(known) + 2 for known in self.categories]
+        """Inputs of each column of categories."""
+        return [len(known) + n for known, n in zip(self.categories, self.n_others, strict=True)]
+
+    @property
+    def open(self) -> Self:
+        """The same with inputs for missing and unknown values of all columns: rows that come later may have some."""
+        return replace(self, n_others=[2] * len(self.categories))
 
     @property
     def has_categories(self) -> bool:
@@ -201,8 +212,8 @@ class InputEncoding:
         gaps = [f"{name}_missing" for name, has_gaps in zip(numbers, self.has_gaps, strict=True) if has_gaps]
         values = [
             f"{name}_{value}"
-            for name, known in zip(others, self.categories, strict=True)
-            for value in (*known, "missing", "unknown")
+            for name, known, n in zip(others, self.categories, self.n_others, strict=True)
+            for value in (*known, *("missing", "unknown")[:n])
         ]
         return distinct([*numbers, *bins, *gaps, *values])
 
@@ -226,7 +237,10 @@ class InputEncoding:
         return EncodedTable(tuple(parts), np.dtype(dtype))
 
     def category_numbers(self, table: RawTable) -> np.ndarray:
-        """Of each row the input that is 1 among those of each column of categories, (rows, columns) in int32."""
+        """Of each row the input that is 1 among those of each column of categories, (rows, columns) in int32.
+
+        Missing values have the number behind the categories, and unknown ones the next, even where there is no input.
+        """
         found = [_inputs(factor, place) for factor, place in zip(table.factors, self._places, strict=True)]
         return np.stack(found, axis=1) if found else np.empty((len(table), 0), dtype=np.int32)
 
@@ -244,7 +258,7 @@ def _inputs(factor: Factor, place: dict[str, int]) -> np.ndarray:
     return inputs
 
 
-def texts_met(factor: Factor, weights: np.ndarray | None) -> set[str]:
-    """Texts that rows with weight have."""
+def texts_met(factor: Factor, weights: np.ndarray | None) -> set[str | None]:
+    """Texts that rows with weight have, None where one is missing."""
     met = np.unique(factor.numbers if weights is None else factor.numbers[weights > 0])
-    return {factor.texts[i] for i in met if i >= 0}
+    return {factor.texts[i] if i >= 0 else None for i in met}

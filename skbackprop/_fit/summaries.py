@@ -191,7 +191,7 @@ class TableSummary:
 
     def __init__(self, n_rows: int, n_numbers: int, n_categories: int, memory: int = sys.maxsize):
         self.drawn = drawn_rows(n_rows, n_numbers, memory)
-        self.texts: list[set[str]] = [set() for _ in range(n_categories)]
+        self.texts: list[set[str | None]] = [set() for _ in range(n_categories)]  # None: missing
         # of each column of numbers: sum of weights, mean, sum of w (x - mean)^2, and how many are missing
         self.moments = np.zeros((4, n_numbers))
         self.numbers = np.zeros((len(self.drawn), n_numbers))  # of the rows drawn, and
@@ -209,7 +209,7 @@ class TableSummary:
         self.merge([texts_met(factor, weights) for factor in table.factors], moments_of(table.numbers, w))
         return places
 
-    def merge(self, texts: Sequence[Iterable[str]], moments: np.ndarray) -> None:
+    def merge(self, texts: Sequence[Iterable[str | None]], moments: np.ndarray) -> None:
         """Take in texts and moments of other rows; these as Chan, Golub and LeVeque (1979) do."""
         for known, more in zip(self.texts, texts, strict=True):
             known.update(more)

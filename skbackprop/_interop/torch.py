@@ -129,10 +129,12 @@ class Columns(Module):
     def __init__(self, encoding: InputEncoding, W: Tensor):
         super().__init__()
         numeric = iter(encoding.columns)
+        n_others = iter(encoding.n_others)
         owners, modules = torch.tensor(encoding.owners), torch.nn.ModuleList()
         for i, is_category in enumerate(encoding.is_category):
             weights = W[owners == i]
             if is_category:
+                weights = torch.nn.functional.pad(weights, (0, 0, 0, 2 - next(n_others)))  # missing and unknown: 0
                 modules.append(torch.nn.Embedding.from_pretrained(weights, freeze=False))
             elif ENCODERS[encoding.encoder].takes_nan:
                 modules.append(PiecewiseLinear(next(numeric), weights))

@@ -27,7 +27,7 @@ from skbackprop._table_encoder import TableEncoder
 class Choice(NamedTuple):
     """A group of inputs of which one is 1 and the others are 0."""
 
-    number: str  # value (rows,): which of them
+    number: str  # value (rows,): which of them; that behind the last: all are 0
     inputs: slice
 
 
@@ -53,9 +53,10 @@ def first_layer(g: Graph, network: Network, P: Parameters, inputs: Inputs) -> st
         v = g("MatMul", a, g.constant(W[..., :n, :], name="W1"))
     for number, rows in inputs.choices:
         table = W[..., rows, :] * P.c[rows, None] if network.input_scale else W[..., rows, :]
+        table = np.concatenate([table, np.zeros_like(table[..., :1, :])], axis=-2)
         found = g("Gather", g.constant(table, name="W1"), number, axis=table.ndim - 2)
         if r is not None:
-            factor = g("Gather", g.constant(r[:, rows], name="r1"), number, axis=1)
+            factor = g("Gather", g.constant(np.pad(r[:, rows], ((0, 0), (0, 1))), name="r1"), number, axis=1)
             found = g("Mul", g("Unsqueeze", factor, g.integers([2])), found)
         v = g("Add", v, found) if v else found
     return v
@@ -95,8 +96,8 @@ def encoded(g: Graph, encoding: InputEncoding, numbers: str, others: Sequence[st
     at = width = encoding.n_inputs - sum(encoding.sizes)
     choices = []
     for text, known, size in zip(others, encoding.categories, encoding.sizes, strict=True):
-        keys, last = [*known.tolist(), ""], size - 1  # a missing text is empty, and all others are unknown
-        values = list(range(last))
+        keys = [*known.tolist(), ""]  # a missing text is empty, and all others are unknown
+        *values, last = (min(i, size) for i in range(len(keys) + 1))
         number = g(
             "LabelEncoder", text, domain="ai.onnx.ml", keys_strings=keys, values_int64s=values, default_int64=last
         )
