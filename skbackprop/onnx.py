@@ -91,8 +91,8 @@ def to_onnx(
     - classifiers: "label" of shape (n_samples,), int64 or string, and "probabilities" of shape (n_samples, n_classes),
       in the order of ``classes_``. For multilabel targets "label" is int64 of shape (n_samples, n_labels);
     - regressors: "variable" of shape (n_samples, n_targets), also for one target. Several quantiles take the place of
-      the one target, or come as a third axis if y had two. With ``loss='gaussian'`` also "std", but not where the
-      targets were transformed.
+      the one target, or come as a third axis if y had two. With ``loss='gaussian'`` also "std", but not of ensembles,
+      nor where the targets were transformed.
 
     Labels that are booleans or floats come out as int64. What `predict` checks, such as that X is finite, the
     graph does not. A probability may underflow to 0, and where two agree but for rounding the label may be the other.

@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
+from skbackprop._nn.losses import LOSSES, losses_for
 from skbackprop.ensemble import MLPEnsembleClassifier, MLPEnsembleRegressor
 from skbackprop.inspection import check_gradients, feature_importances, layer_outputs
 from skbackprop.persistence import TRUSTED_TYPES
@@ -108,6 +109,11 @@ def assert_agrees(model, onnx_model, X, close=CLOSE["float32"]):
     assert_allclose(out["variable"].reshape(expected.shape), expected, rtol=close, atol=close)
 
 
+def test_logits_of_all_classifiers_can_be_averaged():
+    pools = pytest.importorskip("skbackprop._interop.onnx.outputs").WEIGHTED_POOLS
+    assert set(pools) == {LOSSES[name].link for name in (*losses_for("classification"), "binary_cross_entropy")}
+
+
 TARGETS = {
     "two classes": lambda y, Y: y > 0,
     "texts": lambda y, Y: np.array(["a", "b", "c"])[y],
@@ -184,9 +190,7 @@ AROUND = {
     "threshold inside": lambda inner: make_pipeline(StandardScaler(), FixedThresholdClassifier(inner, threshold=0.6)),
     "calibration": lambda inner: CalibratedClassifierCV(inner, cv=2),
     "calibration of a Pipeline": lambda inner: CalibratedClassifierCV(make_pipeline(StandardScaler(), inner), cv=2),
-    "threshold and calibration": lambda inner: FixedThresholdClassifier(
-        CalibratedClassifierCV(inner, cv=2), threshold=0.3
-    ),
+    "both": lambda inner: FixedThresholdClassifier(CalibratedClassifierCV(inner, cv=2), threshold=0.3),
     "vote": lambda inner: VotingClassifier([("a", inner), ("b", MLPSoftmaxClassifier(**SETTINGS))], voting="soft"),
 }
 
