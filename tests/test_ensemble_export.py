@@ -214,6 +214,7 @@ def test_around_a_regressor(rows, to_onnx):
     X, _, Y = rows
     model = make_pipeline(StandardScaler(), ensemble("regressor")).fit(X, Y)
     assert_agrees(model, to_onnx(model), X)
+    assert_agrees(model, to_onnx(model, dtype="float64"), X, CLOSE["float64"])
     model = TransformedTargetRegressor(ensemble("regressor"), func=np.log, inverse_func=np.exp).fit(X, Y[:, 0])
     assert_agrees(model, to_onnx(model), X)
 
@@ -223,7 +224,7 @@ def test_around_a_regressor(rows, to_onnx):
 def test_tabular_pipeline_to_onnx(options, kind, people, to_onnx):
     X, y = people
     y = y if kind == "regressor" else np.array(["a", "b", "c"])[y]
-    model = tabular_pipeline(kind, random_state=0, max_categories=4, **options, **SETTINGS)
+    model = tabular_pipeline(kind, random_state=0, max_categories=4, **options, **SETTINGS | {"max_iter": 10})
     model.set_params(mlp__n_folds=3).fit(X, y)
     onnx_model = to_onnx(model)
     assert_agrees(model, onnx_model, X)
