@@ -1,14 +1,15 @@
 """What do the efforts of tabular_pipeline cost and bring, and do its intervals hold what they should?
 
-python benchmarks/efforts.py run --data DIR --out FILE.csv            fits, and adds to FILE.csv what is not in it yet
-python benchmarks/efforts.py intervals --data DIR --out FILE.csv      the same for intervals at 90 %
-python benchmarks/efforts.py report FILE.csv INTERVALS.csv            tables
+python benchmarks/efforts.py run --data DIR --out FILE.csv             fits, and adds to FILE.csv what is not in it yet
+python benchmarks/efforts.py intervals --data DIR --out FILE.csv       the same for intervals at 90 %
+python benchmarks/efforts.py report FILE.csv INTERVALS.csv             tables
 
 DIR and splits are those of accuracy.py. Seconds are those of the processor, one thread.
 """
 
 import argparse
 import csv
+import itertools
 import pathlib
 import time
 import warnings
@@ -22,9 +23,10 @@ from sklearn.metrics import accuracy_score, log_loss, mean_squared_error
 
 from skbackprop import tabular_pipeline
 
-FIELDS = ["set", "task", "effort", "split", "cpu_seconds", "error", "loss"]
-INTERVAL_FIELDS = ["set", "model", "split", "rows", "coverage", "score", "cpu_seconds"]
+FIELDS = ["set", "split", "effort", "task", "cpu_seconds", "error", "loss"]
+INTERVAL_FIELDS = ["set", "split", "model", "rows", "coverage", "score", "cpu_seconds"]
 EFFORTS = ["default", "quick", "best"]
+MODELS = ["tabular_pipeline", "HistGradientBoosting"]
 LEVEL = 0.9
 
 
@@ -35,17 +37,18 @@ def timed_fit(model, X, y):
 
 
 def measure(data, effort, seed, max_train):
-    """Seconds of a fit, and share of wrong labels and log loss, or twice the mean squared error."""
+    """Seconds of a fit, share of wrong labels and log loss; of numbers the mean squared error for both."""
     X, X_test, y, y_test, task = split(data, seed, max_train)
     name = "classifier" if task == "clf" else "regressor"
     model = tabular_pipeline(name, effort=effort, random_state=seed)
     seconds = timed_fit(model, X, y)
     if task == "reg":
         error = mean_squared_error(y_test, model.predict(X_test))
-        return task, seconds, error, error
+        return {"task": task, "cpu_seconds": seconds, "error": error, "loss": error}
     p = model.predict_proba(X_test)
     wrong = 1.0 - accuracy_score(y_test, model.classes_[p.argmax(axis=1)])
-    return task, seconds, wrong, log_loss(y_test, p, labels=model.classes_)
+    loss = log_loss(y_test, p, labels=model.classes_)
+    return {"task": task, "cpu_seconds": seconds, "error": wrong, "loss": loss}
 
 
 def interval_score(low, high, y):
@@ -71,25 +74,79 @@ def measure_intervals(data, model, seed, max_train):
             bounds.append(boosted.predict(X_test))
         low, high = bounds
     covered = np.mean((low <= y_test) & (y_test <= high))
-    return len(y_test), covered, interval_score(low, high, y_test) / np.std(y), seconds
+    score = interval_score(low, high, y_test) / np.std(y)
+    return {"rows": len(y_test), "coverage": covered, "score": score, "cpu_seconds": seconds}
 
 
-def run(arguments, fields, names, task_of, one):
-    """Add a line for each set, split and name that the file lacks."""
+def add(arguments, fields, names, task, measured):
+    """Add a line to the file for each set, split and name that it lacks."""
     done = set()
     if arguments.out.exists():
-        with arguments.out.open() as file:
-            done = {(row[fields[0]], row[names[0]], row["split"]) for row in csv.DictReader(file)}
+        done = {tuple(row) for row in pd.read_csv(arguments.out, dtype=str)[["set", "split", fields[2]]].to_numpy()}
     with arguments.out.open("a", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.DictWriter(file, fields)
         if not done:
-            writer.writerow(fields)
+            writer.writeheader()
         for name, load in data_sets(arguments):
             data = load()
-            if task_of is not None and data[2] != task_of:
-                continue
-            for seed in arguments.splits.split(","):
-                for value in names[1]:
-                    if (name, value, seed) not in done:
-                        writer.writerow(one(name, data, value, int(seed)))
-                        file.flush()
+            for seed, value in itertools.product(arguments.splits.split(","), names):
+                if task in (None, data[2]) and (name, seed, value) not in done:
+                    found = measured(data, value, int(seed), arguments.max_train)
+                    writer.writerow({"set": name, "split": seed, fields[2]: value} | found)
+                    file.flush()
+
+
+def run(arguments):
+    add(arguments, FIELDS, EFFORTS, None, measure)
+
+
+def run_intervals(arguments):
+    add(arguments, INTERVAL_FIELDS, MODELS, "reg", measure_intervals)
+
+
+def relative(rows):
+    """By task and effort: changes against the default of seconds, error and loss, means over sets; standard errors."""
+    columns = ["cpu_seconds", "error", "loss"]
+    by_set = np.log(rows.set_index(["task", "set", "split", "effort"])[columns].clip(lower=1e-12))
+    default = by_set.xs("default", level="effort")
+    changes = by_set.sub(default).groupby(["task", "effort", "set"]).mean()
+    grouped = changes.groupby(["task", "effort"])
+    return np.exp(grouped.mean()), grouped.std() / np.sqrt(grouped.size().to_numpy()[:, None])
+
+
+def summarise_intervals(rows):
+    """By set and model: coverage and score, means over splits; and for how many splits the coverage is as asked."""
+    slack = 3.0 * np.sqrt(LEVEL * (1.0 - LEVEL) / rows["rows"])
+    rows = rows.assign(within=(rows["coverage"] - LEVEL).abs() <= slack)
+    return rows.groupby(["set", "model"])[["coverage", "within", "score", "cpu_seconds"]].mean().unstack("model")
+
+
+def report(arguments):
+    means, errors = relative(pd.read_csv(arguments.csv))
+    print(means.round(3).to_string(), errors.round(3).to_string(), sep="\n\n")
+    table = summarise_intervals(pd.read_csv(arguments.intervals))
+    print(table.round(3).to_string(), table.mean().round(3).to_string(), sep="\n\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for name, command in (("run", run), ("intervals", run_intervals)):
+        fits = commands.add_parser(name)
+        fits.add_argument("--data", type=pathlib.Path, required=True, help="folder of .npz files")
+        fits.add_argument("--splits", default="0,1,2", help="seeds, with commas between")
+        fits.add_argument("--max-train", type=int, default=10_000, help="most rows to train on")
+        fits.add_argument("--out", type=pathlib.Path, required=True, help="CSV file to add to")
+        fits.set_defaults(command=command, openml=None)
+    summary = commands.add_parser("report")
+    summary.add_argument("csv", type=pathlib.Path)
+    summary.add_argument("intervals", type=pathlib.Path)
+    summary.set_defaults(command=report)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with threadpoolctl.threadpool_limits(1):
+        arguments.command(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,7 @@ from _make.components import write_components
 from _make.derivation import draw_derivation
 from _make.pictures import draw_losses, write_diagram
 from _make.pointers import check_pointers
-from _make.results import write_accuracy, write_captions, write_costs, write_results, write_tables
+from _make.results import write_accuracy, write_captions, write_costs, write_efforts, write_results, write_tables
 from _make.scaling import draw_scaling, write_rounds, write_scaling
 
 matplotlib.use("Agg")
@@ -117,6 +117,7 @@ write_components(made)
 write_results(made)
 write_accuracy(made)
 write_tables(made)
+write_efforts(made)
 write_costs(made)
 write_captions(made)
 draw_losses(made)

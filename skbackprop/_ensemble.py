@@ -26,6 +26,7 @@ from skbackprop.data import Shards
 from skbackprop.persistence import Persistent
 
 SELECTED = ("weight_decay", "dropout", "epochs")  # parameters that a selection finds
+IN_ORDER = {"oob_decision_function_", "oob_prediction_"}  # an answer for each row
 FEWEST_ROWS = 200  # of which a part can be held out and still tell something
 PARTS = 5  # one of which is held out
 
@@ -126,7 +127,14 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
             np.stack([self._members(network, rows_of(rows.X, test)) for network in some])
             for some, (_, test) in zip(by_fold(networks, len(folds)), folds, strict=True)
         ]
-        return self._out_of_fold(rows, [test for _, test in folds], np.concatenate(members, axis=2))
+        judged, answers = rows.part(np.concatenate([test for _, test in folds])), np.concatenate(members, axis=2)
+        if self.blend:
+            mix = self._mix(answers.mean(axis=1), judged)
+        fold = np.repeat(np.arange(len(folds)), [len(test) for _, test in folds])
+        found = self._out_of_fold(judged, fold, answers, mix)
+        for name in IN_ORDER & set(found):
+            found[name] = _in_order(found[name], folds, len(rows.y))
+        return found | {"weights_": np.tile(mix, len(folds)) / len(folds)}
 
     def _selected(self, base: BaseMLP, rows: Rows, rng: np.random.RandomState) -> dict[str, float]:
         """Parameters that the estimator's selection finds, with which all networks are trained."""
@@ -183,14 +191,14 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         """Check targets and weights; X is checked by each network."""
         if isinstance(X, Shards):
             raise ValueError(f"{type(self).__name__} takes rows in memory. Give Shards to its estimator itself.")
-        X = X if hasattr(X, "shape") else np.asarray(X)
+        rows: Any = X if hasattr(X, "shape") else np.asarray(X)
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
-        y = check_targets(self, y, X.shape[0] if X.ndim else 0)
+        y = check_targets(self, y, rows.shape[0] if len(rows.shape) else 0)
         y = one_column(y) if is_classifier(self) else y
         has_labels = is_classifier(self) and y.ndim == 1
         codes = np.unique(y, return_inverse=True)[1] if has_labels else y
-        return Rows(X, y, check_weights(sample_weight, y), codes)
+        return Rows(rows, y, check_weights(sample_weight, y), codes)
 
     def _publish(self, networks: list[BaseMLP], learned: Attributes) -> Self:
         """Take over all that was learned by one assignment."""
@@ -231,10 +239,10 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         """Weights with which the mean of the networks' answers for rows that they have not seen is best."""
 
     @abstractmethod
-    def _out_of_fold(self, rows: Rows, tests: list[np.ndarray], members: np.ndarray) -> Attributes:
-        """Attributes by what each fold's networks answer for the rows left out, one fold's after the other's.
+    def _out_of_fold(self, rows: Rows, fold: np.ndarray, members: np.ndarray, mix: np.ndarray) -> Attributes:
+        """What is known of the rows left out, by the answers of their fold's networks, which have these weights.
 
-        members: (n_networks_of_a_fold, n_members, n_rows_left_out, n_outputs).
+        members: (n_networks_of_a_fold, n_members, n_rows, n_outputs).
         """
 
     def __sklearn_tags__(self) -> Tags:
@@ -244,6 +252,13 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         tags.classifier_tags, tags.regressor_tags = of_one.classifier_tags, of_one.regressor_tags
         tags.target_tags = of_one.target_tags
         return tags
+
+
+def _in_order(answers: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]], n_rows: int) -> np.ndarray:
+    """Answers for the rows left out, one fold's after the other's, in the order of all rows; NaN for those never."""
+    found = np.full((n_rows, *answers.shape[1:]), np.nan)
+    found[np.concatenate([test for _, test in folds])] = answers
+    return found
 
 
 def by_fold(networks: list[BaseMLP], n_folds: int) -> list[list[BaseMLP]]:

@@ -105,6 +105,24 @@ def _scales(spreads: np.ndarray, mean: float) -> np.ndarray:
     return np.ones_like(spreads) if mean == 0.0 else 1.0 - SCALED + SCALED * spreads / mean
 
 
+def learn_residuals(
+    y: np.ndarray, members: np.ndarray, mix: np.ndarray, fold: np.ndarray, weights: np.ndarray | None
+) -> tuple[np.ndarray, list[CVPlus]]:
+    """Answers of networks for rows that they have not seen, and the residuals of each target."""
+    answers, spreads = means_and_spreads(members, mix)
+    targets = range(y.shape[1])
+    return answers, [CVPlus.learn(y[:, t] - answers[:, t], spreads[:, t], fold, weights) for t in targets]
+
+
+def bounds_of(
+    parts: list[CVPlus], members: list[np.ndarray], mix: np.ndarray, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean answer of all folds' networks, and the bounds of each target, (n_rows, n_targets, 2)."""
+    answers, spreads = map(np.stack, zip(*(means_and_spreads(some, mix) for some in members), strict=True))
+    bounds = [part.bounds(answers[..., t], spreads[..., t], level) for t, part in enumerate(parts)]
+    return answers.mean(axis=0), np.stack(bounds, axis=1)
+
+
 def means_and_spreads(members: np.ndarray, mix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of the members of several networks, (n_networks, n_members, n_rows, n_targets), which have these weights."""
     weights = (mix / members.shape[1])[:, None, None, None]

@@ -12,7 +12,7 @@ from skbackprop._blending import blend_weights
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._ensemble import BaseEnsemble, Rows, by_fold
 from skbackprop._estimator import BaseMLP
-from skbackprop._intervals import CVPlus, means_and_spreads
+from skbackprop._intervals import CVPlus, bounds_of, learn_residuals
 from skbackprop._prediction import of_one_model
 from skbackprop._regressor import MLPRegressor
 from skbackprop._types import Attributes, Data
@@ -147,20 +147,13 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
             observed = answers[:, np.arange(len(rows.codes)), rows.codes, None]
         return blend_weights(observed, None, rows.weights)
 
-    def _out_of_fold(self, rows: Rows, tests: list[np.ndarray], members: np.ndarray) -> Attributes:
-        left_out = np.concatenate(tests)
-        judged, answers = rows.part(left_out), members.mean(axis=1)
-        mix = self._mix(answers, judged)
-        p = np.tensordot(mix, answers, 1)
-        found = np.full((len(rows.y), p.shape[1]), np.nan)
-        found[left_out] = p
-        if judged.codes.ndim == 2:
-            is_right = ((p > 0.5) == (judged.codes > 0)).all(axis=1)
+    def _out_of_fold(self, rows: Rows, fold: np.ndarray, members: np.ndarray, mix: np.ndarray) -> Attributes:
+        p = np.tensordot(mix, members.mean(axis=1), 1)
+        if rows.codes.ndim == 2:
+            is_right = ((p > 0.5) == (rows.codes > 0)).all(axis=1)
         else:
-            is_right = p.argmax(axis=1) == judged.codes
-        accuracy = float(np.average(is_right, weights=judged.weights))
-        weights = np.tile(mix, len(tests)) / len(tests)
-        return {"weights_": weights, "oob_decision_function_": found, "oob_score_": accuracy}
+            is_right = p.argmax(axis=1) == rows.codes
+        return {"oob_decision_function_": p, "oob_score_": float(np.average(is_right, weights=rows.weights))}
 
 
 class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
@@ -267,14 +260,9 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
             raise ValueError(f"interval must be above 0 and below 1, such as 0.9; got {interval!r}.")
         n_folds = self._cv_plus[0].n_folds
         mix = self.weights_[: len(self.weights_) // n_folds] * n_folds
-        found = [
-            means_and_spreads(np.stack([self._members(network, X) for network in fold]), mix)
-            for fold in by_fold(self.estimators_, n_folds)
-        ]
-        answers, spreads = (np.stack(some) for some in zip(*found, strict=True))
-        y = answers.mean(axis=0)
-        each = [part.bounds(answers[..., t], spreads[..., t], interval) for t, part in enumerate(self._cv_plus)]
-        bounds = np.stack(each, axis=1)
+        folds = by_fold(self.estimators_, n_folds)
+        members = [np.stack([self._members(network, X) for network in fold]) for fold in folds]
+        y, bounds = bounds_of(self._cv_plus, members, mix, interval)
         return (y[:, 0], bounds[:, 0]) if self.oob_prediction_.ndim == 1 else (y, bounds)
 
     def _answer(self, network: BaseMLP, X: Data) -> np.ndarray:
@@ -291,21 +279,10 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
         shape = len(rows.y), -1
         return blend_weights(answers.reshape(len(answers), *shape), rows.y.reshape(shape), rows.weights)
 
-    def _out_of_fold(self, rows: Rows, tests: list[np.ndarray], members: np.ndarray) -> Attributes:
-        left_out = np.concatenate(tests)
-        judged = rows.part(left_out)
-        y = judged.y.reshape(len(left_out), -1)
-        mix = self._mix(members.mean(axis=1), judged)
-        answers, spreads = means_and_spreads(members, mix)
-        fold = np.repeat(np.arange(len(tests)), [len(test) for test in tests])
-        parts = [CVPlus.learn(y[:, t] - answers[:, t], spreads[:, t], fold, judged.weights) for t in range(y.shape[1])]
+    def _out_of_fold(self, rows: Rows, fold: np.ndarray, members: np.ndarray, mix: np.ndarray) -> Attributes:
         from sklearn.metrics import r2_score  # here, as its import takes longer than that of this package
 
-        prediction = np.empty_like(answers)
-        prediction[left_out] = answers
-        return {
-            "weights_": np.tile(mix, len(tests)) / len(tests),
-            "oob_prediction_": prediction.reshape(rows.y.shape),
-            "oob_score_": float(r2_score(y, answers, sample_weight=judged.weights)),
-            "_cv_plus": parts,
-        }
+        y = rows.y.reshape(len(rows.y), -1)
+        answers, parts = learn_residuals(y, members, mix, fold, rows.weights)
+        score = float(r2_score(y, answers, sample_weight=rows.weights))
+        return {"oob_prediction_": answers.reshape(rows.y.shape), "oob_score_": score, "_cv_plus": parts}

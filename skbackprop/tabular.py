@@ -66,9 +66,9 @@ def tabular_pipeline(
         What to put behind the columns: `MLPSoftmaxClassifier` or `MLPRegressor` with the settings for tables, or an
         estimator of your own as it is.
     effort : {'quick', 'default', 'best'}, default='default'
-        Accuracy for seconds. 'quick': two layers of 64 and half the members. 'best': networks of three weight decays, blended by what they
-        answer for rows held out: an `ensemble.MLPEnsembleClassifier` or `ensemble.MLPEnsembleRegressor`, whose
-        `estimator` has the parameters then.
+        Accuracy for seconds. 'quick': two layers of 64 and half the members. 'best': networks of three weight decays,
+        blended by what they answer for rows held out: an `ensemble.MLPEnsembleClassifier` or
+        `ensemble.MLPEnsembleRegressor`, whose `estimator` has the parameters then.
     oob_score : bool, default=False
         Train ten networks, each without a tenth of the rows, for answers to rows that they have not seen
         (`oob_score_`) and, of numbers, for ``predict(X, interval=0.9)``. This makes an ensemble, too.

@@ -243,7 +243,8 @@ def test_intervals_hold_the_targets_as_often_as_they_should():
     assert abs(covered.mean() - 0.9) < 0.03  # three standard deviations, of 1,500 rows and 4,000
     assert (bounds[:, 0] < bounds[:, 1]).all()
     narrow = model.predict(X_new, interval=0.5)[1]
-    assert (narrow[:, 0] > bounds[:, 0]).all() and (narrow[:, 1] < bounds[:, 1]).all()
+    assert (narrow[:, 0] > bounds[:, 0]).all()
+    assert (narrow[:, 1] < bounds[:, 1]).all()
 
 
 def test_each_target_has_intervals_of_its_own():
@@ -251,7 +252,8 @@ def test_each_target_has_intervals_of_its_own():
     Y = np.column_stack([y, 1000.0 * y[::-1]])
     model = make(MLPEnsembleRegressor, **FOLDS).fit(X, Y)
     prediction, bounds = model.predict(X, interval=0.8)
-    assert prediction.shape == (300, 2) and bounds.shape == (300, 2, 2)
+    assert prediction.shape == (300, 2)
+    assert bounds.shape == (300, 2, 2)
     widths = np.diff(bounds, axis=2)[..., 0].mean(axis=0)
     assert 300.0 < widths[1] / widths[0] < 3000.0
     assert model.oob_prediction_.shape == (300, 2)
@@ -387,13 +389,15 @@ def frame(n=300):
 def test_effort_and_out_of_fold_in_a_pipeline():
     table, y = frame()
     best = tabular_pipeline("regressor", effort="best", random_state=0, hidden_layer_sizes=(16,)).fit(table, y)
-    assert isinstance(best[-1], MLPEnsembleRegressor) and best[-1].blend
+    assert isinstance(best[-1], MLPEnsembleRegressor)
+    assert best[-1].blend
     assert best.get_params()["mlp__estimator__hidden_layer_sizes"] == (16,)
     folds = tabular_pipeline("regressor", oob_score=True, random_state=0, hidden_layer_sizes=(16,))
     folds.set_params(mlp__n_folds=3).fit(table, y)
     assert not folds[-1].blend
     prediction, bounds = folds.predict(table, interval=0.9)
-    assert bounds.shape == (300, 2) and ((bounds[:, 0] <= prediction) & (prediction <= bounds[:, 1])).all()
+    assert bounds.shape == (300, 2)
+    assert ((bounds[:, 0] <= prediction) & (prediction <= bounds[:, 1])).all()
     labels = tabular_pipeline(effort="best", random_state=0, hidden_layer_sizes=(16,))
     assert cross_val_score(labels, table, table["kind"], cv=2).mean() > 0.9
 

@@ -4,15 +4,17 @@ import json
 import pathlib
 import sys
 
+import numpy as np
 import pandas as pd
 from scipy.stats import gmean
 
-from .files import INKS, table, write
+from .files import INKS, listing, table, write
 
 RESULTS = pathlib.Path(__file__).parents[2] / "benchmarks" / "results"
 sys.path.insert(0, str(RESULTS.parent))
 import accuracy
 import draw
+import efforts
 import tables
 
 TITLES = {"1-thread": "One thread", "2-threads": "Two threads", "1-thread-v3": "One thread, AVX2 instructions only"}
@@ -98,6 +100,32 @@ def accuracy_rows():
 def write_tables(folder):
     """Tables.py's diagram of accuracy against seconds, and its tables."""
     tables.write_report(pd.read_csv(RESULTS / "tables" / "tables.csv"), folder)
+
+
+def write_efforts(folder):
+    """Efforts.py's changes against the default, and what its intervals hold."""
+    means, errors = efforts.relative(pd.read_csv(RESULTS / "accuracy" / "efforts.csv"))
+    rows = []
+    for effort in ("quick", "best"):
+        for task, word in (("clf", "classification"), ("reg", "regression")):
+            mean, error = means.loc[task, effort], errors.loc[task, effort]
+            changes = [f"{100 * np.log(mean[k]):+.1f} ± {100 * error[k]:.1f} %" for k in ("error", "loss")]
+            rows.append([f"``{effort}``, {word}", f"{mean['cpu_seconds']:.2f}", *changes])
+    text = listing(["", "seconds", "error, or squared error", "log loss, or squared error"], rows)
+    held = efforts.summarise_intervals(pd.read_csv(RESULTS / "accuracy" / "intervals.csv"))
+    ours, theirs = efforts.MODELS
+    rows = [
+        [
+            f"``{name}``",
+            *(f"{100 * line['coverage', model]:.1f} %" for model in (ours, theirs)),
+            *(f"{line['score', model]:.2f}" for model in (ours, theirs)),
+            f"{line['cpu_seconds', ours]:.1f}",
+        ]
+        for name, line in held.iterrows()
+    ]
+    columns = ["table", "inside", "HistGradientBoosting", "interval score", "HistGradientBoosting", "seconds"]
+    write(folder / "efforts.inc", text)
+    write(folder / "intervals.inc", listing(columns, rows))
 
 
 SPEED = """\
