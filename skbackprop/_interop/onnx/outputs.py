@@ -166,8 +166,10 @@ def predicted(g: Graph, model: FittedModel, v: str) -> tuple[str, list[int]]:
     codec = cast(NumberCodec, model.codec)
     if model.network.loss == "quantile":
         return _quantiles(g, codec, v, len(model.network.loss_args.quantiles))
-    is_gaussian = model.network.loss == "gaussian"
-    a = halves(g, v, codec.n_targets)[0] if is_gaussian else activate(g, LINKS, model.link, v)
+    if model.network.loss == "gaussian":  # the means; behind them are the deviations
+        a = g("Gather", v, g.integers(np.arange(codec.n_targets)), axis=-1)
+    else:
+        a = activate(g, LINKS, model.link, v)
     return _rescaled(g, a, codec.scale, codec.shift), [codec.n_targets]
 
 
@@ -187,9 +189,9 @@ def _targets(g: Graph, model: FittedModel, v: str) -> None:
 
 
 def _mean_and_std(g: Graph, model: FittedModel, v: str) -> None:
-    _targets(g, model, v)
     codec = cast(NumberCodec, model.codec)
-    s = halves(g, v, codec.n_targets)[1]
+    m, s = halves(g, v, codec.n_targets)
+    g.output("variable", _rescaled(g, m, codec.scale, codec.shift), [codec.n_targets], np.float64)
     floor = g.constant(LOG_VARIANCE_FLOOR, np.float64, "log_variance_floor")
     above = g("Softplus", g("Sub", g.cast(s, np.float64), floor))
     std = g("Exp", g("Mul", g("Add", above, floor), g.constant(0.5, np.float64)))
