@@ -20,8 +20,10 @@ from skbackprop._estimator import BaseMLP
 from skbackprop._fit.data_checks import one_column
 from skbackprop._fit.fit import prepare
 from skbackprop._fit.state import TrainState
+from skbackprop._interop.ensembles import ConvertibleEnsemble
 from skbackprop._types import Attributes, Data
 from skbackprop.data import Shards
+from skbackprop.persistence import Persistent
 
 SELECTED = ("weight_decay", "dropout", "epochs")  # parameters that a selection finds
 IN_ORDER = {"oob_decision_function_", "oob_prediction_"}  # an answer for each row
@@ -43,7 +45,7 @@ class Rows(NamedTuple):
         return Rows(rows_of(self.X, numbers), self.y[numbers], weights, self.codes[numbers])
 
 
-class BaseEnsemble(MetaEstimatorMixin, DocLinkMixin, BaseEstimator, ABC):
+class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkMixin, BaseEstimator, ABC):
     """What the ensembles for labels and for numbers share."""
 
     estimators_: list[Any]
@@ -213,6 +215,16 @@ class BaseEnsemble(MetaEstimatorMixin, DocLinkMixin, BaseEstimator, ABC):
         """The mean of the networks' answers by their weights."""
         mean: np.ndarray = sum(weight * answer for weight, answer in zip(self.weights_, answers, strict=True))
         return mean
+
+    def _check_state(self) -> None:
+        if not hasattr(self, "estimators_"):
+            return
+        if not all(isinstance(network, self._default) for network in self.estimators_):
+            raise TypeError(f"estimators_ must be fitted {self._default.__name__}s")
+        if np.shape(self.weights_) != (len(self.estimators_),):
+            raise ValueError(f"weights_ must be one for each of {len(self.estimators_)} networks")
+        if not isinstance(vars(self).get("_cv_plus", []), list):
+            raise TypeError("_cv_plus must be a list")
 
     @abstractmethod
     def _answer(self, network: BaseMLP, X: Data) -> np.ndarray:

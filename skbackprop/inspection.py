@@ -15,9 +15,11 @@ from skbackprop._checks.constraints import check_parameters, fit_spec
 from skbackprop._checks.rows import Given, copy_of, read_rows, starting_point
 from skbackprop._engines.encoded_table import dense
 from skbackprop._engines.reference import PREDICT_ROWS, forward
+from skbackprop._ensemble import BaseEnsemble
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.device import compute_device
 from skbackprop._fit.fit import settle
+from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.lbfgs import objective_and_gradient
 from skbackprop._fit.state import TrainState
 from skbackprop._steps import owners_of, steps_of
@@ -84,6 +86,7 @@ def check_gradients(
     >>> check_gradients(MLPSoftmaxClassifier((10, 5), activation="tanh"), X, y) < 1e-6
     True
     """
+    _check_is_network(estimator)
     check_parameters(estimator)
     rng, spec, first = check_random_state(random_state), fit_spec(estimator), not hasattr(estimator, "coefs_")
     data, features = read_rows(estimator, X, Given(y, sample_weight), reset=first, dtype="float64")
@@ -192,7 +195,7 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
     return outputs if network.n_members > 1 else outputs[0, :, :]
 
 
-def feature_importances(estimator: BaseMLP | Pipeline) -> Array:
+def feature_importances(estimator: BaseMLP | BaseEnsemble | Pipeline) -> Array:
     """How much the first layer listens to each input: the norm of the weights that lead away from it.
 
     A network that learns turns up the inputs that move its output: the squares of these norms, the diagonal of
@@ -212,7 +215,7 @@ def feature_importances(estimator: BaseMLP | Pipeline) -> Array:
 
     Parameters
     ----------
-    estimator : MLPSoftmaxClassifier, MLPRegressor or Pipeline
+    estimator : MLPSoftmaxClassifier, MLPRegressor, an ensemble of them or Pipeline
         Fitted. Of a Pipeline with one of ours at its end the columns are those that go into it: its steps may be what
         `tabular_pipeline` puts there, our encoders, and those whose columns keep their names, such as scikit-learn's
         scalers, imputers and selectors.
@@ -221,7 +224,8 @@ def feature_importances(estimator: BaseMLP | Pipeline) -> Array:
     -------
     importances : ndarray of shape (n_features,)
         Not negative, and of sum 1 unless all weights are zero. `input_scale_` is multiplied in; with several members
-        squares are summed over them, too. 0 for columns that the Pipeline leaves out. Always NumPy's.
+        squares are summed over them, too, and of an ensemble the weighted mean of the networks' squares counts. 0 for
+        columns that the Pipeline leaves out. Always NumPy's.
 
     Raises
     ------
@@ -257,18 +261,17 @@ def feature_importances(estimator: BaseMLP | Pipeline) -> Array:
     >>> flats = pd.DataFrame({"town": ["Bonn", "Ulm"] * 100, "age": range(200), "area": range(7, 207)})
     >>> pipeline = tabular_pipeline("regressor", random_state=0).fit(flats, 9.0 * (flats["town"] == "Ulm"))
     >>> dict(zip(flats, feature_importances(pipeline).round(1).tolist(), strict=True))
-    {'town': 0.6, 'age': 0.2, 'area': 0.2}
+    {'town': 0.7, 'age': 0.2, 'area': 0.2}
     """
     *steps, last = steps_of(estimator)
-    if not isinstance(last, BaseMLP):
+    if not isinstance(last, BaseMLP | BaseEnsemble):
         raise TypeError(
-            "A fitted MLPSoftmaxClassifier or MLPRegressor, or a Pipeline that ends in one, is needed; got "
-            f"{type(estimator).__name__}."
+            "A fitted MLPSoftmaxClassifier or MLPRegressor, an ensemble of them, or a Pipeline that ends in one, is "
+            f"needed; got {type(estimator).__name__}."
         )
-    model = last.__fitted_model__(on_host=True)
-    squares = np.sum(np.stack([net.W[1] for net in model.members()]) ** 2, axis=(0, 2))
-    if model.features.encoding is not None:  # of a column that is encoded all inputs together
-        squares = np.bincount(model.features.encoding.owners, squares, minlength=model.features.n)
+    is_one = isinstance(last, BaseMLP)
+    weighted = [(1.0, last.__fitted_model__(on_host=True))] if is_one else last.__weighted_models__()
+    squares = sum(weight * _squares(model) for weight, model in weighted)
     for step in reversed(steps):
         squares = np.bincount(owners_of(step), squares, minlength=step.n_features_in_)
     norms: Array = np.sqrt(squares)
@@ -276,8 +279,20 @@ def feature_importances(estimator: BaseMLP | Pipeline) -> Array:
     return norms / total if total > 0.0 else norms
 
 
+def _squares(model: FittedModel) -> np.ndarray:
+    """Of each column the sum of the squares of the weights that lead away from it."""
+    squares: np.ndarray = np.sum(np.stack([net.W[1] for net in model.members()]) ** 2, axis=(0, 2))
+    if model.features.encoding is not None:  # of a column that is encoded all inputs together
+        squares = np.bincount(model.features.encoding.owners, squares, minlength=model.features.n)
+    return squares
+
+
 def _check_is_network(estimator: object) -> None:
     """Raise unless it is one of our estimators."""
+    if isinstance(estimator, BaseEnsemble):
+        raise TypeError(
+            f"{type(estimator).__name__} holds several networks: look into one of them, such as model.estimators_[0]."
+        )
     if not isinstance(estimator, BaseMLP):
         raise TypeError(
             f"A fitted MLPSoftmaxClassifier or MLPRegressor is needed, got {type(estimator).__name__}. Of a Pipeline "

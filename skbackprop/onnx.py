@@ -10,13 +10,14 @@ from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.utils.validation import check_is_fitted
 
 import skbackprop
-from skbackprop._checks.tables import encoding_of
 from skbackprop._columns import is_frame
+from skbackprop._ensemble import BaseEnsemble
 from skbackprop._estimator import BaseMLP
 from skbackprop._interop.onnx import inputs, pipelines, wrappers
 from skbackprop._interop.onnx.converters import register
 from skbackprop._interop.onnx.graph import OPSET, require
-from skbackprop._interop.onnx.outputs import graph_of
+from skbackprop._interop.onnx.graphs import graph_of
+from skbackprop._interop.onnx.known import encoding_in
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ def to_onnx(
     - classifiers: "label" of shape (n_samples,), int64 or string, and "probabilities" of shape (n_samples, n_classes),
       in the order of ``classes_``. For multilabel targets "label" is int64 of shape (n_samples, n_labels);
     - regressors: "variable" of shape (n_samples, n_targets), also for one target. Several quantiles take the place of
-      the one target, or come as a third axis if y had two. With ``loss='gaussian'`` also "std", but not where the
-      targets were transformed.
+      the one target, or come as a third axis if y had two. With ``loss='gaussian'`` also "std", but not of ensembles,
+      nor where the targets were transformed.
 
     Labels that are booleans or floats come out as int64. What `predict` checks, such as that X is finite, the
     graph does not. A probability may underflow to 0, and where two agree but for rounding the label may be the other.
@@ -120,18 +121,20 @@ def to_onnx(
     check_is_fitted(model.estimator if is_around_fitted else model)
     model, X = getattr(model, "best_estimator_", model), inputs.as_frame(X)
     name = type(model).__name__ if name is None else name
-    if isinstance(model, BaseMLP | PiecewiseLinearEncoder):
+    ours = BaseMLP | BaseEnsemble | PiecewiseLinearEncoder
+    if isinstance(model, ours):
         return _of_ours(model, X, dtype, pipelines.Dtypes.of([model], dtype).taken, target_opset, name)
     cores, behind = wrappers.peeled(wrappers.simplified(copy.deepcopy(model)))
-    logits, dtypes = wrappers.needs_logits(behind), pipelines.Dtypes.of(cores, dtype)
+    calibration, dtypes = wrappers.calibration_in(behind), pipelines.Dtypes.of(cores, dtype)
+    logits = calibration is not None and calibration.of_logits
     doubts: list[str] = []
     graphs = []
     for core in cores:
-        if encoding_of(core) is not None or (isinstance(core, BaseMLP | PiecewiseLinearEncoder) and not is_frame(X)):
+        if encoding_in(core) is not None or (isinstance(core, ours) and not is_frame(X)):
             graphs.append(_of_ours(core, X, dtype or "float32", dtypes.taken, target_opset, name, logits))
         else:
             graphs.append(pipelines.convert(core, X, dtypes, target_opset, name, logits, doubts))
-    onnx_model = wrappers.merged(graphs) if logits else graphs[0]
+    onnx_model = graphs[0] if calibration is None else wrappers.merged(graphs)
     del onnx_model.metadata_props[:]
     inputs.note_texts(onnx_model, inputs.plain_columns(cores[0]))
     wrappers.put_behind(onnx_model, behind)
@@ -140,7 +143,7 @@ def to_onnx(
 
 
 def _of_ours(
-    model: BaseMLP | PiecewiseLinearEncoder,
+    model: BaseMLP | BaseEnsemble | PiecewiseLinearEncoder,
     X: DataFrame | ArrayLike | None,
     dtype: str | None,
     taken: np.dtype,
@@ -149,7 +152,7 @@ def _of_ours(
     logits: bool = False,
 ) -> ModelProto:
     """Export an estimator or encoder of this package alone."""
-    names = inputs.names_of(model, X) if isinstance(model, BaseMLP) else None
+    names = None if isinstance(model, PiecewiseLinearEncoder) else inputs.names_of(model, X)
     graph, version = graph_of(model, dtype, logits, taken=taken, names=names), skbackprop.__version__
     onnx_model = graph.model(name, opset, producer_name="skbackprop", producer_version=version)
     if names is not None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 from numbers import Integral, Real
 from typing import Any, Self, cast, get_args, get_origin, get_type_hints
@@ -17,6 +18,7 @@ from skbackprop._fit.spec import FitPlan
 from skbackprop._fit.state import TrainState
 from skbackprop._fit.targets import LabelCodec
 from skbackprop._fit.warn import warn
+from skbackprop._intervals import CVPlus
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import Network
@@ -29,6 +31,8 @@ __all__ = ["TRUSTED_TYPES", "VersionWarning"]
 TRUSTED_TYPES = [
     "skbackprop._classifier.MLPSoftmaxClassifier",
     "skbackprop._regressor.MLPRegressor",
+    "skbackprop.ensemble.MLPEnsembleClassifier",
+    "skbackprop.ensemble.MLPEnsembleRegressor",
     "skbackprop.preprocessing.PiecewiseLinearEncoder",
     "skbackprop._table.Table",
     "skbackprop._table_encoder.TableEncoder",
@@ -37,13 +41,14 @@ TRUSTED_TYPES = [
 
 VERSION = "_skbackprop_version"
 
-# by the name of the attribute that holds one; the parts inside these are known by the types of their fields
+# by the name of the attribute that holds one or several; the parts inside these are known by the types of their fields
 PARTS: dict[str, type] = {
     "_network": Network,
     "_labels": LabelCodec,
     "_settings": FitPlan,
     "_progress": TrainState,
     "_inputs": InputEncoding,
+    "_cv_plus": CVPlus,
 }
 
 OLD_NAMES = {"state": "memory"}  # of fields, in models that were saved before these were renamed
@@ -61,7 +66,7 @@ class Persistent:
 
     def __getstate__(self) -> dict[str, object]:
         state = super().__getstate__().items()  # type: ignore[attr-defined]
-        plain = {name: _plain(value) if name in PARTS else value for name, value in state}
+        plain = {name: _each(_plain, value) if name in PARTS else value for name, value in state}
         return {VERSION: __version__, **plain}
 
     def __setstate__(self, state: dict[str, object]) -> None:
@@ -108,10 +113,15 @@ def _plain(value: object) -> object:
 def _restored(state: dict[str, object]) -> dict[str, object]:
     """Attributes of a saved state, its parts made again."""
     return {
-        name: _revived(name, value, PARTS[name]) if name in PARTS else value
+        name: _each(partial(_revived, name, part=PARTS[name]), value) if name in PARTS else value
         for name, value in state.items()
         if name != VERSION
     }
+
+
+def _each(function: Callable[[object], object], value: object) -> object:
+    """What the function makes of a part, or of each of several."""
+    return [function(part) for part in value] if isinstance(value, list) else function(value)
 
 
 def _revived(name: str, value: object, part: type) -> object:

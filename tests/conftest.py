@@ -57,7 +57,8 @@ def rng():
     return np.random.default_rng(0)
 
 
-ROOMS = {"distributed": ["dask.py", "_dask"], "torch": ["_interop/torch.py"]}  # of the package, that import it
+# of the package, that import it
+ROOMS = {"distributed": ["dask.py", "_dask"], "torch": ["_interop/torch.py", "_interop/torch_ensembles.py"]}
 
 
 def pytest_configure(config):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 import scipy.sparse as sp
-from sklearn.base import is_classifier
+from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 
 from skbackprop._checks.arrays import check_inputs
@@ -18,6 +18,7 @@ from skbackprop._engines.encoded_table import dense
 from skbackprop._fit.device import compute_device, to_host
 from skbackprop._fit.fit import FitResult
 from skbackprop._fit.fitted_model import FittedModel
+from skbackprop._fit.inputs import InputEncoding
 from skbackprop._fit.spec import FitPlan
 from skbackprop._fit.state import TrainState
 from skbackprop._prediction import of_one_model
@@ -161,7 +162,7 @@ class Convertible:
             p = torch.softmax(module(*inputs), dim=1)
             program = torch.export.export(module, inputs)
         """
-        with _needing_torch("to_torch"):
+        with needing_torch("to_torch"):
             from skbackprop._interop.torch import to_torch
         return to_torch(self.__fitted_model__(on_host=True))
 
@@ -195,19 +196,25 @@ class Convertible:
             numbers, categories = model.torch_inputs(pd.DataFrame({"age": [31, None], "town": ["Ulm", "Rome"]}))
             # tensor([[31.], [nan]], dtype=torch.float64), tensor([[1], [3]])
         """
-        with _needing_torch("torch_inputs"):
-            from skbackprop._interop.torch import as_tensor, codes
         model = self.__fitted_model__(on_host=True)
-        encoding = model.features.encoding
-        if encoding is not None:
-            return codes(encoding, read_table(self, X, encoding.is_category, reset=False)[0])
-        device = compute_device(cast(Array, X))
-        rows = to_host(dense(check_inputs(self, X, device, model.theta.dtype)))
-        return (as_tensor(rows.toarray() if sp.issparse(rows) else rows, model),)
+        return tensors(self, X, model, model.features.encoding)
+
+
+def tensors(
+    estimator: BaseEstimator, X: Data, model: FittedModel, encoding: InputEncoding | None
+) -> tuple[torch.Tensor, ...]:
+    """Rows as the module of a fitted estimator's model takes them, categories with the numbers of this encoding."""
+    with needing_torch("torch_inputs"):
+        from skbackprop._interop.torch import as_tensor, codes
+    if encoding is not None:
+        return codes(encoding, read_table(estimator, X, encoding.is_category, reset=False)[0])
+    device = compute_device(cast(Array, X))
+    rows = to_host(dense(check_inputs(estimator, X, device, model.theta.dtype)))
+    return (as_tensor(rows.toarray() if sp.issparse(rows) else rows, model),)
 
 
 @contextmanager
-def _needing_torch(method: str) -> Iterator[None]:
+def needing_torch(method: str) -> Iterator[None]:
     """Say how to install torch, if it is missing."""
     try:
         yield

@@ -12,13 +12,11 @@ from sklearn.base import BaseEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler, TargetEncoder
 
-from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._interop.onnx.graph import ML_OPSET, OPSET, Graph, require
+from skbackprop._interop.onnx.graphs import graph_of
 from skbackprop._interop.onnx.inputs import names_of
-from skbackprop._interop.onnx.known import SCALERS
-from skbackprop._interop.onnx.outputs import graph_of
+from skbackprop._interop.onnx.known import CLASSIFIERS, REGRESSORS, SCALERS
 from skbackprop._interop.onnx.table import encodes, means_in, means_of, read, used_columns
-from skbackprop._regressor import MLPRegressor
 from skbackprop._table import Table
 from skbackprop._table_encoder import TableEncoder
 from skbackprop.preprocessing import PiecewiseLinearEncoder
@@ -53,11 +51,11 @@ class Converters:
 
         TargetEncoder becomes exportable for several classes, SimpleImputer and the scalers in float64.
         """
-        kinds = [MLPSoftmaxClassifier, MLPRegressor, Table, TableEncoder, TargetEncoder, SimpleImputer, *SCALERS]
+        kinds = [*CLASSIFIERS, *REGRESSORS, Table, TableEncoder, TargetEncoder, SimpleImputer, *SCALERS]
         return {
             "custom_conversion_functions": dict.fromkeys(kinds, self.convert),
             "custom_shape_calculators": dict.fromkeys(kinds, self.set_types),
-            "custom_parsers": dict.fromkeys([MLPRegressor, Table, TableEncoder, *SCALERS], self.parse),
+            "custom_parsers": dict.fromkeys([*REGRESSORS, Table, TableEncoder, *SCALERS], self.parse),
         }
 
     def parse(
@@ -89,7 +87,7 @@ class Converters:
         if container.target_opset < OPSET:
             raise ValueError(f"target_opset={container.target_opset} is too old: skbackprop needs {OPSET} or later.")
         model = operator.raw_operator
-        asks_scores = isinstance(model, MLPSoftmaxClassifier)
+        asks_scores = isinstance(model, CLASSIFIERS)
         g = self._graph(operator, asks_scores and container.get_options(model, {"raw_scores": False})["raw_scores"])
         if g is None:
             convert = require("skl2onnx.common._registration").get_converter("SklearnSimpleImputer")
@@ -138,8 +136,8 @@ def register() -> None:
     """Make our estimators known to skl2onnx; again does no harm."""
     ours = Converters()
     for kind, options, parser in (
-        (MLPSoftmaxClassifier, CLASSIFIER_OPTIONS, None),
-        (MLPRegressor, None, ours.parse),
+        *((kind, CLASSIFIER_OPTIONS, None) for kind in CLASSIFIERS),
+        *((kind, None, ours.parse) for kind in REGRESSORS),
         (PiecewiseLinearEncoder, None, None),
         (Table, None, ours.parse),
         (TableEncoder, None, ours.parse),

@@ -17,7 +17,6 @@ from sklearn.base import BaseEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 
-from skbackprop._checks.tables import encoding_of
 from skbackprop._columns import (
     Column,
     are_texts,
@@ -35,7 +34,7 @@ from skbackprop._estimator import BaseMLP
 from skbackprop._fit.data_checks import is_missing
 from skbackprop._fit.inputs import RawTable
 from skbackprop._interop.onnx.graph import require
-from skbackprop._interop.onnx.known import ENSEMBLES, children, parts
+from skbackprop._interop.onnx.known import ENSEMBLES, children, encoding_in, parts
 from skbackprop._table import LEFT_OUT, Table
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def plain_columns(model: BaseEstimator) -> dict[str | int, bool]:
     """
     found: dict[str | int, bool] = {}
     for part in first_steps(model):
-        encoding = encoding_of(part)
+        encoding = encoding_in(part)
         if isinstance(part, Table) and is_fitted(part):
             kinds = zip(_keys(part.names_, part.n_features_in_), part.kinds_, strict=True)
             found |= {key: kind != "numbers" for key, kind in kinds if kind != LEFT_OUT}
@@ -250,7 +249,7 @@ def names_of(model: BaseEstimator, X: DataFrame | ArrayLike | None) -> list[str]
 
     They are one where the estimator does not encode columns, and where these are all numbers and X is no DataFrame.
     """
-    encoding = encoding_of(model)
+    encoding = encoding_in(model)
     if encoding is None or not (is_frame(X) or encoding.is_category.any()):
         return None
     names = getattr(model, "feature_names_in_", X.columns if is_frame(X) else None)

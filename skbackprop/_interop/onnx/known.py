@@ -13,13 +13,19 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from skbackprop._checks.tables import encoding_of
+from skbackprop._classifier import MLPSoftmaxClassifier
+from skbackprop._ensemble import BaseEnsemble
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.device import HOST, device_of
+from skbackprop._fit.inputs import InputEncoding
 from skbackprop._interop.onnx.graph import require
+from skbackprop._regressor import MLPRegressor
 from skbackprop._table import Table
 from skbackprop._table_encoder import TableEncoder
+from skbackprop.ensemble import MLPEnsembleClassifier, MLPEnsembleRegressor
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
+CLASSIFIERS, REGRESSORS = (MLPSoftmaxClassifier, MLPEnsembleClassifier), (MLPRegressor, MLPEnsembleRegressor)
 SCALERS = (StandardScaler, RobustScaler, MinMaxScaler)  # whose results float32 can hold
 LOSS = 2e-5  # that rounding to float32 may change in a scaled value
 EPS = 2.0**-24  # relative error of that rounding
@@ -69,6 +75,11 @@ def last_step(model: BaseEstimator) -> BaseEstimator:
     while isinstance(model, Pipeline):
         model = model.steps[-1][1]
     return model
+
+
+def encoding_in(model: BaseEstimator) -> InputEncoding | None:
+    """What a fitted estimator, or the first network of an ensemble of ours, learned of its columns; None: nothing."""
+    return encoding_of(model.estimators_[0] if isinstance(model, BaseEnsemble) else model)
 
 
 @np.errstate(all="ignore")
@@ -189,7 +200,7 @@ def check_steps(model: BaseEstimator, path: tuple[str, ...] = ()) -> list[str]:
     """Raise for a step that cannot be exported, naming it; name those that rows must be compared for."""
     doubts = [doubt for name, part in children(model) for doubt in check_steps(part, (*path, name))]
     name, is_theirs = type(model).__name__, type(model).__module__.startswith("sklearn.")
-    is_ours, reason = isinstance(model, BaseMLP | PiecewiseLinearEncoder | Table | TableEncoder), ""
+    is_ours, reason = isinstance(model, BaseMLP | BaseEnsemble | PiecewiseLinearEncoder | Table | TableEncoder), ""
     if name not in STRUCTURE:
         try:
             require("skl2onnx").get_model_alias(type(model))

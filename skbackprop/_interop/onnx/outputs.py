@@ -1,4 +1,4 @@
-"""Our own estimators as nodes: the network, a table of the ways to pool members, and one of what becomes of the output.
+"""Networks as nodes: their layers, a table of the ways to pool members, and one of what becomes of the output.
 
 The entry of an activation or a pool takes the `Graph` and the name of a value, adds nodes, and returns the name of the
 result. It uses operators that ONNX Runtime has in float32 and in float64.
@@ -6,41 +6,47 @@ result. It uses operators that ONNX Runtime has in float32 and in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
-from skbackprop._estimator import BaseMLP
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.targets import NumberCodec
 from skbackprop._interop.onnx.graph import Graph
-from skbackprop._interop.onnx.table import Inputs, bin_codes, first_layer, taken_in
+from skbackprop._interop.onnx.table import Inputs, first_layer
 from skbackprop._nn.activations import ACTIVATIONS, Activation, Nodes
 from skbackprop._nn.links import LINKS
 from skbackprop._nn.losses import LOG_VARIANCE_FLOOR, LOSSES
 from skbackprop._nn.network import Network, Parameters
-from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 # --------------------------------------------------------------------------------- members ----
 
 
-def _mean(g: Graph, z: str) -> str:
+def _mean(g: Graph, z: str, weights: str = "") -> str:
+    """The mean over the members, or by weights of sum 1."""
+    if weights:
+        return g("ReduceSum", g("Mul", z, weights), g.integers([0]), keepdims=0)
     return g("ReduceMean", z, g.integers([0]), keepdims=0)
 
 
-def _log_mean_exp(g: Graph, z: str) -> str:
+def _log_mean_exp(g: Graph, z: str, weights: str = "") -> str:
     """Ln of the mean of e^z over the members."""
     largest = g("ReduceMax", z, g.integers([0]), keepdims=1)
-    mean = _mean(g, g("Exp", g("Sub", z, largest)))
+    mean = _mean(g, g("Exp", g("Sub", z, largest)), weights)
     return g("Add", g("Squeeze", largest, g.integers([0])), g("Log", mean))
 
 
-def _logistic_pool(g: Graph, v: str) -> str:
+def _softmax_pool(g: Graph, v: str, weights: str = "") -> str:
+    """Ln of the mean p."""
+    return _log_mean_exp(g, g("LogSoftmax", v, axis=-1), weights)
+
+
+def _logistic_pool(g: Graph, v: str, weights: str = "") -> str:
     """ln(p / (1 - p)) of the mean p."""
     log_p, log_q = (g("Neg", g("Softplus", z)) for z in (g("Neg", v), v))
-    return g("Sub", _log_mean_exp(g, log_p), _log_mean_exp(g, log_q))
+    return g("Sub", _log_mean_exp(g, log_p, weights), _log_mean_exp(g, log_q, weights))
 
 
 def halves(g: Graph, v: str, n: int) -> list[str]:
@@ -61,10 +67,12 @@ def _gaussian_pool(g: Graph, v: str, n_outputs: int) -> str:
 POOL_NODES: dict[str, Callable[[Graph, str, int], str]] = {
     "identity": lambda g, v, n_outputs: _mean(g, v),
     "logistic": lambda g, v, n_outputs: _logistic_pool(g, v),
-    "softmax": lambda g, v, n_outputs: _log_mean_exp(g, g("LogSoftmax", v, axis=-1)),
+    "softmax": lambda g, v, n_outputs: _softmax_pool(g, v),
     "exp": lambda g, v, n_outputs: _log_mean_exp(g, v),
     "gaussian": _gaussian_pool,
 }
+# by link, of several networks' logits (networks, rows, outputs) with weights (networks, 1, 1)
+WEIGHTED_POOLS: dict[str, Callable[[Graph, str, str], str]] = {"logistic": _logistic_pool, "softmax": _softmax_pool}
 
 
 # --------------------------------------------------------------------------------- network ----
@@ -153,32 +161,42 @@ def _rescaled(g: Graph, a: str, scale: ArrayLike, shift: ArrayLike) -> str:
     return g("Add", a, g.constant(shift, np.float64, "target_shift"))
 
 
-def _targets(g: Graph, model: FittedModel, v: str) -> None:
-    codec, a = cast(NumberCodec, model.codec), activate(g, LINKS, model.link, v)
-    g.output("variable", _rescaled(g, a, codec.scale, codec.shift), [codec.n_targets], np.float64)
+def predicted(g: Graph, model: FittedModel, v: str) -> tuple[str, list[int]]:
+    """What a regressor's `predict` gives, in float64, and the shape of a row's."""
+    codec = cast(NumberCodec, model.codec)
+    if model.network.loss == "quantile":
+        return _quantiles(g, codec, v, len(model.network.loss_args.quantiles))
+    if model.network.loss == "gaussian":  # the means; behind them are the deviations
+        a = g("Gather", v, g.integers(np.arange(codec.n_targets)), axis=-1)
+    else:
+        a = activate(g, LINKS, model.link, v)
+    return _rescaled(g, a, codec.scale, codec.shift), [codec.n_targets]
 
 
-def _quantiles(g: Graph, model: FittedModel, v: str) -> None:
+def _quantiles(g: Graph, codec: NumberCodec, v: str, n: int) -> tuple[str, list[int]]:
     """Sorted, so that they never cross."""
-    codec, n = cast(NumberCodec, model.codec), len(model.network.loss_args.quantiles)
     n_targets = codec.n_targets
     a = g("Reshape", v, g.integers([-1, n_targets, n]))
     a = g("TopK", a, g.integers([n]), largest=0, n_results=2)
     y = _rescaled(g, a, codec.scale[:, None], codec.shift[:, None])
     shape = [n_targets] if codec.quantile_is_scalar else [n] if codec.y_is_1d else [n_targets, n]
-    g.output("variable", g("Reshape", y, g.integers([-1, *shape])), shape, np.float64)
+    return g("Reshape", y, g.integers([-1, *shape])), shape
+
+
+def _targets(g: Graph, model: FittedModel, v: str) -> None:
+    y, shape = predicted(g, model, v)
+    g.output("variable", y, shape, np.float64)
 
 
 def _mean_and_std(g: Graph, model: FittedModel, v: str) -> None:
     codec = cast(NumberCodec, model.codec)
-    scale, shift = codec.scale, codec.shift
-    m, s = halves(g, v, len(shift))
-    g.output("variable", _rescaled(g, m, scale, shift), [len(shift)], np.float64)
+    m, s = halves(g, v, codec.n_targets)
+    g.output("variable", _rescaled(g, m, codec.scale, codec.shift), [codec.n_targets], np.float64)
     floor = g.constant(LOG_VARIANCE_FLOOR, np.float64, "log_variance_floor")
     above = g("Softplus", g("Sub", g.cast(s, np.float64), floor))
     std = g("Exp", g("Mul", g("Add", above, floor), g.constant(0.5, np.float64)))
-    std = g("Mul", std, g.constant(scale, np.float64, "target_scale"))
-    g.output("std", std, [len(shift)], np.float64)
+    std = g("Mul", std, g.constant(codec.scale, np.float64, "target_scale"))
+    g.output("std", std, [codec.n_targets], np.float64)
 
 
 OUTPUT_NODES: dict[str, Callable[[Graph, FittedModel, str], None]] = {
@@ -191,49 +209,8 @@ OUTPUT_NODES: dict[str, Callable[[Graph, FittedModel, str], None]] = {
     "squared_error": _targets,
     "absolute_error": _targets,
     "huber": _targets,
-    "quantile": _quantiles,
+    "quantile": _targets,
     "poisson": _targets,
     "gamma": _targets,
     "gaussian": _mean_and_std,
 }
-
-
-# ---------------------------------------------------------------------------- whole graphs ----
-
-
-def graph_of(
-    model: BaseMLP | PiecewiseLinearEncoder,
-    dtype: DTypeLike | None = None,
-    raw_scores: bool = False,
-    *,
-    taken: DTypeLike | None = None,
-    names: Sequence[str] | None = None,
-) -> Graph:
-    """Graph of a fitted estimator or encoder of this package, in the dtype, or in its own.
-
-    Of a model that encodes columns itself these are inputs by their names, or all numbers one matrix where there are no
-    names; numbers go in as `taken` then.
-    """
-    if isinstance(model, PiecewiseLinearEncoder):
-        return _codes(model, np.float32 if dtype is None else dtype)
-    fitted = model.__fitted_model__(on_host=True)
-    network, encoding = fitted.network, fitted.features.encoding
-    g = Graph(fitted.theta.dtype if dtype is None else dtype, fitted.features.n)
-    g.raw_scores = raw_scores
-    P = Parameters(np, network, fitted.theta.astype(g.dtype, copy=False))
-    inputs = Inputs(g.input, fitted.features.n)
-    if encoding is not None:
-        inputs = taken_in(g, encoding, g.dtype if taken is None else np.promote_types(taken, g.dtype), names)
-    OUTPUT_NODES[network.loss](g, fitted, raw_output(g, network, P, inputs))
-    return g
-
-
-def _codes(encoder: PiecewiseLinearEncoder, dtype: DTypeLike) -> Graph:
-    """The lines of `PiecewiseLinearEncoder.transform`."""
-    g, n = Graph(dtype, encoder.n_features_in_), encoder.n_features_in_
-    low, high = map(float, encoder.code_range)
-    codes = bin_codes(g, g.input, encoder.bin_edges_, (low, high), g.dtype)
-    if encoder.passthrough:
-        codes = g("Concat", g.input, codes, axis=1)
-    g.output("variable", codes, [int(sum(encoder.n_bins_)) + encoder.passthrough * n])
-    return g

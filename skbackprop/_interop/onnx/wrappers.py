@@ -18,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._interop.onnx.converters import affine
 from skbackprop._interop.onnx.graph import Graph, require
-from skbackprop._interop.onnx.known import THRESHOLDS, attributes, last_step
+from skbackprop._interop.onnx.known import CLASSIFIERS, THRESHOLDS, attributes, last_step
 from skbackprop._interop.onnx.outputs import label_array
 
 if TYPE_CHECKING:
@@ -89,9 +89,10 @@ def peeled(model: BaseEstimator) -> tuple[list[BaseEstimator], list[Behind]]:
         return cores, [*behind, Inverse(model.transformer_)]
     if isinstance(model, CalibratedClassifierCV) and model.method == "sigmoid":
         members = [(part.estimator, part.calibrators) for part in model.calibrated_classifiers_]
-        is_ours = all(isinstance(last_step(part), MLPSoftmaxClassifier) for part, _ in members)
+        is_ours = all(isinstance(last_step(part), CLASSIFIERS) for part, _ in members)
         if is_ours and all(len(part.classes_) == len(model.classes_) for part, _ in members):
-            calibration = Calibration(model.classes_, [found for _, found in members])
+            of_logits = hasattr(members[0][0], "decision_function")
+            calibration = Calibration(model.classes_, [found for _, found in members], of_logits)
             return [part for part, _ in members], [calibration]
     return [model], []
 
@@ -147,13 +148,14 @@ class Threshold:
 
 @dataclass
 class Calibration:
-    """The mean of the probabilities of several networks, calibrated by Platt's curves; their logits come."""
+    """The mean of the probabilities of several models, calibrated by Platt's curves of these or of logits."""
 
     classes: np.ndarray
-    calibrators: list[list[BaseEstimator]]  # of each network those of each class, or of the second of two
+    calibrators: list[list[BaseEstimator]]  # of each model those of each class, or of the second of two
+    of_logits: bool
 
     def add(self, g: Graph, graph: GraphProto) -> None:
-        """Put it behind the networks, in the place of their labels and probabilities."""
+        """Put it behind the models, in the place of their labels and probabilities."""
         classes, each = label_array(self.classes), []
         n, described = len(classes), [out for out in graph.output if out.name.endswith("probabilities")]
         for out, curves in zip(described, self.calibrators, strict=True):
@@ -226,9 +228,9 @@ def _rename(graph: GraphProto, old: str, new: str) -> None:
                     ends[k] = new
 
 
-def needs_logits(behind: list[Behind]) -> bool:
-    """Tell whether the models are to give their decision functions in the place of probabilities."""
-    return bool(behind) and isinstance(behind[0], Calibration)
+def calibration_in(behind: list[Behind]) -> Calibration | None:
+    """What brings the answers of several models together; None: there is one model."""
+    return behind[0] if behind and isinstance(behind[0], Calibration) else None
 
 
 def merged(onnx_models: list[ModelProto]) -> ModelProto:

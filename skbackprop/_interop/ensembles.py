@@ -1,0 +1,106 @@
+"""Ensembles of networks for other rooms and for torch: their models with the weights, and the conversions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skbackprop._fit.fitted_model import FittedModel
+from skbackprop._fit.inputs import InputEncoding
+from skbackprop._interop.conversions import needing_torch, tensors
+from skbackprop._prediction import of_one_model
+from skbackprop._types import Data
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ConvertibleEnsemble:
+    """The conversions, as methods of the ensembles, whose attributes are declared first."""
+
+    estimators_: list[Any]
+    weights_: np.ndarray
+
+    @of_one_model
+    def __weighted_models__(self) -> list[tuple[float, FittedModel]]:
+        """The networks that have a weight, on the host: what other rooms of this package work with."""
+        check_is_fitted(self)
+        weighted = zip(self.weights_.tolist(), self.estimators_, strict=True)
+        return [(weight, network.__fitted_model__(on_host=True)) for weight, network in weighted if weight > 0.0]
+
+    def to_torch(self) -> torch.nn.Module:
+        """Make a torch module that computes the same.
+
+        Returns
+        -------
+        module : torch.nn.Module
+            It maps what `torch_inputs` makes of rows. For a classifier to the logarithms of `predict_proba`, of which
+            softmax makes probabilities again, or, for multilabel targets, to their logits. For a regressor to what
+            `predict` gives, in its shape and units. ``module.networks`` are the modules of the networks, as the
+            `to_torch` of each makes them, but that all number categories alike; ``module.weights`` are theirs.
+
+        Raises
+        ------
+        ImportError
+            If torch is not installed.
+        ValueError
+            If torch has no module for an activation.
+
+        Examples
+        --------
+        The same probabilities, as of a single network::
+
+            module = ensemble.to_torch()
+            p = torch.softmax(module(*ensemble.torch_inputs(X)), dim=1)
+        """
+        with needing_torch("to_torch"):
+            from skbackprop._interop.torch_ensembles import to_torch
+        weights, models = zip(*self.__weighted_models__(), strict=True)
+        return to_torch(models, weights, common_encoding(models))
+
+    @of_one_model
+    def torch_inputs(self, X: Data) -> tuple[torch.Tensor, ...]:
+        """Make of rows the tensors that the module of `to_torch` takes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Rows, as `predict` takes them.
+
+        Returns
+        -------
+        inputs : tuple of torch.Tensor
+            A tensor (n_samples, n_features), in the dtype of the networks' `coefs_`. Two where they encode columns
+            themselves: numbers in float64, missing ones NaN; and categories as numbers in int64: those of the texts in
+            ascending order that any of the networks has met, then one for missing and one for unknown values.
+
+        Raises
+        ------
+        ImportError
+            If torch is not installed.
+        ValueError
+            If X is not what `predict` takes.
+        """
+        models = [model for _, model in self.__weighted_models__()]
+        return tensors(self.estimators_[0], X, models[0], common_encoding(models))
+
+    @property
+    def to_sklearn(self) -> NoReturn:
+        """Missing, as no single MLP of scikit-learn predicts the same."""
+        raise AttributeError(
+            f"No MLP of scikit-learn predicts the same as {type(self).__name__}: convert its networks one by one, such "
+            "as model.estimators_[0].to_sklearn()."
+        )
+
+
+def common_encoding(models: Sequence[FittedModel]) -> InputEncoding | None:
+    """That of the first network with the categories of all, by which they are numbered; None: nothing is encoded."""
+    encodings = [model.features.encoding for model in models if model.features.encoding is not None]
+    if not encodings:
+        return None
+    categories = zip(*(encoding.categories for encoding in encodings), strict=True)
+    return replace(encodings[0], categories=[np.unique(np.concatenate(known)) for known in categories])
