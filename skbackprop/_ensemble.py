@@ -19,6 +19,7 @@ from skbackprop._documentation import DocLinkMixin
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.data_checks import one_column
 from skbackprop._fit.fit import prepare
+from skbackprop._fit.inputs import RawTable
 from skbackprop._fit.state import TrainState
 from skbackprop._interop.ensembles import ConvertibleEnsemble
 from skbackprop._types import Attributes, Data
@@ -104,6 +105,7 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
             learned = self._learned(base, rows, rng, networks)
         except KeyboardInterrupt:
             trained = [network for network in networks if hasattr(network, "coefs_")]
+            trained = trained[:-1] or trained  # the last one was not finished
             if trained:
                 self._publish(trained, {"weights_": np.full(len(trained), 1.0 / len(trained))})
             raise
@@ -111,9 +113,10 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
 
     def _learned(self, base: BaseMLP, rows: Rows, rng: np.random.RandomState, networks: list[BaseMLP]) -> Attributes:
         """Train the networks, which are put into the list, and find their weights and out-of-fold answers."""
-        regimes, mix = [self._selected(base, rows, rng)], np.ones(1)
+        base, found = _settled(base, rows, rng)
+        regimes, mix = [found], np.ones(1)
         if self.blend:
-            regimes = blended(regimes[0], len(rows.y), base)
+            regimes = blended(found, len(rows.y), base)
             mix = self._weigh(base, rows, rng, regimes)
             regimes = [longer(found, base) for found, weight in zip(regimes, mix, strict=True) if weight > 0.0]
             mix = mix[mix > 0.0]
@@ -131,18 +134,10 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         if self.blend:
             mix = self._mix(answers.mean(axis=1), judged)
         fold = np.repeat(np.arange(len(folds)), [len(test) for _, test in folds])
-        found = self._out_of_fold(judged, fold, answers, mix)
-        for name in IN_ORDER & set(found):
-            found[name] = _in_order(found[name], folds, len(rows.y))
-        return found | {"weights_": np.tile(mix, len(folds)) / len(folds)}
-
-    def _selected(self, base: BaseMLP, rows: Rows, rng: np.random.RandomState) -> dict[str, float]:
-        """Parameters that the estimator's selection finds, with which all networks are trained."""
-        spec = fit_spec(base)
-        data, features = read_rows(base, rows.X, Given(rows.y, rows.weights), reset=True)
-        start = starting_point(base, spec, data, features, None)
-        found = prepare(spec, data, None, start, TrainState(rng)).plan.found(spec)
-        return {name: found[name] for name in SELECTED if name in found}
+        learned = self._out_of_fold(judged, fold, answers, mix)
+        for name in IN_ORDER & set(learned):
+            learned[name] = _in_order(learned[name], folds, len(rows.y))
+        return learned | {"weights_": np.tile(mix, len(folds)) / len(folds)}
 
     def _train(
         self,
@@ -252,6 +247,17 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         tags.classifier_tags, tags.regressor_tags = of_one.classifier_tags, of_one.regressor_tags
         tags.target_tags = of_one.target_tags
         return tags
+
+
+def _settled(base: BaseMLP, rows: Rows, rng: np.random.RandomState) -> tuple[BaseMLP, dict[str, float]]:
+    """The estimator with what all rows tell of the columns' kinds, and the parameters that its selection finds."""
+    spec = fit_spec(base)
+    data, features = read_rows(base, rows.X, Given(rows.y, rows.weights), reset=True)
+    start = starting_point(base, spec, data, features, None)
+    found = prepare(spec, data, None, start, TrainState(rng)).plan.found(spec)
+    if features.encoding is not None and not isinstance(rows.X, RawTable):
+        base = clone(base).set_params(categorical_features=np.flatnonzero(features.encoding.is_category).tolist())
+    return base, {name: found[name] for name in SELECTED if name in found}
 
 
 def _in_order(answers: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]], n_rows: int) -> np.ndarray:

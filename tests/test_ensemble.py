@@ -280,6 +280,15 @@ def test_inputs_of_all_kinds(params):
     assert model.n_features_in_ == 2
 
 
+def test_columns_are_of_the_same_kind_in_all_folds():
+    X, y = waves(240)
+    table = pd.DataFrame({"x": X[:, 0], "code": np.where(X[:, 1] > 0.0, "1", "2")})
+    table.loc[17, "code"] = "x"  # without which all codes are numbers
+    model = make(MLPEnsembleRegressor, **FOLDS).fit(table, y)
+    assert [network.categorical_features for network in model.estimators_] == [[1]] * 3
+    assert np.isfinite(model.predict(table, interval=0.8)[1]).all()
+
+
 def test_labels_of_several_columns():
     X, y = waves(300)
     Y = np.column_stack([y > 0.0, X[:, 1] > 0.5]).astype(int)
@@ -292,7 +301,8 @@ def test_labels_of_several_columns():
 def test_quantiles_are_blended_equally():
     X, y = waves(300)
     model = MLPEnsembleRegressor(MLPRegressor((8,), loss="quantile", quantile=(0.1, 0.9)), random_state=0).fit(X, y)
-    np.testing.assert_array_equal(model.weights_, np.full(3, 1.0 / 3.0))
+    assert len(model.weights_) > 1
+    np.testing.assert_array_equal(model.weights_, 1.0 / len(model.weights_))
     assert model.predict(X).shape == (300, 2)
 
 
@@ -376,7 +386,8 @@ def test_ctrl_c_leaves_what_was_trained(nth):
     model = MLPEnsembleRegressor(base, **FOLDS)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
-    assert len(model.estimators_) == (1 if nth == 2 else 2)
+    assert len(model.estimators_) == 1
+    assert (model.estimators_[0].n_iter_ < 10) == (nth == 2)  # none that is half trained, if there is another
     assert np.isfinite(model.predict(X)).all()
     with pytest.raises(ValueError, match="oob_score=True"):
         model.predict(X, interval=0.9)
