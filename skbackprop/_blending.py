@@ -14,8 +14,8 @@ from skbackprop._fit.selection import MOST_ROWS
 from skbackprop._fit.spec import REGIMES
 
 LONGER = 1.25  # plan than the selection asks for
-FINER = 4  # times as many bins
-NEGLIGIBLE = 0.01  # weight in a mean that is no weight
+FINER = 2  # times as many bins
+NEGLIGIBLE = 0.1  # weight in a mean that is not worth a network
 
 
 def blended(found: dict[str, float], n_rows: int, estimator: BaseMLP) -> list[dict[str, float]]:
@@ -43,9 +43,9 @@ def longer(found: dict[str, float], estimator: BaseMLP) -> dict[str, float]:
 
 
 def smaller(estimator: BaseMLP) -> BaseMLP:
-    """An unfitted copy with half the width and two members, which tells well enough which regularisation suits."""
+    """An unfitted copy with half the width and one member, which tells well enough which regularisation suits."""
     half = tuple(max(1, n // 2) for n in hidden_sizes(estimator.hidden_layer_sizes))
-    return clone(estimator).set_params(hidden_layer_sizes=half, n_members=min(2, estimator.n_members))
+    return clone(estimator).set_params(hidden_layer_sizes=half, n_members=1)
 
 
 def folds_of(
@@ -56,12 +56,13 @@ def folds_of(
     Rows of a class that is in one fold only are never left out, as a network knows the classes of its own rows.
     """
     n = len(targets)
-    if n < n_folds:
-        raise ValueError(f"n_folds={n_folds} needs as many rows, but n_samples={n}.")
     order, numbers = rng.permutation(n), np.empty(n, dtype=np.intp)
     classes = targets if labels and targets.ndim == 1 else np.zeros(n, dtype=np.intp)
     numbers[order[np.argsort(classes[order], kind="stable")]] = np.arange(n) % n_folds
     numbers[np.bincount(classes)[classes] == 1] = -1
+    if np.sum(numbers >= 0) < n_folds:
+        which = "" if n < n_folds else " in classes of two rows or more"
+        raise ValueError(f"n_folds={n_folds} needs as many rows{which}, but n_samples={n}.")
     return [(np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)) for fold in range(n_folds)]
 
 
@@ -83,7 +84,7 @@ def blend_weights(answers: np.ndarray, y: np.ndarray | None, weights: np.ndarray
     mix : ndarray of shape (n_networks,)
     """
     n = len(answers)
-    w = np.ones(answers.shape[1]) if weights is None else weights
+    w = np.ones(answers.shape[1]) if weights is None or not weights.any() else weights
     w = (w / w.sum())[:, None]
     if y is not None:
         errors = answers - y

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from numbers import Integral
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
@@ -17,9 +17,11 @@ from skbackprop._checks.rows import Given, read_rows, starting_point
 from skbackprop._columns import rows_of
 from skbackprop._documentation import DocLinkMixin
 from skbackprop._estimator import BaseMLP
-from skbackprop._fit.data_checks import one_column
+from skbackprop._fit.data_checks import numbers, one_column
+from skbackprop._fit.device import to_host
 from skbackprop._fit.fit import prepare
 from skbackprop._fit.inputs import RawTable
+from skbackprop._fit.selection import FEWEST_ROWS, SHARE
 from skbackprop._fit.state import TrainState
 from skbackprop._interop.ensembles import ConvertibleEnsemble
 from skbackprop._types import Attributes, Data
@@ -27,9 +29,8 @@ from skbackprop.data import Shards
 from skbackprop.persistence import Persistent
 
 SELECTED = ("weight_decay", "dropout", "epochs")  # parameters that a selection finds
+PARTS = round(1.0 / SHARE)  # one of which is held out
 IN_ORDER = {"oob_decision_function_", "oob_prediction_"}  # an answer for each row
-FEWEST_ROWS = 200  # of which a part can be held out and still tell something
-PARTS = 5  # one of which is held out
 
 
 class Rows(NamedTuple):
@@ -90,7 +91,7 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         Returns
         -------
         self : object
-            The fitted ensemble. Ctrl-C leaves one of the networks that there were until then.
+            The fitted ensemble. Ctrl-C leaves one of the networks that were trained until then, of equal weights.
 
         Raises
         ------
@@ -113,10 +114,10 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
 
     def _learned(self, base: BaseMLP, rows: Rows, rng: np.random.RandomState, networks: list[BaseMLP]) -> Attributes:
         """Train the networks, which are put into the list, and find their weights and out-of-fold answers."""
-        base, found = _settled(base, rows, rng)
+        base, found, n_rows = _settled(base, rows, rng)
         regimes, mix = [found], np.ones(1)
         if self.blend:
-            regimes = blended(found, len(rows.y), base)
+            regimes = blended(found, n_rows, base)
             mix = self._weigh(base, rows, rng, regimes)
             regimes = [longer(found, base) for found, weight in zip(regimes, mix, strict=True) if weight > 0.0]
             mix = mix[mix > 0.0]
@@ -133,6 +134,9 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         judged, answers = rows.part(np.concatenate([test for _, test in folds])), np.concatenate(members, axis=2)
         if self.blend:
             mix = self._mix(answers.mean(axis=1), judged)
+            answers, weighs = answers[mix > 0.0], np.tile(mix > 0.0, len(folds))
+            networks[:] = [network for network, counts in zip(networks, weighs, strict=True) if counts]
+            mix = mix[mix > 0.0]
         fold = np.repeat(np.arange(len(folds)), [len(test) for _, test in folds])
         learned = self._out_of_fold(judged, fold, answers, mix)
         for name in IN_ORDER & set(learned):
@@ -168,13 +172,12 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         """The estimator to clone, if it is one that can be."""
         base = self._default() if self.estimator is None else self.estimator
         if not isinstance(base, self._default):
-            raise TypeError(
-                f"{type(self).__name__} takes an {self._default.__name__}, to train several of them; got {base!r}."
-            )
+            hint = f" Write {base.__name__}(), with parentheses." if isinstance(base, type) else ""
+            raise TypeError(f"{type(self).__name__} takes an {self._default.__name__}; got {base!r}.{hint}")
         if self.blend and not (base.weight_decay == "auto" and fit_spec(base).is_planned):
             raise ValueError(
                 "blend=True trains networks of several weight decays: leave the estimator's weight_decay='auto' and a "
-                "schedule with a plan (learning_rate='auto'), or set blend=False."
+                "schedule with a plan (learning_rate='auto'), or set blend=False (tabular_pipeline: effort='default')."
             )
         if self.oob_score and base.loss == "quantile":
             raise ValueError("oob_score=True needs one prediction for each target; loss='quantile' may give several.")
@@ -186,14 +189,15 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         """Check targets and weights; X is checked by each network."""
         if isinstance(X, Shards):
             raise ValueError(f"{type(self).__name__} takes rows in memory. Give Shards to its estimator itself.")
+        X = to_host(cast(Any, X))
         rows: Any = X if hasattr(X, "shape") else np.asarray(X)
         if y is None:
             raise ValueError(f"This {type(self).__name__} estimator requires y to be passed, but the target y is None.")
-        y = check_targets(self, y, rows.shape[0] if len(rows.shape) else 0)
-        y = one_column(y) if is_classifier(self) else y
+        y = check_targets(self, to_host(cast(Any, y)), rows.shape[0] if len(rows.shape) else 0)
+        y = one_column(y) if is_classifier(self) else np.asarray(numbers(y), dtype=np.float64)
         has_labels = is_classifier(self) and y.ndim == 1
         codes = np.unique(y, return_inverse=True)[1] if has_labels else y
-        return Rows(rows, y, check_weights(sample_weight, y), codes)
+        return Rows(rows, y, check_weights(to_host(cast(Any, sample_weight)), y), codes)
 
     def _publish(self, networks: list[BaseMLP], learned: Attributes) -> Self:
         """Take over all that was learned by one assignment."""
@@ -242,22 +246,23 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        of_one = get_tags(self._default() if self.estimator is None else self.estimator)
+        of_one = get_tags(self.estimator if isinstance(self.estimator, self._default) else self._default())
         tags.input_tags.sparse, tags.input_tags.allow_nan = of_one.input_tags.sparse, of_one.input_tags.allow_nan
         tags.classifier_tags, tags.regressor_tags = of_one.classifier_tags, of_one.regressor_tags
         tags.target_tags = of_one.target_tags
         return tags
 
 
-def _settled(base: BaseMLP, rows: Rows, rng: np.random.RandomState) -> tuple[BaseMLP, dict[str, float]]:
-    """The estimator with what all rows tell of the columns' kinds, and the parameters that its selection finds."""
+def _settled(base: BaseMLP, rows: Rows, rng: np.random.RandomState) -> tuple[BaseMLP, dict[str, float], int]:
+    """The estimator with what all rows tell of the columns' kinds, what its selection finds, and for how many rows."""
     spec = fit_spec(base)
     data, features = read_rows(base, rows.X, Given(rows.y, rows.weights), reset=True)
     start = starting_point(base, spec, data, features, None)
-    found = prepare(spec, data, None, start, TrainState(rng)).plan.found(spec)
+    prepared = prepare(spec, data, None, start, TrainState(rng))
+    found = prepared.plan.found(spec)
     if features.encoding is not None and not isinstance(rows.X, RawTable):
         base = clone(base).set_params(categorical_features=np.flatnonzero(features.encoding.is_category).tolist())
-    return base, {name: found[name] for name in SELECTED if name in found}
+    return base, {name: found[name] for name in SELECTED if name in found}, len(prepared.data)
 
 
 def _in_order(answers: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]], n_rows: int) -> np.ndarray:

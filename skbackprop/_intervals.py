@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-N_HALVINGS = 30  # of the bracket around a bound, which the answers of the folds' networks span
-
 
 SCALED = 0.25  # share of the members' disagreement in the unit of a row's residual, where it has one
 ROUNDING = 1e-12  # of sums of shares
@@ -41,13 +39,14 @@ def upper_bounds(answers: np.ndarray, scales: np.ndarray, residuals: Sequence[Re
     """
     own = answers + scales * np.array([[part.quantile(level)] for part in residuals])
     low, high = own.min(axis=0), own.max(axis=0)  # all folds have their share up to the last, and none below the first
-    for _ in range(N_HALVINGS):
+    while True:
         middle = low + (high - low) / 2.0
+        if not ((low < middle) & (middle < high)).any():
+            return high
         limits = (middle - answers) / scales
         shares = [part.share_up_to(limit) for part, limit in zip(residuals, limits, strict=True)]
         is_enough = np.sum(shares, axis=0) >= level - ROUNDING
         low, high = np.where(is_enough, low, middle), np.where(is_enough, middle, high)
-    return high
 
 
 @dataclass(frozen=True)
@@ -57,22 +56,22 @@ class CVPlus:
     residuals: np.ndarray  # in units of the scale
     fold: np.ndarray  # of each row, by number
     shares: np.ndarray  # of each row in the sum of the weights
+    n_folds: int
     mean_spread: float  # of the members, by which a row's spread is measured; 0: all rows have the scale 1
-
-    @property
-    def n_folds(self) -> int:
-        """How many there are, each of which has rows."""
-        return int(self.fold.max()) + 1
 
     @classmethod
     def learn(cls, residuals: np.ndarray, spreads: np.ndarray, fold: np.ndarray, weights: np.ndarray | None) -> CVPlus:
         """Scale the residuals by the spread of the members if intervals have a better score by that."""
+        n_folds = int(fold.max()) + 1
+        if weights is not None:
+            counts = weights > 0.0
+            residuals, spreads, fold, weights = residuals[counts], spreads[counts], fold[counts], weights[counts]
         shares = np.full(len(fold), 1.0 / len(fold)) if weights is None else weights / weights.sum()
         mean = float(shares @ spreads)
-        plain = cls(residuals, fold, shares, 0.0)
+        plain = cls(residuals, fold, shares, n_folds, 0.0)
         if mean == 0.0:
             return plain
-        scaled = cls(residuals / _scales(spreads, mean), fold, shares, mean)
+        scaled = cls(residuals / _scales(spreads, mean), fold, shares, n_folds, mean)
         return min(plain, scaled, key=lambda found: found._score(residuals, spreads))
 
     def _score(self, errors: np.ndarray, spreads: np.ndarray) -> float:
@@ -87,13 +86,14 @@ class CVPlus:
         """Lower and upper bounds of each row, (n_rows, 2); answers and spreads of each fold, (n_folds, n_rows)."""
         n = 1.0 / float(self.shares @ self.shares)  # rows of equal weight that tell as much (Kish, 1965)
         one_side = (1.0 + level) / 2.0 * (1.0 + 1.0 / n)
-        if one_side > 1.0:
+        if one_side > 1.0 + ROUNDING:
             raise ValueError(
-                f"interval={level} needs residuals of {int(np.ceil((1.0 + level) / (1.0 - level)))} rows or more, but "
-                f"there are {int(n)}: ask for a smaller interval."
+                f"interval={level} needs residuals of {math.ceil((1.0 + level) / (1.0 - level) - 1e-9)} rows of equal "
+                f"weight or more, but there are {round(n)}: ask for a smaller interval."
             )
-        scales = _scales(spreads, self.mean_spread)
-        folds = [self.fold == number for number in range(len(answers))]
+        of_rows = np.unique(self.fold)  # a fold may have none that counts
+        answers, scales = answers[of_rows], _scales(spreads[of_rows], self.mean_spread)
+        folds = [self.fold == number for number in of_rows]
         above = [Residuals(self.residuals[rows], self.shares[rows]) for rows in folds]
         below = [Residuals(-self.residuals[rows], self.shares[rows]) for rows in folds]
         lower = -upper_bounds(-answers, scales, below, one_side)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from numbers import Real
+from typing import Any, cast
 
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,7 +15,9 @@ from skbackprop._blending import blend_weights
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._ensemble import BaseEnsemble, Rows, by_fold
 from skbackprop._estimator import BaseMLP
+from skbackprop._fit.device import to_host
 from skbackprop._intervals import CVPlus, bounds_of, learn_residuals
+from skbackprop._nn.losses import LOSSES
 from skbackprop._prediction import of_one_model
 from skbackprop._regressor import MLPRegressor
 from skbackprop._types import Attributes, Data
@@ -29,7 +34,7 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
         The network to train several times; None: one at its defaults. Its `random_state` is set by the ensemble.
     blend : bool, default=True
         Train networks of several weight decays, the one that the selection of `weight_decay` finds and those beside it,
-        and where `numeric_encoder` makes bins one with four times as many, a quarter longer than one alone. Their
+        and where `numeric_encoder` makes bins one with twice as many, a quarter longer than one alone. Their
         probabilities are weighed so that the log loss is least on a fifth of the rows, for which networks of half the
         width answer that are trained on the others; with ``oob_score=True`` then anew on the rows that are left out.
         For fewer than 200 rows the weights are equal.
@@ -58,12 +63,12 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
         With ``oob_score=True``: probabilities for the training rows, of the networks that have not seen them. NaN for
         rows that are alone in their class, which no fold leaves out.
     oob_score_ : float
-        With ``oob_score=True``: their accuracy.
+        With ``oob_score=True``: their accuracy, each row's by one fold's networks, while all folds' answer later. The
+        weights of a blend are found by the same rows.
 
     See Also
     --------
     MLPEnsembleRegressor : The same for numbers, with prediction intervals.
-    skbackprop.tabular_pipeline : Makes one for ``effort="best"`` or ``oob_score=True``.
 
     Examples
     --------
@@ -111,23 +116,16 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
             Rows sum to 1; for multilabel targets each column is the probability of its label.
         """
         check_is_fitted(self)
+        X = to_host(cast(Any, X))
         return self._mean([network.predict_proba(X) for network in self.estimators_])
 
     @of_one_model
     def predict_log_proba(self, X: Data) -> np.ndarray:
-        """Logarithm of `predict_proba`.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs.
-
-        Returns
-        -------
-        log_p : ndarray of shape (n_samples, n_classes)
-            Natural logarithms.
-        """
-        return np.log(self.predict_proba(X))
+        """Natural logarithm of `predict_proba`, from the networks' own: of the same shape, for the same X."""
+        check_is_fitted(self)
+        each = np.stack([network.predict_log_proba(to_host(cast(Any, X))) for network in self.estimators_])
+        log_p: np.ndarray = logsumexp(each, axis=0, b=self.weights_[:, None, None])
+        return log_p
 
     def _label(self, p: np.ndarray) -> np.ndarray:
         """Labels of probabilities."""
@@ -154,7 +152,9 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
             is_right = ((p > 0.5) == (rows.codes > 0)).all(axis=1)
         else:
             is_right = p.argmax(axis=1) == rows.codes
-        return {"oob_decision_function_": p, "oob_score_": float(np.average(is_right, weights=rows.weights))}
+        w = np.ones(len(p)) if rows.weights is None else rows.weights
+        score = float(is_right @ w / w.sum()) if w.any() else math.nan
+        return {"oob_decision_function_": p, "oob_score_": score}
 
 
 class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
@@ -166,7 +166,7 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
         The network to train several times; None: one at its defaults. Its `random_state` is set by the ensemble.
     blend : bool, default=True
         Train networks of several weight decays, the one that the selection of `weight_decay` finds and those beside it,
-        and where `numeric_encoder` makes bins one with four times as many, a quarter longer than one alone. Their
+        and where `numeric_encoder` makes bins one with twice as many, a quarter longer than one alone. Their
         predictions are weighed so that the squared error is least on a fifth of the rows, for which networks of half
         the width answer that are trained on the others; with ``oob_score=True`` then anew on the rows that are left
         out. With ``loss="quantile"`` and for fewer than 200 rows the weights are equal.
@@ -192,12 +192,12 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
     oob_prediction_ : ndarray of the shape of y
         With ``oob_score=True``: predictions of the training rows by networks that have not seen them.
     oob_score_ : float
-        With ``oob_score=True``: their R^2.
+        With ``oob_score=True``: their R^2, each row's by one fold's networks, while all folds' answer later. The
+        weights of a blend are found by the same rows.
 
     See Also
     --------
     MLPEnsembleClassifier : The same for labels.
-    skbackprop.tabular_pipeline : Makes one for ``effort="best"`` or ``oob_score=True``.
 
     Examples
     --------
@@ -209,6 +209,8 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
     >>> model = MLPEnsembleRegressor(blend=False, oob_score=True, random_state=0).fit(X, y)
     >>> y_new, bounds = model.predict([[0.0], [1.0]], interval=0.9)
     >>> bounds.round(1)
+    array([[-0.5,  0.5],
+           [ 0.5,  1.5]])
     """
 
     _default = MLPRegressor
@@ -241,11 +243,12 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
         -----
         Intervals are those of CV+ [1]_: quantiles of the answers of all folds' networks plus the residuals of the rows
         that these had not seen, as many beyond either side. If training rows and new ones are exchangeable, they hold
-        the target with a probability of 2 * interval - 1 at least, whatever its distribution, and of about `interval`
-        usually. That is on the average over rows: where the targets are noisier than elsewhere, less. So residuals are
-        measured by a unit of which a quarter follows the disagreement of the members of a fold's networks, if their
-        interval score [2]_ on the training rows is better for it. To choose so by the rows themselves, and weights of
-        rows, are outside of what was proved. With many targets each has intervals of its own.
+        the target with a probability of ``2 * interval - 1 - sqrt(2 / n_samples)`` at least, whatever its distribution,
+        and of about `interval` usually. That is over all rows: where targets are noisier than elsewhere, less. So
+        residuals are measured by a unit of which a quarter follows the disagreement of the members of a fold's
+        networks, if the interval score [2]_ of the training rows is better for it. Outside of the proof are this
+        choice, what was selected for all networks at once (weight decay, epochs, a blend), and weights of rows. Each of
+        several targets has intervals of its own. Losses of targets that cannot be negative have bounds from 0 on.
 
         References
         ----------
@@ -254,17 +257,20 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
         .. [2] Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation", 2007.
         """
         check_is_fitted(self)
+        X = to_host(cast(Any, X))
         if interval is None:
             return self._mean([network.predict(X) for network in self.estimators_])
         if not hasattr(self, "_cv_plus"):
             raise ValueError("An interval needs networks that have not seen some of the rows: fit with oob_score=True.")
-        if not 0.0 < interval < 1.0:
-            raise ValueError(f"interval must be above 0 and below 1, such as 0.9; got {interval!r}.")
+        if not (isinstance(interval, Real) and 0.0 < interval < 1.0):
+            raise ValueError(f"interval must be a number above 0 and below 1, such as 0.9; got {interval!r}.")
         n_folds = self._cv_plus[0].n_folds
         mix = self.weights_[: len(self.weights_) // n_folds] * n_folds
         folds = by_fold(self.estimators_, n_folds)
         members = [np.stack([self._members(network, X) for network in fold]) for fold in folds]
-        y, bounds = bounds_of(self._cv_plus, members, mix, interval)
+        y, bounds = bounds_of(self._cv_plus, members, mix, float(interval))
+        domain = LOSSES[self._checked_base().loss].lower
+        bounds = bounds if domain is None else np.maximum(bounds, domain[1])
         return (y[:, 0], bounds[:, 0]) if self.oob_prediction_.ndim == 1 else (y, bounds)
 
     def _answer(self, network: BaseMLP, X: Data) -> np.ndarray:

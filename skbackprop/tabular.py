@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sklearn.base import BaseEstimator, is_regressor
 
 from skbackprop._classifier import MLPSoftmaxClassifier
+from skbackprop._ensemble import BaseEnsemble
 from skbackprop._regressor import MLPRegressor
 from skbackprop._table import Table
 from skbackprop._table_encoder import TableEncoder
@@ -71,7 +72,8 @@ def tabular_pipeline(
         `ensemble.MLPEnsembleRegressor`, whose `estimator` has the parameters then.
     oob_score : bool, default=False
         Train ten networks, each without a tenth of the rows, for answers to rows that they have not seen
-        (`oob_score_`) and, of numbers, for ``predict(X, interval=0.9)``. This makes an ensemble, too.
+        (`oob_score_`) and, of numbers, for ``predict(X, interval=0.9)``. This makes an ensemble, too, whose networks
+        have four members.
     max_categories : int, default=30
         Of columns with more categories than this the mean target is given, and the category itself only where one of
         our estimators encodes it and there are twenty rows of each on the average. Means do not weigh rows.
@@ -126,7 +128,8 @@ def tabular_pipeline(
 
     columns = params.pop("categorical_features", "from_dtype")
     model = _estimator(estimator, effort, oob_score, params)
-    encodes = getattr(getattr(model, "estimator", model), "numeric_encoder", "identity") != "identity"
+    network = model.estimator if isinstance(model, BaseEnsemble) else model
+    encodes = getattr(network, "numeric_encoder", "identity") != "identity"
     table = Table(
         max_categories,
         rows_per_category=20 if encodes else None,
@@ -143,6 +146,8 @@ def _estimator(
     """The estimator by its name, with the settings for tables, or the user's own."""
     if effort not in EFFORTS:
         raise ValueError(f"effort must be one of {EFFORTS}; got {effort!r}.")
+    if not isinstance(oob_score, bool):
+        raise ValueError(f"oob_score must be True or False; got {oob_score!r}.")
     if isinstance(estimator, str) and estimator in ESTIMATORS:
         recipe = RECIPE | {"n_members": MEMBERS[estimator]}
         if effort == "quick":
@@ -159,9 +164,7 @@ def _estimator(
     if not hasattr(estimator, "fit") or isinstance(estimator, type):
         hint = f" Write {estimator.__name__}(), with parentheses." if isinstance(estimator, type) else ""
         raise ValueError(f"estimator must be 'classifier', 'regressor' or an estimator; got {estimator!r}.{hint}")
-    if params or effort != "default" or oob_score:
-        raise ValueError(
-            f"An estimator of your own comes with its parameters; got also {sorted(params)}, effort={effort!r} and "
-            f"oob_score={oob_score!r}."
-        )
+    asked = sorted(params) + ["effort"] * (effort != "default") + ["oob_score"] * oob_score
+    if asked:
+        raise ValueError(f"An estimator of your own comes with its parameters; got also {asked}.")
     return estimator

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
+from sklearn.ensemble import BaggingRegressor
 from sklearn.metrics import log_loss, r2_score
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -64,7 +65,7 @@ def test_scikit_learns_checks_with_folds(estimator, check):
 def test_weights_are_those_of_the_least_loss():
     rng = np.random.default_rng(0)
     y = rng.standard_normal((200, 1))
-    answers = y + rng.standard_normal((3, 200, 1)) * np.array([0.5, 0.6, 2.0])[:, None, None]
+    answers = y + rng.standard_normal((3, 200, 1)) * np.array([0.5, 0.6, 50.0])[:, None, None]
     p = rng.uniform(0.05, 0.95, (3, 200, 1))
     weights = rng.uniform(0.5, 2.0, 200)
     share = weights / weights.sum()
@@ -102,7 +103,7 @@ def test_regimes_stand_beside_the_one_that_was_found(solver, n_rows):
 def test_one_network_has_finer_bins():
     found = REGIMES["clean"].regularisation("adam")
     estimator = MLPRegressor(numeric_encoder="piecewise_linear", n_bins=6)
-    assert blended(found, 500, estimator)[-1] == found | {"n_bins": 24}
+    assert blended(found, 500, estimator)[-1] == found | {"n_bins": 12}
 
 
 def test_a_dropout_of_ones_own_stays():
@@ -195,6 +196,36 @@ def test_a_row_alone_in_its_class_is_in_every_fold():
     assert model.predict_proba(X).shape == (120, 3)
 
 
+def test_rows_of_no_weight_are_not_judged():
+    X, _ = waves(400)
+    labels = (X[:, 0] > 0.0).astype(int)
+    rng = np.random.default_rng(0)
+    noise = np.where(rng.random(400) < 0.5, labels, 1 - labels)  # half of the rows tell nothing
+    told = np.arange(400) % 2 == 0
+    mixed = np.where(told, labels, noise)
+    scores = [
+        make(MLPEnsembleClassifier, **FOLDS | {"blend": True}).fit(X, mixed, w) for w in (None, told.astype(float))
+    ]
+    assert scores[0].oob_score_ < 0.9 < scores[1].oob_score_
+
+
+def test_small_networks_weigh_the_regimes():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 5))
+    noisy = make(MLPEnsembleRegressor).fit(X, X[:, 0] + 3.0 * rng.standard_normal(400))
+    clean = make(MLPEnsembleRegressor).fit(X, np.sin(X[:, 0]))
+    decays = [model.weights_ @ [network.weight_decay for network in model.estimators_] for model in (noisy, clean)]
+    assert decays[0] > 5.0 * decays[1]
+
+
+def test_logarithms_stay_finite_where_probabilities_vanish():
+    X, y = waves(240)
+    model = make(MLPEnsembleClassifier, **FOLDS).fit(X, targets_for(MLPEnsembleClassifier, y))
+    log_p = model.predict_log_proba(1e5 * X)
+    assert np.isfinite(log_p).all()
+    assert log_p.min() < -1000.0
+
+
 def test_weights_of_rows_go_along():
     X, y = waves(300)
     w = np.where(np.arange(300) < 200, 1.0, 0.0)
@@ -223,10 +254,10 @@ def test_bounds_are_quantiles_of_all_answers_plus_residuals(level, mean_spread):
     fold = np.arange(90) % 4
     residuals = rng.standard_t(3, 90)
     answers, spreads = rng.standard_normal((4, 50)), rng.uniform(0.5, 3.0, (4, 50))
-    part = CVPlus(residuals, fold, np.full(90, 1.0 / 90), mean_spread)
+    part = CVPlus(residuals, fold, np.full(90, 1.0 / 90), 4, mean_spread)
     scales = 0.75 + 0.25 * spreads / mean_spread if mean_spread else np.ones_like(spreads)
     expected = [brute_force(answers[:, i], scales[:, i], residuals, fold, level) for i in range(50)]
-    np.testing.assert_allclose(part.bounds(answers, spreads, level), expected, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(part.bounds(answers, spreads, level), expected, rtol=0, atol=1e-12)
 
 
 def test_rows_of_no_weight_change_no_interval():
@@ -238,6 +269,35 @@ def test_rows_of_no_weight_change_no_interval():
     all_ = CVPlus.learn(np.where(weights > 0.0, residuals, 1e6), spreads, fold, weights)
     bounds = [part.bounds(answers, np.zeros((5, 20)), 0.8) for part in (some, all_)]
     np.testing.assert_allclose(*bounds, rtol=0, atol=1e-6)
+
+
+def test_bounds_are_exact_beside_a_row_far_away():
+    residuals = np.append(np.linspace(-1.0, 1.0, 99), 1e15)
+    part = CVPlus.learn(residuals, np.zeros(100), np.arange(100) % 5, None)
+    found = part.bounds(np.zeros((5, 1)), np.zeros((5, 1)), 0.5)
+    ordered = np.sort(residuals)
+    np.testing.assert_allclose(found, [[ordered[24], ordered[75]]], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("differs", [False, True])
+def test_residuals_are_scaled_where_intervals_are_better_by_that(differs):
+    rng = np.random.default_rng(0)
+    spreads = rng.uniform(0.2, 2.0, 2000)
+    residuals = rng.standard_normal(2000) * (spreads if differs else 1.0)
+    part = CVPlus.learn(residuals, spreads, np.arange(2000) % 5, None)
+    assert (part.mean_spread > 0.0) == differs
+    widths = np.diff(part.bounds(np.zeros((5, 2)), np.array([[0.2, 2.0]] * 5), 0.9))[:, 0]
+    assert (widths[1] > 1.2 * widths[0]) == differs
+
+
+@pytest.mark.parametrize("loss", ["poisson", "gamma"])
+def test_bounds_stay_in_the_domain_of_the_loss(loss):
+    X, y = waves(240)
+    counts = np.random.default_rng(0).poisson(np.exp(y)) + (loss == "gamma")
+    model = MLPEnsembleRegressor(MLPRegressor((8,), loss=loss), **FOLDS).fit(X, counts)
+    bounds = model.predict(X, interval=0.9)[1]
+    assert bounds.min() >= 0.0
+    assert (bounds[:, 0] < bounds[:, 1]).all()
 
 
 def test_intervals_hold_the_targets_as_often_as_they_should():
@@ -329,6 +389,14 @@ def test_parameters_that_make_no_ensemble(params, message):
 def test_estimators_of_others():
     with pytest.raises(TypeError, match="takes an MLPRegressor"):
         MLPEnsembleRegressor(MLPSoftmaxClassifier()).fit(*waves(240))
+    with pytest.raises(TypeError, match=r"Write MLPRegressor\(\), with parentheses"):
+        MLPEnsembleRegressor(MLPRegressor).fit(*waves(240))
+
+
+def test_classes_of_too_few_rows():
+    X, _ = waves(15)
+    with pytest.raises(ValueError, match="n_folds=10 needs as many rows in classes of two rows or more"):
+        MLPEnsembleClassifier(blend=False, oob_score=True).fit(X, [*["a"] * 9, *map(str, range(6))])
 
 
 def test_rows_on_the_disk(tmp_path):
@@ -345,10 +413,10 @@ def test_intervals_that_cannot_be_had():
     with pytest.raises(ValueError, match="fit with oob_score=True"):
         model.predict(X, interval=0.9)
     model = make(MLPEnsembleRegressor, **FOLDS).fit(X, y)
-    for interval in (0.0, 1.0, 90):
+    for interval in (0.0, 1.0, 90, "0.9"):
         with pytest.raises(ValueError, match="above 0 and below 1"):
             model.predict(X, interval=interval)
-    with pytest.raises(ValueError, match="needs residuals of 399 rows or more, but there are 240"):
+    with pytest.raises(ValueError, match="needs residuals of 399 rows of equal weight or more, but there are 240"):
         model.predict(X, interval=0.995)
 
 
@@ -430,5 +498,22 @@ def test_efforts_of_others():
     with pytest.raises(ValueError, match=r"effort must be one of \['quick', 'default', 'best'\]; got 'high'"):
         tabular_pipeline(effort="high")
     for params in ({"effort": "best"}, {"oob_score": True}):
-        with pytest.raises(ValueError, match="An estimator of your own"):
+        with pytest.raises(ValueError, match=rf"got also \['{next(iter(params))}'\]"):
             tabular_pipeline(MLPRegressor(), **params)
+    with pytest.raises(ValueError, match="oob_score must be True or False"):
+        tabular_pipeline(oob_score="no")
+
+
+def test_wrappers_of_others_get_numbers():
+    table, y = frame(120)
+    inside = MLPRegressor((8,), numeric_encoder="piecewise_linear")
+    pipeline = tabular_pipeline(BaggingRegressor(inside, n_estimators=2, random_state=0)).fit(table, y)
+    assert list(pipeline.named_steps) == ["table", "encoder", "mlp"]
+    assert np.isfinite(pipeline.predict(table)).all()
+
+
+def test_numbers_as_texts_are_targets_too():
+    X, y = waves(240)
+    texts = y.round(3).astype(str)
+    model = make(MLPEnsembleRegressor, **FOLDS).fit(X, texts)
+    np.testing.assert_array_equal(model.predict(X), make(MLPEnsembleRegressor, **FOLDS).fit(X, y.round(3)).predict(X))

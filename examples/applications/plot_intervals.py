@@ -94,5 +94,5 @@ plt.show()
 # the rows outside, half are below and half above. The normal distribution gets the width of the noise, hour by hour,
 # but has to be symmetric: its lower edge promises deliveries that cannot be, and all rows outside are above. Where the
 # noise is symmetric, its two numbers per row say all there is to say. The widths of the folds' intervals follow how far
-# the members of a network disagree, which is too wide in the early morning and too narrow in the rush hours. But that
-# nine in ten of all deliveries are inside is the one promise here that holds for any network, however badly it fits.
+# the members of a network disagree, which is too wide in the early morning and too narrow in the rush hours. But only
+# of them is something proved for any network, however badly it fits: see the user guide.
