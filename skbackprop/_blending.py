@@ -14,7 +14,7 @@ from skbackprop._fit.selection import MOST_ROWS
 from skbackprop._fit.spec import REGIMES
 
 LONGER = 1.25  # plan than the selection asks for
-FINER = 2  # times as many bins
+FINER = 4  # times as many bins
 NEGLIGIBLE = 0.1  # weight in a mean that is not worth a network
 
 

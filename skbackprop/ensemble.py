@@ -34,7 +34,7 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
         The network to train several times; None: one at its defaults. Its `random_state` is set by the ensemble.
     blend : bool, default=True
         Train networks of several weight decays, the one that the selection of `weight_decay` finds and those beside it,
-        and where `numeric_encoder` makes bins one with twice as many, a quarter longer than one alone. Their
+        and where `numeric_encoder` makes bins one with four times as many, a quarter longer than one alone. Their
         probabilities are weighed so that the log loss is least on a fifth of the rows, for which networks of half the
         width answer that are trained on the others; with ``oob_score=True`` then anew on the rows that are left out.
         For fewer than 200 rows the weights are equal.
@@ -166,7 +166,7 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
         The network to train several times; None: one at its defaults. Its `random_state` is set by the ensemble.
     blend : bool, default=True
         Train networks of several weight decays, the one that the selection of `weight_decay` finds and those beside it,
-        and where `numeric_encoder` makes bins one with twice as many, a quarter longer than one alone. Their
+        and where `numeric_encoder` makes bins one with four times as many, a quarter longer than one alone. Their
         predictions are weighed so that the squared error is least on a fifth of the rows, for which networks of half
         the width answer that are trained on the others; with ``oob_score=True`` then anew on the rows that are left
         out. With ``loss="quantile"`` and for fewer than 200 rows the weights are equal.

@@ -103,7 +103,7 @@ def test_regimes_stand_beside_the_one_that_was_found(solver, n_rows):
 def test_one_network_has_finer_bins():
     found = REGIMES["clean"].regularisation("adam")
     estimator = MLPRegressor(numeric_encoder="piecewise_linear", n_bins=6)
-    assert blended(found, 500, estimator)[-1] == found | {"n_bins": 12}
+    assert blended(found, 500, estimator)[-1] == found | {"n_bins": 24}
 
 
 def test_a_dropout_of_ones_own_stays():
