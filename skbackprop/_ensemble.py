@@ -222,8 +222,8 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
             raise TypeError(f"estimators_ must be fitted {self._default.__name__}s")
         if np.shape(self.weights_) != (len(self.estimators_),):
             raise ValueError(f"weights_ must be one for each of {len(self.estimators_)} networks")
-        if not isinstance(vars(self).get("_cv_plus", []), list):
-            raise TypeError("_cv_plus must be a list")
+        if vars(self).get("_cv_plus", True) == []:
+            raise TypeError("_cv_plus must have the residuals of each target")
 
     @abstractmethod
     def _answer(self, network: BaseMLP, X: Data) -> np.ndarray:

@@ -51,6 +51,8 @@ PARTS: dict[str, type] = {
     "_cv_plus": CVPlus,
 }
 
+SEVERAL = {"_cv_plus"}  # of these a list
+
 OLD_NAMES = {"state": "memory"}  # of fields, in models that were saved before these were renamed
 
 
@@ -66,7 +68,7 @@ class Persistent:
 
     def __getstate__(self) -> dict[str, object]:
         state = super().__getstate__().items()  # type: ignore[attr-defined]
-        plain = {name: _each(_plain, value) if name in PARTS else value for name, value in state}
+        plain = {name: _each(_plain, name, value) if name in PARTS else value for name, value in state}
         return {VERSION: __version__, **plain}
 
     def __setstate__(self, state: dict[str, object]) -> None:
@@ -113,15 +115,15 @@ def _plain(value: object) -> object:
 def _restored(state: dict[str, object]) -> dict[str, object]:
     """Attributes of a saved state, its parts made again."""
     return {
-        name: _each(partial(_revived, name, part=PARTS[name]), value) if name in PARTS else value
+        name: _each(partial(_revived, name, part=PARTS[name]), name, value) if name in PARTS else value
         for name, value in state.items()
         if name != VERSION
     }
 
 
-def _each(function: Callable[[object], object], value: object) -> object:
+def _each(function: Callable[[object], object], name: str, value: object) -> object:
     """What the function makes of a part, or of each of several."""
-    return [function(part) for part in value] if isinstance(value, list) else function(value)
+    return [function(part) for part in value] if name in SEVERAL and isinstance(value, list) else function(value)
 
 
 def _revived(name: str, value: object, part: type) -> object:

@@ -40,22 +40,17 @@ def outputs(model, X):
     return model.predict_proba(X) if hasattr(model, "predict_proba") else model.predict(X)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # the checks fit tiny, odd data
-@parametrize_with_checks([make(cls) for cls in SMALL])
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
-
-
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the checks fit tiny, odd data
 @parametrize_with_checks(
-    [make(cls, **FOLDS) for cls in SMALL],
+    [make(cls, **params) for cls in SMALL for params in ({}, FOLDS)],
     expected_failed_checks=lambda estimator: {
         f"check_sample_weight_equivalence_on_{kind}_data": "rows that are repeated come into several folds"
         for kind in ("dense", "sparse")
+        if estimator.oob_score
     },
 )
-def test_scikit_learns_checks_with_folds(estimator, check):
+def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
 
