@@ -55,8 +55,10 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
         Of their probabilities in the mean; none is negative, and their sum is 1.
     classes_ : ndarray of shape (n_classes,)
         Class labels; for multilabel targets the column numbers.
-    n_features_in_, feature_names_in_ : int, ndarray of shape (n_features_in_,)
-        Number and names of the columns, the names if X had some.
+    n_features_in_ : int
+        Number of columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if X had some.
     n_outputs_ : int
         Units of the networks' output layer.
     oob_decision_function_ : ndarray of shape (n_samples, n_classes)
@@ -185,8 +187,10 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
         so on.
     weights_ : ndarray of shape (n_networks,)
         Of their predictions in the mean; none is negative, and their sum is 1.
-    n_features_in_, feature_names_in_ : int, ndarray of shape (n_features_in_,)
-        Number and names of the columns, the names if X had some.
+    n_features_in_ : int
+        Number of columns.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if X had some.
     n_outputs_ : int
         Units of the networks' output layer.
     oob_prediction_ : ndarray of the shape of y
