@@ -207,7 +207,7 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
 
     def _described(self, network: BaseMLP) -> Attributes:
         """Attributes of the whole that are those of each network."""
-        names = ("n_features_in_", "feature_names_in_", "classes_", "n_outputs_")
+        names = ("n_features_in_", "feature_names_in_", "classes_")
         return {name: getattr(network, name) for name in names if hasattr(network, name)}
 
     def _mean(self, answers: list[np.ndarray]) -> np.ndarray:

@@ -59,18 +59,12 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
         Number of columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, if X had some.
-    n_outputs_ : int
-        Units of the networks' output layer.
     oob_decision_function_ : ndarray of shape (n_samples, n_classes)
         With ``oob_score=True``: probabilities for the training rows, of the networks that have not seen them. NaN for
         rows that are alone in their class, which no fold leaves out.
     oob_score_ : float
         With ``oob_score=True``: their accuracy, each row's by one fold's networks, while all folds' answer later. The
         weights of a blend are found by the same rows.
-
-    See Also
-    --------
-    MLPEnsembleRegressor : The same for numbers, with prediction intervals.
 
     Examples
     --------
@@ -123,7 +117,18 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
 
     @of_one_model
     def predict_log_proba(self, X: Data) -> np.ndarray:
-        """Natural logarithm of `predict_proba`, from the networks' own: of the same shape, for the same X."""
+        """Logarithm of `predict_proba`, from the networks' own logarithms.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+            Natural logarithms.
+        """
         check_is_fitted(self)
         each = np.stack([network.predict_log_proba(to_host(cast(Any, X))) for network in self.estimators_])
         log_p: np.ndarray = logsumexp(each, axis=0, b=self.weights_[:, None, None])
@@ -191,17 +196,11 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
         Number of columns.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, if X had some.
-    n_outputs_ : int
-        Units of the networks' output layer.
     oob_prediction_ : ndarray of the shape of y
         With ``oob_score=True``: predictions of the training rows by networks that have not seen them.
     oob_score_ : float
         With ``oob_score=True``: their R^2, each row's by one fold's networks, while all folds' answer later. The
         weights of a blend are found by the same rows.
-
-    See Also
-    --------
-    MLPEnsembleClassifier : The same for labels.
 
     Examples
     --------
