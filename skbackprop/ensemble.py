@@ -57,7 +57,7 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
         Class labels; for multilabel targets the column numbers.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if X had some.
     oob_decision_function_ : ndarray of shape (n_samples, n_classes)
         With ``oob_score=True``: probabilities for the training rows, of the networks that have not seen them. NaN for
@@ -194,7 +194,7 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
         Of their predictions in the mean; none is negative, and their sum is 1.
     n_features_in_ : int
         Number of columns.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if X had some.
     oob_prediction_ : ndarray of the shape of y
         With ``oob_score=True``: predictions of the training rows by networks that have not seen them.
