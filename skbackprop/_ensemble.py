@@ -91,7 +91,7 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         Returns
         -------
         self : object
-            The fitted ensemble. Ctrl-C leaves one of the networks that were trained until then, of equal weights.
+            The fitted ensemble. After Ctrl-C it consists of the networks that were trained by then, equally weighted.
 
         Raises
         ------
