@@ -183,13 +183,13 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
             return inputs
         c = model.parameters.c
         return sp.csr_array(inputs).multiply(c).tocsr() if sp.issparse(inputs) else inputs * c
-    n_rows, nets = inputs.shape[0], model.members()
+    n_rows, nets, same = inputs.shape[0], model.members(), [lambda x: x] * (H + 1)
     outputs = xp.empty((network.n_members, n_rows, network.sizes[h]), dtype=theta.dtype, device=theta.device)
     with np.errstate(all="ignore"):  # what comes of it is looked at
         for start in range(0, n_rows, PREDICT_ROWS):
             rows = slice(start, min(start + PREDICT_ROWS, n_rows))
             for j, M in enumerate(nets):
-                a, v, _ = forward(xp, network, M, inputs[rows, :], [lambda x: x] * H)
+                a, v, _ = forward(xp, network, M, inputs[rows, :], same, same)
                 outputs[j, rows, :] = v[H] if h == H else a[h]
     check_finite_output(outputs, device, inputs, theta)
     return outputs if network.n_members > 1 else outputs[0, :, :]

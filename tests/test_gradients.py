@@ -140,7 +140,7 @@ def test_d1_extended_matrix_form(rng):
     network = Network((4, 3, 2), ("tanh",))
     theta = rng.normal(size=network.n_parameters)
     P, X = Parameters(np, network, theta), rng.normal(size=(5, 4))
-    v = forward(np, network, P, X, [lambda x: x] * 2)[1]
+    v = forward(np, network, P, X, [lambda x: x] * 2, [lambda x: x] * 3)[1]
     extended = np.hstack([np.ones((5, 1)), X]) @ theta[: 5 * 3].reshape(5, 3)
     assert_allclose(v[1], extended, rtol=1e-14)
 
@@ -148,7 +148,7 @@ def test_d1_extended_matrix_form(rng):
 def test_d3_a_layers_output_is_the_next_layers_input(rng):
     network = Network((4, 3, 2), ("tanh",))
     P, X = Parameters(np, network, rng.normal(size=network.n_parameters)), rng.normal(size=(5, 4))
-    a, v, q = forward(np, network, P, X, [lambda x: x] * 2)
+    a, v, q = forward(np, network, P, X, [lambda x: x] * 2, [lambda x: x] * 3)
     assert a[1] is q[1]
     assert_allclose(a[1], np.tanh(X @ P.W[1] + P.b[1]), rtol=1e-14)
     assert_allclose(v[2], np.tanh(X @ P.W[1] + P.b[1]) @ P.W[2] + P.b[2], rtol=1e-14)

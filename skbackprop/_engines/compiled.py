@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._engines.engine import SLICE_SECONDS, Memory, Number, RowNumbers, Sums, Weights
 from skbackprop._engines.level import FLOATS, _cpu, level
+from skbackprop._engines.precision import level_of_tiles
 from skbackprop._engines.threads import limit_threads, resolve_threads
 from skbackprop._nn.losses import LOSSES, finish_members
 from skbackprop._nn.network import Network, Objective
@@ -42,8 +43,10 @@ def without_kernel(network: Network, optimizer: Optimizer) -> list[str]:
 class CompiledEngine:
     """The contract of `Engine` on the kernels."""
 
-    def __init__(self, network: Network, optimizer: Optimizer, n_threads: int | None = None):
-        self.network, self.optimizer, self.n_threads = network, optimizer, n_threads
+    def __init__(
+        self, network: Network, optimizer: Optimizer, n_threads: int | None = None, precision: str = "highest"
+    ):
+        self.network, self.optimizer, self.n_threads, self.precision = network, optimizer, n_threads, precision
         self.rule = OPTIMIZERS[optimizer.name]
         self.net: _cpu.CpuNet | None = None
         self.dtype = FLOATS[0]
@@ -92,7 +95,13 @@ class CompiledEngine:
         values = {field.name: getattr(part, field.name) for part in parts for field in fields(part)}
         del values["loss_args"]
         values |= {"optimizer": values.pop("name"), "max_grad_norm": optimizer.max_grad_norm or 0.0}
-        return _cpu.CpuNet(level(), self.dtype.name, rows, n_targets=network.n_targets, **values)
+        number_format = self._format()
+        best = level_of_tiles() if number_format == "bfloat16" else level()
+        return _cpu.CpuNet(best, number_format, rows, n_targets=network.n_targets, **values)
+
+    def _format(self) -> str:
+        """The kernels' number format: only products of float32 can be less precise."""
+        return "bfloat16" if self.precision == "medium" and self.dtype == np.float32 else self.dtype.name
 
     def dump(self, memory: bool = True) -> tuple[Array, Memory | None]:
         return self._parameters(), self._memory() if memory else None
@@ -165,7 +174,7 @@ class CompiledEngine:
             return None
         network, alone = self.network, self.network.n_members == 1
         out = np.empty((X.shape[0], network.n_members, network.sizes[-1]), dtype=self.dtype)
-        is_plain = alone and not network.input_scale and isinstance(X, np.ndarray)
+        is_plain = alone and not network.input_scale and isinstance(X, np.ndarray) and self._format() != "bfloat16"
         if X.shape[0] <= FEW_ROWS and not self._is_filled and is_plain:
             net = self._need(FEW_ROWS, filled=False)
             is_finite = net.predict(self._rows(X), out, link and alone, checked, self._theta)

@@ -18,6 +18,7 @@ from skbackprop._engines.dropout import Dropper, droppers
 from skbackprop._engines.encoded_table import dense
 from skbackprop._engines.engine import SLICE_SECONDS, Memory, Number, RowNumbers, Sums, Weights
 from skbackprop._engines.members import member, rate_factors, shared_gradient
+from skbackprop._engines.precision import Rounding, roundings
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.losses import LOSSES, finish_members, target_rows
 from skbackprop._nn.network import Network, Objective, Parameters, weights_alone
@@ -28,11 +29,13 @@ PREDICT_ROWS = 4096  # rows whose activations are held at a time
 Layers: TypeAlias = tuple[list[Array], list[Array], list[Array]]  # a, v and q, by the number of the layer
 
 
-def forward(xp: Namespace, network: Network, P: Parameters, X: Array, drop: list[Dropper]) -> Layers:
+def forward(
+    xp: Namespace, network: Network, P: Parameters, X: Array, drop: list[Dropper], rounded: list[Rounding]
+) -> Layers:
     """Propagate X through the layers: a[0..H-1], v[1..H] and q[1..H-1]; what v and q have in slot 0 is not used."""
     a, v, q = [drop[0](X)], [X], [X]
     for h in range(1, network.n_layers + 1):
-        v.append(a[h - 1] @ P.W[h] + P.b[h])  # D1
+        v.append(rounded[h](a[h - 1]) @ rounded[h](P.W[h]) + P.b[h])  # D1
         if h < network.n_layers:
             q.append(ACTIVATIONS[network.activations[h - 1]].phi(xp, v[h]))  # D2
             a.append(drop[h](q[h]))  # D3
@@ -40,15 +43,22 @@ def forward(xp: Namespace, network: Network, P: Parameters, X: Array, drop: list
 
 
 def backward(
-    xp: Namespace, network: Network, P: Parameters, layers: Layers, delta: Array, drop: list[Dropper]
+    xp: Namespace,
+    network: Network,
+    P: Parameters,
+    layers: Layers,
+    delta: Array,
+    drop: list[Dropper],
+    rounded: list[Rounding],
 ) -> tuple[list[Array], list[Array]]:
     """Propagate delta[H] = dE/dv[H] back: dE/dW[h] and dE/db[h] for h = 1..H, in the slots of W[h] and b[h]."""
     (a, v, q), grad_W, grad_b = layers, list(P.W), list(P.b)
     for h in range(network.n_layers, 0, -1):
-        grad_W[h] = a[h - 1].T @ delta  # D4; sums over the rows, D7
+        factor = rounded[h](delta)
+        grad_W[h] = rounded[h](a[h - 1]).T @ factor  # D4; sums over the rows, D7
         grad_b[h] = xp.sum(delta, axis=0)  # D4 for the input x_0 = 1 of D1
         if h > 1:
-            g = drop[h - 1](delta @ P.W[h].T)  # sum_k delta_k w_ki of D5
+            g = drop[h - 1](factor @ rounded[h](P.W[h]).T)  # sum_k delta_k w_ki of D5
             phi = ACTIVATIONS[network.activations[h - 2]]
             delta = phi.vjp(xp, v[h - 1], q[h - 1], g)  # D6; D8 for softmax
     return grad_W, grad_b
@@ -57,8 +67,8 @@ def backward(
 class ReferenceEngine:
     """The contract of `Engine` on `forward` and `backward`; the oracle of every other engine."""
 
-    def __init__(self, network: Network, optimizer: Optimizer, xp: Namespace = np):
-        self.network, self.optimizer, self.xp = network, optimizer, xp
+    def __init__(self, network: Network, optimizer: Optimizer, xp: Namespace = np, precision: str = "highest"):
+        self.network, self.optimizer, self.xp, self.precision = network, optimizer, xp, precision
         self.loss, self.rule = LOSSES[network.loss], OPTIMIZERS[optimizer.name]
 
     def load(self, theta: Array, state: Memory | None = None, objective: Objective | None = None) -> None:
@@ -79,20 +89,21 @@ class ReferenceEngine:
         self, X: Array, Y: Array, weights: Weights, step: int | None = None, row_offset: RowNumbers = 0
     ) -> tuple[Number, Array, Number]:
         """Sum of w * loss, its gradient, sum of w: sums, so that shards add up (D7)."""
-        X, xp, network = dense(X), self.xp, self.network
+        xp, network = self.xp, self.network
+        rounded, X = roundings(xp, self.precision, network.n_layers, X, self.theta), dense(X)
         P, values, grads = Parameters(xp, network, self.theta), [], []
         y = target_rows(xp, self.loss, Y, network.sizes[-1], self.theta, network.loss_args)
         total: Number = float(X.shape[0]) if weights is None else xp.sum(weights)
         for j in range(network.n_members):  # J has the mean of the members' losses
             M = member(network, P, j)
             drop = droppers(xp, network, step, row_offset, X, self.theta, j)
-            _, v, _ = layers = forward(xp, network, M, X, drop)
+            _, v, _ = layers = forward(xp, network, M, X, drop, rounded)
             value = self.loss.value(xp, v[-1], y, network.loss_args) / network.n_members  # D9
             delta = self.loss.delta(xp, v[-1], y, network.loss_args) / network.n_members  # D10, or D11
             if weights is not None:
                 value, delta = value * weights, delta * weights[:, None]
             values.append(xp.sum(value))
-            grads.append(backward(xp, network, M, layers, delta, drop))
+            grads.append(backward(xp, network, M, layers, delta, drop, rounded))
         return sum(values), shared_gradient(xp, network, P, grads), total
 
     def apply_gradient(self, gradient: Array, rate: float) -> None:
@@ -135,8 +146,9 @@ class ReferenceEngine:
             return None
         P, keep = Parameters(xp, network, self.theta), droppers(xp, network, None, 0, X, self.theta)
         nets = [member(network, P, j) for j in range(network.n_members)]
+        rounded = roundings(xp, self.precision, network.n_layers, X, self.theta)
         blocks = []
         for start in range(0, X.shape[0], PREDICT_ROWS):
             block = dense(X[start : min(start + PREDICT_ROWS, X.shape[0]), :])
-            blocks.append(xp.stack([forward(xp, network, M, block, keep)[1][-1] for M in nets]))
+            blocks.append(xp.stack([forward(xp, network, M, block, keep, rounded)[1][-1] for M in nets]))
         return finish_members(xp, self.loss, xp.concat(blocks, axis=1), link, members)

@@ -80,6 +80,7 @@ cdef extern from "kernels.h" nogil:
     const char *const skb_levels[]
     const Kernels *skb_kernels(const char *level, const char *format)
     int skb_supported(const char *level)
+    int skb_ask_for_tiles()
 
 
 cdef extern from "pool.h" nogil:
@@ -128,7 +129,9 @@ cdef tuple names_in(const char *const *table):
 
 cdef const Kernels *kernels_of(str level, str dtype) except NULL:
     cdef const Kernels *kernels = skb_kernels(level.encode(), dtype.encode())
-    if kernels == NULL or not skb_supported(level.encode()):
+    # only an answer of the system makes tiles usable, and to use them without it ends the process
+    lacks_tiles = (level, dtype) == ("amx", "bfloat16") and not skb_ask_for_tiles()
+    if kernels == NULL or not skb_supported(level.encode()) or lacks_tiles:
         raise ValueError(f"There are no kernels for level {level!r} and dtype {dtype!r}.")
     return kernels
 
@@ -143,6 +146,11 @@ OPTIMIZERS = names_in(kernels_of("baseline", "float32").optimizers)
 def fma_rate(str level, str dtype):
     """Floating-point operations a second of one core that does nothing but multiply-adds: the peak of benchmarks."""
     return kernels_of(level, dtype).fma_rate()
+
+
+def ask_for_tiles():
+    """Whether the system lets this process use tiles, which it is asked for here."""
+    return bool(skb_ask_for_tiles())
 
 
 cdef int checked(int status) except -1:

@@ -100,6 +100,23 @@ static void activate_vjp(void *context, Int i, Int rows, Int j, Int columns) {
     for (Int e = 0; e < columns; e += VW) PREFETCH(l->q + at, r * l->ld + e);
 }
 
+/* The same for a block of tiles' sums, which becomes a factor of the products behind it. */
+static void finish_delta(const Pass *pass, Place p, real *sums) {
+  const Layer *l = &pass->net->layers[pass->h];
+  Int i = p.i * BLOCK, j = p.m * l->pitch + p.j * BLOCK;
+  if (keeps_outputs(l)) {
+    store_block(sums, p, l->delta + i * l->ld + j, l->ld);
+    activate_vjp((void *)pass, i, p.rows, j, p.columns);
+    if (is_elementwise(l)) pack_delta(pass, p, l->delta + i * l->ld + j, l->ld);
+    return;
+  }
+  Sums outputs;
+  unpack_block(&l->tiles_a, blocks_of(pass->batch->n), blocks_of(l->n_out), p.m, p.i, p.j, outputs);
+  apply_vjp(l->act, sums, outputs, NULL, NULL, drops(l, pass->batch) ? l->drop.factor : 1, BLOCK, p.rows, p.columns);
+  pack_delta(pass, p, sums, BLOCK);
+  if (!is_tiled(pass->batch, pass->h)) store_block(sums, p, l->delta + i * l->ld + j, l->ld);
+}
+
 /* The same for softmax (D8), which needs whole rows; dropout is done. */
 static void softmax_vjp_task(void *context, Int index, int worker) {
   (void)worker;
@@ -115,6 +132,14 @@ static void pass_down(Net *net, const Batch *batch, Int h, const real *delta) {
   const Layer *l = &net->layers[h], *below = l - 1;
   Pass pass = {.net = net, .batch = batch, .h = h}, pass_below = {.net = net, .batch = batch, .h = h - 1};
   Int matrices = is_shared(net, h) ? 1 : net->n_members;
+  if (TILED) {
+    multiply_packed((TileProduct){.pass = &pass_below, .m = batch->n, .n = l->n_in, .k = l->n_out,
+                                  .A = l->tiles_delta.left, .B = l->tiles_W.right_transposed, .finish = finish_delta});
+    if (is_elementwise(below)) return;
+    pool_run(net->team, N_ROW_TASKS(batch->n), softmax_vjp_task, &pass_below);
+    pool_run(net->team, blocks_of(batch->n), pack_delta_task, &pass_below);
+    return;
+  }
   pool_run(net->team, matrices * ((l->n_in + VW - 1) / VW), transpose_task, &pass);
   multiply((Product){.net = net, .n_products = net->n_members, .pitch_in = l->pitch, .pitch_out = below->pitch,
                      .pitch_B = l->pitch * l->ldt,
@@ -146,23 +171,51 @@ typedef struct {
 static void bias_gradient(const GradientTask *t) {
   const Layer *l = &t->net->layers[t->h];
   real *g = t->net->gradient + l->b;
+  const real *rows = TILED ? l->delta_sums : t->delta;
+  Int n = TILED ? blocks_of(t->batch->n) : t->batch->n;
   if (!t->accumulate) memset(g, 0, (size_t)l->ldw * sizeof(real));
   for (Int j = 0; j < l->width; j += VW) {
     vec sum = load(g + j);
-    for (Int i = 0; i < t->batch->n; i++) sum += load(t->delta + i * l->ld + j);
+    for (Int i = 0; i < n; i++) sum += load(rows + i * l->ld + j);
     store(g + j, sum);
   }
   if (t->update) step_stretch(t->net, t->update, l->b, l->ldw, g, 0);
 }
 
-/* a[h-1]^T delta[h] (D4, D7), rows i0..i1 of it, as far as inputs are dense. Gives where they stand: nobody reads them
+/* a[h-1]^T delta[h] (D4, D7) by products of tiles, rows i0..i1 of it; i0 begins a block. */
+static void tiles_gradient(const GradientTask *t, Int i0, Int i1, real *to) {
+  const Layer *l = &t->net->layers[t->h], *below = l - 1;
+  Int depth = blocks_of(t->batch->n), ni = blocks_of(l->n_in), nj = blocks_of(l->n_out);
+  Sums sums;
+  begin_tiles();
+  for (Int m = 0; m < t->net->n_members; m++)
+    for (Int j = 0; j < nj; j++)
+      for (Int i = i0 / BLOCK; i < blocks_of(i1); i++) {
+        Int rows = MIN(BLOCK, l->n_in - i * BLOCK), columns = MIN(BLOCK, l->pitch - j * BLOCK);
+        Int column = m * l->pitch + j * BLOCK;
+        multiply_tiles(depth, below->tiles_a.left_transposed + along_columns(ni, depth, t->h > 1 ? m : 0, i, 0),
+                       l->tiles_delta.right + along_rows(depth, nj, m, 0, j), rows > TILE_ROWS, columns > TILE_ROWS,
+                       NO_SUMS, sums);
+        real *g = to + (i * BLOCK - i0) * l->ldw + column;
+        for (Int r = 0; r < rows; r++, g += l->ldw)
+          for (Int e = 0; e < columns; e += VW) {
+            vec sum = load(sums + r * BLOCK + e);
+            if (t->gemm.init) sum += load(g + e);
+            store(g + e, sum);
+          }
+      }
+  end_tiles();
+}
+
+/* The same, or by products of vectors, as far as inputs are dense. Gives where they stand: nobody reads them
    again after a step or behind effective weights, so that they stay in the worker's own memory, in the cache. */
 static const real *weight_gradient(const GradientTask *t, Int i0, Int i1, real *scratch) {
   const Net *net = t->net;
   const Layer *l = &net->layers[t->h];
   int is_passing = t->update || l->effective;
   real *g = is_passing ? scratch + SCRATCH_REALS : t->gemm.C + i0 * l->ldw;
-  for (Int m = 0; m < t->n_products; m++) {
+  if (is_tiled(t->batch, t->h)) tiles_gradient(t, i0, i1, g);
+  for (Int m = 0; !is_tiled(t->batch, t->h) && m < t->n_products; m++) {
     Gemm gemm = t->gemm;
     gemm.m = i1 - i0;
     gemm.A += m * net->layers[t->h - 1].pitch + i0, gemm.B += m * l->pitch, gemm.C = g + m * l->pitch;
@@ -203,6 +256,7 @@ static void gradient_task(void *context, Int index, int worker) {
   }
   if (t->update && t->sparse && !l->effective) step_touched_rows(t, i0, i1);
   else if (t->update) step_stretch(net, t->update, start, (i1 - i0) * l->ldp, g, 1);
+  for (Int i = i0; TILED && t->update && !l->effective && i < i1; i += BLOCK) pack_weights(net, t->h, i / BLOCK);
 }
 
 /* Before rows of W[1] are met one by one: none is touched, and those that will not be have no gradient. */
@@ -276,7 +330,8 @@ static void gradient_of_layer(Net *net, Int h, const Batch *batch, const real *d
                     .gemm = {.m = l->n_in, .n = l->width / products, .k = batch->n, .A = a, .rsa = 1, .csa = below->ld,
                              .B = delta, .ldb = l->ld, .C = g, .ldc = l->ldw,
                              .init = accumulate && !l->effective ? g : NULL, .ldi = l->ldw}};
-  if (net->team > 1) t.chunk = MIN(t.chunk, MAX(l->n_in / (4 * net->team) / MR, 1) * MR);
+  if (TILED) t.chunk = net->team > 1 || l->effective ? BLOCK : PACKED_ROWS / BLOCK * BLOCK;
+  else if (net->team > 1) t.chunk = MIN(t.chunk, MAX(l->n_in / (4 * net->team) / MR, 1) * MR);
   if (t.sparse && batch->in->data) sparse_gradient(&t);
   else if (t.sparse) feature_gradients(&t);
   pool_run(net->team, 1 + (l->n_in + t.chunk - 1) / t.chunk, gradient_task, &t);
@@ -290,7 +345,7 @@ static void step_factors(Net *net, const Update *u) {
   of_scale.rate *= (real)net->spec.input_scale_rate;
   step_stretch(net, u, net->factors, stop - net->factors, net->gradient + net->factors, 0);
   step_stretch(net, &of_scale, stop, net->n_padded - stop, net->gradient + stop, 0);
-  net->is_stale = 1;
+  for (Int h = 1; h <= net->H; h++) net->layers[h].is_stale |= net->layers[h].effective != NULL;
 }
 
 /* One batch forward and back: sums of w * loss and w; the gradient in net->gradient, or (u given) the step made. */
@@ -299,9 +354,11 @@ static void propagate(Net *net, const Batch *batch, real scale, int accumulate, 
   begin_masks(net, batch);
   fold(net);
   if (looks_up(net, batch)) pool_run(net->team, net->n_features, levels_task, net);
-  if (!batch->in->data) pool_run(net->team, N_ROW_TASKS(batch->n), gather_task, &pass);
+  gather(net, batch, 1);
   forward(net, batch, net->layers[0].a, net->layers[0].ld, NULL, 1);
   pool_run(net->team, N_ROW_TASKS(batch->n), loss_task, &pass);
+  pass.h = net->H;
+  if (TILED) pool_run(net->team, blocks_of(batch->n), pack_delta_task, &pass);
   for (Int i = 0; i < batch->n; i++) {
     const real *w = batch->in->weights;
     sums[0] += net->row_losses[i];

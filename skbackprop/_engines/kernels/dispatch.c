@@ -4,7 +4,33 @@
 #include <string.h>
 
 #ifdef SKB_X86
-#define LEVELS(ROW) ROW(v4) ROW(v3) ROW(baseline)
+#ifdef SKB_AMX
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#define AMX_LEVEL(ROW) ROW(amx)
+
+/* The processor, and the system, which must keep the tiles of threads. */
+static int has_amx(void) {
+  enum { GET_SUPPORTED = 0x1021, TILE_DATA = 18 };
+  const unsigned tile_and_bf16 = 1u << 24 | 1u << 22, avx512_bf16 = 1u << 5;
+  unsigned a, b, c, d, a1;
+  uint64_t kept = 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & tile_and_bf16) != tile_and_bf16) return 0;
+  if (!__get_cpuid_count(7, 1, &a1, &b, &c, &d) || !(a1 & avx512_bf16)) return 0;
+  return syscall(SYS_arch_prctl, GET_SUPPORTED, &kept) == 0 && kept >> TILE_DATA & 1;
+}
+
+int skb_ask_for_tiles(void) {
+  enum { ASK = 0x1023, TILE_DATA = 18 };
+  return has_amx() && syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+}
+#else
+#define AMX_LEVEL(ROW)
+int skb_ask_for_tiles(void) { return 0; }
+#endif
+#define LEVELS(ROW) AMX_LEVEL(ROW) FULL_LEVELS(ROW)
+#define FULL_LEVELS(ROW) ROW(v4) ROW(v3) ROW(baseline)
 #ifdef _WIN32
 #include <cpuid.h>
 
@@ -30,7 +56,10 @@ static int runs_x86_64(int version) {
 }
 #endif
 #else
+#define AMX_LEVEL(ROW)
 #define LEVELS(ROW) ROW(baseline)
+#define FULL_LEVELS(ROW) LEVELS(ROW)
+int skb_ask_for_tiles(void) { return 0; }
 #endif
 
 int skb_supported(const char *level) {
@@ -39,6 +68,9 @@ int skb_supported(const char *level) {
   if (strcmp(level, "v3") == 0) return runs_x86_64(3);
   if (strcmp(level, "v4") == 0) return runs_x86_64(4);
 #endif
+#ifdef SKB_AMX
+  if (strcmp(level, "amx") == 0) return runs_x86_64(4) && has_amx();
+#endif
   return 0;
 }
 
@@ -46,11 +78,16 @@ const char *const skb_levels[] = {LEVELS(ROW_NAME) NULL};
 
 #define DECLARE(level, format) extern const Kernels skb_##level##_##format;
 #define DECLARE_ALL(level) FORMATS(DECLARE, level)
-LEVELS(DECLARE_ALL)
+#define DECLARE_TILED(level) DECLARE(level, bfloat16)
+FULL_LEVELS(DECLARE_ALL)
+AMX_LEVEL(DECLARE_TILED)
 
 const Kernels *skb_kernels(const char *level, const char *format) {
 #define FIND(l, f) if (strcmp(level, #l) == 0 && strcmp(format, #f) == 0) return &skb_##l##_##f;
 #define FIND_ALL(l) FORMATS(FIND, l)
-  LEVELS(FIND_ALL)
+#define FIND_TILED(l) FIND(l, bfloat16)
+  AMX_LEVEL(FIND_TILED)
+  if (strcmp(level, "amx") == 0) level = "v4"; /* what has no tiles is the same there */
+  FULL_LEVELS(FIND_ALL)
   return NULL;
 }

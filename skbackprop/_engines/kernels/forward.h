@@ -47,8 +47,6 @@ static void product_task(void *context, Int index, int worker) {
              p->net->scratch ? p->net->scratch + worker * p->net->scratch_size : NULL);
 }
 
-enum { CACHE_BYTES = 512 * 1024 }; /* of the second-level cache, for a block of A */
-
 /* Blocks of rows of A that stay in the cache while all of B passes; smaller ones where threads share the work. */
 static void multiply(Product p) {
   Int depth = MIN(p.gemm.k, KC) * (Int)sizeof(real), team = p.net->team;
@@ -68,16 +66,20 @@ static void multiply(Product p) {
   pool_run((int)team, p.n_products * p.chunks, product_task, &p);
 }
 
-/* a = q * mask, over a block. */
-static void apply_mask(const Layer *l, Int i, Int rows, Int j, Int columns) {
-  for (Int stop = j + columns; j < stop; j += VW) {
-    Int column = j - j / l->pitch * (l->pitch - l->n_out); /* the mask knows of no padding */
-    for (Int r = i; r < i + rows; r++) {
-      vec factors = keep_factors(l->drop, l->keys[r], column);
-      store(l->a + r * l->ld + j, load(l->q + r * l->ld + j) * factors);
-      if (l->mask) store(l->mask + r * l->ld + j, factors);
+/* a = q * mask, over a block with rows ld apart. */
+static void mask_block(const Layer *l, Int i, Int rows, Int j, Int columns, const real *q, real *a, real *mask, Int ld) {
+  for (Int e = 0; e < columns; e += VW) {
+    Int column = j + e - (j + e) / l->pitch * (l->pitch - l->n_out); /* the mask knows of no padding */
+    for (Int r = 0; r < rows; r++) {
+      vec factors = keep_factors(l->drop, l->keys[i + r], column);
+      store(a + r * ld + e, load(q + r * ld + e) * factors);
+      if (mask) store(mask + r * ld + e, factors);
     }
   }
+}
+static void apply_mask(const Layer *l, Int i, Int rows, Int j, Int columns) {
+  Int at = i * l->ld + j;
+  mask_block(l, i, rows, j, columns, l->q + at, l->a + at, l->mask ? l->mask + at : NULL, l->ld);
 }
 
 /* From v to q = phi(v) (D2) and, by dropout, to a (D3), over a block of a layer's sums; of the last layer v remains. */
@@ -89,7 +91,21 @@ static void activate(void *context, Int i, Int rows, Int j, Int columns) {
   if (drops(l, pass->batch)) apply_mask(l, i, rows, j, columns);
 }
 
-INLINE int is_elementwise(const Layer *l) { return l->act >= 0 && IS_ELEMENTWISE[l->act]; }
+/* The same for a block of tiles' sums, which becomes a factor of the next layer's products. */
+static void finish_output(const Pass *pass, Place p, real *sums) {
+  const Layer *l = &pass->net->layers[pass->h];
+  Int i = p.i * BLOCK, j = p.m * l->pitch + p.j * BLOCK;
+  if (keeps_outputs(l)) {
+    store_block(sums, p, l->q + i * l->ld + j, l->ld);
+    if (!is_elementwise(l)) return;
+    activate((void *)pass, i, p.rows, j, p.columns);
+    pack_output(pass, p, (drops(l, pass->batch) ? l->a : l->q) + i * l->ld + j, l->ld);
+    return;
+  }
+  apply_phi(l->act, sums, NULL, BLOCK, p.rows, p.columns);
+  if (drops(l, pass->batch)) mask_block(l, i, p.rows, j, p.columns, sums, sums, NULL, BLOCK);
+  pack_output(pass, p, sums, BLOCK);
+}
 
 /* The same for softmax, which needs whole rows. */
 static void softmax_task(void *context, Int index, int worker) {
@@ -171,6 +187,15 @@ static void forward_columns(Net *net, const Batch *batch, int keeps_slope) {
   pool_run(net->team, (batch->n + LOOKUP_ROWS - 1) / LOOKUP_ROWS * parts, look_up_task, &pass);
 }
 
+/* Make the rows of a[0] ready for the first layer: a copy of them, or tiles. */
+static void gather(Net *net, const Batch *batch, int keeps_slope) {
+  Pass pass = {.net = net, .batch = batch, .keeps_slope = keeps_slope};
+  int tiled = is_tiled(batch, 1);
+  if (!batch->in->data && (!tiled || drops(&net->layers[0], batch)))
+    pool_run(net->team, N_ROW_TASKS(batch->n), gather_task, &pass);
+  if (tiled) pool_run(net->team, blocks_of(batch->n), pack_input_task, &pass);
+}
+
 /* Propagate a batch through the layers: a[h] = phi(a[h-1] W[h] + b[h]); of the last layer v remains in its q. A: rows of
    a[0] where they are dense, lda apart. `flat` is NULL, or the parameters of a network of one member, for so few rows
    that to bring them into the net's own memory would take longer than all the rest. */
@@ -180,7 +205,12 @@ static void forward(Net *net, const Batch *batch, const real *A, Int lda, const 
     Pass pass = {.net = net, .batch = batch, .h = h, .keeps_slope = keeps_slope};
     const real *a = h == 1 ? A : drops(below, batch) ? below->a : below->q;
     Int ld = h == 1 ? lda : below->ld;
-    if (h == 1 && batch->in->data) {
+    int tiled = is_tiled(batch, h);
+    if (tiled) {
+      multiply_packed((TileProduct){.pass = &pass, .m = batch->n, .n = l->n_out, .k = l->n_in, .A = below->tiles_a.left,
+                                    .shares_A = h == 1, .B = l->tiles_W.right, .init = bias(net, h), .pitch = l->pitch,
+                                    .finish = finish_output});
+    } else if (h == 1 && batch->in->data) {
       pool_run(net->team, N_ROW_TASKS(batch->n), sparse_task, &pass);
     } else if (h == 1 && looks_up(net, batch)) {
       forward_columns(net, batch, keeps_slope);
@@ -197,5 +227,6 @@ static void forward(Net *net, const Batch *batch, const real *A, Int lda, const 
                                   .epilogue = is_elementwise(l) ? activate : NULL, .context = &pass}});
     }
     if (l->act == ACT_softmax) pool_run(net->team, N_ROW_TASKS(batch->n), softmax_task, &pass);
+    if (TILED && h < net->H && !(tiled && is_elementwise(l))) pool_run(net->team, blocks_of(batch->n), pack_outputs_task, &pass);
   }
 }

@@ -82,6 +82,7 @@ static void step(Net *net, Update u) {
     const Layer *l = &net->layers[h];
     step_stretch(net, &u, l->b, l->ldw, net->gradient + l->b, 0);
     step_stretch(net, &u, l->W, l->n_in * l->ldp, net->gradient + l->W, 1);
+    net->layers[h].is_stale = 1;
   }
   step_factors(net, &u);
 }
@@ -206,7 +207,7 @@ static int predict(Net *net, const RowsIn *rows, const void *flat, void *out, in
   unsigned long long mode = flush_denormals();
   Int block = MAX(CACHE_BYTES / (net->layers[0].n_out * (Int)sizeof(real)), 64) / MR * MR;
   Prediction p = {.net = net, .rows = rows, .out = out, .link = link, .status = DONE};
-  if (rows->columns && !need_input(net, rows)) p.status = NO_MEMORY;
+  if ((TILED || rows->columns) && !need_input(net, rows)) p.status = NO_MEMORY;
   enter(net, MIN(rows->n_rows, net->max_rows));
   block = MIN(block * net->team, net->max_rows);
   if (!flat) fold(net);
@@ -214,12 +215,11 @@ static int predict(Net *net, const RowsIn *rows, const void *flat, void *out, in
   for (; p.first < rows->n_rows && p.status == DONE; p.first += block) {
     p.n = MIN(block, rows->n_rows - p.first);
     Batch batch = {.in = rows, .first = p.first, .n = p.n, .step = -1};
-    Pass pass = {.net = net, .batch = &batch};
     const real *X = rows->X ? (const real *)rows->X + p.first * rows->row_stride : NULL;
     if (!are_rows(net, &batch)) p.status = NO_SUCH_ROW;
     else if (X && !checked) pool_run(net->team, N_ROW_TASKS(p.n), look_for_nan, &p);
     if (p.status != DONE) break;
-    if (rows->columns) pool_run(net->team, N_ROW_TASKS(p.n), gather_task, &pass);
+    if (rows->columns || TILED) gather(net, &batch, 0);
     if (rows->columns) forward(net, &batch, net->layers[0].a, net->layers[0].ld, NULL, 0);
     else forward(net, &batch, X, rows->row_stride, flat, 0);
     pool_run(net->team, N_ROW_TASKS(p.n), write_out, &p);

@@ -101,4 +101,5 @@ typedef struct {
 extern const char *const skb_levels[]; /* of this build, best first; NULL ends them */
 const Kernels *skb_kernels(const char *level, const char *format); /* NULL: not built */
 int skb_supported(const char *level);
+int skb_ask_for_tiles(void); /* The system's leave to use them, for the whole process; 0: it cannot be had. */
 #endif

@@ -2,15 +2,14 @@
 
    They are multiplied into W before a batch, and the product rule takes the gradient behind it apart. */
 #pragma once
-#include "net.h"
-#include "pool.h"
+#include "packed.h"
 
 typedef struct {
   Net *net;
   Int h;
 } FoldTask;
 
-enum { FOLD_ROWS = 16 };
+enum { FOLD_ROWS = TILED ? BLOCK : 16 };
 
 INLINE const real *stored_weights(const Net *net, Int h, Int m, Int i) {
   const Layer *l = &net->layers[h];
@@ -27,7 +26,7 @@ static void fold_task(void *context, Int index, int worker) {
   const Net *net = task->net;
   const Layer *l = &net->layers[task->h];
   int shared = is_shared(net, task->h);
-  for (Int i = index * FOLD_ROWS; i < MIN((index + 1) * FOLD_ROWS, l->n_in); i++)
+  for (Int i = index * FOLD_ROWS; l->effective && i < MIN((index + 1) * FOLD_ROWS, l->n_in); i++)
     for (Int m = 0; m < net->n_members; m++) {
       const real *W = stored_weights(net, task->h, m, i), *s = net->theta + l->s + m * l->pitch;
       real *to = l->effective + i * l->ldw + m * l->pitch, factor = scale_of_input(net, task->h, i);
@@ -35,16 +34,18 @@ static void fold_task(void *context, Int index, int worker) {
       for (Int j = 0; j < l->pitch; j += VW)
         store(to + j, shared ? load(W + j) * factor * load(s + j) : load(W + j) * factor);
     }
+  if (TILED) pack_weights(net, task->h, index);
 }
 
-/* Bring the effective weights up to date. */
+/* Bring up to date what is made of the stored weights: the effective ones, and tiles. */
 static void fold(Net *net) {
-  for (Int h = 1; net->is_stale && h <= net->H; h++) {
+  for (Int h = 1; h <= net->H; h++) {
+    Layer *l = &net->layers[h];
     FoldTask task = {.net = net, .h = h};
-    if (net->layers[h].effective)
-      pool_run(net->team, (net->layers[h].n_in + FOLD_ROWS - 1) / FOLD_ROWS, fold_task, &task);
+    if (l->is_stale && (l->effective || l->tiles_W.right))
+      pool_run(net->team, (l->n_in + FOLD_ROWS - 1) / FOLD_ROWS, fold_task, &task);
+    l->is_stale = 0;
   }
-  net->is_stale = 0;
 }
 
 /* Row i of the gradient E by the effective weights, added to those by W, r and c, and to the group's share of s, for
@@ -108,13 +109,13 @@ static void pull_back_row(const Net *net, Int h, Int i, const real *E, real *sha
   if (h == 1 && net->c >= 0) net->gradient[net->c + i] += grad_c;
 }
 
-/* Rows i0..i1 (of them those touched; NULL: all), the first of which is E's; i0 begins a group of MR rows, whose shares
+/* Rows i0..i1 (of them those touched; NULL: all), the first of which is E's; i0 begins a group of SHARE_ROWS, whose shares
    are summed in their order afterwards, so that the bits do not depend on who computed them. */
 static void pull_back(const Net *net, Int h, Int i0, Int i1, const real *E, const char *touched, int accumulate) {
   const Layer *l = &net->layers[h];
   for (Int i = i0; i < i1; i++) {
-    real *share = is_shared(net, h) ? net->shares + i / MR * l->width : NULL;
-    if (share && i % MR == 0) memset(share, 0, (size_t)l->width * sizeof(real));
+    real *share = is_shared(net, h) ? net->shares + i / SHARE_ROWS * l->width : NULL;
+    if (share && i % SHARE_ROWS == 0) memset(share, 0, (size_t)l->width * sizeof(real));
     if (!accumulate) {
       memset(net->gradient + l->W + i * l->ldp, 0, (size_t)l->ldp * sizeof(real));
       for (Int m = 0; is_shared(net, h) && m < net->n_members; m++) net->gradient[l->r + m * l->ldr + i] = 0;
@@ -128,7 +129,7 @@ static void sum_shares(const Net *net, Int h, int accumulate) {
   const Layer *l = &net->layers[h];
   real *g = net->gradient + l->s;
   if (!accumulate) memset(g, 0, (size_t)l->width * sizeof(real));
-  for (Int group = 0; group < (l->n_in + MR - 1) / MR; group++)
+  for (Int group = 0; group < (l->n_in + SHARE_ROWS - 1) / SHARE_ROWS; group++)
     for (Int j = 0; j < l->width; j += VW)
       store(g + j, load(g + j) + load(net->shares + group * l->width + j));
 }

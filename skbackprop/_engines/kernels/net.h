@@ -8,6 +8,7 @@
 #include "losses.h"
 #include "optimizers.h"
 #include "random.h"
+#include "tiles.h"
 
 typedef struct {
   Int n_in, n_out; /* of one member */
@@ -27,6 +28,9 @@ typedef struct {
   real *delta;
   real *WT; /* W transposed, (pitch, ldt), member after member */
   Int ldt;
+  Packed tiles_a, tiles_delta, tiles_W; /* a, delta and W as factors of products of tiles */
+  real *delta_sums; /* over the rows of each block */
+  int is_stale; /* is what is made of the stored W, the effective weights and the tiles, older than it? */
 } Layer;
 
 /* A feature of a table that is looked up. */
@@ -67,7 +71,6 @@ struct Net {
   real *effective_gradient; /* of the effective weights */
   real *shares;             /* of groups of rows in the gradient of s */
   double mu_product;
-  int is_stale; /* are the effective weights older than theta? */
   int n_threads, limit, team; /* most ever asked for, allowed now, at work now */
 };
 
@@ -77,10 +80,18 @@ static real *reals(Int n) {
 
 /* Numbers for a vector that has none yet; 0: out of memory. */
 static int need(real **vector, Int n) { return *vector || (*vector = reals(n)) != NULL; }
+static int need_tiles(bf16 **factor, Int n) {
+  if (*factor) return 1;
+  return n <= (PTRDIFF_MAX - 64) / (Int)sizeof(bf16) && (*factor = zeros((size_t)n * sizeof(bf16) + 64)) != NULL;
+}
 
 static void forget_features(Net *net) {
   free(net->features), free(net->runs), free(net->lookups), release(net->dense), release(net->levels);
   net->features = NULL, net->runs = NULL, net->lookups = NULL, net->dense = net->levels = NULL;
+}
+
+static void release_tiles(Packed x) {
+  release(x.left), release(x.left_transposed), release(x.right), release(x.right_transposed);
 }
 
 static void destroy(Net *net) {
@@ -90,6 +101,7 @@ static void destroy(Net *net) {
     if (l->q != l->a) release(l->q);
     release(l->a), release(l->d), release(l->mask), release(l->keys), release(l->delta), release(l->WT);
     release(l->effective);
+    release(l->delta_sums), release_tiles(l->tiles_a), release_tiles(l->tiles_delta), release_tiles(l->tiles_W);
   }
   forget_features(net);
   free(net->layers), free(net->quantiles), free(net->touched);
@@ -98,6 +110,11 @@ static void destroy(Net *net) {
   for (int s = 0; s < MAX_SLOTS; s++) release(net->slots[s]);
   free(net);
 }
+
+INLINE int is_elementwise(const Layer *l) { return l->act >= 0 && IS_ELEMENTWISE[l->act]; }
+
+/* Whether the outputs are kept as numbers, beside the tiles: of ReLU, all that the way back needs is which are 0. */
+INLINE int keeps_outputs(const Layer *l) { return l->act != ACT_relu; }
 
 static int is_shared(const Net *net, Int h) { return net->n_members > 1 && h < net->H; }
 static int has_factors(const Net *net, Int h) { return is_shared(net, h) || (h == 1 && net->spec.input_scale); }
@@ -113,7 +130,7 @@ static int allocate_layer(Net *net, Int h) {
   if (l->dropout > 0 && !l->keys) ok = ok && (l->keys = zeros((size_t)net->max_rows * sizeof(uint32_t))) != NULL;
   if (l->act >= 0 && KEEPS_SLOPE[l->act]) ok = ok && need(&l->d, n);
   if (h < net->H) ok = ok && need(&l->delta, n);
-  if (h > 1) ok = ok && need(&l->WT, l->width * l->ldt);
+  if (h > 1 && !TILED) ok = ok && need(&l->WT, l->width * l->ldt);
   if (has_factors(net, h)) ok = ok && need(&l->effective, l->n_in * l->ldw);
   return ok;
 }
@@ -206,11 +223,14 @@ static int create(const Spec *spec, Int max_rows, Net **made) {
   return DONE;
 }
 
+/* Rows of W[h] that have a share of the gradient of s together. */
+enum { SHARE_ROWS = TILED ? BLOCK : MR };
+
 /* What only gradients need, only steps, and only one kind of inputs, on first use; 0: out of memory. */
 static int need_gradient(Net *net) {
   Int shares = 0;
   for (Int h = 1; h < net->H && net->n_members > 1; h++)
-    shares = MAX(shares, (net->layers[h].n_in / MR + 1) * net->layers[h].width);
+    shares = MAX(shares, (net->layers[h].n_in / SHARE_ROWS + 1) * net->layers[h].width);
   return need(&net->gradient, net->n_padded) && need(&net->scratch, net->scratch_size * net->n_threads) &&
          (!shares || need(&net->shares, shares));
 }
@@ -257,8 +277,31 @@ static int need_features(Net *net, const RowsIn *rows) {
   return net->lookups && need(&net->levels, levels * net->layers[1].ldw);
 }
 
+/* Factors of products of tiles, for the way back too where there is a gradient. Only dense inputs are packed. */
+static int need_factors(Net *net, int is_dense) {
+  int ok = 1, back = net->gradient != NULL;
+  for (Int h = 0; h <= net->H; h++) {
+    Layer *l = &net->layers[h];
+    Int members = h > 0 ? net->n_members : 1, n = members * packed_size(net->max_rows, l->n_out);
+    if (h < net->H && (h > 0 || is_dense)) {
+      ok = ok && need_tiles(&l->tiles_a.left, n);
+      ok = ok && (!back || need_tiles(&l->tiles_a.left_transposed, n));
+    }
+    ok = ok && (!back || h == 0 || need(&l->delta_sums, blocks_of(net->max_rows) * l->ld));
+    if (h == 0 || (h == 1 && !is_dense)) continue;
+    Int n_W = members * packed_size(l->n_in, l->n_out);
+    if (!l->tiles_W.right || (back && h > 1 && !l->tiles_W.right_transposed)) l->is_stale = 1;
+    ok = ok && need_tiles(&l->tiles_W.right, n_W) && (!back || need_tiles(&l->tiles_delta.right, n));
+    if (h == 1 || !back) continue;
+    ok = ok && need_tiles(&l->tiles_W.right_transposed, n_W) && need_tiles(&l->tiles_delta.left, n);
+  }
+  return ok;
+}
+
 static int need_input(Net *net, const RowsIn *rows) {
   const Layer *first = &net->layers[1];
+  if (TILED && !need_factors(net, rows->X != NULL)) return 0;
+  if (TILED && rows->X && net->layers[0].dropout == 0) return 1;
   if (rows->data || rows->columns) {
     if (!net->touched) net->touched = calloc((size_t)first->n_in, 1);
     if (!net->touched || (first->effective && !need(&net->effective_gradient, first->n_in * first->ldw))) return 0;
@@ -300,7 +343,7 @@ static int set(Net *net, int slot, const void *flat) {
   if (slot >= N_SLOTS[net->optimizer]) return NO_SUCH_SLOT;
   if (slot >= 0 && !need_slots(net)) return NO_MEMORY;
   pad(net, vector_of(net, slot), flat);
-  net->is_stale = 1;
+  for (Int h = 1; h <= net->H; h++) net->layers[h].is_stale = 1;
   return DONE;
 }
 

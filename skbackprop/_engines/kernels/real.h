@@ -10,9 +10,10 @@
 #ifndef VECTOR_BYTES
 #define VECTOR_BYTES 16
 #endif
-#define STORED_OF(stored, product, sum) stored
-#define PRODUCT_OF(stored, product, sum) product
-#define SUM_OF(stored, product, sum) sum
+#define STORED_OF(stored, product, sum, tiled) stored
+#define PRODUCT_OF(stored, product, sum, tiled) product
+#define SUM_OF(stored, product, sum, tiled) sum
+#define TILED_OF(stored, product, sum, tiled) tiled
 #define PICK(COLUMN, ...) COLUMN(__VA_ARGS__)
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -20,6 +21,7 @@
 typedef PICK(STORED_OF, ROW_OF_FORMAT) stored;
 typedef PICK(PRODUCT_OF, ROW_OF_FORMAT) product;
 typedef PICK(SUM_OF, ROW_OF_FORMAT) real;
+enum { TILED = PICK(TILED_OF, ROW_OF_FORMAT) };
 
 /* What the arithmetic must know of the type of sums. MAGIC is 1.5 * 2^MANTISSA_BITS: adding it rounds to an integer,
    which then stands in the low bits. LN2_HIGH has few enough bits for exact products with integers, and with LN2_LOW

@@ -1,0 +1,61 @@
+"""How precise products of matrices are, in the words of PyTorch and JAX.
+
+"highest": in the numbers' own precision. "medium": float32 factors are rounded to bfloat16, which has 8 of their 24 bits,
+and products are summed in float32, as matrix units of processors do. Biases, sums of gradients, the optimizer and its
+memory keep their precision, and so does a first layer that looks sparse inputs or codes of a table up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import TypeAlias
+
+from scipy.sparse import issparse
+
+from skbackprop._engines.encoded_table import EncodedTable
+from skbackprop._engines.level import _cpu, level
+from skbackprop._types import Array, Namespace
+
+__all__ = ["PRECISIONS", "has_tiles", "level_of_tiles", "roundings"]
+PRECISIONS = ("highest", "medium")
+SPLIT = 2.0**16 + 1  # Veltkamp's factor that leaves the upper 8 of 24 bits
+LARGE, SMALLEST = 2.0**100, 2.0**-126  # where the factor could overflow; the smallest number that is no denormal
+Rounding: TypeAlias = Callable[[Array], Array]
+
+
+@cache
+def has_tiles() -> bool:
+    """Whether this processor multiplies tiles of bfloat16, and the system lets this process do so."""
+    return level() == "amx" and _cpu.ask_for_tiles()
+
+
+def level_of_tiles() -> str:
+    """Level of the kernels that multiply tiles: with the matrix unit, or with the same sums without it."""
+    return "v4" if level() == "amx" and not has_tiles() else level()
+
+
+def bfloat16(xp: Namespace, x: Array) -> Array:
+    """Round float32 numbers to the nearest of bfloat16, ties to even, by Veltkamp's splitting; denormals to zero.
+
+    J. W. Dekker, A floating-point technique for extending the available precision, Numerische Mathematik 18, 1971.
+    """
+    size = xp.abs(x)
+    fits = xp.where(size > LARGE, x * 2.0**-32, x)
+    c = fits * SPLIT
+    high = c - (c - fits)
+    high = xp.where(size > LARGE, high * 2.0**32, high)
+    high = xp.where(xp.isfinite(x), high, x)
+    return xp.where(size < SMALLEST, x * 0.0, high)
+
+
+def roundings(xp: Namespace, precision: str, n_layers: int, X: object, theta: Array) -> list[Rounding]:
+    """How factors of the products of layer h = 1..H are rounded; slot 0 is not used."""
+    if precision == "highest" or theta.dtype != xp.float32:
+        return [_exact] * (n_layers + 1)
+    is_looked_up = isinstance(X, EncodedTable) or issparse(X)
+    return [_exact, _exact if is_looked_up else partial(bfloat16, xp)] + [partial(bfloat16, xp)] * (n_layers - 1)
+
+
+def _exact(x: Array) -> Array:
+    return x
