@@ -1,113 +1,164 @@
-"""Could float64 tables be learned from in float32? How far predictions part where only the order of sums differs.
+"""What does matmul_precision="medium" save, and what does it change? On a processor with a matrix unit.
 
-    python benchmarks/precision.py
+python benchmarks/precision.py speed [--data DIR] [--repeats 5] --out FILE.csv     works of compare.py, beside peers
+python benchmarks/precision.py tables --data DIR [--processes 1] --out FILE.csv    tabular_pipeline on real tables
+python benchmarks/precision.py report SPEED.csv TABLES.csv                         both as tables
 
-"weighted": 15 rows of 30 numbers with weights 0..4, and the same rows repeated as often, which is what scikit-learn's
-check_sample_weight_equivalence compares, to 1e-7: the largest relative difference of predictions, over five draws.
-"another order": 10,000 rows of 30 numbers given in two orders, 200 steps on all rows at once: the largest difference of
-probabilities. Both in float64, in float32, and, by the reference engine, in float64 but for matrix products in float32:
-all of them, or only those of the forward pass.
+All run in turn in one process, several times over; seconds are those of the processor, one thread. Folders of data are
+those of compare.py and accuracy.py. Where there is no matrix unit, "medium" runs as "highest": this says so and ends.
 """
 
-import contextlib
+import argparse
+import itertools
+import pathlib
+import statistics
 import time
 import warnings
-from unittest import mock
+from functools import partial
 
 import numpy as np
-from sklearn.datasets import make_classification
+import pandas as pd
+import threadpoolctl
+from accuracy import data_sets, split
+from compare import CONTESTANTS, fits, installed, ours, pin, torch_eager
+from joblib import Parallel, delayed
+from sklearn.metrics import accuracy_score, log_loss, mean_squared_error
 
-from skbackprop import MLPRegressor, MLPSoftmaxClassifier
-from skbackprop._engines import reference
+from skbackprop import tabular_pipeline
+from skbackprop._engines.level import has_tiles
 
-DRAWS, STEPS = 5, 200
-WAYS = {
-    "float64": {"dtype": "float64"},
-    "float32": {"dtype": "float32"},
-    "float64, all products float32": {"dtype": "float64", "engine": "reference"},
-    "float64, forward products float32": {"dtype": "float64", "engine": "reference"},
-}
-
-
-class Single(np.ndarray):
-    """Numbers of float64 whose matrix products are computed in float32."""
-
-    def __matmul__(self, other):
-        return single(np.asarray(self, np.float32) @ np.asarray(other, np.float32))
-
-    def __rmatmul__(self, other):
-        return single(np.asarray(other, np.float32) @ np.asarray(self, np.float32))
+PRECISIONS = ["highest", "medium"]
+LARGE_SETS = ["letter", "cpu_act", "electricity", "house8l"]  # whose seconds are compared
 
 
-def single(array):
-    return np.asarray(array, dtype=np.float64).view(Single)
+def torch_bfloat16(*args, **params):
+    """Torch's own products of bfloat16."""
+    import torch
+
+    fit = torch_eager(*args, **params)
+
+    def under_autocast():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            fit()
+
+    return under_autocast
 
 
-def in_single(name):
-    """Let the reference engine's `forward` or `backward` compute its products in float32."""
-    function = getattr(reference, name)
-
-    def rounded(xp, network, P, rows, *more):
-        if name == "forward":
-            layers = function(xp, network, P, single(rows), *more)
-            return tuple([np.asarray(array) for array in part] for part in layers)
-        layers = tuple([single(array) for array in part] for part in rows)
-        return tuple([np.asarray(array) for array in part] for part in function(xp, network, P, layers, *more))
-
-    return mock.patch.object(reference, name, rounded)
-
-
-def computing(way):
-    stack = contextlib.ExitStack()
-    for name in ("forward", "backward"):
-        if "products" in way and (name in way or "all" in way):
-            stack.enter_context(in_single(name))
-    return stack
-
-
-def weighted(kind, params):
-    """Largest relative difference of a model of weighted rows and one of repeated rows."""
-    found = []
-    for seed in range(DRAWS):
-        rng = np.random.RandomState(seed)
-        X, y, w = rng.rand(15, 30), rng.randint(0, 3, 15), rng.randint(0, 5, 15)
-        order = rng.permutation(w.sum())
-        one = kind(random_state=0, **params).fit(X, y, sample_weight=w)
-        other = kind(random_state=0, **params).fit(X.repeat(w, axis=0)[order], y.repeat(w)[order])
-        p, q = (np.asarray(getattr(m, "predict_proba", m.predict)(X), dtype=np.float64) for m in (one, other))
-        found.append(np.abs((p - q) / q).max())
-    return max(found)
-
-
-def another_order(X, y, params):
-    """Largest difference of probabilities of models of the same rows in two orders, and the CPU seconds of one fit."""
-    settings = {"batch_size": len(y), "epochs": STEPS, "shuffle": False, "weight_decay": 0.5, "random_state": 0}
-    order = np.random.RandomState(0).permutation(len(y))
-    one, other = (MLPSoftmaxClassifier(**settings, **params).fit(X[rows], y[rows]) for rows in (slice(None), order))
-    return np.abs(one.predict_proba(X) - other.predict_proba(X)).max()
-
-
-def seconds_of(X, y, dtype):
-    """CPU seconds of a default fit, the least of three."""
-    found = []
-    for _ in range(3):
+def seconds_of(runs, repeats):
+    """Median processor seconds of each, in turn."""
+    found = {name: [] for name in runs}
+    for _, (name, run) in itertools.product(range(repeats), runs.items()):
         start = time.process_time()
-        MLPSoftmaxClassifier(random_state=0, dtype=dtype).fit(X, y)
-        found.append(time.process_time() - start)
-    return min(found)
+        run()
+        found[name].append(time.process_time() - start)
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def speed(arguments):
+    arguments.quick = False
+    rows = []
+    for work in ("W1", "W2", "W3", "W4", "W5", "W6", "W7"):
+        _, data, hidden, (batch_size, max_iter), names = fits(arguments)[work]
+        contestants = {name: partial(ours, matmul_precision=name) for name in PRECISIONS}
+        contestants |= {name: CONTESTANTS[name] for name in names if name != "skbackprop" and installed(name)}
+        if installed("torch"):
+            contestants["torch, bfloat16"] = torch_bfloat16
+        X, y = data()
+        runs = {
+            name: make(X, y, hidden, 1, batch_size=batch_size, max_iter=max_iter) for name, make in contestants.items()
+        }
+        found = seconds_of(runs, arguments.repeats)
+        rows += [{"work": work, "contestant": name, "cpu_seconds": value} for name, value in found.items()]
+        print(work, {name: round(value / found["medium"], 2) for name, value in found.items()}, flush=True)
+        pd.DataFrame(rows).to_csv(arguments.out, index=False, float_format="%.6g")
+
+
+def fit_table(data, seed, member, precision):
+    """Seconds of a fit with another seed on the same rows, and error and log loss, or the mean squared error for both."""
+    X, X_test, y, y_test, task = split(data, seed, 10_000)
+    name = "classifier" if task == "clf" else "regressor"
+    model = tabular_pipeline(name, matmul_precision=precision, random_state=100 * seed + member)
+    warnings.simplefilter("ignore")
+    with threadpoolctl.threadpool_limits(1):
+        start = time.process_time()
+        model.fit(X, y)
+        found = {"task": task, "cpu_seconds": time.process_time() - start}
+        if task == "reg":
+            error = mean_squared_error(y_test, model.predict(X_test))
+            return found | {"error": error, "loss": error}
+        p = model.predict_proba(X_test)
+    wrong = 1.0 - accuracy_score(y_test, model.classes_[p.argmax(axis=1)])
+    return found | {"error": wrong, "loss": log_loss(y_test, p, labels=model.classes_)}
+
+
+def tables(arguments):
+    arguments.openml = None
+    sets = {name: load() for name, load in data_sets(arguments)}
+    cases = list(itertools.product(sets, range(3), range(3), PRECISIONS))  # split, seed
+    found = Parallel(arguments.processes, backend="loky")(
+        delayed(fit_table)(sets[name], seed, member, precision) for name, seed, member, precision in cases
+    )
+    # seconds again of some, one after another
+    for name in [name for name in LARGE_SETS if name in sets]:
+        runs = {p: partial(fit_table, sets[name], 0, 0, p) for p in PRECISIONS}
+        values = seconds_of(runs, arguments.repeats)
+        print(name, f"highest / medium {values['highest'] / values['medium']:.2f}", flush=True)
+        for case, row in zip(cases, found, strict=True):
+            if case[0] == name:
+                row["cpu_seconds"] = values[case[-1]]
+    head = ["set", "split", "seed", "precision"]
+    rows = [dict(zip(head, case, strict=True)) | row for case, row in zip(cases, found, strict=True)]
+    pd.DataFrame(rows).to_csv(arguments.out, index=False, float_format="%.6g")
+
+
+def differences(rows):
+    """By set: the mean change from "highest" to "medium", and in how many standard errors of the seeds' spread."""
+    columns = ["error", "loss"]
+    by_seed = rows.set_index(["task", "set", "split", "seed", "precision"])[columns]
+    high, medium = by_seed.xs("highest", level="precision"), by_seed.xs("medium", level="precision")
+    spread = pd.concat([high, medium], keys=PRECISIONS, names=["precision"])
+    spread = spread.groupby(["task", "set", "split", "precision"]).std().groupby(["task", "set"]).mean()
+    change = (medium - high).groupby(["task", "set"]).mean()
+    relative = change / high.groupby(["task", "set"]).mean()
+    n = len(high) / len(change)  # seeds and splits
+    return relative.join(change / (spread * np.sqrt(2.0 / n)), rsuffix="_in_errors")
+
+
+def report(arguments):
+    seconds = pd.read_csv(arguments.speed).pivot_table(index="contestant", columns="work", values="cpu_seconds")
+    ratios = seconds / seconds.loc["medium"]
+    ratios["W1-W6"] = np.exp(np.log(ratios[[f"W{k}" for k in range(1, 7)]]).mean(axis=1))
+    rows = pd.read_csv(arguments.tables)
+    by_set = rows.pivot_table(index="set", columns="precision", values="cpu_seconds").loc[LARGE_SETS]
+    print(ratios.round(2).to_string(), differences(rows).round(3).to_string(), sep="\n\n")
+    print((by_set["highest"] / by_set["medium"]).round(2).to_string())
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for name, command in (("speed", speed), ("tables", tables)):
+        measured = commands.add_parser(name)
+        measured.add_argument("--data", type=pathlib.Path, required=name == "tables")
+        measured.add_argument("--repeats", type=int, default=5)
+        measured.add_argument("--processes", type=int, default=1)
+        measured.add_argument("--out", type=pathlib.Path, required=True, help="CSV file to write")
+        measured.set_defaults(command=command)
+    shown = commands.add_parser("report")
+    shown.add_argument("speed", type=pathlib.Path)
+    shown.add_argument("tables", type=pathlib.Path)
+    shown.set_defaults(command=report)
+    arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    X, y = make_classification(10_000, 30, n_informative=15, n_classes=4, random_state=0)
-    print("computed in: weighted, classifier; weighted, regressor; another order")
-    for way, params in WAYS.items():
-        with computing(way):
-            found = [weighted(kind, params) for kind in (MLPSoftmaxClassifier, MLPRegressor)]
-            found.append(another_order(X, y, params))
-        print(f"{way}: " + "; ".join(f"{value:.0e}" for value in found), flush=True)
-    double, single_ = (seconds_of(X, y, dtype) for dtype in ("float64", "float32"))
-    print(f"a default fit of 10,000 rows: {double:.2f} s in float64, {single_:.2f} s in float32")
+    if arguments.command is report:
+        report(arguments)
+    elif not has_tiles():
+        print('This processor has no matrix unit: "medium" is the same as "highest" here.')
+    else:
+        if arguments.command is speed:
+            pin(1)
+        with threadpoolctl.threadpool_limits(1):
+            arguments.command(arguments)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         dtype: Literal["auto", "float32", "float64"] = "auto",
         engine: Literal["auto", "compiled", "reference"] = "auto",
         n_threads: int | None = None,
+        matmul_precision: Literal["highest", "medium"] = "highest",
         n_members: int = 1,
         input_scale: bool | float = False,
         numeric_encoder: str = "identity",

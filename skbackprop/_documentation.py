@@ -111,6 +111,10 @@ engine : {'auto', 'compiled', 'reference'}, default='auto'
 n_threads : int or None, default=None
     Threads of the compiled engine; None honours OMP_NUM_THREADS and otherwise takes the CPUs of this process. Small
     batches use one whatever this says. Results have the same bits for any number.
+matmul_precision : {'highest', 'medium'}, default='highest'
+    Precision of matrix products of float32 numbers, in the words of PyTorch and JAX. 'medium' rounds their factors to
+    bfloat16 and sums in float32, where the processor multiplies such matrices in hardware (Intel AMX, on Linux), in
+    predictions and for all solvers but 'lbfgs'. Everywhere else it is the same as 'highest'.
 n_members : int, default=1
     Networks that are trained together on the same minibatches, the mean of whose predictions is given (BatchEnsemble).
     They share the hidden layers' weight matrices; a hidden layer of member j computes ((a * r_j) W) * s_j + b_j with
@@ -154,6 +158,8 @@ auto_params_ : dict
     What each parameter that was 'auto' stood for in the last fit, as far as it acts: of learning_rate,
     learning_rate_init, batch_size, epochs, weight_decay, dropout, max_grad_norm and tol. Given as parameters, these
     values bring the same fit, to the last bit.
+matmul_precision_ : str
+    What ran in the last fit, 'highest' or 'medium'.
 loss_curve_ : list of float
     Mean training loss of each epoch, without the penalty, as measured before each step.
 loss_, best_loss_ : float

@@ -213,12 +213,13 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _attributes(self, result: FitResult) -> Attributes:
         """All fitted attributes."""
-        model, spec, plan, state, _ = result
+        model, spec, plan, state = result[:4]
         history, network = state.history, model.network
         return self._model_attributes(model) | {
             "_progress": state,
             "_settings": plan,
             "auto_params_": plan.found(spec),
+            "matmul_precision_": result.precision,
             "loss_curve_": history.loss_curve,
             "validation_loss_curve_": history.validation_loss_curve or None,
             "validation_scores_": history.validation_scores or None,

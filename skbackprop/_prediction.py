@@ -36,7 +36,7 @@ from skbackprop._types import Array, Attributes, Namespace
 from skbackprop.data import Shards
 from skbackprop.persistence import Persistent
 
-Wanted = tuple[Network, str, Namespace, int | None]  # of an engine: network, name, namespace and threads
+Wanted = tuple[Network, str, Namespace, int | None, str]  # an engine's network, name, namespace, threads, precision
 
 
 class Serving:
@@ -54,8 +54,8 @@ class Serving:
                 return engine
         except IndexError:  # none is idle; to look first would leave a moment for another thread
             pass
-        network, name, xp, n_threads = wanted
-        return choose_engine(network, Optimizer(), name, xp, n_threads)
+        network, name, xp, n_threads, precision = wanted
+        return choose_engine(network, Optimizer(), name, xp, n_threads, precision)
 
     def give_back(self, wanted: Wanted, engine: LocalEngine) -> None:
         """Take an engine for another call; one that raised an error is not given back."""
@@ -96,6 +96,7 @@ class Predicting(Persistent):
 
     engine: str
     n_threads: int | None
+    matmul_precision: str
     n_features_in_: int
     coefs_: list[Array]
     intercepts_: list[Array]
@@ -221,7 +222,7 @@ class Predicting(Persistent):
         dtype = device.dtype_of(X)
         if dtype != FLOAT64 and device.dtype_of(theta) == FLOAT64:
             dtype = FLOAT64
-        wanted = self._network, self.engine, device.xp, self.n_threads
+        wanted = self._network, self.engine, device.xp, self.n_threads, self.matmul_precision
         engine = self._serving.borrow(wanted)
         engine.load(device.cast(theta, dtype))
         X = device.cast(X, dtype)

@@ -81,6 +81,7 @@ VALUES: dict[str, list[Any]] = {  # legal ones, the ends of the legal among them
     "dtype": ["auto", "float32", "float64"],
     "engine": ["auto", "reference", "compiled"],
     "n_threads": [None, 1, 2, 3],
+    "matmul_precision": ["highest", "medium"],
     "n_members": [1, 2, 3, 17],
     "input_scale": [False, True, 1e-300, 1.0, 1e300],
     "numeric_encoder": ["identity", "piecewise_linear"],

@@ -52,8 +52,9 @@ SECOND = {
     "n_bins": 3,
     "categorical_features": [0],
 }
-# Both engines and any number of threads give the same result by design, and verbose prints (tests of their own).
-SAME_RESULT = {"engine", "n_threads", "verbose"}
+# Both engines and any number of threads give the same result by design, matmul_precision acts on few processors, and
+# verbose prints (tests of their own).
+SAME_RESULT = {"engine", "n_threads", "matmul_precision", "verbose"}
 # These act only together with another parameter: with it they must change the model.
 TOGETHER = {
     "focal_gamma": {"loss": "focal"},

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils._param_validation import Interval, Options, StrOptions, make_constraint
 
 from skbackprop._engines.encoded_table import MOST
+from skbackprop._engines.precision import PRECISIONS
 from skbackprop._engines.threads import MOST_THREADS
 from skbackprop._fit.data_checks import within_floats
 from skbackprop._fit.spec import FitSpec
@@ -141,6 +142,7 @@ SHARED_CONSTRAINTS: dict[str, list[object]] = {
     "verbose": ["verbose"],
     "dtype": [StrOptions({"auto", "float32", "float64"})],
     "engine": [StrOptions({"auto", "reference", "compiled"})],
+    "matmul_precision": [StrOptions(set(PRECISIONS))],
     "n_threads": [Interval(Integral, 1, MOST_THREADS, closed="both"), None],
     "n_members": [_integer(1)],
     "input_scale": ["boolean", _Reals(0, closed="neither")],

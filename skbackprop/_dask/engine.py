@@ -38,6 +38,10 @@ class ClusterEngine:
         self.step = 0
         self._slice_steps = 1
 
+    @property
+    def precision(self) -> str:
+        return self._local.engine.precision
+
     def load(self, theta: np.ndarray, state: dict[str, Any] | None = None, objective: Objective | None = None) -> None:
         self._local.engine.load(theta, state, objective)
         self._local.memory = state

@@ -177,8 +177,9 @@ class Rank:
     def build(self, *, network: dict[str, Any], optimizer: dict[str, Any]) -> None:
         """Make an engine from the fields of what describes it; it is known by its number from then on."""
         described = Network(**network | {"loss_args": LossArgs(**network["loss_args"])})
-        kind, rule = self.request.spec.engine, Optimizer(**optimizer)
-        self.engines.append(RankEngine(choose_engine(described, rule, kind, n_threads=self.n_threads)))
+        spec, rule = self.request.spec, Optimizer(**optimizer)
+        made = choose_engine(described, rule, spec.engine, n_threads=self.n_threads, precision=spec.precision)
+        self.engines.append(RankEngine(made))
 
     def gradient(self, theta: np.ndarray, *, engine: int, table: str) -> GradientSums:
         """Sums over all training rows, in one round."""

@@ -134,7 +134,7 @@ def lead(job: Job, rank: Rank, channel: WorkerChannel) -> Report:
             prepared = prepare(spec, data, held_out, start, state)
             result = fit_model(prepared, request.make_score, callbacks, checkpoint)
             if result.interrupt is not None:  # a new one, without the frames that hold the rows
-                result = FitResult(result.model, result.spec, result.plan, result.state, KeyboardInterrupt())
+                result = result._replace(interrupt=KeyboardInterrupt())
     except KeyboardInterrupt:
         pass
     rank.end()  # after an error the others learn from the closed connections: they may wait for other things

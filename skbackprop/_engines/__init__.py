@@ -6,7 +6,7 @@ import numpy as np
 
 from skbackprop._engines.compiled import CompiledEngine, without_kernel
 from skbackprop._engines.engine import LocalEngine
-from skbackprop._engines.precision import has_tiles
+from skbackprop._engines.level import has_tiles
 from skbackprop._engines.reference import ReferenceEngine
 from skbackprop._nn.network import Network
 from skbackprop._nn.optimizers import Optimizer

@@ -46,7 +46,8 @@ class CompiledEngine:
     def __init__(
         self, network: Network, optimizer: Optimizer, n_threads: int | None = None, precision: str = "highest"
     ):
-        self.network, self.optimizer, self.n_threads, self.precision = network, optimizer, n_threads, precision
+        self.network, self.optimizer, self.n_threads = network, optimizer, n_threads
+        self._precision = precision  # asked for
         self.rule = OPTIMIZERS[optimizer.name]
         self.net: _cpu.CpuNet | None = None
         self.dtype = FLOATS[0]
@@ -54,6 +55,10 @@ class CompiledEngine:
         self._remembers = False  # and the optimizer's memory?
         widest = max(network.sizes) * network.n_members
         self._block_rows = max(1, min(BLOCK_ROWS, BLOCK_NUMBERS // widest))
+
+    @property
+    def precision(self) -> str:
+        return self._precision if self.dtype == np.float32 else "highest"
 
     # ------------------------------------------------------------------------------- state ----
 
@@ -95,13 +100,8 @@ class CompiledEngine:
         values = {field.name: getattr(part, field.name) for part in parts for field in fields(part)}
         del values["loss_args"]
         values |= {"optimizer": values.pop("name"), "max_grad_norm": optimizer.max_grad_norm or 0.0}
-        number_format = self._format()
-        best = level_of_tiles() if number_format == "bfloat16" else level()
-        return _cpu.CpuNet(best, number_format, rows, n_targets=network.n_targets, **values)
-
-    def _format(self) -> str:
-        """The kernels' number format: only products of float32 can be less precise."""
-        return "bfloat16" if self.precision == "medium" and self.dtype == np.float32 else self.dtype.name
+        kind = (level(), self.dtype.name) if self.precision == "highest" else (level_of_tiles(), "bfloat16")
+        return _cpu.CpuNet(*kind, rows, n_targets=network.n_targets, **values)
 
     def dump(self, memory: bool = True) -> tuple[Array, Memory | None]:
         return self._parameters(), self._memory() if memory else None
@@ -174,7 +174,7 @@ class CompiledEngine:
             return None
         network, alone = self.network, self.network.n_members == 1
         out = np.empty((X.shape[0], network.n_members, network.sizes[-1]), dtype=self.dtype)
-        is_plain = alone and not network.input_scale and isinstance(X, np.ndarray) and self._format() != "bfloat16"
+        is_plain = alone and not network.input_scale and isinstance(X, np.ndarray) and self.precision == "highest"
         if X.shape[0] <= FEW_ROWS and not self._is_filled and is_plain:
             net = self._need(FEW_ROWS, filled=False)
             is_finite = net.predict(self._rows(X), out, link and alone, checked, self._theta)

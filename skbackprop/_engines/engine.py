@@ -32,6 +32,10 @@ class Engine(Protocol):
     network: Network
     step: int  # steps made since `load`, or the number that `train_steps` went on to
 
+    @property
+    def precision(self) -> str:
+        """Of products: "highest" or "medium", which is only for float32."""
+
     def load(self, theta: Array, state: Memory | None = None, objective: Objective | None = None) -> None:
         """Take parameters, the optimizer's memory (None: fresh), and the Objective that steps follow."""
 

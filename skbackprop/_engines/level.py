@@ -16,7 +16,7 @@ except ImportError as error:
         "(pip install .), and run Python from another folder; or install it editable, see CONTRIBUTING.md."
     ) from error
 
-__all__ = ["FLOATS", "_cpu", "largest", "level", "show_config"]
+__all__ = ["FLOATS", "_cpu", "has_tiles", "largest", "level", "show_config"]
 FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 
@@ -34,8 +34,14 @@ def level() -> str:
     return forced
 
 
+@cache
+def has_tiles() -> bool:
+    """Whether this processor multiplies tiles of bfloat16, and the system lets this process do so."""
+    return level() == "amx" and _cpu.ask_for_tiles()
+
+
 def show_config() -> None:
-    """Print the version, the CPU level of the kernels, their threads, and the versions below.
+    """Print the version, what the kernels make of this processor, their threads, and the versions below.
 
     Examples
     --------
@@ -48,6 +54,7 @@ def show_config() -> None:
         "version": metadata.version("skbackprop"),
         "CPU level": level(),
         "levels of this build": ", ".join(_cpu.BUILT_LEVELS),
+        "matmul_precision='medium'": "products of bfloat16" if has_tiles() else "as 'highest'",
         "threads": _cpu.get_num_threads(),
         "compiler": _cpu.compiler(),
         **{name: metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")},

@@ -8,26 +8,19 @@ memory keep their precision, and so does a first layer that looks sparse inputs 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import TypeAlias
 
 from scipy.sparse import issparse
 
 from skbackprop._engines.encoded_table import EncodedTable
-from skbackprop._engines.level import _cpu, level
+from skbackprop._engines.level import has_tiles, level
 from skbackprop._types import Array, Namespace
 
-__all__ = ["PRECISIONS", "has_tiles", "level_of_tiles", "roundings"]
 PRECISIONS = ("highest", "medium")
 SPLIT = 2.0**16 + 1  # Veltkamp's factor that leaves the upper 8 of 24 bits
 LARGE, SMALLEST = 2.0**100, 2.0**-126  # where the factor could overflow; the smallest number that is no denormal
 Rounding: TypeAlias = Callable[[Array], Array]
-
-
-@cache
-def has_tiles() -> bool:
-    """Whether this processor multiplies tiles of bfloat16, and the system lets this process do so."""
-    return level() == "amx" and _cpu.ask_for_tiles()
 
 
 def level_of_tiles() -> str:
@@ -53,8 +46,8 @@ def roundings(xp: Namespace, precision: str, n_layers: int, X: object, theta: Ar
     """How factors of the products of layer h = 1..H are rounded; slot 0 is not used."""
     if precision == "highest" or theta.dtype != xp.float32:
         return [_exact] * (n_layers + 1)
-    is_looked_up = isinstance(X, EncodedTable) or issparse(X)
-    return [_exact, _exact if is_looked_up else partial(bfloat16, xp)] + [partial(bfloat16, xp)] * (n_layers - 1)
+    first = _exact if isinstance(X, EncodedTable) or issparse(X) else partial(bfloat16, xp)
+    return [_exact, first, *[partial(bfloat16, xp)] * (n_layers - 1)]
 
 
 def _exact(x: Array) -> Array:

@@ -43,14 +43,9 @@ def forward(
 
 
 def backward(
-    xp: Namespace,
-    network: Network,
-    P: Parameters,
-    layers: Layers,
-    delta: Array,
-    drop: list[Dropper],
+    xp: Namespace, network: Network, P: Parameters, layers: Layers, delta: Array, drop: list[Dropper],
     rounded: list[Rounding],
-) -> tuple[list[Array], list[Array]]:
+) -> tuple[list[Array], list[Array]]:  # fmt: skip
     """Propagate delta[H] = dE/dv[H] back: dE/dW[h] and dE/db[h] for h = 1..H, in the slots of W[h] and b[h]."""
     (a, v, q), grad_W, grad_b = layers, list(P.W), list(P.b)
     for h in range(network.n_layers, 0, -1):

@@ -29,7 +29,7 @@ WITHOUT_EFFECT = {"n_threads", "verbose", "partial"}  # on the bits
 NAMELESS = {
     f"parameter {field.name}": describe(field.default)
     for field in fields(FitSpec)
-    if field.name in ("numeric_encoder", "n_bins")
+    if field.name in ("numeric_encoder", "n_bins", "matmul_precision")
 }
 TRIES, PAUSE_SECONDS = 20, 0.05  # to take the place of a file that Windows lets another process read
 

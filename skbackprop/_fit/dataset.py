@@ -194,4 +194,5 @@ class ArrayDataset:
         return lambda: blocks
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
-        return choose_engine(network, plan.optimizer(spec), spec.engine, self.device.xp, spec.n_threads)
+        rule, xp = plan.optimizer(spec), self.device.xp
+        return choose_engine(network, rule, spec.engine, xp, spec.n_threads, spec.precision)

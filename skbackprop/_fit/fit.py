@@ -60,6 +60,7 @@ class FitResult(NamedTuple):
     plan: FitPlan
     state: TrainState
     interrupt: BaseException | None = None
+    precision: str = "highest"  # of products, as they ran
 
 
 class FitDiverged(Exception):
@@ -146,7 +147,7 @@ def fit_model(
 
     def result(theta: Array, interrupt: BaseException | None = None) -> FitResult:
         model = replace(prepared.model, theta=device.put(theta, prepared.data.dtype), device=device)
-        return FitResult(model, spec, plan, state, interrupt)
+        return FitResult(model, spec, plan, state, interrupt, prepared.engine.precision)
 
     monitor = _monitor(prepared, make_score, callbacks, lambda theta: result(theta).model)
     rows = prepared.training_set.together()

@@ -127,7 +127,7 @@ class DiskDataset:
         return lambda: (block.encoded(codec, None, dtype) for block in read_blocks(self.source, dtype))
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
-        return choose_engine(network, plan.optimizer(spec), spec.engine, np, spec.n_threads)
+        return choose_engine(network, plan.optimizer(spec), spec.engine, np, spec.n_threads, spec.precision)
 
 
 def _hashed(block: ArrayDataset) -> tuple[Array, np.ndarray, np.ndarray | None]:

@@ -95,12 +95,18 @@ class FitSpec:
     scale_target: bool = True
     numeric_encoder: str = "identity"
     n_bins: int = 8
+    matmul_precision: str = "highest"
     partial: bool = False  # is this one call of partial_fit?
 
     @property
     def is_minibatch(self) -> bool:
         """Tell whether the solver walks through minibatches, as all but L-BFGS do."""
         return self.solver != "lbfgs"
+
+    @property
+    def precision(self) -> str:
+        """Of products: the line search of L-BFGS compares losses that differ by less than rounding to bfloat16."""
+        return self.matmul_precision if self.is_minibatch else "highest"
 
     @property
     def splits(self) -> bool:
