@@ -79,9 +79,7 @@ html_sidebars = {
     )
 }
 html_show_sourcelink = False
-mathjax_options = {"defer": "defer"}
 default_role = "literal"  # single backquotes, which numpydoc has for the names of parameters
-viewcode_follow_imported_members = True
 viewcode_line_numbers = True
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
