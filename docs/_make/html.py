@@ -5,6 +5,7 @@ import re
 from html import escape
 
 from docutils import nodes
+from sphinx import addnodes
 
 LENGTH = 155  # characters that a search engine shows
 J = "J(W, b) = (sum_i w_i loss_i + alpha/2 sum_h ||W[h]||^2) / sum_i w_i"
@@ -15,7 +16,7 @@ def describe(app, pagename, templatename, context, doctree):
     """Give a page its first paragraph as a description, or its title."""
     title = re.sub("<[^>]+>", "", context.get("title") or pagename)
     paragraphs = doctree.findall(nodes.paragraph) if doctree is not None else ()
-    texts = (paragraph.astext() for paragraph in paragraphs if not isinstance(paragraph.parent, nodes.field_body))
+    texts = (p.astext() for p in paragraphs if isinstance(p.parent, (nodes.section, addnodes.desc_content)))
     text = next((text for text in texts if len(text) > 40), "")
     text = " ".join(f"{title}: {text}".split())
     if len(text) > LENGTH:
