@@ -15,6 +15,7 @@ defaults; those that are not installed are left out with --models.
 
 import argparse
 import csv
+import functools
 import importlib
 import itertools
 import json
@@ -225,27 +226,23 @@ def critical_difference(n_models, n_sets, alpha=0.05):
 
 def draw(ranks, title, path):
     """Mean ranks on a line; bars join models that the test cannot tell apart."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from draw import MINE, plt, save
 
     mean = ranks.mean().sort_values()
     distance = critical_difference(len(mean), len(ranks))
     figure, axes = plt.subplots(figsize=(7.0, 0.9 + 0.34 * len(mean)), layout="constrained")
     for place, (name, rank) in enumerate(mean.items()):
         ours = name in ("skbackprop", "tabular_pipeline")
-        color = "#1f6fb4" if ours else "#5a5a5a"
-        axes.plot(rank, place, "o", color=color)
+        axes.plot(rank, place, "o", color=MINE if ours else "#8a8a8a")
         axes.annotate(
-            f"{name}  {rank:.2f}", (rank, place), (8, 0), textcoords="offset points", va="center", color=color,
+            f"{name}  {rank:.2f}", (rank, place), (8, 0), textcoords="offset points", va="center",
             weight="bold" if ours else "normal",
         )  # fmt: skip
     start = 0
     for i, rank in enumerate(mean):
         alike = int((mean <= rank + distance).sum())
         if alike - i > 1 and alike > start:  # not a part of the bar before
-            axes.plot([rank, mean.iloc[alike - 1]], [-0.7 - 0.25 * i] * 2, lw=3, color="#c8c8c8")
+            axes.plot([rank, mean.iloc[alike - 1]], [-0.7 - 0.25 * i] * 2, lw=3, color="#9a9a9a", alpha=0.6)
             start = alike
     axes.set(
         xlim=(mean.iloc[0] - 0.15, mean.iloc[-1] + 1.0),
@@ -256,8 +253,7 @@ def draw(ranks, title, path):
     )
     axes.yaxis.set_visible(False)
     axes.spines[["left", "right", "top"]].set_visible(False)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    save(figure, path)
 
 
 def as_rst(title, table):
@@ -281,14 +277,17 @@ def parts_of(rows, models):
 
 def write_report(rows, models, folder):
     """Put accuracy.inc and the diagrams into the folder."""
+    from draw import as_rst as picture
+    from draw import draw_themes
+
     folder.mkdir(parents=True, exist_ok=True)
     text = []
     for word, table, scores, ranks in parts_of(rows, models):
         title = f"{word.capitalize()}, {len(scores)} sets"
-        draw(ranks, title, folder / f"ranks-{word}.png")
+        draw_themes(functools.partial(draw, ranks, title), folder / f"ranks-{word}")
         score = "accuracy" if word == "classification" else "R²"
         text += [
-            f".. image:: /{folder.name}/ranks-{word}.png\n   :width: 80%\n   :alt: mean ranks of the models, {word}\n",
+            picture(f"/{folder.name}/ranks-{word}", f"mean ranks of the models, {word}", "wide ranks"),
             as_rst(title, table.T),
         ]
         text += [as_rst(f"{word.capitalize()}, set by set: {score}", scores[table.index])]

@@ -20,8 +20,33 @@ SHOWN = {  # works of the picture, and their names there
     "W3": "60,000 images, (512, 512)\nbatches of 128",
     "W7": "noise, (1024, 1024)\nbatches of 1024",
 }
+INKS = {"light": "#222832", "dark": "#ced6dd"}  # of what is written, in the themes of the site
+INKED = "text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "legend.labelcolor"
 COLOURS = {"scikit-learn": "#f89939", "torch": "#7d5ba6", "XLA": "#5b8c85"}
 MINE = "#2a7f9e"
+
+
+def draw_themes(draw, stem):
+    """One picture for light pages and one for dark ones, whose backgrounds show through: calls draw(path) twice."""
+    for theme, ink in INKS.items():
+        with plt.rc_context(dict.fromkeys(INKED, ink) | {"axes.facecolor": "none", "savefig.facecolor": "none"}):
+            draw(f"{stem}-{theme}.svg")
+
+
+def as_rst(stem, text, container="wide"):
+    """Both of them on a page of the site, which shows the one of its theme."""
+    images = [
+        f"   .. image:: {stem}-{theme}.svg\n      :class: only-{theme}\n      :width: 100%\n      :alt: {text}\n"
+        for theme in INKS
+    ]
+    return f".. container:: {container}\n\n" + "\n".join(images)
+
+
+def save(figure, path, **metadata):
+    """Write a figure and close it; the same figure is the same file."""
+    with plt.rc_context({"svg.hashsalt": "skbackprop"}):
+        figure.savefig(path, metadata={"Date": None} | metadata)
+    plt.close(figure)
 
 
 def speed_ratios(results, folder="1-thread"):
@@ -38,27 +63,25 @@ def as_text(ratios):
     )
 
 
-def draw_speed(ratios, path, ink, background="none"):
-    """Bars of seconds per fit, skbackprop's being 1; `ink` is the colour of everything written."""
-    matplotlib.rcParams["svg.hashsalt"] = "skbackprop"  # the same picture is the same file
+def draw_speed(ratios, path):
+    """Bars of seconds per fit, skbackprop's being 1."""
     contestants = {"skbackprop": MINE, **COLOURS}
     figure, axes = plt.subplots(2, 4, figsize=(11, 4), layout="constrained")
     for ax, (work, title) in zip(axes.flat, SHOWN.items(), strict=True):
         lengths = [ratios[work].get(name, 0.0) for name in contestants]
         bars = ax.barh(list(contestants), lengths, color=list(contestants.values()), height=0.72)
         labels = [f"{length:.1f}" if length else "not run" for length in lengths]
-        ax.bar_label(bars, labels, padding=3, color=ink, fontsize=9)
-        ax.set_title(title, color=ink, fontsize=10)
+        ax.bar_label(bars, labels, padding=3, fontsize=9)
+        ax.set_title(title, fontsize=10)
         ax.set_xlim(0, 1.2 * max(lengths))
         ax.invert_yaxis()
         ax.set_xticks([])
-        ax.tick_params(left=False, colors=ink)
+        ax.tick_params(left=False)
         ax.spines[:].set_visible(False)
         ax.label_outer()
-    figure.savefig(path, facecolor=background, metadata={"Date": None, "Description": as_text(ratios)})
-    plt.close(figure)
+    save(figure, path, Description=as_text(ratios))
 
 
 if __name__ == "__main__":
-    draw_speed(speed_ratios(RESULTS), README_PICTURE, "#222832", "white")
+    draw_speed(speed_ratios(RESULTS), README_PICTURE)
     print(f"{README_PICTURE} drawn")

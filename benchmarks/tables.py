@@ -16,6 +16,7 @@ the data included (Linux only). All have their defaults; those that are not inst
 
 import argparse
 import csv
+import functools
 import importlib
 import itertools
 import json
@@ -234,10 +235,7 @@ def as_rst(title, table):
 
 def draw(summaries, path):
     """A panel for each problem, a line for each model: score against seconds, a larger mark for more rows."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from draw import plt, save
 
     n = len(summaries)
     figure, panels = plt.subplots(1, n, figsize=(3.5 * n, 3.9), layout="constrained", squeeze=False)
@@ -261,7 +259,7 @@ def draw(summaries, path):
         )
         ax.xaxis.set_major_formatter("{x:g}")
         ax.xaxis.set_minor_formatter("")
-        ax.grid(color="#e4e4e4", lw=0.6)
+        ax.grid(color="#8a8a8a", alpha=0.3, lw=0.6)
         ax.set_axisbelow(True)
         ax.spines[["right", "top"]].set_visible(False)
     keys = [plt.Line2D([], [], color=COLOURS[name], marker="o", ms=5, label=name) for name in models]
@@ -270,25 +268,21 @@ def draw(summaries, path):
         for i, n in enumerate(sizes)
     ]
     figure.legend(handles=keys, frameon=False, loc="outside lower center", ncols=(len(keys) + 1) // 2)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    save(figure, path)
 
 
-PICTURE = """\
-.. container:: wide
-
-   .. image:: /{}/tables.png
-      :width: 100%
-      :alt: accuracy or R² against seconds of a fit, a line for each model through the numbers of rows
-"""
+PICTURE = "accuracy or R² against seconds of a fit, a line for each model through the numbers of rows"
 
 
 def write_report(rows, folder):
     """Put tables.inc and the diagram into the folder."""
+    from draw import as_rst as picture
+    from draw import draw_themes
+
     folder.mkdir(parents=True, exist_ok=True)
     summaries = {problem: summarise(rows, problem) for problem in PROBLEMS if problem in set(rows["problem"])}
-    draw(summaries, folder / "tables.png")
-    text = [PICTURE.format(folder.name)]
+    draw_themes(functools.partial(draw, summaries), folder / "tables")
+    text = [picture(f"/{folder.name}/tables", PICTURE)]
     text += [as_rst(problem.capitalize(), table) for problem, table in summaries.items()]
     (folder / "tables.inc").write_text("\n".join(text))
 

@@ -16,9 +16,12 @@ from _make.api import check_api
 from _make.architecture import draw_architecture
 from _make.components import write_components
 from _make.derivation import draw_derivation
+from _make.headlines import write_headlines
+from _make.html import describe, name_thumbnails, typeset
+from _make.inventories import fetch_inventories
 from _make.pictures import draw_losses, write_diagram
 from _make.pointers import check_pointers
-from _make.results import write_accuracy, write_captions, write_costs, write_efforts, write_results, write_tables
+from _make.results import write_accuracy, write_costs, write_efforts, write_results, write_tables
 from _make.scaling import draw_scaling, write_rounds, write_scaling
 
 matplotlib.use("Agg")
@@ -28,7 +31,10 @@ version = release = skbackprop.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",
+    "sphinx.ext.viewcode",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
@@ -49,7 +55,12 @@ html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "header_links_before_dropdown": 5,
-    "logo": {"image_light": "_static/logo.svg", "image_dark": "_static/logo.svg", "text": project},
+    "logo": {
+        "image_light": "_static/logo.svg",
+        "image_dark": "_static/logo.svg",
+        "text": project,
+        "alt_text": "A network of dots",
+    },
     "footer_start": ["copyright"],
     "footer_end": [],
 }
@@ -68,6 +79,8 @@ html_sidebars = {
     )
 }
 html_show_sourcelink = False
+default_role = "literal"  # single backquotes, which numpydoc has for the names of parameters
+viewcode_line_numbers = True
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
@@ -81,8 +94,8 @@ autosummary_generate = True
 autodoc_default_options = {
     "members": True,
     "inherited-members": "BaseEstimator",
-    "exclude-members": "set_fit_request, set_partial_fit_request, set_predict_request, set_score_request, "
-    "get_metadata_routing, args, add_note, with_traceback",
+    "exclude-members": "set_partial_fit_request, set_predict_request, set_predict_proba_request, "
+    "set_score_request, get_metadata_routing, args, add_note, with_traceback",
 }
 suppress_warnings = [
     "ref.ref",  # inherited docstrings refer to labels of scikit-learn's own documentation
@@ -106,12 +119,14 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "min_reported_time": 1,
+    "write_computation_times": False,  # a page that loads its table's scripts from elsewhere
     "remove_config_comments": True,
     "download_all_examples": False,
 }
 
 made = here / "made"
 made.mkdir(exist_ok=True)
+intersphinx_mapping = fetch_inventories(made)
 check_api(here / "api.rst")
 write_components(made)
 write_results(made)
@@ -119,7 +134,7 @@ write_accuracy(made)
 write_tables(made)
 write_efforts(made)
 write_costs(made)
-write_captions(made)
+write_headlines(made)
 draw_losses(made)
 write_diagram(made)
 draw_derivation(made)
@@ -129,3 +144,9 @@ write_rounds(made)
 draw_scaling(made)
 for page in ("derivation.rst", "extend.rst", "architecture.rst"):
     check_pointers(here / page)
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", typeset)
+    app.connect("doctree-resolved", name_thumbnails)
+    app.connect("html-page-context", describe)

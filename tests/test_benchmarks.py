@@ -65,3 +65,37 @@ def test_medians_in_a_table(tables):
     assert "log loss" not in summary
     text = tables.as_rst("Friedman", summary)
     assert "   * - 100,000\n     - tabular_pipeline\n     - 0.9000\n     - 1.1\n" in text
+
+
+@pytest.fixture
+def halves(monkeypatch):
+    monkeypatch.syspath_prepend(str(pathlib.Path(__file__).parents[1] / "benchmarks"))
+    return pytest.importorskip("halves")
+
+
+def test_each_half_reports_what_the_other_chose(halves):
+    scores = pd.DataFrame({"default": [0.9, 0.5, 0.9, 0.5], "other": [0.8, 0.7, 0.8, 0.7]}, index=list("abcd"))
+    assert halves.halves("dcab") == (["a", "c"], ["b", "d"])
+    choices, crossed = halves.cross(scores)
+    assert choices == ("default", "other")
+    assert crossed.to_dict() == {"a": 0.8, "b": 0.5, "c": 0.8, "d": 0.5}
+
+
+def test_changes_of_the_error_beside_the_default(halves):
+    rows = [
+        {"set": name, "task": "clf", "setting": setting, "split": split, "accuracy": 1.0 - error, "r2": np.nan}
+        for name, least in (("a", 0.1), ("b", 0.2))
+        for setting, error in (("default", least), ("decay 2", least * (2.0 if name == "a" else 4.0)))
+        for split in range(2)
+    ]
+    mean, error = halves.changes(pd.DataFrame(rows))
+    assert mean["clf", "decay 2"] == pytest.approx(np.log([2.0, 4.0]).mean())
+    assert error["clf", "decay 2"] == pytest.approx(np.log(2.0) / 2.0)  # of two values log 2 apart
+    assert mean["clf", "default"] == 0.0
+
+
+def test_records_and_ranks(halves):
+    table = pd.DataFrame({name: [0.9, 0.8, 0.7] for name in [halves.OURS, *halves.PEERS]})
+    table["sklearn MLP"] = [0.8, 0.801, 0.8]
+    assert halves.record(table, halves.OURS, "sklearn MLP") == (1, 1, 1)
+    assert halves.ranks(table).iloc[0].tolist() == [2.0, 2.0, 4.0, 2.0]

@@ -1,6 +1,7 @@
 """The tables of everything that has a name, read from the package's own tables."""
 
 import inspect
+import re
 
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.initializers import INITIALIZERS
@@ -17,20 +18,58 @@ def first_line(function):
     return "" if function.__name__ == "<lambda>" else text.split("\n")[0].replace("|", "\\|")
 
 
+FORMULAS = {  # typeset; docstrings have them plain
+    "identity": "v",
+    "logistic": r"1 / (1 + e^{-v})",
+    "tanh": r"\tanh v",
+    "relu": r"\max(0, v)",
+    "leaky_relu": r"\max(v, 0.01\,v)",
+    "elu": r"\max(0, v) + \min(0, e^v - 1)",
+    "selu": r"1.0507 \left[\max(0, v) + 1.6733 \min(0, e^v - 1)\right]",
+    "gelu": r"v\,\Phi(v)",
+    "silu": r"v / (1 + e^{-v})",
+    "hard_swish": r"v \min(\max(v + 3, 0), 6) / 6",
+    "mish": r"v \tanh(\ln(1 + e^v))",
+    "softplus": r"\ln(1 + e^v)",
+    "softmax": r"e^{v_i} / \sum_k e^{v_k}",
+    "cross_entropy": r"-\sum_j y_j \ln a_j",
+    "brier": r"\sum_j (a_j - y_j)^2",
+    "focal": r"-\sum_j y_j (1 - a_j)^\gamma \ln a_j",
+    "binary_cross_entropy": r"-\sum_j \left[y_j \ln a_j + (1 - y_j) \ln(1 - a_j)\right]",
+    "binary_brier": r"\sum_j (a_j - y_j)^2",
+    "binary_focal": r"-\sum_j \left[y_j (1 - a_j)^\gamma \ln a_j + (1 - y_j) a_j^\gamma \ln(1 - a_j)\right]",
+    "squared_error": r"\tfrac{1}{2} \sum_j (a_j - y_j)^2",
+    "absolute_error": r"\sum_j |a_j - y_j|",
+    "huber": r"\sum_j r_j^2 / 2 \text{ for } |r_j| \le \delta, \text{ else } \delta (|r_j| - \delta / 2);\ r = a - y",
+    "quantile": r"\sum_{j,q} \max(q\,r_{jq}, (q - 1)\,r_{jq});\ r = y - a",
+    "poisson": r"\sum_j y_j \ln(y_j / a_j) - y_j + a_j",
+    "gamma": r"\sum_j \ln(a_j / y_j) + y_j / a_j - 1",
+}
+
+
+def described(name, function):
+    """An entry's formula and where it comes from, else what it says of itself."""
+    text = first_line(function)
+    if name not in FORMULAS:
+        return text or " "
+    source = re.search(r"\(([A-Z][^()]*, (?:\d{4}))\)", text)
+    return f":math:`{FORMULAS[name]}`" + (f" ({source[1]})" if source else "")
+
+
 def write_components(folder):
+    unknown = FORMULAS.keys() - ACTIVATIONS.keys() - LOSSES.keys()
+    if unknown:
+        raise RuntimeError(f"There are formulas of what does not exist: {sorted(unknown)}")
     parts = [
         table(
             "Activations",
             ["``activation``", "what it is", "initializer of the layer below (auto)"],
-            [[f"``{k}``", first_line(e.phi) or " ", e.initializer] for k, e in ACTIVATIONS.items()],
+            [[f"``{k}``", described(k, e.phi), e.initializer] for k, e in ACTIVATIONS.items()],
         ),
         table(
             "Losses",
             ["``loss``", "task", "link", "value"],
-            [
-                [f"``{k.removeprefix('binary_')}``", e.task, e.link, first_line(e.value) or " "]
-                for k, e in LOSSES.items()
-            ],
+            [[f"``{k.removeprefix('binary_')}``", e.task, e.link, described(k, e.value)] for k, e in LOSSES.items()],
         ),
         table(
             "Solvers",

@@ -1,39 +1,22 @@
 """Speed and accuracy as measured: tables and pictures from the raw results in benchmarks/results."""
 
+import functools
 import json
 import pathlib
-import sys
 
-import numpy as np
-import pandas as pd
-from scipy.stats import gmean
-
-from .files import INKS, listing, table, write
-
-RESULTS = pathlib.Path(__file__).parents[2] / "benchmarks" / "results"
-sys.path.insert(0, str(RESULTS.parent))
 import accuracy
 import draw
 import efforts
+import numpy as np
+import pandas as pd
 import tables
+
+from .files import listing, table, write
+
+RESULTS = pathlib.Path(__file__).parents[2] / "benchmarks" / "results"
 
 TITLES = {"1-thread": "One thread", "2-threads": "Two threads", "1-thread-v3": "One thread, AVX2 instructions only"}
 PEERS = ["scikit-learn", "torch", "XLA", "onnxruntime"]
-
-
-PICTURE = """\
-.. container:: wide
-
-   .. image:: made/speed-{0}-light.svg
-      :class: only-light
-      :width: 100%
-      :alt: {1}
-
-   .. image:: made/speed-{0}-dark.svg
-      :class: only-dark
-      :width: 100%
-      :alt: {1}
-"""
 
 
 COSTS = """\
@@ -50,8 +33,7 @@ def write_results(folder):
     for name, title in TITLES.items():
         found = json.loads((RESULTS / name / "compare.json").read_text())
         ratios = draw.speed_ratios(RESULTS, name)
-        for theme, ink in INKS.items():
-            draw.draw_speed(ratios, folder / f"speed-{name}-{theme}.svg", ink)
+        draw.draw_themes(functools.partial(draw.draw_speed, ratios), folder / f"speed-{name}")
         rows = [
             [
                 f"**{r['work']}** {r['what']}",
@@ -61,7 +43,7 @@ def write_results(folder):
             ]
             for r in found["results"]
         ]
-        picture = PICTURE.format(name, draw.as_text(ratios))
+        picture = draw.as_rst(f"made/speed-{name}", draw.as_text(ratios))
         text = table(title, ["work", "skbackprop", *PEERS, "peak"], rows, picture)
         text += f"\n{faster_peers(found['results'])}``{found['command']}``: {found['facts']}.\n"
         write(folder / f"results-{name}.inc", text)
@@ -126,74 +108,3 @@ def write_efforts(folder):
     columns = ["table", "inside", "HistGradientBoosting", "interval score", "HistGradientBoosting", "seconds"]
     write(folder / "efforts.inc", text)
     write(folder / "intervals.inc", listing(columns, rows))
-
-
-SPEED = """\
-Seconds of one fit, skbackprop's being 1: the same network, batches and epochs for all, in turn in one process on one
-thread ({processor}). The smaller the network, the more of their time others spend between the operations: scikit-learn
-takes {least:.1f} to {most:.1f} times as long. On wide networks all are bound by the processor's multiply-adds.
-How it was measured, two threads, predictions and the rest: :doc:`benchmarks`.
-"""
-
-ACCURACY = """\
-On 26 public tables, three splits each, with differences of up to 0.002 counted as ties:
-
-.. list-table::
-   :header-rows: 1
-
-   * -
-     - wins
-     - ties
-     - losses
-     - seconds of a fit, relative
-   * - the defaults against those of scikit-learn's MLP
-     - {0}
-     - {1}
-     - {2}
-     - {3:.2f}
-   * - ``tabular_pipeline`` against HistGradientBoosting
-     - {4}
-     - {5}
-     - {6}
-     - {7:.2f}
-
-Table by table, with log loss and calibration: :doc:`benchmarks`.
-"""
-
-
-def write_captions(folder):
-    """What the landing page says of speed and accuracy, in numbers as measured."""
-    processor = json.loads((RESULTS / "1-thread" / "compare.json").read_text())["facts"].split(",")[0]
-    ratios = [found["scikit-learn"] for found in draw.speed_ratios(RESULTS).values()]
-    text = SPEED.format(processor=processor, least=min(ratios), most=max(ratios))
-    write(folder / "speed-caption.inc", text)
-    seconds = accuracy_rows().groupby(["model", "set"])["fit_seconds"].mean().unstack("model")
-    figures = []
-    for mine, other in (("skbackprop", "sklearn MLP"), ("tabular_pipeline", "HistGradientBoosting")):
-        figures += [*record(mine, other), gmean((seconds[mine] / seconds[other]).dropna())]
-    write(folder / "accuracy-caption.inc", ACCURACY.format(*figures))
-    check_readme(min(ratios), max(ratios), figures)
-
-
-def check_readme(least, most, figures):
-    """The README says the same in words of its own, or the build fails."""
-    times = ["once" if figure == 1 else f"{figure} times" for figure in figures]
-    claims = (
-        f"scikit-learn takes {least:.1f} to {most:.1f} times as long",
-        f"beat those of scikit-learn's MLP {times[0]}, tie {times[1]} and lose {times[2]}",
-        f"beats gradient boosting {times[4]}, ties {times[5]} and loses {times[6]}, "
-        f"and takes {figures[7]:.1f} times as long",
-    )
-    readme = " ".join((RESULTS.parents[1] / "README.md").read_text(encoding="utf-8").split())
-    for claim in claims:
-        if claim not in readme:
-            raise RuntimeError(f"README.md is of older measurements; now it should say: {claim!r}")
-
-
-def record(mine, other):
-    """Wins, ties and losses of one model against another over all tables, by accuracy or R²."""
-    totals = [0, 0, 0]
-    for _, summary, _, _ in accuracy.parts_of(accuracy_rows(), [mine, other]):
-        counts = map(int, summary.loc[mine, f"against {other}"].split("/"))
-        totals = [total + count for total, count in zip(totals, counts, strict=True)]
-    return totals

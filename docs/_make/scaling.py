@@ -1,18 +1,19 @@
 """When more machines pay: measured beside modelled, and what the model says of large clusters."""
 
+import functools
 import itertools
 import json
 
+import draw
 import matplotlib.pyplot as plt
 import numpy as np
-import scaling  # of benchmarks, whose folder results.py puts on the path
+import scaling
 
-from .files import INKS, listing, table, write
+from .files import listing, table, write
 from .results import RESULTS
 
 LINES = dict(zip(scaling.NETWORKS, ("-", "--", ":"), strict=True))
 COLOURS = dict(zip(scaling.SIZES, ("#2a7f9e", "#f89939", "#7d5ba6"), strict=True))
-INKED = "text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"
 LARGEST = 4096  # workers
 CLUSTERS = 2, 8, 64, 1024
 ROWS = 65_536  # of a minibatch, shared out
@@ -101,22 +102,23 @@ def worth_table(model):
 
 def draw_scaling(folder):
     """Gain against the number of workers."""
-    model = scaling.Model(measured())
+    draw.draw_themes(functools.partial(draw_gain, scaling.Model(measured())), folder / "scaling")
+
+
+def draw_gain(model, path):
     workers = np.unique(np.geomspace(1, LARGEST, 60).round().astype(int))
-    for theme, ink in INKS.items():
-        with plt.rc_context(dict.fromkeys(INKED, ink)):
-            figure, ax = plt.subplots(figsize=(8, 4.2), layout="constrained")
-            for size, name in itertools.product(COLOURS, LINES):
-                link = scaling.NETWORKS[name]
-                gain = [model.step(size, ROWS, 1) / model.step(size, ROWS, int(P), *link) for P in workers]
-                ax.loglog(workers, gain, LINES[name], color=COLOURS[size], base=2)
-            ax.loglog(workers, workers, color=ink, lw=0.7, alpha=0.5, base=2)
-            ax.set(xlabel="workers", ylabel="times as fast as one", ylim=(0.5, 64))
-            ax.xaxis.set_major_formatter("{x:,.0f}")
-            ax.yaxis.set_major_formatter("{x:g}")
-            keys = [plt.Line2D([], [], color=colour, label=size) for size, colour in COLOURS.items()]
-            keys += [plt.Line2D([], [], color=ink, ls=style, label=name) for name, style in LINES.items()]
-            keys += [plt.Line2D([], [], color=ink, lw=0.7, alpha=0.5, label="ideal")]
-            figure.legend(handles=keys, frameon=False, loc="outside right center")
-            figure.savefig(folder / f"scaling-{theme}.svg", transparent=True, metadata={"Date": None})
-            plt.close(figure)
+    ink = plt.rcParams["text.color"]
+    figure, ax = plt.subplots(figsize=(8, 4.2), layout="constrained")
+    for size, name in itertools.product(COLOURS, LINES):
+        link = scaling.NETWORKS[name]
+        gain = [model.step(size, ROWS, 1) / model.step(size, ROWS, int(P), *link) for P in workers]
+        ax.loglog(workers, gain, LINES[name], color=COLOURS[size], base=2)
+    ax.loglog(workers, workers, color=ink, lw=0.7, alpha=0.5, base=2)
+    ax.set(xlabel="workers", ylabel="times as fast as one", ylim=(0.5, 64))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.yaxis.set_major_formatter("{x:g}")
+    keys = [plt.Line2D([], [], color=colour, label=size) for size, colour in COLOURS.items()]
+    keys += [plt.Line2D([], [], color=ink, ls=style, label=name) for name, style in LINES.items()]
+    keys += [plt.Line2D([], [], color=ink, lw=0.7, alpha=0.5, label="ideal")]
+    figure.legend(handles=keys, frameon=False, loc="outside right center")
+    draw.save(figure, path)

@@ -1,0 +1,166 @@
+"""How good is tabular_pipeline on tables that had no part in choosing its settings?
+
+python benchmarks/halves.py run --data DIR --out FILE.csv            fits, and adds to FILE.csv what is not in it yet
+python benchmarks/halves.py report FILE.csv ACCURACY.csv             what one half of the sets chooses, on the other
+
+DIR, splits and ACCURACY.csv are those of accuracy.py. Every second set, by name, is in the first half; classification
+and regression are taken apart. Each half chooses the setting with the lowest error, and the other half reports it: the
+geometric mean over sets of the share of wrong labels, or of the squared error.
+"""
+
+import argparse
+import csv
+import pathlib
+import warnings
+
+import accuracy
+import numpy as np
+import pandas as pd
+import threadpoolctl
+from sklearn.metrics import accuracy_score, log_loss, r2_score
+
+from skbackprop import tabular_pipeline
+
+FIELDS = ["set", "task", "setting", "split", "accuracy", "log_loss", "r2"]
+SETTINGS = {  # what could have been the default; the first one is
+    "default": {},
+    "4 bins": {"n_bins": 4},
+    "16 bins": {"n_bins": 16},
+    "decay 0.05": {"weight_decay": 0.05},
+    "decay 0.5": {"weight_decay": 0.5},
+    "decay 2": {"weight_decay": 2.0},
+    "no dropout": {"dropout": 0.0},
+    "dropout 0.2": {"dropout": 0.2},
+    "one network": {"n_members": 1},
+    "layers of 64": {"hidden_layer_sizes": (64, 64)},
+    "half the rate": {"learning_rate_init": 0.0025},
+    "twice the rate": {"learning_rate_init": 0.01},
+    "beta_2 0.999": {"beta_2": 0.999},
+    "no input scale": {"input_scale": False},
+}
+OURS = "tabular_pipeline"  # with what the other half chose
+PEERS = ["HistGradientBoosting", "sklearn MLP", "RealMLP-TD-S"]
+
+
+# ------------------------------------------------------------------------------------- fits ----
+
+
+def measure(data, setting, seed, max_train):
+    """Accuracy and log loss, or R²."""
+    X, X_test, y, y_test, task = accuracy.split(data, seed, max_train)
+    kind = "classifier" if task == "clf" else "regressor"
+    model = tabular_pipeline(kind, **SETTINGS[setting], random_state=seed).fit(X, y)
+    if task == "reg":
+        return {"r2": r2_score(y_test, model.predict(X_test))}
+    p = model.predict_proba(X_test)
+    right = accuracy_score(y_test, model.classes_[p.argmax(axis=1)])
+    return {"accuracy": right, "log_loss": log_loss(y_test, p, labels=model.classes_)}
+
+
+def run(arguments):
+    done = set()
+    if arguments.out.exists():
+        done = {tuple(row) for row in pd.read_csv(arguments.out, dtype=str)[["set", "split", "setting"]].to_numpy()}
+    with arguments.out.open("a", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        if not done:
+            writer.writeheader()
+        for seed in arguments.splits.split(","):
+            for name, load in accuracy.data_sets(arguments):
+                data = load()
+                for setting in SETTINGS:
+                    if (name, seed, setting) in done:
+                        continue
+                    row = {"set": name, "task": data[2], "setting": setting, "split": seed}
+                    found = measure(data, setting, int(seed), arguments.max_train)
+                    writer.writerow(row | {k: f"{v:.6g}" for k, v in found.items()})
+                    file.flush()
+
+
+# ----------------------------------------------------------------------------------- report ----
+
+
+def halves(names):
+    """Every second one, and the others."""
+    names = sorted(names)
+    return names[::2], names[1::2]
+
+
+def choose(scores, names):
+    """The setting with the lowest mean logarithm of the error on these sets; `scores` has sets by settings."""
+    return np.log((1.0 - scores.loc[names]).clip(lower=1e-6)).mean().idxmin()
+
+
+def cross(scores):
+    """The choice of each half, by half; and for every set the score of what the other half chose."""
+    first, second = halves(scores.index)
+    choices = choose(scores, first), choose(scores, second)
+    return choices, pd.concat([scores.loc[second, choices[0]], scores.loc[first, choices[1]]]).sort_index()
+
+
+def changes(settings):
+    """Logarithms of the errors beside the default's, by task and setting: means over the sets, and standard errors."""
+    error = (1.0 - settings["accuracy"].fillna(settings["r2"])).clip(lower=1e-6)
+    by_set = np.log(settings.assign(error=error).groupby(["task", "setting", "set"])["error"].mean())
+    gaps = (by_set - by_set.xs("default", level="setting")).groupby(["task", "setting"])
+    return gaps.mean(), gaps.sem()
+
+
+def tasks(settings, peers):
+    """By task: what each half chose, and sets by models of scores on splits that all have."""
+    settings = settings.rename(columns={"setting": "model"})
+    for task, score in (("clf", "accuracy"), ("reg", "r2")):
+        ours, theirs = (
+            rows[rows["task"] == task].pivot_table(score, ["set", "split"], "model") for rows in (settings, peers)
+        )
+        ours = ours[list(SETTINGS)].dropna()
+        both = ours.index.intersection(theirs[PEERS].dropna().index)
+        ours, theirs = (table.loc[both].groupby("set").mean() for table in (ours, theirs[PEERS]))
+        choices, chosen = cross(ours)
+        yield task, choices, theirs.assign(default=ours["default"], **{OURS: chosen})
+
+
+def record(table, model, other):
+    """Wins, ties and losses of one model against another."""
+    gap = table[model] - table[other]
+    return (gap > accuracy.TIE).sum(), (gap.abs() <= accuracy.TIE).sum(), (gap < -accuracy.TIE).sum()
+
+
+def ranks(table):
+    """Of the peers and of what was chosen, by set."""
+    return table[[OURS, *PEERS]].round(4).rank(axis=1, ascending=False)
+
+
+def report(arguments):
+    mean, error = changes(pd.read_csv(arguments.csv))
+    print(pd.DataFrame({"change of the error": mean, "standard error": error}).round(3).to_string())
+    for task, choices, table in tasks(pd.read_csv(arguments.csv), pd.read_csv(arguments.accuracy)):
+        mean, distance = ranks(table).mean(), accuracy.critical_difference(1 + len(PEERS), len(table))
+        print(f"\n{task}, {len(table)} sets; chosen by the halves: {choices[0]!r}, {choices[1]!r}")
+        for model in (OURS, "default"):
+            for peer in PEERS:
+                print(f"{model} against {peer}:", "/".join(map(str, record(table, model, peer))))
+        print(f"{mean.round(2).to_string()}\ncritical distance {distance:.2f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    fits = commands.add_parser("run", help="fit and measure")
+    fits.add_argument("--data", type=pathlib.Path, required=True, help="folder of .npz files")
+    fits.add_argument("--splits", default="0,1,2", help="seeds, with commas between")
+    fits.add_argument("--max-train", type=int, default=10_000, help="most rows to train on")
+    fits.add_argument("--out", type=pathlib.Path, required=True, help="CSV file to add to")
+    fits.set_defaults(command=run, openml=None)
+    summary = commands.add_parser("report", help="choices and what they are worth")
+    summary.add_argument("csv", type=pathlib.Path)
+    summary.add_argument("accuracy", type=pathlib.Path)
+    summary.set_defaults(command=report)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with threadpoolctl.threadpool_limits(1):
+        arguments.command(arguments)
+
+
+if __name__ == "__main__":
+    main()
