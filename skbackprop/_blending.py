@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from skbackprop._checks.constraints import hidden_sizes
 from skbackprop._estimator import BaseMLP
-from skbackprop._fit.selection import MOST_ROWS
+from skbackprop._fit.selection import on_rows
 from skbackprop._fit.spec import REGIMES
 
 LONGER = 1.25  # plan than the selection asks for
@@ -23,9 +23,8 @@ def blended(found: dict[str, float], n_rows: int, estimator: BaseMLP) -> list[di
 
     Where numbers are encoded in bins, one network has finer ones.
     """
-    pace = min(1.0, MOST_ROWS / n_rows)
-    regimes = [regime.regularisation(estimator.solver) for regime in REGIMES.values()]
-    regimes = [found | {name: value * pace for name, value in some.items() if name in found} for some in regimes]
+    regimes = [on_rows(regime, n_rows).regularisation(estimator.solver) for regime in REGIMES.values()]
+    regimes = [found | {name: value for name, value in some.items() if name in found} for some in regimes]
     distances = [abs(math.log(some["weight_decay"] / found["weight_decay"])) for some in regimes]
     nearest = int(np.argmin(distances))
     regimes[nearest] = found
