@@ -23,6 +23,7 @@ from skbackprop._fit.fit import prepare
 from skbackprop._fit.inputs import RawTable
 from skbackprop._fit.selection import FEWEST_ROWS, SHARE
 from skbackprop._fit.state import TrainState
+from skbackprop._fit.weights import apply_class_factors
 from skbackprop._interop.ensembles import ConvertibleEnsemble
 from skbackprop._types import Attributes, Data
 from skbackprop.data import Shards
@@ -40,11 +41,18 @@ class Rows(NamedTuple):
     y: np.ndarray
     weights: np.ndarray | None
     codes: np.ndarray  # of labels the number of the class, else y
+    factors: np.ndarray | None = None  # of the weights, by class
+
+    @property
+    def all_weights(self) -> np.ndarray | None:
+        """Weights of the objective, those of the classes included."""
+        return apply_class_factors(self.factors, self.codes, self.weights)
 
     def part(self, numbers: np.ndarray) -> Rows:
         """Some of them."""
         weights = None if self.weights is None else self.weights[numbers]
-        return Rows(rows_of(self.X, numbers), self.y[numbers], weights, self.codes[numbers])
+        some = self._replace(X=rows_of(self.X, numbers), y=self.y[numbers], codes=self.codes[numbers])
+        return some._replace(weights=weights)
 
 
 class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkMixin, BaseEstimator, ABC):
@@ -114,7 +122,7 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
 
     def _learned(self, base: BaseMLP, rows: Rows, rng: np.random.RandomState, networks: list[BaseMLP]) -> Attributes:
         """Train the networks, which are put into the list, and find their weights and out-of-fold answers."""
-        base, found, n_rows = _settled(base, rows, rng)
+        base, rows, found, n_rows = _settled(base, rows, rng)
         regimes, mix = [found], np.ones(1)
         if self.blend:
             regimes = blended(found, n_rows, base)
@@ -253,8 +261,11 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         return tags
 
 
-def _settled(base: BaseMLP, rows: Rows, rng: np.random.RandomState) -> tuple[BaseMLP, dict[str, float], int]:
-    """The estimator with what all rows tell of the columns' kinds, what its selection finds, and for how many rows."""
+def _settled(base: BaseMLP, rows: Rows, rng: np.random.RandomState) -> tuple[BaseMLP, Rows, dict[str, float], int]:
+    """The estimator with the kinds of the columns, the rows with factors of the classes, and what a selection finds.
+
+    The number is that of the rows to train on.
+    """
     spec = fit_spec(base)
     data, features = read_rows(base, rows.X, Given(rows.y, rows.weights), reset=True)
     start = starting_point(base, spec, data, features, None)
@@ -262,7 +273,8 @@ def _settled(base: BaseMLP, rows: Rows, rng: np.random.RandomState) -> tuple[Bas
     found = prepared.plan.found(spec)
     if features.encoding is not None and not isinstance(rows.X, RawTable):
         base = clone(base).set_params(categorical_features=np.flatnonzero(features.encoding.is_category).tolist())
-    return base, {name: found[name] for name in SELECTED if name in found}, len(prepared.data)
+    rows = rows._replace(factors=prepared.factors)
+    return base, rows, {name: found[name] for name in SELECTED if name in found}, len(prepared.data)
 
 
 def _in_order(answers: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]], n_rows: int) -> np.ndarray:

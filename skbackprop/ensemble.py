@@ -151,7 +151,7 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
             observed = np.where(rows.codes > 0, answers, 1.0 - answers)
         else:
             observed = answers[:, np.arange(len(rows.codes)), rows.codes, None]
-        return blend_weights(observed, None, rows.weights)
+        return blend_weights(observed, None, rows.all_weights)
 
     def _out_of_fold(self, rows: Rows, fold: np.ndarray, members: np.ndarray, mix: np.ndarray) -> Attributes:
         p = np.tensordot(mix, members.mean(axis=1), 1)
