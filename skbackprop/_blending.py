@@ -65,6 +65,19 @@ def folds_of(
     return [(np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)) for fold in range(n_folds)]
 
 
+def in_order(answers: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]], n_rows: int) -> np.ndarray:
+    """Answers for the rows left out, one fold's after the other's, in the order of all rows; NaN for those never."""
+    found = np.full((n_rows, *answers.shape[1:]), np.nan)
+    found[np.concatenate([test for _, test in folds])] = answers
+    return found
+
+
+def by_fold(networks: list[BaseMLP], n_folds: int) -> list[list[BaseMLP]]:
+    """Those of each fold, which come one fold after the other."""
+    n = len(networks) // n_folds
+    return [networks[start : start + n] for start in range(0, len(networks), n)]
+
+
 def blend_weights(answers: np.ndarray, y: np.ndarray | None, weights: np.ndarray | None) -> np.ndarray:
     """Weights of sum 1, none negative, with which the mean of several networks' answers has the least loss.
 

@@ -11,9 +11,9 @@ from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._blending import blend_weights
+from skbackprop._blending import blend_weights, by_fold
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._ensemble import BaseEnsemble, Rows, by_fold
+from skbackprop._ensemble import BaseEnsemble, Rows
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.device import to_host
 from skbackprop._intervals import CVPlus, bounds_of, learn_residuals
