@@ -166,33 +166,44 @@ def fit_one(name, seed, parts, prepared):
     }
 
 
-def run(arguments):
+def fill(arguments, fields, kind, names, measure, is_done=lambda row: True):
+    """Add a line to the file for each set, split and name that it lacks.
+
+    kind: column of the names. measure(parts, seed, names) yields a name and what it found, one after the other.
+    """
     done = set()
     if arguments.out.exists():
         with arguments.out.open() as file:
-            rows = [row for row in csv.DictReader(file) if not row["error"]]  # others are tried again
-            done = {(row["set"], row["model"], int(row["split"])) for row in rows}
+            done = {(row["set"], row["split"], row[kind]) for row in csv.DictReader(file) if is_done(row)}
     with arguments.out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
+        writer = csv.DictWriter(file, fields)
         if not file.tell():
             writer.writeheader()
         for name, load in data_sets(arguments):
             data = load()
-            for seed in map(int, arguments.splits.split(",")):
-                parts = split(data, seed, arguments.max_train)
-                prepared = prepare(*parts[:2])
-                for model in arguments.models.split(","):
-                    if (name, model, seed) in done:
-                        continue
-                    row = {"set": name, "task": parts[-1], "model": model, "split": seed}
-                    try:
-                        with threadpoolctl.threadpool_limits(arguments.threads):
-                            row |= fit_one(model, seed, parts, prepared)
-                    except Exception as error:  # the others go on; the report leaves the set out and says so
-                        row["error"] = f"{type(error).__name__}: {error}"[:200]
+            for seed in arguments.splits.split(","):
+                missing = [value for value in names if (name, seed, value) not in done]
+                parts = split(data, int(seed), arguments.max_train)
+                for value, found in measure(parts, int(seed), missing) if missing else ():
+                    row = {"set": name, "split": seed, kind: value} | found
                     writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
                     file.flush()
                     print(*row.values(), flush=True)
+
+
+def run(arguments):
+    def measure(parts, seed, models):
+        prepared = prepare(*parts[:2])
+        for model in models:
+            try:
+                with threadpoolctl.threadpool_limits(arguments.threads):
+                    found = fit_one(model, seed, parts, prepared)
+            except Exception as error:  # the others go on; the report leaves the set out and says so
+                found = {"error": f"{type(error).__name__}: {error}"[:200]}
+            yield model, {"task": parts[-1]} | found
+
+    # what failed is tried again
+    fill(arguments, FIELDS, "model", arguments.models.split(","), measure, lambda row: not row["error"])
 
 
 # ----------------------------------------------------------------------------------- report ----

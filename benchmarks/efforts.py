@@ -8,8 +8,6 @@ DIR and splits are those of accuracy.py. Seconds are those of the processor, one
 """
 
 import argparse
-import csv
-import itertools
 import pathlib
 import time
 import warnings
@@ -17,7 +15,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import threadpoolctl
-from accuracy import data_sets, split
+from accuracy import fill
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error
 
@@ -36,19 +34,19 @@ def timed_fit(model, X, y):
     return time.process_time() - start
 
 
-def measure(data, effort, seed, max_train):
+def measure(parts, seed, efforts):
     """Seconds of a fit, share of wrong labels and log loss; of numbers the mean squared error for both."""
-    X, X_test, y, y_test, task = split(data, seed, max_train)
-    name = "classifier" if task == "clf" else "regressor"
-    model = tabular_pipeline(name, effort=effort, random_state=seed)
-    seconds = timed_fit(model, X, y)
-    if task == "reg":
-        error = mean_squared_error(y_test, model.predict(X_test))
-        return {"task": task, "cpu_seconds": seconds, "error": error, "loss": error}
-    p = model.predict_proba(X_test)
-    wrong = 1.0 - accuracy_score(y_test, model.classes_[p.argmax(axis=1)])
-    loss = log_loss(y_test, p, labels=model.classes_)
-    return {"task": task, "cpu_seconds": seconds, "error": wrong, "loss": loss}
+    X, X_test, y, y_test, task = parts
+    for effort in efforts:
+        model = tabular_pipeline("classifier" if task == "clf" else "regressor", effort=effort, random_state=seed)
+        found = {"task": task, "cpu_seconds": timed_fit(model, X, y)}
+        if task == "reg":
+            found["error"] = found["loss"] = mean_squared_error(y_test, model.predict(X_test))
+        else:
+            p = model.predict_proba(X_test)
+            found["error"] = 1.0 - accuracy_score(y_test, model.classes_[p.argmax(axis=1)])
+            found["loss"] = log_loss(y_test, p, labels=model.classes_)
+        yield effort, found
 
 
 def interval_score(low, high, y):
@@ -57,51 +55,34 @@ def interval_score(low, high, y):
     return np.mean(high - low + 2.0 / (1.0 - LEVEL) * beyond)
 
 
-def measure_intervals(data, model, seed, max_train):
-    """Rows, coverage and score in standard deviations of the target, and seconds."""
-    X, X_test, y, y_test, _ = split(data, seed, max_train)
-    if model == "tabular_pipeline":
-        fitted = tabular_pipeline("regressor", oob_score=True, random_state=seed)
-        seconds = timed_fit(fitted, X, y)
-        low, high = fitted.predict(X_test, interval=LEVEL)[1].T
-    else:
-        seconds, bounds = 0.0, []
-        for quantile in ((1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0):
-            boosted = HistGradientBoostingRegressor(
-                loss="quantile", quantile=quantile, categorical_features="from_dtype", random_state=seed
-            )
-            seconds += timed_fit(boosted, X, y)
-            bounds.append(boosted.predict(X_test))
-        low, high = bounds
-    covered = np.mean((low <= y_test) & (y_test <= high))
-    score = interval_score(low, high, y_test) / np.std(y)
-    return {"rows": len(y_test), "coverage": covered, "score": score, "cpu_seconds": seconds}
-
-
-def add(arguments, fields, names, task, measured):
-    """Add a line to the file for each set, split and name that it lacks."""
-    done = set()
-    if arguments.out.exists():
-        done = {tuple(row) for row in pd.read_csv(arguments.out, dtype=str)[["set", "split", fields[2]]].to_numpy()}
-    with arguments.out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, fields)
-        if not done:
-            writer.writeheader()
-        for name, load in data_sets(arguments):
-            data = load()
-            for seed, value in itertools.product(arguments.splits.split(","), names):
-                if task in (None, data[2]) and (name, seed, value) not in done:
-                    found = measured(data, value, int(seed), arguments.max_train)
-                    writer.writerow({"set": name, "split": seed, fields[2]: value} | found)
-                    file.flush()
+def measure_intervals(parts, seed, models):
+    """Rows, coverage and score in standard deviations of the target, and seconds; nothing for labels."""
+    X, X_test, y, y_test, task = parts
+    for model in models if task == "reg" else ():
+        if model == "tabular_pipeline":
+            fitted = tabular_pipeline("regressor", oob_score=True, random_state=seed)
+            seconds = timed_fit(fitted, X, y)
+            low, high = fitted.predict(X_test, interval=LEVEL)[1].T
+        else:
+            seconds, bounds = 0.0, []
+            for quantile in ((1.0 - LEVEL) / 2.0, (1.0 + LEVEL) / 2.0):
+                boosted = HistGradientBoostingRegressor(
+                    loss="quantile", quantile=quantile, categorical_features="from_dtype", random_state=seed
+                )
+                seconds += timed_fit(boosted, X, y)
+                bounds.append(boosted.predict(X_test))
+            low, high = bounds
+        covered = np.mean((low <= y_test) & (y_test <= high))
+        score = interval_score(low, high, y_test) / np.std(y)
+        yield model, {"rows": len(y_test), "coverage": covered, "score": score, "cpu_seconds": seconds}
 
 
 def run(arguments):
-    add(arguments, FIELDS, EFFORTS, None, measure)
+    fill(arguments, FIELDS, "effort", EFFORTS, measure)
 
 
 def run_intervals(arguments):
-    add(arguments, INTERVAL_FIELDS, MODELS, "reg", measure_intervals)
+    fill(arguments, INTERVAL_FIELDS, "model", MODELS, measure_intervals)
 
 
 def relative(rows):

@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from skbackprop._checks.constraints import hidden_sizes
 from skbackprop._estimator import BaseMLP
-from skbackprop._fit.selection import MOST_ROWS
+from skbackprop._fit.selection import on_rows
 from skbackprop._fit.spec import REGIMES
 
 LONGER = 1.25  # plan than the selection asks for
@@ -23,9 +23,8 @@ def blended(found: dict[str, float], n_rows: int, estimator: BaseMLP) -> list[di
 
     Where numbers are encoded in bins, one network has finer ones.
     """
-    pace = min(1.0, MOST_ROWS / n_rows)
-    regimes = [regime.regularisation(estimator.solver) for regime in REGIMES.values()]
-    regimes = [found | {name: value * pace for name, value in some.items() if name in found} for some in regimes]
+    regimes = [on_rows(regime, n_rows).regularisation(estimator.solver) for regime in REGIMES.values()]
+    regimes = [found | {name: value for name, value in some.items() if name in found} for some in regimes]
     distances = [abs(math.log(some["weight_decay"] / found["weight_decay"])) for some in regimes]
     nearest = int(np.argmin(distances))
     regimes[nearest] = found
@@ -64,6 +63,19 @@ def folds_of(
         which = "" if n < n_folds else " in classes of two rows or more"
         raise ValueError(f"n_folds={n_folds} needs as many rows{which}, but n_samples={n}.")
     return [(np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)) for fold in range(n_folds)]
+
+
+def in_order(answers: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]], n_rows: int) -> np.ndarray:
+    """Answers for the rows left out, one fold's after the other's, in the order of all rows; NaN for those never."""
+    found = np.full((n_rows, *answers.shape[1:]), np.nan)
+    found[np.concatenate([test for _, test in folds])] = answers
+    return found
+
+
+def by_fold(networks: list[BaseMLP], n_folds: int) -> list[list[BaseMLP]]:
+    """Those of each fold, which come one fold after the other."""
+    n = len(networks) // n_folds
+    return [networks[start : start + n] for start in range(0, len(networks), n)]
 
 
 def blend_weights(answers: np.ndarray, y: np.ndarray | None, weights: np.ndarray | None) -> np.ndarray:

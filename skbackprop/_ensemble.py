@@ -10,8 +10,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.utils import Tags, check_random_state, get_tags
 
-from skbackprop._blending import blended, folds_of, longer, smaller
+from skbackprop._blending import blended, by_fold, folds_of, in_order, longer, smaller
 from skbackprop._checks.arrays import check_targets, check_weights
+from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, EnsembleCallbacks
 from skbackprop._checks.constraints import Interval, fit_spec, validated
 from skbackprop._checks.rows import Given, read_rows, starting_point
 from skbackprop._columns import rows_of
@@ -23,6 +24,7 @@ from skbackprop._fit.fit import prepare
 from skbackprop._fit.inputs import RawTable
 from skbackprop._fit.selection import FEWEST_ROWS, SHARE
 from skbackprop._fit.state import TrainState
+from skbackprop._fit.weights import apply_class_factors
 from skbackprop._interop.ensembles import ConvertibleEnsemble
 from skbackprop._types import Attributes, Data
 from skbackprop.data import Shards
@@ -40,14 +42,24 @@ class Rows(NamedTuple):
     y: np.ndarray
     weights: np.ndarray | None
     codes: np.ndarray  # of labels the number of the class, else y
+    callbacks: EnsembleCallbacks  # told of the networks that are trained on them
+    factors: np.ndarray | None = None  # of the weights, by class
+
+    @property
+    def all_weights(self) -> np.ndarray | None:
+        """Weights of the objective, those of the classes included."""
+        return apply_class_factors(self.factors, self.codes, self.weights)
 
     def part(self, numbers: np.ndarray) -> Rows:
         """Some of them."""
         weights = None if self.weights is None else self.weights[numbers]
-        return Rows(rows_of(self.X, numbers), self.y[numbers], weights, self.codes[numbers])
+        some = self._replace(X=rows_of(self.X, numbers), y=self.y[numbers], codes=self.codes[numbers])
+        return some._replace(weights=weights)
 
 
-class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkMixin, BaseEstimator, ABC):
+class BaseEnsemble(
+    CallbackSupportMixin, ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkMixin, BaseEstimator, ABC
+):
     """What the ensembles for labels and for numbers share."""
 
     estimators_: list[Any]
@@ -108,13 +120,16 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
             trained = [network for network in networks if hasattr(network, "coefs_")]
             trained = trained[:-1] or trained  # the last one was not finished
             if trained:
-                self._publish(trained, {"weights_": np.full(len(trained), 1.0 / len(trained))})
+                learned = {"estimators_": trained, "weights_": np.full(len(trained), 1.0 / len(trained))}
+                self._publish(learned | self._described(trained[0]))
             raise
-        return self._publish(networks, learned)
+        learned |= {"estimators_": networks} | self._described(networks[0])
+        rows.callbacks.end(learned)
+        return self._publish(learned)
 
     def _learned(self, base: BaseMLP, rows: Rows, rng: np.random.RandomState, networks: list[BaseMLP]) -> Attributes:
         """Train the networks, which are put into the list, and find their weights and out-of-fold answers."""
-        base, found, n_rows = _settled(base, rows, rng)
+        base, rows, found, n_rows = _settled(base, rows, rng)
         regimes, mix = [found], np.ones(1)
         if self.blend:
             regimes = blended(found, n_rows, base)
@@ -140,7 +155,7 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         fold = np.repeat(np.arange(len(folds)), [len(test) for _, test in folds])
         learned = self._out_of_fold(judged, fold, answers, mix)
         for name in IN_ORDER & set(learned):
-            learned[name] = _in_order(learned[name], folds, len(rows.y))
+            learned[name] = in_order(learned[name], folds, len(rows.y))
         return learned | {"weights_": np.tile(mix, len(folds)) / len(folds)}
 
     def _train(
@@ -154,7 +169,8 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         """Train a network of each regime on these rows."""
         for found in regimes:
             networks.append(clone(base).set_params(random_state=int(rng.randint(2**31)), **found))
-            networks[-1].fit(rows.X, rows.y, rows.weights)
+            with rows.callbacks.training(networks[-1]):
+                networks[-1].fit(rows.X, rows.y, rows.weights)
 
     def _weigh(
         self, base: BaseMLP, rows: Rows, rng: np.random.RandomState, regimes: list[dict[str, float]]
@@ -197,12 +213,13 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         y = one_column(y) if is_classifier(self) else np.asarray(numbers(y), dtype=np.float64)
         has_labels = is_classifier(self) and y.ndim == 1
         codes = np.unique(y, return_inverse=True)[1] if has_labels else y
-        return Rows(rows, y, check_weights(to_host(cast(Any, sample_weight)), y), codes)
+        weights = check_weights(to_host(cast(Any, sample_weight)), y)
+        return Rows(rows, y, weights, codes, EnsembleCallbacks(self, rows, y, weights))
 
-    def _publish(self, networks: list[BaseMLP], learned: Attributes) -> Self:
+    def _publish(self, learned: Attributes) -> Self:
         """Take over all that was learned by one assignment."""
         kept = {name: value for name, value in vars(self).items() if not (name.endswith("_") or name == "_cv_plus")}
-        self.__dict__ = kept | {"estimators_": networks} | learned | self._described(networks[0])
+        self.__dict__ = kept | learned
         return self
 
     def _described(self, network: BaseMLP) -> Attributes:
@@ -214,6 +231,11 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         """The mean of the networks' answers by their weights."""
         mean: np.ndarray = sum(weight * answer for weight, answer in zip(self.weights_, answers, strict=True))
         return mean
+
+    def __getstate__(self) -> dict[str, object]:
+        state = super().__getstate__()
+        dropped = CALLBACKS if "estimators_" in state else ()  # as of the networks, those of a fit stay behind
+        return {name: value for name, value in state.items() if name not in dropped}
 
     def _check_state(self) -> None:
         if not hasattr(self, "estimators_"):
@@ -253,8 +275,11 @@ class BaseEnsemble(ConvertibleEnsemble, Persistent, MetaEstimatorMixin, DocLinkM
         return tags
 
 
-def _settled(base: BaseMLP, rows: Rows, rng: np.random.RandomState) -> tuple[BaseMLP, dict[str, float], int]:
-    """The estimator with what all rows tell of the columns' kinds, what its selection finds, and for how many rows."""
+def _settled(base: BaseMLP, rows: Rows, rng: np.random.RandomState) -> tuple[BaseMLP, Rows, dict[str, float], int]:
+    """The estimator with the kinds of the columns, the rows with factors of the classes, and what a selection finds.
+
+    The number is that of the rows to train on.
+    """
     spec = fit_spec(base)
     data, features = read_rows(base, rows.X, Given(rows.y, rows.weights), reset=True)
     start = starting_point(base, spec, data, features, None)
@@ -262,17 +287,5 @@ def _settled(base: BaseMLP, rows: Rows, rng: np.random.RandomState) -> tuple[Bas
     found = prepared.plan.found(spec)
     if features.encoding is not None and not isinstance(rows.X, RawTable):
         base = clone(base).set_params(categorical_features=np.flatnonzero(features.encoding.is_category).tolist())
-    return base, {name: found[name] for name in SELECTED if name in found}, len(prepared.data)
-
-
-def _in_order(answers: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]], n_rows: int) -> np.ndarray:
-    """Answers for the rows left out, one fold's after the other's, in the order of all rows; NaN for those never."""
-    found = np.full((n_rows, *answers.shape[1:]), np.nan)
-    found[np.concatenate([test for _, test in folds])] = answers
-    return found
-
-
-def by_fold(networks: list[BaseMLP], n_folds: int) -> list[list[BaseMLP]]:
-    """Those of each fold, which come one fold after the other."""
-    n = len(networks) // n_folds
-    return [networks[start : start + n] for start in range(0, len(networks), n)]
+    rows = rows._replace(factors=prepared.factors)
+    return base, rows, {name: found[name] for name in SELECTED if name in found}, len(prepared.data)

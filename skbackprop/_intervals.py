@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -91,13 +92,20 @@ class CVPlus:
                 f"interval={level} needs residuals of {math.ceil((1.0 + level) / (1.0 - level) - 1e-9)} rows of equal "
                 f"weight or more, but there are {round(n)}: ask for a smaller interval."
             )
-        of_rows = np.unique(self.fold)  # a fold may have none that counts
+        of_rows, below, above = self._sorted
         answers, scales = answers[of_rows], _scales(spreads[of_rows], self.mean_spread)
-        folds = [self.fold == number for number in of_rows]
-        above = [Residuals(self.residuals[rows], self.shares[rows]) for rows in folds]
-        below = [Residuals(-self.residuals[rows], self.shares[rows]) for rows in folds]
         lower = -upper_bounds(-answers, scales, below, one_side)
         return np.stack([lower, upper_bounds(answers, scales, above, one_side)], axis=-1)
+
+    @cached_property
+    def _sorted(self) -> tuple[np.ndarray, list[Residuals], list[Residuals]]:
+        """Numbers of the folds that have rows which count, and the residuals of each, negative and as they are."""
+        numbers = np.unique(self.fold)
+        folds = [self.fold == number for number in numbers]
+        below, above = (
+            [Residuals(sign * self.residuals[rows], self.shares[rows]) for rows in folds] for sign in (-1.0, 1.0)
+        )
+        return numbers, below, above
 
 
 def _scales(spreads: np.ndarray, mean: float) -> np.ndarray:

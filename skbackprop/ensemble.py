@@ -11,9 +11,9 @@ from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._blending import blend_weights
+from skbackprop._blending import blend_weights, by_fold
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._ensemble import BaseEnsemble, Rows, by_fold
+from skbackprop._ensemble import BaseEnsemble, Rows
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.device import to_host
 from skbackprop._intervals import CVPlus, bounds_of, learn_residuals
@@ -151,7 +151,7 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
             observed = np.where(rows.codes > 0, answers, 1.0 - answers)
         else:
             observed = answers[:, np.arange(len(rows.codes)), rows.codes, None]
-        return blend_weights(observed, None, rows.weights)
+        return blend_weights(observed, None, rows.all_weights)
 
     def _out_of_fold(self, rows: Rows, fold: np.ndarray, members: np.ndarray, mix: np.ndarray) -> Attributes:
         p = np.tensordot(mix, members.mean(axis=1), 1)

@@ -35,6 +35,7 @@ from skbackprop.inspection import check_gradients, feature_importances, layer_ou
 from skbackprop.onnx import to_onnx
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
+torch.set_num_threads(1)  # more would wait for each other between such small products
 DEVICES = {
     "torch": (torch, "cpu"),
     "strict": (array_api_strict, array_api_strict.Device("device1")),  # as a GPU, refuses to become NumPy's

@@ -45,6 +45,7 @@ def to_torch(ours):
     """Module, loss function and optimizer of torch with the same parameters; float64."""
     import torch
 
+    torch.set_num_threads(1)  # more would wait for each other between such small products
     layers = []
     for W, b in zip(ours.coefs_, ours.intercepts_, strict=True):
         linear = torch.nn.Linear(*W.shape, dtype=torch.float64)

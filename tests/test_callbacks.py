@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
+from skbackprop.ensemble import MLPEnsembleRegressor
 
 callback = pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 introduced callbacks")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -262,6 +263,48 @@ def test_a_fitted_model_is_copied_without_its_callbacks(digits):
     clone(fitted).fit(X, y)
     fitted.partial_fit(X, y)
     assert listener.notes.count("setup") == 3
+
+
+class Propagated(Listener):
+    """Handed on to the networks of an ensemble."""
+
+    max_propagation_depth = None
+
+    def on_fit_task_begin(self, estimator, context):
+        self.notes.append(f"{type(estimator).__name__} {context.task_name}")
+
+
+@pytest.mark.parametrize("params", [{"blend": False, "oob_score": True, "n_folds": 2}, {}])
+def test_an_ensemble_hands_callbacks_to_its_networks(params, diabetes):
+    X, y = diabetes[0][:240], diabetes[1][:240]
+    listener, propagated = Listener(), Propagated()
+    monitor = callback.ScoringMonitor(scoring="r2")
+    ensemble = MLPEnsembleRegressor(MLPRegressor((8,), max_iter=3), random_state=0, **params)
+    expected = clone(ensemble).fit(X, y).predict(X)
+    ensemble.set_callbacks(listener, propagated, monitor).fit(X, y)
+    assert_array_equal(ensemble.predict(X), expected)
+    n = 2 if params else listener.notes.count("begin network")  # of a blend also those that weigh the regimes
+    assert n >= len(ensemble.estimators_)
+    assert listener.notes == ["setup", "begin fit", *["begin network", "end network"] * n, "end fit", "teardown"]
+    assert propagated.notes.count("setup") == propagated.notes.count("teardown") == 1
+    fits = [note for note in propagated.notes if note.startswith("MLPRegressor fit")]
+    assert len(fits) == n
+    assert "MLPRegressor epoch" in propagated.notes
+    final, X_seen, y_seen, _ = listener.models[-1]
+    assert_array_equal(final.predict(X_seen), ensemble.predict(X))
+    assert_array_equal(y_seen, y)
+    assert monitor.get_logs().data[-1]["r2"] == ensemble.score(X, y)
+    for one in (ensemble, pickle.loads(pickle.dumps(ensemble)), *ensemble.estimators_):
+        assert [name for name in vars(one) if "callback" in name] == ["_skl_callbacks"] * (one is ensemble)
+    propagated.stop_after = 0  # a network's epoch after which it ends
+    assert {network.n_iter_ for network in ensemble.fit(X, y).estimators_} == {1}
+
+
+def test_the_progress_of_an_ensemble_is_shown(diabetes, capsys):
+    pytest.importorskip("rich")
+    ensemble = MLPEnsembleRegressor(MLPRegressor((4,), max_iter=2), blend=False, oob_score=True, n_folds=2)
+    ensemble.set_callbacks(callback.ProgressBar()).fit(*diabetes)
+    assert "MLPEnsembleRegressor - network | MLPRegressor - fit" in capsys.readouterr().out
 
 
 def test_before_fit_callbacks_go_along_to_worker_processes():

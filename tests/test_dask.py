@@ -283,7 +283,12 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize("name", TABLES)
+IN_QUICK_RUN = {"piecewise", "split", "selection", "textbook"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in IN_QUICK_RUN)) for name in TABLES]
+)
 def test_tables_equal_the_local_fit(client, name):
     X, label, _, w = people()
     if name == "identity":

@@ -243,8 +243,14 @@ RTOL = {"float64": 1e-9, "float32": 3e-3}
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of L-BFGS after so few steps
-@pytest.mark.parametrize("dtype", RTOL)
-@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize(
+    ("settings", "dtype"),
+    [
+        pytest.param(some, dtype, marks=[pytest.mark.slow] * (dtype == "float32" and some is not SETTINGS[0]))
+        for some in SETTINGS
+        for dtype in RTOL
+    ],
+)
 @pytest.mark.parametrize("cls", [MLPSoftmaxClassifier, MLPRegressor])
 def test_a_fit_is_that_on_columns_written_out(cls, settings, dtype):
     X, rng = table(230), np.random.default_rng(1)

@@ -1,5 +1,7 @@
 """Ensembles: regularisations that are blended, folds, out-of-fold answers, and intervals."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -213,6 +215,20 @@ def test_small_networks_weigh_the_regimes():
     assert decays[0] > 5.0 * decays[1]
 
 
+@pytest.mark.parametrize("params", [{}, {"oob_score": True, "n_folds": 2}])
+@pytest.mark.parametrize("is_multilabel", [False, True])
+def test_class_weights_count_where_a_blend_is_weighed(params, is_multilabel):
+    X, y = waves(300, seed=3)
+    codes = (y > 0.7).astype(int)
+    labels = np.column_stack([codes, y + X[:, 1] > 0.0]).astype(int) if is_multilabel else codes
+    class_weight = [{1: 20.0}, {}] if is_multilabel else {1: 20.0}
+    base = MLPSoftmaxClassifier((8,), class_weight=class_weight)
+    model = MLPEnsembleClassifier(base, random_state=0, **params).fit(X, labels)
+    as_rows = make(MLPEnsembleClassifier, **params).fit(X, labels, np.where(codes > 0, 20.0, 1.0))
+    np.testing.assert_allclose(model.weights_, as_rows.weights_, rtol=1e-6)
+    np.testing.assert_allclose(model.predict_proba(X), as_rows.predict_proba(X), rtol=0, atol=1e-6)
+
+
 def test_logarithms_stay_finite_where_probabilities_vanish():
     X, y = waves(240)
     model = make(MLPEnsembleClassifier, **FOLDS).fit(X, targets_for(MLPEnsembleClassifier, y))
@@ -319,6 +335,16 @@ def test_each_target_has_intervals_of_its_own():
     widths = np.diff(bounds, axis=2)[..., 0].mean(axis=0)
     assert 300.0 < widths[1] / widths[0] < 3000.0
     assert model.oob_prediction_.shape == (300, 2)
+
+
+def test_what_is_sorted_for_intervals_is_not_saved():
+    X, y = waves(240)
+    model = make(MLPEnsembleRegressor, **FOLDS).fit(X, y)
+    before = pickle.dumps(model)
+    bounds = model.predict(X, interval=0.8)[1]
+    assert pickle.dumps(model) == before
+    np.testing.assert_array_equal(model.predict(X, interval=0.8)[1], bounds)
+    np.testing.assert_array_equal(pickle.loads(before).predict(X, interval=0.8)[1], bounds)
 
 
 # -------------------------------------------------------------------------- what may come in ----

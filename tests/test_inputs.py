@@ -149,6 +149,21 @@ def test_inputs_that_no_row_has_change_nothing(settings):
     assert_allclose(feature_importances(alone), feature_importances(with_all), rtol=1e-8)
 
 
+def test_a_warning_tells_of_categories_that_fit_did_not_see():
+    X, y = people()
+    X["town"], X["size"] = X["town"].fillna("Ulm"), X["size"].fillna("m")
+    new = X.head(20).copy()
+    new.loc[3, "town"], new.loc[5, "size"] = "Oslo", None
+    weights = np.where(np.arange(20) == 3, 0.0, 1.0)
+    fitted = model(max_iter=2).fit(X, y)
+    for w, columns in ((None, r"\['town', 'size'\]"), (weights, r"\['size'\]")):
+        with pytest.warns(UserWarning, match=f"The columns {columns} hold categories"):
+            copy.deepcopy(fitted).partial_fit(new, y[:20], w)
+    with pytest.warns(UserWarning, match="'town', 'size'"):
+        copy.deepcopy(fitted).set_params(warm_start=True, max_iter=4).fit(new, y[:20])
+    fitted.partial_fit(X, y, X_val=new, y_val=y[:20])  # no row to learn from: nothing is said
+
+
 def test_missing_categories_are_learned():
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"town": rng.choice(["Ulm", "Bonn", None], 300)})
@@ -473,9 +488,9 @@ def test_a_category_that_comes_later_is_learned(categories):
     assert_array_equal(np.abs(fitted.coefs_[0][1:]).sum(axis=1) > 0, [True, False, False, True, False, False])
     other = pd.DataFrame({"town": ["Oslo", "Rome", "Lima", None], "x": 0.0})
     assert len(set(fitted.predict(other).tolist())) == 1  # nothing is known of these yet
-    for seed in range(1, 120):
+    for seed in range(1, 60):
         fitted.partial_fit(*arrivals(["Bonn", "Ulm"], seed), categories=categories)
-    for seed in range(120, 400):
+    for seed in range(60, 180):
         fitted.partial_fit(*arrivals(list(TOWNS), seed))
     X, y = arrivals(["Oslo", "Rome"], 400)
     assert np.sqrt(np.mean((fitted.predict(X) - y) ** 2)) < 0.3
@@ -490,7 +505,8 @@ def test_categories_that_were_not_named_are_unknown():
     later = stream().partial_fit(*arrivals(["Bonn", "Ulm"], 0))
     assert later.partial_fit(X, y).categories_[0].tolist() == ["Bonn", "Ulm"]
     begun_by_fit = stream(max_iter=2).fit(*arrivals(["Bonn", "Ulm"], 0))
-    assert begun_by_fit.partial_fit(X, y).coefs_[0].shape == (1 + 2, 20)
+    with pytest.warns(UserWarning, match=r"The columns \['town'\] hold categories, or missing ones.*Fit anew"):
+        assert begun_by_fit.partial_fit(X, y).coefs_[0].shape == (1 + 2, 20)
     odd = X.assign(town=X["town"].where(X.index % 2 > 0))
     assert_array_equal(begun_by_fit.predict(odd.assign(town="Lima")), begun_by_fit.predict(odd.assign(town=None)))
 

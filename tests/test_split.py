@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from skbackprop._fit.split import validation_shares, validation_split
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(codes=st.lists(st.integers(0, 4), min_size=2, max_size=80), fraction=st.floats(0.01, 0.99), data=st.data())
 def test_split_is_a_stratified_partition(codes, fraction, data):
     codes = np.asarray(codes)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sklearn.base import BaseEstimator
@@ -74,3 +75,32 @@ class EstimatorCallbacks(FitCallbacks):
         nameless = {"feature_names_in_": None}  # as the rows that the callbacks get
         stops = task.call_on_fit_task_end(**self._about, reconstruction_attributes=lambda: attributes() | nameless)
         return bool(stops)
+
+
+class EnsembleCallbacks:
+    """Tells an ensemble's callbacks of its fit and of each network's, to which it hands on those that want it."""
+
+    def __init__(self, ensemble: BaseEstimator, X: Any, y: Any, weights: Any):
+        metadata = {} if weights is None else {"sample_weight": weights}
+        self._about = {"estimator": ensemble, "X": X, "y": y, "metadata": metadata}
+        self._fit: Any = None
+        if getattr(ensemble, "_skl_callbacks", None):  # how many networks a blend has, it finds out
+            self._fit = ensemble._init_callback_context(task_name="fit", max_subtasks=None)
+            self._fit.call_on_fit_task_begin(**self._about)
+
+    @contextmanager
+    def training(self, network: BaseEstimator) -> Iterator[None]:
+        """Train the network inside."""
+        if self._fit is None:
+            yield
+            return
+        task = self._fit.subcontext(task_name="network")
+        with task.propagate_callback_context(network):
+            task.call_on_fit_task_begin(**self._about)
+            yield
+            task.call_on_fit_task_end(**self._about)
+
+    def end(self, attributes: Attributes) -> None:
+        """Call when all that the ensemble learned is ready."""
+        if self._fit is not None:
+            self._fit.call_on_fit_task_end(**self._about, reconstruction_attributes=attributes)

@@ -11,7 +11,8 @@ import numpy as np
 
 from skbackprop._columns import quoted, text_of
 from skbackprop._fit.data_checks import is_missing
-from skbackprop._fit.inputs import InputEncoding
+from skbackprop._fit.inputs import InputEncoding, RawTable
+from skbackprop._fit.warn import warn
 
 
 def named_categories(given: Any, names: Sequence[Hashable], is_category: np.ndarray) -> list[np.ndarray | None]:
@@ -68,3 +69,15 @@ def check_categories(known: InputEncoding, named: list[np.ndarray | None], names
                 f"categories of column {name!r} differ from those of the first call: {quoted(texts.tolist())} here, "
                 f"{quoted(first.tolist())} there."
             )
+
+
+def warn_silent(known: InputEncoding, table: RawTable, weights: np.ndarray | None, names: Sequence[Hashable]) -> None:
+    """Warn of rows to train on with values of which the model cannot learn, as it has no input for them."""
+    columns = [names[j] for j in known.silent_in(table, weights)]
+    if columns:
+        warn(
+            f"The columns {columns} hold categories, or missing ones, that were not in the rows of fit and have no "
+            "input: the model learns nothing of them. Fit anew on rows that have them, or begin with partial_fit or "
+            "warm_start=True, which make an input for missing and one for unknown categories; categories=... of the "
+            "first partial_fit names those that come later."
+        )

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 
 from skbackprop._checks.arrays import check_rows, check_same_device, check_targets, check_weights, has_validation_set
-from skbackprop._checks.categories import check_categories, named_categories, with_categories
+from skbackprop._checks.categories import check_categories, named_categories, warn_silent, with_categories
 from skbackprop._checks.constraints import warn_without_effect
 from skbackprop._checks.shards import categories_in_shards, open_table
 from skbackprop._checks.tables import ENCODING, categories_in, encoding_of, read_table
@@ -198,6 +198,8 @@ def _encoded(reader: BaseEstimator, table: RawTable, dtype: np.dtype, given: Giv
             setattr(reader, ENCODING, encoding)
         else:
             check_categories(encoding, named, _names(reader))
+    if given.goes_on and not reset:
+        warn_silent(encoding, table, weights, _names(reader))
     rows: Any = encoding.encode(table, dtype)
     check_range(rows.largest(), dtype)
     return ArrayDataset(rows, one_column(targets) if is_classifier(reader) else targets, weights)

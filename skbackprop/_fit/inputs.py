@@ -244,6 +244,16 @@ class InputEncoding:
         found = [_inputs(factor, place) for factor, place in zip(table.factors, self._places, strict=True)]
         return np.stack(found, axis=1) if found else np.empty((len(table), 0), dtype=np.int32)
 
+    def silent_in(self, table: RawTable, weights: np.ndarray | None) -> np.ndarray:
+        """Numbers of the user's columns with categories, or gaps among these, that no input stands for.
+
+        Rows of weight 0 count as absent.
+        """
+        numbers = self.category_numbers(table)
+        numbers = numbers if weights is None else numbers[weights > 0]
+        found: np.ndarray = np.flatnonzero(self.is_category)[(numbers >= self.sizes).any(axis=0)]
+        return found
+
     @cached_property
     def _places(self) -> list[dict[str, int]]:
         """Number of each category's input, of each column of categories."""

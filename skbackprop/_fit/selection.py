@@ -26,6 +26,15 @@ PROMISES = (0.1, 1.5), (0.03, 1.0)
 TrialLoss = Callable[[FitSpec, int, ArrayDataset, ArrayDataset], float]
 
 
+def on_rows(regime: Regime, n_rows: int, n_seen: int = MOST_ROWS) -> Regime:
+    """The regime for so many rows, of which a selection saw some: more need less regularisation.
+
+    So weights shrink by the same factor over an epoch (Wang and Aitchison, ICML 2025).
+    """
+    seen = min(1.0, n_seen / n_rows)
+    return replace(regime, weight_decay=regime.weight_decay * seen, dropout=regime.dropout * seen)
+
+
 def select_regime(
     spec: FitSpec,
     sample: ArrayDataset,
@@ -93,8 +102,7 @@ def select_regime(
     if not has_zero:  # no share of the loss can be told
         length = 1.0
     winner = REGIMES[second if gain > 0.0 else near[0]]
-    # and less regularisation: over an epoch, weights shrink by the same factor (Wang and Aitchison, ICML 2025)
-    return Regime(winner.weight_decay * seen, winner.dropout * seen, length)
+    return on_rows(replace(winner, length=length), n_rows, len(sample))
 
 
 def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:
