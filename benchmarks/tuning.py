@@ -26,9 +26,9 @@ FIELDS = ["set", "split", "model", "task", "rows", "cpu_seconds", "error", "loss
 RANGES = {  # docs/user_guide/tuning.rst has the same
     "mlp__weight_decay": loguniform(0.02, 3.0),
     "mlp__learning_rate_init": loguniform(0.003, 0.03),
-    "mlp__epochs": [12, 24, 48],
-    "mlp__hidden_layer_sizes": [(128, 128), (256, 256), (256, 256, 256)],
-    "mlp__n_bins": [8, 24, 64],
+    "mlp__epochs": [12, 24, 40],
+    "mlp__hidden_layer_sizes": [(64, 64), (128, 128), (256, 256)],
+    "mlp__n_bins": [4, 16, 48],
     "mlp__dropout": [0.0, 0.1, 0.2],
 }
 MODELS = ["default", "best", "search"]
@@ -97,7 +97,7 @@ def main():
     fits.add_argument("--only", required=True, help="names, with commas between")
     fits.add_argument("--splits", default="0,1,2", help="seeds, with commas between")
     fits.add_argument("--max-train", type=int, default=10_000, help="most rows to train on")
-    fits.add_argument("--n-iter", type=int, default=20, help="candidates of a search")
+    fits.add_argument("--n-iter", type=int, default=12, help="candidates of a search")
     fits.add_argument("--out", type=pathlib.Path, required=True, help="CSV file to add to")
     fits.set_defaults(command=run)
     summary.add_argument("csv", type=pathlib.Path)
