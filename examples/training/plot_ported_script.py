@@ -2,8 +2,8 @@
 A script ported from scikit-learn's MLP
 =======================================
 
-A script of a kind that there are many of: a scaler, ``MLPClassifier``, early stopping, a grid over `alpha`. Here is what
-to change, line by line, and what comes of it. :doc:`/migrating` has the rest.
+There are many scripts of this kind: a scaler, ``MLPClassifier``, early stopping, a grid over `alpha`. Here is what to
+change, line by line, and what comes of it. :doc:`/migrating` has the rest.
 """
 
 import warnings
