@@ -76,14 +76,18 @@ def run(arguments):
                         file.flush()
 
 
+def means(rows):
+    """Of the splits, for each set and model."""
+    return rows.groupby(["task", "set", "model"])[["rows", "cpu_seconds", "error", "loss"]].mean().unstack()
+
+
 def report(arguments):
-    """For each set: rows, and of each model seconds, and errors and losses relative to the default's."""
-    rows = pd.read_csv(arguments.csv)
-    means = rows.groupby(["task", "set", "model"])[["rows", "cpu_seconds", "error", "loss"]].mean().unstack()
-    table = means["cpu_seconds"][MODELS].round(1)
+    """For each set seconds of each model, and errors and losses relative to the default's."""
+    found = means(pd.read_csv(arguments.csv))
+    table = found["cpu_seconds"][MODELS].round(1)
     for column in ("error", "loss"):
         for model in MODELS[1:]:
-            table[f"{column} {model}"] = (means[column][model] / means[column]["default"]).round(3)
+            table[f"{column} {model}"] = (found[column][model] / found[column]["default"]).round(3)
     print(table.to_string())
 
 

@@ -4,8 +4,8 @@ Learning from a stream that drifts
 
 Rows come block by block, and what they mean changes: slowly at first, then from one block to the next. Each block is
 first predicted and then learned from, so every accuracy is that on rows not seen before. Three ways to live with it:
-fit once, refit now and then with ``warm_start=True``, or call ``partial_fit`` with each block. A line now and then tells
-how it goes, as a stream that runs for days needs.
+fit once, refit now and then with ``warm_start=True``, or call ``partial_fit`` with each block. A line now and then
+tells how it goes.
 """
 
 import matplotlib.pyplot as plt
