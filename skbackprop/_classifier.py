@@ -17,6 +17,7 @@ from skbackprop._estimator import BaseMLP, with_minibatches
 from skbackprop._fit.data_checks import complete, indicator, labels_of_one_kind, within_floats
 from skbackprop._fit.device import HOST, Device, device_of
 from skbackprop._fit.targets import LabelCodec
+from skbackprop._nn import names
 from skbackprop._nn.activations import softplus
 from skbackprop._nn.links import log_softmax
 from skbackprop._prediction import of_one_model
@@ -29,11 +30,9 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
 
     For one label per row the output layer has one unit per class, also for two classes, joined by softmax;
     for multilabel targets (an indicator matrix of 0 and 1) each label has a logistic unit of its own. Training
-    minimises
+    minimises over the whole training set, whatever the batch size,
 
-        J(W, b) = (sum_i w_i loss_i + alpha/2 sum_h ||W[h]||^2) / sum_i w_i
-
-    over the whole training set, whatever the batch size.
+        J(W, b) = (sum_i w_i loss_i + alpha/2 sum_h ||W[h]||^2) / sum_i w_i.
 
     Parameters
     ----------
@@ -84,18 +83,19 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     (2, 10)
     """
 
+    classes_: np.ndarray
     _labels: LabelCodec
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {**SHARED_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
 
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
-        activation: str | Sequence[str] = "relu",
+        activation: names.Activation | Sequence[names.Activation] = "relu",
         *,
-        loss: str = "cross_entropy",
+        loss: names.ClassifierLoss = "cross_entropy",
         focal_gamma: float = 2.0,
-        solver: str = "adam",
-        learning_rate: str = "auto",
+        solver: names.Solver = "adam",
+        learning_rate: names.LearningRate = "auto",
         learning_rate_init: float | Auto = "auto",
         power_t: float = 0.5,
         batch_size: int | Auto = "auto",
@@ -108,7 +108,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         weight_decay: float | Auto = "auto",
         dropout: float | Sequence[float] | Auto = 0.0,
         max_grad_norm: float | Auto | None = "auto",
-        initializer: str = "auto",
+        initializer: names.Initializer = "auto",
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         beta_1: float = 0.9,
@@ -127,7 +127,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         matmul_precision: Literal["highest", "medium"] = "highest",
         n_members: int = 1,
         input_scale: bool | float = False,
-        numeric_encoder: str = "identity",
+        numeric_encoder: names.Encoder = "identity",
         n_bins: int = 8,
         categorical_features: Sequence[str] | Sequence[int] | str | None = "from_dtype",
         label_smoothing: float = 0.0,

@@ -64,6 +64,9 @@ class BaseEnsemble(
 
     estimators_: list[Any]
     weights_: np.ndarray
+    n_features_in_: int
+    feature_names_in_: np.ndarray
+    oob_score_: float
     _default: ClassVar[type[BaseMLP]]
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         "blend": ["boolean"],

@@ -8,7 +8,7 @@ from abc import ABC
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -56,6 +56,25 @@ def with_minibatches(method: Method) -> Method:
 
 class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseEstimator, ABC):
     """The multi-layer perceptron behind the classifier and the regressor."""
+
+    auto_params_: dict[str, Any]
+    loss_curve_: list[float]
+    validation_loss_curve_: list[float] | None
+    validation_scores_: list[float] | None
+    learning_rate_curve_: list[float] | None
+    loss_: float
+    best_loss_: float
+    n_iter_: int
+    best_iter_: int
+    t_: int
+    n_layers_: int
+    n_outputs_: int
+    out_activation_: str
+    if TYPE_CHECKING:  # what scikit-learn makes of the signatures of the methods
+
+        def set_fit_request(self, **requests: bool | str | None) -> Self: ...
+        def set_partial_fit_request(self, **requests: bool | str | None) -> Self: ...
+        def set_score_request(self, **requests: bool | str | None) -> Self: ...
 
     @validated
     def fit(

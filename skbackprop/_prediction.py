@@ -98,8 +98,12 @@ class Predicting(Persistent):
     n_threads: int | None
     matmul_precision: str
     n_features_in_: int
+    feature_names_in_: np.ndarray
+    categories_: list[np.ndarray | None]
+    bin_edges_: list[np.ndarray | None]
     coefs_: list[Array]
     intercepts_: list[Array]
+    member_factors_: list[tuple[Array, Array]]
     input_scale_: Array
     _network: Network
     _progress: TrainState

@@ -16,9 +16,10 @@ from skbackprop._estimator import BaseMLP, with_minibatches
 from skbackprop._fit.data_checks import numbers, within_floats
 from skbackprop._fit.device import HOST, Device, device_of, to_host
 from skbackprop._fit.targets import NumberCodec
+from skbackprop._nn import names
 from skbackprop._nn.losses import LOSSES
 from skbackprop._prediction import of_one_model
-from skbackprop._types import Attributes, Auto, Data
+from skbackprop._types import Array, Attributes, Auto, Data
 
 
 @document
@@ -81,6 +82,8 @@ default='squared_error'
     2.0
     """
 
+    target_shift_: Array
+    target_scale_: Array
     _y_is_1d: bool
     _quantile_is_scalar: bool
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {**SHARED_CONSTRAINTS, **REGRESSOR_CONSTRAINTS}
@@ -88,13 +91,13 @@ default='squared_error'
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
-        activation: str | Sequence[str] = "relu",
+        activation: names.Activation | Sequence[names.Activation] = "relu",
         *,
-        loss: str = "squared_error",
+        loss: names.RegressorLoss = "squared_error",
         huber_delta: float = 1.35,
         quantile: float | Sequence[float] = 0.5,
-        solver: str = "adam",
-        learning_rate: str = "auto",
+        solver: names.Solver = "adam",
+        learning_rate: names.LearningRate = "auto",
         learning_rate_init: float | Auto = "auto",
         power_t: float = 0.5,
         batch_size: int | Auto = "auto",
@@ -107,7 +110,7 @@ default='squared_error'
         weight_decay: float | Auto = "auto",
         dropout: float | Sequence[float] | Auto = 0.0,
         max_grad_norm: float | Auto | None = "auto",
-        initializer: str = "auto",
+        initializer: names.Initializer = "auto",
         momentum: float = 0.9,
         nesterovs_momentum: bool = True,
         beta_1: float = 0.9,
@@ -126,7 +129,7 @@ default='squared_error'
         matmul_precision: Literal["highest", "medium"] = "highest",
         n_members: int = 1,
         input_scale: bool | float = False,
-        numeric_encoder: str = "identity",
+        numeric_encoder: names.Encoder = "identity",
         n_bins: int = 8,
         categorical_features: Sequence[str] | Sequence[int] | str | None = "from_dtype",
         scale_target: bool = True,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
 
 try:
     import dask.array
@@ -37,6 +37,7 @@ from skbackprop._dask.job import FitRequest
 from skbackprop._dask.placement import WorkerLostError, known_workers, parts_of
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.dataset import ArrayDataset
+from skbackprop._nn import names
 from skbackprop._regressor import MLPRegressor
 from skbackprop._types import Data
 
@@ -51,6 +52,21 @@ class DaskMLP(BaseMLP):
     workers: Sequence[str] | None
     sync_every: int
     on_worker_lost: Literal["raise", "retry"]
+    if TYPE_CHECKING:  # what `on_cluster` makes
+
+        def __init__(
+            self,
+            hidden_layer_sizes: int | Sequence[int] = (100, 100),
+            activation: names.Activation | Sequence[names.Activation] = "relu",
+            *,
+            client: distributed.Client | None = None,
+            workers: Sequence[str] | None = None,
+            sync_every: int = 1,
+            on_worker_lost: Literal["raise", "retry"] = "raise",
+            solver: names.Solver = "adam",
+            learning_rate: names.LearningRate = "auto",
+            **params: Any,
+        ) -> None: ...
 
     @validated
     def fit(  # type: ignore[override]  # without a checkpoint

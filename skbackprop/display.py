@@ -238,7 +238,9 @@ def _unwrap(estimator: BaseEstimator) -> BaseMLP:
 def _scores(model: BaseMLP) -> list[float] | None:
     """Validation scores, unless they say the same as the losses: to rounding, for scorers compute in float64."""
     scores, losses = model.validation_scores_, model.validation_loss_curve_
-    same = scores is None or np.allclose(scores, np.negative(losses), rtol=1e-5, atol=1e-6, equal_nan=True)
+    if scores is None or losses is None:
+        return scores
+    same = np.allclose(scores, np.negative(losses), rtol=1e-5, atol=1e-6, equal_nan=True)
     return None if same else scores
 
 

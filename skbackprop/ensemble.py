@@ -79,6 +79,7 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
     """
 
     classes_: np.ndarray
+    oob_decision_function_: np.ndarray
     _default = MLPSoftmaxClassifier
 
     @of_one_model
@@ -136,8 +137,7 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
 
     def _label(self, p: np.ndarray) -> np.ndarray:
         """Labels of probabilities."""
-        is_multilabel = self.estimators_[0]._labels.multilabel
-        return (p > 0.5).astype(np.int64) if is_multilabel else self.classes_[p.argmax(axis=1)]
+        return (p > 0.5).astype(np.int64) if self.estimators_[0]._labels.multilabel else self.classes_[p.argmax(axis=1)]
 
     def _answer(self, network: BaseMLP, X: Data) -> np.ndarray:
         p: np.ndarray = network.predict_proba(X)
@@ -216,6 +216,7 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
            [ 0.5,  1.5]])
     """
 
+    oob_prediction_: np.ndarray
     _default = MLPRegressor
     _cv_plus: list[CVPlus]
 

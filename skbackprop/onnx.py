@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import FixedThresholdClassifier
@@ -33,7 +33,7 @@ def to_onnx(
     model: BaseEstimator,
     X: DataFrame | ArrayLike | None = None,
     *,
-    dtype: str | None = None,
+    dtype: Literal["float32", "float64"] | None = None,
     target_opset: int = OPSET,
     name: str | None = None,
 ) -> ModelProto:

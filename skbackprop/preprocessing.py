@@ -87,6 +87,7 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
     bin_edges_: list[np.ndarray]
     n_bins_: np.ndarray
     n_features_in_: int
+    feature_names_in_: np.ndarray
 
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         "n_bins": [Interval(Integral, 1, None, closed="left")],

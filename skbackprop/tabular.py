@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sklearn.base import BaseEstimator, is_regressor
 
@@ -43,9 +43,9 @@ NOT_ADAM = {"learning_rate_init": "auto", "beta_2": 0.999}
 
 
 def tabular_pipeline(
-    estimator: str | BaseEstimator = "classifier",
+    estimator: Literal["classifier", "regressor"] | BaseEstimator = "classifier",
     *,
-    effort: str = "default",
+    effort: Literal["quick", "default", "best"] = "default",
     oob_score: bool = False,
     max_categories: int = 30,
     **params: object,

@@ -18,6 +18,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # needs the variable, and optional packages: test_array_api.py runs it where it has both
 collect_ignore = [] if os.environ.get("SCIPY_ARRAY_API") else ["array_api_cases.py"]
+collect_ignore += ["typed_script.py"]  # type checkers read it, and nobody runs it
 
 
 @pytest.fixture(scope="session")

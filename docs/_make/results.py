@@ -10,6 +10,7 @@ import efforts
 import numpy as np
 import pandas as pd
 import tables
+import tuning
 
 from .files import listing, table, write
 
@@ -84,8 +85,23 @@ def write_tables(folder):
     tables.write_report(pd.read_csv(RESULTS / "tables" / "tables.csv"), folder)
 
 
+def write_tuning(folder):
+    """Tuning.py's seconds and losses of the default, the blend and the search, set by set."""
+    rows = []
+    for (task, name), mean in tuning.means(pd.read_csv(RESULTS / "tuning" / "tuning.csv")).iterrows():
+        loss, seconds = mean["loss"], mean["cpu_seconds"]
+        ratios = [f"{loss[model] / loss['default']:.2f}" for model in tuning.MODELS[1:]]
+        kind = {"clf": "classes", "reg": "numbers"}[task]
+        n_rows, times = f"{mean['rows', 'default']:,.0f}", [f"{seconds[model]:.2g}" for model in tuning.MODELS]
+        rows.append([name, kind, n_rows, *ratios, *times])
+    columns = ["data set", "targets", "training rows", "loss, blend", "loss, search"]
+    columns += ["seconds, default", "seconds, blend", "seconds, search"]
+    write(folder / "tuning.inc", listing(columns, rows))
+
+
 def write_efforts(folder):
-    """Efforts.py's changes against the default, and what its intervals hold."""
+    """Efforts.py's changes against the default, what its intervals hold, and what a search brings instead."""
+    write_tuning(folder)
     means, errors = efforts.relative(pd.read_csv(RESULTS / "accuracy" / "efforts.csv"))
     rows = []
     for effort in ("quick", "best"):

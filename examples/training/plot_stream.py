@@ -4,7 +4,8 @@ Learning from a stream that drifts
 
 Rows come block by block, and what they mean changes: slowly at first, then from one block to the next. Each block is
 first predicted and then learned from, so every accuracy is that on rows not seen before. Three ways to live with it:
-fit once, refit now and then with ``warm_start=True``, or call ``partial_fit`` with each block.
+fit once, refit now and then with ``warm_start=True``, or call ``partial_fit`` with each block. A line now and then
+tells how it goes.
 """
 
 import matplotlib.pyplot as plt
@@ -30,7 +31,8 @@ def block(t):
 
 # %%
 # One model sees the first ten blocks and no more. The second starts from the weights of its last fit each ten blocks,
-# on the ten blocks just seen. The third trains one epoch on each block.
+# on the ten blocks just seen. The third trains one epoch on each block; all classes are named in the first call, as a
+# block may lack one. Every twenty blocks a line of progress: where the accuracy falls, something has changed.
 
 once = MLPSoftmaxClassifier(random_state=0)
 refitted = MLPSoftmaxClassifier(warm_start=True, random_state=0)
@@ -50,6 +52,9 @@ for t in range(n_blocks):
         refitted.fit(*window)
         if t == 9:
             once.fit(*window)
+    if t % 20 == 19:
+        recent = ", ".join(f"{name} {np.mean(values[-10:]):.3f}" for name, values in accuracy.items())
+        print(f"block {t + 1}, {streamed.t_} rows, loss {streamed.loss_curve_[-1]:.3f}; accuracy: {recent}")
 
 # %%
 

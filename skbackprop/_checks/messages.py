@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import BaseEstimator
 
@@ -22,7 +24,7 @@ class DivergenceError(ValueError):
         A copy of the estimator with the last finite model, ready to predict; an attribute of the error.
     """
 
-    def __init__(self, message: str, estimator: BaseEstimator | None = None):
+    def __init__(self, message: str, estimator: Any = None):
         super().__init__(message)
         self.estimator = estimator
 
