@@ -8,13 +8,14 @@ from abc import ABC
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import available_if
 
+from skbackprop._checks.calls import rate_hint, spelled
 from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, EstimatorCallbacks
 from skbackprop._checks.constraints import Method, fit_spec, keeps_constraints, total_of, validated
 from skbackprop._checks.messages import divergence, warn_constant_block
@@ -51,11 +52,15 @@ def has_minibatches(estimator: BaseEstimator) -> bool:
 
 def with_minibatches(method: Method) -> Method:
     """Offer the method with minibatch solvers only."""
-    return available_if(has_minibatches)(method)
+    return available_if(has_minibatches)(spelled(method))
 
 
 class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseEstimator, ABC):
     """The multi-layer perceptron behind the classifier and the regressor."""
+
+    # metadata that a Pipeline passes on without a request of the user's
+    __metadata_request__fit: ClassVar = {"X_val": True, "y_val": True, "sample_weight_val": True}
+    __metadata_request__partial_fit: ClassVar = {"X_val": True, "y_val": True, "sample_weight_val": True}
 
     @validated
     def fit(
@@ -82,8 +87,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights. A weight of 2 means the same as the row given twice.
         X_val, y_val : array-like, default=None
-            A validation set of your own. It is evaluated after each epoch, and decides when to stop and which
-            epoch's weights to keep if ``early_stopping=True``. X_val may be Shards, without y_val.
+            A validation set of your own, of the same columns as X, which are encoded as those of X. It is evaluated
+            after each epoch, and decides when to stop and which epoch's weights to keep if ``early_stopping=True``.
+            X_val may be Shards, without y_val.
         sample_weight_val : array-like, default=None
             Weights of the validation rows.
         checkpoint : path, default=None
@@ -197,8 +203,13 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _validate_params(self) -> None:
         """Check the parameters before a fit; scikit-learn says what is wrong with one."""
-        if not keeps_constraints(self):
+        if keeps_constraints(self):
+            return
+        try:
             super()._validate_params()
+        except ValueError as error:
+            hint = rate_hint(self.learning_rate)
+            raise type(error)(f"{error}{hint}") from None
 
     def _scoring(self, held_out: Dataset, model: FittedModel) -> Callable[[FittedModel], float]:
         """Make the function that scores a model on the validation rows."""

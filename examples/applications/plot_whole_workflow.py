@@ -47,7 +47,7 @@ numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
 table = ColumnTransformer([("numbers", numbers, ["months", "bill", "calls"]), ("plan", OneHotEncoder(), ["plan"])])
 mlp = MLPSoftmaxClassifier(
     class_weight="balanced", learning_rate="constant", early_stopping=True, scoring="roc_auc", random_state=0
-).set_fit_request(X_val=True, y_val=True)
+)
 pipeline = Pipeline([("table", table), ("mlp", mlp)], transform_input=["X_val"])
 search = GridSearchCV(pipeline, {"mlp__hidden_layer_sizes": [(20,), (50, 50)], "mlp__dropout": [0.0, 0.3]}, cv=3)
 if hasattr(search, "set_callbacks"):  # scikit-learn 1.9 or newer

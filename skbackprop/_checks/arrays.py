@@ -14,6 +14,7 @@ from sklearn.utils import check_X_y
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, _check_sample_weight, validate_data
 
+from skbackprop._checks.calls import check_pair
 from skbackprop._checks.tables import encoding_of, read_table
 from skbackprop._engines.encoded_table import EncodedTable, dense
 from skbackprop._fit.data_checks import complete, sound, within_floats
@@ -115,6 +116,7 @@ def has_validation_set(X_val: Data, y_val: Data, weights: Data, *, holds_targets
     """Tell whether there is one; raise if there is a part of one. holds_targets: X_val has its own."""
     if X_val is None and y_val is None and weights is None:
         return False
+    check_pair(X_val, y_val)
     if X_val is None or (y_val is None and not holds_targets):
         raise ValueError("A validation set needs both X_val and y_val.")
     return True
