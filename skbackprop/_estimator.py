@@ -15,8 +15,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import available_if
 
-from skbackprop._checks.calls import rate_hint, spelled
 from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, EstimatorCallbacks
+from skbackprop._checks.calls import rate_hint, spelled
 from skbackprop._checks.constraints import Method, fit_spec, keeps_constraints, total_of, validated
 from skbackprop._checks.messages import divergence, warn_constant_block
 from skbackprop._checks.rows import Given, copy_of, read_rows, read_validation, starting_point
