@@ -38,10 +38,8 @@ LARGEST = float(np.finfo(np.float32).max)
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0", re.ASCII)
 # what a column may not hold, for messages
-DATED = (
-    "dates or times ({}). Make numbers of them first, such as the days since the first, the hour or the month, or drop "
-    "it."
-)
+SKRUB = "make_pipeline(skrub.TableVectorizer(), model)"  # makes numbers of dates and prose
+DATED = f"dates or times ({{}}). Put in front what makes numbers of them, or drop it:\n    {SKRUB}"
 COMPLEX_VALUES = "complex numbers. Give their parts, np.real and np.imag, instead."
 NESTED_VALUES = (
     "values that are neither numbers nor categories, such as lists. Make columns of what is in them, or drop it."

@@ -40,7 +40,7 @@ def test_models_that_take_no_validation_set(data):
     X, y = data
     for model in (MLPEnsembleRegressor(), tabular_pipeline("regressor", effort="best")):
         for other in ({"X_val": X, "y_val": y}, {"eval_set": [(X, y)]}):
-            with pytest.raises(TypeError, match="MLPEnsembleRegressor.fit.*takes no validation set of yours"):
+            with pytest.raises(TypeError, match=r"MLPEnsembleRegressor\.fit.*takes no validation set of yours"):
                 model.fit(X, y, **other)
     with pytest.raises(TypeError, match="Ridge"):
         tabular_pipeline(Ridge()).fit(X, y, X_val=X, y_val=y)

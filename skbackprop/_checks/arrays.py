@@ -15,7 +15,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, _check_sample_weight, validate_data
 
 from skbackprop._checks.calls import check_pair
-from skbackprop._checks.tables import encoding_of, read_table
+from skbackprop._checks.tables import encoding_of, read_table, refuse_columns
 from skbackprop._engines.encoded_table import EncodedTable, dense
 from skbackprop._fit.data_checks import complete, sound, within_floats
 from skbackprop._fit.device import FLOAT64, HOST, Device, device_of, to_host
@@ -86,7 +86,8 @@ def _validated(estimator: BaseEstimator, X: Data, **options: Any) -> Any:
     try:
         with within_floats("Input X"):
             return validate_data(estimator, X, accept_sparse="csr", order="C", **options)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
+        refuse_columns(X)  # which names the column
         text = str(error)
         hints = [hint for sign, hint in HINTS.items() if sign in text]
         if not hints:

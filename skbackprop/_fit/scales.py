@@ -91,8 +91,8 @@ def check_alike(
 ) -> None:
     """Raise, or warn, if the validation rows are nowhere near the training rows: one of them was not scaled.
 
-    If a column is beyond UNLIKE, and most are not NEAR or are ODD, it is an error, unless it is not to be strict; if one
-    is, or if most are wider than ODD, it is a warning. Columns of two values, which look much alike, do not count.
+    If a column is beyond UNLIKE, and most are not NEAR or are ODD, it is an error, unless it is not to be strict; if
+    one is, or if most are wider than ODD, it is a warning. Columns of two values, which look much alike, do not count.
 
     columns: numbers that the user knows these by; None: those that they have.
     """
