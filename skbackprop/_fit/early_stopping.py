@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class Monitor:
     verbose: int = 0
     callbacks: FitCallbacks = field(default_factory=FitCallbacks)
     model: Callable[[Any], Any] = field(default=lambda theta: theta)  # with these parameters, for callbacks
+    scorer: str = ""  # name of what `validate` gives as the score; empty: it is the negated loss
     stopped: bool = False  # did a callback ask to stop?
     started: float = field(default_factory=time.perf_counter)
 
@@ -63,15 +65,34 @@ class Monitor:
         assert state.patience is not None
         return state.patience.ends_with(score if self.early_stopping else -loss) or self.stopped
 
+    def describe_best(self) -> str:
+        """Say what makes the best epoch the best."""
+        index = self.state.best.epoch - 1
+        history = self.state.history
+        if self.scorer:
+            return f"highest val {self.scorer}, {history.validation_scores[index]:.6f}"
+        return f"lowest val loss, {history.validation_loss_curve[index]:.6f}"
+
     def _print(self, rate: float | None) -> None:
         history = self.state.history
         parts = [f"epoch {self.state.epoch:5d}", f"loss {history.loss_curve[-1]:.6f}"]
         if self.validate is not None:
             parts += [f"val loss {history.validation_loss_curve[-1]:.6f}"]
-            parts += [f"val score {history.validation_scores[-1]:+.6f}"]
+            parts += [f"val {self.scorer} {history.validation_scores[-1]:.6f}"] if self.scorer else []
         if rate is not None:
             parts += [f"rate {rate:.2e}"]
         say("  ".join([*parts, f"{time.perf_counter() - self.started:8.2f} s"]))
+
+
+def scorer_name(scoring: Any) -> str:
+    """A scorer's name, for those who read its values: that of its function, with the sign that scikit-learn's have."""
+    if scoring is None or isinstance(scoring, str):
+        return scoring or ""
+    text = str(scoring)  # of a scorer made by make_scorer: its function, and whether it is negated
+    made = re.match(r"make_scorer\((\w+)", text)
+    if made is None:
+        return str(getattr(scoring, "__name__", "score"))
+    return f"neg_{made[1]}" if "greater_is_better=False" in text else made[1]
 
 
 def warn_not_converged(max_iter: int, curve: list[float], margin: float, watched: str = "loss") -> None:
