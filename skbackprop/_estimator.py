@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import available_if
 
-from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, EstimatorCallbacks
+from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, EstimatorCallbacks, curves_of
 from skbackprop._checks.calls import rate_hint, spelled
 from skbackprop._checks.constraints import Method, fit_spec, keeps_constraints, total_of, validated
 from skbackprop._checks.messages import divergence, warn_constant_block
@@ -226,23 +226,23 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         """All fitted attributes."""
         model, spec, plan, state, _ = result
         history, network = state.history, model.network
-        return self._model_attributes(model) | {
-            "_progress": state,
-            "_settings": plan,
-            "auto_params_": plan.found(spec),
-            "loss_curve_": history.loss_curve,
-            "validation_loss_curve_": history.validation_loss_curve or None,
-            "validation_scores_": history.validation_scores or None,
-            "learning_rate_curve_": history.learning_rates if spec.is_minibatch else None,
-            "n_iter_": state.epoch,
-            "loss_": history.loss_curve[-1] if history.loss_curve else np.nan,
-            "best_loss_": min(history.loss_curve, default=np.nan),
-            "best_iter_": state.best.epoch,
-            "t_": state.rows_visited,
-            "n_layers_": network.n_layers + 1,
-            "n_outputs_": network.sizes[-1],
-            "out_activation_": LOSSES[network.loss].link,
-        }
+        return (
+            self._model_attributes(model)
+            | curves_of(history)
+            | {
+                "_progress": state,
+                "_settings": plan,
+                "auto_params_": plan.found(spec),
+                "learning_rate_curve_": history.learning_rates if spec.is_minibatch else None,
+                "loss_": history.loss_curve[-1] if history.loss_curve else np.nan,
+                "best_loss_": min(history.loss_curve, default=np.nan),
+                "best_iter_": state.best.epoch,
+                "t_": state.rows_visited,
+                "n_layers_": network.n_layers + 1,
+                "n_outputs_": network.sizes[-1],
+                "out_activation_": LOSSES[network.loss].link,
+            }
+        )
 
     def __sklearn_tags__(self) -> Tags:
         tags: Tags = super().__sklearn_tags__()

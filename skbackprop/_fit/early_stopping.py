@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.fitted_model import FittedModel
-from skbackprop._fit.state import TrainState
+from skbackprop._fit.state import History, TrainState
 from skbackprop._fit.warn import say, warn
 from skbackprop._types import Array
 
@@ -27,8 +27,8 @@ class FitCallbacks:
     def begin_epoch(self) -> None:
         """An epoch begins; L-BFGS, which does not know it, leaves that to `end_epoch`."""
 
-    def end_epoch(self, model: Callable[[], FittedModel]) -> bool:
-        """An epoch ended, with this model; True asks training to stop."""
+    def end_epoch(self, model: Callable[[], FittedModel], history: History) -> bool:
+        """An epoch ended, with this model and these curves; True asks training to stop."""
         return False
 
 
@@ -61,7 +61,7 @@ class Monitor:
         state.best.offer(score, state.epoch, theta, keep=self.early_stopping)
         if self.verbose:
             self._print(rate)
-        self.stopped = self.callbacks.end_epoch(lambda: self.model(theta))
+        self.stopped = self.callbacks.end_epoch(lambda: self.model(theta), history)
         assert state.patience is not None
         return state.patience.ends_with(score if self.early_stopping else -loss) or self.stopped
 
