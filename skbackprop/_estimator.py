@@ -208,7 +208,7 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         try:
             super()._validate_params()
         except ValueError as error:
-            hint = rate_hint(self.learning_rate)
+            hint = rate_hint(self.learning_rate) if "'learning_rate' parameter" in str(error) else ""
             raise type(error)(f"{error}{hint}") from None
 
     def _scoring(self, held_out: Dataset, model: FittedModel) -> Callable[[FittedModel], float]:

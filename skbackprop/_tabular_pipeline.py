@@ -95,7 +95,8 @@ class TabularPipeline(Pipeline):
         self : object
             The Pipeline.
         """
-        model, reader = self.steps[-1][1], self._reader
+        (name, model), reader = self.steps[-1], self._reader
+        params = {key.removeprefix(f"{name}__"): value for key, value in params.items()}
         rows = reader.transform(X) if _is_fitted(model) else reader.fit_transform(X, y)
         if params.get("X_val") is not None:
             check_pair(params["X_val"], params.get("y_val"))

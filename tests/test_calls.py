@@ -32,6 +32,10 @@ def test_validation_sets_of_other_libraries(model, method, data):
             call(X, y, X_val=pair)
     with pytest.raises(TypeError, match="Row weights are sample_weight=weights"):
         call(X, y, weights=y)
+    with pytest.raises(TypeError, match=r"epochs'. It is a parameter of the estimator: MLP\w+\(epochs=...\)"):
+        call(X, y, epochs=3)
+    with pytest.raises(TypeError, match=r"set_callbacks\(...\)"):
+        call(X, y, callbacks=[])
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'colour'$"):  # of which nobody knows more
         call(X, y, colour="red")
 

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from listeners import Silent
 from numpy.testing import assert_array_equal
 from sklearn import config_context
 from sklearn.base import clone
@@ -123,6 +124,35 @@ def test_a_learning_curve_in_pieces(rows):
     model = tabular_pipeline("regressor", **SETTINGS)
     sizes, *_ = learning_curve(model, X, y, cv=2, train_sizes=[0.5, 1.0], exploit_incremental_learning=True)
     assert sizes.tolist() == [75, 150]
+
+
+@pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
+def test_callbacks_set_on_it_reach_all_steps(rows):
+    pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 introduced callbacks")
+    (X, y), _ = rows
+
+    class Hearing(Silent):
+        max_propagation_depth = None
+
+        def on_fit_task_begin(self, estimator, context):
+            heard.append(context.estimator_name)
+
+    heard: list[str] = []
+    for other in (None, Ridge()):  # warnings are errors: every step supports them
+        model = tabular_pipeline("regressor", **SETTINGS) if other is None else tabular_pipeline(other)[:-1]
+        model.set_callbacks(Hearing()).fit(X, y)
+        assert not [name for _, step in model.steps for name in vars(step) if "callback" in name]
+    assert {"TabularPipeline", "MLPRegressor"} <= set(heard)
+
+
+@pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
+def test_partial_fit_takes_names_of_the_step_too(rows):
+    (X, y), _ = rows
+    weights = np.arange(len(y)) % 3 + 1.0
+    one = tabular_pipeline("regressor", **SETTINGS).partial_fit(X, y, sample_weight=weights)
+    two = tabular_pipeline("regressor", **SETTINGS).partial_fit(X, y, mlp__sample_weight=weights)
+    assert_array_equal(one.predict(X), two.predict(X))
+    assert (one.predict(X) != tabular_pipeline("regressor", **SETTINGS).partial_fit(X, y).predict(X)).any()
 
 
 @pytest.mark.parametrize("options", [{}, {"effort": "best"}, {"oob_score": True}, {"effort": "quick"}])

@@ -28,7 +28,7 @@ def spelled(method: Method) -> Method:
     @wraps(method)
     def call(estimator: BaseEstimator, *args: Any, **kwargs: Any) -> object:
         for name in kwargs:
-            if name not in names and (hint := _hint(name, takes_set="X_val" in names)):
+            if name not in names and (hint := _hint(estimator, name, takes_set="X_val" in names)):
                 who = f"{type(estimator).__name__}.{method.__name__}"
                 raise TypeError(f"{who}() got an unexpected keyword argument {name!r}. {hint}")
         return method(estimator, *args, **kwargs)
@@ -36,8 +36,12 @@ def spelled(method: Method) -> Method:
     return cast(Method, call)
 
 
-def _hint(name: str, *, takes_set: bool) -> str:
+def _hint(estimator: BaseEstimator, name: str, *, takes_set: bool) -> str:
     """What to write in the place of a name that a method does not have; nothing if nobody knows."""
+    if name in estimator.get_params(deep=False):
+        return f"It is a parameter of the estimator: {type(estimator).__name__}({name}=...), or set_params({name}=...)."
+    if name == "callbacks":
+        return "Before fit, call set_callbacks(...), which scikit-learn 1.9 or newer brings."
     if name in WEIGHTS:
         return "Row weights are sample_weight=weights."
     if name in VALIDATION_SETS and takes_set:
