@@ -10,11 +10,13 @@ import numpy as np
 
 from skbackprop._columns import (
     CATEGORIES,
+    COERCE,
     NUMBER,
     SKRUB,
     Column,
     are_bools,
     are_numbers,
+    code_of,
     different_values,
     factor,
     floats,
@@ -96,7 +98,7 @@ def read(name: Hashable, column: Column) -> list[str] | None:
         return []
     gaps = None if _are_codes(values) else _gaps({_as_written(value) for value in values}, column)
     if gaps:
-        line = _line(column, f"X[{name!r}] = X[{name!r}].astype('category')")
+        line = code_of(column, f"X[{name!r}] = X[{name!r}].astype('category')")
         warn(
             f"Column {name!r} holds numbers as text. Its other texts count as missing: {quoted(gaps)}. Where they mean "
             f"something else, make categories of all:{line}"
@@ -112,15 +114,8 @@ def warn_of_look(name: Hashable, column: Column, values: set[object]) -> None:
     if looks:
         warn(
             f"Column {name!r} looks like {looks}. As it is, each different text is a category of its own. What helps, "
-            f"for new rows too:{_line(column, line)}"
+            f"for new rows too:{code_of(column, line)}"
         )
-
-
-def _line(column: Column, line: str) -> str:
-    """A line to write, where X is a DataFrame of pandas; in front of others what makes one of it."""
-    is_array, is_pandas = isinstance(column, np.ndarray), hasattr(column, "iloc")
-    first = "X = pandas.DataFrame(X); " if is_array else "" if is_pandas or line == SKRUB else "X = X.to_pandas(); "
-    return f"\n    {first}{line}"
 
 
 def _are_codes(values: set[object]) -> bool:
@@ -160,8 +155,7 @@ def _look(name: Hashable, texts: set[str], column: Column, codes: bool) -> tuple
     if odd and len(units) >= (1.0 - FEW) * len(odd) and len(set(units)) == 1:
         return f"numbers with separators or units ({some})", _amount_line(name, odd)
     if len(odd) < n / 2 and not codes:
-        line = f"X[{name!r}] = pandas.to_numeric(X[{name!r}], errors='coerce')"
-        return f"numbers among which there are other texts ({some})", line
+        return f"numbers among which there are other texts ({some})", COERCE.format(name=name)
     n_rows = sum(not is_missing(value) for value in column)
     if n > n_rows / 10 and sum(len(text.split()) for text in texts) >= WORDS * n:
         return f"free text ({some})", SKRUB

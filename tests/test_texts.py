@@ -117,6 +117,31 @@ def test_gaps_among_numbers_can_be_kept():
     assert model.set_params(table__max_categories=50).fit(X, y)["table"].columns_["categories"] == ["code"]
 
 
+@pytest.mark.parametrize("as_array", [False, True])
+def test_the_line_for_texts_among_numbers_in_predict(as_array):
+    X, y = pd.DataFrame({"size": np.linspace(-1.0, 1.0, N), "width": np.arange(N) % 7.0}), np.arange(N) % 5.0
+    new = X.astype(object)
+    new.loc[3, "size"] = "broken"
+    if as_array:
+        X, new = X.to_numpy(), new.to_numpy()
+    for model in (
+        tabular_pipeline("regressor", **SETTINGS),
+        MLPRegressor(numeric_encoder="piecewise_linear", **SETTINGS),
+    ):
+        model.fit(X, y)
+        if as_array and isinstance(model, MLPRegressor):
+            continue  # scikit-learn's own error
+        with pytest.raises(ValueError, match="held numbers in training, but here also 'broken'") as caught:
+            model.predict(new)
+        _, mended = executed(line_of(caught.value), model, new.copy())
+        table = mended.to_numpy(float)
+        assert np.isnan(table[3, 0])
+        assert np.isfinite(model.predict(table if as_array else mended)).all()
+    with pytest.raises(ValueError, match="not among the categorical_features") as caught:
+        MLPRegressor(numeric_encoder="piecewise_linear", categorical_features=[1], **SETTINGS).fit(pd.DataFrame(new), y)
+    assert "pandas.to_numeric" in line_of(caught.value)
+
+
 def test_lines_for_arrays_and_other_libraries():
     values, _, expected = CASES["kilograms"]
     y = np.arange(N) % 5.0

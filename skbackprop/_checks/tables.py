@@ -222,8 +222,8 @@ def _numbers(name: Hashable, column: Column | CodedColumn, largest: float, *, re
     if str(column.dtype).lower().startswith("bool") and (is_array or hasattr(column, "to_numpy")):
         column = np.asarray(column).astype(object if not is_array and hasattr(column, "isna") else float)
     said = (
-        "Column {name!r} holds {texts}, and is not among the categorical_features. Name it there, or make numbers or "
-        "missing values (None, NaN) of them."
+        "Column {name!r} holds {texts}, and is not among the categorical_features. Name it there, or make missing "
+        "values of these:{code}"
     )
     return floats(name, column, said=said if reset else NO_NUMBERS, largest=largest)
 
