@@ -107,6 +107,18 @@ def test_the_line_of_an_error_about_dates_helps(values, model):
         assert np.isfinite(model.fit(X, y).predict(X)).all()
 
 
+def test_skrub_in_front_can_leave_categories_to_the_network():
+    """As the page on tables has it."""
+    skrub = pytest.importorskip("skrub")
+    X = pd.DataFrame({"sold": DAYS, "town": np.resize(["Bonn", "Köln", "Ulm"], N), "note": CASES["free text"][0]})
+    y = (X["town"] == "Köln") + X["sold"].dt.year / 10.0
+    vectorizer = skrub.TableVectorizer(low_cardinality="passthrough")
+    model = make_pipeline(vectorizer, tabular_pipeline("regressor", **SETTINGS)).fit(X, y)
+    assert model[-1]["table"].columns_["categories"] == ["town"]
+    assert {"sold_year", "sold_month", "sold_day"} <= set(model[-1]["table"].columns_["numbers"])
+    assert np.isfinite(model.predict(X)).all()
+
+
 def test_gaps_among_numbers_can_be_kept():
     X = pd.DataFrame({"code": [str(i % 40) for i in range(N)]})
     X.loc[::40, "code"] = "?"
