@@ -74,7 +74,7 @@ def speed(arguments):
 
 
 def fit_table(data, seed, member, precision):
-    """Seconds of a fit with another seed on the same rows, and error and log loss, or the mean squared error for both."""
+    """Seconds of a fit with a seed on the rows of a split, and error and log loss, or the mean squared error for both."""
     X, X_test, y, y_test, task = split(data, seed, 10_000)
     name = "classifier" if task == "clf" else "regressor"
     model = tabular_pipeline(name, matmul_precision=precision, random_state=100 * seed + member)

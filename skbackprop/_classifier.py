@@ -79,8 +79,6 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     >>> model = make_pipeline(StandardScaler(), MLPSoftmaxClassifier(random_state=0))
     >>> model.fit(X_train, y_train).score(X_test, y_test) > 0.95
     True
-    >>> model.predict_proba(X_test[:2]).shape
-    (2, 10)
     """
 
     classes_: np.ndarray

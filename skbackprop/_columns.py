@@ -38,18 +38,14 @@ LARGEST = float(np.finfo(np.float32).max)
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0", re.ASCII)
 # what a column may not hold, for messages
-DATED = (
-    "dates or times ({}). Make numbers of them first, such as the days since the first, the hour or the month, or drop "
-    "it."
-)
+SKRUB = "make_pipeline(skrub.TableVectorizer(), model)"  # makes numbers of dates and prose
+DATED = f"dates or times ({{}}). Put in front what makes numbers of them, or drop it:\n    {SKRUB}"
 COMPLEX_VALUES = "complex numbers. Give their parts, np.real and np.imag, instead."
 NESTED_VALUES = (
     "values that are neither numbers nor categories, such as lists. Make columns of what is in them, or drop it."
 )
-NO_NUMBERS = (
-    "Column {name!r} held numbers in training, but here also {texts}. Make numbers or missing values (None, NaN) of "
-    "them."
-)
+COERCE = "X[{name!r}] = pandas.to_numeric(X[{name!r}], errors='coerce')"  # texts among numbers become missing values
+NO_NUMBERS = "Column {name!r} held numbers in training, but here also {texts}. Make missing values of these:{code}"
 # floats whose texts are shorter than those of the Python floats that some libraries make of them
 SHORT: dict[str, Callable[[Any], object]] = {
     "float": np.float32,
@@ -264,7 +260,7 @@ def floats(
         numbers = {value: number_of(value) for value in different_values(name, column)}
         odd = sorted({text_of(value) for value, number in numbers.items() if number is None}.difference(gaps))
         if odd and not gaps:
-            raise ValueError(said.format(name=name, texts=quoted(odd)))
+            raise ValueError(said.format(name=name, texts=quoted(odd), code=code_of(column, COERCE.format(name=name))))
         if odd:
             warn(
                 f"Column {name!r} holds texts that are no numbers and were not there in training. They count as "
@@ -276,6 +272,13 @@ def floats(
         what = "infinity" if np.isinf(large[0]) else f"{large[0]:.6g}, which is too large for float32"
         raise ValueError(f"Column {name!r} holds {what}: make smaller numbers or missing values of these.")
     return x
+
+
+def code_of(column: Column, line: str) -> str:
+    """A line to write, where X is a DataFrame of pandas; in front of it what makes one of another table."""
+    is_array, is_pandas = isinstance(column, np.ndarray), hasattr(column, "iloc")
+    first = "X = pandas.DataFrame(X); " if is_array else "" if is_pandas or line == SKRUB else "X = X.to_pandas(); "
+    return f"\n    {first}{line}"
 
 
 def quoted(texts: list[str]) -> str:

@@ -102,7 +102,7 @@ scoring : str, callable or None, default=None
 warm_start : bool, default=False
     Start from the weights (and target scale) of the last fit. All else starts anew.
 verbose : bool or int, default=False
-    Print a line per epoch.
+    Print what 'auto' stands for and why it was chosen, and a line per epoch.
 dtype : {'auto', 'float32', 'float64'}, default='auto'
     Of the computation; 'auto' keeps float32 and float64 inputs as they are and takes float64 for others.
 engine : {'auto', 'compiled', 'reference'}, default='auto'

@@ -8,14 +8,15 @@ from abc import ABC
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.metaestimators import available_if
 
-from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, EstimatorCallbacks
+from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, EstimatorCallbacks, curves_of
+from skbackprop._checks.calls import rate_hint, spelled
 from skbackprop._checks.constraints import Method, fit_spec, keeps_constraints, total_of, validated
 from skbackprop._checks.messages import divergence, warn_constant_block
 from skbackprop._checks.rows import Given, copy_of, read_rows, read_validation, starting_point
@@ -51,7 +52,7 @@ def has_minibatches(estimator: BaseEstimator) -> bool:
 
 def with_minibatches(method: Method) -> Method:
     """Offer the method with minibatch solvers only."""
-    return available_if(has_minibatches)(method)
+    return available_if(has_minibatches)(spelled(method))
 
 
 class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseEstimator, ABC):
@@ -70,11 +71,16 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
     n_layers_: int
     n_outputs_: int
     out_activation_: str
+    matmul_precision_: str
     if TYPE_CHECKING:  # what scikit-learn makes of the signatures of the methods
 
         def set_fit_request(self, **requests: bool | str | None) -> Self: ...
         def set_partial_fit_request(self, **requests: bool | str | None) -> Self: ...
         def set_score_request(self, **requests: bool | str | None) -> Self: ...
+
+    # metadata that a Pipeline passes on without a request of the user's
+    __metadata_request__fit: ClassVar = {"X_val": True, "y_val": True, "sample_weight_val": True}
+    __metadata_request__partial_fit: ClassVar = {"X_val": True, "y_val": True, "sample_weight_val": True}
 
     @validated
     def fit(
@@ -101,8 +107,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         sample_weight : array-like of shape (n_samples,), default=None
             Non-negative weights. A weight of 2 means the same as the row given twice.
         X_val, y_val : array-like, default=None
-            A validation set of your own. It is evaluated after each epoch, and decides when to stop and which
-            epoch's weights to keep if ``early_stopping=True``. X_val may be Shards, without y_val.
+            A validation set of your own, of the same columns as X, which are encoded as those of X. It is evaluated
+            after each epoch, and decides when to stop and which epoch's weights to keep if ``early_stopping=True``.
+            X_val may be Shards, without y_val.
         sample_weight_val : array-like, default=None
             Weights of the validation rows.
         checkpoint : path, default=None
@@ -216,8 +223,13 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     def _validate_params(self) -> None:
         """Check the parameters before a fit; scikit-learn says what is wrong with one."""
-        if not keeps_constraints(self):
+        if keeps_constraints(self):
+            return
+        try:
             super()._validate_params()
+        except ValueError as error:
+            hint = rate_hint(self.learning_rate) if "'learning_rate' parameter" in str(error) else ""
+            raise type(error)(f"{error}{hint}") from None
 
     def _scoring(self, held_out: Dataset, model: FittedModel) -> Callable[[FittedModel], float]:
         """Make the function that scores a model on the validation rows."""
@@ -234,24 +246,24 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         """All fitted attributes."""
         model, spec, plan, state = result[:4]
         history, network = state.history, model.network
-        return self._model_attributes(model) | {
-            "_progress": state,
-            "_settings": plan,
-            "auto_params_": plan.found(spec),
-            "matmul_precision_": result.precision,
-            "loss_curve_": history.loss_curve,
-            "validation_loss_curve_": history.validation_loss_curve or None,
-            "validation_scores_": history.validation_scores or None,
-            "learning_rate_curve_": history.learning_rates if spec.is_minibatch else None,
-            "n_iter_": state.epoch,
-            "loss_": history.loss_curve[-1] if history.loss_curve else np.nan,
-            "best_loss_": min(history.loss_curve, default=np.nan),
-            "best_iter_": state.best.epoch,
-            "t_": state.rows_visited,
-            "n_layers_": network.n_layers + 1,
-            "n_outputs_": network.sizes[-1],
-            "out_activation_": LOSSES[network.loss].link,
-        }
+        return (
+            self._model_attributes(model)
+            | curves_of(history)
+            | {
+                "_progress": state,
+                "_settings": plan,
+                "auto_params_": plan.found(spec),
+                "matmul_precision_": result.precision,
+                "learning_rate_curve_": history.learning_rates if spec.is_minibatch else None,
+                "loss_": history.loss_curve[-1] if history.loss_curve else np.nan,
+                "best_loss_": min(history.loss_curve, default=np.nan),
+                "best_iter_": state.best.epoch,
+                "t_": state.rows_visited,
+                "n_layers_": network.n_layers + 1,
+                "n_outputs_": network.sizes[-1],
+                "out_activation_": LOSSES[network.loss].link,
+            }
+        )
 
     def __sklearn_tags__(self) -> Tags:
         tags: Tags = super().__sklearn_tags__()

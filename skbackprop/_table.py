@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.arrays import feature_names, output_of
+from skbackprop._checks.callbacks import CallbackSupportMixin
 from skbackprop._checks.constraints import Interval, StrOptions, validated
 from skbackprop._checks.rows import copy_of
 from skbackprop._checks.tables import places_of
@@ -33,7 +34,7 @@ GIVEN = ("numbers", "categories", "both")  # kinds of columns that come out as t
 WITH_MEANS = ("means", "both")  # those for which mean targets stand
 
 
-class TakesTables(TransformerMixin, BaseEstimator):
+class TakesTables(CallbackSupportMixin, TransformerMixin, BaseEstimator):
     """A step that takes columns of numbers with gaps, of categories and of texts."""
 
     def __sklearn_tags__(self) -> Tags:

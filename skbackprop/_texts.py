@@ -10,10 +10,13 @@ import numpy as np
 
 from skbackprop._columns import (
     CATEGORIES,
+    COERCE,
     NUMBER,
+    SKRUB,
     Column,
     are_bools,
     are_numbers,
+    code_of,
     different_values,
     factor,
     floats,
@@ -42,6 +45,9 @@ DAY = "|".join(
 DATE = re.compile(rf"([a-z]{{3,9}},? )?({DAY})([t ,]+{TIME})?|{TIME}", re.IGNORECASE | re.ASCII)
 # with separators, a currency or a unit, which is the last group
 AMOUNT = re.compile(r"[-+$€£¥ ]*(\d{1,3}([,.' \u00a0\u202f]\d{3})+|\d+)([.,]\d+)?\s*(\D*)", re.ASCII)
+
+# decimals behind a comma: other than three of them, or thousands that are set off by points
+COMMA = re.compile(r",(\d{1,2}|\d{4,})(\D|$)|\.\d{3}[.,]", re.ASCII)
 
 LEFT_OUT = "left out"  # the kind of a column that says nothing
 FEW = 0.05  # of the different texts, and of the rows
@@ -90,17 +96,30 @@ def read(name: Hashable, column: Column) -> list[str] | None:
     if are_numbers(values):
         floats(name, column)
         return []
-    texts = {_as_written(value) for value in values}
-    codes = any(CODE.fullmatch(value.strip()) for value in values if isinstance(value, str))
-    gaps = None if codes else _gaps(texts, column)
+    gaps = None if _are_codes(values) else _gaps({_as_written(value) for value in values}, column)
     if gaps:
+        line = code_of(column, f"X[{name!r}] = X[{name!r}].astype('category')")
         warn(
             f"Column {name!r} holds numbers as text. Its other texts count as missing: {quoted(gaps)}. Where they mean "
-            "something else, make categories of the column: astype('category')."
+            f"something else, make categories of all:{line}"
         )
-    if gaps is None and (looks := _look(texts, column, codes)):
-        warn(f"Column {name!r} {looks} As it is, each different text is a category of its own.")
+    if gaps is None:
+        warn_of_look(name, column, values)
     return gaps
+
+
+def warn_of_look(name: Hashable, column: Column, values: set[object]) -> None:
+    """Warn if texts, the different values of a column of categories, look like what no category is."""
+    looks, line = _look(name, {_as_written(value) for value in values}, column, _are_codes(values))
+    if looks:
+        warn(
+            f"Column {name!r} looks like {looks}. As it is, each different text is a category of its own. What helps, "
+            f"for new rows too:{code_of(column, line)}"
+        )
+
+
+def _are_codes(values: set[object]) -> bool:
+    return any(CODE.fullmatch(value.strip()) for value in values if isinstance(value, str))
 
 
 def _as_written(value: object) -> str:
@@ -122,36 +141,42 @@ def _gaps(texts: set[str], column: Column) -> list[str] | None:
     return sorted({text_of(text) for text in odd})
 
 
-def _look(texts: set[str], column: Column, codes: bool) -> str:
-    """Say what texts look like that are neither numbers nor categories; nothing of others."""
+def _look(name: Hashable, texts: set[str], column: Column, codes: bool) -> tuple[str, str]:
+    """Say what texts look like that are neither numbers nor categories, and the line that helps; nothing of others."""
     texts = {text.strip() for text in texts if text.strip().lower() not in GAPS}
     n, some = len(texts), quoted(sorted(texts))
     enough = (1.0 - FEW) * n
     if n > 2 and sum(bool(DATE.fullmatch(text)) for text in texts) >= enough:
-        return (
-            f"looks like dates or times ({some}). Make numbers of them first, such as the days since the first, the "
-            "hour or the month (pandas.to_datetime reads them)."
-        )
+        return f"dates or times ({some})", _date_line(name, texts)
     if n < MANY:
-        return ""
+        return "", ""
     odd = [text for text in texts if not NUMBER.fullmatch(text)]
     units = [match[4] for text in odd if (match := AMOUNT.fullmatch(text))]
     if odd and len(units) >= (1.0 - FEW) * len(odd) and len(set(units)) == 1:
-        return f"looks like numbers with separators or units ({some}). Make numbers of them first."
+        return f"numbers with separators or units ({some})", _amount_line(name, odd)
     if len(odd) < n / 2 and not codes:
-        return (
-            f"looks like numbers among which there are other texts ({some}). Make numbers of it first "
-            "(pandas.to_numeric with errors='coerce')."
-        )
+        return f"numbers among which there are other texts ({some})", COERCE.format(name=name)
     n_rows = sum(not is_missing(value) for value in column)
     if n > n_rows / 10 and sum(len(text.split()) for text in texts) >= WORDS * n:
-        return (
-            f"looks like free text ({some}). Put numbers in its place, such as those of a TfidfVectorizer with a "
-            "TruncatedSVD, or drop it."
-        )
+        return f"free text ({some})", SKRUB
     if n >= MANY_ROWS and n >= (1.0 - FEW) * n_rows:
-        return (
-            f"looks like identifiers ({n} different ones in {n_rows} rows: {some}), which say nothing of new rows. "
-            "Drop it, or put in its place what they tell."
-        )
-    return ""
+        looks = f"identifiers ({n} different ones in {n_rows} rows: {some}), which say nothing of new rows"
+        return looks, f"X = X.drop(columns=[{name!r}])"
+    return "", ""
+
+
+def _date_line(name: Hashable, texts: set[str]) -> str:
+    """What makes numbers of dates or times: where skrub does not read them, pandas does."""
+    read = f"pandas.to_datetime(X[{name!r}], format='mixed', errors='coerce')"
+    if all(re.fullmatch(TIME, text, re.IGNORECASE | re.ASCII) for text in texts):
+        return f"X[{name!r}] = {read}.dt.hour"
+    if any(re.search(MONTH, text, re.IGNORECASE) for text in texts):
+        return f"X[{name!r}] = ({read} - pandas.Timestamp(0)).dt.days"
+    return SKRUB
+
+
+def _amount_line(name: Hashable, texts: list[str]) -> str:
+    """What makes numbers of amounts, be their decimals behind a comma or behind a point."""
+    kept, point = (r"[^\d,-]", ".str.replace(',', '.')") if any(map(COMMA.search, texts)) else (r"[^\d.-]", "")
+    numbers = f"X[{name!r}].str.replace(r'{kept}', '', regex=True){point}"
+    return f"X[{name!r}] = pandas.to_numeric({numbers}, errors='coerce')"

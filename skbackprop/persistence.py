@@ -36,6 +36,7 @@ TRUSTED_TYPES = [
     "skbackprop.preprocessing.PiecewiseLinearEncoder",
     "skbackprop._table.Table",
     "skbackprop._table_encoder.TableEncoder",
+    "skbackprop._tabular_pipeline.TabularPipeline",
     "sklearn.model_selection._split.KFold",
 ]
 

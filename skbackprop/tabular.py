@@ -84,10 +84,15 @@ def tabular_pipeline(
 
     Returns
     -------
-    pipeline : sklearn.pipeline.Pipeline
-        Steps "table", which reads the columns, and "mlp". Every parameter of a step can be set and searched by its
-        name, such as ``mlp__n_bins``. In front of an estimator that does not encode columns itself, the step "encoder"
-        makes them numbers; so give another estimator to this function, and not to the Pipeline.
+    pipeline : Pipeline
+        A :class:`sklearn.pipeline.Pipeline` of the steps "table", which reads the columns, and "mlp". Every parameter
+        of a step can be set and searched by its name, such as ``mlp__n_bins``. In front of an estimator that does not
+        encode columns itself, the step "encoder" makes them numbers; so give another estimator to this function, and
+        not to the Pipeline.
+
+        Its `fit` takes what the last step's does, ``fit(X, y, X_val=X_val, y_val=y_val, sample_weight=w)``: the
+        validation rows are a table of the same columns, and go through the steps by themselves. It has the last step's
+        `partial_fit`, too, if that has one; the first call decides what the columns are.
 
     Raises
     ------
@@ -124,7 +129,8 @@ def tabular_pipeline(
     >>> model.predict(pd.DataFrame({"age": [30, 60], "town": ["Bonn", "Rome"]}))
     array(['yes', 'no'], dtype='<U3')
     """
-    from sklearn.pipeline import Pipeline  # here, as its import takes longer than that of this package
+    # here, as the import of Pipelines takes longer than that of this package
+    from skbackprop._tabular_pipeline import TabularPipeline
 
     columns = params.pop("categorical_features", "from_dtype")
     model = _estimator(estimator, effort, oob_score, params)
@@ -137,7 +143,7 @@ def tabular_pipeline(
         target_type="continuous" if is_regressor(model) else "auto",
         random_state=params.get("random_state"),
     )
-    return Pipeline([("table", table), *([] if encodes else [("encoder", TableEncoder())]), ("mlp", model)])
+    return TabularPipeline([("table", table), *([] if encodes else [("encoder", TableEncoder())]), ("mlp", model)])
 
 
 def _estimator(

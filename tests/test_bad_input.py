@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -251,7 +252,7 @@ def test_tiny_features_are_noticed(data):
 
 def test_a_validation_set_that_was_not_scaled_is_noticed(rng):
     X = rng.normal(size=(50, 3))
-    with pytest.warns(UserWarning, match="mean of column 1 is .* there and .*transform_input"):
+    with pytest.warns(UserWarning, match="mean of column 1 is .* there and "):
         MLPRegressor(**PLANNED).fit(X, X[:, 0], X_val=X + np.array([0.0, 500.0, 0.0]), y_val=X[:, 0])
     MLPRegressor(**PLANNED).fit(X, X[:, 0], X_val=X + 20.0, y_val=X[:, 0])  # far, but who knows
 
@@ -269,11 +270,10 @@ def test_a_pipeline_that_scales_X_alone_is_told_what_to_write(scaler, rng):
     X = in_raw_units(rng)
     y, held_out = X[:, 0] / 350.0, {"X_val": in_raw_units(rng, 50), "y_val": np.zeros(50)}
     mlp = MLPRegressor(**PLANNED, early_stopping=True)
-    told = r"of 6 columns are far .*StandardScaler\(\), mlp, transform_input=\['X_val'\]\)"
+    told = r"of 6 columns are on another scale(.*\n)+.*StandardScaler\(\), mlp, transform_input=\[\"X_val\"\]\)"
     with pytest.raises(ValueError, match=told):
         make_pipeline(scaler, mlp).fit(X, y, mlpregressor__X_val=held_out["X_val"], mlpregressor__y_val=y[:50])
     with sklearn.config_context(enable_metadata_routing=True):  # as it says
-        mlp = mlp.set_fit_request(X_val=True, y_val=True)
         with pytest.raises(ValueError, match=told):
             make_pipeline(scaler, mlp).fit(X, y, **held_out)
         for pipeline in (
@@ -284,10 +284,18 @@ def test_a_pipeline_that_scales_X_alone_is_told_what_to_write(scaler, rng):
             assert max(losses) < 10.0
 
 
+def test_raw_rows_of_a_few_large_columns_are_an_error_too():
+    X, y = load_wine(return_X_y=True)  # most columns are within ten standard deviations of the scaled ones
+    with pytest.raises(
+        ValueError, match=r"\d+ of 13 columns are on another scale; the mean of column 12 is 747 there and 0 in X"
+    ):
+        MLPSoftmaxClassifier(**PLANNED).fit(StandardScaler().fit_transform(X), y, X_val=X, y_val=y)
+
+
 def test_a_scaled_validation_set_of_raw_rows_is_no_less_wrong(rng):
     X = in_raw_units(rng)[:, [1, 5]]  # both spread over little, so that scaled rows are wide beside them
     scaled = StandardScaler().fit_transform(X)
-    with pytest.raises(ValueError, match="2 of 2 columns are far away or on another scale; column 0 spreads"):
+    with pytest.raises(ValueError, match="2 of 2 columns are on another scale; column 0 spreads"):
         MLPRegressor(**PLANNED).fit(0.1 * X, X[:, 0], X_val=scaled, y_val=X[:, 0])
     twice = StandardScaler().fit(X).transform(scaled)
     with pytest.raises(ValueError, match="2 of 2 columns"):
@@ -334,10 +342,10 @@ def test_a_piece_of_a_stream_may_differ_from_the_whole(rng):
 def test_rows_that_went_past_the_steps_are_told_of_them(rng):
     X = rng.normal(size=(60, 3))
     held_out = {"mlpregressor__X_val": X, "mlpregressor__y_val": X[:, 0]}
-    with pytest.raises(ValueError, match=r"expecting 10 features.*\n.*transform_input=\['X_val'\]"):
+    with pytest.raises(ValueError, match=r"expecting 10 features.*(.*\n)+.*transform_input="):
         make_pipeline(PolynomialFeatures(), MLPRegressor(**PLANNED)).fit(X, X[:, 0], **held_out)
     held_out["mlpregressor__X_val"] = spoiled(X, np.nan)
-    with pytest.raises(ValueError, match=r"Input X contains NaN.*(\n.*)+transform_input=\['X_val'\]"):
+    with pytest.raises(ValueError, match=r"Input X contains NaN(.*\n)+.*transform_input="):
         make_pipeline(SimpleImputer(), MLPRegressor(**PLANNED)).fit(X, X[:, 0], **held_out)
 
 

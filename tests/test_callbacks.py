@@ -90,6 +90,21 @@ def test_a_callback_gets_the_model_as_it_is_after_each_epoch(solver, digits):
     assert_array_equal(listener.models[-1][0].coefs_[0], fitted.coefs_[0])
 
 
+@pytest.mark.parametrize("params", [{}, {"solver": "lbfgs"}])
+def test_each_epochs_model_has_the_curves_up_to_it(params, digits):
+    X, y = digits[0][:200], digits[1][:200]
+    listener = Listener()
+    fitted = model(**params).set_callbacks(listener).fit(X, y, X_val=X, y_val=y)
+    epochs = [estimator for estimator, *_ in listener.models]
+    assert len(epochs) == fitted.n_iter_ + 1 == 4  # and that of the whole fit
+    for n, estimator in enumerate(epochs[:-1], 1):
+        assert estimator.n_iter_ == n
+        for name in ("loss_curve_", "validation_loss_curve_", "validation_scores_"):
+            assert getattr(estimator, name) == getattr(fitted, name)[:n]
+    fitted.fit(X, y)
+    assert listener.models[-2][0].validation_loss_curve_ is None
+
+
 def test_scoring_monitor_scores_each_epoch_and_partial_fit(digits):
     X, y = digits[0][:300], digits[1][:300]
     monitor = callback.ScoringMonitor(scoring="neg_log_loss")

@@ -466,7 +466,8 @@ def test_warnings_and_lines_come_to_the_client(client, capsys):
         DaskMLPRegressor((8,), max_iter=2, verbose=True, random_state=0).fit(collection(X), collection(y))
     assert caught[0].filename == __file__
     lines = capsys.readouterr().out.splitlines()
-    assert [line[:12] for line in lines] == ["selection  2", "epoch     1 ", "epoch     2 "]
+    heads = ["selection of", "weight_decay", "auto_params_", "epoch     1 ", "epoch     2 "]
+    assert [line[:12] for line in lines] == heads
 
 
 def test_callbacks_fire_here_and_can_stop(client):

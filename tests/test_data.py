@@ -429,7 +429,7 @@ def test_the_race_takes_a_sample(tmp_path, rows, capsys):
     assert any(n < N and np.isclose(n, round(n)) for n in rows_seen)  # the decay is that of a part of the rows
     assert model.auto_params_["batch_size"] == 2 ** round(np.log2(N / 128))  # of all rows, not of the sample
     out = capsys.readouterr().out
-    assert "selection  2 epochs  clean" in out
+    assert "selection of weight_decay, 2 epochs of small networks: loss " in out
     assert f"streaming {N} rows in {len(data.bounds) - 1} blocks" in out
 
 

@@ -1,6 +1,7 @@
 """What both estimators share: fit, partial_fit, warm starts, stopping, weights, warnings, prediction."""
 
 import copy
+import re
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import log_loss
+from sklearn.metrics import accuracy_score, log_loss, make_scorer
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -72,7 +73,8 @@ def test_adaptive_divides_the_rate_at_each_plateau(digits, capsys):
         learning_rate_init=0.001,
         random_state=0,
     ).fit(X, y)
-    rates = [float(line.split("rate")[1].split()[0]) for line in capsys.readouterr().out.splitlines()]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    rates = [float(line.split("rate")[1].split()[0]) for line in lines]
     # the first epoch improves on nothing, then every second one ends a plateau
     assert_allclose(rates[:7], [1e-3, 1e-3, 1e-3, 2e-4, 2e-4, 4e-5, 4e-5])
     assert rates[-1] < 1e-6
@@ -534,14 +536,50 @@ def test_features_of_very_different_scales_bring_one_warning(rng):
     assert len(caught) == 1
 
 
-def test_verbose_prints_a_line_per_epoch(digits, capsys):
-    planned(MLPSoftmaxClassifier, verbose=1, early_stopping=True, max_iter=3).fit(*digits)
+def test_verbose_prints_what_was_chosen_and_a_line_per_epoch(digits, capsys):
+    model = planned(MLPSoftmaxClassifier, verbose=1, early_stopping=True, max_iter=3).fit(*digits)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
-    selection = lines.pop(0)
-    assert all(word in selection for word in ("selection", "clean", "mixed", "noisy"))
-    for part in ("epoch     1", "loss", "val loss", "val score", "rate ", " s"):
-        assert part in lines[0]
+    assert re.match(
+        r"selection of weight_decay, 3 epochs .* loss 0\.\d+ for 0\.05, 0\.\d+ for 0\.5, 0\.\d+ for 2$", lines[0]
+    )
+    decay = model.auto_params_["weight_decay"]
+    assert lines[1] == f"weight_decay {decay:g} (of 0.05, 0.5, 2): lowest loss on 323 held-out rows"
+    assert lines[2].startswith("auto_params_: learning_rate_init=0.01, batch_size=16, epochs=3, weight_decay=")
+    losses = zip(model.loss_curve_, model.validation_loss_curve_, strict=True)
+    for epoch, (line, (loss, validation_loss)) in enumerate(zip(lines[3:6], losses, strict=True), 1):
+        assert line.startswith(f"epoch     {epoch}  loss {loss:.6f}  val loss {validation_loss:.6f}  rate ")
+        assert "score" not in line
+    best = min(model.validation_loss_curve_)
+    assert lines[6:] == [f"the weights of epoch {model.best_iter_} are restored: lowest val loss, {best:.6f}"]
+
+
+@pytest.mark.parametrize(
+    ("scoring", "name"),
+    [
+        ("neg_log_loss", "neg_log_loss"),
+        ("accuracy", "accuracy"),
+        (make_scorer(accuracy_score), "accuracy_score"),
+        (make_scorer(log_loss, greater_is_better=False, response_method="predict_proba"), "neg_log_loss"),
+        (MLPSoftmaxClassifier.score, "score"),
+    ],
+)
+def test_verbose_names_the_scorer(scoring, name, digits, capsys):
+    model = MLPSoftmaxClassifier((8,), verbose=1, early_stopping=True, scoring=scoring, epochs=2, weight_decay=0.5)
+    model.set_params(random_state=0).fit(*digits)
+    out = capsys.readouterr().out
+    for score in model.validation_scores_:
+        assert f"  val {name} {score:.6f}  rate" in out
+    assert f"are restored: highest val {name}, {max(model.validation_scores_):.6f}" in out
+
+
+def test_verbose_without_a_selection(digits, capsys):
+    X, y = digits[0][:100], digits[1][:100]
+    MLPSoftmaxClassifier((8,), verbose=1, epochs=1, random_state=0).fit(X, y)
+    assert capsys.readouterr().out.startswith(
+        "weight_decay 0.5: what suits most data; too few rows to compare others\n"
+    )
+    MLPSoftmaxClassifier((8,), verbose=1, random_state=0).partial_fit(X, y)
+    assert re.fullmatch(r"epoch     1  loss .*\n", capsys.readouterr().out)
 
 
 def test_no_floating_point_warning_leaves_training(rng):

@@ -382,6 +382,7 @@ def test_texts_that_are_numbers_are_numbers():
     assert MLPRegressor((20,), random_state=0).fit(texts, x).coefs_[0].shape == (1 + 2, 20)
 
 
+@pytest.mark.filterwarnings("ignore:Column .* looks like identifiers")
 def test_what_only_held_out_rows_have_says_nothing():
     X = pd.DataFrame({"t": [f"c{i:03d}" for i in range(200)]})
     fitted = MLPSoftmaxClassifier((10,), early_stopping=True, validation_fraction=0.2, random_state=0, max_iter=3)
@@ -396,6 +397,7 @@ def test_gaps_of_rows_of_weight_zero_are_absent():
     assert model(max_iter=2).fit(X, y, weights).coefs_[0].shape == model(max_iter=2).fit(X[5:], y[5:]).coefs_[0].shape
 
 
+@pytest.mark.filterwarnings("ignore:Column .* looks like identifiers")
 def test_texts_of_any_length_and_number():
     texts = ["x" * 100_000, "a", "a\0"] + [f"k{i}" for i in range(997)]
     X, y = pd.DataFrame({"t": texts}), np.arange(1000.0)

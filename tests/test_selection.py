@@ -79,6 +79,29 @@ def test_without_rows_to_spare_there_is_no_race(digits, capsys):
     assert "selection" in capsys.readouterr().out
 
 
+def test_the_reasons_are_told(capsys):
+    X, y = curve(600, 0.0)
+    model = MLPRegressor((8,), dropout="auto", verbose=1, random_state=0).fit(X, y)
+    decay, epochs = model.auto_params_["weight_decay"], model.auto_params_["epochs"]
+    lines = capsys.readouterr().out.splitlines()
+    losses = dict(selected(line) for line in lines if line.startswith("selection"))
+    (short, shorter), (long, longer) = sorted(losses.items())
+    assert f"weight_decay {decay:g} (of 0.05, 0.5, 2): lowest loss on 120 held-out rows" in lines
+    assert f"dropout {model.auto_params_['dropout']:g}: what goes with this weight_decay" in lines
+    gain = 1.0 - min(longer.values()) / min(shorter.values())
+    assert min(longer, key=longer.get) == decay
+    told = next(line for line in lines if line.startswith(f"epochs {epochs}: the loss fell by "))
+    assert told.endswith(f"% from {short} to {long} epochs")
+    # of losses that were printed with six decimals
+    assert float(told.split("fell by ")[1].split("%")[0]) == pytest.approx(100.0 * gain, abs=0.1)
+
+
+def selected(line):
+    """Epochs of a line about the selection, and the loss for each decay."""
+    losses = [part.split(" for ") for part in line.split("loss ")[1].split(", ")]
+    return int(line.split(",")[1].split()[0]), {float(decay): float(loss) for loss, decay in losses}
+
+
 def test_the_race_is_seeded_and_leaves_no_trace(digits):
     X, y = digits[0][:400], digits[1][:400]
     one, two = (MLPSoftmaxClassifier((20,), random_state=0).fit(X, y) for _ in range(2))

@@ -14,7 +14,8 @@ from sklearn.utils import check_X_y
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, _check_sample_weight, validate_data
 
-from skbackprop._checks.tables import encoding_of, read_table
+from skbackprop._checks.calls import check_pair
+from skbackprop._checks.tables import encoding_of, read_table, refuse_columns
 from skbackprop._engines.encoded_table import EncodedTable, dense
 from skbackprop._fit.data_checks import complete, sound, within_floats
 from skbackprop._fit.device import FLOAT64, HOST, Device, device_of, to_host
@@ -85,7 +86,8 @@ def _validated(estimator: BaseEstimator, X: Data, **options: Any) -> Any:
     try:
         with within_floats("Input X"):
             return validate_data(estimator, X, accept_sparse="csr", order="C", **options)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
+        refuse_columns(X)  # which names the column
         text = str(error)
         hints = [hint for sign, hint in HINTS.items() if sign in text]
         if not hints:
@@ -115,6 +117,7 @@ def has_validation_set(X_val: Data, y_val: Data, weights: Data, *, holds_targets
     """Tell whether there is one; raise if there is a part of one. holds_targets: X_val has its own."""
     if X_val is None and y_val is None and weights is None:
         return False
+    check_pair(X_val, y_val)
     if X_val is None or (y_val is None and not holds_targets):
         raise ValueError("A validation set needs both X_val and y_val.")
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from sklearn.base import BaseEstimator
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.early_stopping import FitCallbacks
 from skbackprop._fit.fitted_model import FittedModel
+from skbackprop._fit.state import History
 from skbackprop._types import Attributes
 
 try:
@@ -23,6 +25,16 @@ except ImportError:  # an older scikit-learn: no callbacks can be set, and nobod
 
 # attributes with which scikit-learn keeps callbacks: those set, and during a fit the fit's own and the one around it
 CALLBACKS = ("_skl_callbacks", "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
+
+
+def curves_of(history: History) -> Attributes:
+    """Fitted attributes with an entry per epoch."""
+    return {
+        "loss_curve_": history.loss_curve,
+        "validation_loss_curve_": history.validation_loss_curve or None,
+        "validation_scores_": history.validation_scores or None,
+        "n_iter_": len(history.loss_curve),
+    }
 
 
 class EstimatorCallbacks(FitCallbacks):
@@ -57,14 +69,14 @@ class EstimatorCallbacks(FitCallbacks):
             self._epoch = self._fit.subcontext(task_name="epoch")
             self._epoch.call_on_fit_task_begin(**self._about)
 
-    def end_epoch(self, model: Callable[[], FittedModel]) -> bool:
+    def end_epoch(self, model: Callable[[], FittedModel], history: History) -> bool:
         """Call at the end of an epoch; True if a callback asks to stop."""
         if self._fit is None:
             return False
         if self._epoch is None:
             self.begin_epoch()
         epoch, self._epoch = self._epoch, None
-        return self._end(epoch, lambda: self._attributes(model()))
+        return self._end(epoch, lambda: self._attributes(model()) | curves_of(copy.deepcopy(history)))
 
     def end_fit(self, attributes: Callable[[], Attributes]) -> None:
         """Call when the new attributes are ready, with what gives a copy of them."""

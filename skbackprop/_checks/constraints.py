@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import cache
 from numbers import Integral, Real
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, _fit_context
+from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import Interval, Options, StrOptions, make_constraint
 
+from skbackprop._checks.calls import Method, validated
 from skbackprop._engines.encoded_table import MOST
 from skbackprop._engines.precision import PRECISIONS
 from skbackprop._engines.threads import MOST_THREADS
@@ -43,13 +44,6 @@ STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
 )
 LOSSES_OWN = {"focal_gamma": "focal", "huber_delta": "huber", "quantile": "quantile"}
 INPUT_SCALE_RATE = 6.0  # of input_scale=True
-
-Method = TypeVar("Method", bound=Callable[..., object])
-
-
-def validated(method: Method) -> Method:
-    """Check the parameters before the method, and end what callbacks began behind it, as scikit-learn does."""
-    return _fit_context(prefer_skip_nested_validation=True)(method)
 
 
 def check_parameters(estimator: BaseEstimator) -> None:

@@ -25,8 +25,10 @@ from skbackprop._columns import (
     different_values,
     factor,
     floats,
+    has_numeric_dtype,
     is_frame,
     number_of,
+    refuse,
 )
 from skbackprop._fit.data_checks import within_floats
 from skbackprop._fit.device import FLOAT64, HOST, compute_device
@@ -34,6 +36,7 @@ from skbackprop._fit.inputs import Factor, InputEncoding, RawTable
 from skbackprop._fit.warn import warn
 from skbackprop._nn.encoders import ENCODERS
 from skbackprop._readers import CodedColumn
+from skbackprop._texts import warn_of_look
 from skbackprop._types import Array, Data
 
 ENCODING = "_inputs"  # the attribute that holds an InputEncoding
@@ -159,6 +162,13 @@ def _may_hold_categories(asked: Any, X: Any) -> bool:
     return any(one is not False and one is not np.False_ for one in np.asarray(asked, dtype=object).reshape(-1))
 
 
+def refuse_columns(X: Data) -> None:
+    """Raise for a column of a DataFrame that holds neither numbers nor categories, such as dates."""
+    if is_frame(X) and hasattr(X, "dtypes") and not hasattr(X, "compute"):
+        for name, column in zip(X.columns, columns_of(X), strict=True):
+            refuse(name, column) if has_numeric_dtype(column) else different_values(name, column)
+
+
 def _is_plain(dtype: str) -> bool:
     """Tell whether the type of a DataFrame's column is one of numbers, booleans or dates, and not of categories."""
     is_number = NUMBERS.match(dtype) or DATES.match(dtype) or COMPLEX.match(dtype)
@@ -172,7 +182,11 @@ def _holds_categories(name: Hashable, column: Column) -> bool:
         return not _is_plain(dtype)
     if dtype == "object" and not any(isinstance(value, str | bytes) for value in column):
         return False
-    return any(number_of(value) is None for value in different_values(name, column))
+    values = different_values(name, column)
+    if all(number_of(value) is not None for value in values):
+        return False
+    warn_of_look(name, column, values)
+    return True
 
 
 def places_of(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
@@ -208,8 +222,8 @@ def _numbers(name: Hashable, column: Column | CodedColumn, largest: float, *, re
     if str(column.dtype).lower().startswith("bool") and (is_array or hasattr(column, "to_numpy")):
         column = np.asarray(column).astype(object if not is_array and hasattr(column, "isna") else float)
     said = (
-        "Column {name!r} holds {texts}, and is not among the categorical_features. Name it there, or make numbers or "
-        "missing values (None, NaN) of them."
+        "Column {name!r} holds {texts}, and is not among the categorical_features. Name it there, or make missing "
+        "values of these:{code}"
     )
     return floats(name, column, said=said if reset else NO_NUMBERS, largest=largest)
 

@@ -140,7 +140,7 @@ class Supervisor:
             case "begin_epoch" if callbacks is not None:
                 self._once(("begin", content[0]), callbacks.begin_epoch)
             case "end_epoch" if callbacks is not None:
-                stops = self._once(("end", content[0]), lambda: callbacks.end_epoch(lambda: content[1]))
+                stops = self._once(("end", content[0]), lambda: callbacks.end_epoch(lambda: content[1], content[2]))
                 channel.send(bool(stops), job.addresses[:1])
             case "checkpoint":
                 self._kept = pickle.loads(content[0])

@@ -25,7 +25,7 @@ from skbackprop._fit.fit import FitResult, fit_model, prepare
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.scales import check_validation_set, in_validation_set, warn_unscaled
 from skbackprop._fit.spec import FitPlan
-from skbackprop._fit.state import TrainState
+from skbackprop._fit.state import History, TrainState
 from skbackprop._fit.warn import redirect_messages
 from skbackprop._types import Array
 
@@ -53,8 +53,8 @@ class ClientCallbacks(FitCallbacks):
     def begin_epoch(self) -> None:
         self._channel.send("begin_epoch", self._state.epoch + 1)
 
-    def end_epoch(self, model: Callable[[], FittedModel]) -> bool:
-        self._channel.send("end_epoch", self._state.epoch, model())
+    def end_epoch(self, model: Callable[[], FittedModel], history: History) -> bool:
+        self._channel.send("end_epoch", self._state.epoch, model(), history)
         return bool(self._channel.receive(interruptible=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.fitted_model import FittedModel
-from skbackprop._fit.state import TrainState
+from skbackprop._fit.state import History, TrainState
 from skbackprop._fit.warn import say, warn
 from skbackprop._types import Array
 
@@ -26,8 +27,8 @@ class FitCallbacks:
     def begin_epoch(self) -> None:
         """An epoch begins; L-BFGS, which does not know it, leaves that to `end_epoch`."""
 
-    def end_epoch(self, model: Callable[[], FittedModel]) -> bool:
-        """An epoch ended, with this model; True asks training to stop."""
+    def end_epoch(self, model: Callable[[], FittedModel], history: History) -> bool:
+        """An epoch ended, with this model and these curves; True asks training to stop."""
         return False
 
 
@@ -41,6 +42,7 @@ class Monitor:
     verbose: int = 0
     callbacks: FitCallbacks = field(default_factory=FitCallbacks)
     model: Callable[[Any], Any] = field(default=lambda theta: theta)  # with these parameters, for callbacks
+    scorer: str = ""  # name of what `validate` gives as the score; empty: it is the negated loss
     stopped: bool = False  # did a callback ask to stop?
     started: float = field(default_factory=time.perf_counter)
 
@@ -59,19 +61,38 @@ class Monitor:
         state.best.offer(score, state.epoch, theta, keep=self.early_stopping)
         if self.verbose:
             self._print(rate)
-        self.stopped = self.callbacks.end_epoch(lambda: self.model(theta))
+        self.stopped = self.callbacks.end_epoch(lambda: self.model(theta), history)
         assert state.patience is not None
         return state.patience.ends_with(score if self.early_stopping else -loss) or self.stopped
+
+    def describe_best(self) -> str:
+        """Say what makes the best epoch the best."""
+        index = self.state.best.epoch - 1
+        history = self.state.history
+        if self.scorer:
+            return f"highest val {self.scorer}, {history.validation_scores[index]:.6f}"
+        return f"lowest val loss, {history.validation_loss_curve[index]:.6f}"
 
     def _print(self, rate: float | None) -> None:
         history = self.state.history
         parts = [f"epoch {self.state.epoch:5d}", f"loss {history.loss_curve[-1]:.6f}"]
         if self.validate is not None:
             parts += [f"val loss {history.validation_loss_curve[-1]:.6f}"]
-            parts += [f"val score {history.validation_scores[-1]:+.6f}"]
+            parts += [f"val {self.scorer} {history.validation_scores[-1]:.6f}"] if self.scorer else []
         if rate is not None:
             parts += [f"rate {rate:.2e}"]
         say("  ".join([*parts, f"{time.perf_counter() - self.started:8.2f} s"]))
+
+
+def scorer_name(scoring: Any) -> str:
+    """A scorer's name, for those who read its values: that of its function, with the sign that scikit-learn's have."""
+    if scoring is None or isinstance(scoring, str):
+        return scoring or ""
+    text = str(scoring)  # of a scorer made by make_scorer: its function, and whether it is negated
+    made = re.match(r"make_scorer\((\w+)", text)
+    if made is None:
+        return str(getattr(scoring, "__name__", "score"))
+    return f"neg_{made[1]}" if "greater_is_better=False" in text else made[1]
 
 
 def warn_not_converged(max_iter: int, curve: list[float], margin: float, watched: str = "loss") -> None:

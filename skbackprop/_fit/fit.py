@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skbackprop._engines.engine import Engine
 from skbackprop._fit.dataset import ArrayDataset, Dataset, TrainingSet
-from skbackprop._fit.early_stopping import FitCallbacks, Monitor, warn_not_converged
+from skbackprop._fit.early_stopping import FitCallbacks, Monitor, scorer_name, warn_not_converged
 from skbackprop._fit.evaluation import constant_loss, validation_loss
 from skbackprop._fit.fitted_model import Features, FittedModel, Untrained
 from skbackprop._fit.lbfgs import minimize_lbfgs
@@ -23,7 +23,7 @@ from skbackprop._fit.spec import UNKNOWN, FitPlan, FitSpec, Regime
 from skbackprop._fit.state import Best, Patience, TrainState
 from skbackprop._fit.targets import LabelCodec, TargetCodec
 from skbackprop._fit.training import Checkpoint, Diverged, Outcome, train
-from skbackprop._fit.warn import warn
+from skbackprop._fit.warn import say, warn
 from skbackprop._fit.weights import check_penalty, check_weight_sum, class_factors
 from skbackprop._nn.initializers import initialize
 from skbackprop._nn.losses import LOSSES
@@ -90,7 +90,13 @@ def prepare(
         data, held_out = data.split(state.rng, spec.validation_fraction, start.codec.strata)
     trial_loss = partial(_loss_on_others, type(start.codec))
     regime = select_regime(spec, data.sample, start.codec.strata, state.rng, trial_loss, len(data), known)
-    return settle(spec, data, held_out, start, state, regime)
+    prepared = settle(spec, data, held_out, start, state, regime)
+    if spec.verbose and known is None and not spec.partial:
+        if regime is UNKNOWN and spec.is_planned and spec.weight_decay == "auto":
+            say(f"weight_decay {prepared.plan.weight_decay:g}: what suits most data; too few rows to compare others")
+        found = ", ".join(f"{name}={value!r}" for name, value in prepared.plan.found(spec).items())
+        say(f"auto_params_: {found}")
+    return prepared
 
 
 def settle(
@@ -162,6 +168,8 @@ def fit_model(
         state.exhausted = spec.partial and outcome.converged and not monitor.stopped
         if not spec.partial or state.exhausted:
             outcome.theta = state.best.theta
+            if spec.verbose:
+                say(f"the weights of epoch {state.best.epoch} are restored: {monitor.describe_best()}")
     if not (spec.partial or outcome.converged or outcome.interrupt):
         _warn_not_converged(prepared, outcome, monitor)
     return result(outcome.theta, outcome.interrupt)
@@ -183,7 +191,7 @@ def _monitor(
         state.patience = Patience(spec.n_iter_no_change if plan.stops else np.inf, plan.tol * unit)
         state.best = Best()
     validate = None if held_out is None else _validator(prepared, held_out, make_score)
-    return Monitor(state, validate, stops_early, spec.verbose, callbacks, model)
+    return Monitor(state, validate, stops_early, spec.verbose, callbacks, model, scorer_name(spec.scoring))
 
 
 def _validator(

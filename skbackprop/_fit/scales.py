@@ -27,12 +27,13 @@ ENDLESS = 1e15  # beyond which their squares leave float32, so that nothing can 
 HIGH_RATE = 10.0  # times the peak of an optimizer: beyond it training may diverge, and say so
 SCALE_ROWS = 1000  # that are looked at
 UNLIKE = 100.0  # times its spread in X that a column of X_val is away, or spreads itself: nothing honest explains it
-ODD = 10.0  # times the same that is strange if most columns do it, as is a spread so many times smaller
+ODD = 10.0  # times its spread in X that a column may spread in X_val, or this part of it
+NEAR = 1.0  # spread of X within which the means of most columns of X_val are, if these were scaled as X was
 FEW_ROWS = 10  # whose spread tells nothing
-ROUTING = (  # what to write in a Pipeline
-    "mlp.set_fit_request(X_val=True, y_val=True) and make_pipeline(StandardScaler(), mlp, transform_input=['X_val']), "
-    "Pipeline(steps, transform_input=['X_val']) or pipeline.set_params(transform_input=['X_val']), after "
-    "sklearn.set_config(enable_metadata_routing=True)"
+TWO_LINES = (  # what to write in a Pipeline
+    "In a Pipeline two lines send X_val through the steps in front of the network:\n"
+    "    sklearn.set_config(enable_metadata_routing=True)\n"
+    '    make_pipeline(StandardScaler(), mlp, transform_input=["X_val"]).fit(X, y, X_val=X_val, y_val=y_val)'
 )
 
 OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through the steps that X went through
@@ -90,8 +91,8 @@ def check_alike(
 ) -> None:
     """Raise, or warn, if the validation rows are nowhere near the training rows: one of them was not scaled.
 
-    If a column is beyond UNLIKE and most are odd, it is an error, unless it is not to be strict; if one is, or if most
-    are wider than ODD, it is a warning. Columns of two values, which look much alike, do not count.
+    If a column is beyond UNLIKE, and most are not NEAR or are ODD, it is an error, unless it is not to be strict; if
+    one is, or if most are wider than ODD, it is a warning. Columns of two values, which look much alike, do not count.
 
     columns: numbers that the user knows these by; None: those that they have.
     """
@@ -105,18 +106,17 @@ def check_alike(
         else:
             away, wider, counted, tell = _compare_dense(ours, theirs, columns)
         measure = np.maximum(away, wider)
-        odd = counted & ((measure > ODD) | ((wider > 0.0) & (wider < 1.0 / ODD)))
+        odd = counted & ((away > NEAR) | (wider > ODD) | ((wider > 0.0) & (wider < 1.0 / ODD)))
     worst, n_odd, n = int(np.argmax(measure)), int(odd.sum()), int(counted.sum())
     if strict and measure[worst] > UNLIKE and ours.shape[0] >= FEW_ROWS and 2 * n_odd > n:
         raise ValueError(
-            f"X_val does not look like X: {n_odd} of {n} columns are far away or on another scale; {tell(worst)}. It "
-            f"must go through the same steps as X, such as the scaler. In a Pipeline write {ROUTING}; by hand give "
-            "scaler.transform(X_val)."
+            f"X_val was not transformed as X was: {n_odd} of {n} columns are on another scale; {tell(worst)}. By hand, "
+            f"give scaler.transform(X_val). {TWO_LINES}"
         )
     if measure[worst] > UNLIKE or 2 * int((counted & (wider > ODD)).sum()) > n > 0:
         warn(
-            f"X_val does not look like X: {tell(worst)}. It must have gone through the same scaler; in a Pipeline, ask "
-            "for it with transform_input=['X_val']."
+            f"X_val does not look like X: {tell(worst)}. If it has not gone through the same steps as X, such as a "
+            f"scaler, then by hand give scaler.transform(X_val). {TWO_LINES}"
         )
 
 
@@ -140,7 +140,8 @@ def _compare_dense(ours: np.ndarray, theirs: np.ndarray, columns: np.ndarray) ->
 
     def tell(j: int) -> str:
         if away[j] >= wider[j]:
-            return f"the mean of column {columns[j]} is {mean_val[j]:.3g} there and {mean[j]:.3g} in X"
+            center = 0.0 if abs(mean[j]) < 1e-6 * std[j] else mean[j]  # roundings
+            return f"the mean of column {columns[j]} is {mean_val[j]:.3g} there and {center:.3g} in X"
         return f"column {columns[j]} spreads over {spread_val[j]:.3g} there and {spread[j]:.3g} in X"
 
     return away, wider, counted, tell
@@ -168,8 +169,8 @@ def in_validation_set() -> Iterator[None]:
         yield
     except ValueError as error:
         text = f"In the validation set (X_val, y_val): {error}"
-        if any(sign in text for sign in OF_THE_STEPS):
-            text += f"\nX_val must go through the steps that X goes through. In a Pipeline write {ROUTING}."
+        if any(sign in text for sign in OF_THE_STEPS) and "must be in the same order" not in text:
+            text += f"\nX_val must go through the steps that X goes through. {TWO_LINES}"
         raise ValueError(text) from error
 
 

@@ -82,8 +82,11 @@ def select_regime(
                 del found["dropout"]
             losses[name] = trial_loss(replace(small, **found), seed, rows, held_out)
         if spec.verbose:
-            say("  ".join([f"selection  {epochs} epochs", *(f"{name} {loss:.6f}" for name, loss in losses.items())]))
+            each = ", ".join(f"{loss:.6f} for {decays[name]:g}" for name, loss in losses.items())
+            say(f"selection of weight_decay, {epochs} epochs of small networks: loss {each}")
         return losses
+
+    decays = {name: regime.regularisation(spec.solver)["weight_decay"] * seen for name, regime in REGIMES.items()}
 
     short, long = (min(spec.plan_length(n_rows), spec.cycle_length(n_rows, share)) for share in LENGTHS)
     shorter = losses_of(REGIMES, short)
@@ -101,8 +104,19 @@ def select_regime(
     length = next((promised for least, promised in PROMISES if gain > least), length)
     if not has_zero:  # no share of the loss can be told
         length = 1.0
-    winner = REGIMES[second if gain > 0.0 else near[0]]
-    return on_rows(replace(winner, length=length), n_rows, len(sample))
+    name = second if gain > 0.0 else near[0]
+    regime = on_rows(replace(REGIMES[name], length=length), n_rows, len(sample))
+    if spec.verbose:
+        if spec.weight_decay == "auto":
+            tried = ", ".join(f"{decay:g}" for decay in decays.values())
+            say(f"weight_decay {decays[name]:g} (of {tried}): lowest loss on {len(held_out)} held-out rows")
+        if spec.dropout == "auto":
+            say(f"dropout {regime.dropout:g}: what goes with this weight_decay")
+        if len(lengths) > 1:
+            fell = f"fell by {gain:.1%}" if gain > 0.0 else "did not fall"
+            why = f"the loss {fell} from {short} to {long} epochs" if has_zero else f"always for loss={spec.loss!r}"
+            say(f"epochs {spec.plan_length(n_rows, length)}: {why}")
+    return regime
 
 
 def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:

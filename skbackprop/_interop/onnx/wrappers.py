@@ -20,6 +20,7 @@ from skbackprop._interop.onnx.converters import affine
 from skbackprop._interop.onnx.graph import Graph, require
 from skbackprop._interop.onnx.known import CLASSIFIERS, THRESHOLDS, attributes, last_step
 from skbackprop._interop.onnx.outputs import label_array
+from skbackprop._tabular_pipeline import TabularPipeline
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
@@ -42,6 +43,8 @@ INVERSES: dict[Callable | None, Callable[[Graph, str], str]] = {  # of transform
 
 def simplified(model: BaseEstimator) -> BaseEstimator:
     """The fitted model without what only picks or holds an estimator, here and inside it; it is changed in place."""
+    if isinstance(model, TabularPipeline):
+        model = Pipeline(model.steps)
     name = type(model).__name__
     if not type(model).__module__.startswith("sklearn."):
         return model

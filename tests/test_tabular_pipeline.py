@@ -1,0 +1,180 @@
+"""The Pipeline of tabular_pipeline: validation sets, training in pieces, how it is printed."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from listeners import Silent
+from numpy.testing import assert_array_equal
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.linear_model import Ridge, SGDRegressor
+from sklearn.model_selection import GridSearchCV, learning_curve
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from skbackprop import MLPRegressor, tabular_pipeline
+
+SETTINGS = {"hidden_layer_sizes": (8,), "max_iter": 4, "weight_decay": 0.5, "dropout": 0.0, "random_state": 0}
+
+
+@pytest.fixture
+def rows(rng):
+    """Rows to train on and to validate by, of numbers with gaps, categories and texts of many values."""
+    n = 400
+    X = pd.DataFrame(
+        {
+            "area": rng.gamma(4.0, 20.0, n),
+            "town": rng.choice(["Bonn", "Köln", "Ulm"], n),
+            "street": rng.choice([f"street {i}" for i in range(60)], n),
+            "width": rng.choice(["2.5", "3", "?"], n),
+        }
+    )
+    y = 2.0 * X["area"] + 60.0 * (X["town"] == "Köln") + rng.normal(0.0, 10.0, n)
+    X.loc[::10, "area"] = np.nan
+    return (X[:300], y[:300]), (X[300:], y[300:])
+
+
+@pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
+def test_a_validation_set_goes_through_the_columns(rows):
+    (X, y), (X_val, y_val) = rows
+    model = tabular_pipeline("regressor", early_stopping=True, **SETTINGS)
+    losses = model.fit(X, y, X_val=X_val, y_val=y_val)["mlp"].validation_loss_curve_
+    table = clone(model["table"])
+    by_hand = clone(model["mlp"]).fit(table.fit_transform(X, y), y, X_val=table.transform(X_val), y_val=y_val)
+    assert losses == by_hand.validation_loss_curve_
+    assert losses == model.fit(X, y, mlp__X_val=X_val, mlp__y_val=y_val)["mlp"].validation_loss_curve_
+    weights = np.arange(len(y)) % 3 + 1.0
+    weighted = model.fit(X, y, X_val=X_val, y_val=y_val, sample_weight=weights)["mlp"].validation_loss_curve_
+    by_hand.fit(table.fit_transform(X, y), y, weights, X_val=table.transform(X_val), y_val=y_val)
+    assert weighted == by_hand.validation_loss_curve_ != losses
+
+
+@pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
+def test_with_metadata_routing_it_is_the_same(rows):
+    (X, y), (X_val, y_val) = rows
+    model = tabular_pipeline("regressor", early_stopping=True, **SETTINGS)
+    losses = model.fit(X, y, X_val=X_val, y_val=y_val)["mlp"].validation_loss_curve_
+    with config_context(enable_metadata_routing=True):
+        assert model.fit(X, y, X_val=X_val, y_val=y_val)["mlp"].validation_loss_curve_ == losses
+        told = clone(model).set_params(transform_input=["X_val"])  # by scikit-learn, once and not twice
+        assert told.fit(X, y, X_val=X_val, y_val=y_val)["mlp"].validation_loss_curve_ == losses
+        search = GridSearchCV(model, {"mlp__n_bins": [8]}, cv=2).fit(X, y, X_val=X_val, y_val=y_val)
+        assert search.best_estimator_["mlp"].validation_loss_curve_ == losses
+
+
+def test_warnings_come_once_and_errors_say_whose_rows_they_mean(rows):
+    (X, y), (X_val, y_val) = rows
+    model = tabular_pipeline("regressor", early_stopping=True, **SETTINGS)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y, X_val=X_val.assign(width="wide"), y_val=y_val)
+    told = [str(warning.message) for warning in caught]
+    assert len(told) == 2
+    assert "holds numbers as text" in told[1]
+    assert "'wide'" in told[0]
+    with pytest.raises(ValueError, match=r"In the validation set .*columns are missing: \['town'\]"):
+        model.fit(X, y, X_val=X_val.drop(columns="town"), y_val=y_val)
+
+
+@pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
+def test_partial_fit_reads_what_the_first_call_found(rows):
+    (X, y), (X_val, y_val) = rows
+    model = tabular_pipeline("regressor", **SETTINGS)
+    table, mlp = clone(model["table"]), clone(model["mlp"])
+    for start in (0, 100, 200):
+        X_part, y_part = X[start : start + 100], y[start : start + 100]
+        read = table.transform(X_part) if start else table.fit_transform(X_part, y_part)
+        mlp.partial_fit(read, y_part, X_val=table.transform(X_val), y_val=y_val)
+        assert model.partial_fit(X_part, y_part, X_val=X_val, y_val=y_val) is model
+    assert_array_equal(model.predict(X_val), mlp.predict(table.transform(X_val)))
+    assert model["mlp"].n_iter_ == 3
+    assert model["mlp"].validation_loss_curve_ == mlp.validation_loss_curve_
+    again = pickle.loads(pickle.dumps(model))
+    assert_array_equal(again.partial_fit(X, y).predict(X_val), model.partial_fit(X, y).predict(X_val))
+
+
+@pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
+def test_partial_fit_goes_on_from_fit_and_takes_classes(rows):
+    (X, y), _ = rows
+    model = tabular_pipeline("classifier", **SETTINGS).partial_fit(X, y > 160.0, classes=[False, True])
+    assert model.predict(X).dtype == bool
+    fitted = tabular_pipeline("regressor", **SETTINGS).fit(X, y)
+    before = fitted["mlp"].n_iter_
+    assert fitted.partial_fit(X, y)["mlp"].n_iter_ == before + 1
+    towns = {"town": ["Bonn", "Köln", "Rome", "Ulm"]}
+    named = tabular_pipeline("regressor", **SETTINGS).partial_fit(X, y, categories=towns)
+    assert named["mlp"].categories_[1].tolist() == towns["town"]
+
+
+def test_partial_fit_is_there_if_the_last_step_has_it(rows):
+    (X, y), _ = rows
+    numbers = X[["area"]].fillna(80.0)
+    assert hasattr(tabular_pipeline("regressor"), "partial_fit")
+    assert tabular_pipeline(SGDRegressor(random_state=0)).partial_fit(numbers, y).predict(numbers).shape == y.shape
+    for without in (Ridge(), MLPRegressor(solver="lbfgs")):
+        assert not hasattr(tabular_pipeline(without), "partial_fit")
+    assert not hasattr(tabular_pipeline("regressor", effort="best"), "partial_fit")
+
+
+@pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
+def test_a_learning_curve_in_pieces(rows):
+    (X, y), _ = rows
+    model = tabular_pipeline("regressor", **SETTINGS)
+    sizes, *_ = learning_curve(model, X, y, cv=2, train_sizes=[0.5, 1.0], exploit_incremental_learning=True)
+    assert sizes.tolist() == [75, 150]
+
+
+@pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
+def test_callbacks_set_on_it_reach_all_steps(rows):
+    pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 introduced callbacks")
+    (X, y), _ = rows
+
+    class Hearing(Silent):
+        max_propagation_depth = None
+
+        def on_fit_task_begin(self, estimator, context):
+            heard.append(context.estimator_name)
+
+    heard: list[str] = []
+    for other in (None, Ridge()):  # warnings are errors: every step supports them
+        model = tabular_pipeline("regressor", **SETTINGS) if other is None else tabular_pipeline(other)[:-1]
+        model.set_callbacks(Hearing()).fit(X, y)
+        assert not [name for _, step in model.steps for name in vars(step) if "callback" in name]
+    assert {"TabularPipeline", "MLPRegressor"} <= set(heard)
+
+
+@pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
+def test_partial_fit_takes_names_of_the_step_too(rows):
+    (X, y), _ = rows
+    weights = np.arange(len(y)) % 3 + 1.0
+    one = tabular_pipeline("regressor", **SETTINGS).partial_fit(X, y, sample_weight=weights)
+    two = tabular_pipeline("regressor", **SETTINGS).partial_fit(X, y, mlp__sample_weight=weights)
+    assert_array_equal(one.predict(X), two.predict(X))
+    assert (one.predict(X) != tabular_pipeline("regressor", **SETTINGS).partial_fit(X, y).predict(X)).any()
+
+
+@pytest.mark.parametrize("options", [{}, {"effort": "best"}, {"oob_score": True}, {"effort": "quick"}])
+def test_its_text_fits_a_screen(options):
+    lines = repr(tabular_pipeline("regressor", random_state=0, **options)).splitlines()
+    assert len(lines) <= 8
+    assert max(map(len, lines)) <= 80
+    assert "numeric_encoder='piecewise_linear'" in " ".join(lines)
+
+
+def test_a_text_of_many_names_is_cut():
+    names = [f"measurement {i}" for i in range(500)]
+    lines = repr(tabular_pipeline(categorical_features=names)).splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+
+
+def test_it_is_a_pipeline(rows):
+    (X, y), _ = rows
+    model = tabular_pipeline("regressor", **SETTINGS)
+    assert isinstance(model, Pipeline)
+    assert isinstance(model[:-1], Pipeline)
+    X = X.drop(columns="width")
+    around = make_pipeline("passthrough", model).fit(X, y)
+    assert_array_equal(around.predict(X), clone(model).fit(X, y).predict(X))
