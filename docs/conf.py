@@ -21,7 +21,7 @@ from _make.html import describe, name_thumbnails, typeset
 from _make.inventories import fetch_inventories
 from _make.pictures import draw_losses, write_diagram
 from _make.pointers import check_pointers
-from _make.results import write_accuracy, write_costs, write_efforts, write_results, write_tables
+from _make.results import write_accuracy, write_costs, write_efforts, write_precision, write_results, write_tables
 from _make.scaling import draw_scaling, write_rounds, write_scaling
 
 matplotlib.use("Agg")
@@ -133,6 +133,7 @@ write_results(made)
 write_accuracy(made)
 write_tables(made)
 write_efforts(made)
+write_precision(made)
 write_costs(made)
 write_headlines(made)
 draw_losses(made)

@@ -42,9 +42,9 @@ typedef struct {
 typedef struct {
   Int n; /* of parameters */
   int64_t *Y, *order;
-  double *theta, *X, *weights, rates[N_STEPS];
+  void *theta, *X, *weights, *values; /* of the format's numbers */
+  double rates[N_STEPS];
   int32_t *indices, *indptr, *categories;
-  double *values;
   float *codes;
   uint16_t *bins;
   Columns columns[3];
@@ -60,29 +60,35 @@ static void *exactly(size_t n, size_t size) { /* so that a step beyond the end i
   return p;
 }
 
-static Data data_of(Kind kind) {
+static void put(const Kernels *k, void *to, Int i, double x) {
+  if (k->itemsize == sizeof(double)) ((double *)to)[i] = x;
+  else ((float *)to)[i] = (float)x;
+}
+
+static Data data_of(const Kernels *k, Kind kind) {
   Int m = kind.members;
   Data d = {.n = m * N_HIDDEN + N_IN * N_HIDDEN + m * N_OUT + m * N_HIDDEN * N_OUT};
   if (m > 1) d.n += m * (N_IN + N_HIDDEN);
   if (kind.scale) d.n += N_IN;
   unsigned seed = 1;
 #define RANDOM() ((double)(seed = seed * 1103515245u + 12345u) / 4294967296.0 - 0.5)
-  d.theta = exactly((size_t)d.n, sizeof(double));
-  for (Int i = 0; i < d.n; i++) d.theta[i] = RANDOM();
-  d.X = exactly(N_ROWS * N_IN, sizeof(double)); /* every number is an entry if the rows are sparse */
+  size_t size = (size_t)k->itemsize;
+  d.theta = exactly((size_t)d.n, size);
+  for (Int i = 0; i < d.n; i++) put(k, d.theta, i, RANDOM());
+  d.X = exactly(N_ROWS * N_IN, size); /* every number is an entry if the rows are sparse */
   d.indices = exactly(N_ROWS * N_IN, sizeof(int32_t));
-  for (Int i = 0; i < N_ROWS * N_IN; i++) d.X[i] = RANDOM(), d.indices[i] = (int32_t)(i * 7 % N_IN);
+  for (Int i = 0; i < N_ROWS * N_IN; i++) put(k, d.X, i, RANDOM()), d.indices[i] = (int32_t)(i * 7 % N_IN);
   d.indptr = exactly(N_ROWS + 1, sizeof(int32_t));
   for (Int i = 0; i <= N_ROWS; i++) d.indptr[i] = (int32_t)(i * N_IN);
   d.Y = exactly(N_ROWS, sizeof(int64_t));
   for (Int i = 0; i < N_ROWS; i++) d.Y[i] = i % N_OUT;
-  d.weights = exactly(N_ROWS, sizeof(double));
+  d.weights = exactly(N_ROWS, size);
   d.order = exactly(N_ROWS, sizeof(int64_t));
-  for (Int i = 0; i < N_ROWS; i++) d.weights[i] = 0.5 + (double)(i % 2), d.order[i] = i * 7 % N_ROWS;
+  for (Int i = 0; i < N_ROWS; i++) put(k, d.weights, i, 0.5 + (double)(i % 2)), d.order[i] = i * 7 % N_ROWS;
   for (Int i = 0; i < N_STEPS; i++) d.rates[i] = 0.01;
-  d.values = exactly(N_ROWS * N_VALUES, sizeof(double)), d.codes = exactly(N_ROWS * N_FEATURES, sizeof(float));
+  d.values = exactly(N_ROWS * N_VALUES, size), d.codes = exactly(N_ROWS * N_FEATURES, sizeof(float));
   d.bins = exactly(N_ROWS * N_FEATURES, sizeof(uint16_t)), d.categories = exactly(N_ROWS * N_FEATURES, sizeof(int32_t));
-  for (Int i = 0; i < N_ROWS * N_VALUES; i++) d.values[i] = RANDOM();
+  for (Int i = 0; i < N_ROWS * N_VALUES; i++) put(k, d.values, i, RANDOM());
   for (Int i = 0; i < N_ROWS * N_FEATURES; i++)
     d.codes[i] = (float)RANDOM(), d.bins[i] = (uint16_t)(i * 5 % 23), d.categories[i] = (int32_t)(i * 11 % 35 - 1);
   d.columns[0] = (Columns){.width = N_VALUES, .values = d.values};
@@ -107,9 +113,9 @@ static RowsIn rows_of(const Data *d, Kind kind) {
 }
 
 /* All that a network can do, once; its parameters in the end, and its output. */
-static int work(const Kernels *k, Kind kind, const Data *d, int n_threads, double *theta, double *out) {
+static int work(const Kernels *k, Kind kind, const Data *d, int n_threads, void *theta, void *out) {
   Int sizes[] = {N_IN, N_HIDDEN, N_OUT};
-  const char *activations[] = {kind.softmax ? "softmax" : "gelu"};
+  const char *activations[] = {kind.softmax ? "softmax" : kind.scale ? "gelu" : "relu"};
   double dropout[] = {kind.dropout ? 0.2 : 0, kind.dropout ? 0.5 : 0};
   Spec spec = {.H = 2, .sizes = sizes, .activations = activations, .dropout = dropout, .loss = "cross_entropy",
                .n_targets = N_OUT, .n_members = kind.members, .input_scale = kind.scale, .input_scale_rate = 2,
@@ -144,9 +150,9 @@ enum { N_KINDS = 32 * 3 };
 static void every_allocation_fails_once(const Kernels *k) {
   for (int number = 0; number < N_KINDS; number++) {
     Kind kind = kind_of(number);
-    Data d = data_of(kind);
-    double *theta = exactly((size_t)d.n, sizeof(double));
-    double *out = exactly((size_t)(N_ROWS * N_OUT * kind.members), sizeof(double));
+    Data d = data_of(k, kind);
+    void *theta = exactly((size_t)d.n, (size_t)k->itemsize);
+    void *out = exactly((size_t)(N_ROWS * N_OUT * kind.members), (size_t)k->itemsize);
     int status = NO_MEMORY;
     for (long nth = 1; status != DONE; nth++) {
       fails_in = nth;
@@ -160,8 +166,8 @@ static void every_allocation_fails_once(const Kernels *k) {
 
 static void what_does_not_exist_is_refused(const Kernels *k) {
   Kind kind = {.members = 1, .rows = SPARSE};
-  Data d = data_of(kind);
-  double *theta = exactly((size_t)d.n, sizeof(double)), *out = exactly(N_ROWS * N_OUT, sizeof(double));
+  Data d = data_of(k, kind);
+  void *theta = exactly((size_t)d.n, (size_t)k->itemsize), *out = exactly(N_ROWS * N_OUT, (size_t)k->itemsize);
   struct {
     int32_t *at, value;
   } wrong[] = {{&d.indices[5], N_IN}, {&d.indices[5], -1}, {&d.indptr[100], N_ROWS * N_IN + 1}, {&d.indptr[100], -1},
@@ -223,9 +229,9 @@ static void *many_trainings(void *caller) {
   const Caller *c = caller;
   for (int number = c->number; number < N_KINDS; number += 3 * N_CALLERS) { /* the sanitizer takes its time */
     Kind kind = kind_of(number);
-    Data d = data_of(kind);
-    size_t n = (size_t)d.n * sizeof(double), n_out = (size_t)(N_ROWS * N_OUT * kind.members) * sizeof(double);
-    double *theta = exactly(1, n), *alone = exactly(1, n), *out = exactly(1, n_out), *out_alone = exactly(1, n_out);
+    Data d = data_of(c->k, kind);
+    size_t size = (size_t)c->k->itemsize, n = (size_t)d.n * size, n_out = (size_t)(N_ROWS * N_OUT * kind.members) * size;
+    void *theta = exactly(1, n), *alone = exactly(1, n), *out = exactly(1, n_out), *out_alone = exactly(1, n_out);
     CHECK(work(c->k, kind, &d, 1, alone, out_alone) == DONE);
     CHECK(work(c->k, kind, &d, 2 + number % 3, theta, out) == DONE);
     CHECK(memcmp(theta, alone, n) == 0 && memcmp(out, out_alone, n_out) == 0); /* the same bits */
@@ -246,13 +252,12 @@ static void in_threads(void *(*run)(void *), const Kernels *k) {
 }
 
 int main(int argc, char **argv) {
-  const Kernels *k = skb_kernels("baseline", "float64");
-  if (argc == 2 && strcmp(argv[1], "memory") == 0) {
-    every_allocation_fails_once(k);
-    what_does_not_exist_is_refused(k);
-  } else {
-    in_threads(many_jobs, NULL);
-    in_threads(many_trainings, k);
+  int has_memory_part = argc == 2 && strcmp(argv[1], "memory") == 0;
+  if (!has_memory_part) in_threads(many_jobs, NULL);
+  for (int i = 0; i < 2; i++) {
+    const Kernels *k = skb_kernels("baseline", i ? "bfloat16" : "float64"); /* float32 is the code of float64 */
+    if (has_memory_part) every_allocation_fails_once(k), what_does_not_exist_is_refused(k);
+    else in_threads(many_trainings, k);
   }
   return 0;
 }

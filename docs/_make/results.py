@@ -9,6 +9,7 @@ import draw
 import efforts
 import numpy as np
 import pandas as pd
+import precision
 import tables
 import tuning
 
@@ -78,6 +79,22 @@ def write_accuracy(folder):
 
 def accuracy_rows():
     return pd.read_csv(RESULTS / "accuracy" / "accuracy.csv")
+
+
+def write_precision(folder):
+    """Precision.py's seconds of fits, and how far errors and losses move, beside the spread over seeds."""
+    rows = pd.read_csv(RESULTS / "precision" / "tables.csv")
+    changes, seconds = precision.differences(rows), precision.ratios_of_seconds(rows)
+    lines = []
+    named = ("clf", "error", "wrong labels"), ("clf", "loss", "log loss"), ("reg", "error", "squared error")
+    for task, what, word in named:
+        part = changes.loc[task]
+        mean, largest = 100 * part[what].mean(), part[f"{what}_in_errors"].abs().max()
+        lines.append([f"{word}, {len(part)} tables", f"{mean:+.1f} %", f"{largest:.1f}"])
+    text = listing(["", "mean change", "largest change of a table, in standard errors"], lines)
+    ratios = ", ".join(f"{ratio:.2f} (``{name}``)" for name, ratio in seconds.items())
+    text += f"\nSeconds of fits with ``'highest'``, divided by those with ``'medium'``: {ratios}.\n"
+    write(folder / "precision.inc", text)
 
 
 def write_tables(folder):
