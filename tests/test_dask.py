@@ -308,8 +308,11 @@ def test_tables_equal_the_local_fit(client, name):
     assert list(there.feature_names_in_) == list(X)
     for collected in (spread(X), spread(X, per_part=True)):
         for method in ("predict", "predict_proba"):
-            expected = getattr(there.to_local(), method)(X)
-            assert_array_equal(getattr(there, method)(collected).compute(), expected)
+            expected, found = getattr(there.to_local(), method)(X), getattr(there, method)(collected).compute()
+            if name == "textbook" and method == "predict_proba":  # a BLAS sums rows of other blocks in another order
+                assert_allclose(found, expected, rtol=1e-14)
+            else:
+                assert_array_equal(found, expected)
     assert there.score(spread(X), spread(label)) == there.to_local().score(X, label)
 
 

@@ -964,6 +964,7 @@ def test_large_numbers_of_a_table_keep_their_digits():
     assert described.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE
 
 
+@pytest.mark.filterwarnings("ignore:Column 'code' looks like identifiers")
 def test_many_categories_are_looked_up():
     n = 20_000
     X = pd.DataFrame({"code": [f"code {i}" for i in range(n)], "x": np.linspace(0.0, 1.0, n)})

@@ -145,7 +145,7 @@ def test_zeros_and_infinities_go_where_they_go_without_rounding(rng):
 
 
 def train(engine, case, n_steps=6, batch_size=30):
-    network, X, Y, w, theta = case
+    _, X, Y, w, theta = case
     engine.load(theta, objective=Objective(batch_size, 0.8, 0.05))
     order, rates, done = np.arange(n_steps * batch_size) * 7 % X.shape[0], np.full(n_steps, 1e-3), 0
     while done < n_steps:

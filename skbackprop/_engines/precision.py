@@ -1,8 +1,8 @@
 """How precise products of matrices are, in the words of PyTorch and JAX.
 
-"highest": in the numbers' own precision. "medium": float32 factors are rounded to bfloat16, which has 8 of their 24 bits,
-and products are summed in float32, as matrix units of processors do. Biases, sums of gradients, the optimizer and its
-memory keep their precision, and so does a first layer that looks sparse inputs or codes of a table up.
+"highest": in the numbers' own precision. "medium": float32 factors are rounded to bfloat16, which has 8 of their 24
+bits, and products are summed in float32, as matrix units of processors do. Biases, sums of gradients, the optimizer and
+its memory keep their precision, and so does a first layer that looks sparse inputs or codes of a table up.
 """
 
 from __future__ import annotations
