@@ -30,7 +30,7 @@ from scipy.stats import studentized_range
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
 from sklearn.datasets import fetch_openml
 from sklearn.impute import SimpleImputer
-from sklearn.metrics import accuracy_score, log_loss, r2_score
+from sklearn.metrics import accuracy_score, log_loss, mean_squared_error, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder, OneHotEncoder, StandardScaler
@@ -96,7 +96,8 @@ def data_sets(arguments):
     if arguments.openml:
         return [(name, lambda name=name: fetch(name)) for name in arguments.openml.split(",")]
     paths = sorted(arguments.data.glob("*.npz"), key=lambda path: (len(read(path)[1]), path.stem))
-    return [(path.stem, lambda path=path: read(path)) for path in paths]
+    only = getattr(arguments, "only", None)
+    return [(path.stem, lambda path=path: read(path)) for path in paths if only is None or path.stem in only.split(",")]
 
 
 def split(data, seed, max_train):
@@ -164,6 +165,16 @@ def fit_one(name, seed, parts, prepared):
         "log_loss": log_loss(codes, p, labels=np.arange(p.shape[1])),
         "calibration_error": calibration_error(codes, p),
     }
+
+
+def errors(model, X, y, task):
+    """Share of wrong labels and log loss of test rows, or the mean squared error for both."""
+    if task == "reg":
+        squared = mean_squared_error(y, model.predict(X))
+        return {"error": squared, "loss": squared}
+    p = model.predict_proba(X)
+    wrong = 1.0 - accuracy_score(y, model.classes_[p.argmax(axis=1)])
+    return {"error": wrong, "loss": log_loss(y, p, labels=model.classes_)}
 
 
 def fill(arguments, fields, kind, names, measure, is_done=lambda row: True):

@@ -15,9 +15,8 @@ import warnings
 import numpy as np
 import pandas as pd
 import threadpoolctl
-from accuracy import fill
+from accuracy import errors, fill
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.metrics import accuracy_score, log_loss, mean_squared_error
 
 from skbackprop import tabular_pipeline
 
@@ -39,14 +38,8 @@ def measure(parts, seed, efforts):
     X, X_test, y, y_test, task = parts
     for effort in efforts:
         model = tabular_pipeline("classifier" if task == "clf" else "regressor", effort=effort, random_state=seed)
-        found = {"task": task, "cpu_seconds": timed_fit(model, X, y)}
-        if task == "reg":
-            found["error"] = found["loss"] = mean_squared_error(y_test, model.predict(X_test))
-        else:
-            p = model.predict_proba(X_test)
-            found["error"] = 1.0 - accuracy_score(y_test, model.classes_[p.argmax(axis=1)])
-            found["loss"] = log_loss(y_test, p, labels=model.classes_)
-        yield effort, found
+        seconds = timed_fit(model, X, y)
+        yield effort, {"task": task, "cpu_seconds": seconds} | errors(model, X_test, y_test, task)
 
 
 def interval_score(low, high, y):

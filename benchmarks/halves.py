@@ -9,7 +9,6 @@ geometric mean over sets of the share of wrong labels, or of the squared error.
 """
 
 import argparse
-import csv
 import pathlib
 import warnings
 
@@ -17,7 +16,7 @@ import accuracy
 import numpy as np
 import pandas as pd
 import threadpoolctl
-from sklearn.metrics import accuracy_score, log_loss, r2_score
+from sklearn.metrics import r2_score
 
 from skbackprop import tabular_pipeline
 
@@ -45,36 +44,21 @@ PEERS = ["HistGradientBoosting", "sklearn MLP", "RealMLP-TD-S"]
 # ------------------------------------------------------------------------------------- fits ----
 
 
-def measure(data, setting, seed, max_train):
+def measure(parts, seed, settings):
     """Accuracy and log loss, or R²."""
-    X, X_test, y, y_test, task = accuracy.split(data, seed, max_train)
+    X, X_test, y, y_test, task = parts
     kind = "classifier" if task == "clf" else "regressor"
-    model = tabular_pipeline(kind, **SETTINGS[setting], random_state=seed).fit(X, y)
-    if task == "reg":
-        return {"r2": r2_score(y_test, model.predict(X_test))}
-    p = model.predict_proba(X_test)
-    right = accuracy_score(y_test, model.classes_[p.argmax(axis=1)])
-    return {"accuracy": right, "log_loss": log_loss(y_test, p, labels=model.classes_)}
+    for setting in settings:
+        model = tabular_pipeline(kind, **SETTINGS[setting], random_state=seed).fit(X, y)
+        if task == "reg":
+            yield setting, {"task": task, "r2": r2_score(y_test, model.predict(X_test))}
+        else:
+            found = accuracy.errors(model, X_test, y_test, task)
+            yield setting, {"task": task, "accuracy": 1.0 - found["error"], "log_loss": found["loss"]}
 
 
 def run(arguments):
-    done = set()
-    if arguments.out.exists():
-        done = {tuple(row) for row in pd.read_csv(arguments.out, dtype=str)[["set", "split", "setting"]].to_numpy()}
-    with arguments.out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if not done:
-            writer.writeheader()
-        for seed in arguments.splits.split(","):
-            for name, load in accuracy.data_sets(arguments):
-                data = load()
-                for setting in SETTINGS:
-                    if (name, seed, setting) in done:
-                        continue
-                    row = {"set": name, "task": data[2], "setting": setting, "split": seed}
-                    found = measure(data, setting, int(seed), arguments.max_train)
-                    writer.writerow(row | {k: f"{v:.6g}" for k, v in found.items()})
-                    file.flush()
+    accuracy.fill(arguments, FIELDS, "setting", list(SETTINGS), measure)
 
 
 # ----------------------------------------------------------------------------------- report ----

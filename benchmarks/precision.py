@@ -19,10 +19,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import threadpoolctl
-from accuracy import data_sets, split
+from accuracy import data_sets, errors, split
 from compare import CONTESTANTS, fits, installed, ours, pin, torch_eager
 from joblib import Parallel, delayed
-from sklearn.metrics import accuracy_score, log_loss, mean_squared_error
 
 from skbackprop import tabular_pipeline
 from skbackprop._engines.level import has_tiles
@@ -82,13 +81,8 @@ def fit_table(data, seed, member, precision):
     with threadpoolctl.threadpool_limits(1):
         start = time.process_time()
         model.fit(X, y)
-        found = {"task": task, "cpu_seconds": time.process_time() - start}
-        if task == "reg":
-            error = mean_squared_error(y_test, model.predict(X_test))
-            return found | {"error": error, "loss": error}
-        p = model.predict_proba(X_test)
-    wrong = 1.0 - accuracy_score(y_test, model.classes_[p.argmax(axis=1)])
-    return found | {"error": wrong, "loss": log_loss(y_test, p, labels=model.classes_)}
+        seconds = time.process_time() - start
+        return {"task": task, "cpu_seconds": seconds} | errors(model, X_test, y_test, task)
 
 
 def tables(arguments):

@@ -31,8 +31,8 @@ import numpy as np
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
 from skbackprop._nn.activations import ACTIVATIONS
 from skbackprop._nn.optimizers import OPTIMIZERS
-from skbackprop.data import Shards
 from skbackprop.dask import DaskMLPRegressor
+from skbackprop.data import Shards
 
 VARIANTS = 12  # of each kind
 KILLED = """

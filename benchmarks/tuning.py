@@ -8,16 +8,14 @@ one thread.
 """
 
 import argparse
-import csv
 import pathlib
 import time
 import warnings
 
 import pandas as pd
 import threadpoolctl
-from accuracy import data_sets, split
+from accuracy import errors, fill
 from scipy.stats import loguniform
-from sklearn.metrics import accuracy_score, log_loss, mean_squared_error
 from sklearn.model_selection import RandomizedSearchCV
 
 from skbackprop import tabular_pipeline
@@ -43,37 +41,17 @@ def make(model, task, seed, n_iter):
     return RandomizedSearchCV(pipeline, RANGES, n_iter=n_iter, cv=3, scoring=scoring, random_state=seed)
 
 
-def measure(data, model, seed, arguments):
-    X, X_test, y, y_test, task = split(data, seed, arguments.max_train)
-    fitted = make(model, task, seed, arguments.n_iter)
-    start = time.process_time()
-    fitted.fit(X, y)
-    found = {"task": task, "rows": len(y), "cpu_seconds": time.process_time() - start}
-    if task == "reg":
-        error = mean_squared_error(y_test, fitted.predict(X_test))
-        return found | {"error": error, "loss": error}
-    p = fitted.predict_proba(X_test)
-    wrong = 1.0 - accuracy_score(y_test, fitted.classes_[p.argmax(axis=1)])
-    return found | {"error": wrong, "loss": log_loss(y_test, p, labels=fitted.classes_)}
-
-
 def run(arguments):
-    done = set()
-    if arguments.out.exists():
-        done = {tuple(row) for row in pd.read_csv(arguments.out, dtype=str)[["set", "split", "model"]].to_numpy()}
-    with arguments.out.open("a", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        if not done:
-            writer.writeheader()
-        sets = dict(data_sets(arguments))
-        for seed in arguments.splits.split(","):
-            for name in arguments.only.split(","):
-                data = sets[name]()
-                for model in MODELS:
-                    if (name, seed, model) not in done:
-                        found = measure(data, model, int(seed), arguments)
-                        writer.writerow({"set": name, "split": seed, "model": model} | found)
-                        file.flush()
+    def measure(parts, seed, models):
+        X, X_test, y, y_test, task = parts
+        for model in models:
+            fitted = make(model, task, seed, arguments.n_iter)
+            start = time.process_time()
+            fitted.fit(X, y)
+            found = {"task": task, "rows": len(y), "cpu_seconds": time.process_time() - start}
+            yield model, found | errors(fitted, X_test, y_test, task)
+
+    fill(arguments, FIELDS, "model", MODELS, measure)
 
 
 def means(rows):
