@@ -31,4 +31,6 @@ def choose_engine(
         raise ValueError(f"engine='compiled' cannot be had: {reason}. Use engine='auto' or 'reference'.")
     if engine == "reference" or missing or xp is not np:
         return ReferenceEngine(network, optimizer, xp)
-    return CompiledEngine(network, optimizer, n_threads, precision if has_tiles() else "highest")
+    if precision != "highest" and not has_tiles():  # which asks the system, and only for those who want them
+        precision = "highest"
+    return CompiledEngine(network, optimizer, n_threads, precision)
