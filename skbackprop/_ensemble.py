@@ -13,7 +13,7 @@ from sklearn.utils import Tags, check_random_state, get_tags
 from skbackprop._blending import blended, by_fold, folds_of, in_order, longer, smaller
 from skbackprop._checks.arrays import check_targets, check_weights
 from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, EnsembleCallbacks
-from skbackprop._checks.constraints import Interval, fit_spec, validated
+from skbackprop._checks.constraints import Interval, check_parameters, fit_spec, validated
 from skbackprop._checks.rows import Given, read_rows, starting_point
 from skbackprop._columns import rows_of
 from skbackprop._documentation import DocLinkMixin
@@ -193,6 +193,7 @@ class BaseEnsemble(
         if not isinstance(base, self._default):
             hint = f" Write {base.__name__}(), with parentheses." if isinstance(base, type) else ""
             raise TypeError(f"{type(self).__name__} takes an {self._default.__name__}; got {base!r}.{hint}")
+        check_parameters(base)
         if self.blend and not (base.weight_decay == "auto" and fit_spec(base).is_planned):
             raise ValueError(
                 "blend=True trains networks of several weight decays: leave the estimator's weight_decay='auto' and a "

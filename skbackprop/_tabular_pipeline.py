@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import textwrap
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 from sklearn import get_config
@@ -42,6 +45,8 @@ class TabularPipeline(Pipeline):
         As in :class:`sklearn.pipeline.Pipeline`.
     """
 
+    steps: list[tuple[str, Any]]
+
     def fit(self, X: Data, y: Data = None, **params: Any) -> Self:
         """Fit all steps.
 
@@ -64,14 +69,15 @@ class TabularPipeline(Pipeline):
         prefix = "" if get_config()["enable_metadata_routing"] else f"{self.steps[-1][0]}__"
         params = {name if "__" in name else prefix + name: value for name, value in params.items()}
         X_val = params.get(f"{prefix}X_val")
-        if X_val is not None and not self.transform_input:
+        if X_val is not None and not self.transform_input and self._reader is not None:
             check_pair(X_val, params.get(f"{prefix}y_val"))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # they come when the steps are fitted below
                 reader = clone(self._reader).fit(X, y)
             with in_validation_set():
                 params[f"{prefix}X_val"] = reader.transform(X_val)
-        fitted: Self = super().fit(X, y, **params)
+        with self._kept():
+            fitted: Self = super().fit(X, y, **params)
         return fitted
 
     @available_if(_goes_on)
@@ -97,18 +103,30 @@ class TabularPipeline(Pipeline):
         """
         (name, model), reader = self.steps[-1], self._reader
         params = {key.removeprefix(f"{name}__"): value for key, value in params.items()}
-        rows = reader.transform(X) if _is_fitted(model) else reader.fit_transform(X, y)
-        if params.get("X_val") is not None:
-            check_pair(params["X_val"], params.get("y_val"))
-            with in_validation_set():
-                params["X_val"] = reader.transform(params["X_val"])
-        model.partial_fit(rows, y, **params)
+        with self._kept():
+            if reader is not None:
+                X = reader.transform(X) if _is_fitted(model) else reader.fit_transform(X, y)
+            if reader is not None and params.get("X_val") is not None:
+                check_pair(params["X_val"], params.get("y_val"))
+                with in_validation_set():
+                    params["X_val"] = reader.transform(params["X_val"])
+            model.partial_fit(X, y, **params)
         return self
 
     @property
-    def _reader(self) -> Pipeline:
-        """The steps before the last one, the same objects."""
-        return Pipeline(self.steps[:-1])
+    def _reader(self) -> Pipeline | None:
+        """The steps before the last one, the same objects; None if there are none."""
+        return Pipeline(self.steps[:-1]) if len(self.steps) > 1 else None
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        """Leave all steps as they were if a call fails."""
+        before = [(name, copy.copy(step)) for name, step in self.steps[:-1]]  # the last step sees to itself
+        try:
+            yield
+        except Exception:
+            self.steps[:-1] = before
+            raise
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         """Parameters that differ from their defaults, in lines that are filled."""

@@ -153,9 +153,9 @@ def _look(name: Hashable, texts: set[str], column: Column, codes: bool) -> tuple
     odd = [text for text in texts if not NUMBER.fullmatch(text)]
     units = [match[4] for text in odd if (match := AMOUNT.fullmatch(text))]
     if odd and len(units) >= (1.0 - FEW) * len(odd) and len(set(units)) == 1:
-        return f"numbers with separators or units ({some})", _amount_line(name, odd)
+        return f"numbers with separators or units ({some})", _amount_line(name, odd, units[0])
     if len(odd) < n / 2 and not codes:
-        return f"numbers among which there are other texts ({some})", COERCE.format(name=name)
+        return f"numbers among which there are other texts ({quoted(sorted(odd))})", COERCE.format(name=name)
     n_rows = sum(not is_missing(value) for value in column)
     if n > n_rows / 10 and sum(len(text.split()) for text in texts) >= WORDS * n:
         return f"free text ({some})", SKRUB
@@ -167,16 +167,17 @@ def _look(name: Hashable, texts: set[str], column: Column, codes: bool) -> tuple
 
 def _date_line(name: Hashable, texts: set[str]) -> str:
     """What makes numbers of dates or times: where skrub does not read them, pandas does."""
-    read = f"pandas.to_datetime(X[{name!r}], format='mixed', errors='coerce')"
+    read = f"pandas.to_datetime(X[{name!r}], format='mixed', errors='coerce', utc=True)"
     if all(re.fullmatch(TIME, text, re.IGNORECASE | re.ASCII) for text in texts):
         return f"X[{name!r}] = {read}.dt.hour"
     if any(re.search(MONTH, text, re.IGNORECASE) for text in texts):
-        return f"X[{name!r}] = ({read} - pandas.Timestamp(0)).dt.days"
+        return f"X[{name!r}] = ({read} - pandas.Timestamp(0, tz='UTC')).dt.days"
     return SKRUB
 
 
-def _amount_line(name: Hashable, texts: list[str]) -> str:
-    """What makes numbers of amounts, be their decimals behind a comma or behind a point."""
+def _amount_line(name: Hashable, texts: list[str], unit: str) -> str:
+    """What makes numbers of amounts of a unit, be their decimals behind a comma or behind a point."""
     kept, point = (r"[^\d,-]", ".str.replace(',', '.')") if any(map(COMMA.search, texts)) else (r"[^\d.-]", "")
-    numbers = f"X[{name!r}].str.replace(r'{kept}', '', regex=True){point}"
+    cut = f".str.replace({unit!r}, '')" if re.search(r"[-.,]", unit) else ""  # else what is not kept has it
+    numbers = f"X[{name!r}].astype(str){cut}.str.replace(r'{kept}', '', regex=True){point}"
     return f"X[{name!r}] = pandas.to_numeric({numbers}, errors='coerce')"

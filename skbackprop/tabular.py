@@ -15,7 +15,7 @@ from skbackprop._table_encoder import TableEncoder
 from skbackprop.ensemble import MLPEnsembleClassifier, MLPEnsembleRegressor
 
 if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
+    from skbackprop._tabular_pipeline import TabularPipeline
 
 __all__ = ["tabular_pipeline"]
 
@@ -49,7 +49,7 @@ def tabular_pipeline(
     oob_score: bool = False,
     max_categories: int = 30,
     **params: object,
-) -> Pipeline:
+) -> TabularPipeline:
     """Make a Pipeline that learns from a table as it comes.
 
     Numbers are standardised and encoded piecewise linearly, a gap having an input of its own; each category and boolean

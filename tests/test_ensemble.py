@@ -538,3 +538,12 @@ def test_numbers_as_texts_are_targets_too():
     texts = y.round(3).astype(str)
     model = make(MLPEnsembleRegressor, **FOLDS).fit(X, texts)
     np.testing.assert_array_equal(model.predict(X), make(MLPEnsembleRegressor, **FOLDS).fit(X, y.round(3)).predict(X))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"learning_rate": 0.01}, {"solver": "adm"}, {"activation": "rel"}, {"weight_decay": "x"}]
+)
+def test_wrong_parameters_of_the_networks_are_named(wrong):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        MLPEnsembleRegressor(MLPRegressor(**wrong)).fit(X, X[:, 0])

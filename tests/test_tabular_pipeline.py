@@ -178,3 +178,26 @@ def test_it_is_a_pipeline(rows):
     X = X.drop(columns="width")
     around = make_pipeline("passthrough", model).fit(X, y)
     assert_array_equal(around.predict(X), clone(model).fit(X, y).predict(X))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"X_val": None, "y_val": [1.0]}, {"sample_weight": [-1.0] * 200}], ids=["y_val alone", "negative weights"]
+)
+def test_a_fit_that_fails_leaves_the_fitted_pipeline_as_it_was(wrong):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"town": rng.choice(list("abc"), 200), "size": rng.normal(size=200)})
+    y = X["size"] + (X["town"] == "a")
+    model = tabular_pipeline("regressor", epochs=2, random_state=0).fit(X, y)
+    before = model.predict(X)
+    other = X[["size"]].rename(columns={"size": "width"})
+    with pytest.raises((ValueError, TypeError)):
+        model.fit(other, y, **wrong)
+    assert_array_equal(model.predict(X), before)
+
+
+def test_a_slice_of_the_last_step_fits_and_goes_on():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 3))
+    last = tabular_pipeline("regressor", random_state=0)[-1:]
+    last.fit(X, X[:, 0], X_val=X[:20], y_val=X[:20, 0]).partial_fit(X, X[:, 0])
+    assert last.predict(X).shape == (100,)

@@ -15,7 +15,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, _check_sample_weight, validate_data
 
 from skbackprop._checks.calls import check_pair
-from skbackprop._checks.tables import encoding_of, read_table, refuse_columns
+from skbackprop._checks.tables import encoding_of, read_table, refuse_columns, refuse_dates
 from skbackprop._engines.encoded_table import EncodedTable, dense
 from skbackprop._fit.data_checks import complete, sound, within_floats
 from skbackprop._fit.device import FLOAT64, HOST, Device, device_of, to_host
@@ -76,6 +76,7 @@ def _validated(estimator: BaseEstimator, X: Data, **options: Any) -> Any:
         if math.isfinite(X.largest()) or get_config()["assume_finite"]:
             return _validated_codes(estimator, X, **options)
         X = dense(X)
+    refuse_dates(X)
     if sp.issparse(X) and getattr(X, "ndim", None) == 2:
         X = sound(X, "X")
     elif type(X) is np.ndarray:  # whether numbers are finite the kernels see sooner; what is wrong is said below

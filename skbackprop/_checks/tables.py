@@ -169,6 +169,17 @@ def refuse_columns(X: Data) -> None:
             refuse(name, column) if has_numeric_dtype(column) else different_values(name, column)
 
 
+def refuse_dates(X: Data) -> None:
+    """Raise for dates and times, which scikit-learn takes for numbers where a table or an array holds nothing else."""
+    if isinstance(X, np.ndarray):
+        if X.dtype.kind in "mM":
+            raise ValueError("X holds dates or times: make numbers of them (X.astype('datetime64[D]').astype(float)).")
+    elif is_frame(X) and hasattr(X, "dtypes") and not hasattr(X, "compute"):
+        for name, column in zip(X.columns, columns_of(X), strict=True):
+            if DATES.match(str(column.dtype).lower()):
+                refuse(name, column)
+
+
 def _is_plain(dtype: str) -> bool:
     """Tell whether the type of a DataFrame's column is one of numbers, booleans or dates, and not of categories."""
     is_number = NUMBERS.match(dtype) or DATES.match(dtype) or COMPLEX.match(dtype)

@@ -28,7 +28,7 @@ HIGH_RATE = 10.0  # times the peak of an optimizer: beyond it training may diver
 SCALE_ROWS = 1000  # that are looked at
 UNLIKE = 100.0  # times its spread in X that a column of X_val is away, or spreads itself: nothing honest explains it
 ODD = 10.0  # times its spread in X that a column may spread in X_val, or this part of it
-NEAR = 1.0  # spread of X within which the means of most columns of X_val are, if these were scaled as X was
+NEAR = 2.0  # spreads of X within which the middles of most columns of X_val are, if these were scaled as X was
 FEW_ROWS = 10  # whose spread tells nothing
 TWO_LINES = (  # what to write in a Pipeline
     "In a Pipeline two lines send X_val through the steps in front of the network:\n"
@@ -42,6 +42,7 @@ OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through
     "could not convert string to float",
     "Cannot cast str dtype",
     "Input X contains NaN",
+    "columns are missing",
 )
 
 
@@ -129,7 +130,8 @@ def _compare_dense(ours: np.ndarray, theirs: np.ndarray, columns: np.ndarray) ->
     mean, std, mean_val = ours.mean(axis=0), ours.std(axis=0), theirs.mean(axis=0)
     varies = std > 1e-6 * np.abs(mean)
     counted = varies & ((ours != ours.min(axis=0)) & (ours != ours.max(axis=0))).any(axis=0)
-    away = np.abs(mean_val - mean) / np.where(varies, std, np.inf)
+    apart = np.minimum(np.abs(mean_val - mean), np.abs(np.median(theirs, axis=0) - np.median(ours, axis=0)))
+    away = apart / np.where(varies, std, np.inf)
     # between the quartiles, for some rows far out may make all of a standard deviation; or, where these coincide
     spread, spread_val = (np.subtract(*np.percentile(A, (75, 25), axis=0)) for A in (ours, theirs))
     coincide = (spread == 0.0) | (spread_val == 0.0)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-BETWEEN = {"skbackprop", "sklearn", "contextlib"}  # packages whose frames lie between the user and a fit
+BETWEEN = {"skbackprop", "sklearn", "joblib", "contextlib"}  # packages whose frames lie between the user and a fit
 
 Listener = Callable[[str, type[Warning] | None], None]
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
