@@ -113,8 +113,8 @@ n_threads : int or None, default=None
     batches use one whatever this says. Results have the same bits for any number.
 matmul_precision : {'highest', 'medium'}, default='highest'
     Precision of matrix products of float32 numbers, in the words of PyTorch and JAX. 'medium' rounds their factors to
-    bfloat16 and sums in float32, where the processor multiplies such matrices in hardware (Intel AMX, on Linux), in
-    predictions and for all solvers but 'lbfgs'. Everywhere else it is the same as 'highest'.
+    bfloat16 and sums in float32, in `fit` and in predictions, where the processor multiplies such matrices in hardware
+    (Intel AMX, on Linux). Everywhere else, and with solver='lbfgs', it is the same as 'highest'.
 n_members : int, default=1
     Networks that are trained together on the same minibatches, the mean of whose predictions is given (BatchEnsemble).
     They share the hidden layers' weight matrices; a hidden layer of member j computes ((a * r_j) W) * s_j + b_j with

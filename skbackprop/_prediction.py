@@ -97,6 +97,7 @@ class Predicting(Persistent):
     engine: str
     n_threads: int | None
     matmul_precision: str
+    solver: str
     n_features_in_: int
     feature_names_in_: np.ndarray
     categories_: list[np.ndarray | None]
@@ -226,7 +227,8 @@ class Predicting(Persistent):
         dtype = device.dtype_of(X)
         if dtype != FLOAT64 and device.dtype_of(theta) == FLOAT64:
             dtype = FLOAT64
-        wanted = self._network, self.engine, device.xp, self.n_threads, self.matmul_precision
+        precision = "highest" if self.solver == "lbfgs" else self.matmul_precision  # as it was trained
+        wanted = self._network, self.engine, device.xp, self.n_threads, precision
         engine = self._serving.borrow(wanted)
         engine.load(device.cast(theta, dtype))
         X = device.cast(X, dtype)

@@ -18,7 +18,7 @@ from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._engines import compiled
 from skbackprop._engines.compiled import CompiledEngine
 from skbackprop._engines.encoded_table import Bins, EncodedTable, Numbers
-from skbackprop._engines.level import _cpu, has_tiles, level
+from skbackprop._engines.level import _cpu, has_tiles
 from skbackprop._engines.precision import PRECISIONS, bfloat16
 from skbackprop._engines.reference import ReferenceEngine
 from skbackprop._nn.losses import LOSSES, LossArgs
@@ -198,17 +198,29 @@ def test_the_first_layer_of_a_table_is_looked_up_without_rounding(members, dropo
     compare(gradients((network, table, Y, w, theta), step=5 if dropout else None))
 
 
-def test_float64_and_lbfgs_are_always_as_precise_as_their_numbers(tiles):
+def fitted_in_both(X, y, **params):
+    return [
+        MLPSoftmaxClassifier((8,), random_state=0, matmul_precision=precision, **params).fit(X, y)
+        for precision in PRECISIONS
+    ]
+
+
+def test_float64_is_always_as_precise_as_its_numbers(tiles):
     X, y = load_digits(return_X_y=True)
-    X /= 16
-    for X_as, params in [(X, {"epochs": 5}), (X.astype(np.float32), {"solver": "lbfgs", "alpha": 10.0, "tol": 0.1})]:
-        models = [
-            MLPSoftmaxClassifier((8,), random_state=0, matmul_precision=precision, **params).fit(X_as, y)
-            for precision in PRECISIONS
-        ]
-        assert_array_equal(models[0].coefs_[0], models[1].coefs_[0])
-        assert_array_equal(models[0].predict_proba(X_as), models[1].predict_proba(X_as))
-        assert [model.matmul_precision_ for model in models] == ["highest", "highest"]
+    models = fitted_in_both(X / 16, y, epochs=5)
+    assert_array_equal(models[0].predict_proba(X / 16), models[1].predict_proba(X / 16))
+    assert [model.matmul_precision_ for model in models] == ["highest", "highest"]
+
+
+@pytest.mark.filterwarnings("ignore:L-BFGS stopped")
+def test_lbfgs_trains_and_predicts_in_full_precision_and_says_so(tiles):
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    with pytest.warns(UserWarning, match="matmul_precision='medium' has no effect"):
+        models = fitted_in_both(X, y, solver="lbfgs", max_iter=20)
+    assert models[0].score(X, y) > 0.8
+    assert_array_equal(models[0].predict_proba(X), models[1].predict_proba(X))
+    assert [model.matmul_precision_ for model in models] == ["highest", "highest"]
 
 
 def test_an_estimator_runs_and_tells_it(tiles):
@@ -243,10 +255,39 @@ def test_an_unknown_precision_is_refused():
         MLPRegressor(matmul_precision="low").fit([[0.0], [1.0]], [0.0, 1.0])
 
 
-def test_tiles_are_not_used_unless_the_system_lends_them():
-    if "amx" in _cpu.BUILT_LEVELS and not has_tiles() and level() != "amx":
-        with pytest.raises(ValueError, match="no kernels"):
-            _cpu.fma_rate("amx", "bfloat16")
+@pytest.mark.parametrize("clip", [None, 0.1])
+@pytest.mark.parametrize(("members", "sparse"), [(1, False), (3, False), (1, True)])
+def test_packed_weights_are_those_of_now(members, sparse, clip, rng):
+    """An engine that has predicted, trained and stepped has the bits of a new one with the same parameters."""
+    case = problem(rng, (50, 37, 21), ("relu", "tanh"), members=members, scale=members > 1, sparse=sparse)
+    network, X, Y, w, theta = case
+    optimizer = Optimizer("adam", max_grad_norm=clip)
+    used, new = (CompiledEngine(network, optimizer, 1, "medium") for _ in range(2))
+    used.load(theta, objective=Objective(30))
+
+    def agrees():
+        new.load(used.dump()[0])
+        assert_array_equal(used.predict(X), new.predict(X))
+        assert_array_equal(used.loss_and_gradient(X, Y, w)[1], new.loss_and_gradient(X, Y, w)[1])
+
+    used.predict(X)
+    agrees()
+    for step in range(3):
+        done = 0
+        while done < 2:
+            done += used.train_steps(X, Y, w, np.arange(30 * done, 60), np.full(2 - done, 0.05), 2 * step + done)[1]
+        agrees()
+    used.apply_gradient(used.loss_and_gradient(X, Y, w)[1], 0.05)
+    agrees()
+
+
+def test_the_kernels_round_ties_to_even(rng):
+    """Of one output of one row: the rounded number times 1."""
+    network = Network((1, 1), (), "squared_error")
+    x = (np.arange(2**15, 2**15 + 2**9, dtype=np.uint32) * 2**15).view(np.float32)[:, None]  # every second one a tie
+    engine = CompiledEngine(network, Optimizer(), 1, "medium")
+    engine.load(np.array([0.0, 1.0], np.float32))
+    assert_array_equal(engine.predict(x), rounded(x))
 
 
 @pytest.mark.skipif(not has_tiles(), reason="this processor multiplies no tiles")

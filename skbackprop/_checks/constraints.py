@@ -41,6 +41,7 @@ STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
     "weight_decay",
     "dropout",
     "max_grad_norm",
+    "matmul_precision",
 )
 LOSSES_OWN = {"focal_gamma": "focal", "huber_delta": "huber", "quantile": "quantile"}
 INPUT_SCALE_RATE = 6.0  # of input_scale=True

@@ -54,7 +54,7 @@ def show_config() -> None:
         "version": metadata.version("skbackprop"),
         "CPU level": level(),
         "levels of this build": ", ".join(_cpu.BUILT_LEVELS),
-        "matmul_precision='medium'": "products of bfloat16" if level() == "amx" else "as 'highest'",
+        "matmul_precision='medium'": "products of bfloat16" if has_tiles() else "as 'highest'",
         "threads": _cpu.get_num_threads(),
         "compiler": _cpu.compiler(),
         **{name: metadata.version(name) for name in ("numpy", "scipy", "scikit-learn")},

@@ -60,7 +60,7 @@ def backward(
 
 
 class ReferenceEngine:
-    """The contract of `Engine` on `forward` and `backward`; the oracle of every other engine."""
+    """The contract of `Engine` on `forward` and `backward`; the oracle of every other engine, at each precision."""
 
     def __init__(self, network: Network, optimizer: Optimizer, xp: Namespace = np, precision: str = "highest"):
         self.network, self.optimizer, self.xp, self.precision = network, optimizer, xp, precision

@@ -297,7 +297,7 @@ cdef class CpuNet:
     cdef Net *net
     cdef readonly Int max_rows
     cdef Int n_in, n_targets, row_out, n, itemsize  # row_out: outputs of all members; n: parameters
-    cdef bint is_plain  # one member, no input scale
+    cdef bint is_plain  # one member, no input scale, no tiles
     cdef bint has_classes  # whose numbers are the targets
 
     def __cinit__(self, str level, str dtype, Int max_rows, *, sizes, activations, dropout, seed, str loss,
@@ -359,7 +359,7 @@ cdef class CpuNet:
         self.max_rows = max_rows
         self.n_in, self.n_targets, self.row_out = widths[0], n_targets, n_members * widths[n - 1]
         self.n, self.itemsize = n_parameters(widths, n_members, input_scale), self.kernels.itemsize
-        self.is_plain = n_members == 1 and not input_scale
+        self.is_plain = n_members == 1 and not input_scale and dtype != "bfloat16"
         self.has_classes = self.kernels.has_classes(self.net)
 
     def __dealloc__(self):
@@ -485,7 +485,9 @@ cdef class CpuNet:
         if flat is not None:
             theta = self.reals(flat, "the parameters", self.n)
             if rows.X == NULL or rows.n_rows > self.max_rows or not self.is_plain:
-                raise ValueError(f"Up to {self.max_rows} dense rows, one member and no input scale are asked for here.")
+                raise ValueError(
+                    f"Up to {self.max_rows} dense rows, one member, no input scale and no tiles are asked for here."
+                )
         with nogil:
             status = self.kernels.predict(self.net, &rows, theta, p, link, checked_before)
         return checked(status) != NOT_FINITE

@@ -114,7 +114,8 @@ static void finish_delta(const Pass *pass, Place p, real *sums) {
   unpack_block(&l->tiles_a, blocks_of(pass->batch->n), blocks_of(l->n_out), p.m, p.i, p.j, outputs);
   apply_vjp(l->act, sums, outputs, NULL, NULL, drops(l, pass->batch) ? l->drop.factor : 1, BLOCK, p.rows, p.columns);
   pack_delta(pass, p, sums, BLOCK);
-  if (!is_tiled(pass->batch, pass->h)) store_block(sums, p, l->delta + i * l->ld + j, l->ld);
+  if (!is_tiled(pass->batch, pass->h)) /* the gradient of sparse inputs and tables reads numbers */
+    store_block(sums, p, l->delta + i * l->ld + j, l->ld);
 }
 
 /* The same for softmax (D8), which needs whole rows; dropout is done. */
@@ -207,7 +208,7 @@ static void tiles_gradient(const GradientTask *t, Int i0, Int i1, real *to) {
   end_tiles();
 }
 
-/* The same, or by products of vectors, as far as inputs are dense. Gives where they stand: nobody reads them
+/* a[h-1]^T delta[h], rows i0..i1 of it, as far as inputs are dense. Gives where they stand: nobody reads them
    again after a step or behind effective weights, so that they stay in the worker's own memory, in the cache. */
 static const real *weight_gradient(const GradientTask *t, Int i0, Int i1, real *scratch) {
   const Net *net = t->net;
@@ -222,7 +223,8 @@ static const real *weight_gradient(const GradientTask *t, Int i0, Int i1, real *
     if (gemm.init) gemm.init += m * l->pitch + i0 * l->ldw;
     gemm_block(&gemm, 0, gemm.m, 0, gemm.n, scratch);
   }
-  for (Int i = 0; i < i1 - i0 && is_passing && l->ldw > l->width; i++) /* what others left there must not move the padding */
+  /* what others left there must not move the padding */
+  for (Int i = 0; i < i1 - i0 && is_passing && l->ldw > l->width; i++)
     store(g + i * l->ldw + l->width, all(0));
   return g;
 }
@@ -326,7 +328,8 @@ static void gradient_of_layer(Net *net, Int h, const Batch *batch, const real *d
   const real *a = h == 1 || drops(below, batch) ? below->a : below->q;
   real *g = l->effective ? net->effective_gradient : net->gradient + l->W;
   GradientTask t = {.net = net, .h = h, .batch = batch, .delta = delta, .accumulate = accumulate,
-                    .sparse = h == 1 && (batch->in->data || looks_up(net, batch)), .update = u, .n_products = products, .chunk = PACKED_ROWS,
+                    .sparse = h == 1 && (batch->in->data || looks_up(net, batch)), .update = u,
+                    .n_products = products, .chunk = PACKED_ROWS,
                     .gemm = {.m = l->n_in, .n = l->width / products, .k = batch->n, .A = a, .rsa = 1, .csa = below->ld,
                              .B = delta, .ldb = l->ld, .C = g, .ldc = l->ldw,
                              .init = accumulate && !l->effective ? g : NULL, .ldi = l->ldw}};

@@ -15,7 +15,7 @@ typedef struct {
   Net *net;
   const Batch *batch;
   Int h;
-  int keeps_slope; /* phi' is stored for the way back */
+  int goes_back; /* backpropagation follows: phi' and transposes are kept for it */
   real scale;      /* of delta[H], beside the row's weight */
 } Pass;
 

@@ -87,7 +87,7 @@ static void activate(void *context, Int i, Int rows, Int j, Int columns) {
   const Pass *pass = context;
   const Layer *l = &pass->net->layers[pass->h];
   Int at = i * l->ld + j;
-  apply_phi(l->act, l->q + at, l->d && pass->keeps_slope ? l->d + at : NULL, l->ld, rows, columns);
+  apply_phi(l->act, l->q + at, l->d && pass->goes_back ? l->d + at : NULL, l->ld, rows, columns);
   if (drops(l, pass->batch)) apply_mask(l, i, rows, j, columns);
 }
 
@@ -170,16 +170,16 @@ static void look_up_task(void *context, Int index, int worker) {
 }
 
 /* The first layer's sums for rows of a table: products, and what is looked up. */
-static void forward_columns(Net *net, const Batch *batch, int keeps_slope) {
+static void forward_columns(Net *net, const Batch *batch, int goes_back) {
   const Layer *l = &net->layers[1];
-  Pass pass = {.net = net, .batch = batch, .h = 1, .keeps_slope = keeps_slope};
+  Pass pass = {.net = net, .batch = batch, .h = 1, .goes_back = goes_back};
   const real *init = bias(net, 1);
   Int ldi = 0;
   for (const Run *x = net->runs; x < net->runs + net->n_runs; x++) {
     multiply((Product){.net = net, .n_products = 1,
                        .gemm = {.m = batch->n, .n = l->width, .k = x->width, .A = net->dense + x->at,
-                                .rsa = net->ld_dense, .csa = 1, .B = weights(net, 1) + x->row * l->ldw, .ldb = l->ldw, .C = l->q,
-                                .ldc = l->ld, .init = init, .ldi = ldi}});
+                                .rsa = net->ld_dense, .csa = 1, .B = weights(net, 1) + x->row * l->ldw,
+                                .ldb = l->ldw, .C = l->q, .ldc = l->ld, .init = init, .ldi = ldi}});
     init = l->q, ldi = l->ld;
   }
   for (Int i = 0; init != l->q && i < batch->n; i++) memcpy(l->q + i * l->ld, init, (size_t)l->width * sizeof(real));
@@ -188,8 +188,8 @@ static void forward_columns(Net *net, const Batch *batch, int keeps_slope) {
 }
 
 /* Make the rows of a[0] ready for the first layer: a copy of them, or tiles. */
-static void gather(Net *net, const Batch *batch, int keeps_slope) {
-  Pass pass = {.net = net, .batch = batch, .keeps_slope = keeps_slope};
+static void gather(Net *net, const Batch *batch, int goes_back) {
+  Pass pass = {.net = net, .batch = batch, .goes_back = goes_back};
   int tiled = is_tiled(batch, 1);
   if (!batch->in->data && (!tiled || drops(&net->layers[0], batch)))
     pool_run(net->team, N_ROW_TASKS(batch->n), gather_task, &pass);
@@ -199,10 +199,10 @@ static void gather(Net *net, const Batch *batch, int keeps_slope) {
 /* Propagate a batch through the layers: a[h] = phi(a[h-1] W[h] + b[h]); of the last layer v remains in its q. A: rows of
    a[0] where they are dense, lda apart. `flat` is NULL, or the parameters of a network of one member, for so few rows
    that to bring them into the net's own memory would take longer than all the rest. */
-static void forward(Net *net, const Batch *batch, const real *A, Int lda, const real *flat, int keeps_slope) {
+static void forward(Net *net, const Batch *batch, const real *A, Int lda, const real *flat, int goes_back) {
   for (Int h = 1; h <= net->H; h++) {
     const Layer *l = &net->layers[h], *below = l - 1;
-    Pass pass = {.net = net, .batch = batch, .h = h, .keeps_slope = keeps_slope};
+    Pass pass = {.net = net, .batch = batch, .h = h, .goes_back = goes_back};
     const real *a = h == 1 ? A : drops(below, batch) ? below->a : below->q;
     Int ld = h == 1 ? lda : below->ld;
     int tiled = is_tiled(batch, h);
@@ -213,7 +213,7 @@ static void forward(Net *net, const Batch *batch, const real *A, Int lda, const 
     } else if (h == 1 && batch->in->data) {
       pool_run(net->team, N_ROW_TASKS(batch->n), sparse_task, &pass);
     } else if (h == 1 && looks_up(net, batch)) {
-      forward_columns(net, batch, keeps_slope);
+      forward_columns(net, batch, goes_back);
     } else if (flat) {
       flat_product(l, batch->n, a, ld, flat);
       if (is_elementwise(l)) activate(&pass, 0, batch->n, 0, l->width);
@@ -227,6 +227,7 @@ static void forward(Net *net, const Batch *batch, const real *A, Int lda, const 
                                   .epilogue = is_elementwise(l) ? activate : NULL, .context = &pass}});
     }
     if (l->act == ACT_softmax) pool_run(net->team, N_ROW_TASKS(batch->n), softmax_task, &pass);
-    if (TILED && h < net->H && !(tiled && is_elementwise(l))) pool_run(net->team, blocks_of(batch->n), pack_outputs_task, &pass);
+    if (TILED && h < net->H && !(tiled && is_elementwise(l)))
+      pool_run(net->team, blocks_of(batch->n), pack_outputs_task, &pass);
   }
 }

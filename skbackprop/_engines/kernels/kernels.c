@@ -3,6 +3,7 @@
    The notation is the derivation's: a[h] a layer's output, v[h] its weighted sums, delta[h] = dE/dv[h]; samples
    are rows. */
 #include "backward.h"
+#include "inputs.h"
 #include "kernels.h"
 
 /* Multiply-adds of a batch below which waking a second thread costs more than it brings. */
@@ -207,7 +208,7 @@ static int predict(Net *net, const RowsIn *rows, const void *flat, void *out, in
   unsigned long long mode = flush_denormals();
   Int block = MAX(CACHE_BYTES / (net->layers[0].n_out * (Int)sizeof(real)), 64) / MR * MR;
   Prediction p = {.net = net, .rows = rows, .out = out, .link = link, .status = DONE};
-  if ((TILED || rows->columns) && !need_input(net, rows)) p.status = NO_MEMORY;
+  if (rows->columns ? !need_input(net, rows) : TILED && !need_factors(net, rows->X != NULL)) p.status = NO_MEMORY;
   enter(net, MIN(rows->n_rows, net->max_rows));
   block = MIN(block * net->team, net->max_rows);
   if (!flat) fold(net);

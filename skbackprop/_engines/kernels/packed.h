@@ -32,7 +32,7 @@ INLINE void store_block(const real *sums, Place p, real *to, Int ld) {
 static void pack_output(const Pass *pass, Place p, const real *a, Int ld) {
   const Layer *l = &pass->net->layers[pass->h];
   Packed to = l->tiles_a;
-  if (!pass->keeps_slope) to.left_transposed = NULL;
+  if (!pass->goes_back) to.left_transposed = NULL;
   pack_block(&to, blocks_of(pass->batch->n), blocks_of(l->n_out), p.m, p.i, p.j, a, ld, p.rows,
              MIN(BLOCK, l->n_out - p.j * BLOCK));
 }
@@ -85,7 +85,7 @@ static void pack_input_task(void *context, Int index, int worker) {
     bf16 *to = left + r / TILE_ROWS * nj * TILE_NUMBERS + r % TILE_ROWS * BLOCK;
     for (Int j = 0; j < nj; j++) round_row(x + j * BLOCK, n - j * BLOCK, to + j * TILE_NUMBERS);
   }
-  Packed to = {.left_transposed = pass->keeps_slope ? l->tiles_a.left_transposed : NULL};
+  Packed to = {.left_transposed = pass->goes_back ? l->tiles_a.left_transposed : NULL};
   for (Int j = 0; to.left_transposed && j < nj; j++)
     turn_block(&to, ni, nj, 0, index, j, left + j * TILE_NUMBERS, left + (nj + j) * TILE_NUMBERS);
 }

@@ -34,11 +34,12 @@ INLINE void begin_tiles(void) {
     uint8_t rows[16];
   } shape = {.palette = 1};
   for (int i = 0; i < 8; i++) shape.row_bytes[i] = 64, shape.rows[i] = TILE_ROWS;
+  __asm__ volatile("" ::: "memory"); /* the compiler knows of a part of what is read alone */
   _tile_loadconfig(&shape);
 }
 INLINE void end_tiles(void) { _tile_release(); }
 
-/* sums = init + A B for 32 rows of A and 32 columns of B, or 16 where there are no more: `depth` tiles for each 16 of them.
+/* sums = init + A B for 32 rows of A and 32 columns of B, or 16 where there are no more: `depth` tiles for each 16.
    init is one row, the same for all. */
 INLINE void sum_tiles(Int depth, const bf16 *A, const bf16 *B, int two_rows, int two_columns, const real *init,
                       real *sums) {
@@ -113,7 +114,7 @@ INLINE void store_tile(const __m512i *x, bf16 *to) {
   for (int r = 0; r < TILE_ROWS; r++) _mm512_store_si512(to + r * BLOCK, x[r]);
 }
 
-/* Of the rows of a block, two tiles X0 and X1: the tile of 16 columns from j on (0 or 16) as a right factor, */
+/* The rows of a block are two tiles X0 and X1. Its 16 columns from j on (0 or 16), with pairs of rows side by side. */
 INLINE void pair_rows(const bf16 *X0, const bf16 *X1, int j, __m512i *to) {
   short from[2 * TILE_ROWS];
   for (int i = 0; i < TILE_ROWS; i++) from[2 * i] = (short)(j + i), from[2 * i + 1] = (short)(BLOCK + j + i);
@@ -123,13 +124,14 @@ INLINE void pair_rows(const bf16 *X0, const bf16 *X1, int j, __m512i *to) {
     to[p] = _mm512_permutex2var_epi16(_mm512_load_si512(x), in_turn, _mm512_load_si512(x + BLOCK));
   }
 }
+/* These columns as a tile of a right factor. */
 NOINLINE void to_right(const bf16 *X0, const bf16 *X1, int j, bf16 *to) {
   __m512i x[TILE_ROWS];
   pair_rows(X0, X1, j, x);
   store_tile(x, to);
 }
 
-/* the same columns as rows of a left factor, which is the transpose's, */
+/* These columns as the rows of a tile of the transpose, a left factor. */
 NOINLINE void to_left_transposed(const bf16 *X0, const bf16 *X1, int j, bf16 *to) {
   __m512i x[TILE_ROWS];
   pair_rows(X0, X1, j, x);
@@ -137,7 +139,7 @@ NOINLINE void to_left_transposed(const bf16 *X0, const bf16 *X1, int j, bf16 *to
   store_tile(x, to);
 }
 
-/* and the rows of one tile as columns of a right factor. */
+/* The rows of one tile as the columns of a tile of the transpose, a right factor. */
 NOINLINE void to_right_transposed(const bf16 *X, bf16 *to) {
   __m512i x[TILE_ROWS];
   load_tile(X, x);
@@ -220,9 +222,9 @@ typedef struct {
 
 INLINE Int packed_size(Int rows, Int columns) { return blocks_of(rows) * blocks_of(columns) * BLOCK_NUMBERS; }
 
-/* Where the block (i, j) begins: in factors that sum over columns, whose second tile is nj tiles behind, */
+/* Where the block (i, j) begins in factors that sum over columns. Its second tile is nj tiles behind. */
 INLINE Int along_columns(Int ni, Int nj, Int m, Int i, Int j) { return ((m * ni + i) * 2 * nj + j) * TILE_NUMBERS; }
-/* and in those that sum over rows. */
+/* Where it begins in factors that sum over rows. Its second tile is ni tiles behind. */
 INLINE Int along_rows(Int ni, Int nj, Int m, Int i, Int j) { return ((m * nj + j) * 2 * ni + i) * TILE_NUMBERS; }
 
 /* The other factors, from the rows of a block. */
@@ -244,7 +246,8 @@ static void pack_block(const Packed *to, Int ni, Int nj, Int m, Int i, Int j, co
   bf16 *X0 = to->left ? to->left + along_columns(ni, nj, m, i, j) : spare;
   bf16 *X1 = X0 + (to->left ? nj : 1) * TILE_NUMBERS;
   for (Int r = 0; r < BLOCK; r++)
-    round_row(from + MIN(r, rows - 1) * ld, r < rows ? columns : 0, r < TILE_ROWS ? X0 + r * BLOCK : X1 + (r - TILE_ROWS) * BLOCK);
+    round_row(from + MIN(r, rows - 1) * ld, r < rows ? columns : 0,
+              r < TILE_ROWS ? X0 + r * BLOCK : X1 + (r - TILE_ROWS) * BLOCK);
   turn_block(to, ni, nj, m, i, j, X0, X1);
 }
 
