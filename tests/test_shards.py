@@ -429,3 +429,9 @@ def test_numbers_that_only_float64_holds(memory, tmp_path):
     data = Shards(tmp_path, "y", memory=memory)
     with pytest.raises(ValueError, match=r"too large for float32.*dtype='float64'"):
         MLPRegressor(**FAST, dtype="float32", batch_size=4).fit(data)
+
+
+def test_weights_with_an_infinite_sum_are_an_error():
+    X, w = np.random.default_rng(0).normal(size=(200, 2)), np.full(200, 1.7e308)
+    with pytest.raises(ValueError, match="sample_weight"):
+        MLPSoftmaxClassifier((3,), max_iter=2, random_state=0).fit(Shards(X, (X[:, 0] > 0).astype(int), w, memory=2000))

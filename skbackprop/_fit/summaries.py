@@ -39,8 +39,9 @@ class Summary:
         if weights is not None:
             self._weights = _ends([*self._weights, weights.min(), weights.max()])
         w = np.ones(len(X)) if weights is None else weights
-        self.weight_sum += float(w.sum())
-        self.targets.add(y, w)
+        with np.errstate(over="ignore"):  # weights with an infinite sum are refused by whoever divides by it
+            self.weight_sum += float(w.sum())
+            self.targets.add(y, w)
 
     @property
     def largest(self) -> float:
