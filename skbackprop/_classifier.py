@@ -28,38 +28,39 @@ from skbackprop._types import Array, Attributes, Auto, Data
 class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     """Multi-layer perceptron for classification, with a softmax output and the cross-entropy loss.
 
-    For one label per row the output layer has one unit per class, also for two classes, joined by softmax;
-    for multilabel targets (an indicator matrix of 0 and 1) each label has a logistic unit of its own. Training
-    minimises over the whole training set, whatever the batch size,
+    The output layer has one softmax unit per class, also for two classes. For multilabel targets (an indicator matrix
+    of 0 and 1) it has one logistic unit per label. Training minimises
 
-        J(W, b) = (sum_i w_i loss_i + alpha/2 sum_h ||W[h]||^2) / sum_i w_i.
+        J(W, b) = (sum_i w_i loss_i + alpha/2 sum_h ||W[h]||^2) / sum_i w_i
+
+    over the whole training set, for every batch size.
 
     Parameters
     ----------
     {before_loss}
     loss : {'cross_entropy', 'brier', 'focal'}, default='cross_entropy'
-        Loss of one row, a being the predicted probabilities: 'cross_entropy' -sum y ln a; 'brier' sum (a - y)^2
-        [1]_; 'focal' -(1 - a_t)^gamma ln a_t for the true class t, which turns attention to hard rows [2]_.
+        Loss of one row with the predicted probabilities a: 'cross_entropy' is -sum y ln a; 'brier' is sum (a - y)^2
+        [1]_; 'focal' is -(1 - a_t)^gamma ln a_t for the true class t, which gives hard rows more weight [2]_.
     focal_gamma : float, default=2.0
-        Exponent of the focal loss, >= 0; 0 is cross-entropy.
+        Exponent gamma for ``loss='focal'``, >= 0. With 0 the loss is cross-entropy.
     {shared}
     label_smoothing : float, default=0.0
-        Share of each target, in [0, 1), that is moved to the uniform distribution [3]_, in the training loss only.
+        Fraction of each target, in [0, 1), that is moved to the uniform distribution [3]_. Training loss only.
     class_weight : dict, 'balanced', list or None, default=None
-        Factors of the sample weights by class. 'balanced' gives each class the same total weight; classes missing from
-        a dict have factor 1, and labels that only the dict has are ignored, as a fold may lack a class. For multilabel
-        targets a list of these, one per label; a row's weight is multiplied by the factors of all its labels.
+        Factors by which sample weights are multiplied, by class. 'balanced' gives each class the same total weight.
+        Classes missing from a dict have factor 1; extra keys are ignored. For multilabel targets give a list of these,
+        one per label; the weight of a row is multiplied by the factors of all its labels.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        Class labels; for multilabel targets the column numbers.
+        Class labels. For multilabel targets, the column indices.
     {attributes}
 
     See Also
     --------
-    MLPRegressor : The same for numbers.
-    sklearn.neural_network.MLPClassifier : scikit-learn's own.
+    MLPRegressor : Multi-layer perceptron for regression.
+    sklearn.neural_network.MLPClassifier : scikit-learn's classifier.
 
     References
     ----------
@@ -148,16 +149,16 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         total_samples: int | None = None,
         categories: Data = None,
     ) -> Self:
-        """Train one epoch on X and y, going on from where the last call stopped.
+        """Train for one epoch on X and y, continuing from the previous call.
 
         Parameters
         ----------
         {stream_X}
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            Labels.
+            Target labels.
         {stream_weights}
         classes : array-like of shape (n_classes,), default=None
-            All labels that any call will bring. Without it the first call's are taken to be all.
+            All class labels of all calls. By default the labels of the first call.
         {stream}
         """
         held_out = X_val, y_val, sample_weight_val
@@ -172,14 +173,14 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
         return_members : bool, default=False
-            Also return what each member predicts.
+            Whether to also return the predictions of each ensemble member.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
-            The most probable class; for multilabel targets the labels more probable than 1/2.
+            The most probable class. For multilabel targets, all labels with a probability above 1/2.
         members : ndarray of shape (n_members, n_samples) or (n_members, n_samples, n_labels)
-            Only with ``return_members=True``.
+            Predictions of each member. Only with ``return_members=True``.
         """
 
         def decode(v: Array) -> Any:
@@ -194,23 +195,23 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
 
     @of_one_model
     def predict_proba(self, X: Data, return_members: bool = False) -> Any:
-        """Probability of each class, in the order of `classes_`.
+        """Predict the probability of each class, in the order of `classes_`.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
         return_members : bool, default=False
-            Also return the probabilities of each member; their spread tells how sure the mean is.
+            Whether to also return the probabilities of each member. Their spread shows how uncertain the mean is.
 
         Returns
         -------
         p : ndarray of shape (n_samples, n_classes)
-            Rows sum to 1; for multilabel targets each column is the probability of its label. No entry is an exact
-            0 (nor, for a label, an exact 1): probabilities too small for normal numbers keep the order of their
-            logarithms, so that rankings survive.
+            Probabilities. Rows sum to 1; for multilabel targets each column is the probability of its label. No entry
+            is exactly 0 (nor, for multilabel targets, exactly 1). Probabilities that would underflow keep their order,
+            so that rankings do not change.
         members : ndarray of shape (n_members, n_samples, n_classes)
-            Only with ``return_members=True``.
+            Probabilities of each member. Only with ``return_members=True``.
         """
         p = self._output(X, link=True, method="predict_proba")
         device = device_of(p)
@@ -225,7 +226,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
 
     @of_one_model
     def predict_log_proba(self, X: Data) -> Array:
-        """Logarithm of `predict_proba`, from the logits and therefore finite.
+        """Predict the logarithms of the class probabilities. They are computed from the logits, so they are finite.
 
         Parameters
         ----------
@@ -245,7 +246,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
 
     @of_one_model
     def decision_function(self, X: Data) -> Array:
-        """Logits, the weighted sums of the output layer.
+        """Compute the logits, the weighted sums of the output layer.
 
         Parameters
         ----------
@@ -255,7 +256,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         v : ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes the one column v_1 - v_0, positive where the second class is more probable.
+            Logits. For two classes it is v_1 - v_0, which is positive where the second class is more probable.
         """
         v = self._output(X, link=False, method="decision_function")
         if self._labels.multilabel or v.shape[1] != 2:
@@ -265,7 +266,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
 
     @of_one_model
     def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
-        """Accuracy of the predictions; for multilabel targets the share of rows whose labels are all right.
+        """Return the accuracy of the predictions. For multilabel targets all labels of a row must be right.
 
         Parameters
         ----------
@@ -274,12 +275,12 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             True labels.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Sample weights.
 
         Returns
         -------
         score : float
-            1 is perfect.
+            Accuracy, at most 1.
         """
         y = complete(y)
         if hasattr(self, "_labels") and self._labels.multilabel and device_of(y) is HOST:

@@ -99,24 +99,24 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features), or Shards
-            Training inputs. Put a StandardScaler in front, or set `numeric_encoder`: networks learn badly from raw
-            units. Columns of a DataFrame may hold categories, as `categorical_features` says. A
-            :class:`~skbackprop.data.Shards` stands for rows on the disk, with their targets and weights.
+            Training inputs. Scale them with a StandardScaler, or set `numeric_encoder`: networks learn badly from
+            unscaled data. Columns of a DataFrame may hold categories, see `categorical_features`.
+            :class:`~skbackprop.data.Shards` are rows on disk, with their targets and weights.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets; not given beside Shards.
+            Target values. Not given if X is Shards.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights. A weight of 2 means the same as the row given twice.
+            Non-negative sample weights. A weight of 2 has the same meaning as the row given twice.
         X_val, y_val : array-like, default=None
-            A validation set of your own, of the same columns as X, which are encoded as those of X. It is evaluated
-            after each epoch, and decides when to stop and which epoch's weights to keep if ``early_stopping=True``.
-            X_val may be Shards, without y_val.
+            Validation set, with the same columns as X; they are encoded like those of X. It is evaluated after each
+            epoch. With ``early_stopping=True`` it decides when to stop and which epoch's weights to keep. If X_val is
+            Shards, y_val is not given.
         sample_weight_val : array-like, default=None
-            Weights of the validation rows.
+            Sample weights of the validation set.
         checkpoint : path, default=None
-            File in which the state of the training is kept, for minibatch solvers. If it exists, training goes on
-            from there, to the same bits as if it had not been interrupted; the file stays, and the same call returns
-            the same model at once. It is written before the first epoch and after others such that writing takes at
-            most a twentieth of the time, and always after the last.
+            File to save the state of training in, for minibatch solvers. If it exists, training continues from there,
+            with bitwise the same result as without the interruption. The file is not deleted: the same call then
+            returns the same model at once. It is written before the first epoch, after the last one, and between them
+            so often that writing takes at most a twentieth of the time.
 
         Returns
         -------
@@ -126,10 +126,10 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         Raises
         ------
         DivergenceError
-            If the loss or the weights cease to be finite. As with any other error, an earlier fit of this
-            estimator stays as it was.
+            If the loss or the weights become NaN or infinite. As with any other error, the estimator keeps its
+            previous fit.
         ValueError
-            If X, y, weights or parameters are not what they should be, or the checkpoint is of another fit.
+            If X, y, the weights or a parameter are invalid, or the checkpoint belongs to another fit.
         """
         spec = fit_spec(self)
         saved = None if checkpoint is None else FileCheckpoint(checkpoint, spec)

@@ -24,43 +24,44 @@ from skbackprop._types import Array, Attributes, Auto, Data
 
 @document
 class MLPRegressor(RegressorMixin, BaseMLP):
-    """Multi-layer perceptron for regression, with one or several targets and a loss of your choice.
+    """Multi-layer perceptron for regression, with one or several targets and a choice of losses.
 
     Training minimises
 
         J(W, b) = (sum_i w_i loss_i + alpha/2 sum_h ||W[h]||^2) / sum_i w_i
 
-    over the whole training set, whatever the batch size. Targets are scaled inside (`scale_target`), so that
-    learning rates and penalties mean the same for targets in metres and in millimetres; predictions come back
-    in the units of y. With several targets each is scaled by itself and all count equally.
+    over the whole training set, for every batch size. The estimator scales the targets itself (`scale_target`), so that
+    learning rates and penalties do not depend on their units. Predictions are in the units of y. Each of several
+    targets is scaled separately, and all count equally.
 
     Parameters
     ----------
     {before_loss}
     loss : {'squared_error', 'absolute_error', 'huber', 'quantile', 'poisson', 'gamma', 'gaussian'}, \
 default='squared_error'
-        Loss of one row, summed over the targets. 'huber': squares up to `huber_delta`, absolute beyond [1]_.
-        'quantile': the pinball loss of `quantile` [2]_. 'poisson' and 'gamma': half the deviance, with a log link;
-        y >= 0 and y > 0. 'gaussian': the network also learns a standard deviation for each row [3]_, at least
-        1 % of the scaled target's; see `predict`.
+        Loss of one row, summed over the targets. 'huber' is squared for errors up to `huber_delta` and absolute beyond
+        [1]_. 'quantile' is the pinball loss for `quantile` [2]_. 'poisson' (for y >= 0) and 'gamma' (for y > 0) are
+        half the deviance, with a log link. 'gaussian' is the negative log likelihood: the network also learns a
+        standard deviation for each row [3]_, at least 1 % of that of the scaled target; see `predict`.
     huber_delta : float, default=1.35
-        Where huber turns from square to absolute, in units of the scaled target (its standard deviation).
+        Error at which ``loss='huber'`` changes from squared to absolute, in units of the scaled target.
     quantile : float or list of floats, default=0.5
-        Which quantiles loss='quantile' learns, each in (0, 1); several in ascending order.
+        Quantile or quantiles for ``loss='quantile'``, each in (0, 1), in ascending order.
     {shared}
     scale_target : bool, default=True
-        Train on (y - mean) / std, weighted and per target; for poisson and gamma on y / mean.
+        Whether to train on (y - mean) / std, weighted and per target. For 'poisson' and 'gamma' it is y / mean.
 
     Attributes
     ----------
     target_shift_, target_scale_ : ndarray of shape (n_targets,)
-        y = ``target_shift_ + target_scale_ * (scaled target)``. `coefs_` and the losses belong to the scaled target.
+        Scaling of the targets: y = ``target_shift_ + target_scale_ * (scaled target)``. `coefs_` and the losses refer
+        to the scaled target.
     {attributes}
 
     See Also
     --------
-    MLPSoftmaxClassifier : The same for labels.
-    sklearn.neural_network.MLPRegressor : scikit-learn's own.
+    MLPSoftmaxClassifier : Multi-layer perceptron for classification.
+    sklearn.neural_network.MLPRegressor : scikit-learn's regressor.
 
     References
     ----------
@@ -150,9 +151,9 @@ default='squared_error'
         total_samples: int | None = None,
         categories: Data = None,
     ) -> Self:
-        """Train one epoch on X and y, going on from where the last call stopped.
+        """Train for one epoch on X and y, continuing from the previous call.
 
-        The target's scale is learned from the first call, and kept: give it rows that stand for all.
+        The first call determines the scale of the target. Give it representative rows.
 
         Parameters
         ----------
@@ -174,26 +175,25 @@ default='squared_error'
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
         return_std : bool, default=False
-            With loss='gaussian', also return the standard deviation of each prediction; of several members, that
-            of the mixture of their distributions.
+            Whether to also return the standard deviation of each prediction, for ``loss='gaussian'``. With several
+            members it is that of the mixture of their distributions.
         return_members : bool, default=False
-            Also return what each member predicts; the spread tells how sure the mean is.
+            Whether to also return the predictions of each member. Their spread shows how uncertain the mean is.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
-            Predictions, 1-D if y was. With several quantiles a last axis is added for them; they never cross.
-            They are float64 whatever the dtype of X, as large targets need the digits (float32 on devices without
-            float64).
+            Predictions, 1-D if y was. Several quantiles are in an additional last axis; they never cross. The dtype is
+            float64 for every X, as large targets need the digits (float32 on devices without float64).
         std : ndarray of the shape of y
-            Only with ``return_std=True``.
+            Standard deviations. Only with ``return_std=True``.
         members : ndarray of shape (n_members, ...)
-            Only with ``return_members=True``: the predictions of each member, each of the shape of y.
+            Predictions of each member, each of the shape of y. Only with ``return_members=True``.
 
         Raises
         ------
         ValueError
-            If a standard deviation is asked for but the loss has none.
+            If ``return_std=True`` and the loss is not 'gaussian'.
         """
         output = self._output(X, link=True)
         loss = self._network.loss
@@ -212,7 +212,7 @@ default='squared_error'
 
     @of_one_model
     def score(self, X: Data, y: Any, sample_weight: Any = None) -> float:
-        """R^2 of the predictions; for quantiles 1 - pinball loss / that of the best constant.
+        """Return R^2 of the predictions; for quantiles, 1 - (pinball loss / pinball loss of the best constant).
 
         Parameters
         ----------
@@ -221,12 +221,12 @@ default='squared_error'
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             True targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
+            Sample weights.
 
         Returns
         -------
         score : float
-            1 is perfect. For several quantiles the mean over them.
+            Score, at most 1. For several quantiles, the mean over them.
         """
         if device_of(y) is HOST:  # else R^2 is computed where y is
             y = numbers(y)

@@ -1,7 +1,7 @@
-"""Estimators for data on a cluster of Dask: the same models, trained where the rows are.
+"""Estimators for data on a Dask cluster: the same models, trained where the rows are.
 
-Rows lie on the workers, evenly. Each minibatch is that of the local fit; every worker computes the gradient's
-sum over its own rows of it, and sums add up (D7), so that the weights are those of the local fit, but for rounding.
+Rows are spread evenly over the workers. Each minibatch is the same as in a local fit. Every worker computes the sum of
+the gradient over its own rows, and these sums are added (D7). So the weights equal those of a local fit up to rounding.
 """
 
 from __future__ import annotations
@@ -84,14 +84,15 @@ class DaskMLP(BaseMLP):
         Parameters
         ----------
         X : dask.array.Array or dask.dataframe.DataFrame of shape (n_samples, n_features)
-            Training inputs, cut between rows only. Partitions may differ in size, and be empty. Columns of DataFrames
-            may hold categories, as `categorical_features` says.
+            Training inputs, with chunks along the rows only. Partitions may differ in size and may be empty. Columns of
+            DataFrames may hold categories, see `categorical_features`.
         y : dask.array.Array, dask.dataframe.Series or DataFrame, of shape (n_samples,) or (n_samples, n_outputs)
-            Targets, in the partitions of X. With an X whose chunks are known, other chunks and NumPy arrays will do.
+            Target values, in the same partitions as X. If the chunk sizes of X are known, other chunks and NumPy arrays
+            are also accepted.
         sample_weight : like y, of shape (n_samples,), default=None
-            Non-negative weights.
+            Non-negative sample weights.
         X_val, y_val, sample_weight_val : like X, y and sample_weight, default=None
-            A validation set of your own.
+            Validation set and its sample weights.
 
         Returns
         -------
@@ -101,10 +102,10 @@ class DaskMLP(BaseMLP):
         Raises
         ------
         WorkerLostError
-            If a worker that held rows dies or leaves, and ``on_worker_lost='raise'``.
+            If a worker with rows dies or leaves, and ``on_worker_lost='raise'``.
         DivergenceError
-            If the loss or the weights cease to be finite. As with any other error, an earlier fit of this estimator
-            stays as it was.
+            If the loss or the weights become NaN or infinite. As with any other error, the estimator keeps its previous
+            fit.
         """
         tables = {"train": parts_of(X, y, sample_weight), "validation": []}
         if has_validation_set(X_val, y_val, sample_weight_val):
@@ -145,14 +146,14 @@ class DaskMLP(BaseMLP):
 
     @property
     def partial_fit(self) -> NoReturn:  # type: ignore[override]
-        """Not for clusters."""
+        """Not available on clusters."""
         raise AttributeError(
-            f"This {type(self).__name__} has no attribute 'partial_fit': rows of a cluster are there all at once. "
-            "to_local() has it."
+            f"This {type(self).__name__} has no attribute 'partial_fit': on a cluster, fit gets all rows at once. "
+            "Call partial_fit of to_local() instead."
         )
 
     def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
-        """Score as the local estimator does: predictions are made where X is; these and y come to this process.
+        """Score like the local estimator. Workers make the predictions; these and y are sent to this process.
 
         Parameters
         ----------
@@ -161,22 +162,22 @@ class DaskMLP(BaseMLP):
         y : Dask array, Series or DataFrame, or array-like
             True targets.
         sample_weight : like y, default=None
-            Weights of the rows.
+            Sample weights.
 
         Returns
         -------
         score : float
-            Accuracy, or R^2 (quantiles: 1 - pinball loss / that of the best constant).
+            Accuracy, or R^2; for quantiles, 1 - (pinball loss / pinball loss of the best constant).
         """
         return score(self._fitted(), X, y, sample_weight, self.client)
 
     def to_local(self) -> Any:
-        """Make the ordinary estimator, with this one's parameters and all that it has learned.
+        """Convert to the local estimator, with the same parameters and fitted attributes.
 
         Returns
         -------
         model : MLPSoftmaxClassifier or MLPRegressor
-            Independent of Dask; a copy whose weights are its own.
+            An independent copy, which does not need Dask.
         """
         return copy.deepcopy(self._as_local())
 
@@ -200,7 +201,7 @@ class DaskMLP(BaseMLP):
 
 @on_cluster
 class DaskMLPSoftmaxClassifier(DaskMLP, MLPSoftmaxClassifier):
-    """Multi-layer perceptron for classification, trained on a cluster of Dask.
+    """Multi-layer perceptron for classification, trained on a Dask cluster.
 
     >>> import dask.array as da
     >>> from distributed import Client
@@ -224,7 +225,7 @@ class DaskMLPSoftmaxClassifier(DaskMLP, MLPSoftmaxClassifier):
 
 @on_cluster
 class DaskMLPRegressor(DaskMLP, MLPRegressor):
-    """Multi-layer perceptron for regression, trained on a cluster of Dask.
+    """Multi-layer perceptron for regression, trained on a Dask cluster.
 
     >>> import dask.array as da
     >>> from distributed import Client

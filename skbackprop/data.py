@@ -21,53 +21,54 @@ UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "G
 
 
 class Shards:
-    """Rows of inputs, targets and weights that stay on the disk, for ``fit``, ``predict`` and as a validation set.
+    """Rows of inputs, targets and weights on disk, for ``fit``, ``predict`` and as a validation set.
 
-    The estimators take it in place of X, without a y. The user guide says how rows are shuffled and what stays in
+    The estimators take it instead of X, without a y. The user guide explains how rows are shuffled and what is kept in
     memory.
 
     Parameters
     ----------
     X : path, ndarray, or list of these
-        What holds the inputs:
+        Inputs. One of:
 
-        * a ``.npy`` file, or an array (also a ``numpy.memmap``), of shape (n_samples, n_features), or a list of such
-          files or arrays, all of the same width;
-        * a folder with files ``X*.npy``, and ``y*.npy`` and ``sample_weight*.npy`` if there are targets and weights, as
-          many as of X, which belong together in the order of their names;
+        * a ``.npy`` file, or an array (or ``numpy.memmap``), of shape (n_samples, n_features), or a list of such files
+          or arrays with the same number of columns;
+        * a folder with files ``X*.npy`` and, for targets and weights, as many files ``y*.npy`` and
+          ``sample_weight*.npy``. They are matched in the order of their names;
         * a Parquet file, a list of them, or a folder of ``*.parquet`` files (needs pyarrow:
           ``pip install 'skbackprop[parquet]'``).
     y : as X, or str or list of str, default=None
-        Targets: files or arrays of shape (n_samples,) or (n_samples, n_outputs) as given for X; of Parquet files, the
-        name of the column, or a list of names for several outputs. Not given for a folder of ``.npy`` files.
+        Targets. For ``.npy`` files and arrays, files or arrays of shape (n_samples,) or (n_samples, n_outputs). For
+        Parquet files, the name of the column, or a list of names for several outputs. Not given for a folder of
+        ``.npy`` files.
     sample_weight : as X, or str, default=None
-        Non-negative weights, given like the targets.
+        Non-negative sample weights, given like the targets.
     features : list of str, default=None
-        Names of the columns of Parquet files to take as inputs, in this order; by default all but those of targets and
-        weights, and those that were the index of a DataFrame of pandas or Dask. They hold numbers, categories (Arrow's
-        dictionaries) or texts.
+        Names of the columns of Parquet files to use as inputs, in this order. By default all except targets, weights,
+        and the index of a pandas or Dask DataFrame. They may hold numbers, categories (Arrow's dictionaries) or
+        strings.
     memory : int or str, default="256MB"
-        Bytes that rows may take in memory at a time, such as 10**8, "500MB" or "1GiB". Data that fit into it as a
-        whole are loaded, and trained on like arrays.
+        Maximum memory for rows, such as 10**8 (bytes), "500MB" or "1GiB". Data that fit into it are loaded, and
+        training is as with arrays.
     block_rows : int, default=None
-        Rows that are read at a time and stay neighbours in a buffer. By default 256 KiB of them, and no more than let
-        a buffer hold 64 blocks. Larger ones suit disks that seek slowly. Of Parquet files each row group is a block,
-        whatever this says.
+        Number of rows to read at a time; they are shuffled together. By default 256 KiB of rows, and fewer if a buffer
+        would hold less than 64 blocks. Larger blocks suit disks with slow seeks. For Parquet files it is ignored: each
+        row group is a block.
 
     Attributes
     ----------
     shape : tuple of int
-        Numbers of rows and of features.
+        Number of rows and number of features.
     dtype : numpy.dtype
-        In which numbers are given: the smallest to which those of all shards can be cast.
+        Data type of the numbers: the smallest one to which the numbers of all files can be cast.
     kinds : list of {"number", "text", "category"}
-        What each column holds.
+        Kind of each column.
     feature_names : list of str or None
-        Names of the columns, of Parquet files.
+        Column names of Parquet files; None for others.
 
     See Also
     --------
-    skbackprop.MLPSoftmaxClassifier.partial_fit : For rows that come as a stream.
+    skbackprop.MLPSoftmaxClassifier.partial_fit : Training on a stream of rows.
 
     Examples
     --------
@@ -122,7 +123,7 @@ class Shards:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Numbers of rows and of features."""
+        """Number of rows and number of features."""
         return self.n_rows, self.n_features
 
     @property
@@ -136,12 +137,12 @@ class Shards:
         return self._all(1)
 
     def blocks(self) -> Iterator[tuple[Any, np.ndarray | None, np.ndarray | None]]:
-        """Read the rows in order, a block at a time.
+        """Read the rows in order, one block at a time.
 
         Yields
         ------
         X : ndarray of shape (n_rows_of_the_block, n_features), or DataFrame
-            Inputs; a DataFrame of pandas if some columns hold categories or texts.
+            Inputs; a pandas DataFrame if some columns hold categories or strings.
         y, sample_weight : ndarray or None
             Targets and weights.
         """
@@ -158,7 +159,7 @@ class Shards:
         Returns
         -------
         X : ndarray of shape (n_samples, n_features), or DataFrame
-            Inputs; a DataFrame of pandas if some columns hold categories or texts.
+            Inputs; a pandas DataFrame if some columns hold categories or strings.
         y, sample_weight : ndarray or None
             Targets and weights.
         """
@@ -172,9 +173,9 @@ class Shards:
         Parameters
         ----------
         block : int
-            Number of the block, from 0 on: rows ``bounds[block]`` to ``bounds[block + 1]``.
+            Index of the block, from 0. It holds rows ``bounds[block]`` to ``bounds[block + 1]``.
         out : ndarray of shape (n_rows_of_the_block, n_features)
-            Where the inputs are written, in its dtype.
+            Array to write the inputs to, in its dtype.
 
         Returns
         -------
@@ -190,14 +191,14 @@ class Shards:
         Parameters
         ----------
         block : int
-            Number of the block.
+            Index of the block.
         which : sequence of int
-            Numbers of the columns.
+            Indices of the columns.
 
         Returns
         -------
         columns : list
-            Of each the values, or numbers of its different values and these.
+            The values of each column, or its codes together with its distinct values.
         y, sample_weight : ndarray or None
             Targets and weights.
         """
@@ -210,7 +211,7 @@ class Shards:
         Parameters
         ----------
         block : int
-            Number of the block.
+            Index of the block.
 
         Returns
         -------

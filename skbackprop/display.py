@@ -1,4 +1,4 @@
-"""LossCurveDisplay: how training went, drawn with matplotlib (the extra "plot")."""
+"""LossCurveDisplay: plots of losses, scores and learning rates with matplotlib (the extra "plot")."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ INITIALS = ("roc", "auc", "r2", "ovo", "ovr")  # words of scorers' names
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class LossCurveDisplay:
-    """Losses, validation scores and learning rates of each epoch, of one estimator or of several.
+    """Plot of the losses, validation scores and learning rates per epoch, for one or several estimators.
 
-    Make it with `from_estimator`; all parameters are stored as attributes. See the guide of scikit-learn on
-    visualizations for how displays work. It needs matplotlib: ``pip install 'skbackprop[plot]'``.
+    Create it with `from_estimator`. All parameters are stored as attributes. scikit-learn's user guide on
+    visualizations explains display objects. It needs matplotlib: ``pip install 'skbackprop[plot]'``.
 
     Parameters
     ----------
     loss_curve : list of array-like of shape (n_epochs,)
-        Training losses: for each estimator its `loss_curve_`. All lists have one entry per estimator.
+        Training losses: the `loss_curve_` of each estimator. All lists have one entry per estimator.
     validation_loss_curve : list of (array-like or None), default=None
         Validation losses.
     validation_scores : list of (array-like or None), default=None
-        Validation scores, drawn in a panel of their own.
+        Validation scores, drawn in a separate panel.
     learning_rate_curve : list of (array-like or None), default=None
-        Learning rates, drawn in a panel of their own if `plot` is asked to.
+        Learning rates, drawn in a separate panel if `plot` is called with ``learning_rate=True``.
     best_iter : list of (int or None), default=None
-        The best epochs, counted from 1.
+        Number of the best epoch, counted from 1.
     name : list of str, default=None
-        What the estimators are called in the legend. A single one needs no name.
+        Names of the estimators in the legend. A single one needs no name.
     loss_name, score_name, epoch_name : str, default='Loss', 'Score', 'Epoch'
         Labels of the axes.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        The axes with the losses.
+        Axes with the losses.
     score_ax_, learning_rate_ax_ : matplotlib Axes or None
-        The panels below with the scores and the learning rates.
+        Panels below it, with the scores and the learning rates.
     figure_ : matplotlib Figure
-        The figure they are in.
+        Figure that contains the axes.
     lines_ : list of matplotlib Line2D
-        Training losses, one per estimator.
+        Lines of the training losses, one per estimator.
     validation_lines_, score_lines_, learning_rate_lines_ : list of matplotlib Line2D or None
-        The others, None where an estimator has none.
+        Lines of the other curves. None for estimators without them.
     best_ : list of matplotlib Line2D
-        The marks of the best epochs: on the validation losses and scores, else on the training losses.
+        Markers of the best epochs, on the validation losses and scores if there are any, else on the training losses.
 
     See Also
     --------
@@ -99,24 +99,24 @@ class LossCurveDisplay:
         curve_kwargs: Style | list[Style] | None = None,
         legend_kwargs: Style | None = None,
     ) -> Self:
-        """Draw how one fitted estimator or several were trained.
+        """Plot the training of one or several fitted estimators.
 
-        Scores are drawn if there are any and they are not the negative losses, as they are without `scoring`.
+        Validation scores are drawn only if `scoring` was set; otherwise they are the negative losses.
 
         Parameters
         ----------
         estimator : estimator, list of estimators or dict of str to estimator
-            Fitted :class:`~skbackprop.MLPSoftmaxClassifier` or :class:`~skbackprop.MLPRegressor`. Pipelines that end
-            in one will do, and so will searches over them and TransformedTargetRegressor.
+            Fitted :class:`~skbackprop.MLPSoftmaxClassifier` or :class:`~skbackprop.MLPRegressor`, or a Pipeline that
+            ends in one, a search over one, or a TransformedTargetRegressor of one.
         name : str or list of str, default=None
-            What they are called in the legend. None: the keys of the dict, or the names of their classes.
+            Names in the legend. By default the keys of the dict, or the class names.
         ax, learning_rate, curve_kwargs, legend_kwargs : optional
             See `plot`.
 
         Returns
         -------
         display : LossCurveDisplay
-            Drawn already.
+            The display, already drawn.
 
         Raises
         ------
@@ -125,7 +125,7 @@ class LossCurveDisplay:
         NotFittedError
             If an estimator is not fitted.
         TypeError
-            If an estimator is none of this package.
+            If an estimator is not of this package.
         """
         drawing.import_pyplot(f"{cls.__name__}.from_estimator")
         if isinstance(estimator, Mapping):
@@ -158,23 +158,22 @@ class LossCurveDisplay:
     ) -> Self:
         """Draw the curves.
 
-        Scores and learning rates stand in panels below the losses, in the place of `ax`. The axis of losses is
-        logarithmic if they are positive and span more than a factor of 30; ``display.ax_.set_yscale("linear")`` has
-        it otherwise. The legend is above the axes, where it hides no curve; a title would be
-        ``display.figure_.suptitle``.
+        Scores and learning rates are in panels below the losses, inside the area of `ax`. The loss axis is logarithmic
+        if the losses are positive and span more than a factor of 30; ``display.ax_.set_yscale("linear")`` changes this.
+        The legend is above the axes. Set a title with ``display.figure_.suptitle``.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Where to draw; None makes a figure.
+            Axes to draw in. None makes a new figure.
         name : str or list of str, default=None
-            What the estimators are called in the legend; None: `name` as given when the display was made.
+            Names of the estimators in the legend. By default the `name` of the display.
         learning_rate : bool, default=False
-            Draw the learning rates too.
+            Whether to draw the learning rates too.
         curve_kwargs : dict or list of dict, default=None
-            Passed on to matplotlib's ``plot``: for all lines, or for those of each estimator.
+            Keyword arguments for matplotlib's ``plot``: one dict for all lines, or one per estimator.
         legend_kwargs : dict, default=None
-            Passed on to matplotlib's ``legend``, over the choices made here.
+            Keyword arguments for matplotlib's ``legend``. They replace the defaults.
 
         Returns
         -------

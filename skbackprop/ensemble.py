@@ -1,4 +1,4 @@
-"""Several networks as one estimator: blended for accuracy, or each without a fold of the rows, for honest answers."""
+"""Ensembles of networks: blended for accuracy, or trained in folds for out-of-fold predictions and intervals."""
 
 from __future__ import annotations
 
@@ -31,40 +31,38 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
     Parameters
     ----------
     estimator : MLPSoftmaxClassifier, default=None
-        The network to train several times; None: one at its defaults. Its `random_state` is set by the ensemble.
+        Network to train several times. None uses one with default parameters. The ensemble sets its `random_state`.
     blend : bool, default=True
-        Train networks of several weight decays, the one that the selection of `weight_decay` finds and those beside it,
-        and where `numeric_encoder` makes bins one with four times as many, a quarter longer than one alone. Their
-        probabilities are weighed so that the log loss is least on a fifth of the rows, for which networks of half the
-        width answer that are trained on the others; with ``oob_score=True`` then anew on the rows that are left out.
-        For fewer than 200 rows the weights are equal.
+        Whether to average networks with several weight decays: the selected `weight_decay` and its neighbours, and one
+        network with four times as many bins if `numeric_encoder` makes bins. Each trains a quarter longer than a single
+        network. The weights of the average minimise the log loss of networks of half the width on a held-out fifth of
+        the rows, and with ``oob_score=True`` that of the out-of-fold predictions. Below 200 rows they are equal.
     oob_score : bool, default=False
-        Train the networks once for each of `n_folds` folds, without its rows, and average over all. Then there are
-        answers for every training row by networks that have not seen it.
+        Whether to train the networks once for each of `n_folds` folds, without its rows. Predictions are the average
+        over all folds, and every training row has a prediction by networks that have not seen it.
     n_folds : int, default=10
-        Of ``oob_score=True``; every class has as many rows in each, or nearly.
+        Number of folds for ``oob_score=True``, stratified by class.
     random_state : int, RandomState instance or None, default=None
-        Seeds the networks and the folds.
+        Seed of the networks and the folds.
 
     Attributes
     ----------
     estimators_ : list of MLPSoftmaxClassifier
-        The networks: of the first fold one of each regularisation that has a weight, then those of the second fold, and
-        so on.
+        Fitted networks, ordered by fold. Each fold has one network for each regularisation that has a weight.
     weights_ : ndarray of shape (n_networks,)
-        Of their probabilities in the mean; none is negative, and their sum is 1.
+        Weights of the networks in the average. They are not negative and sum to 1.
     classes_ : ndarray of shape (n_classes,)
-        Class labels; for multilabel targets the column numbers.
+        Class labels. For multilabel targets, the column indices.
     n_features_in_ : int
-        Number of columns.
+        Number of features (columns of X).
     feature_names_in_ : ndarray of shape (n_features,)
-        Their names, if X had some.
+        Names of the features, if X has any.
     oob_decision_function_ : ndarray of shape (n_samples, n_classes)
-        With ``oob_score=True``: probabilities for the training rows, of the networks that have not seen them. NaN for
-        rows that are alone in their class, which no fold leaves out.
+        Probabilities of the training rows by the networks that have not seen them. NaN for a row that is the only one
+        of its class: no fold leaves it out. Only with ``oob_score=True``.
     oob_score_ : float
-        With ``oob_score=True``: their accuracy, each row's by one fold's networks, while all folds' answer later. The
-        weights of a blend are found by the same rows.
+        Accuracy of these probabilities. Each row is predicted by one fold's networks, but new rows by those of all
+        folds. The weights of a blend are found on the same rows. Only with ``oob_score=True``.
 
     Examples
     --------
@@ -94,13 +92,13 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
-            The most probable class; for multilabel targets the labels more probable than 1/2.
+            The most probable class. For multilabel targets, all labels with a probability above 1/2.
         """
         return self._label(self.predict_proba(X))
 
     @of_one_model
     def predict_proba(self, X: Data) -> np.ndarray:
-        """Probability of each class, in the order of `classes_`: the weighted mean of the networks'.
+        """Predict the probability of each class, in the order of `classes_`: the weighted mean over the networks.
 
         Parameters
         ----------
@@ -118,7 +116,7 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
 
     @of_one_model
     def predict_log_proba(self, X: Data) -> np.ndarray:
-        """Logarithm of `predict_proba`, from the networks' own logarithms.
+        """Predict the logarithms of the class probabilities. They are computed from the networks' logarithms.
 
         Parameters
         ----------
@@ -170,37 +168,37 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
     Parameters
     ----------
     estimator : MLPRegressor, default=None
-        The network to train several times; None: one at its defaults. Its `random_state` is set by the ensemble.
+        Network to train several times. None uses one with default parameters. The ensemble sets its `random_state`.
     blend : bool, default=True
-        Train networks of several weight decays, the one that the selection of `weight_decay` finds and those beside it,
-        and where `numeric_encoder` makes bins one with four times as many, a quarter longer than one alone. Their
-        predictions are weighed so that the squared error is least on a fifth of the rows, for which networks of half
-        the width answer that are trained on the others; with ``oob_score=True`` then anew on the rows that are left
-        out. With ``loss="quantile"`` and for fewer than 200 rows the weights are equal.
+        Whether to average networks with several weight decays: the selected `weight_decay` and its neighbours, and one
+        network with four times as many bins if `numeric_encoder` makes bins. Each trains a quarter longer than a single
+        network. The weights of the average minimise the squared error of networks of half the width on a held-out fifth
+        of the rows, and with ``oob_score=True`` that of the out-of-fold predictions. With ``loss="quantile"``, and
+        below 200 rows, they are equal.
     oob_score : bool, default=False
-        Train the networks once for each of `n_folds` folds, without its rows, and average over all. Then there are
-        predictions of every training row by networks that have not seen it, and of those `predict` makes intervals.
+        Whether to train the networks once for each of `n_folds` folds, without its rows. Predictions are the average
+        over all folds. Every training row has a prediction by networks that have not seen it. `predict` needs these
+        out-of-fold predictions for intervals.
     n_folds : int, default=10
-        Of ``oob_score=True``.
+        Number of folds for ``oob_score=True``.
     random_state : int, RandomState instance or None, default=None
-        Seeds the networks and the folds.
+        Seed of the networks and the folds.
 
     Attributes
     ----------
     estimators_ : list of MLPRegressor
-        The networks: of the first fold one of each regularisation that has a weight, then those of the second fold, and
-        so on.
+        Fitted networks, ordered by fold. Each fold has one network for each regularisation that has a weight.
     weights_ : ndarray of shape (n_networks,)
-        Of their predictions in the mean; none is negative, and their sum is 1.
+        Weights of the networks in the average. They are not negative and sum to 1.
     n_features_in_ : int
-        Number of columns.
+        Number of features (columns of X).
     feature_names_in_ : ndarray of shape (n_features,)
-        Their names, if X had some.
+        Names of the features, if X has any.
     oob_prediction_ : ndarray of the shape of y
-        With ``oob_score=True``: predictions of the training rows by networks that have not seen them.
+        Predictions of the training rows by networks that have not seen them. Only with ``oob_score=True``.
     oob_score_ : float
-        With ``oob_score=True``: their R^2, each row's by one fold's networks, while all folds' answer later. The
-        weights of a blend are found by the same rows.
+        R^2 of these predictions. Each row is predicted by one fold's networks, but new rows by those of all folds. The
+        weights of a blend are found on the same rows. Only with ``oob_score=True``.
 
     Examples
     --------
@@ -229,30 +227,30 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
         interval : float, default=None
-            Also return bounds between which the target lies with about this probability, in (0, 1).
+            Probability, in (0, 1), of the prediction intervals to return as well. Needs ``oob_score=True``.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_targets)
             Predictions, 1-D if y was.
         bounds : ndarray of shape (n_samples, 2) or (n_samples, n_targets, 2)
-            Only with an `interval`: lower and upper bounds.
+            Lower and upper bounds. Only with an `interval`.
 
         Raises
         ------
         ValueError
-            If an interval is asked for without ``oob_score=True``, or one for which there are too few rows.
+            If an `interval` is given without ``oob_score=True``, or there are too few rows for it.
 
         Notes
         -----
-        Intervals are those of CV+ [1]_: quantiles of the answers of all folds' networks plus the residuals of the rows
-        that these had not seen, as many beyond either side. If training rows and new ones are exchangeable, they hold
-        the target with a probability of ``2 * interval - 1 - sqrt(2 / n_samples)`` at least, whatever its distribution,
-        and of about `interval` usually. That is over all rows: where targets are noisier than elsewhere, less. So
-        residuals are measured by a unit of which a quarter follows the disagreement of the members of a fold's
-        networks, if the interval score [2]_ of the training rows is better for it. Outside of the proof are this
-        choice, what was selected for all networks at once (weight decay, epochs, a blend), and weights of rows. Each of
-        several targets has intervals of its own. Losses of targets that cannot be negative have bounds from 0 on.
+        The intervals are those of CV+ [1]_: quantiles of each fold's prediction plus that fold's out-of-fold residuals,
+        with equal shares on both sides. If training and new rows are exchangeable, they contain the target with a
+        probability of at least ``2 * interval - 1 - sqrt(2 / n_samples)`` for every distribution, and usually of about
+        `interval`. This is an average over all rows; where targets are noisier, it is lower. Residuals are therefore
+        divided by a scale, a quarter of which follows the disagreement of the members, if this improves the interval
+        score [2]_ of the training rows. The proof does not cover this choice, parameters selected once for all folds
+        (weight decay, epochs, a blend), or sample weights. Each of several targets has its own intervals. For losses
+        whose targets cannot be negative, bounds are at least 0.
 
         References
         ----------

@@ -1,4 +1,4 @@
-"""Look inside: check that the gradients are right, see what the layers compute and which inputs they listen to."""
+"""Inspection: check gradients, compute the outputs of layers, and see which inputs have large weights."""
 
 from __future__ import annotations
 
@@ -45,33 +45,32 @@ def check_gradients(
 ) -> float:
     """Compare the gradient of J by backpropagation with numerical derivatives.
 
-    J is the whole training objective of the estimator: the weighted mean loss of all rows with the penalty
-    `alpha`, and, if there is dropout, with the masks of the first training step. It is differentiated, in
-    float64, at the weights of a fitted estimator; at random weights, all different from zero, if the estimator
-    was not fitted yet. Numerical derivatives are five-point central differences [1]_. Where one of their points
-    lies across a kink (of ReLU, say) a difference means nothing, so each derivative that disagrees is taken
-    again with smaller steps, and the best agreement counts.
+    J is the training objective of the estimator: the weighted mean loss of all rows, the penalty `alpha`, and, with
+    dropout, the masks of the first training step. Derivatives are taken in float64, at the weights of a fitted
+    estimator, or at random non-zero weights if it is not fitted. Numerical derivatives are five-point central
+    differences [1]_. They are wrong if a kink, such as that of ReLU, lies between their points. So derivatives that
+    disagree are repeated with smaller steps, and the best agreement counts.
 
     Parameters
     ----------
     estimator : MLPSoftmaxClassifier or MLPRegressor
-        Fitted or not; it is left as it is.
+        Estimator, fitted or not. It is not changed.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Inputs.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Targets.
     sample_weight : array-like of shape (n_samples,), default=None
-        Weights.
+        Sample weights.
     max_parameters : int, default=1000
-        If the network has more weights and biases than this, so many are drawn at random and compared.
+        Maximum number of weights and biases to compare. If the network has more, they are drawn at random.
     random_state : int, RandomState instance or None, default=0
-        For the random weights and the draw.
+        Seed of the random weights and of this draw.
 
     Returns
     -------
     error : float
-        Largest relative error of a component, that is the difference divided by the larger of the two numbers
-        (or by 1e-4 of the largest component, where both are smaller). Below 1e-6 the gradient is right.
+        Largest relative error of a component: the difference divided by the larger of the two numbers, or by 1e-4 of
+        the largest component if both are smaller. Below 1e-6 the gradient is right.
 
     References
     ----------
@@ -126,34 +125,34 @@ def _error(J: Callable[[Array], tuple[float, Array]], theta: Array, i: int, exac
 
 
 def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
-    """What a layer computes for each row of X: hidden activations, as features for something else or to look at.
+    """Compute the outputs of a layer for each row of X, for example as features for another model.
 
-    Layers are numbered h = 0..H, H - 1 being the number of hidden layers. They are computed as for a prediction,
-    without dropout, by the textbook engine; that of `predict` differs by rounding.
+    Layers are numbered from 0 to H, where H - 1 is the number of hidden layers. They are computed as in a prediction,
+    without dropout, by the reference engine, so `predict` may differ by rounding.
 
     Parameters
     ----------
     estimator : MLPSoftmaxClassifier or MLPRegressor
-        Fitted.
+        Fitted estimator.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Inputs.
     layer : int, default=-1
-        0: the inputs, multiplied by `input_scale_` if there is one. 1 to H - 1: the activations of a hidden layer.
-        H: the weighted sums of the output layer, that is logits, or scaled targets before their link. Negative
-        numbers count back from the output layer, so that -1 is the last hidden layer.
+        Layer to compute. 0 is the inputs, multiplied by `input_scale_` if there is one. 1 to H - 1 are the activations
+        of the hidden layers. H is the weighted sums of the output layer: logits, or scaled targets before the link
+        function. Negative numbers count back from the output layer, so -1 is the last hidden layer.
 
     Returns
     -------
     outputs : ndarray of shape (n_samples, n_units), or (n_members, n_samples, n_units) if ``n_members > 1``
-        float64 unless X and the model are float32. Layer 0, which members share, is always
-        (n_samples, n_features), and sparse if X is. Arrays of the library and on the device of X, as predictions are.
+        Outputs, float64 unless X and the model are float32. Layer 0, which members share, always has the shape
+        (n_samples, n_features), and is sparse if X is. The array library and device are those of X.
 
     Raises
     ------
     ValueError
         If there is no such layer.
     NotFittedError, TypeError
-        If the estimator is not fitted, or none of this package.
+        If the estimator is not fitted, or not of this package.
 
     Examples
     --------
@@ -196,41 +195,41 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
 
 
 def feature_importances(estimator: BaseMLP | BaseEnsemble | Pipeline) -> Array:
-    """How much the first layer listens to each input: the norm of the weights that lead away from it.
+    """Compute the importance of each input as the norm of its weights in the first layer.
 
-    A network that learns turns up the inputs that move its output: the squares of these norms, the diagonal of
-    W[1] W[1]^T, follow the mean squared derivatives of the output by the inputs [1]_. They cost nothing, and they are
-    a first look only:
+    Training enlarges the weights of inputs that change the output: the squares of these norms, the diagonal of
+    W[1] W[1]^T, follow the mean squared derivatives of the output by the inputs [1]_. They cost nothing to compute, but
+    are only a rough guide:
 
-    * They compare inputs only if all of these are on one scale: put a StandardScaler in front. An input in
-      millimetres needs a thousandth of the weights that it needs in metres.
-    * Of a column that the estimator encodes (`numeric_encoder`, `categorical_features`) the weights of all its inputs
-      count together, so that many categories weigh more than few.
-    * Later layers may ignore what the first one passes on. Weights as a measure of inputs are an old idea [2]_, and a
-      rough one [3]_.
-    * Inputs that do not help keep part of their random first weights, unless `weight_decay`, `alpha` or
-      `input_scale` turn them down; correlated inputs share.
+    * All inputs must have the same scale: put a StandardScaler in front. An input in millimetres needs a thousandth of
+      the weights that it needs in metres.
+    * If the estimator encodes a column (`numeric_encoder`, `categorical_features`), the weights of all its inputs are
+      added up. So columns with many categories get a larger importance.
+    * Later layers may ignore outputs of the first. Weights as a measure of importance are an old idea [2]_, and a rough
+      one [3]_.
+    * Inputs that do not help keep part of their random initial weights, unless `weight_decay`, `alpha` or `input_scale`
+      shrinks them. Correlated inputs share their importance.
 
-    :func:`sklearn.inspection.permutation_importance` measures on data what an input does for the score.
+    :func:`sklearn.inspection.permutation_importance` measures the effect of an input on the score.
 
     Parameters
     ----------
     estimator : MLPSoftmaxClassifier, MLPRegressor, an ensemble of them or Pipeline
-        Fitted. Of a Pipeline with one of ours at its end the columns are those that go into it: its steps may be what
-        `tabular_pipeline` puts there, our encoders, and those whose columns keep their names, such as scikit-learn's
-        scalers, imputers and selectors.
+        Fitted estimator. The last step of a Pipeline must be one of these estimators. The other steps may be those of
+        `tabular_pipeline`, encoders of this package, and transformers that keep column names, such as scikit-learn's
+        scalers, imputers and selectors. The importances are those of the columns that enter the Pipeline.
 
     Returns
     -------
     importances : ndarray of shape (n_features,)
-        Not negative, and of sum 1 unless all weights are zero. `input_scale_` is multiplied in; with several members
-        squares are summed over them, too, and of an ensemble the weighted mean of the networks' squares counts. 0 for
-        columns that the Pipeline leaves out. Always NumPy's.
+        Importances, as a NumPy array. They are not negative, and sum to 1 unless all weights are zero. They include
+        `input_scale_`. Squares are summed over members, and averaged over an ensemble with its weights. Columns that
+        the Pipeline drops have 0.
 
     Raises
     ------
     NotFittedError, TypeError
-        If the estimator is not fitted, or none of this package; if a step mixes columns.
+        If the estimator is not fitted, or not of this package; if a step mixes columns.
 
     References
     ----------
@@ -242,7 +241,7 @@ def feature_importances(estimator: BaseMLP | BaseEnsemble | Pipeline) -> Array:
 
     Examples
     --------
-    Scikit-learn's selectors take the function as it is:
+    Use it with scikit-learn's feature selection:
 
     >>> from sklearn.datasets import make_classification
     >>> from sklearn.feature_selection import SelectFromModel
@@ -254,7 +253,7 @@ def feature_importances(estimator: BaseMLP | BaseEnsemble | Pipeline) -> Array:
     >>> selector.fit(X, y).get_support(indices=True).tolist()
     [0, 1]
 
-    Of a table, one number for each of its columns:
+    For a table there is one number per column:
 
     >>> import pandas as pd
     >>> from skbackprop import tabular_pipeline
@@ -291,10 +290,10 @@ def _check_is_network(estimator: object) -> None:
     """Raise unless it is one of our estimators."""
     if isinstance(estimator, BaseEnsemble):
         raise TypeError(
-            f"{type(estimator).__name__} holds several networks: look into one of them, such as model.estimators_[0]."
+            f"{type(estimator).__name__} holds several networks. Pass one of them, such as model.estimators_[0]."
         )
     if not isinstance(estimator, BaseMLP):
         raise TypeError(
-            f"A fitted MLPSoftmaxClassifier or MLPRegressor is needed, got {type(estimator).__name__}. Of a Pipeline "
-            "give the last step, pipeline[-1], and for X what it gets, pipeline[:-1].transform(X)."
+            f"A fitted MLPSoftmaxClassifier or MLPRegressor is needed, got {type(estimator).__name__}. For a Pipeline, "
+            "pass its last step, pipeline[-1], and the transformed rows, pipeline[:-1].transform(X)."
         )

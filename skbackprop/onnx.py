@@ -1,4 +1,4 @@
-"""Export to ONNX: fitted models that run without Python, in ONNX Runtime and wherever else ONNX is read."""
+"""Export to ONNX: fitted models that run without Python, in ONNX Runtime and other programs."""
 
 from __future__ import annotations
 
@@ -39,64 +39,63 @@ def to_onnx(
 ) -> ModelProto:
     """Export a fitted model to ONNX.
 
-    Estimators of this package are built from ONNX's operators directly. Everything around them, such as a Pipeline or a
-    ColumnTransformer, goes through the package skl2onnx, to which our estimators and `PiecewiseLinearEncoder` are made
-    known; so does what `tabular_pipeline` makes. Of a search (GridSearchCV and the like) the best estimator is
-    exported. Thresholds (TunedThresholdClassifierCV, FixedThresholdClassifier), sigmoid calibrations and transformed
-    targets around a model become part of the graph, and so do the encodings of columns that our estimators learn
-    themselves (`numeric_encoder`, `categorical_features`).
+    Estimators of this package are converted to ONNX operators directly. Pipelines and other scikit-learn estimators
+    around them are converted with the package skl2onnx. For a search, such as GridSearchCV, the best estimator is
+    exported. The graph includes thresholds (TunedThresholdClassifierCV, FixedThresholdClassifier), sigmoid calibration,
+    transformed targets, and the encoding of columns (`numeric_encoder`, `categorical_features`).
 
-    The graph answers as `predict` does, or there is an error that says why it cannot. What is not known to answer alike
-    is exported only if it does for the rows of X.
+    The graph gives the same predictions as `predict`; if it cannot, an error explains why. If the two are not known to
+    agree, the model is exported only if they agree on the rows of X.
 
     Parameters
     ----------
     model : estimator or Pipeline
-        Fitted.
+        Fitted model.
     X : array-like or DataFrame of shape (n_samples, n_features), default=None
-        Some rows as `predict` takes them. The names and kinds of the columns are read, and where onnxruntime is
-        installed the graph's answers are compared with the model's, for some hundred of them. Needed if the model was
-        fitted to a DataFrame, unless one of our estimators, or `tabular_pipeline`'s first step, gets that.
+        Some rows as `predict` takes them. They provide the names and types of the columns. If onnxruntime is installed,
+        the predictions of the graph and the model are compared on some hundred rows. Required if the model was fitted
+        to a DataFrame, unless an estimator of this package, or the first step of `tabular_pipeline`, reads it.
     dtype : {'float32', 'float64'}, default=None
-        In what to compute. None: what our estimator was fitted with, and float32 for Pipelines and other estimators
-        around, as some of their operators have no other. Numbers such as identifiers and Unix seconds, of which float32
-        would lose digits that a scaler or bins need, go in as float64 then.
+        Precision of the computation. By default that of the fit for an estimator of this package, and float32 for a
+        Pipeline or another estimator around it, as some operators have no other. Numbers that would lose needed digits
+        in float32, such as identifiers and Unix times, are then float64 inputs.
     target_opset : int, default=18
-        Version of ONNX's operators, 18 or later.
+        Version of the ONNX operators, 18 or later.
     name : str, default=None
-        Name of the graph; that of the model's class by default.
+        Name of the graph. By default the name of the model's class.
 
     Returns
     -------
     onnx_model : onnx.ModelProto
-        Checked by `onnx.checker`. Save it by ``onnx.save(onnx_model, path)``.
+        Model, checked by `onnx.checker`. Save it with ``onnx.save(onnx_model, path)``.
 
     Raises
     ------
     ImportError
-        If onnx or, where it is needed, skl2onnx is missing: ``pip install 'skbackprop[onnx]'``.
+        If onnx or, if needed, skl2onnx is missing: ``pip install 'skbackprop[onnx]'``.
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     ValueError
-        If a step cannot be exported, or the graph would answer otherwise than `predict`; the message names it.
+        If a step cannot be exported, or the graph would differ from `predict`. The message names the step.
 
     Notes
     -----
-    Names and shapes are those of skl2onnx. Numbers go in as one matrix "X" of shape (n_samples, n_features). If X is a
-    DataFrame, a Pipeline has one input of shape (n_samples, 1) per column instead, by the column's name: `to_inputs`
-    makes them. An estimator that encodes columns itself has such inputs too, if X is a DataFrame or some columns are
-    categories; where it was fitted to an array, these are called "x0", "x1" and so on. Categories are texts, and a
-    missing one is empty. Out come, of
+    Names and shapes are those of skl2onnx. The input is a matrix "X" of shape (n_samples, n_features). If X is a
+    DataFrame, a Pipeline has one input of shape (n_samples, 1) per column instead, with the column's name; `to_inputs`
+    makes them. An estimator that encodes columns itself also has one input per column if X is a DataFrame or there are
+    categories; if it was fitted to an array, they are named "x0", "x1" and so on. Categories are strings, and missing
+    ones are empty strings. The outputs are:
 
-    - classifiers: "label" of shape (n_samples,), int64 or string, and "probabilities" of shape (n_samples, n_classes),
-      in the order of ``classes_``. For multilabel targets "label" is int64 of shape (n_samples, n_labels);
-    - regressors: "variable" of shape (n_samples, n_targets), also for one target. Several quantiles take the place of
-      the one target, or come as a third axis if y had two. With ``loss='gaussian'`` also "std", but not of ensembles,
-      nor where the targets were transformed.
+    - for classifiers, "label" of shape (n_samples,), int64 or string, and "probabilities" of shape
+      (n_samples, n_classes), in the order of ``classes_``. For multilabel targets "label" is int64 of shape
+      (n_samples, n_labels);
+    - for regressors, "variable" of shape (n_samples, n_targets), also for one target. Several quantiles replace the
+      target axis, or form a third axis if y was 2-D. With ``loss='gaussian'`` there is also "std", except for ensembles
+      and transformed targets.
 
-    Labels that are booleans or floats come out as int64. What `predict` checks, such as that X is finite, the
-    graph does not. A probability may underflow to 0, and where two agree but for rounding the label may be the other.
-    Our estimators may have been fitted to arrays of any library, the other steps of a Pipeline to NumPy's only.
+    Boolean and float labels become int64. The graph does not check its inputs, for example that X is finite. A
+    probability may underflow to 0, and if two probabilities are equal up to rounding the label may differ. Estimators
+    of this package may have been fitted to arrays of any library, other steps of a Pipeline only to NumPy arrays.
 
     Examples
     --------
@@ -163,20 +162,20 @@ def _of_ours(
 
 
 def to_inputs(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.ndarray]:
-    """Make of rows what ONNX Runtime takes.
+    """Convert rows to the inputs of an exported model, for ONNX Runtime.
 
     Parameters
     ----------
     onnx_model : onnx.ModelProto
-        From `to_onnx`.
+        Result of `to_onnx`.
     X : array-like or DataFrame of shape (n_samples, n_features)
-        Rows.
+        Rows to predict.
 
     Returns
     -------
     inputs : dict of str to ndarray
-        One matrix, or one column per input, in the types that the graph asks for. In columns of text, True and False
-        become "1" and "0" as the numbers do, other numbers their text, and missing values the empty string.
+        One matrix, or one array per column, in the dtypes of the graph's inputs. In string columns True and False
+        become "1" and "0", as these numbers do, other numbers become their text, and missing values the empty string.
 
     Examples
     --------
@@ -193,10 +192,10 @@ def to_inputs(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.
 
 
 def register_skl2onnx() -> None:
-    """Make this package's estimators known to skl2onnx.
+    """Register this package's estimators with skl2onnx.
 
-    Then ``skl2onnx.to_onnx`` and ``skl2onnx.convert_sklearn`` export Pipelines with them; `to_onnx` calls this itself.
-    They do not keep thresholds, nor the digits that float32 lacks, as `to_onnx` does.
+    Afterwards ``skl2onnx.to_onnx`` and ``skl2onnx.convert_sklearn`` can export Pipelines with these estimators. Unlike
+    `to_onnx`, which registers them itself, they lose thresholds, and digits beyond float32.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Saving models: a state that files can hold for years, the version in it, and what skops may trust."""
+"""Saving models: a state that later versions can load, its version, and the types that skops may trust."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from skbackprop._version import __version__
 
 __all__ = ["TRUSTED_TYPES", "VersionWarning"]
 
-#: What `skops.io.load` must be told to trust to load our estimators and `tabular_pipeline`: our own types, and
-#: the one of scikit-learn's that such a pipeline contains.
+#: Types to pass as `trusted` to `skops.io.load`, to load the estimators and pipelines of this package: its own types,
+#: and the only other one that such a pipeline contains, scikit-learn's KFold.
 TRUSTED_TYPES = [
     "skbackprop._classifier.MLPSoftmaxClassifier",
     "skbackprop._regressor.MLPRegressor",
@@ -58,7 +58,7 @@ OLD_NAMES = {"state": "memory"}  # of fields, in models that were saved before t
 
 
 class VersionWarning(UserWarning):
-    """A model was saved by another version of this package than the one that loads it."""
+    """Warning that a model was saved by another version of this package than the one that loads it."""
 
 
 class Persistent:

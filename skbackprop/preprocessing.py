@@ -1,4 +1,4 @@
-"""Inputs that networks learn well from."""
+"""Preprocessing: piecewise linear encoding of numeric features."""
 
 from __future__ import annotations
 
@@ -30,45 +30,44 @@ BLOCK_NUMBERS = 2**17  # codes that are made at a time, so that they stay in the
 
 
 class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEstimator):
-    """Encode each feature by how far it has come through each of its bins.
+    """Encode each numeric feature piecewise linearly, with one code per bin.
 
-    The range of a feature is cut at quantiles of the training rows into bins. For a bin from `lo` to `hi` the code is
-    (x - lo) / (hi - lo), not less than 0 and not more than 1, stretched to `code_range`: low for values before the
-    bin, high for values behind it, and linear inside [1]_. A network's first layer then learns a piecewise linear
-    function of each feature, with the kinks where the data are, instead of having to build these from its units. This
-    is what lets it follow the uneven, axis-aligned dependencies that are usual in tables.
+    The range of a feature is divided into bins at quantiles of the training rows. For a bin from `lo` to `hi` the code
+    is (x - lo) / (hi - lo), clipped to [0, 1] and scaled to `code_range`: low for values below the bin, high for values
+    above it, and linear inside [1]_. The first layer of a network can then learn a piecewise linear function of each
+    feature, with kinks at the bin edges. This helps with the irregular, axis-aligned dependencies that are common in
+    tables.
 
     Parameters
     ----------
     n_bins : int, default=8
-        Bins per feature, each with about the same weight of training rows. Where a quantile repeats, because many rows
-        share a value, the feature has fewer; a constant feature has none.
+        Number of bins per feature, of about equal total weight of training rows. A feature has fewer bins if quantiles
+        coincide because many rows share a value. A constant feature has none.
     code_range : tuple of two floats, default=(-1, 1)
-        Code of a bin that a value has not reached, and of one that it has left behind.
+        Code for values below a bin, and code for values above it.
     passthrough : bool, default=False
-        Put the features themselves, as they are, in front of their codes.
+        Whether to put the unchanged features in front of their codes.
 
     Attributes
     ----------
     bin_edges_ : list of n_features ndarray
-        Edges of each feature's bins, in ascending order.
+        Edges of the bins of each feature, in ascending order.
     n_bins_ : ndarray of shape (n_features,)
         Number of bins of each feature.
     n_features_in_ : int
-        Number of features seen by `fit`.
+        Number of features seen during `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
-        Their names, if X had any.
+        Names of the features, if X has any.
 
     Notes
     -----
-    NaN is ignored when the bins are made. In `transform` all codes of a NaN are the middle of `code_range`; with
-    `passthrough` the NaN itself stays, so impute before. Beyond the outermost edges, the smallest and the largest
-    training values, codes stay at their ends.
+    `fit` ignores NaN. `transform` encodes NaN by the middle of `code_range` in all bins. With `passthrough` the NaN
+    itself stays, so impute first. Values beyond the smallest and largest training values have the same codes as these.
 
     References
     ----------
     .. [1] Gorishniy, Rubachev and Babenko, "On embeddings for numerical features in tabular deep learning", NeurIPS
-       2022. There the outermost bins go on beyond their edges.
+       2022. In the paper the outermost bins extend beyond their edges.
 
     Examples
     --------
@@ -109,11 +108,11 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Training rows; NaN is allowed.
+            Training rows. NaN is allowed.
         y : None
             Ignored.
         sample_weight : array-like of shape (n_samples,), default=None
-            Non-negative weights. A weight of 2 means the same as the row given twice.
+            Non-negative sample weights. A weight of 2 has the same meaning as the row given twice.
 
         Returns
         -------
@@ -139,12 +138,12 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows; NaN is allowed.
+            Rows to encode. NaN is allowed.
 
         Returns
         -------
         codes : ndarray of shape (n_samples, n_codes)
-            The codes, feature by feature; with `passthrough` behind the features. float32 for float32, else float64.
+            Codes, ordered by feature; with `passthrough` after the features. float32 if X is, else float64.
         """
         check_is_fitted(self)
         rows = check_table(self, X, reset=False)
@@ -159,7 +158,7 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
 
     @property
     def owners(self) -> np.ndarray:
-        """Number of the feature that each column of `transform` comes from."""
+        """Index of the feature that each column of `transform` comes from."""
         features = np.arange(self.n_features_in_)
         return np.append(features if self.passthrough else [], np.repeat(features, self.n_bins_)).astype(np.int64)
 
@@ -171,17 +170,17 @@ class PiecewiseLinearEncoder(TransformerMixin, Persistent, DocLinkMixin, BaseEst
 
     @of_one_model
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
-        """Name the columns of `transform`: "age_bin0", "age_bin1", ...
+        """Return the names of the columns of `transform`: "age_bin0", "age_bin1", ...
 
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the features; by default those seen by `fit`, or "x0", "x1", ...
+            Names of the features. By default those seen during `fit`, or "x0", "x1", ...
 
         Returns
         -------
         names : ndarray of str
-            One name per column.
+            Names, one per column.
         """
         check_is_fitted(self)
         names = feature_names(self, input_features)

@@ -50,67 +50,68 @@ def tabular_pipeline(
     max_categories: int = 30,
     **params: object,
 ) -> TabularPipeline:
-    """Make a Pipeline that learns from a table as it comes.
+    """Make a Pipeline for tables with numbers, categories and missing values.
 
-    Numbers are standardised and encoded piecewise linearly, a gap having an input of its own; each category and boolean
-    has one, too, and so have missing ones. Where there are many categories, the mean target that they go with, or the
-    share of each class, stands for them (`sklearn.preprocessing.TargetEncoder`), beside an input each where these are
-    not too rare. Columns without any value, and those with only one, are left out, with a warning. Texts that are
-    numbers are read as such, and a warning tells of texts that look like dates, identifiers or prose. Behind this
-    stands one of our estimators, which does the encoding, with settings found on 26 public data sets: two layers of
-    128, members that share their weights (four for classes, two for numbers), a learned scale for each input, and
-    decay, dropout and epochs as the noise of the targets and short trainings ask for (``weight_decay="auto"``).
+    Numeric columns are standardised and encoded piecewise linearly, with a missing indicator. Each category and boolean
+    has an input of its own, and so have missing values. Columns with many categories are replaced by the mean target of
+    the category, or the share of each class (`sklearn.preprocessing.TargetEncoder`); the categories are kept beside it
+    if they are not too rare. Columns without values, or with only one, are dropped with a warning. Strings that are
+    numbers are read as numbers. A warning names columns of strings that look like dates, identifiers or free text. The
+    last step is an estimator of this package, which does the encoding. Its settings were chosen on 26 public data sets:
+    two layers of 128, ensemble members that share weights (four for classification, two for regression), a learned
+    scale for each input, and a selection of decay, dropout and epochs (``weight_decay="auto"``).
 
     Parameters
     ----------
     estimator : {'classifier', 'regressor'} or estimator, default='classifier'
-        What to put behind the columns: `MLPSoftmaxClassifier` or `MLPRegressor` with the settings for tables, or an
-        estimator of your own as it is.
+        Last step of the Pipeline: `MLPSoftmaxClassifier` or `MLPRegressor` with the settings for tables, or an
+        estimator of your own, unchanged.
     effort : {'quick', 'default', 'best'}, default='default'
-        Accuracy for seconds. 'quick': two layers of 64 and half the members. 'best': networks of several weight decays,
-        and one of finer bins, blended by what they answer for rows held out: an `ensemble.MLPEnsembleClassifier` or
-        `ensemble.MLPEnsembleRegressor`, whose `estimator` has the parameters then.
+        Trade-off of accuracy and time. 'quick' uses two layers of 64 and half the members. 'best' trains networks with
+        several weight decays, and one with finer bins, and averages them with weights found on held-out rows. It makes
+        an `ensemble.MLPEnsembleClassifier` or `ensemble.MLPEnsembleRegressor`, whose `estimator` has the parameters.
     oob_score : bool, default=False
-        Train ten networks, each without a tenth of the rows, for answers to rows that they have not seen
-        (`oob_score_`) and, of numbers, for ``predict(X, interval=0.9)``. This makes an ensemble, too, whose networks
-        have four members.
+        Whether to train ten networks, each without a tenth of the rows. This gives predictions for rows that a network
+        has not seen (`oob_score_`) and, for regression, intervals by ``predict(X, interval=0.9)``. The last step is
+        then an ensemble whose networks have four members.
     max_categories : int, default=30
-        Of columns with more categories than this the mean target is given, and the category itself only where one of
-        our estimators encodes it and there are twenty rows of each on the average. Means do not weigh rows.
+        Columns with more categories than this are replaced by mean targets, which ignore sample weights. The categories
+        are kept too if there are 20 rows for each on average and the last step encodes columns itself.
     **params : dict
-        Parameters of `MLPSoftmaxClassifier` or `MLPRegressor` that differ from the settings for tables and effort.
-        ``random_state`` also seeds the folds of the target encoder. ``categorical_features`` names columns of numbers
-        that are categories; it may be given with an estimator of your own, too.
+        Parameters of `MLPSoftmaxClassifier` or `MLPRegressor` that replace the settings for tables. ``random_state``
+        also seeds the folds of the target encoder. ``categorical_features`` names numeric columns that are categories;
+        it can also be given with an estimator of your own.
 
     Returns
     -------
     pipeline : Pipeline
-        A :class:`sklearn.pipeline.Pipeline` of the steps "table", which reads the columns, and "mlp". Every parameter
-        of a step can be set and searched by its name, such as ``mlp__n_bins``. In front of an estimator that does not
-        encode columns itself, the step "encoder" makes them numbers; so give another estimator to this function, and
-        not to the Pipeline.
+        A :class:`sklearn.pipeline.Pipeline` with the steps "table", which reads the columns, and "mlp". Parameters of
+        steps can be set and searched as usual, such as ``mlp__n_bins``. If the last step does not encode columns
+        itself, there is a step "encoder" in front of it. So pass another estimator to this function, and do not
+        replace the last step of the Pipeline.
 
-        Its `fit` takes what the last step's does, ``fit(X, y, X_val=X_val, y_val=y_val, sample_weight=w)``: the
-        validation rows are a table of the same columns, and go through the steps by themselves. It has the last step's
-        `partial_fit`, too, if that has one; the first call decides what the columns are.
+        `fit` takes what the last step takes: ``fit(X, y, X_val=X_val, y_val=y_val, sample_weight=w)``. The validation
+        set is a table with the same columns, and is transformed by the steps automatically. There is a `partial_fit` if
+        the last step has one; its first call determines what the columns hold.
 
     Raises
     ------
     ValueError
-        For dates, durations and complex numbers, which have to be made numbers first; for lists, infinities, numbers
-        beyond float32 and, in `predict`, texts in a column that had none; for sparse matrices; if columns are missing
-        or share a name; and if no column is left.
+        For dates, durations and complex numbers, which must be converted to numbers; for lists, infinities, numbers
+        too large for float32, sparse matrices and, in `predict`, strings in a numeric column; if columns are missing or
+        have the same name; and if all columns are dropped.
 
     Notes
     -----
-    `fit` and `predict` take DataFrames (pandas, and with scikit-learn 1.9 or newer polars), pyarrow's tables and
-    arrays; a column of an array of objects whose values are all numbers is numeric. Columns are found by their names,
-    of whatever type these are, and those of arrays by their places. True, 1, 1.0, "1" and "True" are one category.
-    Numbers may come as texts of which up to 5 % of the different ones, or any such as "?" and "NA", stand for missing
-    values; numbers with leading zeros are codes. Means need a single target: for several, raise `max_categories`.
+    `fit` and `predict` take DataFrames (pandas, and with scikit-learn 1.9 or newer polars), pyarrow tables and arrays.
+    A column of an object array is numeric if all its values are numbers. Columns of tables are found by their names, of
+    any type, and columns of arrays by position. True, 1, 1.0, "1" and "True" are one category. In a column of strings
+    that are numbers, other strings such as "?" and "NA" are missing values, and so are any others if they make up at
+    most 5 % of the distinct ones. Numbers with leading zeros are categories. Mean targets need a single target; for
+    several, raise `max_categories`.
 
-    What ``pipeline["table"].transform(X)`` gives is a table of numbers and categories for the estimator, which is an
-    array to NumPy, and a DataFrame after ``set_output(transform="pandas")``.
+    ``pipeline["table"].transform(X)`` gives a table of numbers and categories for the last step. NumPy can convert it
+    to an array; after ``set_output(transform="pandas")`` it is a DataFrame.
 
     References
     ----------

@@ -14,14 +14,14 @@ from skbackprop._fit.warn import warn
 
 
 class DivergenceError(ValueError):
-    """Training left the finite numbers.
+    """Raised when the loss or weights become NaN or infinite.
 
     Parameters
     ----------
     message : str
-        The epoch, the learning rate, the likely cause, and what to do.
+        Message with the epoch, the learning rate, the likely cause and the remedy.
     estimator : estimator, default=None
-        A copy of the estimator with the last finite model, ready to predict; an attribute of the error.
+        Copy of the estimator with the last finite weights, which can predict. It is an attribute of the error.
     """
 
     def __init__(self, message: str, estimator: Any = None):

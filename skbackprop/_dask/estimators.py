@@ -21,29 +21,30 @@ from skbackprop._dask.placement import is_collection
 
 DOC = """{summary}
 
-All parameters are those of :class:`~skbackprop.{local}`, which :meth:`to_local` gives; the same ``random_state`` gives
-the same model, to rounding, however the rows are cut and wherever they lie. Partitions are computed and spread
-evenly; each worker joins those that it then holds, and does its part of every minibatch in one long task. Targets and
-weights of all rows, unlike X, also come to one of these workers. ``n_threads=None`` takes as many threads as a worker
-has.
+The parameters are those of :class:`~skbackprop.{local}`, and four more. :meth:`to_local` converts to that class. The
+same ``random_state`` gives the same model, up to rounding, for all partitions and numbers of workers. Partitions are
+computed and spread evenly over the workers. Each worker concatenates its partitions and computes its part of every
+minibatch in one long task. Targets and weights of all rows, but not X, are also sent to one of the workers. With
+``n_threads=None`` each worker uses all of its threads.
 
 Parameters
 ----------
 {parameters}
 client : distributed.Client, default=None
-    Of the cluster to fit on; None takes the current one. It is not pickled.
+    Client of the cluster to fit on. None uses the current client. It is not pickled.
 workers : list of str, default=None
-    Addresses of the workers to train on, such as the keys of ``client.nthreads()``; None means all. Rows are spread
-    evenly over them: a few partitions move, also of persisted collections.
+    Addresses of the workers to train on, such as the keys of ``client.nthreads()``. None uses all workers. Rows are
+    spread evenly over them, so a few partitions are moved, even if the collection is persisted.
 sync_every : int, default=1
-    1: every step is that of the whole minibatch. k > 1: workers make k steps of their own, each with its rows of the
-    minibatches, and then take the mean of their weights, by the rows they saw (local SGD [1]_). That is a k-th of the
-    messages, for slow networks, but **not the same training**: a worker's minibatches are smaller, and its optimizer
-    keeps its own memory.
+    Number of steps between synchronisations of the workers. With 1 every step uses the gradient of the whole minibatch.
+    With k > 1 each worker makes k steps on its own rows of the minibatches; then the weights are averaged, in
+    proportion to the rows used (local SGD [1]_). This sends a k-th of the messages, for slow networks, but is **not the
+    same training**: the minibatches of a worker are smaller, and each optimizer has its own state.
 on_worker_lost : {{'raise', 'retry'}}, default='raise'
-    What to do when a worker with rows dies or leaves: raise `WorkerLostError`, or go on from the last epoch's weights
-    and optimizer memory on the workers left, for which Dask computes the lost rows again. L-BFGS goes on without its
-    memory. To retry costs a message of the size of the weights (Adam: three times that) to the client in each epoch.
+    What to do if a worker with rows dies or leaves. 'raise' raises `WorkerLostError`. 'retry' continues on the
+    remaining workers from the weights and optimizer state of the last epoch, and Dask recomputes the lost rows; 'lbfgs'
+    continues without its state. 'retry' sends the weights (for Adam, three times their size) to the client in each
+    epoch.
 
 Attributes
 ----------
@@ -51,7 +52,7 @@ Attributes
 
 See Also
 --------
-skbackprop.{local} : The local estimator, with all parameters and attributes explained.
+skbackprop.{local} : The local estimator.
 
 References
 ----------
@@ -63,8 +64,8 @@ Examples
 """
 NOTE = """
 
-For a collection of Dask lazily, in its partitions: what is an ndarray below is an array of Dask then. The number of
-rows of a DataFrame is not known before they are computed."""
+For a Dask collection this is lazy: instead of an ndarray it returns a Dask array with the same partitions. For a
+DataFrame the number of its rows is unknown until it is computed."""
 PARAMETERS: dict[str, tuple[object, object, object]] = {  # defaults, types and constraints
     "client": (None, Client | None, "no_validation"),
     "workers": (None, list[str] | None, ["array-like", None]),

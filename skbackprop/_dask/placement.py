@@ -26,7 +26,7 @@ Part: TypeAlias = tuple[Any, Any, Any]  # X, y and weights of a partition, as th
 
 
 class WorkerLostError(RuntimeError):
-    """A worker that held rows of the training set left the cluster, and took them with it."""
+    """Raised when a worker with rows of the training set leaves the cluster, so that these rows are lost."""
 
 
 @dataclass

@@ -41,7 +41,7 @@ def has_tiles() -> bool:
 
 
 def show_config() -> None:
-    """Print the version, what the kernels make of this processor, their threads, and the versions below.
+    """Print the versions of this package and its dependencies, the CPU instruction level, and the number of threads.
 
     Examples
     --------

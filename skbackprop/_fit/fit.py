@@ -64,7 +64,7 @@ class FitResult(NamedTuple):
 
 
 class FitDiverged(Exception):
-    """Training left the finite numbers in an epoch; the result holds the last finite model."""
+    """Raised when the loss or weights become NaN or infinite; the result holds the last finite model."""
 
     def __init__(self, epoch: int, rate: float | None, largest: float, result: FitResult):
         super().__init__(epoch, rate, largest, result)  # as a pickle needs them

@@ -30,7 +30,7 @@ class Outcome:
 
 
 class Diverged(Exception):
-    """Training left the finite numbers in `epoch`; `theta` was the last finite model."""
+    """Raised when the loss or weights become NaN or infinite in `epoch`; `theta` holds the last finite ones."""
 
     def __init__(self, epoch: int, rate: float | None, theta: Array):
         super().__init__(epoch, rate, theta)

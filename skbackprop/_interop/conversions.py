@@ -41,24 +41,24 @@ class Convertible:
     _publish: Callable[[dict[str, object]], Self]
 
     def to_sklearn(self) -> MLPClassifier | MLPRegressor:
-        """Make a fitted MLP of scikit-learn that predicts the same.
+        """Convert to a fitted MLP of scikit-learn that makes the same predictions.
 
-        The input scale, target scales, and, for regression, members become part of its weights; two classes,
-        two units here, one there. Parameters for later training that it has too are passed on, `alpha` as
-        ``alpha * batch_size / n_samples``; where it has no counterpart (solver, schedule, loss) its default stands.
+        Its weights include the input scale, the target scales and, for regression, the members. For two classes it has
+        one output unit instead of two. Parameters for later training are converted if it has them too, `alpha` to
+        ``alpha * batch_size / n_samples``. A solver, schedule or loss that it lacks is replaced by its default.
 
         Returns
         -------
         model : sklearn.neural_network.MLPClassifier or sklearn.neural_network.MLPRegressor
-            For loss='gaussian' it predicts the mean alone; one target is always predicted as 1-D. Members become a
-            network that is as many times as wide. Its arrays are NumPy's, wherever those of this model are.
+            Converted model, with NumPy arrays. For loss='gaussian' it predicts only the mean. One target is always
+            predicted as 1-D. With n_members it is n_members times as wide.
 
         Raises
         ------
         ValueError
-            If no MLP of scikit-learn predicts the same. It needs one activation for all hidden layers, among
-            'identity', 'logistic', 'tanh' and 'relu'; at least two classes; a single quantile; one member, but for
-            regression with an identity link; and inputs that are columns of numbers as they are (`numeric_encoder`,
+            If no MLP of scikit-learn makes the same predictions. It must have the same activation in all hidden layers,
+            one of 'identity', 'logistic', 'tanh' and 'relu'; at least two classes; a single quantile; one member,
+            except for regression with an identity link; and inputs that are not encoded (`numeric_encoder`,
             `categorical_features`).
 
         Examples
@@ -80,17 +80,17 @@ class Convertible:
 
     @classmethod
     def from_sklearn(cls, model: MLPClassifier | MLPRegressor) -> Self:
-        """Make a fitted estimator that predicts the same as a fitted MLP of scikit-learn.
+        """Convert a fitted MLP of scikit-learn to a fitted estimator that makes the same predictions.
 
-        It can go on from there: `partial_fit`, or `fit` with ``warm_start=True``; the optimizer starts with an empty
-        memory. Parameters are translated, so that training means the same: `alpha` becomes ``alpha * n_samples /
-        batch_size`` for minibatch solvers, whose penalty scikit-learn divides by the batch's rows; the learning rate
-        stays constant but for 'sgd'; targets are not scaled; early stopping watches accuracy or R^2, as there.
+        Training can continue with `partial_fit`, or with `fit` and ``warm_start=True``; the state of the optimizer is
+        not converted. Parameters are converted so that training has the same meaning. For minibatch solvers `alpha`
+        becomes ``alpha * n_samples / batch_size``, as scikit-learn divides its penalty by the rows of the batch. The
+        learning rate is constant, except for 'sgd'. Targets are not scaled. Early stopping uses accuracy or R^2.
 
         Parameters
         ----------
         model : sklearn.neural_network.MLPClassifier or sklearn.neural_network.MLPRegressor
-            Fitted; it is left as it is.
+            Fitted model. It is not changed.
 
         Returns
         -------
@@ -130,21 +130,22 @@ class Convertible:
         return ours._publish(attributes)
 
     def to_torch(self) -> torch.nn.Module:
-        """Make a torch module that computes the same.
+        """Convert to a PyTorch module that computes the same function.
 
-        Its parameters have the dtype of `coefs_`, and its device is the CPU; targets of more than seven digits need a
-        model of ``dtype="float64"``, as a float32 module answers in float32. There is no dropout in it. Input scale,
-        members' factors and target scales are part of its weights, so it can be trained on in the units of y.
+        Its parameters have the dtype of `coefs_`, on the CPU. A float32 module returns float32, so targets with more
+        than seven digits need a model with ``dtype="float64"``. The module has no dropout. Its weights include the
+        input scale, the members' factors and the target scales, so it can be trained further in the units of y.
 
         Returns
         -------
         module : torch.nn.Module
-            It maps what `torch_inputs` makes of rows. For a classifier to logits (n_samples, n_classes), of which
-            softmax makes `predict_proba`, or, for multilabel targets, the logistic function. For a regressor to what
-            `predict` gives, in its shape and units; with loss='gaussian' to the means and, behind them, the standard
-            deviations, (n_samples, 2 * n_targets). It is a torch.nn.Sequential, or, where the estimator encodes columns
-            itself, a module of two parts: ``module.columns(numbers, categories)`` is what each column of X adds to the
-            first layer's sums, (n_samples, n_features, n_units), and ``module.network`` makes the answer of it.
+            Module to call with the tensors of `torch_inputs`. For a classifier it returns logits
+            (n_samples, n_classes); softmax, or the logistic function for multilabel targets, turns them into the
+            probabilities of `predict_proba`. For a regressor it returns the predictions, in the shape and units of
+            `predict`; with loss='gaussian' means followed by standard deviations, (n_samples, 2 * n_targets). It is a
+            torch.nn.Sequential, or, if the estimator encodes columns, a module of two parts:
+            ``module.columns(numbers, categories)`` is the contribution of each column of X to the first layer,
+            (n_samples, n_features, n_units), and ``module.network`` computes the output from it.
 
         Raises
         ------
@@ -155,7 +156,7 @@ class Convertible:
 
         Examples
         --------
-        The same probabilities, and on to torch's own formats::
+        Compute the same probabilities, and export the module::
 
             module = classifier.to_torch()
             inputs = classifier.torch_inputs(X)
@@ -168,7 +169,7 @@ class Convertible:
 
     @of_one_model
     def torch_inputs(self, X: Data) -> tuple[torch.Tensor, ...]:
-        """Make of rows the tensors that the module of `to_torch` takes.
+        """Convert rows to the input tensors of the module that `to_torch` returns.
 
         Parameters
         ----------
@@ -178,9 +179,9 @@ class Convertible:
         Returns
         -------
         inputs : tuple of torch.Tensor
-            A tensor (n_samples, n_features), in the dtype of `coefs_`. Two where the estimator encodes columns itself:
-            its columns of numbers, in float64, missing ones NaN; and its columns of categories, as numbers in int64:
-            those of the texts in `categories_`, then one for missing and one for unknown values.
+            One tensor (n_samples, n_features), in the dtype of `coefs_`. If the estimator encodes columns, two tensors:
+            the numeric columns, in float64, with NaN for missing values; and the categorical columns, as int64 indices
+            into `categories_`, followed by one index for missing and one for unknown values.
 
         Raises
         ------
@@ -191,7 +192,7 @@ class Convertible:
 
         Examples
         --------
-        A module that encodes "age" and "town", whose categories are "Bonn" and "Ulm"::
+        Columns "age" and "town", with the categories "Bonn" and "Ulm"::
 
             numbers, categories = model.torch_inputs(pd.DataFrame({"age": [31, None], "town": ["Ulm", "Rome"]}))
             # tensor([[31.], [nan]], dtype=torch.float64), tensor([[1], [3]])

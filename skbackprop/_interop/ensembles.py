@@ -33,15 +33,16 @@ class ConvertibleEnsemble:
         return [(weight, network.__fitted_model__(on_host=True)) for weight, network in weighted if weight > 0.0]
 
     def to_torch(self) -> torch.nn.Module:
-        """Make a torch module that computes the same.
+        """Convert to a PyTorch module that computes the same function.
 
         Returns
         -------
         module : torch.nn.Module
-            It maps what `torch_inputs` makes of rows. For a classifier to the logarithms of `predict_proba`, of which
-            softmax makes probabilities again, or, for multilabel targets, to their logits. For a regressor to what
-            `predict` gives, in its shape and units. ``module.networks`` are the modules of the networks, as the
-            `to_torch` of each makes them, but that all number categories alike; ``module.weights`` are theirs.
+            Module to call with the tensors of `torch_inputs`. For a classifier it returns the logarithms of
+            `predict_proba`, which softmax turns into probabilities, or, for multilabel targets, the logits. For a
+            regressor it returns the predictions, in the shape and units of `predict`. ``module.networks`` are the
+            modules of the networks, as their `to_torch` makes them, but with a common numbering of the categories;
+            ``module.weights`` are their weights in the average.
 
         Raises
         ------
@@ -52,7 +53,7 @@ class ConvertibleEnsemble:
 
         Examples
         --------
-        The same probabilities, as of a single network::
+        Compute the same probabilities::
 
             module = ensemble.to_torch()
             p = torch.softmax(module(*ensemble.torch_inputs(X)), dim=1)
@@ -64,7 +65,7 @@ class ConvertibleEnsemble:
 
     @of_one_model
     def torch_inputs(self, X: Data) -> tuple[torch.Tensor, ...]:
-        """Make of rows the tensors that the module of `to_torch` takes.
+        """Convert rows to the input tensors of the module that `to_torch` returns.
 
         Parameters
         ----------
@@ -74,9 +75,10 @@ class ConvertibleEnsemble:
         Returns
         -------
         inputs : tuple of torch.Tensor
-            A tensor (n_samples, n_features), in the dtype of the networks' `coefs_`. Two where they encode columns
-            themselves: numbers in float64, missing ones NaN; and categories as numbers in int64: those of the texts in
-            ascending order that any of the networks has met, then one for missing and one for unknown values.
+            One tensor (n_samples, n_features), in the dtype of the networks' `coefs_`. If they encode columns, two
+            tensors: the numeric columns, in float64, with NaN for missing values; and the categorical columns, as int64
+            indices into the sorted categories of all networks, followed by one index for missing and one for unknown
+            values.
 
         Raises
         ------
