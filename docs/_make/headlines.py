@@ -1,4 +1,4 @@
-"""What README and landing page claim: numbers as measured, and which tables chose what."""
+"""Numbers in the README and on the landing page, as measured, and which tables chose which settings."""
 
 import functools
 import json
@@ -13,19 +13,19 @@ from .files import listing, write
 from .results import RESULTS, accuracy_rows
 
 SPEED = """\
-Seconds of one fit, skbackprop's being 1: the same network, batches and epochs for all, in turn in one process on one
-thread ({processor}). The smaller the network, the more of their time others spend between the operations: scikit-learn
-takes {least:.1f} to {most:.1f} times as long. On wide networks all are bound by the processor's multiply-adds.
-How it was measured, two threads, predictions and the rest: :doc:`benchmarks`.
+Time of one fit relative to skbackprop (1), with the same network, batches and epochs, in one process on one thread
+({processor}). scikit-learn takes {least:.1f} to {most:.1f} times as long. The gain is largest for small networks,
+where the others spend much of their time between the operations. For wide networks, all are limited by the
+multiply-adds of the processor. :doc:`benchmarks` has the method, and results for two threads and for predictions.
 """
 PAIRS = {  # who is compared, and how the line begins
-    "The defaults against those of scikit-learn's MLP": ("skbackprop", "sklearn MLP"),
+    "Default parameters, against scikit-learn's MLP": ("skbackprop", "sklearn MLP"),
     "``tabular_pipeline`` against HistGradientBoosting": ("tabular_pipeline", "HistGradientBoosting"),
 }
 WORDS = {"clf": "classification", "reg": "regression"}
-CROSSED = "The same, with the setting that the other half of the tables chose"
-RANKS = "Mean ranks then, and the critical distance"
-BEHIND = "Behind ours by more than that"
+CROSSED = "The same, with settings chosen on the other half of the tables"
+RANKS = "Mean ranks with these settings; critical distance"
+BEHIND = "Worse than ``tabular_pipeline`` by more than the critical distance"
 
 
 def write_headlines(folder):
@@ -63,7 +63,7 @@ def headlines(crossed):
         for _, _, scores, _ in accuracy.parts_of(accuracy_rows(), [mine, other]):
             fits = accuracy_rows().groupby(["model", "set"])["fit_seconds"].mean().unstack("set")[scores.index]
             ratio = gmean(fits.loc[mine] / fits.loc[other])
-            row.append(f"{slashed(halves.record(scores, mine, other))}, {ratio:.2f} times the seconds")
+            row.append(f"{slashed(halves.record(scores, mine, other))}; relative fit time {ratio:.2f}")
         rows.append(row)
     rows += [[CROSSED], [RANKS], [BEHIND]]
     for task, _, scores in crossed:
@@ -95,8 +95,8 @@ def settings(chosen):
     ]
     clear = mean.abs() > 2.0 * error
     names = ", ".join(f"{name} ({WORDS[task]})" for task, name in mean.index[clear]) or "none"
-    text = "Changes of the error against the default, on all tables of the task, with the standard error of the mean "
-    text += f"over the tables. Beyond twice that: {names}."
+    text = "Change of the error relative to the default, averaged over all tables of the task, with its standard "
+    text += f"error. Changes of more than two standard errors: {names}."
     return f"{text}\n\n{listing(['setting', *WORDS.values()], rows)}"
 
 

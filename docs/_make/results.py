@@ -60,7 +60,7 @@ def write_costs(folder):
     for seconds in found.values():
         first, *others = seconds
         rows += [[f"``{name}``" if "=" in name else name, f"{seconds[name] / seconds[first]:.2f}"] for name in others]
-    text = table("What a feature costs", ["with", "times the seconds"], rows, COSTS)
+    text = table("What a feature costs", ["with", "relative fit time"], rows, COSTS)
     write(folder / "costs.inc", text)
 
 
