@@ -40,12 +40,12 @@ WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0", re.ASCII)
 # what a column may not hold, for messages
 SKRUB = "make_pipeline(skrub.TableVectorizer(), model)"  # makes numbers of dates and prose
 DATED = f"dates or times ({{}}). Put in front what makes numbers of them, or drop it:\n    {SKRUB}"
-COMPLEX_VALUES = "complex numbers. Give their parts, np.real and np.imag, instead."
+COMPLEX_VALUES = "complex numbers. Use np.real and np.imag of them instead."
 NESTED_VALUES = (
-    "values that are neither numbers nor categories, such as lists. Make columns of what is in them, or drop it."
+    "values that are neither numbers nor categories, such as lists. Convert them to columns, or drop the column."
 )
 COERCE = "X[{name!r}] = pandas.to_numeric(X[{name!r}], errors='coerce')"  # texts among numbers become missing values
-NO_NUMBERS = "Column {name!r} held numbers in training, but here also {texts}. Make missing values of these:{code}"
+NO_NUMBERS = "Column {name!r} held numbers in training, but now also {texts}. Convert these to missing values:{code}"
 # floats whose texts are shorter than those of the Python floats that some libraries make of them
 SHORT: dict[str, Callable[[Any], object]] = {
     "float": np.float32,
@@ -72,11 +72,11 @@ def as_table(X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
     if sp.issparse(X):
         raise ValueError(
             "tabular_pipeline takes DataFrames and dense arrays. Give sparse X to MLPSoftmaxClassifier or MLPRegressor "
-            "itself, behind a MaxAbsScaler."
+            "itself, after a MaxAbsScaler."
         )
     for method in ("collect", "compute"):  # polars, Dask
         if hasattr(X, method) and hasattr(type(X), "columns"):
-            raise ValueError(f"X is a {type(X).__name__} that is still to be computed: give X.{method}().")
+            raise ValueError(f"X is a {type(X).__name__} that is not computed yet. Pass X.{method}().")
     X = X if is_frame(X) else _as_array(X)
     shape = tuple(X.shape)
     if len(shape) != 2:
@@ -263,14 +263,14 @@ def floats(
             raise ValueError(said.format(name=name, texts=quoted(odd), code=code_of(column, COERCE.format(name=name))))
         if odd:
             warn(
-                f"Column {name!r} holds texts that are no numbers and were not there in training. They count as "
+                f"Column {name!r} holds strings that are not numbers and were not in the training rows. They count as "
                 f"missing: {quoted(odd)}."
             )
         x = np.array([numbers.get(value) for value in column], dtype=float)
     large = x[np.abs(x) > largest]
     if len(large):
         what = "infinity" if np.isinf(large[0]) else f"{large[0]:.6g}, which is too large for float32"
-        raise ValueError(f"Column {name!r} holds {what}: make smaller numbers or missing values of these.")
+        raise ValueError(f"Column {name!r} holds {what}. Scale these numbers, or replace them by missing values.")
     return x
 
 

@@ -127,9 +127,9 @@ class Table(TakesTables):
         for label, reading in zip(labels, readings, strict=True):
             found[reading.kind].append(label)
         if len(found[LEFT_OUT]) == len(labels):
-            raise ValueError("Every column of X is without values or constant: there is nothing to learn from.")
+            raise ValueError("Every column of X is empty or constant, so there is nothing to learn from.")
         if found[LEFT_OUT]:
-            warn(f"Columns without values or with a single one are left out: {found[LEFT_OUT]}.")
+            warn(f"Columns without values, or with a single value, are left out: {found[LEFT_OUT]}.")
         seen = copy_of(self, without=["feature_names_in_"])
         seen.columns_, seen.names_, seen.n_features_in_ = found, names, len(labels)
         seen.kinds_, seen.gaps_ = [reading.kind for reading in readings], [reading.gaps for reading in readings]
@@ -191,7 +191,7 @@ class Table(TakesTables):
         if not only and not both:
             return None
         if y is None:
-            raise ValueError(f"Columns {only + both} have many categories, for which mean targets stand: give y.")
+            raise ValueError(f"Columns {only + both} have many categories, and their mean targets need y.")
         targets = np.asarray(cast(ArrayLike, y))
         if targets.ndim > 1 and targets.shape[1] > 1:
             if not only:  # they are categories alone
@@ -199,8 +199,8 @@ class Table(TakesTables):
                 self.kinds_ = ["categories" if kind == "both" else kind for kind in self.kinds_]
                 return None
             raise ValueError(
-                f"Columns {only} have more than max_categories={self.max_categories} categories, for each of which the "
-                f"mean target is to stand, but y has {targets.shape[1]} columns. Raise max_categories, drop these "
+                f"Columns {only} have more than max_categories={self.max_categories} categories, and mean targets need "
+                f"a single target, but y has {targets.shape[1]} columns. Raise max_categories, drop these "
                 "columns, or fit one model for each target."
             )
         targets = targets.reshape(-1)
@@ -240,7 +240,7 @@ class Table(TakesTables):
                 raise ValueError(f"X has {len(columns)} columns, but there were {self.n_features_in_} in fit.")
             if are_texts(self.names_):
                 raise ValueError(
-                    f"X is an array, but in fit there were names of columns: {self.names_}. Make a DataFrame of it."
+                    f"X is an array, but in fit its columns had names: {self.names_}. Pass a DataFrame with them."
                 )
             return list(columns)
         place = {name: j for j, name in enumerate(names)}
@@ -248,7 +248,7 @@ class Table(TakesTables):
         known = zip(self.names_, self.kinds_, strict=True)
         missing = [name for name, kind in known if name not in place and kind != may_lack]
         if missing:
-            raise ValueError(f"columns are missing: {missing}, which were there in fit. X has {names}.")
+            raise ValueError(f"columns are missing: {missing}. They were in X in fit; now X has {names}.")
         return [columns[place[name]] if name in place else None for name in self.names_]
 
     def _table(

@@ -625,7 +625,7 @@ def test_total_samples_is_a_number_of_rows(wrong, rng):
 def test_a_first_call_that_tells_no_scale_warns(rng):
     X = rng.normal(size=(20, 4))
     model = MLPRegressor((3,), random_state=0)
-    with pytest.warns(UserWarning, match=r"is a single row, so the scale stays 1\. Make the first call with rows"):
+    with pytest.warns(UserWarning, match=r"is a single row, so the scale stays 1\. Make the first call with"):
         clone(model).partial_fit(X[:1], X[:1, 0])
     with pytest.warns(UserWarning, match=r"has 20 rows of equal targets \(of the targets \[1\]\)"):
         clone(model).partial_fit(X, np.stack([X[:, 0], np.ones(20)], axis=1))

@@ -306,7 +306,7 @@ def test_what_cannot_be_predicted_for():
     for wrong, text in (
         (X[["town", "age", "size", "member", "income"]], "same order"),
         (X.drop(columns="age"), "now missing"),
-        (X.assign(age="old"), "'age' held numbers in training, but here also 'old'"),
+        (X.assign(age="old"), "'age' held numbers in training, but now also 'old'"),
         (X.to_numpy()[:, :3], "3 features, but MLPSoftmaxClassifier is expecting 5"),
     ):
         with pytest.raises(ValueError, match=text):
@@ -507,7 +507,7 @@ def test_categories_that_were_not_named_are_unknown():
     later = stream().partial_fit(*arrivals(["Bonn", "Ulm"], 0))
     assert later.partial_fit(X, y).categories_[0].tolist() == ["Bonn", "Ulm"]
     begun_by_fit = stream(max_iter=2).fit(*arrivals(["Bonn", "Ulm"], 0))
-    with pytest.warns(UserWarning, match=r"The columns \['town'\] hold categories, or missing ones.*Fit anew"):
+    with pytest.warns(UserWarning, match=r"The columns \['town'\] hold categories, or missing values.*Fit anew"):
         assert begun_by_fit.partial_fit(X, y).coefs_[0].shape == (1 + 2, 20)
     odd = X.assign(town=X["town"].where(X.index % 2 > 0))
     assert_array_equal(begun_by_fit.predict(odd.assign(town="Lima")), begun_by_fit.predict(odd.assign(town=None)))
@@ -527,7 +527,7 @@ WRONG_CATEGORIES = [
     ([None], "one entry for each of the 2 columns of X"),
     ("Bonn", "must be a list with one entry for each column"),
     ({"city": ["Ulm"]}, r"\['city'\], but the columns of X are \['town', 'x'\]"),
-    ([["Ulm"], ["1"]], "given for column 'x', which is one of numbers"),
+    ([["Ulm"], ["1"]], "given for column 'x', which is numeric"),
     ([["1", "Ulm", 1.0, True], None], "column 'town' hold '1' more than once"),
     (["Ulm", None], "column 'town' must be a list of its values, got 'Ulm'"),
     ({"town": ["Ulm", "Bonn"]}, "column 'town' differ from those of the first call: 'Bonn', 'Ulm' here"),
@@ -545,7 +545,7 @@ def test_categories_that_cannot_be(categories, text):
     with pytest.raises(ValueError, match=text):
         fitted.partial_fit(X, y, categories=categories)
     assert_array_equal(fitted.predict(X), before)
-    with pytest.raises(ValueError, match="given for column 0, which is one of numbers"):
+    with pytest.raises(ValueError, match="given for column 0, which is numeric"):
         stream().partial_fit(np.eye(2), [1.0, 2.0], categories=[["a"], None])
 
 
@@ -583,5 +583,5 @@ def test_a_column_whose_categories_are_given_holds_such(first, given):
     assert fitted.categories_[0].tolist() == ["1", "2", "Ulm"]
     assert fitted.categories_[1] is None
     if None not in first:
-        with pytest.raises(ValueError, match="column 't', which is one of numbers"):
+        with pytest.raises(ValueError, match="column 't', which is numeric"):
             MLPRegressor((5,), categorical_features=["a"]).partial_fit(X, y, categories=given)

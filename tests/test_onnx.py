@@ -408,7 +408,7 @@ def test_numbers_that_come_as_texts():
     model = tabular_pipeline(random_state=0, max_iter=2, weight_decay=0.5, dropout=0.0).fit(X, y)
     assert assert_agrees(model, X, X) == list(X.columns)
     onnx_model = to_onnx(model, X)
-    with pytest.raises(ValueError, match=r"Column 'height' held numbers in training, but here also 'tall'"):
+    with pytest.raises(ValueError, match=r"Column 'height' held numbers in training, but now also 'tall'"):
         to_inputs(onnx_model, X.assign(height="tall"))
     X.loc[3, "height"] = "?"
     with pytest.warns(UserWarning, match="numbers as text"):
@@ -1045,7 +1045,7 @@ def test_what_a_graph_cannot_read_of_a_table():
     with pytest.raises(ValueError, match="X has 2 columns, but the model was fitted to 3"):
         to_onnx(encoding().fit(X[["town", "age", "size"]].set_axis([0, 1, 2], axis=1), y), X[["town", "age"]])
     onnx_model = to_onnx(encoding().fit(X, y))
-    with pytest.raises(ValueError, match="'age' held numbers in training, but here also 'old'"):
+    with pytest.raises(ValueError, match="'age' held numbers in training, but now also 'old'"):
         to_inputs(onnx_model, X.assign(age="old"))
     with pytest.raises(ValueError, match=r"X has no columns \['town'\]"):
         to_inputs(onnx_model, X.drop(columns="town"))

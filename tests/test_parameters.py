@@ -139,7 +139,7 @@ def test_the_warning_names_what_is_missing(data):
 
 
 def test_validation_fraction_is_idle_beside_a_validation_set(data):
-    with pytest.warns(UserWarning, match="validation_fraction=0.4 has no effect beside X_val"):
+    with pytest.warns(UserWarning, match="validation_fraction=0.4 has no effect with X_val"):
         MLPRegressor(
             early_stopping=True, validation_fraction=0.4, max_iter=2, learning_rate="cosine", random_state=0
         ).fit(*data, X_val=data[0], y_val=data[1])

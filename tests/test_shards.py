@@ -345,7 +345,7 @@ def fitted(frame):
     ("change", "params", "message"),
     [
         ({}, {"numeric_encoder": "identity"}, r"columns \['age'\] have missing numbers"),
-        ({}, {"categorical_features": None}, "'town' holds .* and is not among the categorical_features"),
+        ({}, {"categorical_features": None}, "'town' holds .* but is not in categorical_features"),
         ({}, {"categorical_features": ["city"]}, r"\['city'\], but the columns of X are \['age'"),
         ({"income": np.inf}, {}, "'income' holds infinity"),
         ({"w": -1.0}, {}, "Negative values in data passed to `sample_weight`"),

@@ -104,9 +104,9 @@ def test_other_plans_take_all_of_max_iter_unless_told_otherwise():
 
 def test_epochs_that_do_nothing_are_named():
     X, y = curve(50, 0.1)
-    with pytest.warns(UserWarning, match="epochs=9 has no effect beyond max_iter=2"):
+    with pytest.warns(UserWarning, match="epochs=9 has no effect above max_iter=2"):
         assert MLPRegressor((3,), epochs=9, max_iter=2, random_state=0).fit(X, y).n_iter_ == 2
-    with pytest.warns(UserWarning, match="epochs=9 has no effect without a schedule that ends"):
+    with pytest.warns(UserWarning, match="epochs=9 has no effect without a planned schedule"):
         MLPRegressor((3,), learning_rate="constant", epochs=9, max_iter=2, n_iter_no_change=np.inf, random_state=0).fit(
             X, y
         )

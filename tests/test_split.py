@@ -21,7 +21,7 @@ def test_split_is_a_stratified_partition(codes, fraction, data):
     spare = int(np.maximum(sizes - 1, 0).sum())
     rng = np.random.RandomState(0)
     if spare == 0:
-        with pytest.raises(ValueError, match="needs a row to validate on"):
+        with pytest.raises(ValueError, match="needs a validation row"):
             validation_split(rng, n, fraction, weights, codes)
         return
     train, validation = validation_split(rng, n, fraction, weights, codes)

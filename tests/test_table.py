@@ -176,7 +176,7 @@ def test_a_table_of_other_columns_is_refused_by_the_estimator(data):
     other = Table(40)
     with pytest.raises(ValueError, match="X has 2 features, but MLPRegressor is expecting 7"):
         model["mlp"].predict(other.fit_transform(X[["age", "town"]]))
-    with pytest.raises(ValueError, match="categories where there were numbers in fit"):
+    with pytest.raises(ValueError, match="categories where fit had numbers"):
         model["mlp"].predict(other.fit_transform(X[["town", *X.columns[1:4], "age", "member", "street"]]))
     numbers = X[["age", "income"]]
     full = numbers.fillna(0.0).to_numpy()

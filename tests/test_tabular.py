@@ -268,7 +268,7 @@ def test_dates_are_refused_with_a_hint(when, step, name):
         (np.eye(4) + 1j, "complex numbers"),
         (np.arange(4.0), r"its shape is \(4,\)"),
         (pd.Series([1.0, 2.0, 3.0, 4.0]), r"its shape is \(4,\)"),
-        (np.ones((4, 2)), "Every column of X is without values or constant"),
+        (np.ones((4, 2)), "Every column of X is empty or constant"),
         (Shards(np.eye(4), np.arange(4)), "Give Shards to MLPSoftmaxClassifier or MLPRegressor itself"),
         (pd.DataFrame({"a": [[1], [2], [3], [4]]}), "neither numbers nor categories"),
     ],
@@ -467,12 +467,12 @@ def test_texts_that_were_not_there_in_training():
     with pytest.warns(UserWarning, match="numbers as text"):
         texts.fit(pd.DataFrame({"a": column}))
     asked = pd.DataFrame({"a": ["3", " 4.0 ", "?", "n/a", None]})
-    with pytest.warns(UserWarning, match="Column 'a' holds texts .* were not there in training.*missing: 'n/a'"):
+    with pytest.warns(UserWarning, match="Column 'a' holds strings .* were not in the training rows.*missing: 'n/a'"):
         found = texts.transform(asked)
     assert_same_table(found, texts.transform(pd.DataFrame({"a": [3, 4, np.nan, np.nan, np.nan]})))
     numbers = columns_step().fit(pd.DataFrame({"a": gaps}))
     assert_same_table(numbers.transform(asked[:2]), numbers.transform(pd.DataFrame({"a": [3, 4]})))
-    with pytest.raises(ValueError, match=r"Column 'a' held numbers in training, but here also '\?', 'n/a'\."):
+    with pytest.raises(ValueError, match=r"Column 'a' held numbers in training, but now also '\?', 'n/a'\."):
         numbers.transform(asked)
 
 
@@ -600,7 +600,7 @@ def test_arrays_have_places_only():
     with pytest.raises(ValueError, match="X has 2 columns, but there were 3 in fit"):
         model.predict(X[:, :2])
     named = tabular_pipeline(**QUICK).fit(pd.DataFrame(X, columns=["a", "b", "c"]), X[:, 0] > 0)
-    with pytest.raises(ValueError, match=r"X is an array, but in fit there were names of columns: \['a', 'b', 'c'\]"):
+    with pytest.raises(ValueError, match=r"X is an array, but in fit its columns had names: \['a', 'b', 'c'\]"):
         named.predict(X)
     numbered = tabular_pipeline(**QUICK).fit(pd.DataFrame(X), X[:, 0] > 0)
     assert_array_equal(numbered.predict_proba(X), model.predict_proba(X))
@@ -720,7 +720,7 @@ def test_numbers_beyond_all_bounds_name_their_column(infinity):
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("a", ["?", "1"], r"held numbers in training, but here also '\?'"),
+        ("a", ["?", "1"], r"held numbers in training, but now also '\?'"),
         ("a", pd.to_datetime(["2026-01-01", None]), "dates or times"),
         ("b", pd.to_datetime(["2026-01-01", None]), "dates or times"),
         ("b", [datetime.date(2026, 1, 1), None], "dates or times"),
@@ -783,7 +783,7 @@ def test_masked_values_are_missing_and_fields_are_refused():
     with pytest.raises(ValueError, match=r"structured array of the fields \['a', 'b'\].*pandas\.DataFrame"):
         tabular_pipeline(**QUICK).fit(fields, [0, 1, 0, 1])
     lazy = pytest.importorskip("polars").LazyFrame({"a": [1, 2]})
-    with pytest.raises(ValueError, match=r"LazyFrame that is still to be computed: give X\.collect"):
+    with pytest.raises(ValueError, match=r"LazyFrame that is not computed yet. Pass X\.collect"):
         tabular_pipeline(**QUICK).fit(lazy, [0, 1])
 
 

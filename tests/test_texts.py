@@ -143,7 +143,7 @@ def test_the_line_for_texts_among_numbers_in_predict(as_array):
         model.fit(X, y)
         if as_array and isinstance(model, MLPRegressor):
             continue  # scikit-learn's own error
-        with pytest.raises(ValueError, match="held numbers in training, but here also 'broken'") as caught:
+        with pytest.raises(ValueError, match="held numbers in training, but now also 'broken'") as caught:
             model.predict(new)
         _, mended = executed(line_of(caught.value), model, new.copy())
         table = mended.to_numpy(float)

@@ -25,13 +25,13 @@ from skbackprop._types import Array, Data
 
 PLAIN = (np.dtype(np.float64), np.dtype(np.float32))
 TEXTS = (
-    "Networks want numbers: name columns of texts in categorical_features, encode them, or use "
+    "Networks need numbers. List string columns in categorical_features, encode them, or use "
     "skbackprop.tabular_pipeline."
 )
 HINTS = {  # what scikit-learn's errors about X do not know
     "could not convert string to float": TEXTS,
     "Cannot cast str dtype": TEXTS,
-    "Input X contains NaN": "Or set numeric_encoder='piecewise_linear', which has a code for missing numbers, or use "
+    "Input X contains NaN": "Or set numeric_encoder='piecewise_linear', which encodes missing numbers, or use "
     "skbackprop.tabular_pipeline, which sets it.",
 }
 
@@ -179,7 +179,7 @@ def check_weights(sample_weight: Data, rows: Data, name: str = "sample_weight") 
         raise ValueError(f"Negative values in data passed to `{name}`. Weights must be >= 0.")
     if not w.any():
         raise ValueError(
-            f"All of {name} is zero, so there is nothing to learn from: give at least one row a positive weight."
+            f"All of {name} is zero, so there is nothing to learn from. Give at least one row a positive weight."
         )
     check_weight_sum(w, name)
     return w

@@ -41,13 +41,13 @@ def _hint(estimator: BaseEstimator, name: str, *, takes_set: bool) -> str:
     if name in estimator.get_params(deep=False):
         return f"It is a parameter of the estimator: {type(estimator).__name__}({name}=...), or set_params({name}=...)."
     if name == "callbacks":
-        return "Before fit, call set_callbacks(...), which scikit-learn 1.9 or newer brings."
+        return "Call set_callbacks(...) before fit; it needs scikit-learn 1.9 or newer."
     if name in WEIGHTS:
-        return "Row weights are sample_weight=weights."
+        return "Write sample_weight=weights."
     if name in VALIDATION_SETS and takes_set:
         return "A validation set is two arguments: fit(X, y, X_val=X_val, y_val=y_val)."
     if name in {*VALIDATION_SETS, "X_val", "y_val", "sample_weight_val"} and not takes_set:
-        return "This estimator takes no validation set of yours; an MLPSoftmaxClassifier or MLPRegressor does."
+        return "This estimator takes no validation set; MLPSoftmaxClassifier and MLPRegressor do."
     return ""
 
 
@@ -67,7 +67,4 @@ def rate_hint(learning_rate: object) -> str:
     """What to write where a number was given for the schedule of the learning rate."""
     if not isinstance(learning_rate, Real) or isinstance(learning_rate, bool):
         return ""
-    return (
-        f" Write learning_rate_init={learning_rate}: as in scikit-learn, learning_rate is the schedule of the rate over"
-        " the steps."
-    )
+    return f" Write learning_rate_init={learning_rate}: as in scikit-learn, learning_rate is the name of the schedule."

@@ -30,7 +30,7 @@ def named_categories(given: Any, names: Sequence[Hashable], is_category: np.ndar
     given = list(given)
     if len(given) != len(names):
         raise ValueError(
-            f"categories must have one entry for each of the {len(names)} columns of X, None for one of numbers; got "
+            f"categories must have one entry for each of the {len(names)} columns of X (None for numeric columns); got "
             f"{len(given)}."
         )
     return [
@@ -42,7 +42,7 @@ def named_categories(given: Any, names: Sequence[Hashable], is_category: np.ndar
 def _texts(name: Hashable, values: Any, is_category: bool) -> np.ndarray:
     if not is_category:
         raise ValueError(
-            f"categories are given for column {name!r}, which is one of numbers: name it in categorical_features."
+            f"categories are given for column {name!r}, which is numeric. Add it to categorical_features."
         )
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"categories of column {name!r} must be a list of its values, got {values!r}.")
@@ -76,8 +76,8 @@ def warn_silent(known: InputEncoding, table: RawTable, weights: np.ndarray | Non
     columns = [names[j] for j in known.silent_in(table, weights)]
     if columns:
         warn(
-            f"The columns {columns} hold categories, or missing ones, that were not in the rows of fit and have no "
-            "input: the model learns nothing of them. Fit anew on rows that have them, or begin with partial_fit or "
-            "warm_start=True, which make an input for missing and one for unknown categories; categories=... of the "
-            "first partial_fit names those that come later."
+            f"The columns {columns} hold categories, or missing values, that were not in the rows of fit. The model "
+            "has no input for them and learns nothing from them. Fit anew on rows that contain them. Or start with "
+            "partial_fit or warm_start=True, which add inputs for missing and unknown categories; list later "
+            "categories in categories=... of the first partial_fit."
         )

@@ -255,13 +255,13 @@ def idle_parameters(spec: FitSpec, *, has_validation: bool, splits: bool = False
     else:
         idle |= dict.fromkeys(STEPS_OWN, solver)
     if minibatch and not spec.is_planned:
-        idle["epochs"] = "without a schedule that ends, such as learning_rate='onecycle'"
+        idle["epochs"] = "without a planned schedule, such as learning_rate='onecycle'"
     elif minibatch and spec.epochs != "auto" and spec.epochs > spec.max_iter:
-        idle["epochs"] = f"beyond max_iter={spec.max_iter}, which has to be raised too"
+        idle["epochs"] = f"above max_iter={spec.max_iter}, which must be raised too"
     if minibatch and spec.learning_rate != "invscaling":
         idle["power_t"] = "without learning_rate='invscaling'"
     if not spec.is_patient:
-        idle["n_iter_no_change"] = "on a plan that goes to its end, without early_stopping=True or a tol"
+        idle["n_iter_no_change"] = "with a planned schedule, without early_stopping=True or a number for tol"
     elif not (minibatch or spec.early_stopping):
         idle["n_iter_no_change"] = f"{solver} and without early_stopping=True"
     # without hidden layers members have nothing to share, and start alike
@@ -271,7 +271,7 @@ def idle_parameters(spec: FitSpec, *, has_validation: bool, splits: bool = False
         idle["scoring"] = "without X_val" if partial else "without early_stopping=True or X_val"
         idle["early_stopping"] = "in partial_fit without X_val"
     if not splits:
-        where = "beside X_val" if has_validation else "without early_stopping=True"
+        where = "with X_val" if has_validation else "without early_stopping=True"
         idle["validation_fraction"] = "in partial_fit" if partial else where
     if spec.numeric_encoder == "identity":
         idle["n_bins"] = "without numeric_encoder='piecewise_linear'"

@@ -61,7 +61,6 @@ def warn_constant_block(data: Dataset) -> None:
     rows = "is a single row" if n_rows == 1 else f"has {n_rows} rows of equal targets"
     which = "" if columns == [0] else f" (of the targets {columns})"
     warn(
-        f"The first call of partial_fit, from which the target's scale is learned once for all, {rows}{which}, so the "
-        "scale stays 1. Make the first call with rows that stand for all, or scale y yourself and set "
-        "scale_target=False."
+        f"The first call of partial_fit determines the scale of the target, but it {rows}{which}, so the scale stays "
+        "1. Make the first call with representative rows, or scale y yourself and set scale_target=False."
     )

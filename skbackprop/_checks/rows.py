@@ -70,7 +70,7 @@ def read_rows(
     if not isinstance(X, Shards):
         return _read_arrays(reader, X, given, reset), _features(reader)
     if given.y is not None or given.weights is not None:
-        raise ValueError("Shards hold targets and weights: pass these when you make them, and neither here.")
+        raise ValueError("Shards hold targets and weights. Pass y and sample_weight to Shards(...), not to fit.")
     if not reset:  # the blocks have no names, but the model keeps its own
         return _read_shards(without_names(reader, X, "fit"), X, given, reset), _features(reader)
     data = _read_shards(reader, X, given, reset)
@@ -208,7 +208,7 @@ def _encoded(reader: BaseEstimator, table: RawTable, dtype: np.dtype, given: Giv
 def _read_shards(reader: BaseEstimator, data: Shards, given: Given, reset: bool) -> Dataset:
     """Survey the data; X, y and weights themselves if they fit into the memory that the user gave."""
     if data.read_targets(0)[0] is None:
-        raise ValueError("These data hold no targets: pass y when you make the Shards.")
+        raise ValueError("These Shards hold no targets. Pass y to Shards(...).")
     allowed = HOST.floats(reader.dtype)
     dtype = data.dtype if data.dtype in allowed else allowed[0]
     are_loaded = data.n_rows * data.n_features * dtype.itemsize <= data.memory

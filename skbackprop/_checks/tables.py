@@ -57,8 +57,8 @@ def categories_in(estimator: BaseEstimator, X: Data, named: Any = None) -> np.nd
     if isinstance(X, RawTable):
         if asked is not None and not isinstance(asked, str):
             warn(
-                "categorical_features has no effect on a table whose columns were read by the step before: set that of "
-                "this step, table__categorical_features."
+                "categorical_features has no effect on a table whose columns a step before has read. Set that of this "
+                "step, table__categorical_features."
             )
         return X.is_category if encodes or X.is_category.any() else None
     if not encodes and named is None and not _may_hold_categories(asked, X):
@@ -148,8 +148,8 @@ def _check_can_be_encoded(X: Data) -> None:
         what = "an array on a device"
     if what:
         raise ValueError(
-            f"X is {what}, whose columns cannot be encoded: leave numeric_encoder='identity' and categorical_features "
-            "at its default, or give a DataFrame or a NumPy array."
+            f"X is {what}, whose columns cannot be encoded. Leave numeric_encoder='identity' and categorical_features "
+            "at their defaults, or pass a DataFrame or a NumPy array."
         )
 
 
@@ -233,8 +233,8 @@ def _numbers(name: Hashable, column: Column | CodedColumn, largest: float, *, re
     if str(column.dtype).lower().startswith("bool") and (is_array or hasattr(column, "to_numpy")):
         column = np.asarray(column).astype(object if not is_array and hasattr(column, "isna") else float)
     said = (
-        "Column {name!r} holds {texts}, and is not among the categorical_features. Name it there, or make missing "
-        "values of these:{code}"
+        "Column {name!r} holds {texts}, but is not in categorical_features. Add it there, or convert these to missing "
+        "values:{code}"
     )
     return floats(name, column, said=said if reset else NO_NUMBERS, largest=largest)
 
@@ -242,7 +242,7 @@ def _numbers(name: Hashable, column: Column | CodedColumn, largest: float, *, re
 def _check_kinds(table: RawTable, is_category: np.ndarray) -> None:
     """Raise if columns that were read are of another kind than in fit, which a step before was fitted anew for."""
     if not np.array_equal(table.is_category, is_category):
-        raise ValueError("X has categories where there were numbers in fit, or numbers where there were categories.")
+        raise ValueError("X has categories where fit had numbers, or numbers where fit had categories.")
 
 
 def _check_gaps(rows: np.ndarray, names: Sequence[Hashable]) -> None:
@@ -251,5 +251,5 @@ def _check_gaps(rows: np.ndarray, names: Sequence[Hashable]) -> None:
     if gaps:
         raise ValueError(
             f"Input X contains NaN: columns {gaps} have missing numbers. Set numeric_encoder='piecewise_linear', which "
-            "has a code for them, or use skbackprop.tabular_pipeline, which sets it."
+            "encodes them, or use skbackprop.tabular_pipeline, which sets it."
         )

@@ -61,7 +61,7 @@ def complete(y: Any) -> Any:
     elif values.dtype.kind == "O":
         lacks_some |= any(map(is_missing, values.flat))
     if lacks_some:
-        raise ValueError("Input y contains NaN. Leave out the rows whose target is missing.")
+        raise ValueError("Input y contains NaN. Drop the rows whose target is missing.")
     if values.dtype.kind == "O" and values.size and not isinstance(values.flat[0], str):
         plain = np.asarray(values.tolist())
         return plain if plain.dtype.kind in "biuf" else y

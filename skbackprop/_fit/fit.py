@@ -218,7 +218,7 @@ def _run_minibatches(
     """Train by minibatches; the state has the optimizer's memory then, if a later call may go on from it."""
     spec, plan, state, engine = prepared.spec, prepared.plan, prepared.state, prepared.engine
     if spec.batch_size != "auto" and spec.batch_size > rows.n:
-        warn(f"batch_size={spec.batch_size} is larger than the {rows.n} training rows: every step takes all of them.")
+        warn(f"batch_size={spec.batch_size} is larger than the {rows.n} training rows. Every step uses all of them.")
     state.forget_memory_of_others(OPTIMIZERS[spec.solver])
     state.n_rows += rows.n
     state.weight_sum += rows.weight_sum

@@ -31,9 +31,9 @@ def validation_shares(sizes: np.ndarray, fraction: float, n_rows: int, most_rows
     n_validation = int(min(max(1, round(fraction * sizes.sum())), most.sum(), most_rows))
     if n_validation == 0:
         raise ValueError(
-            f"early_stopping=True needs a row to validate on, but none can be spared of n_samples={n_rows}: "
-            "with a single row of positive weight per class all of them are needed for training. "
-            "Give more rows, or pass X_val and y_val, or set early_stopping=False."
+            f"early_stopping=True needs a validation row, but none can be spared of n_samples={n_rows}: every "
+            "class has a single row of positive weight, which is needed for training. "
+            "Use more rows, or pass X_val and y_val, or set early_stopping=False."
         )
     share = np.minimum(n_validation * sizes / sizes.sum(), most)
     take: np.ndarray = np.floor(share).astype(int)

@@ -19,7 +19,7 @@ def check_weight_sum(weights: np.ndarray | float, name: str = "sample_weight and
         total = float(np.sum(weights, dtype=np.float64))
     low, high = WEIGHT_SUMS
     if total == 0.0:
-        raise ValueError("sample_weight and class_weight together leave no row with a positive weight.")
+        raise ValueError("With sample_weight and class_weight, no row has a positive weight.")
     if not low <= total <= high:
         raise ValueError(
             f"The weights ({name}) sum to {total:.3g}, but numbers are computed with only from {low:g} to {high:g}. "
