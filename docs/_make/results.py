@@ -22,11 +22,11 @@ PEERS = ["scikit-learn", "torch", "XLA", "onnxruntime"]
 
 
 COSTS = """\
-``python benchmarks/costs.py``, one thread: seconds of a fit divided by those of the same fit without the feature;
-medians of nine, in turn. All but the members are of W1 with three epochs; members are of 10,000 rows of 100 features,
-(128, 128), batches of 128, against one member. They cost a little less than networks of their own: the matrix products,
-which every member needs, are four fifths of the time already for one. The selection of ``weight_decay`` is that of
-the default fit of W1's rows, of 16 epochs with and without it.
+``python benchmarks/costs.py`` measures, on one thread, the time of a fit relative to the same fit without the feature
+(medians of nine alternating runs). The data are those of W1, with three epochs. Members are measured on 10,000 rows of
+100 features with layers (128, 128) and batches of 128, relative to one member. k members take a little less time than
+k separate networks: the matrix products, which every member needs, take four fifths of the time even for one. The
+selection of ``weight_decay`` is measured in a default fit of W1's rows, with 16 epochs with and without it.
 """
 
 
