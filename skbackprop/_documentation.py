@@ -117,8 +117,8 @@ n_threads : int or None, default=None
     process. Small batches always use one thread. Results are bitwise identical for any number.
 matmul_precision : {'highest', 'medium'}, default='highest'
     Precision of float32 matrix products, named as in PyTorch and JAX. 'medium' rounds the factors to bfloat16 and sums
-    in float32, in `fit` and in predictions, if the processor has hardware for this (Intel AMX, on Linux). Otherwise, and
-    with ``solver='lbfgs'``, it is the same as 'highest'.
+    in float32, in `fit` and in predictions, if the processor has hardware for this (Intel AMX, on Linux). Otherwise,
+    and with ``solver='lbfgs'``, it is the same as 'highest'.
 n_members : int, default=1
     Number of ensemble members (BatchEnsemble), trained together on the same minibatches; predictions are their mean.
     Members share the hidden layers' weight matrices. A hidden layer of member j computes ((a * r_j) W) * s_j + b_j with

@@ -41,9 +41,7 @@ def named_categories(given: Any, names: Sequence[Hashable], is_category: np.ndar
 
 def _texts(name: Hashable, values: Any, is_category: bool) -> np.ndarray:
     if not is_category:
-        raise ValueError(
-            f"categories are given for column {name!r}, which is numeric. Add it to categorical_features."
-        )
+        raise ValueError(f"categories are given for column {name!r}, which is numeric. Add it to categorical_features.")
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"categories of column {name!r} must be a list of its values, got {values!r}.")
     texts = [text_of(value) for value in values if not is_missing(value)]  # which have an input of their own
