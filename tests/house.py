@@ -8,9 +8,9 @@ import skbackprop
 
 ROOT = pathlib.Path(skbackprop.__file__).parent
 ROOMS = sorted(path for path in ROOT.rglob("*.py") if "kernels" not in path.parts)
-# from the ground up; what stands in no package is the face, and `_checks`, `_interop` and `_dask` stand beside it
+# from the ground up; what is in no package is the public API, and `_checks`, `_interop` and `_dask` stand beside it
 FLOORS = {"vocabulary": ["_types", "_nn"], "arithmetic": ["_engines"], "fitting": ["_fit"]}
-FACE = {"the face": [""], "beside the face": ["_checks", "_interop", "_dask"]}
+FACE = {"public API": [""], "beside the public API": ["_checks", "_interop", "_dask"]}
 
 
 def name_of(path):

@@ -1,4 +1,4 @@
-"""The picture of the package: its floors, the rooms on each, and the imports that cross between them."""
+"""The picture of the package: its layers, the modules of each, and the imports between layers."""
 
 import pathlib
 import sys
@@ -10,7 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "tests"))
 import house
 
 WIDTH, ROW, GAP, CHARACTER = 900, 30, 46, 7.9  # pixels
-LABEL = "Rooms of the package by floor, with the number of imports that cross between the floors"
+LABEL = "Modules of the package by layer, with the number of imports between layers"
 HEAD = (  # of the arrows
     '<defs><marker id="head" markerWidth="8" markerHeight="8" refX="6" refY="3" orient="auto">'
     '<path d="M0,0 L7,3 L0,6 z"/></marker></defs>'
