@@ -18,7 +18,7 @@ from skbackprop._fit.data_checks import complete
 Source: TypeAlias = "str | os.PathLike[str] | ArrayLike"  # a file, or what it could hold
 KINDS = NUMBER, TEXT, CATEGORY = "number", "text", "category"  # what a column may hold; of several files the last
 NO_NUMBERS = (
-    "Column {name!r} holds {texts}, and is not among the categorical_features. Name it there, or make numbers of it "
+    "Column {name!r} holds {texts}, but is not in categorical_features. Add it there, or convert it to numbers "
     "when the files are written."
 )
 Targets: TypeAlias = tuple[np.ndarray | None, np.ndarray | None]  # y and weights

@@ -283,7 +283,7 @@ BAD = [
     ({}, frame(lists=[[1]] * 240), "'lists' holds values that are neither"),
     ({}, frame(age=np.inf), "'age' holds infinity"),
     ({}, frame(age=1j), "'age' holds complex"),
-    ({"categorical_features": None}, frame(), "'town' holds 'Bonn', 'Rome', 'Ulm', and is not among"),
+    ({"categorical_features": None}, frame(), "'town' holds 'Bonn', 'Rome', 'Ulm', but is not in categorical_features"),
     ({}, frame().iloc[:0], "0 sample|no rows"),
     ({}, frame().iloc[:9], "inconsistent numbers of samples"),
 ]

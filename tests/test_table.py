@@ -149,7 +149,7 @@ def test_means_of_classes_and_of_several_targets(data):
     assert table.get_feature_names_out()[-3:].tolist() == ["street_Bonn_mean", "street_Ulm_mean", "street_none_mean"]
     assert table.owners.tolist() == [*range(6), 6, 6, 6]
     assert table.fit_transform(X.drop(columns="street")).shape == (300, 6)
-    with pytest.raises(ValueError, match="give y"):
+    with pytest.raises(ValueError, match="need y"):
         table.fit(X)
     Y = np.stack([y, y], axis=1)
     with pytest.raises(ValueError, match="y has 2 columns"):

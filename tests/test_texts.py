@@ -149,7 +149,7 @@ def test_the_line_for_texts_among_numbers_in_predict(as_array):
         table = mended.to_numpy(float)
         assert np.isnan(table[3, 0])
         assert np.isfinite(model.predict(table if as_array else mended)).all()
-    with pytest.raises(ValueError, match="not among the categorical_features") as caught:
+    with pytest.raises(ValueError, match="not in categorical_features") as caught:
         MLPRegressor(numeric_encoder="piecewise_linear", categorical_features=[1], **SETTINGS).fit(pd.DataFrame(new), y)
     assert "pandas.to_numeric" in line_of(caught.value)
 
