@@ -88,7 +88,10 @@ def scorer_name(scoring: Any) -> str:
     """A scorer's name, for those who read its values: that of its function, with the sign that scikit-learn's have."""
     if scoring is None or isinstance(scoring, str):
         return scoring or ""
-    text = str(scoring)  # of a scorer made by make_scorer: its function, and whether it is negated
+    try:
+        text = str(scoring)  # of a scorer made by make_scorer: its function, and whether it is negated
+    except AttributeError:  # scikit-learn 1.7 asks a functools.partial for its name
+        return "score"
     made = re.match(r"make_scorer\((\w+)", text)
     if made is None:
         return str(getattr(scoring, "__name__", "score"))
