@@ -86,7 +86,8 @@ def select_regime(
             say(f"selection of weight_decay, {epochs} epochs of small networks: loss {each}")
         return losses
 
-    decays = {name: regime.regularisation(spec.solver)["weight_decay"] * seen for name, regime in REGIMES.items()}
+    on_all = {name: on_rows(regime, n_rows, len(sample)) for name, regime in REGIMES.items()}
+    decays = {name: regime.regularisation(spec.solver)["weight_decay"] for name, regime in on_all.items()}
 
     short, long = (min(spec.plan_length(n_rows), spec.cycle_length(n_rows, share)) for share in LENGTHS)
     shorter = losses_of(REGIMES, short)
@@ -105,7 +106,7 @@ def select_regime(
     if not has_zero:  # no share of the loss can be told
         length = 1.0
     name = second if gain > 0.0 else near[0]
-    regime = on_rows(replace(REGIMES[name], length=length), n_rows, len(sample))
+    regime = replace(on_all[name], length=length)
     if spec.verbose:
         if spec.weight_decay == "auto":
             tried = ", ".join(f"{decay:g}" for decay in decays.values())
