@@ -177,6 +177,25 @@ def errors(model, X, y, task):
     return {"error": wrong, "loss": log_loss(y, p, labels=model.classes_)}
 
 
+def add_fits(commands, command, name="run"):
+    """Make the parser of a command that fits, and adds to a file what it lacks."""
+    fits = commands.add_parser(name, help="fit and measure")
+    fits.add_argument("--data", type=pathlib.Path, required=True, help="folder of .npz files")
+    fits.add_argument("--splits", default="0,1,2", help="seeds, with commas between")
+    fits.add_argument("--max-train", type=int, default=10_000, help="most rows to train on")
+    fits.add_argument("--out", type=pathlib.Path, required=True, help="CSV file to add to")
+    fits.set_defaults(command=command, openml=None)
+    return fits
+
+
+def obey(parser):
+    """Do what the command line asks for, on one thread."""
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with threadpoolctl.threadpool_limits(1):
+        arguments.command(arguments)
+
+
 def fill(arguments, fields, kind, names, measure, is_done=lambda row: True):
     """Add a line to the file for each set, split and name that it lacks.
 

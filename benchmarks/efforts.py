@@ -10,12 +10,10 @@ DIR and splits are those of accuracy.py. Seconds are those of the processor, one
 import argparse
 import pathlib
 import time
-import warnings
 
 import numpy as np
 import pandas as pd
-import threadpoolctl
-from accuracy import errors, fill
+from accuracy import add_fits, errors, fill, obey
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from skbackprop import tabular_pipeline
@@ -106,20 +104,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     for name, command in (("run", run), ("intervals", run_intervals)):
-        fits = commands.add_parser(name)
-        fits.add_argument("--data", type=pathlib.Path, required=True, help="folder of .npz files")
-        fits.add_argument("--splits", default="0,1,2", help="seeds, with commas between")
-        fits.add_argument("--max-train", type=int, default=10_000, help="most rows to train on")
-        fits.add_argument("--out", type=pathlib.Path, required=True, help="CSV file to add to")
-        fits.set_defaults(command=command, openml=None)
+        add_fits(commands, command, name)
     summary = commands.add_parser("report")
     summary.add_argument("csv", type=pathlib.Path)
     summary.add_argument("intervals", type=pathlib.Path)
     summary.set_defaults(command=report)
-    arguments = parser.parse_args()
-    warnings.simplefilter("ignore")
-    with threadpoolctl.threadpool_limits(1):
-        arguments.command(arguments)
+    obey(parser)
 
 
 if __name__ == "__main__":

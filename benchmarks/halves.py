@@ -10,12 +10,10 @@ geometric mean over sets of the share of wrong labels, or of the squared error.
 
 import argparse
 import pathlib
-import warnings
 
 import accuracy
 import numpy as np
 import pandas as pd
-import threadpoolctl
 from sklearn.metrics import r2_score
 
 from skbackprop import tabular_pipeline
@@ -130,20 +128,12 @@ def report(arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    fits = commands.add_parser("run", help="fit and measure")
-    fits.add_argument("--data", type=pathlib.Path, required=True, help="folder of .npz files")
-    fits.add_argument("--splits", default="0,1,2", help="seeds, with commas between")
-    fits.add_argument("--max-train", type=int, default=10_000, help="most rows to train on")
-    fits.add_argument("--out", type=pathlib.Path, required=True, help="CSV file to add to")
-    fits.set_defaults(command=run, openml=None)
+    accuracy.add_fits(commands, run)
     summary = commands.add_parser("report", help="choices and what they are worth")
     summary.add_argument("csv", type=pathlib.Path)
     summary.add_argument("accuracy", type=pathlib.Path)
     summary.set_defaults(command=report)
-    arguments = parser.parse_args()
-    warnings.simplefilter("ignore")
-    with threadpoolctl.threadpool_limits(1):
-        arguments.command(arguments)
+    accuracy.obey(parser)
 
 
 if __name__ == "__main__":

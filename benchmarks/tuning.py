@@ -10,11 +10,9 @@ one thread.
 import argparse
 import pathlib
 import time
-import warnings
 
 import pandas as pd
-import threadpoolctl
-from accuracy import errors, fill
+from accuracy import errors, fill, obey
 from scipy.stats import loguniform
 from sklearn.model_selection import RandomizedSearchCV
 
@@ -84,10 +82,7 @@ def main():
     fits.set_defaults(command=run)
     summary.add_argument("csv", type=pathlib.Path)
     summary.set_defaults(command=report)
-    arguments = parser.parse_args()
-    warnings.simplefilter("ignore")
-    with threadpoolctl.threadpool_limits(1):
-        arguments.command(arguments)
+    obey(parser)
 
 
 if __name__ == "__main__":
