@@ -1,16 +1,22 @@
 """Side by side with scikit-learn, torch, XLA and onnxruntime where they are installed, and the machine's own peak.
 
     python benchmarks/compare.py [--quick] [--threads 1] [--works W1 W2] [--data DIR] [--out FOLDER]
+    python benchmarks/compare.py --precision medium ...    on a processor with a matrix unit
 
 All contestants run in turn in this one process, several times over; the table shows medians and the ratios of
-medians, above 1 where skbackprop is faster. "peak" is the share of a fit's useful operations in what one core
-does in a loop of multiply-adds alone, measured in the same run, times the threads.
+medians, above 1 where skbackprop is faster: of the processor's seconds with one thread, of seconds on the wall with
+more. "peak" is the share of a fit's useful operations in what one core does in a loop of multiply-adds alone, measured
+in the same run, times the threads.
+
+With --precision medium skbackprop has matmul_precision="medium", and beside it run its own default ("skbackprop,
+float32") and the others' products of bfloat16 (torch.autocast, casts before and after each product in XLA).
 
 W1-W3 want the 60,000 images of Fashion-MNIST (--data: the folder of its four idx.gz files) and otherwise
 take random numbers of the same shape.
 """
 
 import argparse
+import functools
 import gzip
 import itertools
 import json
@@ -31,7 +37,7 @@ from sklearn.neural_network import MLPClassifier
 
 import skbackprop
 from skbackprop import MLPSoftmaxClassifier
-from skbackprop._engines.level import _cpu, level
+from skbackprop._engines.level import _cpu, has_tiles, level
 
 MEAN_OF = ("W1", "W2", "W3", "W4", "W5", "W6")
 FOREVER = 10**6  # epochs of patience: every contestant makes all of its epochs
@@ -108,20 +114,37 @@ def torch_eager(X, y, hidden, threads, batch_size, max_iter, **params):
     return fit
 
 
-def xla(X, y, hidden, threads, batch_size, max_iter, **params):
+def torch_bfloat16(*args, **params):
+    """Torch's own products of bfloat16."""
+    import torch
+
+    fit = torch_eager(*args, **params)
+
+    def under_autocast():
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            fit()
+
+    return under_autocast
+
+
+def xla(X, y, hidden, threads, batch_size, max_iter, bfloat16=False):
     """The whole epoch in one jax.jit; compilation is not counted."""
     import jax
     import jax.numpy as jnp
 
+    kind = jnp.bfloat16 if bfloat16 else X.dtype  # of the factors and results of products, as under torch.autocast
     sizes = [X.shape[1], *hidden, int(y.max()) + 1]
     X, Y = jnp.asarray(X), jnp.asarray(np.eye(sizes[-1], dtype=X.dtype)[y])
     n_steps = len(X) // batch_size
 
+    def product(x, W):
+        return (x.astype(kind) @ W.astype(kind)).astype(X.dtype)
+
     def loss(parameters, x, t):
         for W, b in parameters[:-1]:
-            x = jax.nn.relu(x @ W + b)
+            x = jax.nn.relu(product(x, W) + b)
         W, b = parameters[-1]
-        return -jnp.mean(jnp.sum(t * jax.nn.log_softmax(x @ W + b), axis=1))
+        return -jnp.mean(jnp.sum(t * jax.nn.log_softmax(product(x, W) + b), axis=1))
 
     @jax.jit
     def epoch(parameters, m, v, step, order):
@@ -180,6 +203,14 @@ def onnxruntime_session(model, threads):
 
 
 CONTESTANTS = {"skbackprop": ours, "scikit-learn": scikit_learn, "torch": torch_eager, "XLA": xla}
+WITH_BFLOAT16 = {
+    **CONTESTANTS,
+    "skbackprop": functools.partial(ours, matmul_precision="medium"),
+    "skbackprop, float32": ours,
+    "torch, bfloat16": torch_bfloat16,
+    "XLA, bfloat16": functools.partial(xla, bfloat16=True),
+}
+WORKS_WITH_BFLOAT16 = (*MEAN_OF, "W7")
 NEEDS = {"torch": ["torch"], "XLA": ["jax"], "onnxruntime": ["onnx", "onnxruntime"]}
 
 
@@ -189,7 +220,7 @@ NEEDS = {"torch": ["torch"], "XLA": ["jax"], "onnxruntime": ["onnx", "onnxruntim
 def fits(arguments):
     """Name: (what it is, data, hidden layers, other parameters, contestants)."""
     n, quick = (6_000, 5) if arguments.quick else (60_000, 1)
-    everybody, two = list(CONTESTANTS), ["skbackprop", "scikit-learn"]
+    everybody, two = list(CONTESTANTS), ["skbackprop", "scikit-learn"]  # with or without products of bfloat16
     return {
         "W1": ("images, (100,), batch 200", lambda: images(arguments.data, n), (100,), (200, 2), everybody),
         "W2": ("images, (100,), batch 32", lambda: images(arguments.data, n), (100,), (32, 1), everybody),
@@ -209,11 +240,13 @@ def fits(arguments):
     }
 
 
-def prepared_fit(work, names, threads):
+def prepared_fit(work, contestants, threads):
     _, data, hidden, (batch_size, max_iter), allowed = work
     X, y = data()
     params = {"batch_size": batch_size, "max_iter": max_iter}
-    runs = {name: CONTESTANTS[name](X, y, hidden, threads, **params) for name in names if name in allowed}
+    runs = {
+        name: make(X, y, hidden, threads, **params) for name, make in contestants.items() if library(name) in allowed
+    }
     sizes = [X.shape[1], *hidden, len(np.unique(y))]
     products = [a * b for a, b in itertools.pairwise(sizes)]
     # forward and gradient for every layer, backward for all but the first
@@ -271,20 +304,26 @@ def others(arguments):
     }
 
 
-def measure(runs, repeats):
-    """Median seconds of each, in turn."""
+def measure(runs, repeats, threads=1):
+    """Median seconds of each, in turn: of the processor, which other processes do not lengthen, with one thread."""
+    clock = time.process_time if threads == 1 else time.perf_counter
     seconds = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             run()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def library(name):
+    """Whose contestant it is."""
+    return name.split(",")[0]
 
 
 def installed(name):
     try:
-        for module in NEEDS.get(name, []):
+        for module in NEEDS.get(library(name), []):
             __import__(module)
     except ImportError:
         return False
@@ -295,6 +334,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller works, three repeats")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=["highest", "medium"], default="highest")
     parser.add_argument("--repeats", type=int)
     parser.add_argument("--works", nargs="+")
     parser.add_argument("--data", type=pathlib.Path)
@@ -306,20 +346,25 @@ def main():
     flags = f"--xla_cpu_multi_thread_eigen={str(arguments.threads > 1).lower()}"
     os.environ.setdefault("XLA_FLAGS", f"{flags} intra_op_parallelism_threads={arguments.threads}")
     warnings.simplefilter("ignore")
-    names = [name for name in [*CONTESTANTS, "onnxruntime"] if installed(name)]
+    medium = arguments.precision == "medium"
+    if medium and not has_tiles():
+        parser.error('this processor has no matrix unit: "medium" is the same as "highest" here')
+    contestants = WITH_BFLOAT16 if medium else CONTESTANTS
+    contestants = {name: make for name, make in contestants.items() if installed(name)}
+    names = [*contestants, *(["onnxruntime"] if installed("onnxruntime") and not medium else [])]
     results = []
     with threadpoolctl.threadpool_limits(arguments.threads):
         peak = {bits: arguments.threads * _cpu.fma_rate(level(), f"float{bits}") for bits in (32, 64)}
         works = {**fits(arguments), **others(arguments)}
-        for name in arguments.works or works:
+        for name in arguments.works or (WORKS_WITH_BFLOAT16 if medium else works):
             work = works[name]
             flops, bits = 0, 32
             if len(work) == 2:
                 runs = work[1](arguments.threads)
             else:
-                runs, flops, dtype = prepared_fit(work, names, arguments.threads)
+                runs, flops, dtype = prepared_fit(work, contestants, arguments.threads)
                 bits = 8 * dtype.itemsize
-            seconds = measure(runs, repeats)
+            seconds = measure(runs, repeats, arguments.threads)
             mine = seconds["skbackprop"]
             results.append(
                 {
@@ -349,7 +394,8 @@ def processor():
 
 def versions(names):
     packages = {"scikit-learn": "scikit-learn", "torch": "torch", "XLA": "jax", "onnxruntime": "onnxruntime"}
-    peers = [f"{packages[name]} {version(packages[name])}" for name in names if name in packages]
+    libraries = dict.fromkeys(library(name) for name in names)
+    peers = [f"{packages[name]} {version(packages[name])}" for name in libraries if name in packages]
     return ", ".join([f"skbackprop {skbackprop.__version__}", *peers, f"Python {platform.python_version()}"])
 
 
@@ -358,7 +404,8 @@ def command(arguments):
     data = " --data DIR" if arguments.data else ""
     forced = os.environ.get("SKBACKPROP_CPU")
     start = f"SKBACKPROP_CPU={forced} " if forced else ""
-    return f"{start}python benchmarks/compare.py --threads {arguments.threads}{data}"
+    precision = " --precision medium" if arguments.precision == "medium" else ""
+    return f"{start}python benchmarks/compare.py --threads {arguments.threads}{precision}{data}"
 
 
 def row(result, names):

@@ -1,6 +1,7 @@
-"""Draws the picture of speed from compare.py's results: `python benchmarks/draw.py` draws the README's anew."""
+"""How pictures are drawn and saved, and the one of compare.py's results."""
 
 import json
+import math
 import pathlib
 
 import matplotlib
@@ -22,8 +23,8 @@ SHOWN = {  # works of the picture, and their names there
 }
 INKS = {"light": "#222832", "dark": "#ced6dd"}  # of what is written, in the themes of the site
 INKED = "text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "legend.labelcolor"
-COLOURS = {"scikit-learn": "#f89939", "torch": "#7d5ba6", "XLA": "#5b8c85"}
 MINE = "#2a7f9e"
+COLOURS = {"skbackprop": MINE, "scikit-learn": "#f89939", "torch": "#7d5ba6", "XLA": "#5b8c85"}  # of libraries
 
 
 def draw_themes(draw, stem):
@@ -65,14 +66,19 @@ def as_text(ratios):
 
 def draw_speed(ratios, path):
     """Bars of seconds per fit, skbackprop's being 1."""
-    contestants = {"skbackprop": MINE, **COLOURS}
-    figure, axes = plt.subplots(2, 4, figsize=(11, 4), layout="constrained")
-    for ax, (work, title) in zip(axes.flat, SHOWN.items(), strict=True):
+    contestants = list(dict.fromkeys(name for found in ratios.values() for name in found))
+    colours = [COLOURS[name.split(",")[0]] for name in contestants]
+    works = [work for work in SHOWN if work in ratios]
+    height = 0.4 + 0.4 * len(contestants)
+    figure, axes = plt.subplots(2, math.ceil(len(works) / 2), figsize=(11, 2 * height), layout="constrained")
+    for ax in axes.flat[len(works) :]:
+        ax.set_axis_off()
+    for ax, work in zip(axes.flat, works, strict=False):
         lengths = [ratios[work].get(name, 0.0) for name in contestants]
-        bars = ax.barh(list(contestants), lengths, color=list(contestants.values()), height=0.72)
+        bars = ax.barh(contestants, lengths, color=colours, height=0.72)
         labels = [f"{length:.1f}" if length else "not run" for length in lengths]
         ax.bar_label(bars, labels, padding=3, fontsize=9)
-        ax.set_title(title, fontsize=10)
+        ax.set_title(SHOWN[work], fontsize=10)
         ax.set_xlim(0, 1.2 * max(lengths))
         ax.invert_yaxis()
         ax.set_xticks([])
@@ -80,8 +86,3 @@ def draw_speed(ratios, path):
         ax.spines[:].set_visible(False)
         ax.label_outer()
     save(figure, path, Description=as_text(ratios))
-
-
-if __name__ == "__main__":
-    draw_speed(speed_ratios(RESULTS), README_PICTURE)
-    print(f"{README_PICTURE} drawn")

@@ -2,11 +2,11 @@
 
 import functools
 import json
-import pathlib
 
 import accuracy
 import draw
 import efforts
+import headlines
 import numpy as np
 import pandas as pd
 import precision
@@ -15,10 +15,13 @@ import tuning
 
 from .files import listing, table, write
 
-RESULTS = pathlib.Path(__file__).parents[2] / "benchmarks" / "results"
-
-TITLES = {"1-thread": "One thread", "2-threads": "Two threads", "1-thread-v3": "One thread, AVX2 instructions only"}
-PEERS = ["scikit-learn", "torch", "XLA", "onnxruntime"]
+RESULTS = draw.RESULTS
+TITLES = {  # of the folders of compare.py's results
+    "1-thread": "One thread",
+    "2-threads": "Two threads",
+    "1-thread-v3": "One thread, AVX2 instructions only",
+    "1-thread-medium": "One thread, products of bfloat16",
+}
 
 
 COSTS = """\
@@ -31,26 +34,26 @@ selection of ``weight_decay`` is measured in a default fit of W1's rows, with 16
 
 
 def write_results(folder):
-    """Compare.py's results: peers' seconds divided by skbackprop's, in bars and numbers."""
-    for name, title in TITLES.items():
-        found = json.loads((RESULTS / name / "compare.json").read_text())
+    """Compare.py's results: peers' seconds divided by skbackprop's, in bars and numbers, one section for each folder."""
+    texts = []
+    for path in sorted(RESULTS.glob("*/compare.json"), key=lambda path: list(TITLES).index(path.parent.name)):
+        name, found = path.parent.name, json.loads(path.read_text())
+        peers = list(dict.fromkeys(peer for r in found["results"] for peer in r["ratios"]))
         ratios = draw.speed_ratios(RESULTS, name)
         draw.draw_themes(functools.partial(draw.draw_speed, ratios), folder / f"speed-{name}")
         rows = [
             [
                 f"**{r['work']}** {r['what']}",
                 f"{r['seconds']['skbackprop']:.3g} s",
-                *(f"{r['ratios'][peer]:.2f}" if peer in r["ratios"] else " " for peer in PEERS),
+                *(f"{r['ratios'][peer]:.2f}" if peer in r["ratios"] else " " for peer in peers),
                 f"{r['peak']:.2f}" if r["peak"] else " ",
             ]
             for r in found["results"]
         ]
         picture = draw.as_rst(f"made/speed-{name}", draw.as_text(ratios))
-        text = table(title, ["work", "skbackprop", *PEERS, "peak"], rows, picture)
-        text += f"\n{faster_peers(found['results'])}``{found['command']}``: {found['facts']}.\n"
-        write(folder / f"results-{name}.inc", text)
-    if draw.as_text(draw.speed_ratios(RESULTS)) not in draw.README_PICTURE.read_text():
-        raise RuntimeError("The README's picture is of older measurements: run `python benchmarks/draw.py`.")
+        texts.append(table(TITLES[name], ["work", "skbackprop", *peers, "peak"], rows, picture))
+        texts.append(f"{faster_peers(found['results'], peers)}``{found['command']}``: {found['facts']}.\n")
+    write(folder / "results.inc", "\n".join(texts))
 
 
 def write_costs(folder):
@@ -64,21 +67,28 @@ def write_costs(folder):
     write(folder / "costs.inc", text)
 
 
-def faster_peers(results):
+def faster_peers(results, peers):
     """Where skbackprop is not the fastest, in words, as a reader of ratios likes to be told."""
-    places = {peer: [r["work"] for r in results if r["ratios"].get(peer, 1.0) < 1.0] for peer in PEERS}
+    places = {peer: [r["work"] for r in results if r["ratios"].get(peer, 1.0) < 1.0] for peer in peers}
     found = [f"{peer} in {', '.join(works)}" for peer, works in places.items() if works]
     return f"Faster than skbackprop: {'; '.join(found)}.\n\n" if found else ""
 
 
+def write_rounding(folder):
+    """Rounding.py's differences of models that should be equal, and how long they take."""
+    found = json.loads((RESULTS / "rounding.json").read_text())
+    rows = [
+        [name, *(f"{values[k]:.0e}" for k in ("classifier", "regressor", "another order")), f"{values['seconds']:.2f}"]
+        for name, values in found.items()
+    ]
+    columns = ["computed in", "weights or repeated rows, classifier", "the same, regressor", "rows in another order"]
+    write(folder / "rounding.inc", listing([*columns, "seconds of a default fit"], rows))
+
+
 def write_accuracy(folder):
     """Accuracy.py's tables and diagrams of ranks."""
-    rows = accuracy_rows()
+    rows = headlines.measured("accuracy")
     accuracy.write_report(rows, list(dict.fromkeys(rows["model"])), folder)
-
-
-def accuracy_rows():
-    return pd.read_csv(RESULTS / "accuracy" / "accuracy.csv")
 
 
 def write_precision(folder):
@@ -119,7 +129,7 @@ def write_tuning(folder):
 def write_efforts(folder):
     """Efforts.py's changes against the default, what its intervals hold, and what a search brings instead."""
     write_tuning(folder)
-    means, errors = efforts.relative(pd.read_csv(RESULTS / "accuracy" / "efforts.csv"))
+    means, errors = efforts.relative(headlines.measured("efforts"))
     rows = []
     for effort in ("quick", "best"):
         for task, word in (("clf", "classification"), ("reg", "regression")):
@@ -127,7 +137,7 @@ def write_efforts(folder):
             changes = [f"{100 * np.log(mean[k]):+.1f} ± {100 * error[k]:.1f} %" for k in ("error", "loss")]
             rows.append([f"``{effort}``, {word}", f"{mean['cpu_seconds']:.2f}", *changes])
     text = listing(["", "seconds", "error, or squared error", "log loss, or squared error"], rows)
-    held = efforts.summarise_intervals(pd.read_csv(RESULTS / "accuracy" / "intervals.csv"))
+    held = efforts.summarise_intervals(headlines.measured("intervals"))
     ours, theirs = efforts.MODELS
     rows = [
         [
