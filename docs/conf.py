@@ -21,7 +21,15 @@ from _make.html import describe, name_thumbnails, typeset
 from _make.inventories import fetch_inventories
 from _make.pictures import draw_losses, write_diagram
 from _make.pointers import check_pointers
-from _make.results import write_accuracy, write_costs, write_efforts, write_precision, write_results, write_tables
+from _make.results import (
+    write_accuracy,
+    write_costs,
+    write_efforts,
+    write_precision,
+    write_results,
+    write_rounding,
+    write_tables,
+)
 from _make.scaling import draw_scaling, write_rounds, write_scaling
 
 matplotlib.use("Agg")
@@ -130,6 +138,7 @@ intersphinx_mapping = fetch_inventories(made)
 check_api(here / "api.rst")
 write_components(made)
 write_results(made)
+write_rounding(made)
 write_accuracy(made)
 write_tables(made)
 write_efforts(made)

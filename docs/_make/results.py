@@ -34,7 +34,7 @@ selection of ``weight_decay`` is measured in a default fit of W1's rows, with 16
 
 
 def write_results(folder):
-    """Compare.py's results: peers' seconds divided by skbackprop's, in bars and numbers, one section for each folder."""
+    """Compare.py's results: peers' seconds divided by skbackprop's, in bars and numbers, a section for each folder."""
     texts = []
     for path in sorted(RESULTS.glob("*/compare.json"), key=lambda path: list(TITLES).index(path.parent.name)):
         name, found = path.parent.name, json.loads(path.read_text())

@@ -1,0 +1,96 @@
+"""What the README and the landing page say of speed and accuracy, from the files in benchmarks/results.
+
+python benchmarks/headlines.py    draws the README's picture anew and puts what is measured now into its lines
+
+The site's pages are made from the same files whenever they are built. tests/test_figures.py sees a README that is of
+older results.
+"""
+
+import json
+import pathlib
+import re
+
+import accuracy
+import draw
+import halves
+import pandas as pd
+from scipy.stats import gmean
+
+README = pathlib.Path(__file__).parents[1] / "README.md"
+PAIRS = {  # who is compared, and how the line begins
+    "Default parameters, against scikit-learn's MLP": ("skbackprop", "sklearn MLP"),
+    "`tabular_pipeline` against HistGradientBoosting": ("tabular_pipeline", "HistGradientBoosting"),
+}
+WORDS = {"clf": "classification", "reg": "regression"}
+CROSSED = "The same, with settings chosen on the other half of the tables"
+RANKS = "Mean ranks with these settings; critical distance"
+BEHIND = "Worse than `tabular_pipeline` by more than the critical distance"
+
+
+def measured(name):
+    """Rows of accuracy/NAME.csv."""
+    return pd.read_csv(draw.RESULTS / "accuracy" / f"{name}.csv")
+
+
+def crossed():
+    """By task: which settings the halves of the tables chose, and the scores with what the other half chose."""
+    return list(halves.tasks(measured("halves"), measured("accuracy")))
+
+
+def speed():
+    """The processor, and how many times as long scikit-learn takes, on the pictured works."""
+    processor = json.loads((draw.RESULTS / "1-thread" / "compare.json").read_text())["facts"].split(",")[0]
+    ratios = [found["scikit-learn"] for found in draw.speed_ratios(draw.RESULTS).values()]
+    return processor, f"scikit-learn takes {min(ratios):.1f} to {max(ratios):.1f} times as long"
+
+
+def table(crossed):
+    """Columns and rows: wins, ties and losses, classification and regression side by side."""
+    columns, rows = ["Wins / ties / losses"], []
+    found = measured("accuracy")
+    for title, (mine, other) in PAIRS.items():
+        row = [title]
+        for _, _, scores, _ in accuracy.parts_of(found, [mine, other]):
+            fits = found.groupby(["model", "set"])["fit_seconds"].mean().unstack("set")[scores.index]
+            ratio = gmean(fits.loc[mine] / fits.loc[other])
+            row.append(f"{slashed(halves.record(scores, mine, other))}; relative fit time {ratio:.2f}")
+        rows.append(row)
+    rows += [[CROSSED], [RANKS], [BEHIND]]
+    for task, _, scores in crossed:
+        columns.append(f"{WORDS[task]}, {len(scores)} tables")
+        rows[-3].append(slashed(halves.record(scores, halves.OURS, "HistGradientBoosting")))
+        ranks = halves.ranks(scores).mean().sort_values()
+        distance = accuracy.critical_difference(len(ranks), len(scores))
+        rows[-2].append(", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items()) + f"; {distance:.2f}")
+        rows[-1].append(", ".join(ranks.index[ranks > ranks[halves.OURS] + distance]) or "none")
+    return columns, rows
+
+
+def slashed(counts):
+    return " / ".join(map(str, counts))
+
+
+def updated(text):
+    """The README's text with the lines and numbers of today's results."""
+    columns, rows = table(crossed())
+    lines = [[r"\| Wins / ties / losses \|.*", columns], *([rf"\| {re.escape(row[0])} \|.*", row] for row in rows)]
+    changes = [(pattern, f"| {' | '.join(cells)} |") for pattern, cells in lines]
+    changes += [
+        (r"scikit-learn takes \S+ to \S+ times as long", speed()[1]),
+        (r"On \d+ public tables", f"On {measured('halves')['set'].nunique()} public tables"),
+        (r"chooses one of \d+ settings", f"chooses one of {len(halves.SETTINGS)} settings"),
+    ]
+    for pattern, now in changes:
+        text, n = re.subn(pattern, lambda _, now=now: now, text)
+        if n != 1:
+            raise ValueError(f"README.md has {n} places like {pattern!r} where {now!r} should stand")
+    return text
+
+
+def main():
+    draw.draw_speed(draw.speed_ratios(draw.RESULTS), draw.README_PICTURE)
+    README.write_text(updated(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
