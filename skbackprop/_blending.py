@@ -1,21 +1,47 @@
-"""Networks that are regularised more and less, and the weights with which the mean of their answers is best."""
+"""Rows of an ensemble, networks regularised more and less, and weights with which the mean of their answers is best."""
 
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 from sklearn.base import clone
 
+from skbackprop._checks.callbacks import MetaCallbacks
 from skbackprop._checks.constraints import hidden_sizes
+from skbackprop._columns import rows_of
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.selection import on_rows
 from skbackprop._fit.spec import REGIMES
+from skbackprop._fit.weights import apply_class_factors
 
 LONGER = 1.25  # plan than the selection asks for
 FINER = 4  # times as many bins
 NEGLIGIBLE = 0.1  # weight in a mean that is not worth a network
+
+
+class Rows(NamedTuple):
+    """Rows with their targets and weights."""
+
+    X: Any
+    y: np.ndarray
+    weights: np.ndarray | None
+    codes: np.ndarray  # of labels the number of the class, else y
+    callbacks: MetaCallbacks  # told of the networks that are trained on them
+    factors: np.ndarray | None = None  # of the weights, by class
+
+    @property
+    def all_weights(self) -> np.ndarray | None:
+        """Weights of the objective, those of the classes included."""
+        return apply_class_factors(self.factors, self.codes, self.weights)
+
+    def part(self, numbers: np.ndarray) -> Rows:
+        """Some of them."""
+        weights = None if self.weights is None else self.weights[numbers]
+        some = self._replace(X=rows_of(self.X, numbers), y=self.y[numbers], codes=self.codes[numbers])
+        return some._replace(weights=weights)
 
 
 def blended(found: dict[str, float], n_rows: int, estimator: BaseMLP) -> list[dict[str, float]]:

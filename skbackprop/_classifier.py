@@ -11,6 +11,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 
 from skbackprop._checks.arrays import check_finite_output
+from skbackprop._checks.calls import spelled
 from skbackprop._checks.constraints import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
@@ -85,7 +86,9 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
     classes_: np.ndarray
     _labels: LabelCodec
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {**SHARED_CONSTRAINTS, **CLASSIFIER_CONSTRAINTS}
+    __metadata_request__partial_fit: ClassVar = {"classes": True}
 
+    @spelled
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
@@ -182,16 +185,9 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         members : ndarray of shape (n_members, n_samples) or (n_members, n_samples, n_labels)
             Predictions of each member. Only with ``return_members=True``.
         """
-
-        def decode(v: Array) -> Any:
-            return self._labels.decode(v, device_of(v))
-
-        def decode_each(v: Array) -> Array:
-            labels = [decode(v[j, :, :]) for j in range(v.shape[0])]
-            return device_of(*labels).xp.stack(labels)
-
-        y = self._output(X, link=False, answer=decode)
-        return (y, self._output(X, link=False, members=True, answer=decode_each)) if return_members else y
+        labels = self._labels
+        y = self._output(X, link=False, answer=lambda v: labels.decode(v, device_of(v)))
+        return (y, self._output(X, link=False, members=True, answer=labels.decode_members)) if return_members else y
 
     @of_one_model
     def predict_proba(self, X: Data, return_members: bool = False) -> Any:
@@ -265,6 +261,7 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             return check_finite_output(v[:, 1] - v[:, 0], device_of(v))
 
     @of_one_model
+    @spelled
     def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
         """Return the accuracy of the predictions. For multilabel targets all labels of a row must be right.
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from numbers import Integral
-from typing import Any, ClassVar, NamedTuple, Self, cast
+from typing import Any, ClassVar, NoReturn, Self, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.utils import Tags, check_random_state, get_tags
 
-from skbackprop._blending import blended, by_fold, folds_of, in_order, longer, smaller
+from skbackprop._blending import Rows, blended, by_fold, folds_of, in_order, longer, smaller
 from skbackprop._checks.arrays import check_targets, check_weights
-from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, EnsembleCallbacks
+from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, MetaCallbacks
+from skbackprop._checks.calls import spelled
 from skbackprop._checks.constraints import Interval, check_parameters, fit_spec, validated
 from skbackprop._checks.rows import Given, read_rows, starting_point
 from skbackprop._columns import rows_of
@@ -24,7 +25,6 @@ from skbackprop._fit.fit import prepare
 from skbackprop._fit.inputs import RawTable
 from skbackprop._fit.selection import FEWEST_ROWS, SHARE
 from skbackprop._fit.state import TrainState
-from skbackprop._fit.weights import apply_class_factors
 from skbackprop._interop.ensembles import ConvertibleEnsemble
 from skbackprop._types import Attributes, Data
 from skbackprop.data import Shards
@@ -33,28 +33,6 @@ from skbackprop.persistence import Persistent
 SELECTED = ("weight_decay", "dropout", "epochs")  # parameters that a selection finds
 PARTS = round(1.0 / SHARE)  # one of which is held out
 IN_ORDER = {"oob_decision_function_", "oob_prediction_"}  # an answer for each row
-
-
-class Rows(NamedTuple):
-    """Rows with their targets and weights."""
-
-    X: Any
-    y: np.ndarray
-    weights: np.ndarray | None
-    codes: np.ndarray  # of labels the number of the class, else y
-    callbacks: EnsembleCallbacks  # told of the networks that are trained on them
-    factors: np.ndarray | None = None  # of the weights, by class
-
-    @property
-    def all_weights(self) -> np.ndarray | None:
-        """Weights of the objective, those of the classes included."""
-        return apply_class_factors(self.factors, self.codes, self.weights)
-
-    def part(self, numbers: np.ndarray) -> Rows:
-        """Some of them."""
-        weights = None if self.weights is None else self.weights[numbers]
-        some = self._replace(X=rows_of(self.X, numbers), y=self.y[numbers], codes=self.codes[numbers])
-        return some._replace(weights=weights)
 
 
 class BaseEnsemble(
@@ -67,7 +45,7 @@ class BaseEnsemble(
     n_features_in_: int
     feature_names_in_: np.ndarray
     oob_score_: float
-    _default: ClassVar[type[BaseMLP]]
+    __network__: ClassVar[type[BaseMLP]]
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {
         "blend": ["boolean"],
         "oob_score": ["boolean"],
@@ -75,6 +53,7 @@ class BaseEnsemble(
         "random_state": ["random_state"],
     }
 
+    @spelled
     def __init__(
         self,
         estimator: Any = None,
@@ -129,6 +108,15 @@ class BaseEnsemble(
         learned |= {"estimators_": networks} | self._described(networks[0])
         rows.callbacks.end(learned)
         return self._publish(learned)
+
+    @property
+    def partial_fit(self) -> NoReturn:
+        """Missing, as what the networks are is found from all rows."""
+        network = self.__network__.__name__
+        raise AttributeError(
+            f"{type(self).__name__} has no partial_fit; {network} has, and so has tabular_pipeline(effort='default') "
+            "without oob_score=True."
+        )
 
     def _learned(self, base: BaseMLP, rows: Rows, rng: np.random.RandomState, networks: list[BaseMLP]) -> Attributes:
         """Train the networks, which are put into the list, and find their weights and out-of-fold answers."""
@@ -189,10 +177,10 @@ class BaseEnsemble(
 
     def _checked_base(self) -> BaseMLP:
         """The estimator to clone, if it is one that can be."""
-        base = self._default() if self.estimator is None else self.estimator
-        if not isinstance(base, self._default):
+        base = self.__network__() if self.estimator is None else self.estimator
+        if not isinstance(base, self.__network__):
             hint = f" Write {base.__name__}(), with parentheses." if isinstance(base, type) else ""
-            raise TypeError(f"{type(self).__name__} takes an {self._default.__name__}; got {base!r}.{hint}")
+            raise TypeError(f"{type(self).__name__} takes an {self.__network__.__name__}; got {base!r}.{hint}")
         check_parameters(base)
         if self.blend and not (base.weight_decay == "auto" and fit_spec(base).is_planned):
             raise ValueError(
@@ -218,7 +206,7 @@ class BaseEnsemble(
         has_labels = is_classifier(self) and y.ndim == 1
         codes = np.unique(y, return_inverse=True)[1] if has_labels else y
         weights = check_weights(to_host(cast(Any, sample_weight)), y)
-        return Rows(rows, y, weights, codes, EnsembleCallbacks(self, rows, y, weights))
+        return Rows(rows, y, weights, codes, MetaCallbacks(self, rows, y, weights))
 
     def _publish(self, learned: Attributes) -> Self:
         """Take over all that was learned by one assignment."""
@@ -244,8 +232,8 @@ class BaseEnsemble(
     def _check_state(self) -> None:
         if not hasattr(self, "estimators_"):
             return
-        if not all(isinstance(network, self._default) for network in self.estimators_):
-            raise TypeError(f"estimators_ must be fitted {self._default.__name__}s")
+        if not all(isinstance(network, self.__network__) for network in self.estimators_):
+            raise TypeError(f"estimators_ must be fitted {self.__network__.__name__}s")
         if np.shape(self.weights_) != (len(self.estimators_),):
             raise ValueError(f"weights_ must be one for each of {len(self.estimators_)} networks")
         if vars(self).get("_cv_plus", True) == []:
@@ -272,7 +260,7 @@ class BaseEnsemble(
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        of_one = get_tags(self.estimator if isinstance(self.estimator, self._default) else self._default())
+        of_one = get_tags(self.estimator if isinstance(self.estimator, self.__network__) else self.__network__())
         tags.input_tags.sparse, tags.input_tags.allow_nan = of_one.input_tags.sparse, of_one.input_tags.allow_nan
         tags.classifier_tags, tags.regressor_tags = of_one.classifier_tags, of_one.regressor_tags
         tags.target_tags = of_one.target_tags

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils.metaestimators import available_if
 
 from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, EstimatorCallbacks, curves_of
-from skbackprop._checks.calls import rate_hint, spelled
+from skbackprop._checks.calls import offered_if, spelled, value_hint
 from skbackprop._checks.constraints import Method, fit_spec, keeps_constraints, total_of, validated
 from skbackprop._checks.messages import divergence, warn_constant_block
 from skbackprop._checks.rows import Given, copy_of, read_rows, read_validation, starting_point
@@ -43,16 +42,15 @@ from skbackprop.data import Shards
 SOMETIMES = ("feature_names_in_", "bin_edges_", "categories_", ENCODING, "member_factors_", "input_scale_")
 
 
-def has_minibatches(estimator: BaseEstimator) -> bool:
-    """Tell whether partial_fit exists."""
+def check_has_minibatches(estimator: BaseEstimator) -> None:
+    """Raise if there is no partial_fit."""
     if estimator.solver == "lbfgs":
         raise AttributeError("partial_fit needs a minibatch solver, but solver='lbfgs'.")
-    return True
 
 
 def with_minibatches(method: Method) -> Method:
     """Offer the method with minibatch solvers only."""
-    return available_if(has_minibatches)(spelled(method))
+    return offered_if(check_has_minibatches, spelled(method))
 
 
 class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseEstimator, ABC):
@@ -80,7 +78,9 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
 
     # metadata that a Pipeline passes on without a request of the user's
     __metadata_request__fit: ClassVar = {"X_val": True, "y_val": True, "sample_weight_val": True}
-    __metadata_request__partial_fit: ClassVar = {"X_val": True, "y_val": True, "sample_weight_val": True}
+    __metadata_request__partial_fit: ClassVar = dict.fromkeys(
+        ("X_val", "y_val", "sample_weight_val", "total_samples", "categories"), True
+    )
 
     @validated
     def fit(
@@ -228,8 +228,8 @@ class BaseMLP(CallbackSupportMixin, Convertible, Predicting, DocLinkMixin, BaseE
         try:
             super()._validate_params()
         except ValueError as error:
-            hint = rate_hint(self.learning_rate) if "'learning_rate' parameter" in str(error) else ""
-            raise type(error)(f"{error}{hint}") from None
+            name = str(error).partition("'")[2].partition("'")[0]  # The 'alpha' parameter of MLPRegressor must be ...
+            raise type(error)(f"{error}{value_hint(name, getattr(self, name, None))}") from None
 
     def _scoring(self, held_out: Dataset, model: FittedModel) -> Callable[[FittedModel], float]:
         """Make the function that scores a model on the validation rows."""

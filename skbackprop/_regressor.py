@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 
 from skbackprop._checks.arrays import check_finite_output
+from skbackprop._checks.calls import spelled
 from skbackprop._checks.constraints import REGRESSOR_CONSTRAINTS, SHARED_CONSTRAINTS
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
@@ -89,6 +90,7 @@ default='squared_error'
     _quantile_is_scalar: bool
     _parameter_constraints: ClassVar[dict[str, list[object]]] = {**SHARED_CONSTRAINTS, **REGRESSOR_CONSTRAINTS}
 
+    @spelled
     def __init__(
         self,
         hidden_layer_sizes: int | Sequence[int] = (100, 100),
@@ -211,6 +213,7 @@ default='squared_error'
         return answers[0] if len(answers) == 1 else tuple(answers)
 
     @of_one_model
+    @spelled
     def score(self, X: Data, y: Any, sample_weight: Any = None) -> float:
         """Return R^2 of the predictions; for quantiles, 1 - (pinball loss / pinball loss of the best constant).
 

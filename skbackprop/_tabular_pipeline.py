@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import copy
+import re
 import textwrap
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Self
 
 from sklearn import get_config
-from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metaestimators import available_if
+from sklearn.utils.metadata_routing import MetadataRouter, process_routing
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._checks.calls import check_pair
+from skbackprop._checks.callbacks import MetaCallbacks
+from skbackprop._checks.calls import check_pair, composed, offered_if
 from skbackprop._fit.scales import in_validation_set
 from skbackprop._types import Data
 
+LITERALS = re.compile(r"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|\s+""")  # texts in a repr, and what is between words
 
-def _goes_on(pipeline: TabularPipeline) -> bool:
-    """Tell whether the last step has a partial_fit; raise its own error if not."""
-    return bool(pipeline.steps[-1][1].partial_fit)
+
+def _check_goes_on(pipeline: TabularPipeline) -> None:
+    """Raise the last step's error if it has no partial_fit."""
+    pipeline.steps[-1][1].partial_fit  # noqa: B018
 
 
 def _is_fitted(model: Any) -> bool:
@@ -68,19 +71,22 @@ class TabularPipeline(Pipeline):
         """
         prefix = "" if get_config()["enable_metadata_routing"] else f"{self.steps[-1][0]}__"
         params = {name if "__" in name else prefix + name: value for name, value in params.items()}
-        X_val = params.get(f"{prefix}X_val")
-        if X_val is not None and not self.transform_input and self._reader is not None:
-            check_pair(X_val, params.get(f"{prefix}y_val"))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # they come when the steps are fitted below
-                reader = clone(self._reader).fit(X, y)
-            with in_validation_set():
-                params[f"{prefix}X_val"] = reader.transform(X_val)
         with self._kept():
             fitted: Self = super().fit(X, y, **params)
         return fitted
 
-    @available_if(_goes_on)
+    def _get_metadata_for_step(self, *, step_idx: int, step_params: Any, all_params: Any) -> Any:
+        """Give a step its part of the parameters: scikit-learn's Pipeline asks here once the steps in front are fitted.
+
+        What `transform_input` would do with metadata routing on, the last step's X_val needs always.
+        """
+        found = super()._get_metadata_for_step(step_idx=step_idx, step_params=step_params, all_params=all_params)
+        if self.transform_input or step_idx < len(self.steps) - 1 or "fit" not in found:
+            return found
+        return dict(found) | {"fit": self._read_validation(found["fit"])}
+
+    @partial(offered_if, _check_goes_on)
+    @composed
     def partial_fit(self, X: Data, y: Data = None, **params: Any) -> Self:
         """Train the last step one epoch on X and y, going on from where the last call stopped.
 
@@ -94,7 +100,8 @@ class TabularPipeline(Pipeline):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         **params : dict
-            What the last step's `partial_fit` takes: ``classes``, ``categories``, ``X_val`` and so on.
+            What the last step's `partial_fit` takes: ``classes``, ``categories``, ``sample_weight``, ``X_val`` and so
+            on. With scikit-learn's metadata routing on, what is requested.
 
         Returns
         -------
@@ -102,21 +109,51 @@ class TabularPipeline(Pipeline):
             The Pipeline.
         """
         (name, model), reader = self.steps[-1], self._reader
+        if get_config()["enable_metadata_routing"]:
+            params = process_routing(self, "partial_fit", **params)[name].partial_fit
         params = {key.removeprefix(f"{name}__"): value for key, value in params.items()}
+        callbacks = MetaCallbacks(self, X, y, task="partial_fit")
         with self._kept():
-            if reader is not None:
-                X = reader.transform(X) if _is_fitted(model) else reader.fit_transform(X, y)
-            if reader is not None and params.get("X_val") is not None:
-                check_pair(params["X_val"], params.get("y_val"))
-                with in_validation_set():
-                    params["X_val"] = reader.transform(params["X_val"])
-            model.partial_fit(X, y, **params)
+            if reader is not None and _is_fitted(model):
+                X = reader.transform(X)
+            elif reader is not None:
+                with callbacks.training(reader, "fit-transform"):
+                    X = reader.fit_transform(X, y)
+            params = self._read_validation(params)
+            with callbacks.training(model, "partial_fit-final-estimator"):
+                model.partial_fit(X, y, **params)
+        callbacks.end()
         return self
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Get the metadata routing of this object: that of a Pipeline, with that of `partial_fit`.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Routing information.
+        """
+        router = super().get_metadata_routing()
+        for name, (mapping, _) in router:
+            if name == self.steps[-1][0]:
+                mapping.add(caller="partial_fit", callee="partial_fit")
+        return router
 
     @property
     def _reader(self) -> Pipeline | None:
         """The steps before the last one, the same objects; None if there are none."""
         return Pipeline(self.steps[:-1]) if len(self.steps) > 1 else None
+
+    def _read_validation(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters of the last step whose X_val has gone through the fitted steps in front."""
+        X_val, reader = params.get("X_val"), self._reader
+        if X_val is None:
+            return dict(params)
+        check_pair(X_val, params.get("y_val"))
+        if reader is not None:
+            with in_validation_set():
+                X_val = reader.transform(X_val)
+        return {**params, "X_val": X_val}
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
@@ -128,9 +165,8 @@ class TabularPipeline(Pipeline):
             self.steps[:-1] = before
             raise
 
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+    def __str__(self) -> str:
         """Parameters that differ from their defaults, in lines that are filled."""
-        words = super().__repr__(N_CHAR_MAX).split()
-        return textwrap.fill(
-            " ".join(words), 80, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
-        )
+        words = LITERALS.sub(lambda found: found[0].replace(" ", "\0") if found[0].strip() else " ", repr(self))
+        lines = textwrap.fill(words, 80, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        return lines.replace("\0", " ")

@@ -11,9 +11,10 @@ from scipy.special import logsumexp
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._blending import blend_weights, by_fold
+from skbackprop._blending import Rows, blend_weights, by_fold
+from skbackprop._checks.calls import spelled
 from skbackprop._classifier import MLPSoftmaxClassifier
-from skbackprop._ensemble import BaseEnsemble, Rows
+from skbackprop._ensemble import BaseEnsemble
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.device import to_host
 from skbackprop._intervals import CVPlus, bounds_of, learn_residuals
@@ -78,7 +79,8 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
 
     classes_: np.ndarray
     oob_decision_function_: np.ndarray
-    _default = MLPSoftmaxClassifier
+    __network__ = MLPSoftmaxClassifier
+    score = spelled(ClassifierMixin.score)
 
     @of_one_model
     def predict(self, X: Data) -> np.ndarray:
@@ -138,8 +140,7 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
         return (p > 0.5).astype(np.int64) if self.estimators_[0]._labels.multilabel else self.classes_[p.argmax(axis=1)]
 
     def _answer(self, network: BaseMLP, X: Data) -> np.ndarray:
-        p: np.ndarray = network.predict_proba(X)
-        return p
+        return np.asarray(network.predict_proba(X))
 
     def _members(self, network: BaseMLP, X: Data) -> np.ndarray:
         return self._answer(network, X)[None]  # of which no more than the mean is asked
@@ -215,7 +216,8 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
     """
 
     oob_prediction_: np.ndarray
-    _default = MLPRegressor
+    __network__ = MLPRegressor
+    score = spelled(RegressorMixin.score)
     _cv_plus: list[CVPlus]
 
     @of_one_model
@@ -276,8 +278,7 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
         return (y[:, 0], bounds[:, 0]) if self.oob_prediction_.ndim == 1 else (y, bounds)
 
     def _answer(self, network: BaseMLP, X: Data) -> np.ndarray:
-        y: np.ndarray = network.predict(X)
-        return y
+        return np.asarray(network.predict(X))
 
     def _members(self, network: BaseMLP, X: Data) -> np.ndarray:
         members: np.ndarray = network.predict(X, return_members=True)[1]

@@ -1,11 +1,15 @@
 """Names that other libraries have are answered with ours."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
-from skbackprop.ensemble import MLPEnsembleRegressor
+from skbackprop._checks.calls import OURS
+from skbackprop.ensemble import MLPEnsembleClassifier, MLPEnsembleRegressor
 
 WRITE = r"fit\(X, y, X_val=X_val, y_val=y_val\)"
 
@@ -24,36 +28,115 @@ def data(rng):
 def test_validation_sets_of_other_libraries(model, method, data):
     X, y = data
     call = getattr(model, method)
-    for other in ({"eval_set": [(X, y)]}, {"validation_data": (X, y)}):
+    for other in ({"eval_set": [(X, y)]}, {"validation_data": (X, y)}, {"X_test": X, "y_test": y}):
         with pytest.raises(TypeError, match=rf"{method}\(\) got an unexpected .*{next(iter(other))}.*{WRITE}"):
             call(X, y, **other)
-    for pair in ((X, y), [(X, y)]):
+    for pair, rest in (((X, y), {}), ([(X, y)], {}), ((X, y), {"y_val": y})):
         with pytest.raises(ValueError, match=f"X_val is a tuple.*{WRITE}"):
-            call(X, y, X_val=pair)
+            call(X, y, X_val=pair, **rest)
     with pytest.raises(TypeError, match="Write sample_weight=weights"):
         call(X, y, weights=y)
-    with pytest.raises(TypeError, match=r"epochs'. It is a parameter of the estimator: MLP\w+\(epochs=...\)"):
-        call(X, y, epochs=3)
+    for name in ("epochs", "n_epochs"):
+        with pytest.raises(TypeError, match=rf"{name}'. It is a parameter of the estimator: MLP\w+\(epochs=...\)"):
+            call(X, y, **{name: 3})
     with pytest.raises(TypeError, match=r"set_callbacks\(...\)"):
         call(X, y, callbacks=[])
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'colour'$"):  # of which nobody knows more
         call(X, y, colour="red")
 
 
+def test_a_tuple_of_rows_is_no_pair(data):
+    model = MLPRegressor(max_iter=1, random_state=0)
+    by_rows = model.fit(*data, X_val=((1.0, 2.0), (3.0, 4.0)), y_val=[0.0, 1.0]).validation_loss_curve_
+    assert (
+        by_rows == model.fit(*data, X_val=np.array([[1.0, 2.0], [3.0, 4.0]]), y_val=[0.0, 1.0]).validation_loss_curve_
+    )
+
+
 def test_models_that_take_no_validation_set(data):
     X, y = data
+    instead = r"takes no validation set; MLPRegressor does, and so does tabular_pipeline\(effort='default'\) without"
     for model in (MLPEnsembleRegressor(), tabular_pipeline("regressor", effort="best")):
-        for other in ({"X_val": X, "y_val": y}, {"eval_set": [(X, y)]}):
-            with pytest.raises(TypeError, match=r"MLPEnsembleRegressor\.fit.*takes no validation set;"):
+        for other in ({"X_val": X, "y_val": y}, {"eval_set": [(X, y)]}, {"y_test": y}):
+            with pytest.raises(TypeError, match=rf"MLPEnsembleRegressor\.fit\(\) .*{instead}"):
                 model.fit(X, y, **other)
     with pytest.raises(TypeError, match="Ridge"):
         tabular_pipeline(Ridge()).fit(X, y, X_val=X, y_val=y)
 
 
+OTHERS = {
+    "lr": "learning_rate_init",
+    "optimizer": "solver",
+    "seed": "random_state",
+    "early_stopping_rounds": "n_iter_no_change",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_parameters_of_other_libraries(name):
+    ours = OTHERS[name]
+    for make in (
+        MLPRegressor,
+        partial(tabular_pipeline, "regressor"),
+        partial(tabular_pipeline, "regressor", effort="best"),
+    ):
+        with pytest.raises(TypeError, match=rf"^MLPRegressor\(\) got an unexpected .*'{name}'. Write {ours}=...$"):
+            make(**{name: 1})
+    write = "Write " if ours == "random_state" else r"It is a parameter of the networks: .*\(MLPSoftmaxClassifier\("
+    with pytest.raises(TypeError, match=rf"^MLPEnsembleClassifier\(\) got an unexpected .*'{name}'. {write}{ours}=..."):
+        MLPEnsembleClassifier(**{name: 1})
+    assert getattr(MLPRegressor(**{ours: 1}), ours) == 1
+
+
+def test_every_other_name_is_for_a_parameter():
+    known = set(MLPRegressor().get_params()) | set(MLPSoftmaxClassifier().get_params())
+    assert set(OURS.values()) <= known
+    assert not set(OURS) & known
+
+
+def test_parameters_of_the_networks_given_to_an_ensembles_fit(data):
+    with pytest.raises(TypeError, match=r"networks: MLPEnsembleRegressor\(MLPRegressor\(verbose=...\)\)\.$"):
+        MLPEnsembleRegressor().fit(*data, verbose=1)
+    with pytest.raises(
+        TypeError, match=r"It is a parameter of the estimator: MLPEnsembleRegressor\(random_state=...\)"
+    ):
+        MLPEnsembleRegressor().fit(*data, random_state=1)
+
+
+@pytest.mark.parametrize("model", [*models()[:2], MLPEnsembleClassifier(), MLPEnsembleRegressor()], ids=repr)
+def test_errors_name_the_class_that_the_user_knows(model, data):
+    X, y = data
+    name = type(model).__name__
+    with pytest.raises(TypeError, match=rf"^{name}\.fit\(\): missing a required argument: 'X'$"):
+        model.fit()
+    with pytest.raises(TypeError, match=rf"^{name}\.fit\(\): too many positional arguments$"):
+        model.fit(X, y, y, X, y)
+    with pytest.raises(TypeError, match=rf"^{name}\(\): too many positional arguments$"):
+        type(model)(1, 2, 3)
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'colour'$"):
+        type(model)(colour="red")
+    with pytest.raises(TypeError, match=rf"^{name}\.score\(\) got an .* 'weights'. Write sample_weight=weights\.$"):
+        model.score(X, y, weights=y)
+    with pytest.raises(TypeError, match=rf"^{name}\.torch_inputs\(\): missing a required argument: 'X'$"):
+        model.torch_inputs()
+
+
 @pytest.mark.parametrize("model", models(), ids=lambda model: type(model).__name__)
-def test_a_number_for_the_schedule(model, data):
+@pytest.mark.parametrize("rate", [0.01, "0.01"])
+def test_a_number_for_the_schedule(rate, model, data):
+    model = clone(model)
     name = "learning_rate" if hasattr(model, "learning_rate") else "mlp__learning_rate"
     with pytest.raises(ValueError, match=r"Write learning_rate_init=0\.01: .* is the name of the schedule"):
-        model.set_params(**{name: 0.01}).fit(*data)
+        model.set_params(**{name: rate}).fit(*data)
     with pytest.raises(ValueError, match=r"Got 'linear' instead\.$"):
         model.set_params(**{name: "linear"}).fit(*data)
+
+
+def test_a_text_for_a_number(data):
+    for ensemble in (lambda model: model, MLPEnsembleRegressor):
+        with pytest.raises(
+            ValueError, match=r"Got '2e-3' instead\. Write alpha=2e-3, a number without quotation marks"
+        ):
+            ensemble(MLPRegressor(alpha="2e-3")).fit(*data)
+    with pytest.raises(ValueError, match=r"Got 'small' instead\.$"):
+        MLPRegressor(alpha="small").fit(*data)

@@ -9,12 +9,15 @@ import pytest
 from listeners import Silent
 from numpy.testing import assert_array_equal
 from sklearn import config_context
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import Ridge, SGDRegressor
 from sklearn.model_selection import GridSearchCV, learning_curve
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from skbackprop import MLPRegressor, tabular_pipeline
+from skbackprop._table import Table
+from skbackprop._tabular_pipeline import TabularPipeline
 
 SETTINGS = {"hidden_layer_sizes": (8,), "max_iter": 4, "weight_decay": 0.5, "dropout": 0.0, "random_state": 0}
 
@@ -51,6 +54,54 @@ def test_a_validation_set_goes_through_the_columns(rows):
     assert weighted == by_hand.validation_loss_curve_ != losses
 
 
+class Shuffled(TransformerMixin, BaseEstimator):
+    """Puts columns into an order that each fit draws anew."""
+
+    n_fits = 0
+
+    def fit(self, X, y=None):
+        Shuffled.n_fits += 1
+        self.order_ = np.random.default_rng().permutation(X.shape[1])
+        return self
+
+    def transform(self, X):
+        return X[:, self.order_]
+
+
+@pytest.mark.parametrize("routes", [False, True])
+def test_the_steps_in_front_are_fitted_once(routes, rng, tmp_path):
+    """The network sees the validation set through the very steps that its rows went through, though they are random."""
+    X = rng.normal(size=(200, 12))
+    y = X[:, 0]
+    mlp = MLPRegressor((8,), max_iter=3, weight_decay=0.5, random_state=0)
+    for memory in (None, str(tmp_path)):
+        Shuffled.n_fits = 0
+        model = TabularPipeline([("shuffle", Shuffled()), ("again", Shuffled()), ("mlp", clone(mlp))], memory=memory)
+        with config_context(enable_metadata_routing=routes):
+            model.fit(X, y, X_val=X[:50], y_val=y[:50])
+        assert Shuffled.n_fits == 2
+        seen, losses = model[:-1].transform(X), model["mlp"].validation_loss_curve_
+        by_hand = clone(mlp).fit(seen, y, X_val=seen[:50], y_val=y[:50])
+        assert losses == by_hand.validation_loss_curve_
+        other = clone(mlp).fit(seen, y, X_val=Shuffled().fit(X).transform(X)[:50], y_val=y[:50])
+        assert losses != other.validation_loss_curve_
+    Shuffled.n_fits = 0
+    stream = TabularPipeline([("shuffle", Shuffled()), ("mlp", clone(mlp))])
+    for _ in range(2):
+        stream.partial_fit(X, y, X_val=X[:50], y_val=y[:50])
+    assert Shuffled.n_fits == 1
+
+
+@pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
+def test_a_validation_set_by_another_name_is_read_too(rows):
+    (X, y), (X_val, y_val) = rows
+    model = tabular_pipeline("regressor", early_stopping=True, **SETTINGS)
+    losses = model.fit(X, y, X_val=X_val, y_val=y_val)["mlp"].validation_loss_curve_
+    with config_context(enable_metadata_routing=True):
+        model["mlp"].set_fit_request(X_val="held_out")
+        assert model.fit(X, y, held_out=X_val, y_val=y_val)["mlp"].validation_loss_curve_ == losses
+
+
 @pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
 def test_with_metadata_routing_it_is_the_same(rows):
     (X, y), (X_val, y_val) = rows
@@ -64,6 +115,7 @@ def test_with_metadata_routing_it_is_the_same(rows):
         assert search.best_estimator_["mlp"].validation_loss_curve_ == losses
 
 
+@pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
 def test_warnings_come_once_and_errors_say_whose_rows_they_mean(rows):
     (X, y), (X_val, y_val) = rows
     model = tabular_pipeline("regressor", early_stopping=True, **SETTINGS)
@@ -72,8 +124,8 @@ def test_warnings_come_once_and_errors_say_whose_rows_they_mean(rows):
         model.fit(X, y, X_val=X_val.assign(width="wide"), y_val=y_val)
     told = [str(warning.message) for warning in caught]
     assert len(told) == 2
-    assert "holds numbers as text" in told[1]
-    assert "'wide'" in told[0]
+    assert "holds numbers as text" in told[0]
+    assert "'wide'" in told[1]
     with pytest.raises(ValueError, match=r"In the validation set .*columns are missing: \['town'\]"):
         model.fit(X, y, X_val=X_val.drop(columns="town"), y_val=y_val)
 
@@ -113,9 +165,16 @@ def test_partial_fit_is_there_if_the_last_step_has_it(rows):
     numbers = X[["area"]].fillna(80.0)
     assert hasattr(tabular_pipeline("regressor"), "partial_fit")
     assert tabular_pipeline(SGDRegressor(random_state=0)).partial_fit(numbers, y).predict(numbers).shape == y.shape
-    for without in (Ridge(), MLPRegressor(solver="lbfgs")):
-        assert not hasattr(tabular_pipeline(without), "partial_fit")
-    assert not hasattr(tabular_pipeline("regressor", effort="best"), "partial_fit")
+    reasons = {
+        "'Ridge' object has no attribute 'partial_fit'": tabular_pipeline(Ridge()),
+        "partial_fit needs a minibatch solver, but solver='lbfgs'": tabular_pipeline(MLPRegressor(solver="lbfgs")),
+        r"effort='default'\) without oob_score=True": tabular_pipeline("regressor", effort="best"),
+        "MLPEnsembleClassifier has no partial_fit; MLPSoftmaxClassifier has": tabular_pipeline(oob_score=True),
+    }
+    for reason, model in reasons.items():
+        assert not hasattr(model, "partial_fit")
+        with pytest.raises(AttributeError, match=reason):
+            model.partial_fit(numbers, y)
 
 
 @pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
@@ -146,6 +205,66 @@ def test_callbacks_set_on_it_reach_all_steps(rows):
 
 
 @pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
+def test_callbacks_hear_of_partial_fit(rows):
+    callback = pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 introduced callbacks")
+    (X, y), (X_val, y_val) = rows
+
+    class Noting(Silent):
+        max_propagation_depth = None
+
+        def setup(self, estimator, context):
+            notes.append("setup")
+
+        def teardown(self, estimator, context):
+            notes.append("teardown")
+
+        def on_fit_task_begin(self, estimator, context):
+            notes.append(f"{context.estimator_name} {context.task_name}")
+
+        def on_fit_task_end(self, estimator, context, *, X=None):
+            sizes.append(len(X))
+
+    notes, sizes = [], []
+    expected = tabular_pipeline("regressor", **SETTINGS).partial_fit(X, y).partial_fit(X, y)
+    model = tabular_pipeline("regressor", **SETTINGS).set_callbacks(Noting()).partial_fit(X, y)
+    last = ["MLPRegressor partial_fit", "MLPRegressor epoch", "teardown"]
+    assert notes == ["setup", "TabularPipeline partial_fit", "Pipeline fit-transform", *last]  # that of the steps
+    assert set(sizes) == {len(X)}
+    del notes[:]
+    model.partial_fit(X, y, X_val=X_val, y_val=y_val)
+    assert notes == ["setup", "TabularPipeline partial_fit", *last]  # the columns are known
+    assert_array_equal(model.predict(X), expected.predict(X))
+    del notes[:]
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.partial_fit(X, y[:-1])
+    assert notes == ["setup", "TabularPipeline partial_fit", "teardown"]
+    assert not [name for step in (model, *model) for name in vars(step) if "callback_" in name]
+    monitor = callback.ScoringMonitor(scoring="r2")
+    model.set_callbacks()["mlp"].set_callbacks(monitor)
+    model.partial_fit(X, y)
+    assert monitor.get_logs().data[-1]["r2"] == model.score(X, y)
+
+
+@pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
+def test_partial_fit_gives_the_last_step_what_it_requests(rows):
+    (X, y), (X_val, y_val) = rows
+    weights = np.arange(len(y)) % 3 + 1.0
+    expected = tabular_pipeline("regressor", **SETTINGS).partial_fit(X, y, sample_weight=weights).predict(X)
+    with config_context(enable_metadata_routing=True):
+        model = tabular_pipeline("regressor", **SETTINGS)
+        with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
+            model.partial_fit(X, y, sample_weight=weights)
+        model["mlp"].set_partial_fit_request(sample_weight="w")
+        model.partial_fit(X, y, w=weights, X_val=X_val, y_val=y_val, total_samples=len(y))
+        assert_array_equal(model.predict(X), expected)
+        assert len(model["mlp"].validation_loss_curve_) == 1
+        labels = tabular_pipeline("classifier", **SETTINGS)
+        labels["mlp"].set_partial_fit_request(sample_weight=True)
+        names = {"sample_weight", "classes", "X_val"}  # what a learning curve asks
+        assert labels.get_metadata_routing().consumes("partial_fit", names) == names
+
+
+@pytest.mark.filterwarnings("ignore:Column 'width' holds numbers as text")
 def test_partial_fit_takes_names_of_the_step_too(rows):
     (X, y), _ = rows
     weights = np.arange(len(y)) % 3 + 1.0
@@ -157,7 +276,7 @@ def test_partial_fit_takes_names_of_the_step_too(rows):
 
 @pytest.mark.parametrize("options", [{}, {"effort": "best"}, {"oob_score": True}, {"effort": "quick"}])
 def test_its_text_fits_a_screen(options):
-    lines = repr(tabular_pipeline("regressor", random_state=0, **options)).splitlines()
+    lines = str(tabular_pipeline("regressor", random_state=0, **options)).splitlines()
     assert len(lines) <= 8
     assert max(map(len, lines)) <= 80
     assert "numeric_encoder='piecewise_linear'" in " ".join(lines)
@@ -165,9 +284,24 @@ def test_its_text_fits_a_screen(options):
 
 def test_a_text_of_many_names_is_cut():
     names = [f"measurement {i}" for i in range(500)]
-    lines = repr(tabular_pipeline(categorical_features=names)).splitlines()
+    lines = str(tabular_pipeline(categorical_features=names)).splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
+
+
+def test_its_texts_are_code(rng):
+    """What is printed, alone or in a search, makes the same again; texts in it stay as they are."""
+    names = ["a  b", "it's", 'the "new" one', " ", "1\t2", "back\\slash", "a long name of a column of a table, wide"]
+    model = tabular_pipeline("regressor", categorical_features=names, hidden_layer_sizes=(8,), n_members=1)
+    known = {kind.__name__: kind for kind in (GridSearchCV, MLPRegressor, Table, TabularPipeline)}
+    for text in (str(model), repr(model), str(GridSearchCV(model, {"mlp__n_bins": [4, 8]}))):
+        again = eval(text, dict(known))
+        again = getattr(again, "estimator", again)
+        assert again["table"].categorical_features == names
+        assert again["mlp"].get_params() == model["mlp"].get_params()
+    search = repr(GridSearchCV(tabular_pipeline("regressor"), {"mlp__n_bins": [4, 8]}))
+    assert len(search.splitlines()) <= 24  # laid out by scikit-learn
+    assert max(map(len, search.splitlines())) < 100
 
 
 def test_it_is_a_pipeline(rows):

@@ -89,30 +89,30 @@ class EstimatorCallbacks(FitCallbacks):
         return bool(stops)
 
 
-class EnsembleCallbacks:
-    """Tells an ensemble's callbacks of its fit and of each network's, to which it hands on those that want it."""
+class MetaCallbacks:
+    """Tells an estimator's callbacks of its fit and of those of its parts, to which it hands on those that want it."""
 
-    def __init__(self, ensemble: BaseEstimator, X: Any, y: Any, weights: Any):
+    def __init__(self, estimator: BaseEstimator, X: Any, y: Any, weights: Any = None, task: str = "fit"):
         metadata = {} if weights is None else {"sample_weight": weights}
-        self._about = {"estimator": ensemble, "X": X, "y": y, "metadata": metadata}
+        self._about = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self._fit: Any = None
-        if getattr(ensemble, "_skl_callbacks", None):  # how many networks a blend has, it finds out
-            self._fit = ensemble._init_callback_context(task_name="fit", max_subtasks=None)
+        if getattr(estimator, "_skl_callbacks", None):  # how many networks a blend has, it finds out
+            self._fit = estimator._init_callback_context(task_name=task, max_subtasks=None)
             self._fit.call_on_fit_task_begin(**self._about)
 
     @contextmanager
-    def training(self, network: BaseEstimator) -> Iterator[None]:
-        """Train the network inside."""
+    def training(self, part: BaseEstimator, task: str = "network") -> Iterator[None]:
+        """Train a part inside."""
         if self._fit is None:
             yield
             return
-        task = self._fit.subcontext(task_name="network")
-        with task.propagate_callback_context(network):
-            task.call_on_fit_task_begin(**self._about)
+        context = self._fit.subcontext(task_name=task)
+        with context.propagate_callback_context(part):
+            context.call_on_fit_task_begin(**self._about)
             yield
-            task.call_on_fit_task_end(**self._about)
+            context.call_on_fit_task_end(**self._about)
 
-    def end(self, attributes: Attributes) -> None:
-        """Call when all that the ensemble learned is ready."""
+    def end(self, attributes: Attributes | None = None) -> None:
+        """Call when all that the estimator learned is ready."""
         if self._fit is not None:
             self._fit.call_on_fit_task_end(**self._about, reconstruction_attributes=attributes)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from skbackprop._fit.data_checks import check_domain, distinct_labels, indicator, labels_of_one_kind, numbers
-from skbackprop._fit.device import BOUND, HOST, Device, to_host
+from skbackprop._fit.device import BOUND, HOST, Device, device_of, to_host
 from skbackprop._fit.spec import FitSpec
 from skbackprop._nn.losses import LOSSES, log_variance
 from skbackprop._types import Array
@@ -111,6 +111,12 @@ class LabelCodec:
             is_on: Any = output > 0
             return device.cast(is_on, np.int64)
         return device.take(device.put(self.classes), device.xp.argmax(output, axis=1))
+
+    def decode_members(self, outputs: Array) -> Array:
+        """The same of each member's outputs."""
+        labels = [self.decode(outputs[j, :, :], device_of(outputs)) for j in range(outputs.shape[0])]
+        stacked: Array = device_of(*labels).xp.stack(labels)
+        return stacked
 
 
 @dataclass

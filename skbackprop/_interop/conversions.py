@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, is_classifier
 from sklearn.utils import check_random_state
 
 from skbackprop._checks.arrays import check_inputs
+from skbackprop._checks.calls import spelled
 from skbackprop._checks.constraints import fit_spec
 from skbackprop._checks.tables import read_table
 from skbackprop._engines.encoded_table import dense
@@ -168,6 +169,7 @@ class Convertible:
         return to_torch(self.__fitted_model__(on_host=True))
 
     @of_one_model
+    @spelled
     def torch_inputs(self, X: Data) -> tuple[torch.Tensor, ...]:
         """Convert rows to the input tensors of the module that `to_torch` returns.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from skbackprop._checks.calls import spelled
 from skbackprop._fit.fitted_model import FittedModel
 from skbackprop._fit.inputs import InputEncoding
 from skbackprop._interop.conversions import needing_torch, tensors
@@ -64,6 +65,7 @@ class ConvertibleEnsemble:
         return to_torch(models, weights, common_encoding(models))
 
     @of_one_model
+    @spelled
     def torch_inputs(self, X: Data) -> tuple[torch.Tensor, ...]:
         """Convert rows to the input tensors of the module that `to_torch` returns.
 
