@@ -185,9 +185,10 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
         members : ndarray of shape (n_members, n_samples) or (n_members, n_samples, n_labels)
             Predictions of each member. Only with ``return_members=True``.
         """
-        labels = self._labels
-        y = self._output(X, link=False, answer=lambda v: labels.decode(v, device_of(v)))
-        return (y, self._output(X, link=False, members=True, answer=labels.decode_members)) if return_members else y
+        y = self._output(X, link=False, answer=lambda v: self._labels.decode(v, device_of(v)))
+        if not return_members:
+            return y
+        return y, self._output(X, link=False, members=True, answer=self._labels.decode_members)
 
     @of_one_model
     def predict_proba(self, X: Data, return_members: bool = False) -> Any:

@@ -25,6 +25,7 @@ from skbackprop._fit.fit import prepare
 from skbackprop._fit.inputs import RawTable
 from skbackprop._fit.selection import FEWEST_ROWS, SHARE
 from skbackprop._fit.state import TrainState
+from skbackprop._fit.warn import named, warned_once
 from skbackprop._interop.ensembles import ConvertibleEnsemble
 from skbackprop._types import Attributes, Data
 from skbackprop.data import Shards
@@ -97,7 +98,8 @@ class BaseEnsemble(
         rows = self._read(X, y, sample_weight)
         networks: list[BaseMLP] = []
         try:
-            learned = self._learned(base, rows, rng, networks)
+            with warned_once():
+                learned = self._learned(base, rows, rng, networks)
         except KeyboardInterrupt:
             trained = [network for network in networks if hasattr(network, "coefs_")]
             trained = trained[:-1] or trained  # the last one was not finished
@@ -131,8 +133,8 @@ class BaseEnsemble(
             self._train(base, rows, rng, regimes, networks)
             return {"weights_": mix}
         folds = folds_of(rows.codes, self.n_folds, is_classifier(self), rng)
-        for train, _ in folds:
-            self._train(base, rows.part(train), rng, regimes, networks)
+        for number, (train, _) in enumerate(folds, 1):
+            self._train(base, rows.part(train), rng, regimes, networks, f"fold {number} of {len(folds)}, ")
         members = [
             np.stack([self._members(network, rows_of(rows.X, test)) for network in some])
             for some, (_, test) in zip(by_fold(networks, len(folds)), folds, strict=True)
@@ -156,11 +158,12 @@ class BaseEnsemble(
         rng: np.random.RandomState,
         regimes: list[dict[str, float]],
         networks: list[BaseMLP],
+        name: str = "",
     ) -> None:
         """Train a network of each regime on these rows."""
-        for found in regimes:
+        for number, found in enumerate(regimes, 1):
             networks.append(clone(base).set_params(random_state=int(rng.randint(2**31)), **found))
-            with rows.callbacks.training(networks[-1]):
+            with rows.callbacks.training(networks[-1]), named(f"{name}network {number} of {len(regimes)}"):
                 networks[-1].fit(rows.X, rows.y, rows.weights)
 
     def _weigh(
@@ -171,7 +174,7 @@ class BaseEnsemble(
             return np.full(len(regimes), 1.0 / len(regimes))
         train, test = folds_of(rows.codes, PARTS, is_classifier(self), rng)[0]
         judges: list[BaseMLP] = []
-        self._train(smaller(base), rows.part(train), rng, regimes, judges)
+        self._train(smaller(base), rows.part(train), rng, regimes, judges, "small ")
         held_out = rows.part(test)
         return self._mix(np.stack([self._answer(judge, held_out.X) for judge in judges]), held_out)
 

@@ -547,3 +547,44 @@ def test_wrong_parameters_of_the_networks_are_named(wrong):
     X = np.random.default_rng(0).normal(size=(60, 3))
     with pytest.raises(ValueError, match=next(iter(wrong))):
         MLPEnsembleRegressor(MLPRegressor(**wrong)).fit(X, X[:, 0])
+
+
+# ------------------------------------------------------------------------- lines and warnings ----
+
+
+def test_each_line_says_which_network_it_is_of(capsys):
+    X, y = waves(300)
+    base = MLPRegressor((8,), max_iter=2, verbose=1)
+    model = MLPEnsembleRegressor(base, blend=False, oob_score=True, n_folds=2, random_state=0).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("selection of weight_decay")
+    for fold, network in enumerate(model.estimators_, 1):
+        for epoch, loss in enumerate(network.loss_curve_, 1):
+            start = f"fold {fold} of 2, network 1 of 1: epoch     {epoch}  loss {loss:.6f}"
+            assert [line.startswith(start) for line in lines].count(True) == 1
+    model = MLPEnsembleRegressor(base, random_state=0).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    n = len(model.estimators_)
+    for number, network in enumerate(model.estimators_, 1):
+        start = f"network {number} of {n}: epoch     2  loss {network.loss_curve_[-1]:.6f}"
+        assert [line.startswith(start) for line in lines].count(True) == 1
+    assert any(line.startswith("small network 1 of ") for line in lines)
+    base.fit(X, y)
+    assert "network 1" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("scale", "params", "message"),
+    [
+        (1.0, {"momentum": 0.5}, "momentum=0.5 has no effect"),
+        (1e5, {}, "Features differ in scale"),
+        (1.0, {"learning_rate": "constant", "weight_decay": 0.5}, "before it converged"),
+    ],
+)
+def test_what_all_networks_warn_of_comes_once(scale, params, message):
+    X, y = waves(300)
+    model = MLPEnsembleRegressor(MLPRegressor((8,), max_iter=2, **params), random_state=0, **FOLDS)
+    for _ in range(2):  # and again in the next fit
+        with pytest.warns(Warning, match=message) as caught:
+            model.fit(X * [1.0, scale], y)
+        assert len(caught) == 1

@@ -153,3 +153,13 @@ def test_a_grid_search_over_the_solvers(digits):
     search = GridSearchCV(model, {"solver": SOLVERS}, cv=2).fit(X, y)
     assert search.cv_results_["param_solver"].tolist() == list(SOLVERS)
     assert (search.cv_results_["mean_test_score"] > 0.7).all()  # chance: 0.1
+
+
+def test_a_stream_warns_in_its_first_call(rng):
+    X = rng.normal(size=(20, 2))
+    model = MLPRegressor((4,), momentum=0.5, random_state=0)
+    with pytest.warns(UserWarning, match=r"momentum=0\.5 has no effect"):
+        model.partial_fit(X, X[:, 0])
+    before = model.coefs_[0].copy()
+    model.partial_fit(X, X[:, 0])  # warnings are errors
+    assert (model.coefs_[0] != before).any()

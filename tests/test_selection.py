@@ -87,13 +87,41 @@ def test_the_reasons_are_told(capsys):
     losses = dict(selected(line) for line in lines if line.startswith("selection"))
     (short, shorter), (long, longer) = sorted(losses.items())
     assert f"weight_decay {decay:g} (of 0.05, 0.5, 2): lowest loss on 120 held-out rows" in lines
-    assert f"dropout {model.auto_params_['dropout']:g}: what goes with this weight_decay" in lines
+    assert f"dropout {model.auto_params_['dropout']:g} (of 0, 0.1): lowest loss on 120 held-out rows" in lines
     gain = 1.0 - min(longer.values()) / min(shorter.values())
     assert min(longer, key=longer.get) == decay
     told = next(line for line in lines if line.startswith(f"epochs {epochs}: the loss fell by "))
     assert told.endswith(f"% from {short} to {long} epochs")
     # of losses that were printed with six decimals
     assert float(told.split("fell by ")[1].split("%")[0]) == pytest.approx(100.0 * gain, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("weight_decay", "what", "label"), [("auto", "weight_decay and dropout", ""), (0.3, "dropout", "weight_decay ")]
+)
+def test_what_was_selected_is_named(weight_decay, what, label, capsys):
+    X, y = curve(600, 0.0)
+    model = MLPRegressor((8,), dropout="auto", weight_decay=weight_decay, max_iter=2, verbose=1, random_state=0)
+    lines = model.fit(X, y) and capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"selection of {what}, 2 epochs of small networks: loss ")
+    assert f" for {label}0.05, " in lines[0]
+    told = [line.split(" ")[0] for line in lines if "held-out rows" in line]
+    assert told == what.split(" and ")
+
+
+@pytest.mark.filterwarnings("ignore:The number of unique classes")
+def test_without_a_winner_the_reason_is_told(capsys):
+    X, y = curve(600, 0.0)
+    cases = [
+        (MLPRegressor, X, np.ones(600), "the losses are equal"),
+        (MLPRegressor, X[:50], y[:50], "too few rows to compare others"),
+        (MLPSoftmaxClassifier, X, np.arange(600), "no class can spare a row to compare others"),
+    ]
+    for kind, X_part, y_part, why in cases:
+        kind((8,), dropout="auto", max_iter=1, verbose=1, random_state=0).fit(X_part, y_part)
+        lines = capsys.readouterr().out.splitlines()
+        for name, value in (("weight_decay", UNKNOWN.weight_decay), ("dropout", UNKNOWN.dropout)):
+            assert f"{name} {value:g}: what suits most data; {why}" in lines
 
 
 def selected(line):

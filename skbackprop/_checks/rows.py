@@ -114,7 +114,8 @@ def read_validation(
             held_out, _ = read_rows(reader, X_val, Given(y_val, weights, "sample_weight_val"), reset=False)
         columns = start.features.numeric
         check_validation_set(held_out, data, start.codec, strict=not spec.partial, columns=columns)
-    warn_without_effect(estimator, spec, is_given=held_out is not None)
+    if not (spec.partial and isinstance(start, FittedModel)):  # a stream's first call has said it
+        warn_without_effect(estimator, spec, is_given=held_out is not None)
     return held_out
 
 

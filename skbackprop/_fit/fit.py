@@ -92,8 +92,6 @@ def prepare(
     regime = select_regime(spec, data.sample, start.codec.strata, state.rng, trial_loss, len(data), known)
     prepared = settle(spec, data, held_out, start, state, regime)
     if spec.verbose and known is None and not spec.partial:
-        if regime is UNKNOWN and spec.is_planned and spec.weight_decay == "auto":
-            say(f"weight_decay {prepared.plan.weight_decay:g}: what suits most data; too few rows to compare others")
         found = ", ".join(f"{name}={value!r}" for name, value in prepared.plan.found(spec).items())
         say(f"auto_params_: {found}")
     return prepared

@@ -55,8 +55,10 @@ def select_regime(
     regimes have their own weight decay here also where the user named one: so a fit that is given the values that a
     selection found has the same bits. A dropout that the user named is that of the networks here, too.
     """
-    if spec.partial or not spec.is_planned or len(sample) < FEWEST_ROWS:
+    if spec.partial or not spec.is_planned:
         return UNKNOWN
+    if len(sample) < FEWEST_ROWS:
+        return UNKNOWN if known is not None else _usual(spec, "too few rows to compare others")
     seed = int(rng.randint(2**31))
     if known is not None:
         return known
@@ -70,8 +72,8 @@ def select_regime(
     try:
         with np.errstate(over="ignore"):  # what float32, which is enough, cannot hold lets every training diverge
             rows, held_out = (part.in_memory(np.float32) for part in sample.split(seeded, SHARE, strata))
-    except ValueError:  # no class can spare a row
-        return UNKNOWN
+    except ValueError:
+        return _usual(spec, "no class can spare a row to compare others")
     small = _small(spec, n_rows, len(rows))
 
     def losses_of(names: Iterable[str], epochs: int) -> dict[str, float]:
@@ -82,17 +84,19 @@ def select_regime(
                 del found["dropout"]
             losses[name] = trial_loss(replace(small, **found), seed, rows, held_out)
         if spec.verbose:
-            each = ", ".join(f"{loss:.6f} for {decays[name]:g}" for name, loss in losses.items())
-            say(f"selection of weight_decay, {epochs} epochs of small networks: loss {each}")
+            what, label = " and ".join(selected) or "epochs", "" if "weight_decay" in selected else "weight_decay "
+            each = ", ".join(f"{loss:.6f} for {label}{tried[name]['weight_decay']:g}" for name, loss in losses.items())
+            say(f"selection of {what}, {epochs} epochs of small networks: loss {each}")
         return losses
 
     on_all = {name: on_rows(regime, n_rows, len(sample)) for name, regime in REGIMES.items()}
-    decays = {name: regime.regularisation(spec.solver)["weight_decay"] for name, regime in on_all.items()}
+    selected = [name for name in ("weight_decay", "dropout") if getattr(spec, name) == "auto"]
+    tried = {name: regime.regularisation(spec.solver) for name, regime in on_all.items()}
 
     short, long = (min(spec.plan_length(n_rows), spec.cycle_length(n_rows, share)) for share in LENGTHS)
     shorter = losses_of(REGIMES, short)
     if min(shorter.values()) == max(shorter.values()):
-        return UNKNOWN
+        return _usual(spec, "the losses are equal")
     before = min(shorter.values())
     has_zero = LOSSES[spec.loss].relative_tol
     unit = before if has_zero and before > 0.0 else 1.0
@@ -108,16 +112,23 @@ def select_regime(
     name = second if gain > 0.0 else near[0]
     regime = replace(on_all[name], length=length)
     if spec.verbose:
-        if spec.weight_decay == "auto":
-            tried = ", ".join(f"{decay:g}" for decay in decays.values())
-            say(f"weight_decay {decays[name]:g} (of {tried}): lowest loss on {len(held_out)} held-out rows")
-        if spec.dropout == "auto":
-            say(f"dropout {regime.dropout:g}: what goes with this weight_decay")
+        for parameter in selected:
+            values = ", ".join(f"{value:g}" for value in dict.fromkeys(some[parameter] for some in tried.values()))
+            value = tried[name][parameter]
+            say(f"{parameter} {value:g} (of {values}): lowest loss on {len(held_out)} held-out rows")
         if len(lengths) > 1:
             fell = f"fell by {gain:.1%}" if gain > 0.0 else "did not fall"
             why = f"the loss {fell} from {short} to {long} epochs" if has_zero else f"always for loss={spec.loss!r}"
             say(f"epochs {spec.plan_length(n_rows, length)}: {why}")
     return regime
+
+
+def _usual(spec: FitSpec, why: str) -> Regime:
+    """The regime that suits most data, where no other can be found; say so."""
+    for name, value in UNKNOWN.regularisation(spec.solver).items():
+        if spec.verbose and getattr(spec, name) == "auto":
+            say(f"{name} {value:g}: what suits most data; {why}")
+    return UNKNOWN
 
 
 def _small(spec: FitSpec, n_rows: int, n_selected: int) -> FitSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ BETWEEN = {"skbackprop", "sklearn", "joblib", "contextlib"}  # packages whose fr
 
 Listener = Callable[[str, type[Warning] | None], None]
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+_name: ContextVar[str] = ContextVar("name", default="")  # of the network that lines are about, if it is one of several
+_warned: ContextVar[set[str] | None] = ContextVar("warned", default=None)  # what was warned of, without its numbers
+NUMBERS = re.compile(r"-?\d[\d.]*(e[-+]\d+)?")
 
 
 @contextmanager
@@ -24,9 +28,29 @@ def redirect_messages(listener: Listener) -> Iterator[None]:
         _listener.reset(token)
 
 
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Print the name of a network in front of the lines inside."""
+    token = _name.set(f"{name}: ")
+    try:
+        yield
+    finally:
+        _name.reset(token)
+
+
+@contextmanager
+def warned_once() -> Iterator[None]:
+    """Warn once of what differs in numbers only, as it does for networks that are trained on parts of the rows."""
+    token = _warned.set(set())
+    try:
+        yield
+    finally:
+        _warned.reset(token)
+
+
 def say(line: str) -> None:
     """Print what `verbose` asked for."""
-    listener = _listener.get()
+    line, listener = _name.get() + line, _listener.get()
     if listener is None:
         print(line, flush=True)
     else:
@@ -35,7 +59,12 @@ def say(line: str) -> None:
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the nearest line outside of these packages."""
-    listener = _listener.get()
+    warned, listener = _warned.get(), _listener.get()
+    if warned is not None:
+        kind = NUMBERS.sub("", message)
+        if kind in warned:
+            return
+        warned.add(kind)
     if listener is not None:
         listener(message, category)
         return
