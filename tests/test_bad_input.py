@@ -6,12 +6,13 @@ import re
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_iris, load_wine
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -282,6 +283,26 @@ def test_a_pipeline_that_scales_X_alone_is_told_what_to_write(scaler, rng):
         ):
             losses = pipeline.fit(X, y, **held_out)[-1].validation_loss_curve_
             assert max(losses) < 10.0
+
+
+def test_a_table_beside_an_array_is_told_of_the_steps_that_make_arrays():
+    """Rows near the scaled ones are an error only if names tell that they went past a step: nothing else is sure."""
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    pipeline = make_pipeline(StandardScaler(), MLPSoftmaxClassifier(**PLANNED))
+    named, nameless = {"X_val": X[::3], "y_val": y[::3]}, {"X_val": X[::3].to_numpy(), "y_val": y[::3]}
+    told = "3 of 4 columns are on another scale; the mean of column 0 is 5.8.* and 0 in X"
+    with sklearn.config_context(enable_metadata_routing=True):
+        with pytest.raises(ValueError, match=told + r"(.*\n)+.*transform_input=\[\"X_val\"\]\)"):
+            pipeline.fit(X, y, **named)
+        pipeline.fit(X, y, **nameless)  # in silence, as the user guide warns
+        right = clone(pipeline).set_params(transform_input=["X_val"]).fit(X, y, **named)
+    assert pipeline[-1].validation_loss_curve_[-1] > 2.0 * right[-1].validation_loss_curve_[-1]
+    scaled = StandardScaler().fit_transform(X)
+    with pytest.warns(UserWarning, match=r"^X_val has names of columns, but X has none\.") as caught:
+        by_hand = MLPSoftmaxClassifier(**PLANNED).fit(scaled, y, X_val=pd.DataFrame(scaled, columns=X.columns), y_val=y)
+    assert len(caught) == 1
+    alone = MLPSoftmaxClassifier(**PLANNED).fit(scaled, y, X_val=scaled, y_val=y)
+    assert by_hand.validation_loss_curve_ == alone.validation_loss_curve_
 
 
 def test_raw_rows_of_a_few_large_columns_are_an_error_too():

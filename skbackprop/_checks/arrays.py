@@ -12,7 +12,13 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_X_y
 from sklearn.utils._set_output import _get_output_config
-from sklearn.utils.validation import FLOAT_DTYPES, _check_feature_names_in, _check_sample_weight, validate_data
+from sklearn.utils.validation import (
+    FLOAT_DTYPES,
+    _check_feature_names_in,
+    _check_sample_weight,
+    _get_feature_names,
+    validate_data,
+)
 
 from skbackprop._checks.calls import check_pair
 from skbackprop._checks.tables import encoding_of, read_table, refuse_columns, refuse_dates
@@ -133,6 +139,12 @@ def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
 def feature_names(estimator: BaseEstimator, names: Data) -> np.ndarray:
     """Names of the input features: as given, as seen in fit, or x0, x1, ..."""
     return _check_feature_names_in(estimator, names)
+
+
+def names_of(X: Data) -> np.ndarray | None:
+    """Names of the columns of a table; None: X has none."""
+    names: np.ndarray | None = _get_feature_names(X)
+    return names
 
 
 def is_plain(estimator: BaseEstimator, X: Data) -> bool:

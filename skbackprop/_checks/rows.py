@@ -9,7 +9,14 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 
-from skbackprop._checks.arrays import check_rows, check_same_device, check_targets, check_weights, has_validation_set
+from skbackprop._checks.arrays import (
+    check_rows,
+    check_same_device,
+    check_targets,
+    check_weights,
+    has_validation_set,
+    names_of,
+)
 from skbackprop._checks.categories import check_categories, named_categories, warn_silent, with_categories
 from skbackprop._checks.constraints import warn_without_effect
 from skbackprop._checks.shards import categories_in_shards, open_table
@@ -109,11 +116,14 @@ def read_validation(
     X_val, y_val, weights = rows
     held_out = None
     if has_validation_set(X_val, y_val, weights, holds_targets=isinstance(X_val, Shards)):
-        reader = copy_of(estimator, start.features.attributes, without=[NAMES, ENCODING])
+        features, strict = start.features, not spec.partial
+        names = names_of(X_val) if features.names is None and features.encoding is None else None
+        known = features.attributes if names is None else features.attributes | {NAMES: names}
+        reader = copy_of(estimator, known, without=[NAMES, ENCODING])
         with in_validation_set():
             held_out, _ = read_rows(reader, X_val, Given(y_val, weights, "sample_weight_val"), reset=False)
-        columns = start.features.numeric
-        check_validation_set(held_out, data, start.codec, strict=not spec.partial, columns=columns)
+        by_name, columns = names is not None, features.numeric
+        check_validation_set(held_out, data, start.codec, strict=strict, columns=columns, by_name=by_name)
     if not (spec.partial and isinstance(start, FittedModel)):  # a stream's first call has said it
         warn_without_effect(estimator, spec, is_given=held_out is not None)
     return held_out

@@ -88,7 +88,13 @@ def gradient_limit(spec: FitSpec, loss: Loss, plan: FitPlan, scales: Callable[[]
 
 
 def check_alike(
-    X: Array, X_val: Array, device: Device, *, strict: bool = True, columns: np.ndarray | None = None
+    X: Array,
+    X_val: Array,
+    device: Device,
+    *,
+    strict: bool = True,
+    columns: np.ndarray | None = None,
+    by_name: bool = False,
 ) -> None:
     """Raise, or warn, if the validation rows are nowhere near the training rows: one of them was not scaled.
 
@@ -96,6 +102,8 @@ def check_alike(
     one is, or if most are wider than ODD, it is a warning. Columns of two values, which look much alike, do not count.
 
     columns: numbers that the user knows these by; None: those that they have.
+    by_name: X_val has names of columns and X has none, as after steps that make arrays of tables. Then it is an error
+    if most columns are not NEAR or are ODD, and a warning in any case.
     """
     ours, theirs = (some_rows(rows, device).astype(np.float64) for rows in (X, X_val))
     columns = np.arange(ours.shape[1]) if columns is None else columns
@@ -109,7 +117,7 @@ def check_alike(
         measure = np.maximum(away, wider)
         odd = counted & ((away > NEAR) | (wider > ODD) | ((wider > 0.0) & (wider < 1.0 / ODD)))
     worst, n_odd, n = int(np.argmax(measure)), int(odd.sum()), int(counted.sum())
-    if strict and measure[worst] > UNLIKE and ours.shape[0] >= FEW_ROWS and 2 * n_odd > n:
+    if strict and (by_name or measure[worst] > UNLIKE) and ours.shape[0] >= FEW_ROWS and 2 * n_odd > n:
         raise ValueError(
             f"X_val was not transformed as X was: {n_odd} of {n} columns are on another scale; {tell(worst)}. By hand, "
             f"give scaler.transform(X_val). {TWO_LINES}"
@@ -118,6 +126,11 @@ def check_alike(
         warn(
             f"X_val does not look like X: {tell(worst)}. If it has not gone through the same steps as X, such as a "
             f"scaler, then by hand give scaler.transform(X_val). {TWO_LINES}"
+        )
+    elif by_name:
+        warn(
+            "X_val has names of columns, but X has none. If steps such as a scaler made an array of X, X_val must go "
+            f"through them too; by hand, give scaler.transform(X_val). {TWO_LINES}"
         )
 
 
@@ -234,14 +247,21 @@ def _are_near(span: np.ndarray, largest: np.ndarray, spreads: np.ndarray, n_rows
 
 
 def check_validation_set(
-    held_out: Dataset, data: Dataset, codec: TargetCodec, *, strict: bool = True, columns: np.ndarray | None = None
+    held_out: Dataset,
+    data: Dataset,
+    codec: TargetCodec,
+    *,
+    strict: bool = True,
+    columns: np.ndarray | None = None,
+    by_name: bool = False,
 ) -> None:
     """Raise, or warn, if the user's validation rows are none to judge a model of these training rows by.
 
     strict: rows on another scale are an error; a piece of a stream may well differ from the whole.
+    by_name: they have names of columns, and the training rows have none.
     """
     with in_validation_set():
         codec.check(held_out.examples)
     if held_out.device != data.device:
         raise ValueError(f"X_val must be where X is: X is {data.device}, X_val is {held_out.device}.")
-    check_alike(data.sample.X, held_out.sample.X, data.device, strict=strict, columns=columns)
+    check_alike(data.sample.X, held_out.sample.X, data.device, strict=strict, columns=columns, by_name=by_name)
