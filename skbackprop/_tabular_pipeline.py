@@ -17,7 +17,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.callbacks import MetaCallbacks
-from skbackprop._checks.calls import check_pair, composed, offered_if
+from skbackprop._checks.calls import check_names, check_pair, composed, offered_if
 from skbackprop._fit.scales import in_validation_set
 from skbackprop._types import Data
 
@@ -69,6 +69,7 @@ class TabularPipeline(Pipeline):
         self : object
             The fitted Pipeline.
         """
+        self._check_names("fit", params)
         prefix = "" if get_config()["enable_metadata_routing"] else f"{self.steps[-1][0]}__"
         params = {name if "__" in name else prefix + name: value for name, value in params.items()}
         with self._kept():
@@ -108,6 +109,7 @@ class TabularPipeline(Pipeline):
         self : object
             The Pipeline.
         """
+        self._check_names("partial_fit", params)
         (name, model), reader = self.steps[-1], self._reader
         if get_config()["enable_metadata_routing"]:
             params = process_routing(self, "partial_fit", **params)[name].partial_fit
@@ -124,6 +126,50 @@ class TabularPipeline(Pipeline):
                 model.partial_fit(X, y, **params)
         callbacks.end()
         return self
+
+    @partial(offered_if, lambda pipeline: pipeline.steps[-1][1].score)
+    def score(self, X: Data, y: Data = None, sample_weight: Data = None, **params: Any) -> float:
+        """Return the score of the last step.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights.
+        **params : dict
+            With scikit-learn's metadata routing on, what is requested.
+
+        Returns
+        -------
+        score : float
+            Accuracy or R^2, as the last step's `score` returns it.
+        """
+        self._check_names("score", params)
+        return float(super().score(X, y, sample_weight, **params))
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of the Pipeline, or of its steps by names such as ``mlp__n_bins``.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters.
+
+        Returns
+        -------
+        self : object
+            The Pipeline.
+        """
+        plain = [name for name in params if "__" not in name]
+        known = self.get_params() if plain else {}
+        for name in plain:
+            of_steps = [key for key in known if key.endswith(f"__{name}")]
+            if name not in known and of_steps:
+                raise ValueError(f"{name!r} is a parameter of a step of the Pipeline. Write {' or '.join(of_steps)}.")
+        return super().set_params(**params)
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Get the metadata routing of this object: that of a Pipeline, with that of `partial_fit`.
@@ -154,6 +200,18 @@ class TabularPipeline(Pipeline):
             with in_validation_set():
                 X_val = reader.transform(X_val)
         return {**params, "X_val": X_val}
+
+    def _check_names(self, method: str, params: Mapping[str, Any]) -> None:
+        """Raise for parameters of a method that no step takes; say what to write, before a step is fitted."""
+        (last, model), routes = self.steps[-1], get_config()["enable_metadata_routing"]
+        names = params.keys() - (self.get_metadata_routing().consumes(method, params.keys()) if routes else set())
+        of_steps = {name: name.partition("__")[0] for name in names if "__" in name and not routes}
+        wrong = set(of_steps.values()) - {step for step, _ in self.steps}
+        if wrong:
+            raise ValueError(f"The steps are {[step for step, _ in self.steps]}; there is no {sorted(wrong)[0]!r}.")
+        if hasattr(type(model), method):
+            own = {name.removeprefix(f"{last}__") for name in names if of_steps.get(name, last) == last}
+            check_names(type(model), getattr(type(model), method), sorted(own))
 
     @contextmanager
     def _kept(self) -> Iterator[None]:

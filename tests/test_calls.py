@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.linear_model import Ridge
 
@@ -43,6 +44,47 @@ def test_validation_sets_of_other_libraries(model, method, data):
         call(X, y, callbacks=[])
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'colour'$"):  # of which nobody knows more
         call(X, y, colour="red")
+
+
+@pytest.mark.parametrize("routes", [False, True])
+def test_a_pipeline_answers_before_it_fits(routes, data):
+    X, y = data
+    model = tabular_pipeline("regressor", max_iter=1)
+    best = tabular_pipeline("regressor", effort="best")
+    with config_context(enable_metadata_routing=routes):
+        for call in (model.fit, model.partial_fit):
+            with pytest.raises(TypeError, match=rf"^MLPRegressor\.\w+\(\) got an unexpected .*'eval_set'.*{WRITE}"):
+                call(X, y, eval_set=[(X, y)])
+        with pytest.raises(TypeError, match=r"^MLPEnsembleRegressor\.fit\(\) got .*'X_val'.*effort='default'"):
+            best.fit(X, y, X_val=X, y_val=y)
+        for wrong, told in (("weights", "Write sample_weight=weights"), ("colour", "'colour'$")):
+            with pytest.raises(TypeError, match=rf"^MLPRegressor\.score\(\) got an unexpected .*{told}"):
+                model.score(X, y, **{wrong: y})
+    for name, step in model.steps:
+        assert not [key for key in vars(step) if key.endswith("_") and key[0] != "_"], name
+    for call in (model.fit, model.partial_fit):
+        with pytest.raises(ValueError, match=r"^The steps are \['table', 'mlp'\]; there is no 'network'\.$"):
+            call(X, y, network__sample_weight=y)
+    weighted = model.fit(X, y).score(X, y, sample_weight=y)
+    assert weighted == model["mlp"].score(model[:-1].transform(X), y, y) != model.score(X, y)
+
+
+def test_parameters_of_the_steps_are_named():
+    told = {
+        "epochs": "mlp__epochs",
+        "max_categories": "table__max_categories",
+        "random_state": "(table__random_state or mlp__random_state|mlp__random_state or table__random_state)",
+    }
+    for name, names in told.items():
+        with pytest.raises(ValueError, match=rf"^'{name}' is a parameter of a step of the Pipeline\. Write {names}\.$"):
+            tabular_pipeline("regressor").set_params(**{name: 3})
+    with pytest.raises(ValueError, match=r"Write mlp__estimator__epochs\.$"):
+        tabular_pipeline("regressor", effort="best").set_params(epochs=3)
+    with pytest.raises(ValueError, match="Invalid parameter 'colour' for estimator TabularPipeline"):
+        tabular_pipeline("regressor").set_params(colour=3)
+    model = tabular_pipeline("regressor").set_params(mlp__epochs=3, memory=None)
+    assert model["mlp"].epochs == 3
+    assert isinstance(model.set_params(mlp=Ridge())["mlp"], Ridge)
 
 
 def test_a_tuple_of_rows_is_no_pair(data):

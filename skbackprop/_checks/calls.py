@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import update_wrapper, wraps
 from numbers import Real
 from types import MethodType
@@ -84,16 +84,26 @@ def spelled(method: Method) -> Method:
         try:
             signature.bind(estimator, *args, **kwargs)
         except TypeError as error:
-            what, cls = f": {error}", type(estimator)
-            who = cls.__name__ if method.__name__ == "__init__" else f"{cls.__name__}.{method.__name__}"
-            for name in kwargs:
-                if name not in signature.parameters:
-                    what = f" got an unexpected keyword argument {name!r}" + _hint(cls, name, method)
-                    break
-            raise TypeError(f"{who}(){what}") from None
+            check_names(type(estimator), method, kwargs)
+            raise TypeError(f"{_name_of(type(estimator), method)}: {error}") from None
         return method(estimator, *args, **kwargs)
 
     return cast(Method, call)
+
+
+def check_names(cls: type[BaseEstimator], method: Callable[..., object], names: Iterable[str]) -> None:
+    """Raise if a method of the class does not take an argument of one of these names; say what to write."""
+    takes = inspect.signature(method).parameters
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in takes.values()):
+        return
+    for name in names:
+        if name not in takes:
+            who, hint = _name_of(cls, method), _hint(cls, name, method)
+            raise TypeError(f"{who} got an unexpected keyword argument {name!r}{hint}") from None
+
+
+def _name_of(cls: type[BaseEstimator], method: Callable[..., object]) -> str:
+    return f"{cls.__name__}()" if method.__name__ == "__init__" else f"{cls.__name__}.{method.__name__}()"
 
 
 def _hint(cls: type[BaseEstimator], name: str, method: Callable[..., object]) -> str:
