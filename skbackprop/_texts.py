@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,27 +32,77 @@ CODE = re.compile(r"[-+]?(0\d+|\d{16,})", re.ASCII)  # as a number it would lose
 GAPS = {"", "?", "-", "--", ".", "..", "*", "#", "/", "na", "n/a", "n.a.", "#n/a", "nan", "none", "null", "nil"}
 GAPS |= {"missing", "unknown", "not available"}
 
-MONTH = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+DAY, MONTH, YEAR = r"(0?[1-9]|[12]\d|3[01])", r"(0?[1-9]|1[0-2])", r"(1[5-9]|2\d)\d\d"
+NAME = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"  # of a month
 TIME = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?\s*([ap]\.?m\.?)?\s*(z|utc|gmt|[-+]\d{2}:?\d{2})?"
-DAY = "|".join(
-    [
-        r"\d{4}(?P<a>[-/.])\d{1,2}(?P=a)\d{1,2}",
-        r"\d{1,2}(?P<b>[-/.])\d{1,2}(?P=b)(\d{4}|\d{2})",
-        rf"\d{{1,2}}(st|nd|rd|th)?\.?[- ]*{MONTH}[-., ]*\d{{2,4}}",
-        rf"{MONTH}[. ]*(\d{{1,2}}(st|nd|rd|th)?,? )?\d{{4}}",
-    ]
+DATE = rf"(\d{{4}}(?P<a>[-/.]){DAY}(?P=a){DAY}|({DAY}(?P<b>[-/]){DAY}(?P=b)|{DAY}\.{MONTH}\.)(\d\d){{1,2}})"
+NAMED = rf"({DAY}(st|nd|rd|th)?\.?[- ]*{NAME}[-., ]*\d{{2,4}}|{NAME}[. ]*({DAY}(st|nd|rd|th)?,? )?\d{{4}})"
+CLOCK = rf"([t ,]+{TIME})?"  # behind a date
+DAYS = (
+    "X[{{name!r}}] = (pandas.to_datetime({}, format='{}', errors='coerce', utc=True)"
+    " - pandas.Timestamp(0, tz='UTC')).dt.days"
 )
-DATE = re.compile(rf"([a-z]{{3,9}},? )?({DAY})([t ,]+{TIME})?|{TIME}", re.IGNORECASE | re.ASCII)
-# with separators, a currency or a unit, which is the last group
-AMOUNT = re.compile(r"[-+$€£¥ ]*(\d{1,3}([,.' \u00a0\u202f]\d{3})+|\d+)([.,]\d+)?\s*(\D*)", re.ASCII)
 
-# decimals behind a comma: other than three of them, or thousands that are set off by points
-COMMA = re.compile(r",(\d{1,2}|\d{4,})(\D|$)|\.\d{3}[.,]", re.ASCII)
+
+class Family(NamedTuple):
+    """Texts of dates or times: their pattern, what a message calls them, and the line that makes numbers of them."""
+
+    pattern: str
+    looks: str
+    line: str
+    is_sure: Callable[[set[str]], bool] = bool  # whether they are no scores or seasons, which match as well
+
+
+FAMILIES = [  # skrub.TableVectorizer reads one of them, pandas the others
+    Family(
+        r"(-?\d+ days? )?[-+]?\d{1,3}:[0-5]\d(:[0-5]\d)?([.,]\d+)?",
+        "times or durations",
+        "X[{name!r}] = pandas.to_timedelta(X[{name!r}].str.replace(',', '.')"
+        r".str.replace(r'^(\d+:[\d.]+)$', r'0:\1', regex=True), errors='coerce').dt.total_seconds()",
+        lambda texts: any(":0" in text for text in texts),
+    ),
+    Family(
+        TIME,
+        "times",
+        "X[{name!r}] = pandas.to_datetime(X[{name!r}], format='mixed', errors='coerce', utc=True).dt.hour",
+        lambda texts: any(re.search("[a-z+-]", text, re.IGNORECASE) for text in texts),
+    ),
+    Family(
+        rf"{YEAR}[-/]{MONTH}|{MONTH}[-/]{YEAR}",
+        "months",
+        DAYS.format("X[{name!r}]", "mixed"),
+        lambda texts: len({re.sub(r"\b\d\d?\b", "", text) for text in texts}) < len(texts),
+    ),
+    Family(
+        rf"{YEAR}[-/ ]?q[1-4]|q[1-4][-/ ]?{YEAR}",
+        "quarters",
+        r"X[{name!r}] = X[{name!r}].str.extract(r'(\d{{4}})', expand=False).astype(float) + "
+        r"X[{name!r}].str.extract('[Qq](.)', expand=False).astype(float) / 4",
+    ),
+    Family(
+        rf"{YEAR}-?W(0[1-9]|[1-4]\d|5[0-3])", "weeks", DAYS.format("X[{name!r}].str.replace('-', '') + '1'", "%GW%V%u")
+    ),
+    Family(DATE + CLOCK, "dates or times", SKRUB),
+    Family(rf"([a-z]{{3,9}},? )?({DATE}|{NAMED}){CLOCK}", "dates or times", DAYS.format("X[{name!r}]", "mixed")),
+]
+
+CODES = "USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RON|BRL|MXN|KRW|TRY"  # of currencies
+# with separators, a currency or a unit
+AMOUNT = re.compile(
+    rf"[-+ ]*(?P<before>[A-Z]{{0,2}}[$€£¥₹]|(?i:{CODES}|Rs\.?|kr\.?))?[-+ \u00a0]*"
+    r"([1-9]\d{0,2}(?P<mark>[,.'\u2019 \u00a0\u2009\u202f])\d{3}((?P=mark)\d{3})*|\d+)(?P<part>(?!(?P=mark))[.,]\d+)?"
+    r"(?P<after>\D*)",
+    re.ASCII,
+)
+# decimals behind a comma or a point: other than three, or after a zero, or after thousands set off by the other
+COMMA = re.compile(r",(\d{1,2}|\d{4,})(\D|$)|\b0,\d|\.\d{3}[.,]", re.ASCII)
+POINT = re.compile(r"\.(\d{1,2}|\d{4,})(\D|$)|\b0\.\d|,\d{3}[.,]", re.ASCII)
 
 LEFT_OUT = "left out"  # the kind of a column that says nothing
 FEW = 0.05  # of the different texts, and of the rows
 MANY = 30  # different texts, from which on they may be anything but categories
 MANY_ROWS = 100  # different texts, from which on they may be identifiers
+PHONE = 9  # digits, from which on groups of them may be a telephone number
 WORDS = 5  # of a text on the average, from which on it is none of a few
 
 
@@ -145,15 +195,15 @@ def _look(name: Hashable, texts: set[str], column: Column, codes: bool) -> tuple
     """Say what texts look like that are neither numbers nor categories, and the line that helps; nothing of others."""
     texts = {text.strip() for text in texts if text.strip().lower() not in GAPS}
     n, some = len(texts), quoted(sorted(texts))
-    enough = (1.0 - FEW) * n
-    if n > 2 and sum(bool(DATE.fullmatch(text)) for text in texts) >= enough:
-        return f"dates or times ({some})", _date_line(name, texts)
+    for family in FAMILIES if n > 2 else []:
+        pattern = re.compile(family.pattern, re.IGNORECASE | re.ASCII)
+        if sum(bool(pattern.fullmatch(text)) for text in texts) >= (1.0 - FEW) * n and family.is_sure(texts):
+            return f"{family.looks} ({some})", family.line.format(name=name)
     if n < MANY:
         return "", ""
     odd = [text for text in texts if not NUMBER.fullmatch(text)]
-    units = [match[4] for text in odd if (match := AMOUNT.fullmatch(text))]
-    if odd and len(units) >= (1.0 - FEW) * len(odd) and len(set(units)) == 1:
-        return f"numbers with separators or units ({some})", _amount_line(name, odd, units[0])
+    if line := _amount_line(name, texts, odd):
+        return f"numbers with separators or units ({some})", line
     if len(odd) < n / 2 and not codes:
         return f"numbers among which there are other texts ({quoted(sorted(odd))})", COERCE.format(name=name)
     n_rows = sum(not is_missing(value) for value in column)
@@ -165,19 +215,19 @@ def _look(name: Hashable, texts: set[str], column: Column, codes: bool) -> tuple
     return "", ""
 
 
-def _date_line(name: Hashable, texts: set[str]) -> str:
-    """What makes numbers of dates or times: where skrub does not read them, pandas does."""
-    read = f"pandas.to_datetime(X[{name!r}], format='mixed', errors='coerce', utc=True)"
-    if all(re.fullmatch(TIME, text, re.IGNORECASE | re.ASCII) for text in texts):
-        return f"X[{name!r}] = {read}.dt.hour"
-    if any(re.search(MONTH, text, re.IGNORECASE) for text in texts):
-        return f"X[{name!r}] = ({read} - pandas.Timestamp(0, tz='UTC')).dt.days"
-    return SKRUB
-
-
-def _amount_line(name: Hashable, texts: list[str], unit: str) -> str:
-    """What makes numbers of amounts of a unit, be their decimals behind a comma or behind a point."""
-    kept, point = (r"[^\d,-]", ".str.replace(',', '.')") if any(map(COMMA.search, texts)) else (r"[^\d.-]", "")
-    cut = f".str.replace({unit!r}, '')" if re.search(r"[-.,]", unit) else ""  # else what is not kept has it
-    numbers = f"X[{name!r}].astype(str){cut}.str.replace(r'{kept}', '', regex=True){point}"
-    return f"X[{name!r}] = pandas.to_numeric({numbers}, errors='coerce')"
+def _amount_line(name: Hashable, texts: set[str], odd: list[str]) -> str:
+    """What makes numbers of amounts, if the odd ones among the texts have one unit or currency and one decimal mark."""
+    found = [match for text in odd if (match := AMOUNT.fullmatch(text))]
+    affixes = {(match["before"] or "") + match["after"].strip() for match in found}
+    if len(found) < (1.0 - FEW) * len(odd) or len({re.sub(r"(?<=\w\w)s$", "", affix) for affix in affixes}) != 1:
+        return ""
+    numbers = [re.sub(r"^\D+", "", text) for text in texts]
+    digits = {len(re.sub(r"\D", "", text)) for text in odd}
+    is_phone = affixes == {""} and len(digits) == 1 and max(digits) >= PHONE and not any(m["part"] for m in found)
+    has_comma, has_point = any(map(COMMA.search, numbers)), any(map(POINT.search, numbers))
+    if is_phone or (has_comma and has_point):
+        return ""
+    kept, point = (r"[^\d,-]", ".str.replace(',', '.')") if has_comma else (r"[^\d.-]", "")
+    cut = "".join(f".str.replace({affix!r}, '')" for affix in sorted(affixes) if re.search("[-.,]", affix))
+    line = f"X[{name!r}].astype(str){cut}.str.replace(r'{kept}', '', regex=True){point}"
+    return f"X[{name!r}] = pandas.to_numeric({line}, errors='coerce')"

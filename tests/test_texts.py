@@ -18,6 +18,11 @@ DAYS = pd.Timestamp("2020-01-01") + pd.to_timedelta(RNG.integers(0, 1000, N), "D
 WORDS = ["good", "bad", "nice", "ugly", "round", "square", "red", "blue", "fast", "slow", "house", "garden", "door"]
 SINCE_1970 = ((DAYS - pd.Timestamp(0)).days).to_numpy(float)
 AMOUNTS = RNG.integers(100_000, 99_999_999, N) / 100
+WHOLE = RNG.integers(1, 10**9, N) // 10 ** RNG.integers(0, 6, N)
+SECONDS = RNG.permutation(3600)[:N]
+MONTHS = (DAYS.to_period("M").start_time - pd.Timestamp(0)).days
+QUARTERS = DAYS.to_period("Q")
+FRENCH = str.maketrans(",.", " ,")
 SETTINGS = {"hidden_layer_sizes": (4,), "max_iter": 1, "weight_decay": 0.5, "dropout": 0.0, "random_state": 0}
 
 # values, what they look like, and what the line makes of them; None: columns of skrub
@@ -25,7 +30,22 @@ CASES = {
     "ISO dates": (DAYS.strftime("%Y-%m-%d"), "dates or times", None),
     "German dates": (DAYS.strftime("%d.%m.%Y"), "dates or times", None),
     "names of months": (DAYS.strftime("%d %b %Y"), "dates or times", SINCE_1970),
-    "times": ([f"{h:02}:{m:02}" for h in range(24) for m in range(0, 60, 6)], "dates or times", np.arange(N) // 10),
+    "times": ([f"{h:02}:{m:02}" for h in range(24) for m in range(0, 60, 6)], "times or durations", np.arange(N) * 6),
+    "mornings": ([f"{i // 20 or 12}:{i % 20 + 10} am" for i in range(N)], "times", np.arange(N) // 20),
+    "seconds": ([f"{s // 60}:{s % 60:02}" for s in SECONDS], "times or durations", SECONDS),
+    "tenths": ([f"{s // 60}:{s % 60:02},5" for s in SECONDS], "times or durations", SECONDS + 0.5),
+    "hours": ([f"{s // 3600}:{s // 60 % 60:02}:{s % 60:02}" for s in SECONDS * 20], "times or durations", SECONDS * 20),
+    "timedeltas": (pd.to_timedelta(SECONDS * 99, "s").astype(str), "times or durations", SECONDS * 99),
+    "months": (DAYS.strftime("%Y-%m"), "months", MONTHS),
+    "months of years": (DAYS.strftime("%m/%Y"), "months", MONTHS),
+    "quarters": (QUARTERS.astype(str), "quarters", QUARTERS.year + QUARTERS.quarter / 4),
+    "quarters of years": (
+        [f"Q{day.quarter} {day.year}" for day in DAYS],
+        "quarters",
+        QUARTERS.year + QUARTERS.quarter / 4,
+    ),
+    "weeks": (DAYS.strftime("%G-W%V"), "weeks", (DAYS.to_period("W").start_time - pd.Timestamp(0)).days),
+    "compact weeks": (DAYS.strftime("%GW%V"), "weeks", (DAYS.to_period("W").start_time - pd.Timestamp(0)).days),
     "free text": ([" ".join(RNG.choice(WORDS, 8)) for _ in range(N)], "free text", None),
     "identifiers": ([f"AB-{i}" for i in range(N)], "identifiers", "dropped"),
     "thousands": ([f"{x:,.2f}" for x in AMOUNTS], "numbers with separators or units", AMOUNTS),
@@ -36,6 +56,24 @@ CASES = {
         [f"{x:,.2f} €".translate(str.maketrans(",.", ".,")) for x in AMOUNTS],
         "numbers with separators or units",
         AMOUNTS,
+    ),
+    "points": ([f"{x:,.0f}".replace(",", ".") for x in WHOLE], "numbers with separators or units", WHOLE),
+    "spaces": ([f"{x:,.2f}".translate(FRENCH) for x in AMOUNTS], "numbers with separators or units", AMOUNTS),
+    "thin spaces": ([f"{x:,}".replace(",", "\u202f") for x in WHOLE], "numbers with separators or units", WHOLE),
+    "apostrophes": ([f"{x:,}".replace(",", "'") for x in WHOLE], "numbers with separators or units", WHOLE),
+    "Swiss": ([f"CHF {x:,.2f}".replace(",", "\u2019") for x in AMOUNTS], "numbers with separators or units", AMOUNTS),
+    "codes before": ([f"EUR {x}" for x in WHOLE], "numbers with separators or units", WHOLE),
+    "codes behind": ([f"-{x} USD" for x in WHOLE], "numbers with separators or units", -WHOLE),
+    "a word": (
+        [f"{i + 1} dollar{'s' * (i > 0)}" for i in range(N)],
+        "numbers with separators or units",
+        1 + np.arange(N),
+    ),
+    "a word with a point": ([f"Rs. {x:,}" for x in WHOLE], "numbers with separators or units", WHOLE),
+    "percent": (
+        [f"{i / 10:.1f} %".replace(".", ",") for i in range(N)],
+        "numbers with separators or units",
+        np.arange(N) / 10,
     ),
     "other texts": (
         [str(i) if i % 3 else f"none ({i % 7})" for i in range(N)],
@@ -86,6 +124,37 @@ def test_the_line_of_a_warning_helps(case, model):
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", "Columns without values|Features differ in scale|Column . is far from zero")
         assert np.isfinite(model.fit(X, y).predict(X)).all()
+
+
+NOT_SO = {
+    "versions": [f"{i // 40}.{i // 8 % 5}.{i % 8}" for i in range(N)],
+    "versions of two digits": [f"1.{i // 12}.{i % 12 + 10}" for i in range(N)],
+    "addresses": [f"192.168.{i}.{(i * 7) % 255}" for i in range(N)],
+    "phones": [f"555.{i + 100}.{i * 37 % 9000 + 1000}" for i in range(N)],
+    "phones with a zero": [f"030 {i + 100} {i * 7 % 900 + 100}" for i in range(N)],
+    "phones with spaces": [f"+1 212 {i + 100} {i * 7 % 900 + 100}" for i in range(N)],
+    "scores": [f"{i // 16}:{i % 16}" for i in range(N)],
+    "scores of points": [f"{i // 20 + 15}:{i % 20 + 12}" for i in range(N)],
+    "seasons": [f"{i}-{(i + 1) % 100:02}" for i in range(2000, 2012)],
+    "goods": [f"ABC {i}" for i in range(N)],
+    "dashed": [f"{i % 89 + 10}-{i * 7 % 89 + 10}-{i * 3 % 89 + 10}" for i in range(N)],
+    "two currencies": [f"{i} {'USD' if i % 2 else 'EUR'}" for i in range(N)],
+    "two signs": [f"{'$' if i % 2 else '€'}{i}" for i in range(N)],
+    "commas and points": [f"{i}{',' if i % 2 else '.'}25" for i in range(N)],
+    "ranges": [f"{i}-{i + 10}" for i in range(N)],
+    "sizes": [f"{i}x{i + 3}" for i in range(N)],
+}
+
+
+@pytest.mark.parametrize("case", NOT_SO)
+def test_texts_that_only_have_digits_are_not_mislabelled(case):
+    """Identifiers at most, which these are where they differ in almost every row."""
+    X = pd.DataFrame({"note": np.resize(NOT_SO[case], N), "size": np.linspace(-1.0, 1.0, N)})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", "Features differ in scale")
+        tabular_pipeline("regressor", **SETTINGS).fit(X, X["size"])
+    assert not [str(one.message) for one in caught if "looks like identifiers" not in str(one.message)]
 
 
 @pytest.mark.parametrize(
