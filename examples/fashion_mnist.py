@@ -1,4 +1,4 @@
-"""Train on the 60,000 pictures of clothes of Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017).
+"""Train on the 60,000 images of Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017).
 
 python examples/fashion_mnist.py                 fetches them from OpenML
 python examples/fashion_mnist.py --data DIR      reads the four original idx.gz files
@@ -35,7 +35,7 @@ def read_idx(path):
 
 
 def load(folder):
-    """Pixels between 0 and 1, one row a picture, and class numbers: training rows first."""
+    """Pixels between 0 and 1, with one row per image, and class numbers; training rows first."""
     if folder is None:
         data = fetch_openml("Fashion-MNIST", version=1, as_frame=False)
         X, y = data.data, data.target

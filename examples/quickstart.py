@@ -12,7 +12,7 @@ from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 
 
 def tune(model, grid, X, y):
-    """Search the grid in a pipeline with standardised features."""
+    """Search the grid with standardised features."""
     name = type(model).__name__.lower()
     grid = {f"{name}__{parameter}": values for parameter, values in grid.items()}
     return GridSearchCV(make_pipeline(StandardScaler(), model), grid, cv=3).fit(X, y)

@@ -1,6 +1,6 @@
-"""What the documentation shows of the package, drawn and written when it is built, into docs/made."""
+"""Pictures and tables of the documentation, which are made in docs/made when it is built."""
 
 import pathlib
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))  # what measured reads its results, too
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "benchmarks"))  # whose functions read the results

@@ -1,4 +1,4 @@
-"""The tables of everything that has a name, read from the package's own tables."""
+"""Tables of activations, losses, solvers, schedules and initializers, read from the tables of the package."""
 
 import inspect
 import re
@@ -13,7 +13,7 @@ from .files import table, write
 
 
 def first_line(function):
-    """What an entry says of itself, if it has a docstring of its own."""
+    """The first line of an entry's docstring, if it has one."""
     text = inspect.getdoc(function) or ""
     return "" if function.__name__ == "<lambda>" else text.split("\n")[0].replace("|", "\\|")
 
@@ -48,7 +48,7 @@ FORMULAS = {  # typeset; docstrings have them plain
 
 
 def described(name, function):
-    """An entry's formula and where it comes from, else what it says of itself."""
+    """The formula of an entry and its source, else the first line of its docstring."""
     text = first_line(function)
     if name not in FORMULAS:
         return text or " "
@@ -63,17 +63,17 @@ def write_components(folder):
     parts = [
         table(
             "Activations",
-            ["``activation``", "what it is", "initializer of the layer below (auto)"],
+            ["``activation``", "formula", "initializer of the layer below (auto)"],
             [[f"``{k}``", described(k, e.phi), e.initializer] for k, e in ACTIVATIONS.items()],
         ),
         table(
             "Losses",
-            ["``loss``", "task", "link", "value"],
+            ["``loss``", "task", "link", "formula"],
             [[f"``{k.removeprefix('binary_')}``", e.task, e.link, described(k, e.value)] for k, e in LOSSES.items()],
         ),
         table(
             "Solvers",
-            ["``solver``", "what it is"],
+            ["``solver``", "algorithm"],
             [
                 *([f"``{k}``", first_line(e.update)] for k, e in OPTIMIZERS.items()),
                 ["``lbfgs``", "SciPy's L-BFGS-B on the full batch (Zhu et al., 1997)."],
@@ -81,7 +81,7 @@ def write_components(folder):
         ),
         table(
             "Schedules",
-            ["``learning_rate``", "factor", "plans for ``max_iter`` epochs"],
+            ["``learning_rate``", "factor of the learning rate", "depends on ``max_iter``"],
             [
                 [
                     f"``{k}``",
@@ -93,8 +93,8 @@ def write_components(folder):
         ),
         table(
             "Initializers",
-            ["``initializer``", "what it is"],
-            [["``auto``", "chosen by the activation; the output layer starts at zero"]]
+            ["``initializer``", "distribution"],
+            [["``auto``", "depends on the activation; the output layer starts at zero"]]
             + [[f"``{k}``", k.replace("_", ", ")] for k in INITIALIZERS],
         ),
     ]

@@ -15,9 +15,9 @@ RADIUS = 0.3
 class Colours(NamedTuple):
     """Of a theme."""
 
-    ink: str  # everything that is neither of these
-    ahead: str  # what goes forward
-    back: str  # what flows back
+    ink: str  # everything else
+    ahead: str  # the forward pass
+    back: str  # the backward pass
 
 
 THEMES = {"light": Colours(INKS["light"], "#1f6f8b", "#c8641b"), "dark": Colours(INKS["dark"], "#6fc3df", "#f3a35c")}
@@ -120,7 +120,7 @@ def draw_network(path, colours):
 
 
 def draw_backward(path, colours):
-    """Delta of one unit is gathered from the units that it feeds."""
+    """The delta of one unit is a sum over the units of the next layer."""
     s = Sketch(9.0, 4.3, colours)
     j, i, loss = (0.9, 2.0), (3.5, 2.0), (8.4, 2.0)
     above = column(6.3, 3, 2.0, 1.1)
@@ -142,7 +142,7 @@ def draw_backward(path, colours):
     s.save(path)
 
 
-# weights, input and target of the network that the page works by hand
+# weights, input and target of the network that is worked by hand
 WORKED = {
     "x": np.array([[1.0, 0.5]]),
     "W": [np.array([[0.25, -0.5], [0.5, 0.75]]), np.array([[0.75], [-1.25]])],
@@ -198,7 +198,7 @@ def draw_softmax(path, colours):
     left.plot(v, np.logaddexp(v, 0), color=colours.ahead, lw=2.2, label=r"$\ln(e^v + e^0)$")
     left.plot(v, 1 / (1 + np.exp(-v)), color=colours.back, lw=2.2, label=r"its slope, $e^v / (e^v + e^0)$")
     left.set_xlabel("$v$", color=ink)
-    left.set_title("log-sum-exp is a smooth maximum, softmax its slope", color=ink, fontsize=11)
+    left.set_title("log-sum-exp, a smooth maximum, and its slope, softmax", color=ink, fontsize=11)
     left.legend(frameon=False, labelcolor=ink)
     left.tick_params(colors=ink)
     left.spines[:].set_color(ink)

@@ -1,6 +1,6 @@
 """Pieces of reStructuredText, and files that change only when their content does."""
 
-INKS = {"light": "#222832", "dark": "#ced6dd"}  # of what is written, in the themes
+INKS = {"light": "#222832", "dark": "#ced6dd"}  # colours of the text in the themes
 
 
 def listing(columns, rows):
@@ -12,7 +12,7 @@ def listing(columns, rows):
 
 
 def table(title, columns, rows, above=""):
-    """A section with a table, and what stands above it."""
+    """A section with a table, and a text above it."""
     return "\n".join([title, "-" * len(title), "", above, "", listing(columns, rows)])
 
 

@@ -1,4 +1,4 @@
-"""What Sphinx leaves out of its pages: descriptions, texts of the gallery's small pictures, typeset formulas."""
+"""Additions to the pages of Sphinx: descriptions, alt texts of the gallery's thumbnails, typeset formulas."""
 
 import pathlib
 import re
@@ -27,7 +27,7 @@ def describe(app, pagename, templatename, context, doctree):
 
 
 def name_thumbnails(app, doctree, docname):
-    """Small pictures of the gallery have the titles of what they lead to."""
+    """Give the thumbnails of the gallery the titles of their pages as alt texts."""
     titles = {pathlib.PurePosixPath(name).name: title.astext() for name, title in app.env.titles.items()}
     for image in doctree.findall(nodes.image):
         found = re.search(r"sphx_glr_(\w+)_thumb", image["uri"])
@@ -36,5 +36,5 @@ def name_thumbnails(app, doctree, docname):
 
 
 def typeset(app, what, name, obj, options, lines):
-    """What is minimised, as mathematics; docstrings have it plain, as they are read in editors, too."""
+    """Typeset the objective; docstrings have it as plain text, since they are read in editors, too."""
     lines[:] = [f"{line.partition('J')[0]}.. math:: {TYPESET}" if line.strip() == J else line for line in lines]

@@ -1,4 +1,4 @@
-"""Other projects' lists of names, for links to their pages; without a network the pages are built without these."""
+"""Inventories of other projects, for links to their pages; without a network there are no such links."""
 
 import urllib.request
 

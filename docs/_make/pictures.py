@@ -28,5 +28,5 @@ def draw_losses(folder):
 
 
 def write_diagram(folder):
-    """A notebook's view of the tabular pipeline."""
+    """The tabular pipeline as notebooks show it."""
     write(folder / "diagram.inc", estimator_html_repr(tabular_pipeline("classifier", n_members=8)))

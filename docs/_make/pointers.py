@@ -1,10 +1,10 @@
-"""A page that points at lines of the code and at tests points at what exists, or the build fails."""
+"""A page that names a test or a line of the code that does not exist fails the build."""
 
 import re
 
 
 def check_pointers(page):
-    """A test named in the page must exist, and a line emphasised in it must bear an equation's number."""
+    """A test named in the page must exist, and an emphasised line must have the number of an equation."""
     text, root = page.read_text(), page.parent
     for file, test in re.findall(r"(test_\w+\.py)::(\w+)", text):
         if f"def {test}(" not in (root.parent / "tests" / file).read_text():

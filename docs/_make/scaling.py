@@ -1,4 +1,4 @@
-"""When more machines pay: measured beside modelled, and what the model says of large clusters."""
+"""Speed-up by several workers: measured, modelled, and predicted for large clusters."""
 
 import functools
 import itertools
@@ -24,7 +24,7 @@ def measured(name="scaling"):
 
 
 def write_scaling(folder):
-    """The constants, and every measurement beside what the model says."""
+    """The constants, and every measured time with that of the model."""
     found = measured()
     model = scaling.Model(found)
     constants = [
@@ -37,15 +37,15 @@ def write_scaling(folder):
     beside = list(scaling.beside(found))
     predicted = [r for r in beside if r["where"] != scaling.HERE or r["workers"] > 2]
     off = np.array([abs(np.log(r["model"] / r["seconds"])) for r in predicted])
-    text += f"Of the {len(off)} times that the model predicts, half are within {percent(np.median(off))} of the "
-    text += f"measured ones, nine tenths within {percent(np.quantile(off, 0.9))}.\n\n"
+    text += f"The model predicts {len(off)} times. Half of them are within {percent(np.median(off))} of the measured "
+    text += f"times, and nine tenths within {percent(np.quantile(off, 0.9))}.\n\n"
     cells = {}
     for r in beside:
         row = cells.setdefault((r["where"], r["size"], f"{r['batch']:,}"), {})
         row[r["workers"]] = f"{1e3 * r['seconds']:.2f} / {1e3 * r['model']:.2f}"
     steps = [[*names, *(row.get(n, "") for n in scaling.WORKERS)] for names, row in cells.items()]
-    columns = ["network between", "size", "rows", *(f"{n} worker{'s' if n > 1 else ''}" for n in scaling.WORKERS)]
-    above = "Milliseconds a step, measured / by the model."
+    columns = ["connection", "network", "rows", *(f"{n} worker{'s' if n > 1 else ''}" for n in scaling.WORKERS)]
+    above = "Milliseconds per step, measured / modelled."
     write(folder / "scaling.inc", text + table("Measured and modelled", columns, steps, above))
     write(folder / "scaling-best.inc", best_table(model))
     write(folder / "scaling-worth.inc", worth_table(model))
@@ -56,7 +56,7 @@ def percent(logarithm):
 
 
 def write_rounds(folder):
-    """What clusters.py found: rounds without a fit, rounds of a fit, and how well two workers share the work."""
+    """Results of clusters.py: rounds without a fit, rounds of a fit, and the speed-up by two workers."""
     found = measured("clusters")
     bare = [[f"{n:,}", f"{1e3 * median:.2f}", f"{1e3 * high:.2f}"] for n, median, high in found["tree"]]
     rounds = [
@@ -68,13 +68,13 @@ def write_rounds(folder):
         for batch, workers, threads, one in found["scaling"]
     ]
     pieces = [
-        "Without a fit: an array goes to one other worker, and another comes back.",
+        "Without a fit: an array is sent to one other worker, and another array is sent back.",
         listing(["float32 numbers", "ms, median", "ms, 90 %"], bare),
-        "In a fit, with 16 rows a minibatch, so that there is next to nothing to compute:",
-        listing(["weights", "ms a step, two workers", "one process", "ms a round", "steps a second"], rounds),
-        "With much to compute: steps a second of two hidden layers of 512 units on 256 inputs (394,753 weights), by "
-        "two workers of one thread each, by one process with two threads, and with one. Efficiency is the first beside "
-        "the second.",
+        "In a fit with 16 rows per minibatch, which need almost no computing:",
+        listing(["weights", "ms per step, two workers", "one process", "ms per round", "steps per second"], rounds),
+        "In a fit with much computing: steps per second of a network with 256 inputs and two hidden layers of 512 "
+        "units (394,753 weights), on two workers with one thread each, in one process with two threads, and in one "
+        "process with one thread. Efficiency is the speed of two workers divided by that of two threads.",
         listing(["rows", "two workers", "two threads", "one thread", "efficiency"], shares),
     ]
     write(folder / "rounds.inc", "\n\n".join(pieces))
@@ -88,20 +88,20 @@ def best_table(model):
         seconds = [model.step(size, ROWS, int(P), *scaling.NETWORKS[name]) for P in workers]
         best = int(np.argmin(seconds))
         rows.append([size, name, f"{workers[best]:,}", f"{seconds[0] / seconds[best]:.1f}"])
-    return listing(["size", "network between", "fastest with", "times as fast as one"], rows)
+    return listing(["network", "connection", "fastest number of workers", "speed-up"], rows)
 
 
 def worth_table(model):
-    """Rows from which on so many workers are half as fast together as so many times one."""
+    """Rows of a minibatch from which on the efficiency is 50 %."""
     rows = []
     for size, name in itertools.product(scaling.SIZES, scaling.NETWORKS):
         needed = [model.rows_worth(size, P, *scaling.NETWORKS[name]) for P in CLUSTERS]
         rows.append([size, name, *(f"{float(f'{n:.2g}'):,.0f}" for n in needed)])
-    return listing(["size", "network between", *(f"{P:,} workers" for P in CLUSTERS)], rows)
+    return listing(["network", "connection", *(f"{P:,} workers" for P in CLUSTERS)], rows)
 
 
 def draw_scaling(folder):
-    """Gain against the number of workers."""
+    """Speed-up against the number of workers."""
     draw.draw_themes(functools.partial(draw_gain, scaling.Model(measured())), folder / "scaling")
 
 
@@ -114,7 +114,7 @@ def draw_gain(model, path):
         gain = [model.step(size, ROWS, 1) / model.step(size, ROWS, int(P), *link) for P in workers]
         ax.loglog(workers, gain, LINES[name], color=COLOURS[size], base=2)
     ax.loglog(workers, workers, color=ink, lw=0.7, alpha=0.5, base=2)
-    ax.set(xlabel="workers", ylabel="times as fast as one", ylim=(0.5, 64))
+    ax.set(xlabel="workers", ylabel="speed-up", ylim=(0.5, 64))
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.yaxis.set_major_formatter("{x:g}")
     keys = [plt.Line2D([], [], color=colour, label=size) for size, colour in COLOURS.items()]

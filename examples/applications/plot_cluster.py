@@ -1,10 +1,10 @@
 """
-One model on many machines
+Training on a Dask cluster
 ==========================
 
-A minibatch may lie on several machines: each works out the gradient of its own rows, and the sums add up to the
-gradient of the whole. So a cluster of Dask learns the model that one machine would have learned, whatever lies where,
-at the price of messages in every step. What if it sent fewer?
+The rows of a minibatch may be on several machines: each computes the gradient of its own rows, and the sum is the
+gradient of the minibatch. So a Dask cluster trains the same model as one machine, however the rows are distributed, but
+sends messages in every step. This example also trains with fewer messages.
 """
 
 import dask.array as da
@@ -17,8 +17,9 @@ from skbackprop import MLPSoftmaxClassifier
 from skbackprop.dask import DaskMLPSoftmaxClassifier
 
 # %%
-# The first two thirds of the digits, in five partitions of very different sizes, on three workers. These are threads of
-# this process here; give ``Client`` the address of a scheduler, and they are machines. Dask spreads the partitions.
+# The first two thirds of the digits are in five partitions of very different sizes, which Dask distributes over three
+# workers. Here the workers are threads of this process. To use other machines, pass ``Client`` the address of their
+# scheduler.
 
 X, y = load_digits(return_X_y=True)
 X = X / 16.0
@@ -35,8 +36,8 @@ print(f"after {local.n_iter_} epochs the weights differ by at most {apart:.0e}")
 print(f"accuracy on the other third: here {local.score(X_test, y_test):.4f}, there {exact.score(X_test, y_test):.4f}")
 
 # %%
-# On a slow network, ``sync_every=k`` lets each worker make k steps of its own before all take the mean of their
-# weights. That is another training: every worker follows its own rows for a while.
+# For slow networks, ``sync_every=k`` lets each worker make k steps on its own rows, before the weights of all workers
+# are averaged. The result then differs from training on one machine.
 
 fewer = {k: DaskMLPSoftmaxClassifier(sync_every=k, **params).fit(*far) for k in (4, 20)}
 client.close()
@@ -53,5 +54,5 @@ ax.legend(frameon=False)
 plt.show()
 
 # %%
-# The blue line runs in the middle of the grey one. With fewer messages training is slower to fit the rows. When more
-# machines pay at all is worked out in :doc:`/user_guide/scaling`.
+# The loss on the cluster (blue) equals that on one machine (grey). With fewer messages the loss falls more slowly.
+# :doc:`/user_guide/scaling` shows when more machines save time.

@@ -1,10 +1,10 @@
 """
-Two minutes of search
-=====================
+Hyperparameter search in two minutes
+====================================
 
-How fast to learn, and how much to hold the weights back? GridSearchCV tries both together, with the scaler inside the
-cross-validation, and a heat map shows not only the best cell but how wide the good region around it is. Then six
-parameters of a table at random, beside what no search at all would have given.
+GridSearchCV searches the learning rate and the weight decay together, with the scaler inside the cross-validation. A
+heat map shows the best values, and how much the score changes around them. Then RandomizedSearchCV searches six
+parameters of ``tabular_pipeline``. Both are compared with the defaults.
 """
 
 import matplotlib.pyplot as plt
@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from skbackprop import MLPRegressor, tabular_pipeline
 
 # %%
-# 442 patients, ten measurements each, and how far their diabetes went within a year: few rows and much noise, a case in
-# which it matters to hold back.
+# The data are ten features of 442 patients, and the progression of their diabetes after a year. Regularisation matters
+# here, because there are few rows with much noise.
 
 X, y = load_diabetes(return_X_y=True)
 model = make_pipeline(StandardScaler(), MLPRegressor((50, 50), random_state=0))
@@ -34,8 +34,8 @@ print(f"best of {len(rates) * len(decays)} settings: {best}")
 print(f"its R2: {search.best_score_:.3f}, with a standard deviation of {spread:.3f} over the folds")
 
 # %%
-# Without any search both are left to "auto": the rate of the plan, and a decay chosen by a short selection on the
-# training rows alone.
+# Without a search both are "auto": the default learning rate, and a weight decay that ``fit`` selects on the training
+# rows.
 
 auto = cross_val_score(model, X, y, cv=folds).mean()
 chosen = model.fit(X, y)[-1].auto_params_
@@ -60,17 +60,17 @@ fig.colorbar(picture, extend="min")
 plt.show()
 
 # %%
-# Here the decay decides and the rate hardly matters: without any decay fast training learns the noise by heart, with
-# too much of it the network learns too little. The whole column around the best cell differs from it by less than the
-# folds do from each other, and what "auto" finds stands in it.
+# Here the weight decay matters and the learning rate hardly does. Without weight decay the network overfits, with too
+# much of it the network underfits. The values in the column of the best one differ by less than the folds do, and the
+# weight decay that "auto" selects is in this column.
 
 # %%
 # Six parameters at random
 # ------------------------
 #
-# More than two parameters are searched at random, as a grid would spend its time on those that do not matter. The
-# ranges are those of the user guide. The rows are made up: five of ten columns count, and the noise is small, so that
-# there is something to gain. The test rows take no part.
+# Search more than two parameters at random: a grid would spend most of its time on parameters that do not matter. The
+# ranges are those of the user guide. The data are simulated: y depends on five of ten columns, and there is little
+# noise, so a search can improve the model. The test rows are not used for the search.
 
 X, y = make_friedman1(1200, noise=0.3, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=400, random_state=0)
@@ -94,8 +94,8 @@ for name, fitted in models.items():
 print(pd.Series(tuned.best_params_).rename(lambda name: name.partition("__")[2]).to_string())
 
 # %%
-# A picture of the candidates tells which parameters matter, and whether the best value lies at the edge of a range,
-# which then should be wider.
+# A plot of the candidates shows which parameters matter. If the best value is at the edge of a range, use a wider
+# range.
 
 results = pd.DataFrame(tuned.cv_results_)
 fig, axes = plt.subplots(1, 4, figsize=(11, 3), sharey=True, layout="constrained")

@@ -2,10 +2,10 @@
 Prediction intervals in three ways
 ==================================
 
-How long will the delivery take, and how sure is that? Two losses answer with more than one number: ``loss="quantile"``
-learns the quantiles that you ask for and assumes nothing else; ``loss="gaussian"`` learns a mean and a standard
-deviation for each row. And networks that leave out a fold of the rows each tell how far off such networks are. Here the
-truth is known, so we can see what each gets right.
+This example compares three kinds of prediction intervals for the duration of deliveries. ``loss="quantile"`` predicts
+given quantiles, without assumptions about the distribution. ``loss="gaussian"`` predicts a mean and a standard
+deviation for each row. Cross-validated ensembles compute intervals from their residuals on held-out folds. The data are
+simulated, so the true quantiles are known.
 """
 
 import matplotlib.pyplot as plt
@@ -18,8 +18,8 @@ from skbackprop import MLPRegressor
 from skbackprop.ensemble import MLPEnsembleRegressor
 
 # %%
-# Driving takes half an hour or so; waiting in traffic, exponentially distributed, comes on top: more in the rush hours,
-# and never less than nothing. So the noise is neither of one width nor symmetric.
+# The duration is a driving time of about half an hour plus a waiting time. The waiting time is exponentially
+# distributed and longer in the rush hours. So the noise is not symmetric, and its width changes.
 
 rng = np.random.default_rng(0)
 LEVELS = np.array([0.05, 0.5, 0.95])
@@ -42,7 +42,7 @@ X, y = deliveries(6000)
 X_test, y_test = deliveries(20_000)
 
 # %%
-# The models, whose intervals should hold nine deliveries in ten.
+# The intervals of all models should contain 90 % of the deliveries.
 
 by_quantiles = make_pipeline(StandardScaler(), MLPRegressor(loss="quantile", quantile=LEVELS, random_state=0))
 by_gaussian = make_pipeline(StandardScaler(), MLPRegressor(loss="gaussian", random_state=0))
@@ -65,7 +65,7 @@ def folds_quantiles(X):
 
 
 # %%
-# Lines of dashes are the truth: the quantiles that the rows were drawn from.
+# Dashed lines are the true quantiles.
 
 hours = np.linspace(5, 22, 300)
 true = drive(hours)[:, None] - mean_wait(hours)[:, None] * np.log(1 - LEVELS)
@@ -90,8 +90,8 @@ axes[0].set_ylabel("minutes")
 plt.show()
 
 # %%
-# Nine in ten over the whole day may still be too few at some hours. So look at parts of the day, as one should with any
-# column that matters; the figures are shares inside.
+# A coverage of 90 % over the whole day may still be too low at some hours. So we compute the coverage in parts of the
+# day. Do this with any column that matters.
 
 parts = [("5 to 7", 5, 7), ("7 to 10", 7, 10), ("10 to 16", 10, 16), ("16 to 19", 16, 19), ("19 to 22", 19, 22)]
 answers = [answer(X_test) for answer in (by_quantiles.predict, gaussian_quantiles, folds_quantiles)]
@@ -102,10 +102,9 @@ for name, begin, end in parts:
     print(f"{name:16}" + "".join(f"{share:10.1%}" for share in inside))
 
 # %%
-# All hold about nine in ten. The quantiles sit where they should, with nobody arriving before the drive is over; of
-# the rows outside, half are below and half above. The normal distribution gets the width of the noise, hour by hour,
-# but has to be symmetric: its lower edge promises deliveries that cannot be, and all rows outside are above. Where the
-# noise is symmetric, its two numbers per row say all there is to say. The widths of the folds' intervals follow how far
-# the members of a network disagree, which is too wide in the early morning and too narrow in the rush hours, as the
-# table shows: where such hours matter, take quantiles. But only of the folds is something proved for any network,
-# however badly it fits: see the user guide.
+# All intervals contain about 90 %. The quantiles are close to the true ones; half of the rows outside are below and
+# half are above. The normal distribution has the right width at each hour, but is symmetric: its lower bound is below
+# the shortest possible duration, and all rows outside are above. It suits symmetric noise. The widths of the intervals
+# from folds depend on the differences between the members of a network. They are too wide in the early morning and too
+# narrow in the rush hours: if such hours matter, use quantiles. But only intervals from folds have a guaranteed
+# coverage for any network, even one that fits badly: see the user guide.

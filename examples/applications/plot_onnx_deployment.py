@@ -1,10 +1,10 @@
 """
-Answers without scikit-learn, through ONNX
-==========================================
+Deployment with ONNX
+====================
 
-A pipeline that fills gaps, scales numbers and codes categories is trained on a table of journeys and exported as one
-file. ONNX Runtime reads it, in a server or a telephone, and answers as the pipeline does; for single rows it has much
-less to do. This needs ``pip install 'skbackprop[onnx]' pandas``.
+A Pipeline that imputes missing values, scales numbers and encodes categories is trained on a table of journeys and
+exported as one file. ONNX Runtime makes the same predictions on a server or a phone, without scikit-learn, and is much
+faster for single rows. This needs ``pip install 'skbackprop[onnx]' pandas``.
 """
 
 import pathlib
@@ -26,7 +26,7 @@ from skbackprop import MLPSoftmaxClassifier
 from skbackprop.onnx import to_inputs, to_onnx
 
 # %%
-# Numbers, categories and gaps, and whether each journey ends late.
+# The table has numbers, categories and missing values. The target is whether a journey ends late.
 
 rng, n = np.random.default_rng(0), 2000
 distance = np.where(rng.random(n) < 0.05, np.nan, rng.gamma(2.0, 30.0, n))
@@ -35,7 +35,7 @@ hour = rng.integers(5, 24, n)
 late = (line == "bus") & ((hour % 12 < 4) | (distance > 90))
 weather = pd.Series(rng.choice(["dry", "rain"], n)).mask(rng.random(n) < 0.1)  # some of it unknown
 X = pd.DataFrame({"distance": distance, "hour": hour, "line": line, "weather": weather})
-y = np.where(late ^ (rng.random(n) < 0.05), "late", "on time")  # one in twenty for no reason that we see
+y = np.where(late ^ (rng.random(n) < 0.05), "late", "on time")  # 5 % of the labels are noise
 
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 columns = ColumnTransformer(
@@ -47,14 +47,15 @@ columns = ColumnTransformer(
 model = make_pipeline(columns, MLPSoftmaxClassifier(random_state=0)).fit(X_train, y_train)
 
 # %%
-# One file holds all of it.
+# One file contains the whole Pipeline.
 
 path = pathlib.Path(tempfile.mkdtemp()) / "late.onnx"
 onnx_model = to_onnx(model, X_train)
 onnx.save(onnx_model, path)
 
 # %%
-# From here on neither scikit-learn nor skbackprop is needed, but for ``to_inputs``, which makes arrays of the columns.
+# From here on neither scikit-learn nor skbackprop is needed, except for ``to_inputs``, which converts the columns to
+# arrays.
 
 session = onnxruntime.InferenceSession(path)
 label, probabilities = session.run(["label", "probabilities"], to_inputs(onnx_model, X_test))
@@ -66,7 +67,7 @@ print(
 )
 
 # %%
-# How long does one row take?
+# The time of a prediction for one row:
 
 row, inputs = X_test[:1], to_inputs(onnx_model, X_test[:1])
 calls = {
@@ -88,5 +89,5 @@ right.margins(x=0.3)
 plt.show()
 
 # %%
-# Left: both give the same probabilities, to the last digits of float32. Right: what one answer takes. Each step of the
-# pipeline checks the table and makes another one of it; the file has the same arithmetic in one piece.
+# Left: both give the same probabilities, within the precision of float32. Right: the time of one prediction. Each step
+# of the Pipeline validates the table and makes a new one. The ONNX file has all steps in one graph.

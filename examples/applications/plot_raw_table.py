@@ -1,10 +1,10 @@
 """
-A DataFrame as it comes: categories, gaps and raw units
-=======================================================
+A DataFrame with categories and missing values
+==============================================
 
-The estimators encode the columns of a table themselves: no scaler, no imputer, no one-hot encoder. What they learned of
-the columns is saved and exported with them, and explanations are in the user's columns. At the end the mistakes that
-are easily made, and what is said of them.
+The estimators encode the columns of a table themselves, without a scaler, an imputer or a one-hot encoder. The encoding
+is saved and exported with them, and importances are those of the original columns. The last section shows common
+mistakes and their error messages.
 """
 
 import pickle
@@ -21,7 +21,7 @@ from skbackprop.inspection import feature_importances
 from skbackprop.onnx import to_inputs, to_onnx
 
 # %%
-# Made-up loans: money in euros, months, categories as texts, gaps.
+# The loans are simulated: amounts in euros, months, categories as strings, and missing values.
 
 rng, n = np.random.default_rng(0), 6000
 X = pd.DataFrame(
@@ -39,7 +39,7 @@ X.loc[rng.random(n) < 0.1, "income"], X.loc[rng.random(n) < 0.1, "job"] = np.nan
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 
 # %%
-# Cross-validated, fitted, and saved. The encoding is learned anew in each fold, of its training rows only.
+# The model is cross-validated, fitted and saved. In each fold the encoding is learned from the training rows only.
 
 model = MLPSoftmaxClassifier(numeric_encoder="piecewise_linear", random_state=0)
 print("accuracy", cross_val_score(model, X_train, y_train, cv=3).round(3))
@@ -55,8 +55,7 @@ print(
 print("inputs of the network", model.coefs_[0].shape[0], "and categories", model.categories_[3].tolist())
 
 # %%
-# In the graph of ONNX (``pip install 'skbackprop[onnx]'``) each column is an input, numbers as numbers and categories
-# as texts.
+# In the ONNX graph (``pip install 'skbackprop[onnx]'``) each column is an input: a number, or the string of a category.
 
 exported = to_onnx(model)
 session = onnxruntime.InferenceSession(exported.SerializeToString())
@@ -65,26 +64,25 @@ print("inputs", [described.name for described in session.get_inputs()])
 print("same labels", (labels == model.predict(X_test)).mean())
 
 # %%
-# Importances are those of columns, however many inputs a column has: at a first look by the weights, and by what the
-# score loses when a column is shuffled. Weights only tell which columns the first layer listens to; a column of many
-# inputs has more of them.
+# Importances are computed for columns, however many inputs of the network a column has: from the weights of the first
+# layer, and by permutation. The weights are only a first impression: a column with many inputs has more weights.
 
 by_score = permutation_importance(model, X_test, y_test, scoring="neg_log_loss", n_repeats=5, random_state=0)
 fig, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True, layout="constrained")
 axes[0].barh(list(X), feature_importances(model))
 axes[0].set(title="weights of the first layer")
 axes[1].barh(list(X), by_score.importances_mean, xerr=by_score.importances_std)
-axes[1].set(title="log loss when shuffled: increase")
+axes[1].set(title="increase of the log loss when shuffled")
 plt.show()
 
 # %%
-# A category that training had not seen says nothing, and a gap where there was none is allowed.
+# Categories that training did not contain are ignored, and missing values are allowed in all columns.
 
 new = X_test.iloc[:2].assign(job=["astronaut", None], months=[24.0, np.nan])
 print(model.predict_proba(new).round(2))
 
 # %%
-# What goes wrong is said by name.
+# Error messages name the column.
 
 numbers, texts = model.__class__(random_state=0), X_test.assign(months=X_test["months"].astype(str) + " months")
 mistakes = {

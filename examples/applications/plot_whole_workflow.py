@@ -2,9 +2,9 @@
 From a CSV file to a decision in production
 ===========================================
 
-The whole way on one page. Who cancels next month? The file has numbers, texts and gaps, and few customers cancel. One
-line reads the table and trains; a threshold is found for what a mistake costs; ONNX takes the model to a server without
-Python; and a model card says what was made.
+Which customers cancel next month? The file has numbers, strings and missing values, and few customers cancel. This page
+trains a model with ``tabular_pipeline``, tunes a threshold for the costs of mistakes, exports the model to ONNX, and
+writes a model card.
 """
 
 import io
@@ -26,7 +26,7 @@ from skbackprop import tabular_pipeline
 # The file
 # --------
 #
-# Made-up customers stand in for yours. Columns of numbers and of texts have gaps, and one customer in six leaves.
+# The customers are simulated. Columns of numbers and of strings have missing values, and one customer in six leaves.
 
 rng, n = np.random.default_rng(0), 6000
 made = pd.DataFrame({"months": rng.exponential(20, n), "bill": rng.lognormal(3, 0.5, n), "calls": rng.poisson(2, n)})
@@ -47,8 +47,8 @@ print("of all customers leave:", f"{(y == 'leaves').mean():.1%}")
 # The model
 # ---------
 #
-# No imputer, no scaler, no encoder, and no class weights: these would make the probabilities of the rare class too
-# large. As they are, they can be taken at their word.
+# ``tabular_pipeline`` needs no imputer, scaler or encoder. We use no class weights, which would make the probabilities
+# of the rare class too large. Without them the probabilities are calibrated.
 
 model = tabular_pipeline("classifier", random_state=0).fit(X_train, y_train)
 p = model.predict_proba(X_test)[:, 0]
@@ -61,9 +61,9 @@ print(f"knowing nothing: ROC AUC {roc_auc_score(leaves, share):.3f}, log loss {l
 # The decision
 # ------------
 #
-# A customer who leaves unnoticed costs 100, a voucher for somebody who would have stayed costs 10. `predict` asks which
-# is likelier, which is not the question. scikit-learn finds, in folds of the training rows, the threshold that costs
-# least.
+# A customer who leaves unnoticed costs 100, and a voucher for a customer who would have stayed costs 10. `predict`
+# returns the more probable class, which ignores these costs. scikit-learn finds the threshold with the lowest cost by
+# cross-validation on the training rows.
 
 
 def gain(y_true, y_pred):
@@ -81,8 +81,8 @@ for name, fitted in {"likelier class": model, "tuned threshold": decision}.items
 print(f"a voucher from a probability of {threshold:.2f} on; 10 / (100 + 10) = 0.09 would be right for exact ones")
 
 # %%
-# Left: of the customers given a probability about as many leave as it says. Right: what each threshold would cost on
-# the test rows, and the one that was chosen without seeing them.
+# Left: the predicted probabilities are close to the observed frequencies. Right: the cost of each threshold on the test
+# rows, and the threshold that was tuned on the training rows.
 
 fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
 CalibrationDisplay.from_predictions(leaves, p, n_bins=8, strategy="quantile", name="network", ax=left)
@@ -99,8 +99,8 @@ plt.show()
 # To production
 # -------------
 #
-# One graph holds the reading of the columns, the network and the threshold (``pip install 'skbackprop[onnx]'``). It
-# takes the columns by their names, numbers as numbers and texts as texts.
+# One ONNX graph contains the encoding of the columns, the network and the threshold (``pip install
+# 'skbackprop[onnx]'``). Its inputs are the columns, by name, as numbers or strings.
 
 if find_spec("skl2onnx") and find_spec("onnxruntime"):
     import onnxruntime
@@ -114,7 +114,7 @@ if find_spec("skl2onnx") and find_spec("onnxruntime"):
     print("inputs:", {one.name: one.type for one in session.get_inputs()})
 
 # %%
-# And a card, so that whoever finds the file in a year knows what it is (``pip install skops``).
+# A model card documents the model (``pip install skops``).
 
 if find_spec("skops"):
     from skops.card import Card

@@ -1,10 +1,10 @@
 """
-Stopping early by patients of your own choice
-=============================================
+Early stopping with grouped data
+================================
 
-Several rows from each patient: a network soon knows the patients by heart, and a random tenth of the rows, from the
-very same patients, applauds. Whoever wants to know how it will do with *new* patients keeps whole patients apart, and
-gives them to ``fit`` as ``X_val`` and ``y_val``.
+With several rows from each patient, a network overfits to the patients. A random tenth of the rows, from the same
+patients, does not show this. To predict for *new* patients, hold out whole patients and pass their rows to ``fit`` as
+``X_val`` and ``y_val``.
 """
 
 import matplotlib.pyplot as plt
@@ -17,18 +17,19 @@ from skbackprop import MLPSoftmaxClassifier
 from skbackprop.display import LossCurveDisplay
 
 # %%
-# Made-up patients, so that the truth is known. Four measurements tell whether a bad day follows, in the same way for
-# everybody. Eight more hardly change from day to day: they say who it is, and nothing about anybody else.
+# The patients are simulated, so that the truth is known. Four features determine the probability of a bad day, in the
+# same way for all patients. Eight more features hardly change from day to day: they identify a patient, but say nothing
+# about other patients.
 
 rng = np.random.default_rng(0)
 
 
 def visits(n_patients, n_days=15):
-    """Rows of so many new patients."""
+    """Rows of new patients."""
     state = rng.normal(size=(n_patients, n_days, 4))
     who = rng.normal(size=(n_patients, 1, 8)) + 0.1 * rng.normal(size=(n_patients, n_days, 8))
     risk = 2 * abs(state[..., 0]) + 2 * state[..., 1] * state[..., 2] + 1.5 * state[..., 3] - 1.6
-    risk += 1.5 * rng.normal(size=(n_patients, 1))  # some are ill more often than others
+    risk += 1.5 * rng.normal(size=(n_patients, 1))  # some patients are ill more often than others
     bad = rng.random(risk.shape) < 1 / (1 + np.exp(-risk))
     return np.concatenate([state, who], axis=2).reshape(-1, 12), bad.ravel()
 
@@ -40,9 +41,9 @@ scaler = StandardScaler().fit(X)
 X, X_val, X_test = map(scaler.transform, (X, X_val, X_test))
 
 # %%
-# The same network three times, along the same plan of 60 epochs: stopped by a random tenth of the rows, stopped by
-# patients whom it has not seen, and trained on to the end while these only watch. ``scoring`` may be any scorer of
-# scikit-learn; without it the loss decides.
+# The same network is trained three times, for at most 60 epochs: with early stopping on a random tenth of the rows,
+# with early stopping on other patients, and without early stopping, where the other patients only give the validation
+# curve. ``scoring`` may be any scorer of scikit-learn; the default is the loss.
 
 plan = {"learning_rate": "cosine", "learning_rate_init": 0.001, "max_iter": 60, "weight_decay": 0.0}
 network = MLPSoftmaxClassifier(**plan, scoring="roc_auc", early_stopping=True, n_iter_no_change=15, random_state=0)
@@ -61,13 +62,13 @@ for name, model in models.items():
     )
 
 # %%
-# Circles are the best epochs, whose weights were restored where stopping was allowed.
+# Circles are the best epochs. With early stopping, their weights were restored.
 
 looks = [{"color": "#0072b2"}, {"color": "0.55"}, {"color": "#d55e00", "lw": 2.5}]
 display = LossCurveDisplay.from_estimator(models, curve_kwargs=looks)
 plt.show()
 
 # %%
-# Random rows tell of progress long after it has ended for patients whom the network does not know: by them it stops too
-# late. Patients kept apart see the turn, and the weights of that epoch do better on 400 more new ones. Trained on to
-# the end, it is more and more sure of what holds for its own patients alone.
+# On random rows the score still improves when it no longer improves for new patients, so training stops too late. On
+# other patients it stops in time, and the weights of that epoch are better on 400 further patients. Without early
+# stopping the network overfits to its own patients.

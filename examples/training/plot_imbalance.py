@@ -2,9 +2,9 @@
 When one class is rare
 ======================
 
-Three rows in a hundred are the ones that matter. ``class_weight`` makes the network find more of them. What it does is
-to move the point on one and the same curve of precision against recall, and the price is paid in the probabilities,
-which become too high by a factor that we know, and can take back.
+Three percent of the rows are of the class that matters. With ``class_weight`` the network finds more of them. But this
+only moves the point on the same precision-recall curve, and the predicted probabilities become too high. Their odds are
+too high by a known factor, which can be divided out.
 """
 
 import matplotlib.pyplot as plt
@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from skbackprop import MLPSoftmaxClassifier
 
 # %%
-# Made-up transactions, as then we know the true probability of each.
+# The transactions are simulated, so that the true probabilities are known.
 
 rng = np.random.default_rng(0)
 
@@ -32,7 +32,7 @@ share = np.mean(y_train == "fraud")
 print(f"{share:.1%} of the training rows are fraud")
 
 # %%
-# No weights, weights that make both classes count the same, and a factor of our own choice.
+# We compare no class weights, a factor of 5, and weights that give both classes the same total weight.
 
 choices = {"None": None, "{'fraud': 5}": {"fraud": 5.0}, "'balanced'": "balanced"}
 P = {}  # the probability of fraud
@@ -41,7 +41,7 @@ for name, class_weight in choices.items():
     P[name] = make_pipeline(StandardScaler(), network).fit(X_train, y_train).predict_proba(X_test)[:, 1]
 
 # %%
-# A factor of k multiplies the odds of the rare class by k. Dividing by it gives honest probabilities back.
+# A class weight of k multiplies the odds of the rare class by k. Dividing the odds by k gives calibrated probabilities.
 
 k = (1 - share) / share  # the ratio of the two weights under "balanced"
 odds = P["'balanced'"] / (1 - P["'balanced'"]) / k
@@ -80,6 +80,6 @@ right.legend(title="class_weight")
 plt.show()
 
 # %%
-# Left: all three lie on nearly the same curve, so weights find the frauds no better, they only sound the alarm more
-# often; a lower threshold on the probabilities would do as well. Right: weights push the probabilities off the
-# diagonal, and dividing the odds by the weight brings them nearly back.
+# Left: all three curves are nearly the same. So class weights do not separate the classes better, and a lower threshold
+# on the probabilities would do as well. Right: with class weights the probabilities are off the diagonal, and dividing
+# the odds by the weight nearly corrects them.

@@ -2,8 +2,8 @@
 A script ported from scikit-learn's MLP
 =======================================
 
-There are many scripts of this kind: a scaler, ``MLPClassifier``, early stopping, a grid over `alpha`. Here is what to
-change, line by line, and what comes of it. :doc:`/migrating` has the rest.
+This example ports a typical script with a scaler, ``MLPClassifier``, early stopping and a grid over `alpha`. It shows
+what to change, and the results. :doc:`/migrating` lists all differences.
 """
 
 import warnings
@@ -38,11 +38,11 @@ print(f"best validation accuracy {old.best_estimator_[-1].best_validation_score_
 # What to change
 # --------------
 #
-# 1. The import and the name, and with it the name of the step: "mlpsoftmaxclassifier".
-# 2. The grid. What holds the weights back here is ``weight_decay``. `alpha` is still there, but the same number means
-#    less: scikit-learn divides it by the rows of a batch, this package by all rows.
-# 3. Early stopping can go: the default plan ends by itself, after as many epochs as the data need, and no rows are held
-#    out.
+# 1. The import and the name, and so the name of the step: "mlpsoftmaxclassifier".
+# 2. The grid. Here ``weight_decay`` regularises. There is also `alpha`, but the same value has less effect:
+#    scikit-learn divides it by the number of rows of a batch, this package by the number of all rows.
+# 3. Early stopping is not needed: by default ``fit`` chooses the number of epochs, and the final training uses all
+#    rows.
 
 after = make_pipeline(StandardScaler(), MLPSoftmaxClassifier((100,), random_state=0))
 grid = {"mlpsoftmaxclassifier__weight_decay": [0.05, 0.5, 2.0]}
@@ -51,8 +51,8 @@ print(f"after: {new.best_params_}, test accuracy {new.score(X_test, y_test):.3f}
 print(f"epochs of the best network: {old.best_estimator_[-1].n_iter_} before, {new.best_estimator_[-1].n_iter_} after")
 
 # %%
-# Where early stopping is wanted all the same, `scoring` names what it watches. Without it that is the negative loss, so
-# that scores would be below zero. ``best_validation_score_`` is the largest of ``validation_scores_``.
+# With early stopping, set `scoring`. Its default is the negative loss, so scores are below zero. scikit-learn's
+# ``best_validation_score_`` is the largest of ``validation_scores_``.
 
 stopped = MLPSoftmaxClassifier((100,), early_stopping=True, scoring="accuracy", random_state=0)
 stopped = make_pipeline(StandardScaler(), stopped).fit(X_train, y_train)
@@ -62,7 +62,7 @@ print(f"best validation accuracy {max(stopped[-1].validation_scores_):.3f}, in e
 # The same training as before
 # ---------------------------
 #
-# A model that must be trained as scikit-learn trains, for an old result, says so. The penalty is converted.
+# To reproduce an old result, these parameters train as scikit-learn does. The penalty is converted.
 
 network = old.best_estimator_[-1]
 like_before = MLPSoftmaxClassifier(
@@ -73,7 +73,7 @@ like_before = make_pipeline(StandardScaler(), like_before).fit(X_train, y_train)
 print(f"trained as before: test accuracy {like_before.score(X_test, y_test):.3f}")
 
 # %%
-# And a model that is already trained need not be trained again.
+# A model that is already trained can be converted without training again.
 
 taken_over = MLPSoftmaxClassifier.from_sklearn(network)
 scaled = old.best_estimator_[:-1].transform(X_test)
@@ -92,4 +92,4 @@ ax.legend()
 plt.show()
 
 # %%
-# The plan of the default lets the learning rate rise and fall within few epochs, where a constant rate takes many.
+# With the default schedule the learning rate rises and falls within few epochs. A constant rate needs many more epochs.

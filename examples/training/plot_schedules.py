@@ -1,11 +1,10 @@
 """
-Three learning rates on one pair of axes
-========================================
+Learning rate schedules
+=======================
 
-The same network for handwritten digits, from the same first weights, trained at three learning rates. Two of them
-follow a plan of 40 epochs: 'onecycle' rises once and falls to nothing, 'coslog4' does so again and again, each time
-more slowly. The third is constant and has no end of its own, so that patience has to find one: 15 epochs without a
-better loss on the validation rows.
+The same network for handwritten digits, from the same initial weights, is trained with three schedules. Two of them
+take 40 epochs: 'onecycle' rises once and falls to zero, 'coslog4' falls to zero several times, in longer and longer
+cycles. The third is constant and ends by early stopping, after 15 epochs without a better loss on the validation rows.
 """
 
 from math import inf
@@ -23,7 +22,7 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
 
 # %%
-# A tenth of the training rows is held out in each fit. However it ends, the best epoch's weights are kept.
+# In each fit a tenth of the training rows is held out, and the weights of the best epoch are restored.
 
 endings = {
     "constant": {"max_iter": 200, "n_iter_no_change": 15},
@@ -54,5 +53,5 @@ LossCurveDisplay.from_estimator(models, learning_rate=True, curve_kwargs=colors)
 plt.show()
 
 # %%
-# Circles are the best epochs. At the constant rate the losses stay restless. Under 'coslog4' they rise again whenever
-# the rate does. Where a rate ends near zero they settle, and the training loss is lowest.
+# Circles are the best epochs. With the constant rate the losses keep fluctuating. With 'coslog4' they rise whenever the
+# rate rises. Where the rate ends near zero they converge, and the training loss is lowest.

@@ -1,11 +1,10 @@
 """
-Learning from a stream that drifts
-==================================
+Learning from a stream with drift
+=================================
 
-Rows come block by block, and what they mean changes: slowly at first, then from one block to the next. Each block is
-first predicted and then learned from, so every accuracy is that on rows not seen before. Three ways to live with it:
-fit once, refit now and then with ``warm_start=True``, or call ``partial_fit`` with each block. A line now and then
-tells how it goes.
+Rows arrive in blocks, and the relation between X and y changes: slowly at first, then abruptly. Each block is first
+predicted and then used for training, so every accuracy is on new rows. We compare fitting once, refitting regularly
+with ``warm_start=True``, and calling ``partial_fit`` with each block, and print the progress.
 """
 
 import matplotlib.pyplot as plt
@@ -14,15 +13,15 @@ import numpy as np
 from skbackprop import MLPSoftmaxClassifier
 
 # %%
-# The truth is a circle of which the centre wanders; half-way it jumps to the other side. One label in twenty is wrong,
-# so nobody can be right more often than 95 times in 100.
+# The classes are the inside and the outside of a circle. Its centre moves slowly, and jumps to the other side once. One
+# label in twenty is wrong, so the best possible accuracy is 0.95.
 
 rng = np.random.default_rng(0)
 n_blocks, rows, jump, noise = 120, 200, 70, 0.05
 
 
 def block(t):
-    """What comes at time t."""
+    """Rows and labels at time t."""
     angle = 0.02 * t + (np.pi if t >= jump else 0.0)
     X = rng.uniform(-2, 2, size=(rows, 2))
     inside = np.hypot(X[:, 0] - np.cos(angle), X[:, 1] - np.sin(angle)) < 1.2
@@ -30,9 +29,9 @@ def block(t):
 
 
 # %%
-# One model sees the first ten blocks and no more. The second starts from the weights of its last fit each ten blocks,
-# on the ten blocks just seen. The third trains one epoch on each block; all classes are named in the first call, as a
-# block may lack one. Every twenty blocks a line of progress: where the accuracy falls, something has changed.
+# The first model is fitted to the first ten blocks only. The second is refitted every ten blocks to the last ten, from
+# the weights of its last fit. The third trains one epoch on each block; the first call gets all classes, since a block
+# may lack one. Progress is printed every twenty blocks: a lower accuracy means that something has changed.
 
 once = MLPSoftmaxClassifier(random_state=0)
 refitted = MLPSoftmaxClassifier(warm_start=True, random_state=0)
@@ -74,6 +73,6 @@ ax.legend(loc="lower left")
 plt.show()
 
 # %%
-# Pale: each block; strong: means of the last five. The model fitted once ages as the circle wanders off. The warm
-# starts keep up, but after the jump they are wrong until the next refit, while ``partial_fit`` has mostly recovered by
-# then.
+# Pale lines are single blocks, strong lines are means of the last five. The model that is fitted once becomes worse as
+# the circle moves. The refitted model follows the circle, but after the jump it is wrong until the next refit. By then
+# ``partial_fit`` has mostly adapted.

@@ -1,8 +1,8 @@
 """Backpropagation by hand
 =======================
 
-A network is a few lines of NumPy. Here they stand, with the numbers of the equations of the derivation (D1 to D11),
-and do the same as the package: the same loss, the same gradient, and after 60 epochs of training the same weights.
+This example writes a network in a few lines of NumPy, with the numbers of the equations of the derivation (D1 to D11).
+Its loss, its gradient, and its weights after 60 epochs are the same as those of the package.
 """
 
 import matplotlib.pyplot as plt
@@ -18,8 +18,8 @@ X, y = shuffle(*load_iris(return_X_y=True), random_state=0)
 X, Y = scale(X), np.eye(3)[y]
 
 # %%
-# Four measurements of a flower, five hidden tanh units, three species. All parameters are one vector theta, with
-# views into it.
+# There are four measurements of a flower, five hidden tanh units and three species. All parameters are in one vector
+# theta; weights and biases are views of it.
 
 H, theta = 2, 0.5 * np.random.default_rng(5).normal(size=43)
 W = [None, theta[:20].reshape(4, 5), theta[20:35].reshape(5, 3)]
@@ -51,8 +51,8 @@ def loss(X, Y):
 
 
 # %%
-# Two checks: the long way through the Jacobian of softmax (D8) ends in the same delta (D11), and a small change of
-# each parameter changes the loss as the gradient says.
+# Two checks: the Jacobian of softmax (D8) gives the same delta (D11), and numerical derivatives agree with the
+# gradient.
 
 a, delta = forward(X)[0], backward(forward(X)[0], Y)[0]
 p = a[H][0]
@@ -68,8 +68,8 @@ error = np.abs(numerical - backward(a, Y)[2]).max()
 print(f"numerical derivatives - gradient: {error:.0e} at most")
 
 # %%
-# Now training, in batches of 30 rows. One call lets the estimator see the data and make its arrays; then it gets our
-# first weights. (Without momentum, SGD remembers nothing of that call.)
+# Now we train in batches of 30 rows. A first call of ``partial_fit`` creates the arrays of the estimator, which then
+# get our initial weights. (Without momentum, SGD keeps nothing of that call.)
 
 sgd = {"solver": "sgd", "momentum": 0.0, "learning_rate_init": 0.3, "batch_size": 30}
 model = MLPSoftmaxClassifier((5,), "tanh", alpha=0.0, shuffle=False, **sgd).partial_fit(X, y)
@@ -88,12 +88,11 @@ for _ in range(60):
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 left.plot(model.loss_curve_[1:], color="#56B4E9", lw=6, label="the package")
 left.plot(by_hand, color="black", ls="--", label="by hand")
-left.set(xlabel="epoch", title="the loss, twice")
+left.set(xlabel="epoch", title="loss")
 left.legend(frameon=False)
 right.semilogy(apart, ".", color="#D55E00")
 right.set(xlabel="epoch", title="largest difference of a weight", ylim=(1e-17, 1))
 plt.show()
 
 # %%
-# The two losses lie on each other, and the weights stay equal to some 15 digits, which is the accuracy of float64
-# itself.
+# The two loss curves are equal, and the weights agree to about 15 digits, the precision of float64.

@@ -1,8 +1,8 @@
-"""Decision boundaries while they form
+"""Decision boundaries during training
 ===================================
 
-Three problems that no straight line solves, and what one and the same network makes of them after 1, 10, 50 and 300
-epochs. Each call of ``partial_fit`` is one epoch, so a loop can look in whenever it likes.
+The figure shows the decision boundary of a network after 1, 10, 50 and 300 epochs, for three problems that are not
+linearly separable. Each call of ``partial_fit`` trains one epoch, so the network can be inspected between epochs.
 """
 
 import matplotlib.pyplot as plt
@@ -30,7 +30,7 @@ problems = {
 epochs = (1, 10, 50, 300)
 
 # %%
-# The colours are the predicted probability, white where the network is undecided; the black line is the boundary.
+# Colours show the predicted probability, which is 0.5 where they are white. The black line is the decision boundary.
 
 fig, axes = plt.subplots(3, len(epochs), figsize=(9, 7.4), layout="constrained")
 for row, (name, (X, y)) in zip(axes, problems.items(), strict=True):
@@ -54,8 +54,7 @@ for row, (name, (X, y)) in zip(axes, problems.items(), strict=True):
 plt.show()
 
 # %%
-# After one epoch the network still draws little more than a line, or hardly anything; then the boundary bends to
-# where the classes are. How sure the network is grows faster than how right it is: after 300 epochs hardly any white
-# is left, and between the moons, which overlap, the boundary runs around single points. Below each panel stands the
-# share of the training points that are on their own side. That it comes to 1 for the moons is no good sign: that is
-# what early stopping and weight decay are for.
+# After one epoch the boundary is close to a line; then it bends to separate the classes. The predicted probabilities
+# grow faster than the accuracy: after 300 epochs almost all are close to 0 or 1. The moons overlap, and there the
+# boundary runs around single points. The accuracy below each panel is that on the training points. For the moons an
+# accuracy of 1 means overfitting, which early stopping and weight decay prevent.

@@ -1,10 +1,9 @@
 """Double descent
 ==============
 
-Wider networks fit better, then overfit: so says the textbook, and it is half of the story. Here 400 images of digits,
-30 % of them with a label drawn at random, train networks of 1 to 256 hidden units, long enough for the wide ones to
-learn every wrong label by heart. Beyond that point the test error falls a second time (Belkin et al., 2019; Nakkiran
-et al., 2020).
+With more hidden units a network first fits better and then overfits. With still more units the test error falls a
+second time (Belkin et al., 2019; Nakkiran et al., 2020). Here networks with 1 to 256 hidden units are trained on 400
+images of digits, 30 % of them with random labels, until the wide networks fit every wrong label.
 """
 
 import matplotlib.pyplot as plt
@@ -19,9 +18,8 @@ X = (X / 16).astype(np.float32)
 widths, n_rows, n_seeds = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 48, 96, 256), 400, 5
 
 # %%
-# All that would prevent overfitting is switched off: no decay, no early stopping, and no penalty but in the runs with
-# ``alpha=3``. Each seed draws other training rows, wrong labels and first weights. The labels of the test rows are
-# right.
+# There is no regularisation: no weight decay, no early stopping, and no penalty except in the runs with ``alpha=3``.
+# Training rows, wrong labels and initial weights depend on the seed. The labels of the test rows are correct.
 
 
 def errors(width, seed, alpha):
@@ -51,13 +49,14 @@ for label, (kind, alpha, color, style) in looks.items():
     ax.fill_between(widths, mean - spread, mean + spread, color=color, alpha=0.2, lw=0)
 ax.set_xscale("log", base=2)
 ax.set(xticks=[1, 4, 16, 64, 256], xticklabels=["1", "4", "16", "64", "256"])
-ax.set(xlabel="hidden units", ylabel="share of wrong labels")
+ax.set(xlabel="hidden units", ylabel="error rate")
 ax.legend(frameon=False)
 plt.show()
 
 # %%
-# Means of five seeds, with bands of one standard error. Up to 5 units the test error falls with the training error;
-# then it rises until the network has just become able to fit every wrong label (10 to 16 units): hardly any fit is
-# left to choose from, and that one is wild. Wider networks have many to choose from, and training seems to find tamer
-# ones among them: the widest beats the best small one. The dashed line puts this into proportion: a penalty on the
-# weights takes away the bump and more than half of the error, at every width from 6 units on.
+# The curves are means of five seeds, with bands of one standard error. Up to 5 units the test error falls with the
+# training error. Then it rises until the network can just fit every wrong label (10 to 16 units): there are hardly any
+# weights that do so, and their function is far from smooth. Wider networks can fit the labels in many ways, and
+# training seems to find smoother functions among them: the widest network is better than the best small one. The dashed
+# line shows that regularisation matters more: from 6 units on, a penalty on the weights removes more than half of the
+# error.

@@ -1,10 +1,9 @@
-"""What hidden units look for
-==========================
+"""Weights of hidden units as images
+=================================
 
-The weights that lead from the 64 pixels of a digit to a hidden unit are an image too: where it is orange, ink excites
-the unit; where it is purple, ink calms it. Three networks learn the same digits, without regularisation, with a
-penalty on large weights (``alpha``), and with dropout of the pixels, and their units end up looking for different
-things.
+The weights from the 64 pixels of a digit to a hidden unit can be shown as an image: positive weights are orange,
+negative weights are purple. Three networks are trained on the same digits, without regularisation, with a penalty on
+large weights (``alpha``), and with dropout of the pixels. Their units learn different features.
 """
 
 import matplotlib.pyplot as plt
@@ -18,8 +17,8 @@ X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X / 16, y, stratify=y, random_state=0)
 
 # %%
-# Of 40 units each network shows the 16 with the largest weights, before and behind them; the colours of each network
-# go up to its own largest weights. The rim is made of the pixels that hardly ever hold ink.
+# The figure shows, of the 40 units of each network, the 16 with the largest input and output weights. The colours of
+# each network are scaled to its largest weights. Rim pixels are those that are almost always empty.
 
 variants = {
     "no regularisation": {"alpha": 0.0},
@@ -30,7 +29,7 @@ rim = X_train.mean(axis=0) < 0.02
 
 
 def mosaic(images, side=4):
-    """Put images beside each other, with a line of nothing between them."""
+    """Put images beside each other, with an empty line between them."""
     padded = np.pad(images, ((0, 0), (0, 1), (0, 1)), constant_values=np.nan)
     return padded.reshape(side, side, 9, 9).swapaxes(1, 2).reshape(side * 9, side * 9)[:-1, :-1]
 
@@ -54,9 +53,9 @@ for ax, (name, params) in zip(axes, variants.items(), strict=True):
 plt.show()
 
 # %%
-# Without regularisation the images look like noise, and the rim is almost as loud as the inside: few images have ink
-# there, but nothing kept the network from learning those by heart. The penalty silences the rim (0.02 instead of
-# 0.46) and leaves strokes and holes in the middle. With dropout of the pixels a unit relies on a few strong
-# neighbours: the eight strongest of its 64 weights hold 0.59 of its sum of squares, instead of 0.48. The accuracies
-# are of one run on 450 test rows, where 0.01 is chance: looking at units tells how a network works, not how good it
-# is.
+# Without regularisation the images look like noise, and weights at the rim are almost as large as inside: the network
+# has overfitted to the few images with ink there. With the penalty, weights at the rim are small (0.02 instead of
+# 0.46), and strokes and holes remain in the middle. With dropout of the pixels, each unit relies on a few neighbouring
+# pixels: the eight largest of its 64 weights hold 0.59 of the sum of squares, instead of 0.48. The accuracies are of
+# one run on 450 test rows, where a difference of 0.01 is noise. Images of weights show how a network works, not how
+# good it is.

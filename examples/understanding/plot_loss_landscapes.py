@@ -1,9 +1,9 @@
 """Six solvers on one loss landscape
 =================================
 
-The smallest network that can be drawn whole: one tanh unit, a weight w before it and a weight u behind it, so that it
-computes u tanh(w x). The map shows the loss of everything this network can be. Its two valleys are one and the same
-function, as tanh is odd; between them, where both weights are zero, lies a saddle. All solvers start from one place.
+This network has one tanh unit, an input weight w and an output weight u: it computes u tanh(w x). So the figure can
+show its loss for all weights. The two minima are the same function, since tanh is odd. Between them, where both weights
+are zero, is a saddle point. All solvers start from the same weights.
 """
 
 import copy
@@ -22,12 +22,13 @@ def loss(w, u):
 
 
 # %%
-# A first fit makes the arrays, which then get the common start. One call of ``partial_fit`` is one epoch, and so few
-# rows make one batch, so it is one step. L-BFGS, which has no ``partial_fit``, is watched by a ``scoring`` of our
-# own: early stopping calls it with the model after each iteration.
+# A first fit creates the arrays, which then get the initial weights. A call of ``partial_fit`` trains one epoch, which
+# is one step here, as all rows fit into one batch. L-BFGS has no ``partial_fit``, so its path is recorded by a custom
+# ``scoring``: early stopping calls it with the model after each iteration.
 #
-# Both biases have to stay at zero for the map to be the whole truth. The data are symmetric, so their gradients are
-# zero but for rounding. Lion makes steps by signs alone, and would follow even that; so we put the biases back.
+# The figure assumes that both biases are zero. The data are symmetric, so the gradients of the biases are zero except
+# for rounding errors. Lion uses only the signs of gradients, even of rounding errors, so we set the biases back to
+# zero.
 
 first = MLPRegressor((1,), "tanh", scale_target=False, alpha=0.0, random_state=0).fit(X, y)
 solvers = {
@@ -74,13 +75,13 @@ for ax, (name, params) in zip(axes.flat, solvers.items(), strict=True):
     ax.set_aspect("equal")
     print(f"{name}: after {there} steps w = {path[there][0]:.2f}, u = {path[there][1]:.2f}")
 fig.supxlabel("weight w before the unit")
-fig.supylabel("weight u behind the unit")
+fig.supylabel("weight u after the unit")
 plt.show()
 
 # %%
-# Bright is a high loss (on a logarithmic scale), dark a low one; each path runs from the disc to the star, the first
-# place with a loss below 0.001. SGD, with momentum or without, and L-BFGS follow the slope into the lower valley.
-# RMSprop, Adam and Lion divide the gradient by its size or take its sign only, so that at first both weights change
-# equally fast: they leave diagonally, pass the saddle on the other side, and end in the upper valley. The numbers of
-# steps depend on learning rates that were chosen by hand for paths that can be seen, so this is no race; L-BFGS alone
-# chooses its own steps.
+# Bright colours are a high loss (on a logarithmic scale), dark colours a low loss. Each path leads from the disc to the
+# star, the first weights with a loss below 0.001. SGD, with and without momentum, and L-BFGS follow the gradient to the
+# lower minimum. RMSprop, Adam and Lion divide the gradient by its size or use only its sign, so both weights change
+# equally fast at first: the paths start diagonally, pass the saddle on the other side, and end in the upper minimum.
+# The numbers of steps cannot be compared: learning rates were chosen by hand to make the paths visible, except for
+# L-BFGS, which has none.
