@@ -1,1 +1,1 @@
-"""Checks of what users give, and what they are told: the only rooms with private names of scikit-learn."""
+"""Validation of the user's input, and messages; the only modules that import private names of scikit-learn."""

@@ -1,4 +1,4 @@
-"""scikit-learn's callbacks (`sklearn.callback`, experimental, since 1.9): they hear of a fit and of its epochs."""
+"""scikit-learn's callbacks (`sklearn.callback`, experimental, since 1.9)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from skbackprop._types import Attributes
 
 try:
     from sklearn.callback import CallbackSupportMixin
-except ImportError:  # an older scikit-learn: no callbacks can be set, and nobody is told
+except ImportError:  # an older scikit-learn without callbacks
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Nothing to support."""
 
 
-# attributes with which scikit-learn keeps callbacks: those set, and during a fit the fit's own and the one around it
+# attributes of scikit-learn for callbacks: those set, and during a fit its context and that of an outer fit
 CALLBACKS = ("_skl_callbacks", "_callback_fit_ctx", "_skl_callbacks_to_teardown", "_parent_callback_ctx")
 
 
@@ -38,9 +38,9 @@ def curves_of(history: History) -> Attributes:
 
 
 class EstimatorCallbacks(FitCallbacks):
-    """Tells the estimator's callbacks when the fit and each of its epochs begin and end; does nothing without any.
+    """Calls the estimator's callbacks at the start and end of the fit and of each epoch; does nothing without any.
 
-    attributes: of a fitted model, from which a callback makes the estimator as it is at that moment.
+    attributes: function from a model to fitted attributes, from which callbacks get the estimator at that moment.
     """
 
     def __init__(self, estimator: BaseEstimator, task: str, attributes: Callable[[FittedModel], Attributes]):
@@ -50,11 +50,11 @@ class EstimatorCallbacks(FitCallbacks):
 
     @property
     def are_set(self) -> bool:
-        """Tell whether the estimator has any."""
+        """Tell whether the estimator has callbacks."""
         return bool(getattr(self._estimator, "_skl_callbacks", None))
 
     def begin_fit(self, max_epochs: int, sample: ArrayDataset) -> None:
-        """Call when all is known that training needs; the sample is what callbacks see of the data."""
+        """Call before training; callbacks get the sample as data."""
         if not self.are_set:
             return
         put = sample.device.put
@@ -64,7 +64,7 @@ class EstimatorCallbacks(FitCallbacks):
         self._fit.call_on_fit_task_begin(**self._about)
 
     def begin_epoch(self) -> None:
-        """Call at the start of an epoch; L-BFGS, which does not know it, leaves that to `end_epoch`."""
+        """Call at the start of an epoch, except with L-BFGS, where `end_epoch` does it."""
         if self._fit is not None:
             self._epoch = self._fit.subcontext(task_name="epoch")
             self._epoch.call_on_fit_task_begin(**self._about)
@@ -79,24 +79,24 @@ class EstimatorCallbacks(FitCallbacks):
         return self._end(epoch, lambda: self._attributes(model()) | curves_of(copy.deepcopy(history)))
 
     def end_fit(self, attributes: Callable[[], Attributes]) -> None:
-        """Call when the new attributes are ready, with what gives a copy of them."""
+        """Call when the new attributes are ready, with a function that returns a copy of them."""
         if self._fit is not None:
             self._end(self._fit, attributes)
 
     def _end(self, task: Any, attributes: Callable[[], Attributes]) -> bool:
-        nameless = {"feature_names_in_": None}  # as the rows that the callbacks get
+        nameless = {"feature_names_in_": None}  # callbacks get rows without names
         stops = task.call_on_fit_task_end(**self._about, reconstruction_attributes=lambda: attributes() | nameless)
         return bool(stops)
 
 
 class MetaCallbacks:
-    """Tells an estimator's callbacks of its fit and of those of its parts, to which it hands on those that want it."""
+    """Calls an estimator's callbacks for its fit and for that of each part, and passes them to the parts if asked."""
 
     def __init__(self, estimator: BaseEstimator, X: Any, y: Any, weights: Any = None, task: str = "fit"):
         metadata = {} if weights is None else {"sample_weight": weights}
         self._about = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self._fit: Any = None
-        if getattr(estimator, "_skl_callbacks", None):  # how many networks a blend has, it finds out
+        if getattr(estimator, "_skl_callbacks", None):  # the number of networks of a blend is not known yet
             self._fit = estimator._init_callback_context(task_name=task, max_subtasks=None)
             self._fit.call_on_fit_task_begin(**self._about)
 
@@ -113,6 +113,6 @@ class MetaCallbacks:
             context.call_on_fit_task_end(**self._about)
 
     def end(self, attributes: Attributes | None = None) -> None:
-        """Call when all that the estimator learned is ready."""
+        """Call when the estimator is fitted."""
         if self._fit is not None:
             self._fit.call_on_fit_task_end(**self._about, reconstruction_attributes=attributes)

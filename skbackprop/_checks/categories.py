@@ -1,4 +1,4 @@
-"""Categories that are named in `partial_fit`, before rows that have them come."""
+"""The argument `categories` of `partial_fit`, which lists categories of later rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from skbackprop._fit.warn import warn
 def named_categories(given: Any, names: Sequence[Hashable], is_category: np.ndarray) -> list[np.ndarray | None]:
     """Texts of each column's categories in ascending order, None where none are given.
 
-    They are given as in the attribute `categories_`, or by the names of columns.
+    The argument is a list as in the attribute `categories_`, or a dict with the names of columns.
     """
     if isinstance(given, Mapping):
         unknown = [name for name in given if name not in names]
@@ -44,7 +44,7 @@ def _texts(name: Hashable, values: Any, is_category: bool) -> np.ndarray:
         raise ValueError(f"categories are given for column {name!r}, which is numeric. Add it to categorical_features.")
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ValueError(f"categories of column {name!r} must be a list of its values, got {values!r}.")
-    texts = [text_of(value) for value in values if not is_missing(value)]  # which have an input of their own
+    texts = [text_of(value) for value in values if not is_missing(value)]  # which have a separate input
     repeated = [text for text, n in Counter(texts).items() if n > 1]
     if repeated:
         raise ValueError(f"categories of column {name!r} hold {quoted(repeated)} more than once, compared as texts.")
@@ -52,25 +52,25 @@ def _texts(name: Hashable, values: Any, is_category: bool) -> np.ndarray:
 
 
 def with_categories(learned: InputEncoding, named: list[np.ndarray | None]) -> InputEncoding:
-    """An encoding of the columns whose categories are those that were named, where some were."""
+    """The encoding with the given categories of columns, if there are some."""
     ours = [texts for texts, is_one in zip(named, learned.is_category, strict=True) if is_one]
     known = zip(learned.categories, ours, strict=True)
     return replace(learned, categories=[found if texts is None else texts for found, texts in known])
 
 
 def check_categories(known: InputEncoding, named: list[np.ndarray | None], names: Sequence[Hashable]) -> None:
-    """Raise unless the categories that a later call names are those of the first."""
+    """Raise unless the categories of a later call are those of the first."""
     expected = known.attributes["categories_"]
     for name, texts, first in zip(names, named, expected, strict=True):
         if texts is not None and first is not None and not np.array_equal(texts, first):
             raise ValueError(
-                f"categories of column {name!r} differ from those of the first call: {quoted(texts.tolist())} here, "
-                f"{quoted(first.tolist())} there."
+                f"categories of column {name!r} differ from those of the first call: now {quoted(texts.tolist())}, "
+                f"then {quoted(first.tolist())}."
             )
 
 
 def warn_silent(known: InputEncoding, table: RawTable, weights: np.ndarray | None, names: Sequence[Hashable]) -> None:
-    """Warn of rows to train on with values of which the model cannot learn, as it has no input for them."""
+    """Warn of training rows with values for which the model has no input, so that it cannot learn from them."""
     columns = [names[j] for j in known.silent_in(table, weights)]
     if columns:
         warn(

@@ -1,4 +1,4 @@
-"""Parameters: what they may be, what they mean to a fit, and which of them do nothing in it."""
+"""Parameters: their constraints, their values for a fit, and which of them have no effect."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from skbackprop._nn.schedules import SCHEDULES
 __all__ = ["Interval", "Method", "validated"]
 
 RULES_OWN = ("momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon")  # parameters of some optimizers
-STEPS_OWN = (  # parameters of all of them, and not of L-BFGS
+STEPS_OWN = (  # parameters of all optimizers, but not of L-BFGS
     "learning_rate",
     "learning_rate_init",
     "power_t",
@@ -48,12 +48,12 @@ INPUT_SCALE_RATE = 6.0  # of input_scale=True
 
 
 def check_parameters(estimator: BaseEstimator) -> None:
-    """Raise unless each parameter keeps its constraints, as before a fit."""
+    """Raise unless each parameter satisfies its constraints."""
     estimator._validate_params()
 
 
 def keeps_constraints(estimator: BaseEstimator) -> bool:
-    """Tell whether all parameters do, in a quarter of the time that scikit-learn takes to find no fault."""
+    """Tell whether all parameters are valid, in a quarter of the time that scikit-learn takes."""
     return all(
         any(constraint.is_satisfied_by(getattr(estimator, name)) for constraint in constraints)
         for name, constraints in _constraints_of(estimator.__class__).items()
@@ -62,7 +62,7 @@ def keeps_constraints(estimator: BaseEstimator) -> bool:
 
 @cache
 def _constraints_of(cls: type[BaseEstimator]) -> dict[str, list[Any]]:
-    """The constraints of a class, made of what scikit-learn takes for them."""
+    """The constraints of a class, as objects of scikit-learn."""
     given = {name: some for name, some in cls._parameter_constraints.items() if some != "no_validation"}
     return {name: [make_constraint(one) for one in some] for name, some in given.items()}
 
@@ -74,7 +74,7 @@ def _defaults_of(cls: type[BaseEstimator]) -> dict[str, object]:
 
 
 class _TableNames(StrOptions):
-    """One of a table's names, read when the parameter is checked, so that a new entry counts at once."""
+    """One of a table's names, read when the parameter is checked, so that new entries are accepted."""
 
     def __init__(self, names: Callable[[], Iterable[str]]):
         self._names = names
@@ -91,7 +91,7 @@ class _TableNames(StrOptions):
 
 
 class _Reals(Interval):
-    """Numbers that a float can be, as an integer of a thousand digits cannot."""
+    """Numbers that a float can represent; an integer of a thousand digits is not one."""
 
     def __init__(self, low: float, high: float | None = None, closed: str = "left"):
         super().__init__(Real, low, high, closed=closed)
@@ -184,13 +184,13 @@ def activation_names(activation: str | Sequence[str], n_hidden: int) -> tuple[st
 
 
 def dropout_rates(dropout: Sequence[float], n_hidden: int) -> tuple[float, ...]:
-    """Read several rates: of the input, if it has one, and of each hidden layer."""
+    """Read several rates: of the input, if given, and of each hidden layer."""
     with within_floats("dropout"):
         rates = tuple(float(p) for p in dropout)
     if len(rates) not in (n_hidden, n_hidden + 1) or not all(0.0 <= p < 1.0 for p in rates):
         raise ValueError(
-            f"dropout must be one rate, or one per hidden layer ({n_hidden} here), or these with the input's "
-            f"rate in front ({n_hidden + 1}), each in [0, 1); got {dropout!r}."
+            f"dropout must be one rate, or one per hidden layer ({n_hidden} here), or these after the rate "
+            f"of the inputs ({n_hidden + 1} rates), each in [0, 1); got {dropout!r}."
         )
     return rates if len(rates) == n_hidden + 1 else (0.0, *rates)
 
@@ -203,13 +203,13 @@ def quantiles(quantile: float | Sequence[float]) -> tuple[float, ...]:
         raise ValueError(
             f"quantile must be one number or several, each strictly between 0 and 1 (0.05 for 5 %); got {quantile!r}."
         )
-    if sorted(values) != list(values):  # as predictions are, so that they never cross
+    if sorted(values) != list(values):  # as predictions are sorted
         raise ValueError(f"quantile must be in ascending order: write {sorted(values)}; got {quantile!r}.")
     return values
 
 
 def fit_spec(estimator: object, *, partial: bool = False) -> FitSpec:
-    """Read an estimator's parameters, each of which was checked by itself."""
+    """Read an estimator's parameters, each of which was checked before."""
     names = (field.name for field in fields(FitSpec))
     params = {name: getattr(estimator, name) for name in names if hasattr(estimator, name)}
     hidden = hidden_sizes(params["hidden_layer_sizes"])
@@ -225,7 +225,7 @@ def fit_spec(estimator: object, *, partial: bool = False) -> FitSpec:
 
 
 def warn_without_effect(estimator: BaseEstimator, spec: FitSpec, *, is_given: bool) -> None:
-    """Warn once about parameters that were changed but do nothing here, be a validation set given or not."""
+    """Warn once about changed parameters without effect; is_given: the user gave a validation set."""
     splits = spec.splits and not is_given
     idle = idle_parameters(spec, has_validation=splits or is_given, splits=splits)
     defaults = _defaults_of(estimator.__class__)
@@ -240,13 +240,13 @@ def warn_without_effect(estimator: BaseEstimator, spec: FitSpec, *, is_given: bo
 
 
 def _same(value: object, default: object) -> bool:
-    if value is default or value is None or (isinstance(value, str) and value == "auto"):  # asks for nothing
+    if value is default or value is None or (isinstance(value, str) and value == "auto"):  # which change nothing
         return True
     return type(value) is type(default) and bool(np.all(value == default))
 
 
 def idle_parameters(spec: FitSpec, *, has_validation: bool, splits: bool = False) -> dict[str, str]:
-    """Which parameters do nothing in this fit, or in this call of partial_fit, and why: "has no effect ..."."""
+    """Parameters without effect in this fit or call of partial_fit, and the reason: "has no effect ..."."""
     minibatch, partial, solver = spec.is_minibatch, spec.partial, f"with solver={spec.solver!r}"
     uses = OPTIMIZERS[spec.solver].uses if minibatch else ()
     idle = {name: solver for name in RULES_OWN if name not in uses}
@@ -264,7 +264,7 @@ def idle_parameters(spec: FitSpec, *, has_validation: bool, splits: bool = False
         idle["n_iter_no_change"] = "with a planned schedule, without early_stopping=True or a number for tol"
     elif not (minibatch or spec.early_stopping):
         idle["n_iter_no_change"] = f"{solver} and without early_stopping=True"
-    # without hidden layers members have nothing to share, and start alike
+    # without hidden layers members share nothing and start with the same weights
     if not spec.hidden_layer_sizes and spec.initializer == "auto":
         idle["n_members"] = "without hidden layers"
     if not has_validation:
@@ -282,13 +282,13 @@ def idle_parameters(spec: FitSpec, *, has_validation: bool, splits: bool = False
 
 
 def total_of(total_samples: int | None, n_rows: int) -> int | None:
-    """Read total_samples of a call of partial_fit on so many rows."""
+    """Read total_samples of a call of partial_fit with n_rows rows."""
     if total_samples is None:
         return None
     is_count = isinstance(total_samples, Integral) and not isinstance(total_samples, bool)
     if not is_count or not n_rows <= total_samples <= sys.maxsize:
         raise ValueError(
-            "total_samples must be the number of rows of the whole training set, an integer not below the "
-            f"{n_rows} of this call, and of 64 bits; got {total_samples!r}."
+            "total_samples must be the number of rows of the whole training set, a 64-bit integer of at least the "
+            f"{n_rows} rows of this call; got {total_samples!r}."
         )
     return int(total_samples)

@@ -1,4 +1,4 @@
-"""Errors and warnings of a fit, and what to do about them."""
+"""Errors and warnings of a fit, with remedies."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ class DivergenceError(ValueError):
         self.estimator = estimator
 
 
-DivergenceError.__module__ = "skbackprop"  # where users find it, and tracebacks name it
+DivergenceError.__module__ = "skbackprop"  # its public module, for tracebacks
 
 
 def divergence(
     epoch: int, rate: float | None, largest: float, max_grad_norm: float | None, estimator: BaseEstimator
 ) -> DivergenceError:
-    """Name the epoch, the rate and the likely cause (`largest` is that of the features); recommend what is not done."""
+    """Make the error, with epoch, learning rate, likely cause and remedy; largest: of the absolute features."""
     if largest > UNSCALED:
         scaler = "put a StandardScaler in front (make_pipeline(StandardScaler(), ...))"
-        cause = f"the features reach {largest:.3g}: {scaler}"
+        cause = f"features are up to {largest:.3g}: {scaler}"
     elif rate is None:
-        cause = "L-BFGS stepped too far: raise alpha, or take a minibatch solver such as 'adam'"
+        cause = "the steps of L-BFGS were too large: raise alpha, or use a minibatch solver such as 'adam'"
     else:
         clip = "set max_grad_norm=1.0" if max_grad_norm is None else f"max_grad_norm (now {max_grad_norm:g})"
         cause = f"the learning rate is too high: lower learning_rate_init or {clip}"
     pace = "" if rate is None else f" at learning rate {rate:.3g}"
     return DivergenceError(
-        f"Training diverged in epoch {epoch}{pace}: loss or weights grew beyond all bounds. Likely cause: "
+        f"Training diverged in epoch {epoch}{pace}: loss or weights became NaN or infinite. Likely cause: "
         f"{cause}. Its `estimator` attribute holds the last finite model.",
         estimator,
     )
 
 
 def warn_constant_block(data: Dataset) -> None:
-    """Say so if partial_fit's first rows tell nothing of the scale of their targets."""
+    """Warn if the first rows of partial_fit do not determine the scale of the targets."""
     columns = constant_columns(data.y, data.weights)
     if not columns:
         return

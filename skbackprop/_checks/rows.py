@@ -1,4 +1,4 @@
-"""From what the user gave to datasets that are checked."""
+"""From the user's arguments to checked datasets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from skbackprop._fit.weights import check_weight_sum
 from skbackprop._types import Array, Data
 from skbackprop.data import Shards, load_numbers
 
-NAMES = "feature_names_in_"  # an attribute that scikit-learn sets, and compares with the next X
+NAMES = "feature_names_in_"  # which scikit-learn sets, and compares with the next X
 
 
 def copy_of(
@@ -45,9 +45,9 @@ def copy_of(
     without: Iterable[str] = (),
     cls: type[Any] | None = None,
 ) -> Any:
-    """Shallow copy of an estimator, or one of another class, some of whose attributes are left out or are others.
+    """Shallow copy of an estimator, with another class or attributes if given, and without those left out.
 
-    What happens to the estimator in other threads, or to the copy in scikit-learn's checks, leaves the other alone.
+    Changes of the estimator in other threads, and of the copy in scikit-learn's checks, do not affect the other.
     """
     attributes = dict(estimator.__dict__)
     for name in without:
@@ -59,19 +59,19 @@ def copy_of(
 
 
 class Given(NamedTuple):
-    """What the user gave with the rows of X."""
+    """The user's arguments for the rows of X."""
 
     y: Data
     weights: Data = None
     name: str = "sample_weight"  # of the weights
-    categories: Any = None  # that columns may hold, where they were named
-    goes_on: bool = False  # may later calls go on from this fit, with other rows?
+    categories: Any = None  # of columns, if given
+    goes_on: bool = False  # may later calls continue from this fit with other rows?
 
 
 def read_rows(
     estimator: BaseEstimator, X: Data, given: Given, *, reset: bool, dtype: str | None = None
 ) -> tuple[Dataset, Features]:
-    """Check rows, and learn or compare their features; the estimator is left as it is. A dtype replaces its own."""
+    """Check rows, and learn or compare their features; the estimator does not change. A dtype replaces its own."""
     forgotten = [ENCODING] if reset else []
     reader = copy_of(estimator, {} if dtype is None else {"dtype": dtype}, without=forgotten)
     if not isinstance(X, Shards):
@@ -94,7 +94,7 @@ def starting_point(
     again: str | None,
     classes: np.ndarray | None = None,
 ) -> FittedModel | Untrained:
-    """What training begins with: the fitted model, if the method `again` goes on from it, or what these rows tell."""
+    """The start of training: the fitted model, if the method `again` continues from it, or an untrained one."""
     if again is None:
         codec: type[TargetCodec] = LabelCodec if is_classifier(estimator) else NumberCodec
         return Untrained(codec.learn(data.examples, spec, classes), features)
@@ -112,7 +112,7 @@ def read_validation(
     data: Dataset,
     start: FittedModel | Untrained,
 ) -> Dataset | None:
-    """Read and check the user's validation set, if any; warn of parameters without effect beside it, or without it."""
+    """Read and check the user's validation set, if any; warn of parameters that have no effect with or without it."""
     X_val, y_val, weights = rows
     held_out = None
     if has_validation_set(X_val, y_val, weights, holds_targets=isinstance(X_val, Shards)):
@@ -137,9 +137,9 @@ def read_part(
     is_category: np.ndarray | None = None,
     encoder: str | None = None,
 ) -> tuple[Array | RawTable, np.ndarray, Features, np.dtype]:
-    """Check a part of the rows of a fit; a table if its columns are to be encoded, and the dtype in which to compute.
+    """Check a part of the rows of a fit; return a table if its columns are to be encoded, and the dtype to compute in.
 
-    columns: number and names that X must have, None: to be learned from X.
+    columns: the number and names that X must have; None: learned from X.
     """
     learned = {} if columns is None else Features(*columns).attributes
     reset, encoding = columns is None, {} if encoder is None else {"numeric_encoder": encoder}
@@ -153,20 +153,20 @@ def read_part(
 
 
 def without_names(estimator: BaseEstimator, data: Shards, method: str) -> BaseEstimator:
-    """Copy of a fitted estimator that takes blocks, which have no names; data must have those of the fit."""
+    """Copy of a fitted estimator that takes blocks without names; the data must have those of the fit."""
     theirs, ours = data.feature_names, getattr(estimator, NAMES, None)
     if theirs is None:
-        return estimator  # scikit-learn's check says it if they are missed
+        return estimator  # scikit-learn's check warns of missing names
     if ours is not None and list(ours) != theirs:
         raise ValueError(
-            f"The columns passed to {method} must be those that were passed to fit, in that order: fit saw "
-            f"{list(ours)}, and these data have {theirs}. Name them: Shards(..., features=[...])."
+            f"The columns passed to {method} must be those passed to fit, in the same order: fit had {list(ours)}, "
+            f"but these data have {theirs}. Name them: Shards(..., features=[...])."
         )
     return copy_of(estimator, without=[NAMES])
 
 
 def _features(reader: BaseEstimator) -> Features:
-    """What scikit-learn's checks learned of X."""
+    """The features that scikit-learn's checks learned from X."""
     return Features(reader.n_features_in_, getattr(reader, NAMES, None), encoding_of(reader))
 
 
@@ -188,13 +188,13 @@ def _read_arrays(reader: BaseEstimator, X: Any, given: Given, reset: bool) -> Ar
 
 
 def _names(reader: BaseEstimator) -> Sequence[Hashable]:
-    """Names of the columns that were read, or their numbers."""
+    """Names of the columns, or their numbers."""
     names = getattr(reader, NAMES, None)
     return range(reader.n_features_in_) if names is None else list(names)
 
 
 def _encoded(reader: BaseEstimator, table: RawTable, dtype: np.dtype, given: Given, reset: bool) -> ArrayDataset:
-    """Rows of a table, encoded as is learned here or was in fit."""
+    """Rows of a table, encoded as learned here or in fit."""
     targets = to_host(check_targets(reader, given.y, len(table)))
     weights = check_weights(to_host(cast(Any, given.weights)), targets, given.name)
     if reset:
@@ -217,7 +217,7 @@ def _encoded(reader: BaseEstimator, table: RawTable, dtype: np.dtype, given: Giv
 
 
 def _read_shards(reader: BaseEstimator, data: Shards, given: Given, reset: bool) -> Dataset:
-    """Survey the data; X, y and weights themselves if they fit into the memory that the user gave."""
+    """Read the data once; return X, y and weights themselves if they fit into the memory that the user gave."""
     if data.read_targets(0)[0] is None:
         raise ValueError("These Shards hold no targets. Pass y to Shards(...).")
     allowed = HOST.floats(reader.dtype)
@@ -249,7 +249,7 @@ def _read_shards(reader: BaseEstimator, data: Shards, given: Given, reset: bool)
 
 
 def _survey_table(reader: BaseEstimator, table: TableSource, dtype: np.dtype) -> DiskDataset:
-    """Survey a table whose columns are encoded."""
+    """Read a table with encoded columns once."""
     encoding = encoding_of(reader)
     assert encoding is not None
     disk = _survey(reader, EncodedSource(table, encoding, dtype), dtype)

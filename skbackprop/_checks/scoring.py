@@ -1,4 +1,4 @@
-"""The score of validation rows: any scorer, asked with what it takes, also where the rows lack some of the classes."""
+"""Scores on validation rows, by any scorer, also if the rows lack some of the classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sklearn.utils.metadata_routing import get_routing_for_object
 from skbackprop._fit.device import to_host
 from skbackprop._types import Array
 
-# metrics of probabilities or logits that can be told the known classes; `sklearn.metrics` may not have all of them
+# metrics of probabilities or logits with a parameter for the known classes; `sklearn.metrics` may lack some of them
 KNOW_LABELS = (
     "brier_score_loss",
     "d2_brier_score",
@@ -29,15 +29,15 @@ Metric = Callable[..., float]
 
 
 class Judge:
-    """A scorer, and the rows that it judges: targets, weights and known classes (None for numbers) on the host."""
+    """A scorer and its rows: targets, weights and known classes (None for regression), on the host."""
 
     def __init__(
         self, scoring: Any, y: Any, weights: np.ndarray | None, classes: np.ndarray | None, put: Callable[[Any], Any]
     ):
-        from sklearn.metrics import get_scorer  # here, as its import takes longer than that of this package
+        from sklearn.metrics import get_scorer  # here, since its import is slow
 
         self._scoring, self._y, self._classes = scoring, y.toarray() if sp.issparse(y) else y, classes
-        self._counts = slice(None) if weights is None else weights > 0.0  # rows that count
+        self._counts = slice(None) if weights is None else weights > 0.0  # rows with weight
         scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
         is_multiclass = classes is not None and len(classes) > 2 and np.ndim(y) == 1
         takes_weights = weights is not None and _takes_weights(scorer, is_multiclass)
@@ -46,7 +46,7 @@ class Judge:
         self._options = {"sample_weight": put(weights)} if takes_weights else {}
 
     def __call__(self, model: Any, X: Any) -> float:
-        """Score a model's answers for X."""
+        """Score a model's predictions for X."""
         try:
             score = self._scorer(model, X, self._target, **self._options)
         except ValueError as error:
@@ -59,7 +59,7 @@ class Judge:
             raise TypeError(f"scoring={self._scoring!r} must return one number, got {score!r}.") from error
 
     def check(self, score: float) -> float:
-        """Raise if a score cannot tell which epoch is the best."""
+        """Raise if a score is nan, so that no epoch is the best."""
         if np.isnan(score):
             raise ValueError(
                 f"scoring={self._scoring!r} gives nan for the validation set, so it cannot decide when to stop. "
@@ -75,27 +75,27 @@ class Judge:
 
     def _reason(self) -> str:
         y = self._y[self._counts]
-        more = "Raise validation_fraction, or give more rows as X_val"
+        more = "Raise validation_fraction, or pass more rows as X_val"
         if len(y) < 2:
-            return f"It needs two rows at least, and only one counts there. {more}."
+            return f"It needs at least two rows, but the validation set has only one row with weight. {more}."
         if self._classes is not None and np.ndim(y) == 2 and (y == y[:1]).all():
-            return f"Each label is the same in all rows there, and it compares rows with and without. {more}."
+            return f"It needs rows with and without a label, but all validation rows have the same labels. {more}."
         if self._classes is not None and np.ndim(y) == 1 and (y == y[0]).all():
-            return f"All rows there are of the class {y[:1].tolist()[0]!r}, and it compares classes. {more}."
+            return f"It needs two classes, but all validation rows have the class {y[:1].tolist()[0]!r}. {more}."
         if lacking := self._lacking():
-            return f"No rows there are of the classes {lacking}. {more}."
+            return f"The validation rows lack the classes {lacking}. {more}."
         if self._classes is None and (y == y[:1]).all():
-            return f"All targets there are equal. {more}."
-        return "Let it return a number for every epoch, or choose another."
+            return f"All validation targets are equal. {more}."
+        return "The scorer must return a number in every epoch. Correct it, or choose another."
 
 
 def _function_of(scorer: Any) -> Any:
-    """The function that a scorer of scikit-learn calls; None for another scorer."""
+    """The function that a scorer of scikit-learn calls; None for other scorers."""
     return getattr(scorer, "_score_func", None)
 
 
 def _metric_of(scorer: Any) -> tuple[Any, dict[str, Any]]:
-    """The metric behind a scorer of scikit-learn, and its options; without one (None, {})."""
+    """The metric of a scorer of scikit-learn, and its options; (None, {}) for other scorers."""
     metric: Any = _function_of(scorer)
     options = dict(getattr(scorer, "_kwargs", None) or {})
     while type(metric) is partial:
@@ -104,7 +104,7 @@ def _metric_of(scorer: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _takes_weights(scorer: Any, is_multiclass: bool) -> bool:
-    """Tell whether a scorer takes sample_weight: scikit-learn's hand all that they get to their metrics."""
+    """Tell whether a scorer takes sample_weight; those of scikit-learn pass all arguments to their metrics."""
     request = get_routing_for_object(scorer)
     if hasattr(request, "score") and request.score.requests.get("sample_weight") is False:
         return False
@@ -123,7 +123,7 @@ def _takes_weights(scorer: Any, is_multiclass: bool) -> bool:
 
 
 def _for_classes(scorer: Any, y: np.ndarray, counts: np.ndarray | slice, classes: np.ndarray) -> Any:
-    """The scorer, with a metric that does without rows of every class where that has a meaning."""
+    """The scorer, where possible with a metric that does not need rows of every class."""
     import sklearn.metrics
 
     metric, _ = _metric_of(scorer)
@@ -152,16 +152,16 @@ def _for_classes(scorer: Any, y: np.ndarray, counts: np.ndarray | slice, classes
 
 
 def _over_all(classes: np.ndarray, metric: Metric, y: np.ndarray, answer: np.ndarray, **options: object) -> float:
-    """Over all known classes; of two the answer may be the second's probability."""
+    """The metric over all known classes; of two the prediction may be the probability of the second."""
     if (y == y[0]).all() and getattr(metric, "__name__", "").startswith("d2"):
-        return np.nan  # nothing is left to explain
+        return np.nan  # the baseline has no loss
     if answer.ndim == 1 and "pos_label" in inspect.signature(metric).parameters:
         return metric(y, answer, **{"pos_label": classes[-1]} | options)
     return metric(y, answer, **{"labels": classes} | options)
 
 
 def _ranking_of_present(classes: np.ndarray, metric: Metric, y: np.ndarray, p: np.ndarray, **options: object) -> float:
-    """ROC AUC of the classes that have rows, their probabilities given that it is one of these."""
+    """ROC AUC of the classes that have rows, with probabilities normalised over these."""
     present = np.isin(classes, y)
     given = "labels" in options or options.get("multi_class", "raise") == "raise"
     if p.ndim == 1 or present.all() or given or not np.allclose(p.sum(axis=1), 1.0):
@@ -187,7 +187,7 @@ def _precision_of_present(
 
 
 def _over_columns(needs_both: bool, metric: Metric, y: np.ndarray, answer: np.ndarray, **options: object) -> float:
-    """A ranking of multilabel rows, over the labels that rows have (and that others lack, if it needs both)."""
+    """A ranking metric of multilabel rows over the labels that occur (and are absent in some rows, if needed)."""
     tells = y.any(axis=0) & ~(y.all(axis=0) & needs_both)
     if options.get("average", "macro") in ("macro", "weighted") and tells.any():
         y, answer = y[:, tells], answer[:, tells]

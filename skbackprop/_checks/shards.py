@@ -1,4 +1,4 @@
-"""Shards whose columns the estimator encodes itself."""
+"""Shards whose columns the estimator encodes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skbackprop.data import Shards
 
 
 class TableShards:
-    """The rows of Shards as numbers and categories, as `_fit.source.TableSource` says."""
+    """The rows of Shards as numbers and categories: a `_fit.source.TableSource`."""
 
     def __init__(self, data: Shards, is_category: np.ndarray, encoder: str, *, reset: bool):
         self.data, self._is_category = data, is_category
@@ -36,7 +36,7 @@ class TableShards:
         return self.data.sample_weight
 
     def read_table(self, k: int) -> tuple[RawTable, np.ndarray | None, np.ndarray | None]:
-        """Block k: the table, y and weights."""
+        """Read block k: the table, y and weights."""
         n, names = int(np.diff(self.bounds[k : k + 2])[0]), self.data.feature_names or range(self.data.n_features)
         columns, y, weights = self.data.read_columns(k, range(self.data.n_features))
         options = {"takes_nan": self._takes_nan, "reset": self._reset}
@@ -44,7 +44,7 @@ class TableShards:
 
 
 def categories_in_shards(estimator: BaseEstimator, data: Shards) -> np.ndarray | None:
-    """Tell of each column whether it is one of categories; None if nothing is to be encoded in fit."""
+    """Which columns are categories; None if fit encodes nothing."""
     asked, is_category = estimator.categorical_features, np.zeros(data.n_features, dtype=bool)
     if isinstance(asked, str):
         is_category[:] = [kind == CATEGORY for kind in data.kinds]
@@ -56,7 +56,7 @@ def categories_in_shards(estimator: BaseEstimator, data: Shards) -> np.ndarray |
 
 
 def _columns_of_texts(data: Shards) -> list[int]:
-    """Columns of texts that are not all numbers; only as much of them is read as tells."""
+    """Columns of strings that are not all numbers; each is read only until this is known."""
     open_ones, found = [j for j, kind in enumerate(data.kinds) if kind == TEXT], []
     for k in range(len(data.bounds) - 1):
         if not open_ones:
@@ -73,7 +73,7 @@ def _holds_texts(j: int, column: np.ndarray | CodedColumn) -> bool:
 
 
 def open_table(estimator: BaseEstimator, data: Shards, is_category: np.ndarray, *, reset: bool) -> TableSource:
-    """The columns of Shards, whose number is learned or compared."""
+    """Learn or compare the number and the names of the columns of Shards."""
     for check in (_check_feature_names, _check_n_features):  # the blocks have no names
         check(estimator, np.empty((1, data.n_features)), reset=reset)
     known = None if reset else encoding_of(estimator)
@@ -82,7 +82,7 @@ def open_table(estimator: BaseEstimator, data: Shards, is_category: np.ndarray, 
 
 
 def encoded_shards(estimator: BaseEstimator, data: Shards) -> Source:
-    """Shards as the inputs of a fitted estimator, whose targets, which predictions do not need, may be missing."""
+    """Shards as the inputs of a fitted estimator; targets may be missing."""
     encoding = encoding_of(estimator)
     if encoding is None:
         return cast(Source, data)

@@ -1,4 +1,4 @@
-"""Tables that estimators encode themselves: which columns are categories, and what their rows hold."""
+"""Tables that estimators encode: which columns are categories, and the values of their rows."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ ENCODING = "_inputs"  # the attribute that holds an InputEncoding
 
 
 def encoding_of(estimator: BaseEstimator) -> InputEncoding | None:
-    """What a fitted estimator learned of its columns; None: it takes numbers as they are."""
+    """The encoding of a fitted estimator; None: numbers are not encoded."""
     found: InputEncoding | None = vars(estimator).get(ENCODING)
     return found
 
 
 def categories_in(estimator: BaseEstimator, X: Data, named: Any = None) -> np.ndarray | None:
-    """Tell of each column of X whether it is one of categories; None if nothing is to be encoded in fit.
+    """Which columns of X are categories; None if fit encodes nothing.
 
-    named: the categories that the user gave. They settle it for columns whose type leaves it open.
+    named: the categories that the user gave. They decide for columns whose type leaves it open.
     """
     encodes, asked = estimator.numeric_encoder != "identity", estimator.categorical_features
     if isinstance(X, RawTable):
         if asked is not None and not isinstance(asked, str):
             warn(
-                "categorical_features has no effect on a table whose columns a step before has read. Set that of this "
-                "step, table__categorical_features."
+                "categorical_features has no effect on a table whose columns were read by an earlier step. Set that of "
+                "the earlier step, table__categorical_features."
             )
         return X.is_category if encodes or X.is_category.any() else None
     if not encodes and named is None and not _may_hold_categories(asked, X):
@@ -78,7 +78,7 @@ def categories_in(estimator: BaseEstimator, X: Data, named: Any = None) -> np.nd
 
 
 def read_table(estimator: BaseEstimator, X: Data, is_category: np.ndarray, *, reset: bool) -> tuple[RawTable, np.dtype]:
-    """Read the rows of X, whose number and names of columns are learned or compared; and the dtype of its numbers."""
+    """Read the rows of X, learn or compare its columns, and return the dtype of its numbers."""
     known = None if reset else encoding_of(estimator)
     encoder = ENCODERS[estimator.numeric_encoder if known is None else known.encoder]
     _check_can_be_encoded(X)
@@ -113,7 +113,7 @@ def raw_table(
     takes_nan: bool,
     reset: bool,
 ) -> RawTable:
-    """Columns as numbers and as categories; numbers may be missing if the encoder takes NaN."""
+    """Read columns as numbers and categories; numbers may be missing if the encoder takes NaN."""
     chosen = list(zip(names, columns, is_category, strict=True))
     with within_floats("Input X"):
         largest = LARGEST if takes_nan else sys.float_info.max  # of what is standardised and squared the former
@@ -132,7 +132,7 @@ def _factor(name: Hashable, column: Column | CodedColumn) -> Factor:
 
 
 def _are_named(named: Any, names: Sequence[Hashable]) -> np.ndarray:
-    """For which columns categories are given; whether they are given well is checked behind this."""
+    """Columns for which categories are given; these are checked later."""
     if isinstance(named, Mapping):
         return np.array([named.get(name) is not None for name in names])
     if isinstance(named, str) or not isinstance(named, Sequence) or len(named) != len(names):
@@ -154,7 +154,7 @@ def _check_can_be_encoded(X: Data) -> None:
 
 
 def _may_hold_categories(asked: Any, X: Any) -> bool:
-    """Tell whether columns are named to be categories, or X is a DataFrame that may have some, by its types alone."""
+    """Tell whether the user named categorical columns, or X is a DataFrame whose dtypes allow some."""
     if asked is None or isinstance(asked, str):
         is_table = (is_frame(X) and not hasattr(X, "compute")) or hasattr(X, "to_pandas")
         kinds = {str(dtype).lower() for dtype in getattr(X, "dtypes", ["unknown"])}
@@ -170,10 +170,10 @@ def refuse_columns(X: Data) -> None:
 
 
 def refuse_dates(X: Data) -> None:
-    """Raise for dates and times, which scikit-learn takes for numbers where a table or an array holds nothing else."""
+    """Raise for dates and times, which scikit-learn converts to numbers if all columns contain them."""
     if isinstance(X, np.ndarray):
         if X.dtype.kind in "mM":
-            raise ValueError("X holds dates or times: make numbers of them (X.astype('datetime64[D]').astype(float)).")
+            raise ValueError("X holds dates or times. Convert them: X.astype('datetime64[D]').astype(float).")
     elif is_frame(X) and hasattr(X, "dtypes") and not hasattr(X, "compute"):
         for name, column in zip(X.columns, columns_of(X), strict=True):
             if DATES.match(str(column.dtype).lower()):
@@ -181,13 +181,13 @@ def refuse_dates(X: Data) -> None:
 
 
 def _is_plain(dtype: str) -> bool:
-    """Tell whether the type of a DataFrame's column is one of numbers, booleans or dates, and not of categories."""
+    """Tell whether a dtype of a DataFrame is one of numbers, booleans or dates, and so not of categories."""
     is_number = NUMBERS.match(dtype) or DATES.match(dtype) or COMPLEX.match(dtype)
     return bool(is_number) or dtype.startswith(("bool", "sparse[bool", "null"))
 
 
 def _holds_categories(name: Hashable, column: Column) -> bool:
-    """Tell whether a column of a DataFrame is one of categories: of objects and texts, if some are no numbers."""
+    """Tell whether a column of a DataFrame is categorical: of objects or strings, if some are not numbers."""
     dtype = str(column.dtype).lower()
     if _is_plain(dtype) or CATEGORIES.match(dtype):
         return not _is_plain(dtype)
@@ -201,7 +201,7 @@ def _holds_categories(name: Hashable, column: Column) -> bool:
 
 
 def places_of(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
-    """Numbers of the columns that a mask, numbers or names stand for."""
+    """Numbers of the columns given by a mask, by numbers or by names."""
     asked = list(np.reshape(asked, -1)) if isinstance(asked, np.ndarray) else list(asked)
     if asked and all(isinstance(one, bool | np.bool_) for one in asked):
         if len(asked) != n:
@@ -218,7 +218,7 @@ def places_of(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
             f"{asked!r}."
         )
     if names is None:
-        raise ValueError(f"categorical_features holds names, {asked}, but X is an array: give numbers, or a DataFrame.")
+        raise ValueError(f"categorical_features holds names, {asked}, but X is an array. Use numbers, or a DataFrame.")
     unknown = [one for one in asked if one not in names]
     if unknown:
         raise ValueError(f"categorical_features holds {unknown}, but the columns of X are {names}.")
@@ -226,7 +226,7 @@ def places_of(asked: Any, n: int, names: list[Hashable] | None) -> list[int]:
 
 
 def _numbers(name: Hashable, column: Column | CodedColumn, largest: float, *, reset: bool) -> np.ndarray:
-    """Numbers of a column, missing ones NaN."""
+    """Read the numbers of a column, missing ones as NaN."""
     if isinstance(column, CodedColumn):
         return column.spread(_numbers(name, column.values, largest, reset=reset), np.nan)
     is_array = isinstance(column, np.ndarray)
@@ -240,13 +240,13 @@ def _numbers(name: Hashable, column: Column | CodedColumn, largest: float, *, re
 
 
 def _check_kinds(table: RawTable, is_category: np.ndarray) -> None:
-    """Raise if columns that were read are of another kind than in fit, which a step before was fitted anew for."""
+    """Raise if columns are of another kind than in fit, after an earlier step was fitted again."""
     if not np.array_equal(table.is_category, is_category):
         raise ValueError("X has categories where fit had numbers, or numbers where fit had categories.")
 
 
 def _check_gaps(rows: np.ndarray, names: Sequence[Hashable]) -> None:
-    """Raise if a number is missing, for an encoder that cannot do without."""
+    """Raise if a number is missing, for an encoder that does not accept this."""
     gaps = [name for name, some in zip(names, np.isnan(rows).any(axis=0), strict=True) if some]
     if gaps:
         raise ValueError(

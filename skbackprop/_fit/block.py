@@ -1,4 +1,4 @@
-"""Rows as an engine takes them: inputs, encoded targets and weights."""
+"""Rows for an engine: inputs, encoded targets and weights."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from skbackprop._engines.engine import Engine
 from skbackprop._fit.device import HOST, Device, device_of
 from skbackprop._types import Array
 
-BLOCK_ROWS = 4096  # rows whose activations a full-batch gradient holds at a time
-BLOCK_OUTPUTS = 2**18  # numbers that a prediction holds at a time, where nobody needs all
+BLOCK_ROWS = 4096  # rows whose activations are in memory during a full-batch gradient
+BLOCK_OUTPUTS = 2**18  # outputs that are in memory during a prediction of which not all are needed
 
 
 @dataclass
 class Block:
-    """Rows in memory, all of a training set or a part: inputs, encoded targets, and weights (None: all 1)."""
+    """Rows in memory, all or a part of a training set: inputs, encoded targets, and weights (None: all 1)."""
 
     X: Array
     Y: np.ndarray
     weights: np.ndarray | None = None
     device: Device = HOST  # of X; Y and weights are on the host until they are put `together`
-    unit: float = 1.0  # of the weights: what the user gave is so many times as much
+    unit: float = 1.0  # the user's weights are these weights times the unit
 
     @property
     def n(self) -> int:
@@ -42,7 +42,7 @@ class Block:
     def in_units(self, dtype: DTypeLike, unit: float | None = None) -> Block:
         """Block whose weights are of the engine's dtype, as multiples of a unit: by default of about their mean.
 
-        So float32 holds all that count beside the others, however large or small the user's numbers are.
+        So float32 can hold them, however large or small the user's numbers are.
         """
         if self.weights is None:
             return self
@@ -54,7 +54,7 @@ class Block:
         return self
 
     def never_met(self) -> np.ndarray:
-        """Of inputs that stand for categories and gaps those that are 0 in all rows that count."""
+        """Numbers of the inputs for categories and missing values that are 0 in all rows with weight."""
         assert isinstance(self.X, EncodedTable)
         return self.X.never_met(None if self.weights is None else self.weights > 0)
 
@@ -73,12 +73,12 @@ class Block:
 
 
 def weight_unit(mean: float) -> float:
-    """A power of two near the mean weight: to divide by it costs no rounding."""
+    """A power of two near the mean weight, so that dividing by it is exact."""
     return math.ldexp(1.0, math.frexp(mean)[1] - 1)
 
 
 def output_blocks(X: Array, n_outputs: int) -> Iterator[tuple[slice, Any]]:
-    """Cut X so that few outputs are held at a time: which rows, and these."""
+    """Parts of X, as slices and rows, so that few outputs are in memory at a time."""
     n_rows, step = X.shape[0], max(1, BLOCK_OUTPUTS // n_outputs)
     if n_rows <= step:
         yield slice(0, n_rows), X
@@ -94,7 +94,7 @@ def epoch_order(rng: np.random.RandomState, n: int, shuffle: bool) -> np.ndarray
 
 
 def in_blocks(engine: Engine, X: Array, options: dict[str, bool], answer: Callable[[Array], Array]) -> Array | None:
-    """What is wanted of the engine's outputs, made block by block; None if it refuses X."""
+    """A function of the engine's outputs, computed block by block; None if the engine refuses X."""
     answers, network = [], engine.network
     for _, rows in output_blocks(X, network.sizes[-1] * network.n_members):
         output = engine.predict(rows, **options)

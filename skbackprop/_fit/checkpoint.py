@@ -1,4 +1,4 @@
-"""Checkpoints: a file that holds a fit as it was after an epoch, so that the same call can go on from it."""
+"""Checkpoints: a file with the state of a fit after an epoch, from which the same call can continue."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from skbackprop._fit.spec import UNKNOWN, FitPlan, FitSpec, Regime
 from skbackprop._fit.state import Best, History, TrainState
 from skbackprop._types import Array
 
-SHARE = 20  # writing takes at most one part in so many of the time
+SHARE = 20  # writing takes at most 1 / SHARE of the time
 WITHOUT_EFFECT = {"n_threads", "verbose", "partial"}  # on the bits
 # parameters that files of before do not name: they have their defaults there
 NAMELESS = {
@@ -31,14 +31,14 @@ NAMELESS = {
     for field in fields(FitSpec)
     if field.name in ("numeric_encoder", "n_bins", "matmul_precision")
 }
-TRIES, PAUSE_SECONDS = 20, 0.05  # to take the place of a file that Windows lets another process read
+TRIES, PAUSE_SECONDS = 20, 0.05  # to replace a file that another process reads on Windows
 
 
 class FileCheckpoint:
     """The file of one fit: read before it begins, written after its epochs.
 
-    An npz archive of vectors beside a text of JSON, so that reading one runs no code. What is in it is believed only if
-    the digest over all of it is right and each part is what this fit must find there.
+    It is an npz archive of vectors and a JSON text, so that reading it runs no code. It is only accepted if its digest
+    is correct and each part is valid for this fit.
     """
 
     def __init__(self, path: str | os.PathLike[str], spec: FitSpec):
@@ -63,15 +63,15 @@ class FileCheckpoint:
     # ---------------------------------------------------------------------------- before a fit ----
 
     def generator(self, rng: np.random.RandomState) -> np.random.RandomState:
-        """Give the generator to begin with: that of the fit to go on with, or this one."""
+        """Return the generator at the start of the saved fit, or this one in a new fit."""
         if self.found is not None:
             rng = np.random.RandomState()
             rng.set_state(self.found["start"])
         self._start = rng.get_state(legacy=False)
         if self._start["bit_generator"] != GENERATOR:
             raise ValueError(
-                f"checkpoint needs a random_state that draws by {GENERATOR}: None, an integer, or "
-                f"numpy.random.RandomState(seed); this one draws by {self._start['bit_generator']}."
+                f"checkpoint needs a random_state with the generator {GENERATOR}: None, an integer, or "
+                f"numpy.random.RandomState(seed). This one has {self._start['bit_generator']}."
             )
         return rng
 
@@ -101,8 +101,8 @@ class FileCheckpoint:
         if differ:
             said = "; ".join(f"{key}: {theirs.get(key)} there, {ours.get(key)} here" for key in differ)
             raise ValueError(
-                f"The checkpoint {str(self.path)!r} is of another fit ({said}). Go on with the same parameters and "
-                "data, or delete the file or name another one to train anew."
+                f"The checkpoint {str(self.path)!r} is of another fit ({said}). Continue with the same parameters and "
+                "data. To start again, delete the file or choose another name."
             )
 
     def resume(self, theta: Array, state: TrainState, plan: FitPlan) -> Array:
@@ -161,19 +161,19 @@ class FileCheckpoint:
 
     @contextmanager
     def _refusing(self, errors: type[Exception]) -> Iterator[None]:
-        """Turn these errors, which a broken file raises, into one that names the file."""
+        """Convert errors of a broken file to one that names the file."""
         try:
             yield
         except errors as error:
             raise ValueError(
                 f"{str(self.path)!r} is no checkpoint of this version of skbackprop ({error or type(error).__name__}). "
-                "Delete it, or name another file."
+                "Delete it, or choose another name."
             ) from error
 
 
 def _replace(path: Path, arrays: dict[str, Any]) -> None:
-    """Write a file such that its name always stands for the whole of the old one or the whole of the new one."""
-    # a name of its own, for another process may write the same checkpoint
+    """Replace a file atomically, so that its name always refers to the complete old or the complete new one."""
+    # a unique name, since another process may write the same checkpoint
     new = path.with_name(f"{path.name[:200]}.{secrets.token_hex(8)}.new")
     try:
         with open(new, "xb") as file:
@@ -181,17 +181,17 @@ def _replace(path: Path, arrays: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         _rename(new, path)
-        if os.name == "posix":  # the new name, too, must survive a loss of power
+        if os.name == "posix":  # so that the new name survives a power failure
             folder = os.open(path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:
                 os.close(folder)
     except OSError as error:
-        said = f"The checkpoint could not be written ({error.strerror or error}); an earlier one is as it was"
+        said = f"The checkpoint could not be written ({error.strerror or error}); an earlier one is unchanged"
         raise OSError(error.errno or 0, said, str(path)) from error
     finally:
-        with suppress(OSError):  # it has its name, or it could not be made
+        with suppress(OSError):  # if it was renamed, or could not be created
             new.unlink()
 
 
@@ -206,5 +206,5 @@ def _rename(new: Path, path: Path) -> None:
 
 
 def seed_of(random_state: object) -> str:
-    """Text of an estimator's random_state; the generator's own state is in the file."""
+    """Text of an estimator's random_state; the state of a generator is in the file."""
     return str(random_state) if random_state is None or np.isscalar(random_state) else "a generator"

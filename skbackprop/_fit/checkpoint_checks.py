@@ -1,6 +1,6 @@
-"""What a checkpoint's file must hold to be believed: all of it whole, and each part such as this fit can have come to.
+"""Validation of a checkpoint's file: it must be complete, and each part must be valid for this fit.
 
-Everything that does not fit raises; `FileCheckpoint` turns whatever is raised into one message.
+Everything else raises; `FileCheckpoint` converts all errors to one message.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ GENERATOR = "MT19937"  # whose state a file can hold: NumPy's RandomState(seed) 
 
 
 def digest_of(arrays: dict[str, Any]) -> str:
-    """Name of all that a file holds beside it."""
+    """Digest of everything else in a file."""
     return digest(np.asarray(sorted(arrays)), *(np.atleast_1d(arrays[name]) for name in sorted(arrays)))
 
 
 def parse(file: Any) -> dict[str, Any]:
-    """Read a file; ValueError, or anything else, if it is none that `write` made."""
+    """Read a file; raise ValueError, or another error, if `write` did not make it."""
     with zipfile.ZipFile(file) as archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-            raise ValueError("it is compressed")  # a small file could stand for more than the memory holds
+            raise ValueError("it is compressed")  # a small file could expand to more than the memory
     file.seek(0)
     with np.load(file, allow_pickle=False) as archive:
         arrays = dict(archive)
@@ -52,7 +52,7 @@ def parse(file: Any) -> dict[str, Any]:
 
 
 def _generator_state(state: dict[str, Any]) -> dict[str, Any]:
-    """What RandomState.set_state takes without a look: a position out of bounds would read beyond its memory."""
+    """Check a state that RandomState.set_state does not check: a wrong position would read beyond its memory."""
     inner = state["state"]
     _require(state["bit_generator"] == GENERATOR, "generator")
     _require(_is_count(inner["pos"], 624), "generator's position")
@@ -70,9 +70,9 @@ def _generator_state(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_course(found: dict[str, Any], plan: FitPlan, state: TrainState, *, judges: bool, keeps_best: bool) -> None:
-    """Look whether epochs, curves and patience are such as this fit can have come to.
+    """Check that epochs, curves and patience are possible in this fit.
 
-    judges: are there validation rows; keeps_best: are the best epoch's parameters kept.
+    judges: whether there are validation rows; keeps_best: whether the parameters of the best epoch are kept.
     """
     curves, waits, best = found["history"], found["patience"], found["best"]
     _require(isinstance(curves, list) and len(curves) == len(fields(state.history)), "history")
@@ -93,7 +93,7 @@ def check_course(found: dict[str, Any], plan: FitPlan, state: TrainState, *, jud
 
 
 def check_arrays(found: dict[str, Any], theta: Array, solver: str) -> None:
-    """Look whether the vectors are those of this network and this solver."""
+    """Check that the vectors belong to this network and this solver."""
     expected = OPTIMIZERS[solver].init(np, theta)
     _require(found["state"].keys() == expected.keys(), "optimizer's memory")
     for name in ("theta", "best_theta"):
@@ -118,4 +118,4 @@ def _is_count(value: object, largest: int) -> bool:
 
 def _require(is_right: bool, what: str) -> None:
     if not is_right:
-        raise ValueError(f"its {what} is not what it must be")
+        raise ValueError(f"its {what} is not valid")

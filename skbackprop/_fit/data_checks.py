@@ -1,4 +1,4 @@
-"""Checks of data: none missing, numbers, labels of one kind, indicators, and sparse matrices that hold together."""
+"""Checks of data: missing values, numbers, labels of one type, multilabel indicators, valid sparse matrices."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sklearn.utils.validation import column_or_1d
 from skbackprop._fit.device import HOST, device_of
 from skbackprop._nn.losses import LOSSES
 
-CHECKED_FORMATS = ("csr", "csc", "bsr", "coo")  # of sparse matrices: the others are made of these
+CHECKED_FORMATS = ("csr", "csc", "bsr", "coo")  # of sparse matrices; others are converted to these
 
 
 @contextmanager
 def within_floats(name: str) -> Iterator[None]:
-    """Turn the OverflowError of integers that no float can be into a ValueError that says where they are."""
+    """Convert the OverflowError of integers too large for floats to a ValueError that names the input."""
     try:
         yield
     except OverflowError as error:
@@ -32,16 +32,16 @@ def check_range(largest: float, dtype: np.dtype) -> None:
     """Raise if the largest input of an encoded table is beyond what the dtype can hold."""
     if not math.isfinite(largest):
         raise ValueError(
-            f"Input X contains a number too large for {dtype.name}: make a smaller one or a missing value of it, or "
-            "set dtype='float64'."
+            f"Input X contains a number too large for {dtype.name}. Replace it by a smaller number or a missing value, "
+            "or set dtype='float64'."
         )
 
 
 def complete(y: Any) -> Any:
-    """Targets none of which is missing: as they were given, but sparse ones dense, and numbers not as objects.
+    """Raise for missing targets; return the others unchanged, but sparse ones dense, and numbers not as objects.
 
-    scikit-learn itself finds NaN among floats, but not None, NaT or pandas' NA among objects, nor what a list of texts
-    or a mask hides.
+    scikit-learn finds NaN among floats, but not None, NaT or pandas' NA among objects, nor missing values in a list of
+    strings or a masked array.
     """
     if sp.issparse(y):
         if y.ndim != 2:
@@ -51,7 +51,7 @@ def complete(y: Any) -> Any:
         return y
     try:
         values = np.asarray(y)
-    except ValueError:  # ragged, as scikit-learn will say
+    except ValueError:  # ragged: scikit-learn raises later
         return y
     if values.dtype.kind in "US" and values is not y:
         values = np.asarray(y, dtype=object)
@@ -69,16 +69,16 @@ def complete(y: Any) -> Any:
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a value stands for none: None, NaN, NaT, or pandas' NA, which differs from nothing."""
+    """Tell whether a value is missing: None, NaN, NaT, or pandas' NA, whose comparisons give NA."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return not isinstance(value, str) and isinstance(value, Hashable) and bool(value != value)
 
 
 def sound(X: Any, name: str) -> Any:
-    """Give a sparse matrix back; raise if it points at entries, rows or columns that it does not have.
+    """Return a sparse matrix; raise if its indices are out of bounds.
 
-    SciPy looks when it makes one and not again, but its code in C, as ours, would follow them out of the memory.
+    SciPy checks them only when a matrix is created, but its code in C, and ours, would read beyond the memory.
     """
     X = X if X.format in CHECKED_FORMATS else X.tocsr()
     if X.format == "coo":
@@ -103,23 +103,23 @@ def sound(X: Any, name: str) -> Any:
         is_sound = is_sound and not (len(used) and (used.min() < 0 or used.max() >= stop))
     if not is_sound:
         raise ValueError(
-            f"Sparse {name} is malformed: its {X.format} arrays point at entries, rows or columns that a matrix of "
-            f"shape {X.shape} with {len(X.data)} stored numbers does not have. Build it anew from its coordinates, "
+            f"Sparse {name} is invalid: its {X.format} arrays have indices of entries, rows or columns that a matrix "
+            f"of shape {X.shape} with {len(X.data)} stored numbers does not have. Build it from its coordinates, "
             "scipy.sparse.csr_array((data, (rows, columns)), shape), which checks them."
         )
     return X
 
 
 def one_column(y: Any) -> Any:
-    """Labels in a column become a vector, with scikit-learn's warning; all else stays as it is."""
+    """Labels in one column become a vector, with scikit-learn's warning; everything else stays unchanged."""
     is_column = isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1
     return column_or_1d(y, warn=True) if is_column else y
 
 
 def distinct_labels(y: np.ndarray) -> np.ndarray:
-    """Labels that there are in a vector, ascending; raise for what is none, with scikit-learn's own errors.
+    """Distinct labels of a vector, ascending; raise scikit-learn's errors for values that are not labels.
 
-    Of integers it says no more than that they seem to be a regression's, if more than half of the rows differ.
+    If more than half of the rows have different integers, scikit-learn warns that they may be regression targets.
     """
     is_integral = y.dtype.kind in "biu"
     with labels_of_one_kind(y):
@@ -132,7 +132,7 @@ def distinct_labels(y: np.ndarray) -> np.ndarray:
 
 
 def indicator(y: Any, n_labels: int | None = None) -> Any:
-    """Multilabel targets, which must be 0 and 1 (or False and True) alone; of so many labels if that is known."""
+    """Check multilabel targets: only 0 and 1 (or False and True), with n_labels columns if given."""
     y = y.toarray() if sp.issparse(y) else np.asarray(y)
     if n_labels is not None and (y.ndim != 2 or y.shape[1] != n_labels):
         raise ValueError(f"y must be a multilabel indicator with {n_labels} columns, got shape {y.shape}.")
@@ -148,13 +148,13 @@ def indicator(y: Any, n_labels: int | None = None) -> Any:
         )
     raise ValueError(
         "y has several columns, so it must be a multilabel indicator of 0s and 1s, but it holds "
-        f"{np.unique(y)[:5].tolist()}: write 1 where a row has the label and 0 where it has not."
+        f"{np.unique(y)[:5].tolist()}. Use 1 where a row has the label, and 0 elsewhere."
     )
 
 
 @contextmanager
 def labels_of_one_kind(*labels: Any) -> Iterator[None]:
-    """Raise the user's error where labels cannot be sorted together."""
+    """Raise an error of the user's where labels cannot be sorted together."""
     try:
         yield
     except TypeError:
@@ -163,7 +163,7 @@ def labels_of_one_kind(*labels: Any) -> Iterator[None]:
 
 
 def numbers(y: Any) -> Any:
-    """Targets of a regression, as a float64 array of finite numbers."""
+    """Targets of a regression as a float64 array of finite numbers."""
     y = np.asarray(complete(y))
     try:
         if y.dtype.kind in "cmM":  # whose imaginary parts, or units, would be lost

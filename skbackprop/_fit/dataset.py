@@ -1,4 +1,4 @@
-"""Datasets: checked rows as the user gave them, wherever they lie, and those that lie in memory."""
+"""Datasets: checked rows, in memory, on disk or on a cluster; and the dataset in memory."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ from skbackprop._types import Array
 
 
 class RemoteRows:
-    """Rows that are elsewhere, in the place of X: predictions for them are made where they are."""
+    """Rows on other machines, in place of X: predictions are made there."""
 
     @abstractmethod
     def outputs(self, model: FittedModel, options: dict[str, bool], answer: Callable[[Array], Array] | None) -> Array:
-        """What the network gives for all of them, or what `answer` makes of that."""
+        """The outputs of the network for all rows, or the results of `answer` for these."""
 
 
 class TrainingSet(Protocol):
-    """Rows to train on, encoded for an engine."""
+    """Training rows, encoded for an engine."""
 
     device: Device
     unit: float  # of the weights that the engine sees
 
     @property
     def n(self) -> int:
-        """Number of rows, those of weight zero included."""
+        """Number of rows, including those of weight zero."""
 
     @property
     def weight_sum(self) -> float:
-        """Sum of the raw weights, class weights included."""
+        """Sum of the raw weights, including class weights."""
 
     @property
     def sample(self) -> Block:
-        """Rows in memory that stand for all."""
+        """A representative sample in memory."""
 
     def never_met(self) -> np.ndarray:
-        """Of inputs that stand for categories and gaps those that are 0 in all rows that count."""
+        """Numbers of the inputs for categories and missing values that are 0 in all rows with weight."""
 
     def together(self) -> Self:
-        """All of it where the inputs are."""
+        """The same with targets and weights on the device of the inputs."""
 
     def blocks(self) -> Iterator[Block]:
-        """Cut into blocks that together are the whole, in order (D7)."""
+        """All rows in order, as blocks (D7)."""
 
     def epoch(self, rng: np.random.RandomState, shuffle: bool, batch_size: int) -> Generator[tuple[Block, np.ndarray]]:
-        """Blocks with the order in which to visit their rows: whole minibatches, but for the last."""
+        """Blocks with the order in which to visit their rows; all minibatches but the last are complete."""
 
 
 class Dataset(Protocol):
@@ -70,7 +70,7 @@ class Dataset(Protocol):
 
     @property
     def X(self) -> object:
-        """What a scorer predicts for."""
+        """The rows for which a scorer predicts."""
 
     @property
     def y(self) -> np.ndarray:
@@ -82,7 +82,7 @@ class Dataset(Protocol):
 
     @property
     def dtype(self) -> np.dtype:
-        """NumPy's name for that of X."""
+        """The dtype of X as one of NumPy."""
 
     @property
     def largest(self) -> float:
@@ -90,21 +90,21 @@ class Dataset(Protocol):
 
     @property
     def sample(self) -> ArrayDataset:
-        """Rows in memory that stand for all."""
+        """A representative sample in memory."""
 
     @property
     def examples(self) -> np.ndarray:
-        """Targets of the kind, the width and the domain of all: every label, smallest and largest number."""
+        """Targets that pass the same checks as all: every label, or the smallest and the largest number."""
 
     def __len__(self) -> int: ...
 
     def fingerprint(self) -> str:
-        """Shape, kind and content of all."""
+        """Text with shape, dtype and a hash of the content."""
 
     def split(
         self, rng: np.random.RandomState, fraction: float, strata: Callable[[np.ndarray], np.ndarray | None]
     ) -> tuple[Self, Dataset]:
-        """Rows to train on, and rows held out for validation."""
+        """Training rows, and validation rows."""
 
     def moments(self) -> Moments:
         """Weighted moments of the targets."""
@@ -115,13 +115,13 @@ class Dataset(Protocol):
     def training_set(
         self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike
     ) -> TrainingSet:
-        """Rows to train on, with the factors that class weights give."""
+        """Training rows, with class weights as factors of their weights."""
 
     def validation_blocks(self, codec: TargetCodec, dtype: DTypeLike) -> Callable[[], Iterable[Block]]:
-        """Blocks for the validation loss, each time anew: X and targets on the device, weights on the host."""
+        """Make a function that gives blocks for the validation loss; X and targets are on the device."""
 
     def engine(self, network: Network, spec: FitSpec, plan: FitPlan) -> Engine:
-        """An engine that computes where the rows are."""
+        """An engine that computes on the machine and the device of the rows."""
 
 
 @dataclass
@@ -141,7 +141,7 @@ class ArrayDataset:
         return replace(self, X=self.device.take(self.X, rows), y=self.y[rows], weights=weights)
 
     def in_memory(self, dtype: DTypeLike) -> ArrayDataset:
-        """The same rows in this dtype, to be trained on in this process."""
+        """The same rows in this dtype, for training in this process."""
         return replace(self, X=self.device.cast(self.X, dtype))
 
     @property
@@ -178,7 +178,7 @@ class ArrayDataset:
         return counts, float(len(self)) if self.weights is None else float(self.weights.sum())
 
     def encoded(self, codec: TargetCodec, factors: np.ndarray | None, dtype: DTypeLike) -> Block:
-        """The rows as a network learns from them, with the weights that class weights give."""
+        """The rows encoded for the network, with weights multiplied by class weights."""
         X, Y = self.device.cast(self.X, dtype), codec.encode(self.y, dtype)
         return Block(X, Y, apply_class_factors(factors, Y, self.weights), self.device)
 

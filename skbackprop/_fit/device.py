@@ -1,8 +1,8 @@
-"""Where arrays live: NumPy's on the host, or another namespace of the array-API standard on its device.
+"""Devices: NumPy arrays on the host, or arrays of another array-API namespace on its device.
 
-The device of X is found once a call (`compute_device`), and all arithmetic with X is done there. What is
-drawn or decided once -- labels, the validation split, the order of rows, initial weights -- is NumPy's on the host, the
-same for every device, and is put to X's when it is ready.
+The device of X is determined once per call (`compute_device`), and all arithmetic with X is done there. Labels, the
+validation split, the order of rows and the initial weights are made with NumPy on the host, so they are the same for
+every device, and are then moved to the device of X.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from skbackprop._engines.level import largest
 from skbackprop._types import Array, Namespace
 
 FLOATS: dict[str, tuple[str, ...]] = {"auto": ("float64", "float32"), "float32": ("float32",), "float64": ("float64",)}
-FLOAT64: np.dtype = np.dtype(np.float64)  # not np.float64, which takes NumPy longer to compare with
-BOUND = 1e18  # of weights, far below what float32 can hold and far beyond what anything learns
-FEW = 1000  # numbers that BLAS does not spread over threads
+FLOAT64: np.dtype = np.dtype(np.float64)  # not np.float64, with which comparisons take longer
+BOUND = 1e18  # of weights: far below the largest float32, and far above weights of any trained network
+FEW = 1000  # numbers, for which BLAS uses no threads
 NUMPYS = (np.ndarray, np.generic, type)  # types of scalars look like arrays, too
 NUMBERS = "biuf"  # kinds of NumPy dtypes that other namespaces have too
 
 
 class Device:
-    """NumPy arrays, and SciPy's sparse ones."""
+    """NumPy arrays and SciPy's sparse matrices, on the host."""
 
     xp: Namespace = np
 
@@ -41,7 +41,7 @@ class Device:
         return "a NumPy array"
 
     def floats(self, dtype: str) -> list[np.dtype]:
-        """Dtypes that the estimator's parameter `dtype` allows, the first for numbers of any other kind."""
+        """Dtypes that the parameter `dtype` allows; numbers of other dtypes are converted to the first."""
         return [np.dtype(name) for name in FLOATS[dtype]]
 
     def dtype_of(self, array: Array) -> np.dtype:
@@ -49,15 +49,15 @@ class Device:
         return array.dtype
 
     def cast(self, array: Array, dtype: DTypeLike) -> Array:
-        """Give an array that is here this NumPy dtype."""
+        """Cast an array on this device to a NumPy dtype."""
         return array.astype(dtype, copy=False)
 
     def put(self, array: np.ndarray, dtype: DTypeLike | None = None) -> Array:
-        """Bring an array here: as it is, or as a copy of this NumPy dtype."""
+        """Move an array to this device, unchanged or as a copy with this NumPy dtype."""
         return array if dtype is None else array.astype(dtype)
 
     def fetch(self, array: Array) -> Array:
-        """Bring an array to the host."""
+        """Copy an array to the host."""
         return array
 
     def take(self, array: Array, rows: np.ndarray) -> Array:
@@ -66,12 +66,12 @@ class Device:
         return taken
 
     def are_bounded(self, theta: Array) -> bool:
-        """Tell whether all numbers are finite, and none is beyond what any trained network has."""
+        """Tell whether all numbers are finite and below BOUND."""
         return self.largest(theta) < BOUND
 
     def has_any(self, mask: np.ndarray) -> bool:
-        """Tell whether one at least is True."""
-        return bool(np.count_nonzero(mask))  # in half the time of mask.any(), which counts for a single row
+        """Tell whether any is True."""
+        return bool(np.count_nonzero(mask))  # in half the time of mask.any(), which matters for a single row
 
     def are_finite(self, array: Array) -> bool:
         """Tell whether no number is NaN or infinite."""
@@ -92,7 +92,7 @@ HOST = Device()
 
 @dataclass(frozen=True)
 class NamespaceDevice(Device):
-    """Arrays of another namespace, on one of its devices, for which the host waits where it asks for numbers."""
+    """Arrays of another namespace on one of its devices; reading a number on the host waits for the device."""
 
     xp: Namespace = field()
     device: object = field()
@@ -114,14 +114,14 @@ class NamespaceDevice(Device):
         return self.xp.astype(array, getattr(self.xp, np.dtype(dtype).name), copy=False)
 
     def put(self, array: np.ndarray, dtype: DTypeLike | None = None) -> Array:
-        """Labels that are no numbers stay on the host, as do sparse matrices."""
+        """Labels that are not numbers stay on the host, as do sparse matrices."""
         if isinstance(array, np.ndarray):
             if array.dtype.kind not in NUMBERS:
                 return array
             wanted: Any = np.dtype(array.dtype if dtype is None else dtype)
             if wanted == np.float64 and self.floats("float64")[0] != self.xp.float64:
                 wanted = np.dtype(np.float32)
-            # a copy: what is here must not change with the user's array, nor be read-only
+            # a copy, which must not change with the user's array and must be writable
             return self.xp.asarray(np.array(array, dtype=wanted, order="C"), device=self.device)
         return array if dtype is None else self.cast(array, dtype)
 
@@ -129,7 +129,7 @@ class NamespaceDevice(Device):
         return array if isinstance(array, np.ndarray) else self.to_numpy(array)
 
     def take(self, array: Array, rows: np.ndarray) -> Array:
-        """Of an array here, or of one that stayed on the host."""
+        """The dtype of an array on this device, or of one that stayed on the host."""
         if isinstance(array, np.ndarray):
             return super().take(array, self.fetch(rows))
         return self.xp.take(array, self.put(rows), axis=0)
@@ -145,7 +145,7 @@ class NamespaceDevice(Device):
 
 
 def map_arrays(convert: Callable[[Any], Any], nest: Any) -> Any:
-    """Convert each array of numbers in a nest of dicts, lists and tuples; the rest stays as it is."""
+    """Convert each array of numbers in nested dicts, lists and tuples; the rest stays unchanged."""
     if isinstance(nest, dict):
         return {key: map_arrays(convert, value) for key, value in nest.items()}
     if isinstance(nest, (list, tuple)):
@@ -155,7 +155,7 @@ def map_arrays(convert: Callable[[Any], Any], nest: Any) -> Any:
 
 
 def device_of(*arrays: object) -> Device:
-    """Where arrays, all on one device, are. What is no array of the array-API standard counts as NumPy's."""
+    """The device of arrays that are all on one. Values that are not array-API arrays count as NumPy's."""
     if isinstance(arrays[0], NUMPYS) or not array_api_compat.is_array_api_obj(arrays[0]):
         return HOST
     xp = array_api_compat.array_namespace(*arrays)
@@ -163,7 +163,7 @@ def device_of(*arrays: object) -> Device:
 
 
 def compute_device(X: Array) -> Device:
-    """Where to compute with X: where it is, if scikit-learn's array_api_dispatch is set, else on the host."""
+    """The device to compute on: that of X if scikit-learn's array_api_dispatch is set, else the host."""
     if isinstance(X, np.ndarray) or not get_config()["array_api_dispatch"]:
         return HOST
     if getattr(X, "requires_grad", False):
@@ -172,5 +172,5 @@ def compute_device(X: Array) -> Device:
 
 
 def to_host(array: Any) -> Any:
-    """NumPy array of any namespace's; everything else as it is."""
+    """Convert an array of any namespace to NumPy; everything else stays unchanged."""
     return device_of(array).fetch(array)

@@ -1,4 +1,4 @@
-"""Early stopping: what is recorded after an epoch, and whether training ends with it."""
+"""Early stopping: records each epoch, and decides whether training ends."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from skbackprop._types import Array
 
 
 class FitCallbacks:
-    """Who hears of a fit and of its epochs; this one does nothing."""
+    """Callbacks of a fit and its epochs; this class does nothing."""
 
     def begin_fit(self, max_epochs: int, sample: ArrayDataset) -> None:
-        """All is known that training needs; the sample is what callbacks see of the data."""
+        """Called before training; callbacks get the sample as data."""
 
     def begin_epoch(self) -> None:
-        """An epoch begins; L-BFGS, which does not know it, leaves that to `end_epoch`."""
+        """Called at the start of an epoch, except with L-BFGS, where `end_epoch` does it."""
 
     def end_epoch(self, model: Callable[[], FittedModel], history: History) -> bool:
-        """An epoch ended, with this model and these curves; True asks training to stop."""
+        """Called after an epoch, with its model and curves; True asks training to stop."""
         return False
 
 
 @dataclass
 class Monitor:
-    """Judges each epoch: by its validation score when stopping early, else by its training loss."""
+    """Judges each epoch by its validation score with early stopping, else by its training loss."""
 
     state: TrainState
     validate: Callable[[Array], tuple[float, float]] | None = None  # theta -> loss, score
@@ -42,7 +42,7 @@ class Monitor:
     verbose: int = 0
     callbacks: FitCallbacks = field(default_factory=FitCallbacks)
     model: Callable[[Any], Any] = field(default=lambda theta: theta)  # with these parameters, for callbacks
-    scorer: str = ""  # name of what `validate` gives as the score; empty: it is the negated loss
+    scorer: str = ""  # name of the score that `validate` returns; empty: the negative loss
     stopped: bool = False  # did a callback ask to stop?
     started: float = field(default_factory=time.perf_counter)
 
@@ -50,7 +50,7 @@ class Monitor:
         """Record an epoch; True when patience has run out or a callback asks to stop."""
         state, score = self.state, -loss
         history = state.history
-        if self.validate is not None:  # first, for an interrupt in it must leave the curves of equal length
+        if self.validate is not None:  # first, so that curves have equal lengths after an interrupt in it
             validation_loss, score = self.validate(theta)
             # calls of partial_fit without a validation set leave a gap
             gap = [np.nan] * (state.epoch - len(history.validation_loss_curve))
@@ -66,7 +66,7 @@ class Monitor:
         return state.patience.ends_with(score if self.early_stopping else -loss) or self.stopped
 
     def describe_best(self) -> str:
-        """Say what makes the best epoch the best."""
+        """Describe the best epoch by its score or loss."""
         index = self.state.best.epoch - 1
         history = self.state.history
         if self.scorer:
@@ -85,7 +85,7 @@ class Monitor:
 
 
 def scorer_name(scoring: Any) -> str:
-    """A scorer's name, for those who read its values: that of its function, with the sign that scikit-learn's have."""
+    """The name of a scorer for messages: that of its function, with scikit-learn's "neg_" for negated ones."""
     if scoring is None or isinstance(scoring, str):
         return scoring or ""
     try:
@@ -99,10 +99,10 @@ def scorer_name(scoring: Any) -> str:
 
 
 def warn_not_converged(max_iter: int, curve: list[float], margin: float, watched: str = "loss") -> None:
-    """Say how far from converged training was, and which knob to turn.
+    """Warn that training did not converge, and say which parameter to change.
 
-    curve: of what patience watched, by its name: "loss", or with early stopping "validation loss" or "validation
-    score". Of scores higher is better.
+    curve: the curve that patience used; watched: its name, "loss", or with early stopping "validation loss" or
+    "validation score", where higher is better.
     """
     sign = 1.0 if watched == "validation score" else -1.0
     gain = sign * (curve[-1] - curve[-2]) if len(curve) > 1 else np.nan

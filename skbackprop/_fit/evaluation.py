@@ -1,4 +1,4 @@
-"""Losses of rows that nobody trains on: the validation loss after an epoch, and that of the best constant."""
+"""The validation loss after an epoch, and the loss of the best constant prediction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from skbackprop._types import Array
 def validation_loss(
     engine: Engine, held_out: Dataset, codec: TargetCodec, dtype: DTypeLike
 ) -> Callable[[Array], float]:
-    """Make the function from parameters to the weighted mean loss of the validation rows."""
+    """Make the function from parameters to the weighted mean loss on the validation rows."""
     network = engine.network
     loss, args = LOSSES[network.loss], replace(network.loss_args, label_smoothing=0.0)
     n_outputs = network.sizes[-1] * network.n_members
@@ -51,7 +51,7 @@ def validation_loss(
 def constant_loss(
     loss_name: str, Y: np.ndarray, weights: np.ndarray | None, args: LossArgs, n_classes: int = 0
 ) -> float:
-    """Weighted mean loss of the best constant prediction: L0, the yardstick of `tol`. n_classes: of class codes."""
+    """Weighted mean loss L0 of the best constant prediction, to which `tol` is relative. n_classes: of class codes."""
     loss = LOSSES[loss_name]
     y, w, spread = _few_targets(loss, Y, weights, args, n_classes)
     v = loss.constant(y, w, args)
@@ -62,9 +62,9 @@ def constant_loss(
 def _few_targets(
     loss: Loss, Y: np.ndarray, weights: np.ndarray | None, args: LossArgs, n_classes: int
 ) -> tuple[np.ndarray, np.ndarray | None, float]:
-    """Targets, weights and a number: a constant's mean loss over all rows is that over these targets plus the number.
+    """Fewer targets with weights and a number: a constant's mean loss over all rows is that over these plus the number.
 
-    Where the loss is linear in the labels, or quadratic, one row suffices, whose targets are the labels' shares.
+    If the loss is linear or quadratic in the labels, one row with the shares of the labels as targets is enough.
     """
     w = np.ones(len(Y)) if weights is None else weights.astype(np.float64)
     if loss.task == "regression":

@@ -1,4 +1,4 @@
-"""From a dataset to a fitted model: `prepare` settles what is to be done, `fit_model` does it."""
+"""From a dataset to a fitted model: `prepare` makes the plan, `fit_model` trains."""
 
 from __future__ import annotations
 
@@ -31,43 +31,43 @@ from skbackprop._nn.network import Objective, flatten
 from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._types import Array
 
-# for rows held out, a model's score by the scorer that the user chose
+# makes the function from a model to its score on held-out rows, by the scorer of the user
 MakeScore = Callable[[Dataset, FittedModel], Callable[[FittedModel], float]]
 
 
 @dataclass
 class Prepared:
-    """All that is settled before the first step."""
+    """Everything that is known before the first step."""
 
     spec: FitSpec
     plan: FitPlan
-    model: FittedModel  # with the weights to begin with
+    model: FittedModel  # with the initial weights
     data: Dataset  # to train on
     training_set: TrainingSet  # the encoded rows of `data`
-    factors: np.ndarray | None  # of the rows' weights, by class
+    factors: np.ndarray | None  # class weights, by which the rows' weights are multiplied
     held_out: Dataset | None
     state: TrainState
     regime: Regime
-    dtype: np.dtype  # of the arithmetic; that of the model is the data's
+    dtype: np.dtype  # of the arithmetic; the model has the dtype of the data
     engine: Engine
 
 
 class FitResult(NamedTuple):
-    """What a fit leaves behind."""
+    """The result of a fit."""
 
     model: FittedModel
     spec: FitSpec
     plan: FitPlan
     state: TrainState
     interrupt: BaseException | None = None
-    precision: str = "highest"  # of products, as they ran
+    precision: str = "highest"  # of products, as used
 
 
 class FitDiverged(Exception):
     """Raised when the loss or weights become NaN or infinite; the result holds the last finite model."""
 
     def __init__(self, epoch: int, rate: float | None, largest: float, result: FitResult):
-        super().__init__(epoch, rate, largest, result)  # as a pickle needs them
+        super().__init__(epoch, rate, largest, result)  # for pickle
         self.epoch, self.rate, self.largest, self.result = epoch, rate, largest, result
 
     def __str__(self) -> str:
@@ -82,9 +82,9 @@ def prepare(
     state: TrainState,
     known: Regime | None = None,
 ) -> Prepared:
-    """Hold rows out for validation if none are given and some are needed, select, and settle the plan.
+    """Hold out validation rows if needed, run the selection, and make the plan.
 
-    known: what a selection found, if a checkpoint tells.
+    known: the result of the selection, if a checkpoint has it.
     """
     if held_out is None and spec.splits:
         data, held_out = data.split(state.rng, spec.validation_fraction, start.codec.strata)
@@ -105,9 +105,9 @@ def settle(
     state: TrainState,
     regime: Regime = UNKNOWN,
 ) -> Prepared:
-    """Settle the plan, encode the training set, and draw the first weights or keep those of a model."""
+    """Make the plan, encode the training set, and draw the initial weights or keep those of a model."""
     plan = FitPlan.settle(spec, len(data), regime)
-    # L-BFGS's line search compares losses that differ by less than float32 can tell
+    # the line search of L-BFGS compares losses that differ by less than the precision of float32
     dtype = data.dtype if spec.is_minibatch else np.dtype(np.float64)
     features, codec = start.features, start.codec.scaled(data.moments, spec)
     factors = None
@@ -127,7 +127,7 @@ def settle(
     else:
         network = plan.network(spec, loss, features.n_inputs, codec.n_targets, int(state.rng.randint(2**31)))
         W, b, more = initialize(network, spec.initializer, state.rng)
-        if features.encoding is not None and features.encoding.has_categories:  # what no training row has says nothing
+        if features.encoding is not None and features.encoding.has_categories:  # inputs without rows have no effect
             W[1][..., rows.never_met(), :] = 0.0
         if LOSSES[loss].link == "exp":  # start at the link of the mean
             some = rows.sample
@@ -143,7 +143,7 @@ def fit_model(
     callbacks: FitCallbacks | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> FitResult:
-    """Train, and give the model with all that a later call goes on from."""
+    """Train; return the model, and the state from which a later call can continue."""
     spec, plan, state, device = prepared.spec, prepared.plan, prepared.state, prepared.training_set.device
     callbacks = FitCallbacks() if callbacks is None else callbacks
     callbacks.begin_fit(1 if spec.partial else plan.max_iter, prepared.data.sample)
@@ -157,7 +157,7 @@ def fit_model(
     rows = prepared.training_set.together()
     state.ended = False
     try:
-        with np.errstate(all="ignore"):  # the epoch loop looks for itself
+        with np.errstate(all="ignore"):  # the epoch loop checks
             run = _run_minibatches if spec.is_minibatch else _run_lbfgs
             outcome = run(prepared, rows, theta, monitor, checkpoint)
     except Diverged as error:
@@ -176,7 +176,7 @@ def fit_model(
 def _monitor(
     prepared: Prepared, make_score: MakeScore | None, callbacks: FitCallbacks, model: Callable[[Array], FittedModel]
 ) -> Monitor:
-    """Make what judges the epochs; patience is measured by the loss of the best constant."""
+    """Make the monitor of the epochs; patience is relative to the loss of the best constant."""
     spec, plan, state, network = prepared.spec, prepared.plan, prepared.state, prepared.model.network
     held_out = prepared.held_out
     stops_early = spec.early_stopping and held_out is not None
@@ -185,7 +185,7 @@ def _monitor(
         some, codec = prepared.training_set.sample, prepared.model.codec
         unit = constant_loss(network.loss, some.Y, some.weights, network.loss_args, codec.n_targets)
         if by_scorer or not LOSSES[network.loss].relative_tol or unit <= 0.0:
-            unit = 1.0  # a score, a loss that has no zero to measure from, or a best constant that is perfect
+            unit = 1.0  # for scores, losses whose smallest value is not zero, and a best constant without error
         state.patience = Patience(spec.n_iter_no_change if plan.stops else np.inf, plan.tol * unit)
         state.best = Best()
     validate = None if held_out is None else _validator(prepared, held_out, make_score)
@@ -213,7 +213,7 @@ def _validator(
 def _run_minibatches(
     prepared: Prepared, rows: TrainingSet, theta: Array, monitor: Monitor, checkpoint: Checkpoint | None
 ) -> Outcome:
-    """Train by minibatches; the state has the optimizer's memory then, if a later call may go on from it."""
+    """Train with minibatches; after partial_fit the state keeps the optimizer's memory."""
     spec, plan, state, engine = prepared.spec, prepared.plan, prepared.state, prepared.engine
     if spec.batch_size != "auto" and spec.batch_size > rows.n:
         warn(f"batch_size={spec.batch_size} is larger than the {rows.n} training rows. Every step uses all of them.")
@@ -238,7 +238,7 @@ def _run_minibatches(
 def _run_lbfgs(
     prepared: Prepared, rows: TrainingSet, theta: Array, monitor: Monitor, checkpoint: Checkpoint | None
 ) -> Outcome:
-    """Train by the full batch."""
+    """Train with L-BFGS on the full batch."""
     spec, plan, state = prepared.spec, prepared.plan, prepared.state
     check_penalty(spec.alpha, rows.weight_sum)
     if checkpoint is not None:
@@ -255,7 +255,7 @@ def _warn_not_converged(prepared: Prepared, outcome: Outcome, monitor: Monitor) 
             "max_iter or max_fun, scale the features, or raise tol.",
             ConvergenceWarning,
         )
-    elif spec.n_iter_no_change != np.inf and not spec.is_planned:  # else it was to make max_iter epochs
+    elif spec.n_iter_no_change != np.inf and not spec.is_planned:  # otherwise all max_iter epochs were wanted
         watched, curve = "loss", history.loss_curve
         if monitor.early_stopping:
             watched, curve = "validation loss", history.validation_loss_curve
@@ -268,9 +268,9 @@ def _warn_not_converged(prepared: Prepared, outcome: Outcome, monitor: Monitor) 
 def _loss_on_others(
     codec_class: type[TargetCodec], spec: FitSpec, seed: int, rows: ArrayDataset, others: ArrayDataset
 ) -> float:
-    """Train on some rows; the mean loss of the others, class weights included.
+    """Train on some rows; return the mean loss on the others, with class weights.
 
-    Infinite if training diverges, or if class weights of zero leave nothing to learn from or to judge by.
+    It is infinite if training diverges, or if class weights of zero leave no training or no held-out rows.
     """
     state = TrainState(np.random.RandomState(seed))
     try:

@@ -1,4 +1,4 @@
-"""A trained network with all that predicting, exporting and explaining need."""
+"""A trained network with everything that is needed to predict, export and explain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from skbackprop._types import Array
 
 @dataclass(frozen=True)
 class Features:
-    """The columns of X: how many, their names if they have any, and what is learned of them if they are encoded."""
+    """The columns of X: their number, their names if any, and their encoding if any."""
 
     n: int
     names: np.ndarray | None = None
@@ -46,7 +46,7 @@ class Features:
 
 
 class Untrained(NamedTuple):
-    """What is known of targets and features before there is a model."""
+    """Targets and features before there is a model."""
 
     codec: TargetCodec
     features: Features
@@ -54,7 +54,7 @@ class Untrained(NamedTuple):
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A network, its parameters, and what its inputs and outputs mean; the numbers in theta may be changed."""
+    """A network, its parameters, and the meaning of its inputs and outputs. Values in theta may be changed in place."""
 
     network: Network
     theta: Array
@@ -73,32 +73,31 @@ class FittedModel:
         return Parameters(self.device.xp, self.network, self.theta)
 
     def check_goes_on_as(self, asked: Network) -> None:
-        """Raise unless training can go on with these weights in the network that is now asked for."""
+        """Raise unless training can continue with these weights in the network of the present parameters."""
         fitted, wrong = self.network, ""
         old, new = LOSSES[fitted.loss], LOSSES[asked.loss]
         if fitted.sizes != asked.sizes:
             wrong = (
-                f"have layers of the sizes {fitted.sizes}, but hidden_layer_sizes and the data now ask for "
-                f"{asked.sizes}. Go on with the same hidden_layer_sizes and kind of loss, or start anew with fit and "
-                "warm_start=False."
+                f"have layers of the sizes {fitted.sizes}, but hidden_layer_sizes and the data now need {asked.sizes}. "
+                "Use the same hidden_layer_sizes and kind of loss, or call fit with warm_start=False."
             )
         elif len(fitted.activations) != fitted.n_layers - 1:
             wrong = (
-                f"belong to the activations {fitted.activations}, not one for each of their layers: the model's state "
-                "was changed. Fit it anew."
+                f"belong to the activations {fitted.activations}, which are not one for each of their layers: the "
+                "state of the model was changed. Fit it again."
             )
         elif fitted.shapes != asked.shapes:
             wrong = (
-                "belong to other values of n_members and input_scale. Go on with the same, or start anew with fit and "
+                "belong to other values of n_members and input_scale. Use the same values, or call fit with "
                 "warm_start=False."
             )
         elif (old.link, old.scaling) != (new.link, new.scaling):
             wrong = (
-                f"were trained with loss={fitted.loss!r}, whose outputs mean something else than those of "
-                f"loss={asked.loss!r}. Start anew with fit and warm_start=False."
+                f"were trained with loss={fitted.loss!r}, whose outputs have another meaning than those of "
+                f"loss={asked.loss!r}. Use the same loss, or call fit with warm_start=False."
             )
         if wrong:
-            raise ValueError(f"The weights kept (warm_start=True or partial_fit) {wrong}")
+            raise ValueError(f"The weights of the last fit (warm_start=True or partial_fit) {wrong}")
 
     def members(self) -> list[Parameters]:
         """The weights and biases with which each member acts."""
@@ -106,10 +105,10 @@ class FittedModel:
         return [member(self.network, P, j) for j in range(self.network.n_members)]
 
     def effective_layers(self) -> list[Parameters]:
-        """W[1..H] and b[1..H] that each member acts with, the last layer of a regressor in the units of y, in float64.
+        """W[1..H] and b[1..H] of each member in float64, for a regressor with the last layer in the units of y.
 
-        The model is one on the host. For the link exp that is before the link, for gaussian the logarithm of the
-        variance.
+        The model must be on the host. For the link exp the last layer gives the value before the link, for gaussian
+        the logarithm of the variance.
         """
         nets = self.members()
         if isinstance(self.codec, NumberCodec):

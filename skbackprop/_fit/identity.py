@@ -1,4 +1,4 @@
-"""What tells one fit from another: a hash of all its data, and its parameters as text, scorers by their code."""
+"""The identity of a fit: a hash of its data, and its parameters as text, where functions are hashed by their code."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from skbackprop._engines.encoded_table import EncodedTable, dense
 from skbackprop._fit.device import HOST, Device
 from skbackprop._types import Array
 
-BLOCK_BYTES = 2**20  # of an array that are hashed at a time
-LONGEST = 200  # text of a parameter that is shown, and kept, as it is
+BLOCK_BYTES = 2**20  # of an array, hashed at a time
+LONGEST = 200  # characters of a parameter's text; longer ones are hashed
 PACKAGES = {"site-packages", "dist-packages"}  # folders of installed packages, and
 STANDARD = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}  # of Python's own
 
-EMPTY = CellType()  # what holds a variable of an outer function that has no value yet
-_new_hash = partial(hashlib.sha256, usedforsecurity=False)  # the fastest where CPUs have instructions for it
+EMPTY = CellType()  # of a variable of an outer function that has no value yet
+_new_hash = partial(hashlib.sha256, usedforsecurity=False)  # the fastest on CPUs with instructions for it
 
 # ------------------------------------------------------------------------------------- data ----
 
 
 def fingerprint(blocks: Iterable[tuple[Array, np.ndarray, np.ndarray | None]], device: Device = HOST) -> str:
-    """Name of the content of X, y and weights (or None), all of it, as they come block by block."""
+    """Hash of all X, y and weights (or None), which are given block by block."""
     hashes, is_weighted = [_new_hash() for _ in range(3)], False
     for block in blocks:
         is_weighted = block[2] is not None
@@ -45,7 +45,7 @@ def fingerprint(blocks: Iterable[tuple[Array, np.ndarray, np.ndarray | None]], d
 
 
 def digest(*arrays: Any, device: Device = HOST) -> str:
-    """Name of the content of arrays, whatever their kind."""
+    """Hash of the content of arrays of any kind."""
     known = _new_hash()
     for array in arrays:
         _feed(known, array, device)
@@ -57,17 +57,17 @@ def _short(known: Any) -> str:
 
 
 def _feed(known: Any, array: Any, device: Device, kind: Any = None) -> None:
-    """Hash an array, dense, sparse or of codes, here or elsewhere; its numbers as those of a kind, if one is given."""
+    """Hash an array, dense, sparse or encoded, on any device; its numbers with this dtype, if one is given."""
     if sp.issparse(array):
         array = array.tocsr()
-        if not array.has_canonical_format:  # the order in which a row's entries are stored says nothing
+        if not array.has_canonical_format:  # the order in which entries of a row are stored must not matter
             array = array.copy()
             array.sum_duplicates()
         known.update(repr(array.shape).encode())
         for part, kind in ((array.data, None), (array.indices, np.int64), (array.indptr, np.int64)):
             _feed(known, part, HOST, kind)
         return
-    if isinstance(array, EncodedTable):  # its codes, as dense rows may be very wide
+    if isinstance(array, EncodedTable):  # its codes, since dense rows may be very wide
         known.update(repr(array.shape).encode())
         for part in array.rows:
             _feed(known, part, HOST, None)
@@ -88,7 +88,7 @@ def _feed(known: Any, array: Any, device: Device, kind: Any = None) -> None:
 
 
 def describe(value: Any) -> str:
-    """Text of a parameter: the same for equal values, in another process too; a function's has a hash of its code."""
+    """Text of a parameter, the same for equal values also in another process; for functions with a hash of the code."""
     text = _Description().of(value)
     if len(text) <= LONGEST:
         return text
@@ -96,11 +96,11 @@ def describe(value: Any) -> str:
 
 
 class _Description:
-    """One description that is being made."""
+    """A description that is being made."""
 
     def __init__(self) -> None:
-        self._open: list[int] = []  # ids of what is being described: nothing is described inside itself
-        self._functions: set[int] = set()  # those of which the code is in already
+        self._open: list[int] = []  # ids of the objects being described, against endless recursion
+        self._functions: set[int] = set()  # whose code is already included
 
     def of(self, value: Any) -> str:
         """Text of anything."""
@@ -148,7 +148,7 @@ class _Description:
         return f"{self._class(type(value))} {self._state(value)}"
 
     def _state(self, value: Any) -> str:
-        """What a pickle of the object would hold."""
+        """Describe the state that a pickle of the object would contain."""
         try:
             reduced = value.__reduce_ex__(4)
         except Exception:  # a lock, say, has none
@@ -159,7 +159,7 @@ class _Description:
         return self.of([args, *(list(part) if isinstance(part, Iterator) else part for part in rest)])
 
     def _class(self, cls: type) -> str:
-        """Its name, and if it is the user's the code of its methods; its other attributes may change in a fit."""
+        """The name of a class, and if it is the user's, the code of its methods, as other attributes may change."""
         if _is_installed(cls.__module__):
             return _name(cls)
         methods = {name: _unwrapped(method) for name, method in vars(cls).items()}
@@ -168,7 +168,7 @@ class _Description:
         return f"{cls.__qualname__}#{_hash(self.of([codes, bases]))}"
 
     def _function(self, function: FunctionType) -> str:
-        """The name, and if the function is the user's a hash of its code and of all that it refers to."""
+        """The name of a function, and if it is the user's, a hash of its code and of everything it refers to."""
         code = function.__code__
         if _is_installed(function.__module__):
             return _name(function)
@@ -190,7 +190,7 @@ class _Description:
 
 
 def _number(value: Any) -> str:
-    """Equal numbers of any type have the same text."""
+    """Text of a number, the same for equal numbers of any type."""
     if isinstance(value, Integral):
         return repr(int(value))
     if not isinstance(value, Real):
@@ -208,7 +208,7 @@ def _name(value: Any) -> str:
 
 
 def _is_installed(module: str | None) -> bool:
-    """Tell whether code of this module is known by its name, as that of packages is."""
+    """Tell whether the code of this module is identified by its name, as in installed packages."""
     if module in sys.builtin_module_names:
         return True
     file = getattr(sys.modules.get(module or ""), "__file__", None)
@@ -225,7 +225,7 @@ def _unwrapped(method: Any) -> Any:
 
 
 def _names(code: CodeType) -> tuple[list[str], set[str]]:
-    """Global names that the code uses, and variables of outer scopes that it sets: its state, which may change."""
+    """Global names that the code uses, and variables of outer scopes that it sets, which may change."""
     used, rebound = set(), set()
     for step in dis.get_instructions(code):
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
@@ -241,7 +241,7 @@ def _names(code: CodeType) -> tuple[list[str], set[str]]:
 
 
 def _is_fixed(value: Any) -> bool:
-    """Tell whether a global value cannot change by itself: lists, say, often gather what happens in a fit."""
+    """Tell whether a global value cannot change in place; lists, for example, often record what happens in a fit."""
     if isinstance(value, (tuple, frozenset)):
         return all(map(_is_fixed, value))
     return value is None or isinstance(value, (str, bytes, Complex, np.generic, FunctionType))

@@ -1,4 +1,4 @@
-"""What a network sees of a table: numbers encoded, categories one by one, missing and unknown values as their own."""
+"""The inputs of a network made from a table: encoded numbers, and one input for each category or missing value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skbackprop._nn.encoders import CODE_RANGE, ENCODERS, Column
 
 
 class Factor(NamedTuple):
-    """A column of categories: each row's number among the texts of the different ones, -1 where it is missing."""
+    """A column of categories: for each row the index of its text, -1 where it is missing."""
 
     numbers: np.ndarray
     texts: list[str]
@@ -33,8 +33,8 @@ class RawTable:
 
     numbers: np.ndarray  # (n, n_numbers) in float64, missing ones NaN
     factors: Sequence[Factor]
-    is_category: np.ndarray  # (n_columns,), of which kind each column is, in the user's order
-    names: np.ndarray | None = None  # of the columns, where whoever read them gave them some
+    is_category: np.ndarray  # (n_columns,), in the user's order
+    names: np.ndarray | None = None  # of the columns, if the step that read them gave names
 
     ndim = 2
 
@@ -47,7 +47,7 @@ class RawTable:
 
     @classmethod
     def join(cls, tables: Sequence[RawTable]) -> Self:
-        """One table of the rows of several."""
+        """Join the rows of several tables."""
         factors = []
         for parts in zip(*(table.factors for table in tables), strict=True):
             place: dict[str, int] = {}
@@ -58,7 +58,7 @@ class RawTable:
 
     def __repr__(self) -> str:
         n = int(np.sum(self.is_category))
-        return f"<RawTable of shape {self.shape}, {n} of the columns categories: numpy.asarray makes an array of it>"
+        return f"<RawTable of shape {self.shape}, with {n} columns of categories; numpy.asarray converts it>"
 
     def __getitem__(self, rows: Any) -> Any:
         if not isinstance(rows, slice | np.ndarray):
@@ -75,7 +75,7 @@ class RawTable:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """Numbers and the texts of categories, None where one is missing, in the user's order."""
         if copy is False:
-            raise ValueError("A table cannot be an array without a copy.")
+            raise ValueError("A table cannot become an array without a copy.")
         if not self.factors:
             return np.array(self.numbers, dtype=dtype)
         values = np.empty(self.shape, dtype=object)
@@ -85,7 +85,7 @@ class RawTable:
 
 
 def distinct(names: Sequence[str]) -> np.ndarray:
-    """The names, of which one that was there before gets a number behind it."""
+    """The names, where repeated ones get a number as a suffix."""
     given, met = set(names), dict[str, None]()
     for name in names:
         k, other = 2, name
@@ -96,7 +96,7 @@ def distinct(names: Sequence[str]) -> np.ndarray:
 
 
 def renumbered(factor: Factor, place: dict[str, int]) -> np.ndarray:
-    """Each row's number among all texts that were met so far, to which new ones are added; -1 where it is missing."""
+    """For each row the index of its text in `place`, to which new texts are added; -1 where it is missing."""
     of_texts = np.array([*(place.setdefault(text, len(place)) for text in factor.texts), -1])
     numbers: np.ndarray = of_texts[factor.numbers]
     return numbers
@@ -104,11 +104,11 @@ def renumbered(factor: Factor, place: dict[str, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class InputEncoding:
-    """What was learned of the columns of a table, and the inputs that they become.
+    """The encoding learned from the columns of a table.
 
-    These are, in this order: the numbers; their bins; for each column of numbers that had gaps whether there is one;
-    and for each column of categories an input a category, and those for what is none of them. A value that has no input
-    says nothing.
+    The inputs are, in this order: the numbers; their bins; an indicator of missing values for each column of numbers
+    that had some; and for each column of categories one input per category, and those for missing and unknown values.
+    A value without an input has no effect.
     """
 
     encoder: str  # key of ENCODERS
@@ -118,7 +118,7 @@ class InputEncoding:
     bin_edges: list[np.ndarray] = field(default_factory=list)
     has_gaps: list[bool] = field(default_factory=list)
     categories: list[np.ndarray] = field(default_factory=list)  # texts, in ascending order, of each other column
-    n_others: list[int] = field(default_factory=list)  # inputs of each behind these: 1 for missing, 2 also for unknown
+    n_others: list[int] = field(default_factory=list)  # further inputs of each: 1 for missing, 2 also for unknown
 
     @classmethod
     def learn(cls, table: RawTable, encoder: str, n_bins: int, weights: np.ndarray | None) -> Self:
@@ -130,7 +130,7 @@ class InputEncoding:
     def of(
         cls, is_category: np.ndarray, encoder: str, columns: Sequence[Column], texts: Sequence[set[str | None]]
     ) -> Self:
-        """From what was learned of each column of numbers, and the texts of each other one, None for missing ones."""
+        """Make it from the encodings of the columns of numbers, and the texts of the others, None if missing."""
         return cls(
             encoder,
             is_category,
@@ -149,31 +149,31 @@ class InputEncoding:
         fits = all(len(part) == n_numbers for part in parts)
         fits = fits and len(self.categories) == len(self.n_others) == n_categories and {*self.n_others} <= {0, 1, 2}
         if self.encoder not in ENCODERS or not fits:
-            raise ValueError("what was learned of the columns does not go together")
+            raise ValueError("the encodings of the columns do not fit together")
 
     @property
     def columns(self) -> list[Column]:
-        """What the encoder learned of each column of numbers."""
+        """The encoding of each column of numbers."""
         return [Column(*found) for found in zip(self.means, self.scales, self.bin_edges, self.has_gaps, strict=True)]
 
     @property
     def sizes(self) -> list[int]:
-        """Inputs of each column of categories."""
+        """Number of inputs of each column of categories."""
         return [len(known) + n for known, n in zip(self.categories, self.n_others, strict=True)]
 
     @property
     def open(self) -> Self:
-        """The same with inputs for missing and unknown values of all columns: rows that come later may have some."""
+        """The same with inputs for missing and unknown values of all columns, since later rows may have some."""
         return replace(self, n_others=[2] * len(self.categories))
 
     @property
     def has_categories(self) -> bool:
-        """Tell whether there are inputs that stand for categories, or for gaps."""
+        """Tell whether there are inputs for categories or missing values."""
         return bool(self.categories) or any(self.has_gaps)
 
     @property
     def attributes(self) -> dict[str, list[np.ndarray | None]]:
-        """The fitted attributes that tell of it: for each of the user's columns, None where it is of the other kind."""
+        """The fitted attributes of the encoding, with an entry per column, None for a column of the other kind."""
         has_bins = self.encoder != "identity"
         edges = iter([edges.copy() if has_bins else None for edges in self.bin_edges])
         known = iter([texts.copy() for texts in self.categories])
@@ -190,13 +190,13 @@ class InputEncoding:
 
     @property
     def no_rows(self) -> RawTable:
-        """A table of the user's columns without rows."""
+        """A table with the user's columns and no rows."""
         none = Factor(np.empty(0, dtype=np.int64), [])
         return RawTable(np.empty((0, len(self.means))), [none] * len(self.categories), self.is_category)
 
     @property
     def owners(self) -> np.ndarray:
-        """Number of the user's column that each input comes from."""
+        """Number of the user's column from which each input is computed."""
         numeric, other = np.flatnonzero(~self.is_category), np.flatnonzero(self.is_category)
         n_bins = [len(edges) - 1 for edges in self.bin_edges]
         gaps = numeric[np.array(self.has_gaps, dtype=bool)]
@@ -204,7 +204,7 @@ class InputEncoding:
         return found
 
     def names(self, columns: Sequence[str]) -> np.ndarray:
-        """Names of the inputs, by those of the user's columns."""
+        """Names of the inputs, made from those of the user's columns."""
         numbers = [name for name, is_one in zip(columns, self.is_category, strict=True) if not is_one]
         others = [name for name, is_one in zip(columns, self.is_category, strict=True) if is_one]
         n_bins = [len(edges) - 1 for edges in self.bin_edges]
@@ -218,11 +218,11 @@ class InputEncoding:
         return distinct([*numbers, *bins, *gaps, *values])
 
     def encode(self, table: RawTable, dtype: DTypeLike) -> EncodedTable:
-        """Make the inputs of rows, kept as codes."""
+        """Encode rows; inputs are stored as codes."""
         parts: list[Columns] = []
         if table.numbers.shape[1]:
             z = np.empty(table.numbers.shape, dtype=dtype)
-            with np.errstate(over="ignore"):  # whoever computes with it looks for infinity
+            with np.errstate(over="ignore"):  # infinity is detected later
                 for j, (x, mean, scale) in enumerate(zip(table.numbers.T, self.means, self.scales, strict=True)):
                     z[:, j] = np.where(np.isnan(x), 0.0, (x - mean) / scale)
             parts.append(Numbers(z))
@@ -237,15 +237,15 @@ class InputEncoding:
         return EncodedTable(tuple(parts), np.dtype(dtype))
 
     def category_numbers(self, table: RawTable) -> np.ndarray:
-        """Of each row the input that is 1 among those of each column of categories, (rows, columns) in int32.
+        """Index of the input that is 1, for each row and column of categories, (rows, columns) in int32.
 
-        Missing values have the number behind the categories, and unknown ones the next, even where there is no input.
+        Missing values have the index after the categories, and unknown ones the next, even if there are no such inputs.
         """
         found = [_inputs(factor, place) for factor, place in zip(table.factors, self._places, strict=True)]
         return np.stack(found, axis=1) if found else np.empty((len(table), 0), dtype=np.int32)
 
     def silent_in(self, table: RawTable, weights: np.ndarray | None) -> np.ndarray:
-        """Numbers of the user's columns with categories, or gaps among these, that no input stands for.
+        """Numbers of the user's columns that contain categories, or missing values, without an input.
 
         Rows of weight 0 count as absent.
         """
@@ -256,12 +256,12 @@ class InputEncoding:
 
     @cached_property
     def _places(self) -> list[dict[str, int]]:
-        """Number of each category's input, of each column of categories."""
+        """Index of each category's input, for each column of categories."""
         return [{text: i for i, text in enumerate(known)} for known in self.categories]
 
 
 def _inputs(factor: Factor, place: dict[str, int]) -> np.ndarray:
-    """The input of each row among those of a column of categories."""
+    """Index of each row's input among those of a column of categories."""
     of_texts = [place.get(text, len(place) + 1) for text in factor.texts]
     of_all: np.ndarray = np.array([*of_texts, len(place)], dtype=np.int32)  # of missing ones the last, number -1
     inputs: np.ndarray = of_all[factor.numbers]
@@ -269,6 +269,6 @@ def _inputs(factor: Factor, place: dict[str, int]) -> np.ndarray:
 
 
 def texts_met(factor: Factor, weights: np.ndarray | None) -> set[str | None]:
-    """Texts that rows with weight have, None where one is missing."""
+    """Texts that occur in rows with weight, with None for missing values."""
     met = np.unique(factor.numbers if weights is None else factor.numbers[weights > 0])
     return {factor.texts[i] if i >= 0 else None for i in met}

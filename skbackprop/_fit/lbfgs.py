@@ -21,8 +21,8 @@ def objective_and_gradient(
 ) -> tuple[float, np.ndarray]:
     """J(theta) = (sum_i w_i loss_i + alpha/2 sum_h |W[h]|^2) / sum_i w_i, and its gradient.
 
-    The only place where the penalty is added to the engine's sums, and where they are divided. With a step
-    the dropout masks of that step are applied. Theta and the gradient are on the host, wherever the rows are.
+    Only here the penalty is added to the sums of the engine, and they are divided. If a step is given, the dropout
+    masks of that step are applied. Theta and the gradient are on the host, wherever the rows are.
     """
     engine.load(rows.device.put(theta))
     loss, weight_sum, offset = 0.0, 0.0, 0
@@ -37,7 +37,7 @@ def objective_and_gradient(
 
 
 def penalty(network: Network, alpha: float, theta: Array) -> tuple[float, np.ndarray]:
-    """alpha/2 sum_h |W[h]|^2 and its gradient; biases and factors are free."""
+    """alpha/2 sum_h |W[h]|^2 and its gradient; biases and factors are not penalised."""
     W = weights_alone(np, network, theta)
     return 0.5 * alpha * float(np.vdot(W, W)), alpha * W
 
@@ -79,7 +79,7 @@ def minimize_lbfgs(
     if not np.isfinite(fun(theta)[0]):
         raise Diverged(1, None, theta)
     try:
-        # SciPy's vectors are too short to share: threads of its BLAS would only wait, and change the last bits
+        # SciPy's vectors are short: threads of its BLAS would not help, and would change the last bits
         with threadpool_limits(1, user_api="blas"):
             result = minimize(fun, theta, jac=True, method="L-BFGS-B", callback=callback, options=options)
     except KeyboardInterrupt as interrupt:

@@ -1,4 +1,4 @@
-"""Datasets that stay on the disk: one pass over them before training, then block by block."""
+"""Datasets on disk: they are read once before training, and then block by block."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from skbackprop._fit.weights import check_weight_sum
 from skbackprop._nn.network import Network
 from skbackprop._types import Array
 
-SAMPLE_ROWS = 20_000  # at most, that stand for all
+SAMPLE_ROWS = 20_000  # at most, in the sample
 
 
 @dataclass
 class DiskDataset:
-    """Rows on the disk that were looked through once."""
+    """Rows on disk that were read once."""
 
     source: Source
     dtype: np.dtype
     summary: Summary
     numbers: np.ndarray  # of the rows in the sample
-    sample: ArrayDataset  # rows in memory that stand for all, drawn at random
-    examples: Any = None  # targets that are of the kind, the width and the domain of all
+    sample: ArrayDataset  # random rows in memory
+    examples: Any = None  # targets that pass the same checks as all
     held_out: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     device: Device = HOST
-    given: object = None  # what a scorer predicts for, if it is not the source
+    given: object = None  # the rows for which a scorer predicts, if not the source
 
     @classmethod
     def survey(cls, source: Source, dtype: np.dtype, targets: LabelSummary | NumberSummary) -> DiskDataset:
-        """Look through a source, in the one pass before training; targets gathers what is learned of them."""
+        """Read a source in one pass before training; `targets` collects the statistics of targets."""
         n = min(SAMPLE_ROWS, max(1, source.memory // 4 // row_bytes(source, dtype)), source.n_rows)
         numbers = np.random.default_rng(0).choice(source.n_rows, n, replace=False, shuffle=False)
         numbers = np.sort(numbers)
@@ -77,7 +77,7 @@ class DiskDataset:
         return self.summary.largest
 
     def fingerprint(self) -> str:
-        """Shape, kind and content of all, in one pass; and the memory, by which rows are shuffled."""
+        """Text with shape, dtype, a hash of the content, and the memory, on which the shuffling depends."""
         source = self.source
         name = fingerprint(map(_hashed, read_blocks(source, self.dtype)))
         return f"{(source.n_rows, source.n_features)} {self.dtype} {name} memory {source.memory}"
@@ -85,7 +85,7 @@ class DiskDataset:
     def split(
         self, rng: np.random.RandomState, fraction: float, strata: Callable[[np.ndarray], np.ndarray | None]
     ) -> tuple[DiskDataset, ArrayDataset]:
-        """Hold rows out for validation, in memory: as many as take a quarter of it, at most."""
+        """Hold out validation rows in memory, at most a quarter of it."""
         source = self.source
         out, held = hold_out(source, self.dtype, rng, self.summary.targets, fraction, source.memory)
         kept = ~np.isin(self.numbers, out)
@@ -114,7 +114,7 @@ class DiskDataset:
 
         sample = encode(self.sample)
         if sample.weights is not None and not sample.weights.any():
-            # where weight is rare, any rows stand for all
+            # if few rows have weight, use any rows
             sample = replace(sample, weights=np.ones_like(sample.weights))
         memory = self.source.memory - len(self.held_out) * row_bytes(self.source, self.dtype)
         rows = DiskTrainingSet(self.source, encode, sample, 0.0, memory, self.held_out, verbose=spec.verbose)
@@ -131,7 +131,7 @@ class DiskDataset:
 
 
 def _hashed(block: ArrayDataset) -> tuple[Array, np.ndarray, np.ndarray | None]:
-    """X, y and weights whose content tells of a block; of a table its codes, as columns of categories may be many."""
+    """X, y and weights of a block for hashing; of a table its codes, since dense rows may be very wide."""
     X: Any = block.X
     if isinstance(X, EncodedTable):
         X = np.concatenate([part.view(np.uint8).reshape(len(X), -1) for part in X.rows], axis=1)
@@ -139,7 +139,7 @@ def _hashed(block: ArrayDataset) -> tuple[Array, np.ndarray, np.ndarray | None]:
 
 
 def learn_encoding(table: TableSource, is_category: np.ndarray, encoder: str, n_bins: int) -> InputEncoding:
-    """Look through a table for what is to be known of its columns, in a pass of its own."""
+    """Read a table in a separate pass, to learn the encoding of its columns."""
     n_categories = int(is_category.sum())
     summary = TableSummary(table.n_rows, len(is_category) - n_categories, n_categories, table.memory)
     for k, (first, stop) in enumerate(pairwise(table.bounds)):

@@ -1,4 +1,4 @@
-"""Whether rows were scaled, and validation rows by the same scaler."""
+"""Checks whether rows are scaled, and validation rows by the same scaler."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from skbackprop._nn.optimizers import OPTIMIZERS
 from skbackprop._nn.schedules import SCHEDULES
 from skbackprop._types import Array
 
-UNSCALED = 1e3  # a feature beyond this, or beyond so many times another, was probably never scaled
-SCALED = 3.0  # root mean square of features or targets beyond which they were not scaled
-ENDLESS = 1e15  # beyond which their squares leave float32, so that nothing can be learned
-HIGH_RATE = 10.0  # times the peak of an optimizer: beyond it training may diverge, and say so
-SCALE_ROWS = 1000  # that are looked at
-UNLIKE = 100.0  # times its spread in X that a column of X_val is away, or spreads itself: nothing honest explains it
-ODD = 10.0  # times its spread in X that a column may spread in X_val, or this part of it
-NEAR = 2.0  # spreads of X within which the middles of most columns of X_val are, if these were scaled as X was
-FEW_ROWS = 10  # whose spread tells nothing
+UNSCALED = 1e3  # a feature above this, or by this factor above another, was probably not scaled
+SCALED = 3.0  # features or targets with a larger root mean square were not scaled
+ENDLESS = 1e15  # above this, squares overflow in float32, so that nothing can be learned
+HIGH_RATE = 10.0  # times the peak rate of an optimizer: above it training may diverge
+SCALE_ROWS = 1000  # that are checked
+UNLIKE = 100.0  # a column of X_val is this many spreads of X away or wide: it was not scaled as X was
+ODD = 10.0  # a column of X_val is this many times wider or narrower than in X: suspicious
+NEAR = 2.0  # spreads of X: the centres of most columns of X_val are nearer, if they were scaled as X was
+FEW_ROWS = 10  # with fewer, the spread is not reliable
 TWO_LINES = (  # what to write in a Pipeline
-    "In a Pipeline two lines send X_val through the steps in front of the network:\n"
+    "In a Pipeline, two lines transform X_val by the steps before the network:\n"
     "    sklearn.set_config(enable_metadata_routing=True)\n"
     '    make_pipeline(StandardScaler(), mlp, transform_input=["X_val"]).fit(X, y, X_val=X_val, y_val=y_val)'
 )
 
-OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through the steps that X went through
+OF_THE_STEPS = (  # parts of scikit-learn's errors if X_val did not go through the same steps as X
     "features, but",
     "feature names should match",
     "could not convert string to float",
@@ -47,14 +47,14 @@ OF_THE_STEPS = (  # signs in scikit-learn's errors that X_val did not go through
 
 
 def some_rows(X: Array, device: Device) -> np.ndarray:
-    """About SCALE_ROWS rows on the host; of a table of codes those of its columns that are numbers."""
+    """About SCALE_ROWS rows on the host; of an encoded table only the columns of numbers."""
     rows: Array = X[:: max(1, X.shape[0] // SCALE_ROWS), :]
     some: Array | EncodedTable = rows if sp.issparse(rows) else device.fetch(rows)
     return some.numbers if isinstance(some, EncodedTable) else some
 
 
 def root_mean_squares(rows: Block) -> tuple[float, float]:
-    """Of the inputs and of the targets, by about SCALE_ROWS rows and their weights."""
+    """Root mean squares of inputs and targets, from about SCALE_ROWS rows and their weights."""
     step = max(1, rows.n // SCALE_ROWS)
     X = dense(rows.device.fetch(rows.X[::step, :])).astype(np.float64)
     if sp.issparse(X):
@@ -69,12 +69,11 @@ def root_mean_squares(rows: Block) -> tuple[float, float]:
 
 
 def gradient_limit(spec: FitSpec, loss: Loss, plan: FitPlan, scales: Callable[[], tuple[float, float]]) -> float | None:
-    """Read max_grad_norm="auto": the loss's own limit, or, if it is less, that of a solver for data of these scales.
+    """Read max_grad_norm="auto": the smaller of the limit of the loss, and that of the solver for data of these scales.
 
-    Where steps grow with the gradient, scaled data need no limit. With others gradients grow as the data, and the
-    curvature as their square: plain steps would diverge. Where a plan lowers the rate to zero in the end, steps of a
-    fixed length pass through every scale, and 1 serves all. Where it does not, they must be as much shorter as the
-    inputs are larger.
+    If steps grow with the gradient, scaled data need no limit. With unscaled data, gradients grow in proportion to the
+    data and the curvature with their square, so plain steps would diverge. If the schedule lowers the rate to zero, a
+    limit of 1 works for all scales. Otherwise it must be smaller in proportion to the inputs.
     """
     rule, own = OPTIMIZERS[spec.solver], loss.max_grad_norm
     if not rule.unbounded or plan.learning_rate_init > HIGH_RATE * rule.peak:
@@ -96,14 +95,14 @@ def check_alike(
     columns: np.ndarray | None = None,
     by_name: bool = False,
 ) -> None:
-    """Raise, or warn, if the validation rows are nowhere near the training rows: one of them was not scaled.
+    """Raise, or warn, if the validation rows are on another scale than the training rows.
 
-    If a column is beyond UNLIKE, and most are not NEAR or are ODD, it is an error, unless it is not to be strict; if
-    one is, or if most are wider than ODD, it is a warning. Columns of two values, which look much alike, do not count.
+    If one column is UNLIKE, and most columns are not NEAR or are ODD, it is an error if strict. If one is UNLIKE, or
+    most are wider than ODD, it is a warning. Columns with only two values do not count.
 
-    columns: numbers that the user knows these by; None: those that they have.
-    by_name: X_val has names of columns and X has none, as after steps that make arrays of tables. Then it is an error
-    if most columns are not NEAR or are ODD, and a warning in any case.
+    columns: the user's numbers of the columns; None: their positions.
+    by_name: X_val has column names and X has none, as after steps that make arrays of tables. Then it is an error if
+    most columns are not NEAR or are ODD, and a warning in any case.
     """
     ours, theirs = (some_rows(rows, device).astype(np.float64) for rows in (X, X_val))
     columns = np.arange(ours.shape[1]) if columns is None else columns
@@ -119,51 +118,51 @@ def check_alike(
     worst, n_odd, n = int(np.argmax(measure)), int(odd.sum()), int(counted.sum())
     if strict and (by_name or measure[worst] > UNLIKE) and ours.shape[0] >= FEW_ROWS and 2 * n_odd > n:
         raise ValueError(
-            f"X_val was not transformed as X was: {n_odd} of {n} columns are on another scale; {tell(worst)}. By hand, "
-            f"give scaler.transform(X_val). {TWO_LINES}"
+            f"X_val was not transformed as X was: {n_odd} of {n} columns are on another scale; {tell(worst)}. Without "
+            f"a Pipeline, pass scaler.transform(X_val). {TWO_LINES}"
         )
     if measure[worst] > UNLIKE or 2 * int((counted & (wider > ODD)).sum()) > n > 0:
         warn(
-            f"X_val does not look like X: {tell(worst)}. If it has not gone through the same steps as X, such as a "
-            f"scaler, then by hand give scaler.transform(X_val). {TWO_LINES}"
+            f"X_val does not look like X: {tell(worst)}. If it was not transformed by the same steps as X, such as a "
+            f"scaler, pass scaler.transform(X_val). {TWO_LINES}"
         )
     elif by_name:
         warn(
-            "X_val has names of columns, but X has none. If steps such as a scaler made an array of X, X_val must go "
-            f"through them too; by hand, give scaler.transform(X_val). {TWO_LINES}"
+            "X_val has column names, but X has none. If steps such as a scaler made an array of X, transform X_val by "
+            f"the same steps: without a Pipeline, pass scaler.transform(X_val). {TWO_LINES}"
         )
 
 
-# of each column: how far away, how much wider, does it count; and what to say of one
+# for each column: distance, relative width, whether it counts; and a function that describes a column
 Comparison = tuple[np.ndarray, np.ndarray, np.ndarray, Callable[[int], str]]
 
 
 def _compare_dense(ours: np.ndarray, theirs: np.ndarray, columns: np.ndarray) -> Comparison:
-    """Of each column how far X_val is from X, and how much wider it is, in spreads of X; which count; and a text."""
+    """Distance of X_val from X and its width, in spreads of X, for each column; see Comparison."""
     mean, std, mean_val = ours.mean(axis=0), ours.std(axis=0), theirs.mean(axis=0)
     varies = std > 1e-6 * np.abs(mean)
     counted = varies & ((ours != ours.min(axis=0)) & (ours != ours.max(axis=0))).any(axis=0)
     apart = np.minimum(np.abs(mean_val - mean), np.abs(np.median(theirs, axis=0) - np.median(ours, axis=0)))
     away = apart / np.where(varies, std, np.inf)
-    # between the quartiles, for some rows far out may make all of a standard deviation; or, where these coincide
+    # interquartile ranges, since outliers may dominate standard deviations, which are used where quartiles coincide
     spread, spread_val = (np.subtract(*np.percentile(A, (75, 25), axis=0)) for A in (ours, theirs))
     coincide = (spread == 0.0) | (spread_val == 0.0)
     spread, spread_val = np.where(coincide, std, spread), np.where(coincide, theirs.std(axis=0), spread_val)
     wider = spread_val / np.where(varies, spread, np.inf)
-    if len(theirs) < FEW_ROWS:  # may lie close together
+    if len(theirs) < FEW_ROWS:  # which may be close together
         wider = np.where(wider > 1.0, wider, 0.0)
 
     def tell(j: int) -> str:
         if away[j] >= wider[j]:
-            center = 0.0 if abs(mean[j]) < 1e-6 * std[j] else mean[j]  # roundings
-            return f"the mean of column {columns[j]} is {mean_val[j]:.3g} there and {center:.3g} in X"
-        return f"column {columns[j]} spreads over {spread_val[j]:.3g} there and {spread[j]:.3g} in X"
+            center = 0.0 if abs(mean[j]) < 1e-6 * std[j] else mean[j]  # rounding
+            return f"the mean of column {columns[j]} is {mean_val[j]:.3g} in X_val and {center:.3g} in X"
+        return f"the spread of column {columns[j]} is {spread_val[j]:.3g} in X_val and {spread[j]:.3g} in X"
 
     return away, wider, counted, tell
 
 
 def _compare_sparse(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
-    """The same by the sizes of values other than 0, as scaled sparse columns are not centred."""
+    """The same from the sizes of nonzero values, since scaled sparse columns are not centred."""
     sizes, counts = [], []
     for A in (sp.csr_matrix(ours), sp.csr_matrix(theirs)):
         counts.append(np.bincount(A.indices, A.data != 0.0, minlength=A.shape[1]))
@@ -172,30 +171,30 @@ def _compare_sparse(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
     wider = np.where(counted, sizes[1] / sizes[0], 0.0)
 
     def tell(j: int) -> str:
-        return f"values of column {j} other than 0 are about {sizes[1][j]:.3g} there and {sizes[0][j]:.3g} in X"
+        return f"nonzero values of column {j} are about {sizes[1][j]:.3g} in X_val and {sizes[0][j]:.3g} in X"
 
     return np.zeros(len(wider)), wider, counted, tell
 
 
 @contextmanager
 def in_validation_set() -> Iterator[None]:
-    """Say of errors that they are about the validation set."""
+    """Add to errors that they are about the validation set."""
     try:
         yield
     except ValueError as error:
         text = f"In the validation set (X_val, y_val): {error}"
         if any(sign in text for sign in OF_THE_STEPS) and "must be in the same order" not in text:
-            text += f"\nX_val must go through the steps that X goes through. {TWO_LINES}"
+            text += f"\nX_val must be transformed by the same steps as X. {TWO_LINES}"
         raise ValueError(text) from error
 
 
 def warn_unscaled(X: Array, device: Device, columns: np.ndarray | None = None) -> None:
-    """Say so if a feature is UNSCALED times as far from zero as it spreads, if two differ so much, or all are tiny.
+    """Warn if a feature's mean is UNSCALED times its standard deviation, if two scales differ so much, or all are tiny.
 
-    A sample of the rows tells. Features differ if they do in range and in standard deviation. Either measure alone
-    would blame features that are rarely different from zero; sparse inputs, full of these, are not judged.
+    A sample of the rows is checked. Scales differ if both ranges and standard deviations do: either alone would flag
+    features that are rarely nonzero. Sparse inputs, which are full of these, are not checked.
 
-    columns: numbers that the user knows these by; None: those that they have.
+    columns: the user's numbers of the columns; None: their positions.
     """
     if sp.issparse(X):
         return
@@ -206,7 +205,7 @@ def warn_unscaled(X: Array, device: Device, columns: np.ndarray | None = None) -
     with np.errstate(all="ignore"):
         low, high = (end.astype(np.float64) for end in (some.min(axis=0), some.max(axis=0)))
         span, largest = high - low, np.maximum(high, -low)
-        # what spreads over no more than roundings is constant
+        # columns that vary only by rounding are constant
         spreads = span > 8.0 * np.finfo(device.dtype_of(X)).eps * largest
         if _are_near(span, largest, spreads, len(some)):
             return
@@ -218,25 +217,25 @@ def warn_unscaled(X: Array, device: Device, columns: np.ndarray | None = None) -
     small, large = np.argmin(np.where(varies, std, np.inf)), np.argmax(std)
     if offset[far] > UNSCALED:
         warn(
-            f"Column {columns[far]} is far from zero for its spread: its mean is {mean[far]:.6g}, its standard "
-            f"deviation {std[far]:.3g}. Networks hardly tell such values apart, and digits are lost; put a "
+            f"Column {columns[far]} is far from zero compared with its spread: its mean is {mean[far]:.6g}, its "
+            f"standard deviation {std[far]:.3g}. Networks hardly distinguish such values, and digits are lost. Put a "
             "StandardScaler in front: make_pipeline(StandardScaler(), ...)."
         )
     elif varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
         warn(
-            f"Features differ in scale: column {columns[large]} spreads over {span[large]:.3g}, column "
-            f"{columns[small]} over {span[small]:.3g}. Networks learn badly from such inputs; put a StandardScaler in "
+            f"Features differ in scale: column {columns[large]} has a range of {span[large]:.3g}, column "
+            f"{columns[small]} of {span[small]:.3g}. Networks learn badly from such inputs. Put a StandardScaler in "
             "front: make_pipeline(StandardScaler(), ...)."
         )
     elif 0.0 < UNSCALED * span[large] < 1.0:
         warn(
-            f"No feature spreads over more than {span[large]:.3g}, so the first weights hardly tell the rows apart and "
-            "the network may learn nothing. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...)."
+            f"No feature has a range above {span[large]:.3g}, so the network hardly distinguishes the rows and may "
+            "learn nothing. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...)."
         )
 
 
 def _are_near(span: np.ndarray, largest: np.ndarray, spreads: np.ndarray, n_rows: int) -> bool:
-    """Tell whether the ranges of columns alone rule out what `warn_unscaled` looks for, as they mostly do.
+    """Tell whether the ranges of columns alone show that there is nothing to warn of, as they mostly do.
 
     The standard deviation of n numbers is at least their range / sqrt(2 n), and at most half of it.
     """
@@ -255,13 +254,13 @@ def check_validation_set(
     columns: np.ndarray | None = None,
     by_name: bool = False,
 ) -> None:
-    """Raise, or warn, if the user's validation rows are none to judge a model of these training rows by.
+    """Raise, or warn, if the user's validation rows do not fit these training rows.
 
-    strict: rows on another scale are an error; a piece of a stream may well differ from the whole.
-    by_name: they have names of columns, and the training rows have none.
+    strict: rows on another scale are an error; but a part of a stream may differ from the whole.
+    by_name: they have column names, and the training rows have none.
     """
     with in_validation_set():
         codec.check(held_out.examples)
     if held_out.device != data.device:
-        raise ValueError(f"X_val must be where X is: X is {data.device}, X_val is {held_out.device}.")
+        raise ValueError(f"X_val must be of the same kind as X: X is {data.device}, X_val is {held_out.device}.")
     check_alike(data.sample.X, held_out.sample.X, data.device, strict=strict, columns=columns, by_name=by_name)

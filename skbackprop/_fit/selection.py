@@ -1,4 +1,4 @@
-"""How noisy are the targets, and how much is there to learn? Short trainings of small networks tell the plan."""
+"""Selection of the regularisation and the number of epochs by training small networks for a short time."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from skbackprop._fit.spec import REGIMES, UNKNOWN, FitSpec, Regime, resolve_batc
 from skbackprop._fit.warn import say
 from skbackprop._nn.losses import LOSSES
 
-FEWEST_ROWS = 200  # of which a part can be held out and still tell something
-MOST_ROWS = 20_000  # that the selection needs
+FEWEST_ROWS = 200  # for a selection: with fewer, the held-out part is too small
+MOST_ROWS = 20_000  # that the selection uses
 SHARE = 0.2  # of the rows, held out
-LENGTHS = 0.25, 0.5  # of the trainings, in shares of a whole plan
-KEPT = 2  # regimes that are trained for the second length: the best one, and the next
-NEAR = 0.02  # if its loss is above that of the best by no more than this share
-# length of the plan in the same shares, by the share of the loss that was lost from the first length to the second
+LENGTHS = 0.25, 0.5  # of the trainings, as shares of a whole plan
+KEPT = 2  # regimes at most that are trained for the second length: the best, and the second
+NEAR = 0.02  # if its loss is above that of the best by at most this share
+# length of the plan in the same shares, by the relative decrease of the loss from the first length to the second
 PROMISES = (0.1, 1.5), (0.03, 1.0)
 
 TrialLoss = Callable[[FitSpec, int, ArrayDataset, ArrayDataset], float]
 
 
 def on_rows(regime: Regime, n_rows: int, n_seen: int = MOST_ROWS) -> Regime:
-    """The regime for so many rows, of which a selection saw some: more need less regularisation.
+    """The regime for all rows, if a selection used some of them: more rows need less regularisation.
 
-    So weights shrink by the same factor over an epoch (Wang and Aitchison, ICML 2025).
+    The weights shrink by the same factor per epoch (Wang and Aitchison, ICML 2025).
     """
     seen = min(1.0, n_seen / n_rows)
     return replace(regime, weight_decay=regime.weight_decay * seen, dropout=regime.dropout * seen)
@@ -44,16 +44,16 @@ def select_regime(
     n_rows: int,
     known: Regime | None = None,
 ) -> Regime:
-    """Find the regularisation and the length with which a network of half the width does best on rows held out.
+    """Find the regularisation and the length with which a network of half the width is best on held-out rows.
 
-    ``trial_loss(spec, seed, rows, held_out)`` trains with these parameters and gives the loss on other rows. No network
-    that is trained here is used further: the winner's regime is, on all n_rows rows, of which the sample may be a part.
-    All regimes are trained for a quarter of a whole plan, and the best of them for half of it. Where that is not
-    better, the quarter is enough; where it is much better, the whole plan and more will be better still.
+    ``trial_loss(spec, seed, rows, held_out)`` trains with these parameters and returns the loss on held-out rows. The
+    networks that are trained here are not used further. The best regime is used to train on all n_rows rows, of which
+    the selection may use a sample. All regimes are trained for a quarter of a whole plan, and the best of them for half
+    of it. If this is not better, a quarter is enough; if it is much better, a whole plan or more will be better still.
 
-    A regime that is known already, from a checkpoint, spares the selection. A seed is drawn in any case, and the
-    regimes have their own weight decay here also where the user named one: so a fit that is given the values that a
-    selection found has the same bits. A dropout that the user named is that of the networks here, too.
+    If the regime is known from a checkpoint, there is no selection. A seed is always drawn, and the regimes use their
+    own weight decay even if the user gave one. So a fit with the values that a selection found has the same bits. A
+    dropout given by the user is also that of the networks here.
     """
     if spec.partial or not spec.is_planned:
         return UNKNOWN
@@ -70,7 +70,7 @@ def select_regime(
         sample = sample[np.sort(seeded.choice(len(sample), MOST_ROWS, replace=False))]
     seen = len(sample) / n_rows
     try:
-        with np.errstate(over="ignore"):  # what float32, which is enough, cannot hold lets every training diverge
+        with np.errstate(over="ignore"):  # with numbers too large for float32, every training diverges
             rows, held_out = (part.in_memory(np.float32) for part in sample.split(seeded, SHARE, strata))
     except ValueError:
         return _usual(spec, "no class can spare a row to compare others")
@@ -104,10 +104,10 @@ def select_regime(
     longer = losses_of(near[:KEPT], long) if long > short else shorter
     second = min(longer, key=lambda name: longer[name])
     gain = (before - longer[second]) / unit
-    # where a part of the rows has been learned, all of them need more steps, but not as many more
+    # all rows need more steps than the sample, but not in proportion
     length = (LENGTHS[1] if gain > 0.0 else LENGTHS[0]) * math.sqrt(seen)
     length = next((promised for least, promised in PROMISES if gain > least), length)
-    if not has_zero:  # no share of the loss can be told
+    if not has_zero:  # a relative decrease has no meaning
         length = 1.0
     name = second if gain > 0.0 else near[0]
     regime = replace(on_all[name], length=length)

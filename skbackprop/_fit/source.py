@@ -1,4 +1,4 @@
-"""Rows on the disk: read block by block, and held out for validation."""
+"""Rows on disk: read block by block, and held out for validation."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from skbackprop._fit.split import validation_shares
 from skbackprop._fit.summaries import LabelSummary, NumberSummary
 from skbackprop._types import Array
 
-VALIDATION_SHARE = 4  # rows held out for validation take at most one part in so many of the memory
+VALIDATION_SHARE = 4  # validation rows take at most 1 / VALIDATION_SHARE of the memory
 
 
 class Source(Protocol):
-    """Rows cut into blocks of which one is read at a time, as `skbackprop.data.Shards` does."""
+    """Rows in blocks, which are read one at a time, as `skbackprop.data.Shards` does."""
 
     n_rows: int
     n_features: int
@@ -36,14 +36,14 @@ class Source(Protocol):
         """All weights."""
 
     def read(self, k: int, out: Array) -> tuple[np.ndarray, np.ndarray | None]:
-        """Put X of block k to `out`; give its y and weights."""
+        """Write X of block k to `out`; return its y and weights."""
 
     def read_targets(self, k: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Y and weights of block k alone."""
 
 
 class TableSource(Protocol):
-    """Rows of a table cut into blocks in the same way."""
+    """Rows of a table in blocks, which are read in the same way."""
 
     n_rows: int
     memory: int
@@ -65,7 +65,7 @@ class TableSource(Protocol):
 
 
 class EncodedSource:
-    """A `Source` whose inputs are those that a table's columns become, encoded as they are read."""
+    """A `Source` of the encoded columns of a table, which are encoded when they are read."""
 
     def __init__(self, table: TableSource, encoding: InputEncoding, dtype: np.dtype):
         self.table, self.encoding, self.dtype = table, encoding, dtype
@@ -82,14 +82,14 @@ class EncodedSource:
         return self.table.sample_weight
 
     def read(self, k: int, out: Array) -> tuple[np.ndarray, np.ndarray | None]:
-        """Put the inputs of block k to `out`, a table of the same columns; give y and weights."""
+        """Write the inputs of block k to `out`, a table with the same columns; return y and weights."""
         table, y, weights = self.table.read_table(k)
         space: Any = out
         space[:] = self.encoding.encode(table, self.dtype)
         return y, weights
 
     def room(self, n: int, dtype: DTypeLike) -> Any:
-        """A table for so many rows."""
+        """An empty table for n rows."""
         return self.encoding.encode(self.encoding.no_rows, dtype).room(n)
 
 
@@ -97,7 +97,7 @@ Encode = Callable[[ArrayDataset], Block]
 
 
 def room(source: Source, n: int, dtype: DTypeLike) -> Array:
-    """Space for the inputs of so many rows."""
+    """Memory for the inputs of n rows."""
     if isinstance(source, EncodedSource):
         space: Array = source.room(n, dtype)
         return space
@@ -105,12 +105,12 @@ def room(source: Source, n: int, dtype: DTypeLike) -> Array:
 
 
 def row_bytes(source: Source, dtype: DTypeLike) -> int:
-    """Bytes that the inputs of a row take."""
+    """Bytes of the inputs of one row."""
     return int(room(source, 1, dtype).nbytes)
 
 
 def read_blocks(source: Source, dtype: DTypeLike) -> Iterator[ArrayDataset]:
-    """All blocks in order. Each is overwritten by the next."""
+    """All blocks in order; each is overwritten by the next."""
     space = room(source, int(np.diff(source.bounds).max()), dtype)
     for k, n in enumerate(np.diff(source.bounds)):
         X = space[:n]
@@ -118,7 +118,7 @@ def read_blocks(source: Source, dtype: DTypeLike) -> Iterator[ArrayDataset]:
 
 
 class Copies:
-    """Rows taken from many blocks, as they come."""
+    """Rows taken from many blocks in turn."""
 
     def __init__(self, source: Source, n_rows: int, dtype: DTypeLike):
         self._X = room(source, n_rows, dtype)
@@ -126,7 +126,7 @@ class Copies:
         self._targets: list[tuple[np.ndarray, np.ndarray | None]] = []
 
     def add(self, rows: ArrayDataset) -> None:
-        """Take the next rows."""
+        """Add the next rows."""
         self._X[self._n : self._n + len(rows.X)] = rows.X
         self._n += len(rows.X)
         self._targets.append((rows.y, rows.weights))
@@ -137,7 +137,7 @@ class Copies:
 
 
 def with_targets(X: Array, targets: list[tuple[np.ndarray, np.ndarray | None]]) -> ArrayDataset:
-    """Rows whose y and weights come in parts."""
+    """Rows whose y and weights are read in parts."""
     y, weights = zip(*targets, strict=True)
     return ArrayDataset(X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights))
 
@@ -150,10 +150,10 @@ def hold_out(
     fraction: float,
     memory: int,
 ) -> tuple[np.ndarray, ArrayDataset]:
-    """Numbers and copies of rows for validation: of positive weight, stratified by class, as few as memory allows.
+    """Numbers and copies of the validation rows: of positive weight, stratified by class, limited by the memory.
 
-    How many of each stratum is known beforehand; which ones, is drawn on the way (Knuth's algorithm S, 3.4.2, a block
-    at a time: how many of a block's rows are chosen is hypergeometric).
+    The number from each stratum is known before; the rows are drawn during the pass (Knuth's algorithm S, 3.4.2, one
+    block at a time: the number of chosen rows of a block is hypergeometric).
     """
     left = np.asarray(targets.eligible).copy()
     most = memory // VALIDATION_SHARE // row_bytes(source, dtype)
@@ -174,7 +174,7 @@ def hold_out(
 def _draw(
     rng: np.random.RandomState, strata: np.ndarray, is_eligible: np.ndarray, left: np.ndarray, take: np.ndarray
 ) -> np.ndarray:
-    """Rows of a block that are chosen; the numbers of rows left, and to take of them, fall."""
+    """Choose rows of a block; reduce the numbers of remaining rows and of rows to choose."""
     rows = [np.empty(0, dtype=np.int64)]
     eligible = np.flatnonzero(is_eligible)
     eligible = eligible[np.argsort(strata[eligible], kind="stable")]

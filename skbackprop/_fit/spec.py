@@ -1,4 +1,4 @@
-"""What a fit is asked to do (`FitSpec`), and what it does (`FitPlan`): numbers in place of every "auto"."""
+"""The parameters of a fit (`FitSpec`), and the same with numbers in place of "auto" (`FitPlan`)."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from skbackprop._nn.schedules import SCHEDULES
 from skbackprop._types import Auto
 
 TOL = 1e-4  # scikit-learn's
-PLANNED_EPOCHS, PLANNED_STEPS = 16, 1024  # fewest of a whole plan
-EPOCH_STEPS = 128  # of an epoch with batch_size="auto"
-BATCH_SIZES = 16, 128  # fewest and most rows of its batches
-FULL_BATCH = 64  # so few rows are one batch
+PLANNED_EPOCHS, PLANNED_STEPS = 16, 1024  # minimum of a whole plan
+EPOCH_STEPS = 128  # in an epoch with batch_size="auto"
+BATCH_SIZES = 16, 128  # its smallest and largest batch
+FULL_BATCH = 64  # up to so many rows are one batch
 PLATEAU_DIVISOR = 5.0  # of learning_rate="adaptive"
 SMALLEST_RATE = 1e-6  # below which "adaptive" gives up
 
 
 @dataclass(frozen=True)
 class Regime:
-    """The regularisation that suits targets with so much noise as the key in REGIMES says, and the plan's length."""
+    """The regularisation for the noise that its key in REGIMES names, and the length of the plan."""
 
-    weight_decay: float  # at Adam's rates
+    weight_decay: float  # with the learning rates of Adam
     dropout: float
-    length: float = 1.0  # share of a whole plan, which it may exceed
+    length: float = 1.0  # share of a whole plan; may exceed 1
 
     def regularisation(self, solver: str) -> dict[str, float]:
-        """The parameters for it; weights shrink as much per step whatever rate suits the solver."""
+        """Its parameters for a solver; weights shrink by the same factor per step with every solver."""
         pace = OPTIMIZERS["adam"].peak / OPTIMIZERS[solver].peak
         return {"weight_decay": self.weight_decay * pace, "dropout": self.dropout}
 
@@ -49,9 +49,9 @@ UNKNOWN = REGIMES["mixed"]
 
 @dataclass(frozen=True)
 class FitSpec:
-    """The checked parameters of an estimator, with "auto" still open. It knows nothing of the data.
+    """The checked parameters of an estimator, which may still be "auto". It does not depend on data.
 
-    The fields have the names of the parameters; those that only the other estimator has are at their defaults.
+    Fields have the names of the parameters. Those that only the other estimator has are at their defaults.
     """
 
     hidden_layer_sizes: tuple[int, ...]
@@ -68,7 +68,7 @@ class FitSpec:
     shuffle: bool
     alpha: float
     weight_decay: float | Auto
-    dropout: float | tuple[float, ...] | Auto  # a tuple begins with the input's rate
+    dropout: float | tuple[float, ...] | Auto  # the first of a tuple is the rate of the inputs
     max_grad_norm: float | Auto | None
     initializer: str
     momentum: float
@@ -100,17 +100,17 @@ class FitSpec:
 
     @property
     def is_minibatch(self) -> bool:
-        """Tell whether the solver walks through minibatches, as all but L-BFGS do."""
+        """Tell whether the solver uses minibatches, as all except L-BFGS do."""
         return self.solver != "lbfgs"
 
     @property
     def precision(self) -> str:
-        """Of products: the line search of L-BFGS compares losses that differ by less than rounding to bfloat16."""
+        """Precision of products: the line search of L-BFGS compares losses that bfloat16 cannot distinguish."""
         return self.matmul_precision if self.is_minibatch else "highest"
 
     @property
     def splits(self) -> bool:
-        """Tell whether rows are held out for validation where none are given."""
+        """Tell whether validation rows are held out if the user gives none."""
         return self.early_stopping and not self.partial
 
     @property
@@ -122,17 +122,17 @@ class FitSpec:
 
     @property
     def is_planned(self) -> bool:
-        """Tell whether the training is planned to its end, as schedules with a horizon need it."""
+        """Tell whether the number of epochs is planned, as schedules with a horizon need it."""
         return self.is_minibatch and SCHEDULES[self.schedule].horizon
 
     @property
     def is_patient(self) -> bool:
-        """Tell whether training ends when patience runs out: a plan goes on to its end, unless asked to stop."""
+        """Tell whether training ends when patience runs out: a plan runs to its end, unless early stopping is asked."""
         return self.early_stopping or not self.is_planned or self.tol != "auto"
 
     @property
     def seeks_gradient_limit(self) -> bool:
-        """Tell whether max_grad_norm is to be found, for the solver or for the loss."""
+        """Tell whether "auto" needs a value for max_grad_norm, for the solver or for the loss."""
         if self.max_grad_norm != "auto" or not self.is_minibatch:
             return False
         return OPTIMIZERS[self.solver].unbounded or LOSSES[self.loss].max_grad_norm is not None
@@ -148,21 +148,21 @@ class FitSpec:
         )
 
     def cycle_length(self, n_rows: int, share: float = 1.0) -> int:
-        """Epochs that one cycle takes for a share of a whole plan; other schedules take all of max_iter."""
+        """Epochs of one cycle for a share of a whole plan; other schedules take max_iter epochs."""
         if self.partial or self.schedule != "onecycle":
             return self.max_iter
         steps = math.ceil(n_rows / resolve_batch_size(self.batch_size, n_rows))
         return math.ceil(share * planned_epochs(steps))
 
     def plan_length(self, n_rows: int, share: float = 1.0) -> int:
-        """Epochs of a plan: as many as asked for, or else as one cycle takes, and never more than max_iter."""
+        """Epochs of a plan: those given by the user, or else of one cycle, but at most max_iter."""
         asked = self.cycle_length(n_rows, share) if self.epochs == "auto" else self.epochs
         return int(min(self.max_iter, asked))
 
 
 @dataclass(frozen=True)
 class FitPlan:
-    """What a fit does: the parameters with numbers in place of "auto"."""
+    """The parameters of a fit with numbers in place of "auto"."""
 
     learning_rate: str  # key of SCHEDULES
     learning_rate_init: float
@@ -178,7 +178,7 @@ class FitPlan:
 
     @classmethod
     def settle(cls, spec: FitSpec, n_rows: int, regime: Regime = UNKNOWN) -> Self:
-        """Find the plan for so many rows, whose targets are as noisy as the regime says."""
+        """Make the plan for a number of rows and the regime of their noise."""
         auto: dict[str, Any] = {
             "learning_rate": spec.schedule,
             "learning_rate_init": 0.0,
@@ -196,7 +196,7 @@ class FitPlan:
         return cls(
             **(auto | given),
             batch_size=resolve_batch_size(spec.batch_size, n_rows) if spec.is_minibatch else n_rows,
-            # more than a computer counts to is no limit
+            # larger numbers do not fit an index
             max_iter=min(spec.plan_length(n_rows, regime.length) if spec.is_planned else spec.max_iter, sys.maxsize),
             stops=spec.is_patient,
             power_t=spec.power_t,
@@ -209,7 +209,7 @@ class FitPlan:
         return self.learning_rate_init * state.plateau_factor * np.asarray(factor, dtype=np.float64)
 
     def goes_on_after_plateau(self, state: TrainState) -> bool:
-        """Divide the rate and be patient again, if the schedule does that and the rate is not yet negligible."""
+        """Divide the rate and reset patience, if the schedule does so and the rate is not yet negligible."""
         if not SCHEDULES[self.learning_rate].plateau:
             return False
         if self.learning_rate_init * state.plateau_factor <= SMALLEST_RATE:
@@ -220,9 +220,9 @@ class FitPlan:
         return True
 
     def found(self, spec: FitSpec) -> dict[str, Any]:
-        """What "auto" stood for, by the names of the parameters that were left to it and act.
+        """The values of the parameters that were "auto" and have an effect.
 
-        The same fit with these values in place of "auto" is the same to the last bit.
+        A fit with these values in place of "auto" has the same bits.
         """
         acting: dict[str, Any] = {"tol": self.tol}
         if spec.is_minibatch:
@@ -236,7 +236,7 @@ class FitPlan:
         return {name: value for name, value in acting.items() if getattr(spec, name, None) == "auto"}
 
     def optimizer(self, spec: FitSpec) -> Optimizer:
-        """The rule of the steps with its constants; L-BFGS makes no use of it."""
+        """The optimizer with its constants; L-BFGS does not use it."""
         return Optimizer(
             name=spec.solver if spec.is_minibatch else "sgd",
             momentum=spec.momentum,
@@ -250,7 +250,7 @@ class FitPlan:
         )
 
     def network(self, spec: FitSpec, loss: str, n_features: int, n_targets: int, seed: int) -> Network:
-        """The network that the parameters ask for; the loss of multilabel targets has a name of its own."""
+        """The network of these parameters; losses of multilabel targets have their own names."""
         hidden = spec.hidden_layer_sizes
         rates = self.dropout
         return Network(
@@ -266,12 +266,12 @@ class FitPlan:
 
 
 def planned_epochs(steps: int) -> int:
-    """Epochs of so many steps that are enough: PLANNED_EPOCHS, or more to make PLANNED_STEPS on few rows."""
+    """Number of epochs of so many steps: PLANNED_EPOCHS, or more with few rows to make PLANNED_STEPS."""
     return max(PLANNED_EPOCHS, math.ceil(PLANNED_STEPS / steps))
 
 
 def resolve_batch_size(batch_size: int | Auto, n_rows: int) -> int:
-    """Read batch_size: "auto" is n / 128 rounded to a power of two, within 16 and 128, and all rows up to 64."""
+    """Read batch_size: "auto" is n / 128 rounded to a power of two, from 16 to 128, and all rows up to 64."""
     if batch_size == "auto":
         if n_rows <= FULL_BATCH:
             return n_rows

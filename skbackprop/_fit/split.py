@@ -26,14 +26,14 @@ def validation_split(
 
 
 def validation_shares(sizes: np.ndarray, fraction: float, n_rows: int, most_rows: float = np.inf) -> np.ndarray:
-    """How many rows of each stratum, of these sizes, go to validation: at most `most_rows` in all."""
+    """Number of validation rows from strata of these sizes; at most `most_rows` in total."""
     most = sizes - 1  # one row of each stratum stays
     n_validation = int(min(max(1, round(fraction * sizes.sum())), most.sum(), most_rows))
     if n_validation == 0:
         raise ValueError(
-            f"early_stopping=True needs a validation row, but none can be spared of n_samples={n_rows}: every "
-            "class has a single row of positive weight, which is needed for training. "
-            "Use more rows, or pass X_val and y_val, or set early_stopping=False."
+            f"early_stopping=True needs a validation row, but none of n_samples={n_rows} can be held out: every "
+            "class has only one row with positive weight, which is needed for training. "
+            "Use more rows, pass X_val and y_val, or set early_stopping=False."
         )
     share = np.minimum(n_validation * sizes / sizes.sum(), most)
     take: np.ndarray = np.floor(share).astype(int)

@@ -1,4 +1,4 @@
-"""All that training changes: what a checkpoint holds, and what a later `partial_fit` goes on from."""
+"""The state of training: what a checkpoint saves, and from which a later `partial_fit` continues."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class History:
     learning_rates: list[float] = field(default_factory=list)  # of the last steps; L-BFGS has nan
 
     def __deepcopy__(self, memo: object) -> Self:
-        """Copy the lists and not each number in them, as every call of partial_fit copies all that were before it."""
+        """Copy the lists, but not each number in them, since every call of partial_fit copies all curves."""
         return replace(self, **{name: curve.copy() for name, curve in vars(self).items()})
 
 
@@ -39,7 +39,7 @@ class Patience:
     waited: int = 0
 
     def ends_with(self, score: float) -> bool:
-        """Take an epoch's score, higher is better; True when patience has run out."""
+        """Record the score of an epoch, where higher is better; True when patience has run out."""
         if score > self.best + self.margin:
             self.best, self.waited = score, 0
         else:
@@ -49,14 +49,14 @@ class Patience:
 
 @dataclass
 class Best:
-    """The best epoch so far; of equal ones the latest. The parameters are a copy."""
+    """The best epoch so far, the latest of equal ones. The parameters are a copy."""
 
     score: float = -np.inf
     epoch: int = 0
     theta: Array | None = None
 
     def offer(self, score: float, epoch: int, theta: Array, keep: bool) -> None:
-        """Remember this epoch if none was better, its parameters too if they will be restored."""
+        """Remember this epoch if none was better, and its parameters if they will be restored."""
         if score >= self.score:
             self.score, self.epoch = score, epoch
             self.theta = copy.deepcopy(theta) if keep else None
@@ -64,7 +64,7 @@ class Best:
 
 @dataclass
 class TrainState:
-    """Everything that training changes, but for the parameters, which the engine holds while it trains."""
+    """Everything that training changes, except the parameters, which the engine holds during training."""
 
     rng: Any  # a RandomState while training, then the seed of the next one
     history: History = field(default_factory=History)
@@ -73,10 +73,10 @@ class TrainState:
     exhausted: bool = False  # has early stopping ended the stream of partial_fit?
     n_rows: int = 0  # rows seen so far
     weight_sum: float = 0.0  # sum of their weights
-    total_samples: int | None = None  # rows of the whole training set, where the user said how many
+    total_samples: int | None = None  # rows of the whole training set, if given by the user
     class_counts: np.ndarray | float = 0.0  # weighted number of rows of each class, for class_weight
-    class_total: float = 0.0  # sum of the weights of the rows that were counted
-    rows_visited: int = 0  # those of all epochs, which is t_
+    class_total: float = 0.0  # sum of the weights of these rows
+    rows_visited: int = 0  # in all epochs, which is t_
     steps: int = 0  # of the optimizer
     total_steps: int = 0  # horizon of the schedule, set by the first call
     plateau_factor: float = 1.0  # of the learning rate, for learning_rate="adaptive"
@@ -85,34 +85,34 @@ class TrainState:
 
     @property
     def epoch(self) -> int:
-        """Number of epochs made."""
+        """Number of finished epochs."""
         return len(self.history.loss_curve)
 
     def totals(self) -> tuple[int, float]:
-        """Number of rows of the whole training set, and the sum of their weights, whose mean is that of those seen."""
+        """Number of rows of the whole training set, and the sum of their weights, estimated from the rows seen."""
         if self.total_samples is None:
             return self.n_rows, self.weight_sum
         return self.total_samples, self.total_samples * (self.weight_sum / self.n_rows)
 
     def forget_run(self) -> None:
-        """Drop what only partial_fit's next call could use: a later call starts these anew."""
+        """Drop what only the next call of partial_fit could use; a later call starts it again."""
         self.patience, self.best, self.memory = None, Best(), None
         self.steps, self.total_steps, self.plateau_factor, self.ended = 0, 0, 1.0, False
-        self.rng = int(self.rng.randint(2**31))  # a seed is lighter to keep than a generator
+        self.rng = int(self.rng.randint(2**31))  # a seed is smaller than a generator
 
     def renew_generator(self) -> None:
-        """Make a generator of the seed, or of what a user put in its place."""
+        """Make a generator of the seed, or of a value that a user set instead."""
         if not isinstance(self.rng, int | np.integer | np.random.RandomState):
-            raise ValueError(f"{self.rng!r} cannot seed what is left of the training")
+            raise ValueError(f"{self.rng!r} cannot seed the rest of the training")
         self.rng = check_random_state(self.rng)
 
     def forget_memory_of_others(self, rule: Rule) -> None:
-        """After another solver the optimizer's memory and the steps begin anew."""
+        """After a change of the solver, the optimizer's memory and the steps start again."""
         if self.memory is not None and self.memory.keys() != rule.init(np, np.zeros(1)).keys():
             self.memory, self.steps, self.total_steps = None, 0, 0
 
     def converted(self, convert: Callable[[Any], Any]) -> TrainState:
-        """Copy whose vectors of the size of the network were converted."""
+        """Copy with all vectors of the size of the network converted."""
         copied = copy.deepcopy(self)
         best = replace(copied.best, theta=map_arrays(convert, copied.best.theta))
         return replace(copied, best=best, memory=map_arrays(convert, copied.memory))

@@ -1,4 +1,4 @@
-"""Training sets on the disk: shuffled in buffers of many blocks, one buffer ahead of the training."""
+"""Training sets on disk: shuffled in buffers of many blocks; one buffer is read ahead."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from skbackprop._fit.device import HOST, Device
 from skbackprop._fit.source import Encode, Source, read_blocks, room, row_bytes, with_targets
 from skbackprop._fit.warn import say, warn
 
-FEW_BLOCKS = 8  # in a buffer: fewer are hardly shuffled
+FEW_BLOCKS = 8  # in a buffer: with fewer, rows are hardly shuffled
 
 
 @dataclass
 class DiskTrainingSet:
-    """Rows on the disk to train on, without those held out: read block by block, and encoded for an engine."""
+    """Training rows on disk, without those held out; they are read block by block and encoded for an engine."""
 
     source: Source
     encode: Encode
-    sample: Block  # some rows in memory that stand for all
+    sample: Block  # some rows in memory
     weight_sum: float
     memory: int  # bytes, for both buffers
     held_out: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -62,14 +62,14 @@ class DiskTrainingSet:
             yield from rows.in_units(block.X.dtype, self.unit).blocks()
 
     def never_met(self) -> np.ndarray:
-        """Of inputs that stand for categories and gaps those that are 0 in all rows that count."""
+        """Numbers of the inputs for categories and missing values that are 0 in all rows with weight."""
         found = [block.never_met() for block in self.blocks()]
         return functools.reduce(np.intersect1d, found)
 
     # ------------------------------------------------------------------------------ an epoch ----
 
     def plan(self, batch_size: int) -> tuple[int, int]:
-        """Rows of a buffer, and how many buffers make an epoch."""
+        """Rows of a buffer, and number of buffers in an epoch."""
         X, Y = self.sample.X, self.sample.Y
         # X and weights; y, twice as it is encoded; the order, y, w
         n_bytes = row_bytes(self.source, X.dtype) + X.dtype.itemsize + 2 * Y[:1].nbytes + 24
@@ -79,17 +79,18 @@ class DiskTrainingSet:
             needed = 2 * (2 * largest + batch_size) * n_bytes
             raise ValueError(
                 f"{self.memory:,} bytes cannot hold two buffers of two blocks ({largest:,} rows each) and a minibatch "
-                f"({batch_size:,} rows), of {n_bytes:,} bytes a row: give memory={needed:,} or more, or read "
-                "smaller blocks (block_rows, or a smaller row_group_size where Parquet files are written)."
+                f"({batch_size:,} rows), of {n_bytes:,} bytes per row. Set memory={needed:,} or more, or use "
+                "smaller blocks (block_rows, or write Parquet files with a smaller row_group_size)."
             )
         n_buffers = math.ceil(self.n / (room - largest))
         return min(room, math.ceil(self.n / n_buffers) + largest), n_buffers
 
     def epoch(self, rng: np.random.RandomState, shuffle: bool, batch_size: int) -> Generator[tuple[Block, np.ndarray]]:
-        """Buffers with the orders in which to visit their rows: together each row once, cut into whole minibatches.
+        """Buffers with the orders in which to visit their rows, each row once, in complete minibatches.
 
-        The blocks are permuted and dealt to the buffers; the rows of a buffer are permuted again. While one buffer is
-        visited, a thread fills the other. Everything is drawn here, so that the threads' pace changes nothing.
+        The blocks are permuted and distributed over the buffers; the rows of a buffer are permuted again. While one
+        buffer is visited, a thread fills the other. All random numbers are drawn here, so the result does not depend
+        on the speed of the threads.
         """
         room, n_buffers = self.plan(batch_size)
         if self._buffers is None:
@@ -122,12 +123,12 @@ class DiskTrainingSet:
     def _announce(self, room: int, n_buffers: int, shuffle: bool) -> None:
         n_blocks = len(self._sizes)
         if self.verbose:
-            say(f"streaming {self.n} rows in {n_blocks} blocks: {n_buffers} buffers of up to {room} rows an epoch")
+            say(f"streaming {self.n} rows in {n_blocks} blocks: {n_buffers} buffers of up to {room} rows per epoch")
         if shuffle and n_buffers > 1 and n_blocks < FEW_BLOCKS * n_buffers:
             warn(
-                f"A buffer holds only about {n_blocks / n_buffers:.0f} of the {n_blocks} blocks, so that rows are "
-                "hardly shuffled. Give more memory, or smaller blocks (block_rows, or a smaller row_group_size where "
-                "Parquet files are written), or shuffle=False if the files are shuffled already."
+                f"A buffer holds only about {n_blocks / n_buffers:.0f} of the {n_blocks} blocks, so rows are hardly "
+                "shuffled. Set more memory, use smaller blocks (block_rows, or write Parquet files with a smaller "
+                "row_group_size), or set shuffle=False if the files are shuffled already."
             )
 
     def _allocate(self, n: int) -> Block:
@@ -136,7 +137,7 @@ class DiskTrainingSet:
         return Block(room(self.source, n, X.dtype), np.zeros((n, *Y.shape[1:]), Y.dtype), weights)
 
     def _deal(self, rng: np.random.RandomState, shuffle: bool, n_buffers: int) -> Iterator[np.ndarray]:
-        """Deal the blocks out to buffers of about equal numbers of rows."""
+        """Distribute the blocks over buffers with about equal numbers of rows."""
         n_blocks = len(self._sizes)
         blocks = epoch_order(rng, n_blocks, shuffle)
         starts = np.cumsum(self._sizes[blocks]) - self._sizes[blocks]
@@ -144,7 +145,7 @@ class DiskTrainingSet:
         yield from np.split(blocks, np.flatnonzero(np.diff(buffers)) + 1)
 
     def _fill(self, buffer: Block, blocks: np.ndarray, start: int, stop: threading.Event) -> int:
-        """Read blocks into a buffer, from one of its rows on, until told to stop; the number of rows read."""
+        """Read blocks into a buffer, from one of its rows on, until asked to stop; return the number of rows read."""
         at, targets = start, []
         for k in blocks:
             if stop.is_set():
@@ -163,7 +164,7 @@ class DiskTrainingSet:
         return at - start
 
     def _kept(self, k: int, block: ArrayDataset) -> ArrayDataset:
-        """Rows of block k that are not held out."""
+        """Training rows of block k."""
         first, stop = self.source.bounds[k : k + 2]
         out = self.held_out[slice(*np.searchsorted(self.held_out, (first, stop)))]
         if not len(out):

@@ -1,4 +1,4 @@
-"""What a fit must know of all rows, gathered block by block in one pass over them."""
+"""Summaries of all rows, computed block by block in one pass."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from skbackprop._nn.encoders import ENCODERS
 from skbackprop._nn.encoders import Moments as ColumnMoments
 from skbackprop._types import Array
 
-SAMPLE_ROWS = 200_000  # at most, whose quantiles are the edges of bins
-FEWEST_ROWS = 10_000  # whatever the memory
+SAMPLE_ROWS = 200_000  # at most, from which the edges of bins are computed
+FEWEST_ROWS = 10_000  # at least, however small the memory
 
 
 class Summary:
-    """Running extremes, weight sum and target statistics, and a few rows that pass or fail the checks as all do."""
+    """Running extremes, weight sum and target statistics, and a few rows that give the same result in checks."""
 
     def __init__(self, targets: LabelSummary | NumberSummary):
         self.targets = targets
@@ -32,14 +32,14 @@ class Summary:
         self._weights: list[float] = []
 
     def add(self, X: Array, y: np.ndarray, weights: np.ndarray | None) -> None:
-        """Take in a block of rows."""
+        """Add a block of rows."""
         y = complete(y)
         ends = [X.largest()] if isinstance(X, EncodedTable) else [X.min(), X.max()]
         self._X = _ends([*self._X, *ends])
         if weights is not None:
             self._weights = _ends([*self._weights, weights.min(), weights.max()])
         w = np.ones(len(X)) if weights is None else weights
-        with np.errstate(over="ignore"):  # weights with an infinite sum are refused by whoever divides by it
+        with np.errstate(over="ignore"):  # an infinite sum raises where it is used
             self.weight_sum += float(w.sum())
             self.targets.add(y, w)
 
@@ -49,7 +49,7 @@ class Summary:
         return float(np.abs(self._X).max())
 
     def without(self, y: np.ndarray, weights: np.ndarray | None) -> Summary:
-        """Summary of the rows that are left when some are held out; the ends stay."""
+        """Summary of the rows that remain when some are held out; extremes stay."""
         rest = copy.copy(self)
         w = np.ones(len(y)) if weights is None else weights
         rest.weight_sum = self.weight_sum - float(w.sum())
@@ -57,7 +57,7 @@ class Summary:
         return rest
 
     def stand_ins(self, n_features: int) -> tuple[Any, Any, Any]:
-        """X, y and weights of a few rows that pass the checks, or fail them, as all rows do."""
+        """X, y and weights of a few rows that give the same result in checks as all rows."""
         y = self.targets.stand_in()
         y = np.resize(y, (3 * len(y), *y.shape[1:]))  # a label a row would look like numbers
         X = np.repeat(np.resize(self._X, len(y))[:, None], n_features, axis=1)
@@ -69,7 +69,7 @@ def _ends(values: list[float]) -> list[float]:
 
 
 class LabelSummary:
-    """Of class labels, or of multilabel indicators: which there are, and how many rows have each."""
+    """Class labels, or multilabel indicators: their values, and the number of rows of each."""
 
     def __init__(self) -> None:
         self.values: Any = None  # ascending, of single labels
@@ -88,7 +88,7 @@ class LabelSummary:
         y = y.reshape(-1)
         with labels_of_one_kind(y, [] if self.values is None else self.values):
             if self.values is None:
-                check_classification_targets(np.tile(y, 3))  # a block may have a label a row, at which it warns
+                check_classification_targets(np.tile(y, 3))  # it would warn of a block with as many labels as rows
                 self.values, self.counts, self.eligible = y[:0], np.zeros(0), np.zeros(0, dtype=np.int64)
             values, codes = np.unique(y, return_inverse=True)
             together = np.union1d(self.values, values)
@@ -115,7 +115,7 @@ class LabelSummary:
         return np.asarray(self._some if self.values is None else self.values)
 
     def strata(self, y: np.ndarray) -> np.ndarray:
-        """Number of the stratum of each row, by which a split is stratified."""
+        """Number of each row's stratum, for the split."""
         if self.values is None:
             return np.zeros(len(y), dtype=int)
         return np.searchsorted(self.values, y.reshape(-1))
@@ -130,7 +130,7 @@ class LabelSummary:
 
 
 class NumberSummary:
-    """Of numbers: weighted mean and variance of each column, smallest and largest."""
+    """Numbers: weighted mean and variance of each column, smallest and largest."""
 
     def __init__(self) -> None:
         self.eligible: Any = np.zeros(1, dtype=np.int64)
@@ -142,7 +142,7 @@ class NumberSummary:
         self._high: Any = -np.inf
 
     def add(self, y: np.ndarray, w: np.ndarray) -> None:
-        """Take in a block; means and squares are merged as Chan, Golub and LeVeque (1979) do."""
+        """Add a block; means and squares are merged by the method of Chan, Golub and LeVeque (1979)."""
         y = numbers(y)
         self._low, self._high = np.minimum(self._low, y.min(axis=0)), np.maximum(self._high, y.max(axis=0))
         y = y.reshape(len(y), -1)
@@ -151,7 +151,7 @@ class NumberSummary:
         weight = float(w.sum())
         if not weight > 0.0:
             return
-        with np.errstate(over="ignore", invalid="ignore"):  # checked when all is known
+        with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
             mean = w @ y / weight
             squares = w @ (y - mean) ** 2
             total, gap = self._weight + weight, mean - self.mean
@@ -179,15 +179,15 @@ class NumberSummary:
         return np.asarray([self._low, self._high])
 
     def strata(self, y: np.ndarray) -> np.ndarray:
-        """All rows are of one stratum."""
+        """All rows are in one stratum."""
         return np.zeros(len(y), dtype=int)
 
 
 class TableSummary:
-    """Of a table: the texts of categories, moments of numbers, and rows of them drawn at random.
+    """A table: the texts of categories, the moments of numbers, and random rows of the numbers.
 
-    Rows of weight 0 count as absent. What is learned of a table in one piece, and what of its pieces, is the same but
-    for the order of sums, as long as the rows drawn are all.
+    Rows of weight 0 count as absent. If all rows are drawn, the result does not depend on how the table is cut into
+    blocks, except for the order of sums.
     """
 
     def __init__(self, n_rows: int, n_numbers: int, n_categories: int, memory: int = sys.maxsize):
@@ -200,7 +200,7 @@ class TableSummary:
         self.is_weighted = False
 
     def add(self, table: RawTable, weights: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
-        """Take in rows whose numbers in the whole table are these, in ascending order; which drawn ones are there."""
+        """Add rows, given their numbers in the whole table in ascending order."""
         first, stop = np.searchsorted(self.drawn, (rows[0], rows[-1] + 1))
         places: np.ndarray = first + np.flatnonzero(np.isin(self.drawn[first:stop], rows, assume_unique=True))
         chosen = np.searchsorted(rows, self.drawn[places])
@@ -211,7 +211,7 @@ class TableSummary:
         return places
 
     def merge(self, texts: Sequence[Iterable[str | None]], moments: np.ndarray) -> None:
-        """Take in texts and moments of other rows; these as Chan, Golub and LeVeque (1979) do."""
+        """Add texts and moments of other rows; moments by the method of Chan, Golub and LeVeque (1979)."""
         for known, more in zip(self.texts, texts, strict=True):
             known.update(more)
         (ours, mean, squares, gaps), (theirs, other_mean, other_squares, other_gaps) = self.moments, moments
@@ -225,7 +225,7 @@ class TableSummary:
             ])  # fmt: skip
 
     def encoding(self, is_category: np.ndarray, encoder: str, n_bins: int) -> InputEncoding:
-        """What is learned of the columns."""
+        """The encoding learned from the columns."""
         weight, mean, squares, gaps = self.moments
         scale = np.where(weight > 0, np.sqrt(squares / np.where(weight > 0, weight, 1.0)), 1.0)
         w = self.weights if self.is_weighted else None
@@ -237,7 +237,7 @@ class TableSummary:
 
 
 def drawn_rows(n_rows: int, n_numbers: int, memory: int = sys.maxsize) -> np.ndarray:
-    """Numbers of the rows of a table whose quantiles stand for all: all, if they are few."""
+    """Numbers of the rows from which quantiles are computed: all rows, if they are few."""
     most = min(SAMPLE_ROWS, max(FEWEST_ROWS, memory // 2 // (8 * max(1, n_numbers))))
     if n_rows <= most:
         return np.arange(n_rows)
@@ -245,9 +245,9 @@ def drawn_rows(n_rows: int, n_numbers: int, memory: int = sys.maxsize) -> np.nda
 
 
 def moments_of(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Of each column of numbers: sum of weights, mean, sum of w (x - mean)^2, and how many are missing."""
+    """Sum of weights, mean, sum of w (x - mean)^2 and number of missing values, for each column of numbers."""
     there = ~np.isnan(x)
-    with np.errstate(all="ignore"):  # of weights that no check has seen yet
+    with np.errstate(all="ignore"):  # weights are checked later
         weight = w @ there
         mean = w @ np.where(there, x, 0.0) / np.where(weight > 0, weight, 1.0)
         squares = w @ np.where(there, x - mean, 0.0) ** 2

@@ -1,4 +1,4 @@
-"""Targets: what a network learns of y (`TargetCodec`), and how its outputs become predictions again."""
+"""Targets: how y is encoded for the network (`TargetCodec`), and how its outputs are decoded."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Moments(NamedTuple):
 
 @dataclass
 class LabelCodec:
-    """How class labels and their codes correspond."""
+    """The encoding of class labels as numbers 0, 1, ..., or of multilabel targets as 0 and 1."""
 
     classes: np.ndarray
     multilabel: bool = False
 
     @classmethod
     def learn(cls, y: np.ndarray, spec: FitSpec | None = None, classes: np.ndarray | None = None) -> Self:
-        """Learn the classes from y, or take the given ones, which must be all that there are."""
+        """Learn the classes from y, or take the given ones, which must contain all in y."""
         if y.ndim == 2 and y.shape[1] > 1:
             return cls(np.arange(indicator(y).shape[1]), multilabel=True)
         found = cls(distinct_labels(y.reshape(-1)))
@@ -50,7 +50,7 @@ class LabelCodec:
         return len(self.classes)
 
     def loss(self, name: str) -> str:
-        """Key of LOSSES: labels of their own have logistic units."""
+        """Key of LOSSES: multilabel targets have logistic outputs."""
         return f"binary_{name}" if self.multilabel else name
 
     def for_training(self, spec: FitSpec) -> Self:
@@ -62,7 +62,7 @@ class LabelCodec:
         return self
 
     def check(self, y: np.ndarray) -> None:
-        """Raise for labels that are unknown, and for targets of another kind or width."""
+        """Raise for unknown labels, and for targets of another kind or number of columns."""
         if self.multilabel:
             indicator(y, len(self.classes))
         else:
@@ -75,7 +75,9 @@ class LabelCodec:
             known = self.classes.tolist()
             raise ValueError(f"classes={classes!r} differs from the classes of the first call, {known}.")
         if classes is None and found.multilabel != self.multilabel:
-            raise ValueError("y must be of the kind of the first call: one label per row, or multilabel.")
+            kinds = ("one label per row", "multilabel")
+            now, first = kinds[found.multilabel], kinds[self.multilabel]
+            raise ValueError(f"y is {now}, but in the first call it was {first}. It must not change.")
         self.check(y)
 
     def strata(self, y: np.ndarray) -> np.ndarray | None:
@@ -85,7 +87,7 @@ class LabelCodec:
     def codes(self, y: np.ndarray) -> np.ndarray:
         """Class number of each row."""
         if y.ndim == 2 and y.shape[1] > 1:
-            raise ValueError(f"y must hold one label per row, as the model was trained on, got shape {y.shape}.")
+            raise ValueError(f"y must hold one label per row, as in training, got shape {y.shape}.")
         y = y.reshape(-1)
         with labels_of_one_kind(y, self.classes):
             codes = np.searchsorted(self.classes, y).astype(np.int64, copy=False)
@@ -93,8 +95,8 @@ class LabelCodec:
         if unseen.any():
             raise ValueError(
                 f"y holds the labels {np.unique(y[unseen]).tolist()}, which are not among the known classes "
-                f"{self.classes.tolist()}. All classes must be among the training rows, or in `classes` of the first "
-                "call of partial_fit."
+                f"{self.classes.tolist()}. All classes must occur in the training rows, or be listed in `classes` of "
+                "the first call of partial_fit."
             )
         return codes
 
@@ -102,7 +104,7 @@ class LabelCodec:
         """Class number of each row, or the 0/1 indicator of multilabel targets in this dtype."""
         if self.multilabel:
             y = indicator(y, len(self.classes))
-            return y.astype(dtype, order="C")  # as a sum's last bits tell
+            return y.astype(dtype, order="C")  # in another order the last bits of sums differ
         return self.codes(y)
 
     def decode(self, output: Array, device: Device = HOST) -> Array:
@@ -121,7 +123,7 @@ class LabelCodec:
 
 @dataclass
 class NumberCodec:
-    """y = shift + scale * (what the network learns), per target; float64."""
+    """y = shift + scale * (what the network learns), for each target; float64."""
 
     loss_name: str
     n_targets: int
@@ -133,7 +135,7 @@ class NumberCodec:
 
     @classmethod
     def learn(cls, y: np.ndarray, spec: FitSpec, classes: np.ndarray | None = None) -> Self:
-        """Learn the shape of y; the scale comes from the rows that are trained on (`scaled`)."""
+        """Learn the shape of y; `scaled` learns the scale from the training rows."""
         y = numbers(y)
         check_domain(spec.loss, y)
         is_scalar = not isinstance(spec.quantile, tuple)
@@ -143,7 +145,7 @@ class NumberCodec:
         return name
 
     def check(self, y: np.ndarray) -> None:
-        """Raise for targets that are no numbers, of another width, or outside the domain of the loss."""
+        """Raise for targets that are not numbers, have another number of columns, or are outside the loss's domain."""
         y = numbers(y)
         self.check_width(y)
         check_domain(self.loss_name, y)
@@ -158,7 +160,7 @@ class NumberCodec:
         self.check(y)
 
     def for_training(self, spec: FitSpec) -> Self:
-        """The same on the host, for the loss that training goes on with."""
+        """The same on the host, for the loss with which training continues."""
         is_scalar = not isinstance(spec.quantile, tuple)
         shift, scale = to_host(self.shift), to_host(self.scale)
         return replace(self, loss_name=spec.loss, shift=shift, scale=scale, quantile_is_scalar=is_scalar)
@@ -182,35 +184,35 @@ class NumberCodec:
                 f"The targets are too large to be scaled (up to {largest.max():.3g}): their variance overflows. "
                 "Divide them by a constant, or set scale_target=False."
             )
-        # a constant target leaves nothing but rounding to scale by
+        # the deviation of a constant target is only rounding
         constant = scale <= 10 * np.finfo(float).eps * np.maximum(largest, 1e-300)
         return replace(self, shift=shift, scale=np.where(constant, 1.0, scale))
 
     def encode(self, y: np.ndarray, dtype: DTypeLike) -> np.ndarray:
-        """Targets of the scaled problem; scaled in float64, then cast. Raise if no network could come near them."""
+        """Scaled targets, computed in float64 and then cast; raise if they are too large or too small to be learned."""
         y = as_columns(y)
         with np.errstate(over="ignore"):
             scaled = (y - self.shift) / self.scale
         tiny = np.finfo(dtype).tiny
         if LOSSES[self.loss_name].lower == (">", 0.0) and scaled.min() < tiny:
             raise ValueError(
-                f"Targets are as small as {y.min():.3g}, which is {scaled.min():.3g} in units of the network, and this "
-                f"loss takes logarithms, from {tiny:.3g} on in {np.dtype(dtype).name}: leave out those that are no "
-                "measurements, or choose another loss."
+                f"The smallest target is {y.min():.3g}, which is {scaled.min():.3g} after scaling. This loss takes "
+                f"logarithms of targets, which must be at least {tiny:.3g} in {np.dtype(dtype).name}. Remove rows with "
+                "invalid targets, or choose another loss."
             )
         largest = np.abs(scaled).max()
         if not largest < BOUND:
             raise ValueError(
-                f"Targets reach {np.abs(y).max():.3g}, which is {largest:.3g} in units of the network, more than any "
-                "can learn: leave scale_target=True, or divide them by a constant; beside targets of which the scale "
-                "was learned already, leave out those that are no measurements."
+                f"The largest target is {np.abs(y).max():.3g}, which is {largest:.3g} after scaling: too large to be "
+                "learned. Set scale_target=True, or divide the targets by a constant. If the scale was learned from "
+                "other rows, remove rows with invalid targets."
             )
         return np.ascontiguousarray(scaled.astype(dtype))
 
     def decode(self, output: Array, device: Device = HOST) -> tuple[Any, Any]:
         """Prediction in the user's units and, for gaussian, its standard deviation; in float64 where the device has it.
 
-        Float32 would round large targets to fewer digits than the network tells apart. Several quantiles come as
+        Float32 would round large targets to fewer digits than the network distinguishes. Several quantiles come as
         (rows, targets, quantiles), sorted so that they never cross (Chernozhukov, Fernandez-Val and Galichon, 2010).
         """
         xp, n_targets = device.xp, self.n_targets
@@ -236,7 +238,7 @@ TargetCodec: TypeAlias = LabelCodec | NumberCodec  # y <-> what a network learns
 
 def as_columns(y: np.ndarray) -> np.ndarray:
     """Checked numbers as a matrix of float64, a column for each target."""
-    y = np.asarray(y, dtype=np.float64, order="C")  # a DataFrame's sums would differ in the last bit
+    y = np.asarray(y, dtype=np.float64, order="C")  # in another order the last bits of sums differ
     return y[:, None] if y.ndim == 1 else y
 
 
@@ -250,6 +252,6 @@ def moments_of(y: np.ndarray, weights: np.ndarray | None) -> Moments:
 
 
 def constant_columns(y: np.ndarray, weights: np.ndarray | None) -> list[int]:
-    """Columns of targets that are the same in all rows of positive weight."""
+    """Numbers of the targets that are constant in all rows of positive weight."""
     y = as_columns(y)
     return np.flatnonzero(np.ptp(y if weights is None else y[weights > 0], axis=0) == 0.0).tolist()

@@ -1,4 +1,4 @@
-"""The epoch loop: engine -> history -> stopping."""
+"""The loop over epochs."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ class Diverged(Exception):
 
 
 class Checkpoint(Protocol):
-    """Where the state of a training is kept, so that it can go on from there."""
+    """Saves the state of training, so that it can continue from there."""
 
     def resume(self, theta: Array, state: TrainState, plan: FitPlan) -> Array:
-        """Put the state back to where it was; give the parameters then, or the given ones in a new training."""
+        """Restore the saved state and return its parameters, or the given ones in a new training."""
 
     def is_due(self, last: bool) -> bool:
-        """Tell whether to write after this epoch."""
+        """Tell whether to save after this epoch."""
 
     def write(self, engine: Engine, state: TrainState) -> None:
-        """Keep the state after an epoch, or before the first."""
+        """Save the state after an epoch, or before the first."""
 
 
 def train(
@@ -59,9 +59,9 @@ def train(
     last_epoch: int,
     checkpoint: Checkpoint | None = None,
 ) -> Outcome:
-    """Train up to an epoch; the engine is loaded, and keeps the last parameters and the optimizer's memory.
+    """Train up to an epoch; the engine is loaded before, and keeps the last parameters and the optimizer's memory.
 
-    Ctrl-C ends training as patience does, with the interrupt noted in the outcome.
+    Ctrl-C ends training as early stopping does, and the outcome records the interrupt.
     """
     n_steps = math.ceil(rows.n / plan.batch_size)
     finite, _ = engine.dump(memory=False)
@@ -93,10 +93,10 @@ def train(
 def run_epoch(
     engine: Engine, parts: Generator[tuple[Block, np.ndarray]], rates: np.ndarray, first_step: int, batch_size: int
 ) -> float:
-    """Visit the parts of all rows once, a slice of steps at a time; weighted mean loss on the way.
+    """Visit all rows once, in slices of steps; return the weighted mean loss during the epoch.
 
-    Sums stay where the rows are until the end: only there does the host wait for a device. They go on through
-    slices and parts, so that their last bits do not tell where a slice ended.
+    Sums stay on the device of the rows until the end, so that the host waits only once. They continue over slices and
+    parts, so that their last bits do not depend on where a slice ends.
     """
     done = 0
     sums: Sums = (0.0, 0.0)

@@ -1,4 +1,4 @@
-"""Warnings that point at the user's line, and what a fit says; a fit elsewhere sends both to the user's process."""
+"""Warnings that point at the user's line, and the output of `verbose`; on a cluster both go to the user's process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NUMBERS = re.compile(r"-?\d[\d.]*(e[-+]\d+)?")
 
 @contextmanager
 def redirect_messages(listener: Listener) -> Iterator[None]:
-    """Let a listener have the warnings inside and, with the category None, the lines that `say` would print."""
+    """Send warnings to a listener and, with the category None, the lines that `say` would print."""
     token = _listener.set(listener)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Weights of rows: what class weights make of them, and whether numbers can be computed with them."""
+"""Weights of rows: class weights, and checks that sums of weights are neither too large nor too small."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from skbackprop._fit.data_checks import within_floats
 from skbackprop._fit.device import BOUND
 from skbackprop._fit.targets import LabelCodec
 
-WEIGHT_SUMS = 1e-100, 1e100  # that leave room for products with targets, losses and factors
+WEIGHT_SUMS = 1e-100, 1e100  # smallest and largest, so that products with targets and losses stay finite
 
 
 def check_weight_sum(weights: np.ndarray | float, name: str = "sample_weight and class_weight together") -> float:
-    """Sum of weights, or of sums of weights, which must leave room for products with other numbers."""
+    """Sum of weights, or of sums of weights; raise if it is too large or too small to compute with."""
     with np.errstate(over="ignore"):
         total = float(np.sum(weights, dtype=np.float64))
     low, high = WEIGHT_SUMS
@@ -22,18 +22,18 @@ def check_weight_sum(weights: np.ndarray | float, name: str = "sample_weight and
         raise ValueError("With sample_weight and class_weight, no row has a positive weight.")
     if not low <= total <= high:
         raise ValueError(
-            f"The weights ({name}) sum to {total:.3g}, but numbers are computed with only from {low:g} to {high:g}. "
-            "Divide them by their mean, and alpha too if the penalty is to stay as strong."
+            f"The sum of the weights ({name}) is {total:.3g}, but must be between {low:g} and {high:g}. Divide them by "
+            "their mean, and alpha too to keep the strength of the penalty."
         )
     return total
 
 
 def check_penalty(alpha: float, weight_sum: float) -> None:
-    """Raise if beside the penalty nothing is left of the loss, and float32 cannot hold it."""
+    """Raise if the penalty is so large compared with the loss that float32 overflows."""
     if alpha / weight_sum > BOUND:
         raise ValueError(
-            f"The weights sum to {weight_sum:.3g}, beside which the penalty of alpha={alpha:g} leaves nothing of the "
-            "loss: divide sample_weight by its mean, or set alpha=0."
+            f"The sum of the weights is {weight_sum:.3g}, so small that only the penalty of alpha={alpha:g} counts. "
+            "Divide sample_weight by its mean, or set alpha=0."
         )
 
 
