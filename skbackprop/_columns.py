@@ -1,4 +1,4 @@
-"""Tables of many libraries, and their columns: as numbers, or as the texts of categories."""
+"""Tables of many libraries, and reading their columns as numbers or as texts of categories."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from skbackprop._fit.inputs import Factor
 from skbackprop._fit.warn import warn
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series  # which stand for those of other libraries, too
+    from pandas import DataFrame, Series  # also used for those of other libraries
 
 Column: TypeAlias = "Series | np.ndarray"
 
@@ -32,32 +32,32 @@ DATES = re.compile(r"date|time|duration|period")
 COMPLEX = re.compile("complex")
 NESTED = re.compile(r"(large_|fixed_size_)?list|array|struct|map")
 DATE_TYPES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
-PLAIN = (float, bool, np.floating, np.bool_, type(None))  # what NumPy makes floats of, None a NaN
+PLAIN = (float, bool, np.floating, np.bool_, type(None))  # which NumPy converts to floats, None to NaN
 LARGEST = float(np.finfo(np.float32).max)
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0", re.ASCII)
-# what a column may not hold, for messages
-SKRUB = "make_pipeline(skrub.TableVectorizer(), model)"  # makes numbers of dates and prose
-DATED = f"dates or times ({{}}). Put in front what makes numbers of them, or drop it:\n    {SKRUB}"
+# invalid contents of columns, for messages
+SKRUB = "make_pipeline(skrub.TableVectorizer(), model)"  # converts dates and free text to numbers
+DATED = f"dates or times ({{}}). Convert them to numbers by a step in front, or drop the column:\n    {SKRUB}"
 COMPLEX_VALUES = "complex numbers. Use np.real and np.imag of them instead."
 NESTED_VALUES = (
     "values that are neither numbers nor categories, such as lists. Convert them to columns, or drop the column."
 )
-COERCE = "X[{name!r}] = pandas.to_numeric(X[{name!r}], errors='coerce')"  # texts among numbers become missing values
+COERCE = "X[{name!r}] = pandas.to_numeric(X[{name!r}], errors='coerce')"  # other texts become missing values
 NO_NUMBERS = "Column {name!r} held numbers in training, but now also {texts}. Convert these to missing values:{code}"
-# floats whose texts are shorter than those of the Python floats that some libraries make of them
+# floats with shorter texts than the Python floats to which some libraries convert them
 SHORT: dict[str, Callable[[Any], object]] = {
     "float": np.float32,
     "float32": np.float32,
     "float16": np.float16,
     "halffloat": np.float16,
 }
-TRUTH = {"true": "1", "false": "0"}  # as Python, Arrow and polars write it
+TRUTH = {"true": "1", "false": "0"}  # as Python, Arrow and polars write them
 
 
 def is_frame(X: object) -> TypeGuard[DataFrame]:
-    """Tell whether X is a DataFrame of pandas, or of a library whose DataFrames have columns of names, too."""
+    """Tell whether X is a DataFrame of pandas or a similar library."""
     return hasattr(X, "columns")
 
 
@@ -65,18 +65,16 @@ def as_table(X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
     """A DataFrame of pandas or polars and the names of its columns, or an array."""
     if type(X).__module__.startswith("pyarrow.") and hasattr(X, "to_pandas"):
         X = _from_arrow(X)
-    if hasattr(X, "read_columns"):  # Shards, which stand above this room
-        raise ValueError(
-            "tabular_pipeline takes rows in memory. Give Shards to MLPSoftmaxClassifier or MLPRegressor itself."
-        )
+    if hasattr(X, "read_columns"):  # Shards, which are in a higher layer
+        raise ValueError("tabular_pipeline takes rows in memory. Pass Shards to MLPSoftmaxClassifier or MLPRegressor.")
     if sp.issparse(X):
         raise ValueError(
-            "tabular_pipeline takes DataFrames and dense arrays. Give sparse X to MLPSoftmaxClassifier or MLPRegressor "
-            "itself, after a MaxAbsScaler."
+            "tabular_pipeline takes DataFrames and dense arrays. Pass sparse X to MLPSoftmaxClassifier or "
+            "MLPRegressor, after a MaxAbsScaler."
         )
     for method in ("collect", "compute"):  # polars, Dask
         if hasattr(X, method) and hasattr(type(X), "columns"):
-            raise ValueError(f"X is a {type(X).__name__} that is not computed yet. Pass X.{method}().")
+            raise ValueError(f"X is a lazy {type(X).__name__}. Pass X.{method}().")
     X = X if is_frame(X) else _as_array(X)
     shape = tuple(X.shape)
     if len(shape) != 2:
@@ -88,12 +86,12 @@ def as_table(X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
     names = list(X.columns)
     repeated = [name for name, n in Counter(names).items() if n > 1]
     if repeated:
-        raise ValueError(f"Columns of X share a name: {repeated}. Rename or drop some of them.")
+        raise ValueError(f"Columns of X have the same name: {repeated}. Rename or drop some of them.")
     return X, names
 
 
 def _from_arrow(X: Any) -> DataFrame:
-    """A table of Arrow as a DataFrame of pandas. Whole numbers stay such beside gaps: floats do not hold them all."""
+    """Convert an Arrow table to pandas; integers with missing values stay integers, since floats are not exact."""
     import pandas as pd
     import pyarrow as pa
 
@@ -103,14 +101,14 @@ def _from_arrow(X: Any) -> DataFrame:
 
 
 def _as_array(given: object) -> np.ndarray:
-    """A NumPy array of rows of any library, of objects unless they have a type; masked values become None."""
+    """Convert rows of any library to a NumPy array, of objects if they have no dtype; masked values become None."""
     given = to_host(cast(np.ndarray, given))
     if not hasattr(given, "dtype"):
         given = np.asarray(given, dtype=object)
     X = np.asarray(given)
     if X.dtype.names:
         raise ValueError(
-            f"X is a structured array of the fields {list(X.dtype.names)}. Make a DataFrame of it: pandas.DataFrame(X)."
+            f"X is a structured array of the fields {list(X.dtype.names)}. Convert it: pandas.DataFrame(X)."
         )
     if isinstance(given, np.ma.MaskedArray):
         X = X.astype(object)
@@ -119,7 +117,7 @@ def _as_array(given: object) -> np.ndarray:
 
 
 def are_texts(names: Iterable[Hashable] | None) -> bool:
-    """Tell whether there are names of columns, and all are texts."""
+    """Tell whether there are names of columns and all are strings."""
     return names is not None and all(isinstance(name, str) for name in names)
 
 
@@ -133,7 +131,7 @@ def columns_of(X: DataFrame | np.ndarray) -> list[Column]:
 
 
 def rows_of(X: Any, rows: np.ndarray) -> Any:
-    """Some rows of whatever `fit` takes, by their numbers, in their order."""
+    """Rows of any X that `fit` takes, by their indices."""
     if hasattr(X, "iloc"):  # pandas
         return X.iloc[rows]
     if type(X).__module__.startswith("pyarrow."):
@@ -144,14 +142,14 @@ def rows_of(X: Any, rows: np.ndarray) -> Any:
 
 
 def to_numpy(column: Column, dtype: DTypeLike) -> np.ndarray:
-    """Values of a column of numbers; missing ones become NaN, which pandas makes of its NA only if asked."""
+    """Values of a numeric column as NumPy array; missing ones become NaN."""
     if not isinstance(column, np.ndarray) and hasattr(column, "isna"):
         return column.to_numpy(dtype, na_value=np.nan)
     return np.asarray(column, dtype)
 
 
 def has_numeric_dtype(column: Column) -> bool:
-    """Tell whether a column's type is one of numbers; others may hold some, too."""
+    """Tell whether the dtype of a column is numeric; columns with other dtypes may contain numbers, too."""
     return bool(NUMBERS.match(str(column.dtype).lower()))
 
 
@@ -161,14 +159,14 @@ def is_bool(value: object) -> TypeGuard[bool]:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tell whether a value is a real number, and no boolean."""
+    """Tell whether a value is a real number and not a boolean."""
     return isinstance(value, Real | Decimal) and not is_bool(value)
 
 
 def text_of(value: object) -> str:
-    """Text of a category. 1, 1.0, True, "1", "1.0" and "True" are one.
+    """Text of a category. 1, 1.0, True, "1", "1.0" and "True" are the same category.
 
-    They change into each other where a value is missing, and where a table goes through a file.
+    A missing value in the column, or saving a table to a file, may convert one to the other.
     """
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
@@ -185,7 +183,7 @@ def text_of(value: object) -> str:
 
 
 def number_of(value: object) -> float | None:
-    """Make a float of a number, a boolean, or a text that is one of them; None of all else."""
+    """Convert a number, a boolean or a text of one of them to a float; None for other values."""
     try:
         if is_number(value):
             return float(value)
@@ -196,12 +194,12 @@ def number_of(value: object) -> float | None:
 
 
 def different_values(name: Hashable, column: Column) -> set[object]:
-    """Values of a column but for missing ones. Which of equal ones, such as 1 and True, stands for all is open."""
+    """Distinct values of a column without missing ones; of equal ones such as 1 and True, any one."""
     refuse(name, column)
     try:
         values = column.unique() if hasattr(column, "unique") else set(np.asarray(column).tolist())
         found = {value for value in values if not is_missing(value)}
-    except Exception as error:  # of any library, whose values have no hash
+    except Exception as error:  # of any library, for values without a hash
         raise ValueError(f"Column {name!r} holds " + NESTED_VALUES) from error
     if any(isinstance(value, DATE_TYPES) or type(value).__name__ == "Period" for value in found):
         raise ValueError(f"Column {name!r} holds " + DATED.format(str(column.dtype).lower()))
@@ -211,7 +209,7 @@ def different_values(name: Hashable, column: Column) -> set[object]:
 
 
 def factor(name: Hashable, column: Column) -> Factor:
-    """Tell equal values of a column apart, and give the text of each; a missing one has the number -1."""
+    """The index of each row's distinct value, -1 for missing ones, and the texts of these values."""
     different = different_values(name, column)
     short = SHORT.get(str(column.dtype).lower().removesuffix("[pyarrow]"), _as_it_is)
     if not isinstance(column, np.ndarray) and hasattr(column, "factorize"):  # pandas
@@ -234,12 +232,12 @@ def _as_it_is(value: object) -> object:
 
 
 def are_numbers(values: set[object]) -> bool:
-    """Tell whether all of a column's different values are numbers or booleans."""
+    """Tell whether all distinct values are numbers or booleans."""
     return bool(values) and all(is_number(value) or is_bool(value) for value in values)
 
 
 def are_bools(column: Column, values: set[object]) -> bool:
-    """Tell whether all values of a column are booleans: among the different ones True may stand for 1 as well."""
+    """Tell whether all values of a column are booleans; among the distinct values True and 1 are equal."""
     return values <= {0, 1} and all(is_bool(value) or is_missing(value) for value in column)
 
 
@@ -248,8 +246,8 @@ def floats(
 ) -> np.ndarray:
     """Numbers of a column as float64, missing ones as NaN.
 
-    A text that is no number is an error, unless some were in training already: gaps, which count as missing. So is a
-    number beyond the largest.
+    A text that is not a number is an error, unless there were some in training: gaps, which count as missing. A number
+    above the largest is an error, too.
     """
     refuse(name, column)
     if has_numeric_dtype(column):
@@ -275,20 +273,20 @@ def floats(
 
 
 def code_of(column: Column, line: str) -> str:
-    """A line to write, where X is a DataFrame of pandas; in front of it what makes one of another table."""
+    """A line of code for X as a pandas DataFrame, after a conversion of other tables."""
     is_array, is_pandas = isinstance(column, np.ndarray), hasattr(column, "iloc")
     first = "X = pandas.DataFrame(X); " if is_array else "" if is_pandas or line == SKRUB else "X = X.to_pandas(); "
     return f"\n    {first}{line}"
 
 
 def quoted(texts: list[str]) -> str:
-    """Some of many texts, of long ones the beginning."""
+    """Up to three texts for a message; long ones are cut."""
     some = [repr(text if len(text) <= 40 else text[:37] + "...") for text in texts[:3]]
     return ", ".join(some) + (", ..." if len(texts) > 3 else "")
 
 
 def refuse(name: Hashable, column: Column) -> None:
-    """Raise for a dtype that is neither of numbers nor of categories."""
+    """Raise for a dtype that is neither numeric nor categorical."""
     dtype = str(column.dtype).lower()
     for pattern, what in ((DATES, DATED), (COMPLEX, COMPLEX_VALUES), (NESTED, NESTED_VALUES)):
         if pattern.match(dtype):

@@ -1,4 +1,4 @@
-"""What LossCurveDisplay draws with: panels, curves, marks and a legend; matplotlib is imported when it is needed."""
+"""Panels, curves, marks and legend of LossCurveDisplay; matplotlib is imported when needed."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Curves: TypeAlias = Sequence[ArrayLike | None]  # one for each estimator
 Lines: TypeAlias = "list[Line2D | None]"
 Style: TypeAlias = dict[str, Any]  # arguments for matplotlib
 
-STYLES: Style = {"training": "-", "validation": "--"}  # told apart in black and white too
+STYLES: Style = {"training": "-", "validation": "--"}  # distinct in black and white, too
 BEST: Style = {"marker": "o", "markersize": 7.0, "markeredgecolor": "white", "linestyle": "none"}
-NEUTRAL = "0.3"  # the colour of what is said of all estimators
-LOG_RATIO = 30.0  # of the largest to the smallest loss, beyond which their axis is logarithmic
+NEUTRAL = "0.3"  # colour of entries for all estimators
+LOG_RATIO = 30.0  # of the largest to the smallest loss, above which the axis is logarithmic
 WRAP = 12  # letters in a line of a panel's label, as panels are low
 PANEL = 0.35  # height of a panel, as a share of the axes with the losses
 
 
 def import_pyplot(caller: str) -> ModuleType:
-    """Import matplotlib, or say how to get it."""
+    """Import matplotlib, or raise an error that says how to install it."""
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
@@ -44,14 +44,12 @@ def exist(curves: Curves | None) -> bool:
 
 
 def divide(ax: Axes, labels: list[str]) -> list[Axes]:
-    """Give the lower part of the axes' place to panels that share its horizontal axis."""
+    """Add panels below the axes, in a part of their space and with the same horizontal axis."""
     if not labels:
         return []
     place = ax.get_subplotspec()
     if place is None:
-        raise ValueError(
-            "To make room for scores and learning rates, ax must have been made by subplots or add_subplot."
-        )
+        raise ValueError("For panels of scores and learning rates, ax must be created by subplots or add_subplot.")
     grid = place.subgridspec(1 + len(labels), 1, height_ratios=[1.0] + [PANEL] * len(labels))
     ax.set_subplotspec(grid[0])
     panels = [ax.figure.add_subplot(grid[i + 1], sharex=ax) for i in range(len(labels))]
@@ -72,7 +70,7 @@ def next_color(ax: Axes) -> ColorType:
 def draw(
     ax: Axes | None, kind: str, curves: Curves | None, colors: list[ColorType], kwargs: Sequence[Style | None]
 ) -> Lines:
-    """Draw a curve for each estimator that has one, and give None for the others."""
+    """Draw the curve of each estimator that has one; return None for the others."""
     from matplotlib.cbook import normalize_kwargs
     from matplotlib.lines import Line2D
 
@@ -83,13 +81,13 @@ def draw(
             continue
         y = np.asarray(curve, dtype=float)
         choices = {"color": color, "linestyle": STYLES[kind]}
-        choices |= {"marker": "."} if len(y) == 1 else {}  # which a line would not show
+        choices |= {"marker": "."} if len(y) == 1 else {}  # a line with one point is invisible
         lines += ax.plot(np.arange(1, len(y) + 1), y, **choices | normalize_kwargs(own or {}, Line2D))
     return lines
 
 
 def mark_best(epochs: Sequence[int | None], training: Lines, *watched: Lines) -> list[Line2D]:
-    """Mark the best epochs where they show: on the curves of the validation, else on the training loss."""
+    """Mark the best epochs on the validation curves, or else on the training loss."""
     marks = []
     for epoch, line, *validation in zip(epochs, training, *watched, strict=True):
         known = [one for one in (*validation, line) if one is not None and np.isfinite(_value(one, epoch))]
@@ -99,13 +97,13 @@ def mark_best(epochs: Sequence[int | None], training: Lines, *watched: Lines) ->
 
 
 def _value(line: Line2D, epoch: int | None) -> float:
-    """What the curve says of an epoch; NaN if nothing."""
+    """Value of the curve in an epoch; NaN if there is none."""
     y = np.asarray(line.get_ydata(), dtype=float)
     return y[epoch - 1] if epoch and epoch <= len(y) else np.nan
 
 
 def choose_scales(ax: Axes, lines: Lines, rate_ax: Axes | None) -> None:
-    """Ticks at whole epochs, decades for losses that span them, and rates from 0 on."""
+    """Ticks at whole epochs, logarithmic losses if they span decades, and learning rates from 0 on."""
     from matplotlib.ticker import MaxNLocator
 
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
@@ -120,7 +118,7 @@ def choose_scales(ax: Axes, lines: Lines, rate_ax: Axes | None) -> None:
 def add_legend(
     ax: Axes, name: list[str] | None, training: Lines, validation: Lines, best: list[Line2D], options: Style
 ) -> None:
-    """Tell estimators by their colours and curves by their styles, after what the legend of the axes told before."""
+    """Legend of estimators by colour and curves by style, after existing entries."""
     from matplotlib.lines import Line2D
 
     place: Style = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "frameon": False}
@@ -142,7 +140,7 @@ def add_legend(
     if best:
         color = best[0].get_color() if len(training) == 1 and before is None else NEUTRAL
         entries.append((Line2D([], [], color=color, **BEST), "best epoch"))
-    if len(entries) > n_columns:  # a legend fills its columns one after the other; we want rows
+    if len(entries) > n_columns:  # a legend fills columns first; we want rows
         entries += [blank] * (-len(entries) % n_columns)
         entries = [entry for column in range(n_columns) for entry in entries[column::n_columns]]
     ax.legend(*zip(*entries, strict=True), **place)

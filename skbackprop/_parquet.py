@@ -1,4 +1,4 @@
-"""Parquet files, row group by row group; only here pyarrow is needed."""
+"""Reading Parquet files by row groups; only this module needs pyarrow."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pandas import DataFrame
 
-INDEX = re.compile(r"__index_level_\d+__|__null_dask_index__")  # what pandas and Dask make of an index
+INDEX = re.compile(r"__index_level_\d+__|__null_dask_index__")  # names of an index written by pandas and Dask
 
 
 def _pyarrow() -> ModuleType:
-    """Import pyarrow, or say how to get it."""
+    """Import pyarrow, or raise an error that says how to install it."""
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -29,11 +29,11 @@ def _pyarrow() -> ModuleType:
 
 
 def index_columns(paths: Iterable[Source]) -> set[str]:
-    """Columns of Parquet files that were the index of a DataFrame, in whichever of them: they number the rows."""
+    """Columns of Parquet files that were the index of a DataFrame in any of the files."""
     found: set[str] = set()
     for path in paths:
         schema = _pyarrow().parquet.read_schema(str(path))
-        # of an index that counts the rows there is a dict, and no column
+        # an index that counts the rows is stored as a dict, without a column
         listed = (schema.pandas_metadata or {}).get("index_columns", [])
         found.update(name for name in listed if isinstance(name, str))
         found.update(name for name in schema.names if INDEX.fullmatch(name))
@@ -41,9 +41,9 @@ def index_columns(paths: Iterable[Source]) -> set[str]:
 
 
 class ParquetShard:
-    """Columns of a Parquet file. A row group, which can only be read as a whole, is a block.
+    """Columns of a Parquet file. A block is a row group, which can only be read as a whole.
 
-    Without features named, these are all columns but for y, the weights and the index.
+    The default features are all columns except y, the weights and the index.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ParquetShard:
         if odd:
             raise ValueError(
                 f"{self.path!r} has columns that are neither numbers nor categories or texts: {', '.join(odd)}. Encode "
-                "them when the files are written, or name the columns to read: features=[...]."
+                "them when you write the files, or list the columns to read: features=[...]."
             )
         if not self.names:
             beside = [*apart, *sorted(set(index).intersection(schema.names).difference(apart))]
@@ -89,7 +89,7 @@ class ParquetShard:
         self._ends = np.cumsum(sizes)
 
     def pieces(self, rows: int) -> list[int]:
-        """Sizes of blocks: of the row groups, whatever is asked for."""
+        """Sizes of blocks, which are the row groups; the argument is ignored."""
         return np.diff(self._ends, prepend=0).tolist()
 
     def read(self, start: int, stop: int, out: np.ndarray) -> Targets:
@@ -100,7 +100,7 @@ class ParquetShard:
         return self._targets(table)
 
     def read_columns(self, start: int, stop: int, which: Sequence[int]) -> TargetedColumns:
-        """Some columns of a row group, its y and weights."""
+        """Read some columns of a row group, its y and weights."""
         table = self._table(stop, [*(self.names[j] for j in which), *self._apart])
         return [self._column(table, j) for j in which], *self._targets(table)
 
@@ -109,7 +109,7 @@ class ParquetShard:
         return self._table(stop, self.names)
 
     def _kind(self, kind: pa.DataType) -> str:
-        """What a column of this type holds; nothing that can be learned from is no text."""
+        """Kind of a column of this type; empty if it cannot be used."""
         types = self._pa.types
         if types.is_dictionary(kind):
             return CATEGORY if self._kind(kind.value_type) else ""
@@ -157,7 +157,7 @@ class ParquetShard:
 
 
 def join_frames(tables: Sequence[pa.Table], kinds: Sequence[str]) -> DataFrame:
-    """The rows of several tables in one DataFrame of pandas, which must be there; each column is of the kind given."""
+    """The rows of several tables in one pandas DataFrame, with columns of the given kinds."""
     names = tables[0].column_names
     parts = [_of_one_type([table.column(j) for table in tables], kind) for j, kind in enumerate(kinds)]
     alike = [_pyarrow().table(list(columns), names) for columns in zip(*parts, strict=True)]
@@ -166,7 +166,7 @@ def join_frames(tables: Sequence[pa.Table], kinds: Sequence[str]) -> DataFrame:
 
 
 def _of_one_type(columns: list[pa.ChunkedArray], kind: str) -> list[pa.ChunkedArray]:
-    """Parts of a column that were written as different types, as types that can be joined."""
+    """Convert parts of a column with different types to types that can be joined."""
     types, given = _pyarrow().types, [column.type for column in columns]
     are_coded = [types.is_dictionary(one) for one in given]
     values = [one.value_type if is_coded else one for one, is_coded in zip(given, are_coded, strict=True)]
@@ -188,7 +188,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _with_gaps(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """NaN as missing values, as it is no category."""
+    """Replace NaN by missing values, since it is not a category."""
     pa = _pyarrow()
     if not pa.types.is_floating(column.type):
         return column
@@ -198,7 +198,7 @@ def _with_gaps(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Numbers as the texts that they are as categories."""
+    """Convert numbers to the texts of categories."""
     pa = _pyarrow()
     coded = column.dictionary_encode().unify_dictionaries().combine_chunks()
     texts = pa.array([text_of(value) for value in coded.dictionary.to_numpy(zero_copy_only=False)], pa.string())

@@ -1,4 +1,4 @@
-"""Prediction by both estimators, from the arrays that a user sees and may change."""
+"""Predictions of both estimators, from the arrays that users see and may change."""
 
 from __future__ import annotations
 
@@ -40,33 +40,33 @@ Wanted = tuple[Network, str, Namespace, int | None, str]  # an engine's network,
 
 
 class Serving:
-    """What prediction keeps between calls: the parameters behind coefs_ and intercepts_, and idle engines."""
+    """Cache for predictions: the parameters of which coefs_ and intercepts_ are views, and idle engines."""
 
     def __init__(self, parameters: Parameters | None = None):
         self.parameters = parameters
         self.idle: list[tuple[Wanted, LocalEngine]] = []
 
     def borrow(self, wanted: Wanted) -> LocalEngine:
-        """Lend an engine to one at a time, as threads may predict at once."""
+        """Lend an engine to one call at a time, since several threads may predict."""
         try:
             made, engine = self.idle.pop()
             if made == wanted:
                 return engine
-        except IndexError:  # none is idle; to look first would leave a moment for another thread
+        except IndexError:  # none is idle; checking first would not be safe with threads
             pass
         network, name, xp, n_threads, precision = wanted
         return choose_engine(network, Optimizer(), name, xp, n_threads, precision)
 
     def give_back(self, wanted: Wanted, engine: LocalEngine) -> None:
-        """Take an engine for another call; one that raised an error is not given back."""
+        """Return an engine for later calls; one that raised an error is not returned."""
         self.idle.append((wanted, engine))
 
 
 def of_one_model(method: Method) -> Method:
-    """Let a method read a single model from its first line to its last, though another thread may fit meanwhile.
+    """Let a method use a single model throughout, even if another thread fits meanwhile.
 
-    It reads the attributes that there are when it is called: `fit` and `partial_fit` assign a new `__dict__` when all
-    is learned, and never change one that predictions read.
+    It uses the attributes at the time of the call: `fit` and `partial_fit` assign a new `__dict__` at the end, and
+    never change one that predictions use.
     """
 
     @functools.wraps(method)
@@ -79,12 +79,12 @@ def of_one_model(method: Method) -> Method:
 
 
 def _learned(attributes: Attributes) -> Attributes:
-    """The public attributes that fit set."""
+    """The public attributes of the last fit."""
     return {name: value for name, value in attributes.items() if name.endswith("_") and name[0] != "_"}
 
 
 def _parameter_attributes(network: Network, P: Parameters) -> Attributes:
-    """The arrays that users see, views of one vector."""
+    """The public arrays, which are views of one vector."""
     found: Attributes = {"coefs_": P.W[1:], "intercepts_": P.b[1:], "_serving": Serving(P)}
     if network.n_members > 1:
         found["member_factors_"] = list(zip(P.r[1:], P.s[1:], strict=True))
@@ -112,15 +112,15 @@ class Predicting(Persistent):
 
     @abstractmethod
     def _codec(self) -> TargetCodec:
-        """Make the codec of the fitted attributes, which are the truth also after the user changed them."""
+        """Make the codec from the fitted attributes, which count even if the user changed them."""
 
     @abstractmethod
     def _codec_attributes(self, codec: Any, device: Device) -> Attributes:
-        """The fitted attributes that tell of the targets, their arrays on a device."""
+        """The fitted attributes for targets, with arrays on a device."""
 
     @of_one_model
     def __fitted_model__(self, on_host: bool = False) -> FittedModel:
-        """The model as the last fit left it and the user changed it: what other rooms of this package work with."""
+        """The fitted model, with the user's changes of its arrays, for other modules."""
         check_is_fitted(self)
         if on_host and device_of(self.coefs_[0]) is not HOST:
             return self.__sklearn_array_api_convert__(to_host).__fitted_model__()
@@ -143,7 +143,7 @@ class Predicting(Persistent):
         )
 
     def _arrays(self) -> list[Array]:
-        """The fitted parameters, which are the truth also after the user changed them, as in the flat vector."""
+        """The fitted parameters, with the user's changes, in the order of the flat vector."""
         arrays = list(chain.from_iterable(zip(self.intercepts_, self.coefs_, strict=False)))
         if self._network.n_members > 1:
             arrays += chain.from_iterable(getattr(self, "member_factors_", []))
@@ -155,7 +155,7 @@ class Predicting(Persistent):
         """The flat vector of the fitted parameters."""
         P, arrays = self._serving.parameters, self._arrays()
         if P is not None and len(arrays) == len(P.arrays) and all(map(operator.is_, arrays, P.arrays)):
-            return P.theta  # they are its views
+            return P.theta  # if they are its views
         shapes, expected = [np.shape(array) for array in arrays], list(self._network.shapes)
         if shapes != expected or len(self.coefs_) != len(self.intercepts_):
             n = 2 * self._network.n_layers
@@ -180,9 +180,8 @@ class Predicting(Persistent):
     ) -> Array:
         """Output of the network for the user's X: the prediction, or v[H] without its link.
 
-        The mean of the members' predictions, or with `members` each one's, (n_members, n_samples, n_outputs).
-        `answer` turns the outputs of some rows into what is wanted of them, so that not all outputs are in memory at
-        once.
+        The mean prediction of the members, or with `members` those of each, (n_members, n_samples, n_outputs).
+        `answer` converts the outputs of some rows, so that not all outputs are in memory at once.
         """
         if not hasattr(self, "coefs_"):
             check_is_fitted(self)
@@ -208,13 +207,13 @@ class Predicting(Persistent):
         if self.n_features_in_ != n_features:
             raise ValueError(
                 f"n_features_in_ was changed to {self.n_features_in_!r}, but the weights are for "
-                f"{n_features} features: set it back, or fit anew."
+                f"{n_features} features. Set it back, or fit again."
             )
         if is_plain(self, X):
             output = self._computed(X, theta, device, {"checked": False, **options}, answer)
             if output is not None:
                 return output
-        # scikit-learn's check says what is wrong, or lets it pass where assume_finite is set
+        # scikit-learn's check raises the error, except with assume_finite
         X = check_inputs(self, X, device, device.dtype_of(theta))
         output = self._computed(X, theta, device, {"checked": True, **options}, answer)
         assert output is not None
@@ -223,7 +222,7 @@ class Predicting(Persistent):
     def _computed(
         self, X: Array, theta: Array, device: Device, options: dict[str, bool], answer: Callable[[Array], Array] | None
     ) -> Array | None:
-        """Output for an X that is on a device, by an engine that is kept for it; None if it refuses X."""
+        """Output for an X on a device, by a cached engine; None if the engine refuses X."""
         dtype = device.dtype_of(X)
         if dtype != FLOAT64 and device.dtype_of(theta) == FLOAT64:
             dtype = FLOAT64
@@ -246,25 +245,25 @@ class Predicting(Persistent):
         return output
 
     def __getstate__(self) -> Attributes:
-        """Leave out what the copy makes anew, in memory of its own.
+        """Leave out what the copy creates again.
 
-        A model's callbacks have done their work and stay behind; before `fit` they go along, for the worker processes
-        of a search have to report.
+        Callbacks of a fitted model are left out; before `fit` they are included, since the worker processes of a search
+        call them.
         """
-        state: Attributes = dict(super().__getstate__())  # at once, as another thread may fit meanwhile
+        state: Attributes = dict(super().__getstate__())  # in one step, since another thread may fit
         is_fitted = "coefs_" in state
         for name in ["_serving", *(CALLBACKS if is_fitted else [])]:
             state.pop(name, None)
         home = device_of(state["coefs_"][0]) if is_fitted else HOST
         if home is HOST:
             return state
-        # copies, as a pickled view of torch holds all of what it views
+        # copies, since a pickled view of torch contains the whole base
         return state | map_arrays(lambda array: home.xp.asarray(array, copy=True), _learned(state))
 
     def _renew(self) -> None:
         self._serving = Serving()
         if hasattr(self, "coefs_"):
-            with suppress(ValueError):  # of other shapes, set by the user: prediction will say so
+            with suppress(ValueError):  # of other shapes, set by the user: predictions raise the error
                 theta = self._theta()
                 P = Parameters(device_of(theta).xp, self._network, theta)  # the arrays are views of one vector again
                 self.__dict__ |= _parameter_attributes(self._network, P)

@@ -15,20 +15,20 @@ from numpy.typing import ArrayLike
 from skbackprop._columns import floats
 from skbackprop._fit.data_checks import complete
 
-Source: TypeAlias = "str | os.PathLike[str] | ArrayLike"  # a file, or what it could hold
-KINDS = NUMBER, TEXT, CATEGORY = "number", "text", "category"  # what a column may hold; of several files the last
+Source: TypeAlias = "str | os.PathLike[str] | ArrayLike"  # a file, or an array
+KINDS = NUMBER, TEXT, CATEGORY = "number", "text", "category"  # of columns; if files differ, the last one applies
 NO_NUMBERS = (
     "Column {name!r} holds {texts}, but is not in categorical_features. Add it there, or convert it to numbers "
-    "when the files are written."
+    "when you write the files."
 )
 Targets: TypeAlias = tuple[np.ndarray | None, np.ndarray | None]  # y and weights
 NUMERIC = "biuf"  # kinds of NumPy dtypes that inputs may have
-AROUND = 2**18  # bytes that the system may map around those that are read (Linux: 64 KiB)
+AROUND = 2**18  # bytes that the system may map around those being read (Linux: 64 KiB)
 
 
 @dataclass(frozen=True)
 class CodedColumn:
-    """A column as numbers of its different values, -1 where there is none."""
+    """A column as indices of its distinct values, -1 where it is missing."""
 
     codes: np.ndarray
     values: np.ndarray
@@ -39,7 +39,7 @@ class CodedColumn:
         return self.values.dtype
 
     def spread(self, of_values: np.ndarray, missing: float) -> np.ndarray:
-        """What each row has, if each value has this; missing ones have that."""
+        """Map each row to the entry of its value, or to another for missing ones."""
         found: np.ndarray = np.append(of_values, missing)[self.codes]
         return found
 
@@ -48,10 +48,10 @@ TargetedColumns: TypeAlias = tuple[list[np.ndarray | CodedColumn], np.ndarray | 
 
 
 def numbers_of(name: str, column: np.ndarray | CodedColumn) -> np.ndarray:
-    """Numbers of a column, of whatever type; texts may be such."""
+    """Numbers of a column of any type; texts may be numbers."""
     if isinstance(column, CodedColumn):
         return column.spread(floats(name, column.values, said=NO_NUMBERS), np.nan)
-    return floats(name, column) if column.dtype.hasobject else column  # truth values some of which are missing
+    return floats(name, column) if column.dtype.hasobject else column  # booleans with missing values
 
 
 def read_array(given: Source, name: str) -> ArrayReader | FileReader:
@@ -68,12 +68,12 @@ def read_array(given: Source, name: str) -> ArrayReader | FileReader:
     if name == "y":
         given = complete(given)
     elif np.ma.is_masked(given):
-        raise ValueError(f"{name} is an array with masked values, which cannot be trained on.")
+        raise ValueError(f"{name} is an array with masked values, which are not supported.")
     return ArrayReader(given if isinstance(given, np.ndarray) else np.asarray(given))
 
 
 class ArrayReader:
-    """Rows of an array; those of a memory map are given back to the file once they are copied."""
+    """Rows of an array; pages of a memory map are released after copying."""
 
     def __init__(self, array: np.ndarray):
         self.array = array
@@ -91,12 +91,12 @@ class ArrayReader:
 
 
 def _give_back(rows: np.ndarray) -> None:
-    """Let the system drop the pages of a shared map that these rows are on: they count as ours until then."""
+    """Let the system release these rows' pages of a shared memory map, which count as memory of this process."""
     pages: object = rows
     while isinstance(pages, np.ndarray):
         pages = pages.base
     if not isinstance(rows, np.memmap) or rows.mode == "c" or not rows.flags.c_contiguous:
-        return  # "c": the pages may hold changes of the user's that no file has
+        return  # mode "c": pages may have changes that are not in the file
     if not isinstance(pages, mmap.mmap) or not hasattr(pages, "madvise"):
         return
     first = np.frombuffer(pages, np.uint8).__array_interface__["data"][0]
@@ -107,7 +107,7 @@ def _give_back(rows: np.ndarray) -> None:
 
 
 class FileReader:
-    """Rows of a .npy file, read without mapping it: straight to where they are wanted, if the dtype allows."""
+    """Rows of a .npy file, read without a memory map, directly to the output if the dtype is the same."""
 
     def __init__(self, path: Path, mapped: np.memmap):
         self.path, self.shape, self.dtype = path, mapped.shape, mapped.dtype
@@ -126,7 +126,7 @@ class FileReader:
             while len(view):
                 n = file.readinto(view)
                 if not n:
-                    raise ValueError(f"{str(self.path)!r} ends early: it was cut off while it was read.")
+                    raise ValueError(f"{str(self.path)!r} ends too early: it was truncated while it was read.")
                 view = view[n:]
         if out is None or out is rows:
             return rows
@@ -135,7 +135,7 @@ class FileReader:
 
 
 class ArrayShard:
-    """X, y and weights, a reader each."""
+    """Readers of X, y and weights."""
 
     def __init__(self, X: Source, y: Source | None, weights: Source | None):
         self.X = read_array(X, "X")
@@ -144,7 +144,7 @@ class ArrayShard:
         if len(self.X.shape) != 2:
             raise ValueError(f"X must have rows and columns, got an array of shape {self.X.shape}.")
         if self.X.dtype.kind not in NUMERIC:
-            raise ValueError(f"X must hold numbers, got an array of {self.X.dtype}: encode it first.")
+            raise ValueError(f"X must hold numbers, got an array of {self.X.dtype}. Encode it first.")
         self.n_rows, self.n_features = self.X.shape
         self.dtype: np.dtype = self.X.dtype
         self.names = None
@@ -155,7 +155,7 @@ class ArrayShard:
                 raise ValueError(f"{name} of shape {reader.shape} does not fit X of shape {self.X.shape}.")
 
     def pieces(self, rows: int) -> list[int]:
-        """Sizes of blocks, of so many rows but for the last."""
+        """Sizes of blocks; all but the last have the given number of rows."""
         return [min(rows, self.n_rows - start) for start in range(0, self.n_rows, rows)]
 
     def read(self, start: int, stop: int, out: np.ndarray) -> Targets:

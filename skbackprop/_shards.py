@@ -1,4 +1,4 @@
-"""Which files and arrays hold the rows that `skbackprop.data.Shards` is asked for."""
+"""Files and arrays for the arguments of `skbackprop.data.Shards`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Shard: TypeAlias = ArrayShard | ParquetShard
 
 
 def open_shards(X: Any, y: Any, weights: Any, features: Sequence[str] | None) -> list[Shard]:
-    """Find the shards that these arguments speak of."""
+    """Make the shards of these arguments."""
     if isinstance(X, (str, os.PathLike)) and Path(X).is_dir():
         X, y, weights = _in_folder(Path(X), y, weights)
     is_list = isinstance(X, (list, tuple))
     sources = list(X) if is_list else [X]
     if not sources:
-        raise ValueError("X is an empty list: name at least one file or array.")
+        raise ValueError("X is an empty list. Pass at least one file or array.")
     are_parquet = [isinstance(s, (str, os.PathLike)) and Path(s).suffix != ".npy" for s in sources]
     shards: list[Shard] = []
     if all(are_parquet):
@@ -37,7 +37,7 @@ def open_shards(X: Any, y: Any, weights: Any, features: Sequence[str] | None) ->
 
 
 def _in_folder(folder: Path, y: Any, weights: Any) -> tuple[Any, Any, Any]:
-    """Files in a folder: of X, y and weights; of Parquet files y and weights are columns, as given."""
+    """Files of X, y and weights in a folder; for Parquet files y and weights are names of columns."""
     parquet = sorted(folder.glob("*.parquet"))
     found = [sorted(folder.glob(f"{name}*.npy")) for name in ("X", "y", "sample_weight")]
     if parquet and not found[0]:
@@ -46,20 +46,18 @@ def _in_folder(folder: Path, y: Any, weights: Any) -> tuple[Any, Any, Any]:
         raise ValueError(f"The folder {str(folder)!r} holds neither files X*.npy nor *.parquet.")
     if y is not None or weights is not None:
         raise ValueError(
-            "Of a folder of .npy files, y and sample_weight are the files y*.npy and sample_weight*.npy in it."
+            "In a folder of .npy files, y and sample_weight are the files y*.npy and sample_weight*.npy. Omit them."
         )
     return found[0], found[1] or None, found[2] or None
 
 
 def _like(sources: list[Source], is_list: bool, given: Any, name: str) -> list[Source | None]:
-    """Targets or weights as a list that has as many entries as that of X."""
+    """Targets or weights as a list with as many entries as that of X."""
     if given is None:
         return [None] * len(sources)
     parts = list(given) if is_list and isinstance(given, (list, tuple)) else [given]
     if len(parts) != len(sources):
-        raise ValueError(
-            f"{name} must come in as many files or arrays as X, which has {len(sources)}; got {len(parts)}."
-        )
+        raise ValueError(f"{name} must have as many files or arrays as X, which has {len(sources)}; got {len(parts)}.")
     return parts
 
 

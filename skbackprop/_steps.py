@@ -1,4 +1,4 @@
-"""Pipelines around an estimator of ours: their steps, and from which column each that a step gives comes."""
+"""Pipelines with an estimator of this package: their steps, and the origin of each column of a step's output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 
 def steps_of(model: object) -> list[Any]:
-    """The steps of a Pipeline but for those that do nothing; of an estimator itself."""
+    """The steps of a Pipeline except passthrough ones; for an estimator the estimator itself."""
     from sklearn.pipeline import Pipeline  # here, as its import takes longer than that of this package
 
     if not isinstance(model, Pipeline):
@@ -22,7 +22,7 @@ def steps_of(model: object) -> list[Any]:
 
 
 def owners_of(step: Any) -> np.ndarray:
-    """Of each column that a fitted step gives the number of the one it comes from."""
+    """For each output column of a fitted step the number of the input column from which it is computed."""
     check_is_fitted(step)
     found: np.ndarray
     if isinstance(step, Table | TableEncoder | PiecewiseLinearEncoder):
@@ -33,8 +33,9 @@ def owners_of(step: Any) -> np.ndarray:
     given = step.get_feature_names_out() if hasattr(step, "get_feature_names_out") else [None]
     if not all(name in place for name in given):
         raise TypeError(
-            f"{type(step).__name__} gives columns by other names, which may come from several: give the last step of "
-            "the Pipeline, pipeline[-1], whose columns are those of pipeline[:-1].get_feature_names_out()."
+            f"{type(step).__name__} has output columns with other names, which may be computed from several columns. "
+            "Pass the last step of the Pipeline, pipeline[-1], whose columns are those of "
+            "pipeline[:-1].get_feature_names_out()."
         )
     found = np.array([place[name] for name in given])
     return found

@@ -1,4 +1,4 @@
-"""The first step of `tabular_pipeline`: columns of tables of many types are found by names of any type, and read."""
+"""The first step of `tabular_pipeline`, which finds columns of tables by their names and reads them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from sklearn.preprocessing import TargetEncoder
     from sklearn.utils import Tags
 
-GIVEN = ("numbers", "categories", "both")  # kinds of columns that come out as they are
-WITH_MEANS = ("means", "both")  # those for which mean targets stand
+GIVEN = ("numbers", "categories", "both")  # kinds of columns that are kept
+WITH_MEANS = ("means", "both")  # kinds that get mean targets
 
 
 class TakesTables(CallbackSupportMixin, TransformerMixin, BaseEstimator):
-    """A step that takes columns of numbers with gaps, of categories and of texts."""
+    """Tag of a step that takes numbers with missing values, categories and strings."""
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -44,43 +44,43 @@ class TakesTables(CallbackSupportMixin, TransformerMixin, BaseEstimator):
 
 
 class Table(TakesTables):
-    """Read the columns of a table: as numbers, missing ones as NaN, or as the texts of categories.
+    """Read the columns of a table as numbers (missing values as NaN) or as categories.
 
-    It finds columns by their names, of whatever type these are, and ignores those that were not there in `fit`, and
-    those without values or with a single one. Where numbers come as texts, it reads them. Nothing is imputed, and
-    nothing encoded but columns of many categories: for each of these stands a number, the mean target that goes with
-    it, or numbers, the share of each class (`sklearn.preprocessing.TargetEncoder`).
+    Columns are found by their names, which may be of any type. New columns are ignored, and so are columns without
+    values or with a single value. Strings of numbers are converted. Nothing is imputed, and only columns with many
+    categories are encoded: by the mean target of each category, or by its share of each class
+    (`sklearn.preprocessing.TargetEncoder`).
 
     Parameters
     ----------
     max_categories : int, default=30
-        Columns with more categories than this have many.
+        Columns with more categories than this are target-encoded.
     rows_per_category : int or None, default=20
-        Columns of many categories that have so many rows each, on the average, stay categories as well. None: they do
-        not, and means stand for them.
+        Columns with more than max_categories categories, but on average at least so many rows per category, are used
+        both as categories and target-encoded. None: they are only target-encoded.
     categorical_features : 'from_dtype' or array-like of str, int or bool, default='from_dtype'
-        Columns whose values are categories, though they may be numbers: their names, numbers or a mask. 'from_dtype':
-        what is no number.
+        Columns to treat as categories, even if they are numbers: names, numbers or a mask. With 'from_dtype', all
+        columns that are not numbers.
     target_type : {'auto', 'continuous'}, default='auto'
-        Of the target encoder, which takes whole numbers for classes unless it is told.
+        Type of target for the target encoder. With 'auto', integers are classes.
     random_state : int, RandomState instance or None, default=None
-        For its folds.
+        Seed of the target encoder's folds.
 
     Attributes
     ----------
     columns_ : dict
-        Names of the columns, or their places where they have none: those of "numbers", of "categories", those for
-        which "means" of targets stand, those that are "both" means and categories, and those "left out".
+        Names of the columns, or their indices if they have none, by kind: "numbers", "categories", "means"
+        (target-encoded), "both" (means and categories) and "left out".
     n_features_in_ : int
         Number of columns seen by `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Their names, if all are texts.
+        Their names, if all are strings.
     """
 
     columns_: dict[str, list[Hashable]]
     names_: list[Hashable] | None  # of the columns in fit, if X had any
     kinds_: list[str]  # of each column, as keys of `columns_`
-    gaps_: list[list[str]]  # of each column the texts that count as missing among its numbers
+    gaps_: list[list[str]]  # for each column the texts that count as missing numbers
     targets_: TargetEncoder | None  # of columns of many categories
     n_features_in_: int
 
@@ -107,13 +107,13 @@ class Table(TakesTables):
         self.random_state = random_state
 
     def fit(self, X: Data, y: Data = None) -> Self:
-        """Find out what the columns of X hold."""
+        """Learn the kinds of the columns of X."""
         self.fit_transform(X, y)
         return self
 
     @validated
     def fit_transform(self, X: Data, y: Data = None) -> RawTable | DataFrame:
-        """Find out what the columns of X hold, and read them."""
+        """Learn the kinds of the columns of X, and read them."""
         X, names = as_table(X)
         labels: list[Hashable] = list(range(X.shape[1])) if names is None else names
         found: dict[str, list[Hashable]] = {kind: [] for kind in (*GIVEN, "means", LEFT_OUT)}
@@ -127,7 +127,7 @@ class Table(TakesTables):
         for label, reading in zip(labels, readings, strict=True):
             found[reading.kind].append(label)
         if len(found[LEFT_OUT]) == len(labels):
-            raise ValueError("Every column of X is empty or constant, so there is nothing to learn from.")
+            raise ValueError("Every column of X is empty or constant, so nothing can be learned.")
         if found[LEFT_OUT]:
             warn(f"Columns without values, or with a single value, are left out: {found[LEFT_OUT]}.")
         seen = copy_of(self, without=["feature_names_in_"])
@@ -137,15 +137,15 @@ class Table(TakesTables):
             seen.feature_names_in_ = np.array(names, dtype=object)
         values = [reading.values for reading in readings]
         means = seen._learn_targets(values, y)
-        self.__dict__ = vars(seen)  # at once, as another thread may transform meanwhile
+        self.__dict__ = vars(seen)  # in one assignment, since another thread may transform
         return self._table(values, means, X)
 
     @of_one_model
     def transform(self, X: Data) -> RawTable | DataFrame:
         """Read the columns of new rows.
 
-        They are numbers or categories as in `fit`. A text that is no number is an error where there were none in
-        `fit`, and otherwise a missing value, with a warning.
+        They are numbers or categories as in `fit`. In a numeric column, a string that is not a number is an error if
+        there were none in `fit`, and otherwise a missing value, with a warning.
         """
         check_is_fitted(self)
         X, names = as_table(X)
@@ -162,7 +162,7 @@ class Table(TakesTables):
 
     @of_one_model
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
-        """Name the columns that are not left out, and the means of targets behind these."""
+        """Names of the columns that are not left out, followed by those of the mean targets."""
         check_is_fitted(self)
         names = feature_names(self, input_features)
         given = names[np.isin(self.kinds_, GIVEN)]
@@ -173,7 +173,7 @@ class Table(TakesTables):
 
     @property
     def owners(self) -> np.ndarray:
-        """Number of the column in `fit` that each of those that are given comes from."""
+        """For each output column the number of its column in `fit`."""
         given = np.flatnonzero(np.isin(self.kinds_, GIVEN))
         if self.targets_ is None:
             return given
@@ -182,9 +182,9 @@ class Table(TakesTables):
         return np.append(given, np.repeat(many, n_means))
 
     def _learn_targets(self, values: list[np.ndarray | Factor | None], y: Data) -> np.ndarray | None:
-        """Learn what targets go with the categories of columns of many, and give those of the training rows.
+        """Learn the mean targets of categories, and return those of the training rows.
 
-        Each of these from the other rows: from all folds but its own.
+        They are computed from the rows of the other folds.
         """
         self.targets_ = None
         only, both = self.columns_["means"], self.columns_["both"]
@@ -207,16 +207,16 @@ class Table(TakesTables):
         if targets.dtype == object:
             targets = np.array(targets.tolist())
         if targets.dtype.kind not in ("biufU" if self.target_type == "auto" else "biuf"):
-            return None  # the estimator says what is wrong with them
+            return None  # the estimator raises the error
         encoder = self._target_encoder(targets)
-        with config_context(enable_metadata_routing=False):  # TargetEncoder would want groups for its folds
+        with config_context(enable_metadata_routing=False):  # TargetEncoder would ask for groups for its folds
             means: np.ndarray = encoder.fit_transform(self._with_means(values), targets)
         self.targets_ = encoder
         return means
 
     def _target_encoder(self, targets: np.ndarray) -> TargetEncoder:
-        """A new one with seeded folds."""
-        # here, as their import takes longer than that of this package
+        """A new target encoder with seeded folds."""
+        # imported here, since this is slow
         from sklearn.model_selection import KFold
         from sklearn.preprocessing import TargetEncoder
 
@@ -228,16 +228,16 @@ class Table(TakesTables):
         return target.set_params(cv=KFold(min(5, len(targets)), shuffle=True, random_state=self.random_state))
 
     def _with_means(self, values: list[np.ndarray | Factor | None]) -> np.ndarray:
-        """Texts of the columns for which mean targets stand, side by side."""
+        """Texts of the target-encoded columns, side by side."""
         pairs = zip(values, self.kinds_, strict=True)
         return np.stack([cast(Factor, column).values for column, kind in pairs if kind in WITH_MEANS], axis=1)
 
     def _columns(self, X: DataFrame | np.ndarray, names: list[Hashable] | None) -> list[Column | None]:
-        """The columns of X that were there in `fit`; None for one that is missing and was left out."""
+        """The columns of X that were in `fit`; None for a missing one that was left out."""
         columns = columns_of(X)
         if names is None or self.names_ is None:
             if len(columns) != self.n_features_in_:
-                raise ValueError(f"X has {len(columns)} columns, but there were {self.n_features_in_} in fit.")
+                raise ValueError(f"X has {len(columns)} columns, but in fit it had {self.n_features_in_}.")
             if are_texts(self.names_):
                 raise ValueError(
                     f"X is an array, but in fit its columns had names: {self.names_}. Pass a DataFrame with them."
@@ -254,7 +254,7 @@ class Table(TakesTables):
     def _table(
         self, values: list[np.ndarray | Factor | None], means: np.ndarray | None, X: Data
     ) -> RawTable | DataFrame:
-        """The columns that are not left out side by side, in a DataFrame if one is asked for."""
+        """The columns that are not left out, as a DataFrame if `set_output` asks for one."""
         pairs = zip(values, self.kinds_, strict=True)
         columns = [column for column, kind in pairs if column is not None and kind in GIVEN]
         columns += [] if means is None else list(means.T)
@@ -272,7 +272,7 @@ def _side_by_side(columns: Sequence[np.ndarray | Factor], names: np.ndarray) -> 
 
 
 def _frame(library: str, table: RawTable, X: Data) -> DataFrame:
-    """The table as a DataFrame of pandas or polars, whose categories have a type of their own."""
+    """The table as a DataFrame of pandas or polars with a categorical dtype."""
     frames, names = import_module(library), cast(np.ndarray, table.names)
     given = [column if isinstance(column, np.ndarray) else column.values.tolist() for column in table.columns]
     if library == "polars":

@@ -1,4 +1,4 @@
-"""What `tabular_pipeline` puts in front of estimators of others: numbers in place of a table's columns."""
+"""Encoding of tables as numbers, which `tabular_pipeline` puts in front of other estimators."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from skbackprop.persistence import Persistent
 
 
 class TableEncoder(Persistent, TakesTables):
-    """Make numbers of a table's columns, as our estimators do with ``numeric_encoder="piecewise_linear"``.
+    """Encode a table as numbers, as the estimators do with ``numeric_encoder="piecewise_linear"``.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class TableEncoder(Persistent, TakesTables):
         Bins of a column of numbers, at most.
     """
 
-    # what our estimators are asked, when a table is read for them
+    # as parameters of the estimators, for reading tables
     numeric_encoder = "piecewise_linear"
     categorical_features = "from_dtype"
 
@@ -45,7 +45,7 @@ class TableEncoder(Persistent, TakesTables):
 
     @validated
     def fit(self, X: Data, y: Data = None) -> Self:
-        """Learn the mean, the deviation and the bins of numbers, and the categories there are."""
+        """Learn the mean, standard deviation and bins of numbers, and the categories."""
         seen = copy_of(self, without=[ENCODING])
         is_category = categories_in(seen, X)
         assert is_category is not None
@@ -69,7 +69,7 @@ class TableEncoder(Persistent, TakesTables):
 
     @of_one_model
     def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> np.ndarray:
-        """Name the inputs: "age", "age_bin0", ..., "age_missing", "town_Ulm", ..., "town_missing"."""
+        """Names of the columns: "age", "age_bin0", ..., "age_missing", "town_Ulm", ..., "town_missing"."""
         check_is_fitted(self)
         names = feature_names(self, input_features)
         return cast(InputEncoding, encoding_of(self)).names(names.tolist())

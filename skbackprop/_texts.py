@@ -1,4 +1,4 @@
-"""What the training columns of a table hold: which texts are numbers, and which look like what no category is."""
+"""Contents of training columns: which texts are numbers, and which look like neither numbers nor categories."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from skbackprop._fit.data_checks import is_missing
 from skbackprop._fit.inputs import Factor
 from skbackprop._fit.warn import warn
 
-CODE = re.compile(r"[-+]?(0\d+|\d{16,})", re.ASCII)  # as a number it would lose digits
+CODE = re.compile(r"[-+]?(0\d+|\d{16,})", re.ASCII)  # which would lose digits as a number
 GAPS = {"", "?", "-", "--", ".", "..", "*", "#", "/", "na", "n/a", "n.a.", "#n/a", "nan", "none", "null", "nil"}
 GAPS |= {"missing", "unknown", "not available"}
 
@@ -45,12 +45,12 @@ DAYS = (
 
 
 class Family(NamedTuple):
-    """Texts of dates or times: their pattern, what a message calls them, and the line that makes numbers of them."""
+    """Texts of dates or times: their pattern, their name in a message, and the line that converts them to numbers."""
 
     pattern: str
     looks: str
     line: str
-    is_sure: Callable[[set[str]], bool] = bool  # whether they are no scores or seasons, which match as well
+    is_sure: Callable[[set[str]], bool] = bool  # rules out scores and seasons, which match as well
 
 
 FAMILIES = [  # skrub.TableVectorizer reads one of them, pandas the others
@@ -98,16 +98,16 @@ AMOUNT = re.compile(
 COMMA = re.compile(r",(\d{1,2}|\d{4,})(\D|$)|\b0,\d|\.\d{3}[.,]", re.ASCII)
 POINT = re.compile(r"\.(\d{1,2}|\d{4,})(\D|$)|\b0\.\d|,\d{3}[.,]", re.ASCII)
 
-LEFT_OUT = "left out"  # the kind of a column that says nothing
-FEW = 0.05  # of the different texts, and of the rows
-MANY = 30  # different texts, from which on they may be anything but categories
-MANY_ROWS = 100  # different texts, from which on they may be identifiers
-PHONE = 9  # digits, from which on groups of them may be a telephone number
-WORDS = 5  # of a text on the average, from which on it is none of a few
+LEFT_OUT = "left out"  # the kind of empty and constant columns
+FEW = 0.05  # share of the distinct texts and of the rows
+MANY = 30  # fewer distinct texts are categories, except dates and times
+MANY_ROWS = 100  # fewer distinct texts are not identifiers
+PHONE = 9  # groups of so many digits may be a phone number
+WORDS = 5  # per text on average, from which on it is free text
 
 
 class Reading(NamedTuple):
-    """What a training column holds."""
+    """The content of a training column."""
 
     kind: str  # key of `columns_`
     values: np.ndarray | Factor | None = None
@@ -115,9 +115,9 @@ class Reading(NamedTuple):
 
 
 def read_column(label: Hashable, column: Column, few: int, most: int, *, is_category: bool) -> Reading:
-    """Read a training column: up to few categories have no means, and more than most, if that is more, nothing else.
+    """Read a training column. Up to `few` categories are encoded as such, more than `most` as means, others as both.
 
-    is_category: its user says that its values are categories.
+    is_category: the user named it as a column of categories.
     """
     gaps = None if is_category else read(label, column)
     if gaps is not None:
@@ -132,10 +132,10 @@ def read_column(label: Hashable, column: Column, few: int, most: int, *, is_cate
 
 
 def read(name: Hashable, column: Column) -> list[str] | None:
-    """Decide whether a training column holds numbers: the texts among them that count as missing, or None.
+    """Decide whether a training column holds numbers; return the texts among them that count as missing, else None.
 
-    Numbers may come as texts if all but a few of these are numbers. Warns of what is no number among them, and of
-    texts that are no good as categories.
+    Texts are read as numbers if all but a few are numbers. Warns of the others, and of texts that are not suited as
+    categories.
     """
     if has_numeric_dtype(column):
         floats(name, column)
@@ -150,8 +150,8 @@ def read(name: Hashable, column: Column) -> list[str] | None:
     if gaps:
         line = code_of(column, f"X[{name!r}] = X[{name!r}].astype('category')")
         warn(
-            f"Column {name!r} holds numbers as text. Its other texts count as missing: {quoted(gaps)}. Where they mean "
-            f"something else, make categories of all:{line}"
+            f"Column {name!r} holds numbers as text. Its other texts count as missing: {quoted(gaps)}. If they have a "
+            f"meaning, convert all to categories:{line}"
         )
     if gaps is None:
         warn_of_look(name, column, values)
@@ -159,12 +159,12 @@ def read(name: Hashable, column: Column) -> list[str] | None:
 
 
 def warn_of_look(name: Hashable, column: Column, values: set[object]) -> None:
-    """Warn if texts, the different values of a column of categories, look like what no category is."""
+    """Warn if the distinct texts of a column look like something other than categories."""
     looks, line = _look(name, {_as_written(value) for value in values}, column, _are_codes(values))
     if looks:
         warn(
-            f"Column {name!r} looks like {looks}. As it is, each different text is a category of its own. What helps, "
-            f"for new rows too:{code_of(column, line)}"
+            f"Column {name!r} looks like {looks}. Each distinct text is now a separate category. This line helps; "
+            f"apply it to new rows too:{code_of(column, line)}"
         )
 
 
@@ -173,12 +173,12 @@ def _are_codes(values: set[object]) -> bool:
 
 
 def _as_written(value: object) -> str:
-    """A text as it stands, for messages and for counting; other values by `text_of`."""
+    """A text unchanged, for messages and counting; other values by `text_of`."""
     return str(value) if isinstance(value, str) else text_of(value)
 
 
 def _gaps(texts: set[str], column: Column) -> list[str] | None:
-    """Texts that are no numbers, where they are few or known to stand for missing values; else None."""
+    """Texts that are not numbers, if they are few or known marks of missing values; else None."""
     numbers = {text for text in texts if NUMBER.fullmatch(text.strip())}
     odd = texts - numbers
     if len({float(text) for text in numbers}) < 2:
@@ -192,7 +192,7 @@ def _gaps(texts: set[str], column: Column) -> list[str] | None:
 
 
 def _look(name: Hashable, texts: set[str], column: Column, codes: bool) -> tuple[str, str]:
-    """Say what texts look like that are neither numbers nor categories, and the line that helps; nothing of others."""
+    """A description of texts that are neither numbers nor categories, and the line that helps; else empty."""
     texts = {text.strip() for text in texts if text.strip().lower() not in GAPS}
     n, some = len(texts), quoted(sorted(texts))
     for family in FAMILIES if n > 2 else []:
@@ -210,13 +210,13 @@ def _look(name: Hashable, texts: set[str], column: Column, codes: bool) -> tuple
     if n > n_rows / 10 and sum(len(text.split()) for text in texts) >= WORDS * n:
         return f"free text ({some})", SKRUB
     if n >= MANY_ROWS and n >= (1.0 - FEW) * n_rows:
-        looks = f"identifiers ({n} different ones in {n_rows} rows: {some}), which say nothing of new rows"
+        looks = f"identifiers ({n} distinct ones in {n_rows} rows: {some}), from which nothing can be learned"
         return looks, f"X = X.drop(columns=[{name!r}])"
     return "", ""
 
 
 def _amount_line(name: Hashable, texts: set[str], odd: list[str]) -> str:
-    """What makes numbers of amounts, if the odd ones among the texts have one unit or currency and one decimal mark."""
+    """The line that converts amounts to numbers, if the odd texts have the same unit or currency and decimal mark."""
     found = [match for text in odd if (match := AMOUNT.fullmatch(text))]
     affixes = {(match["before"] or "") + match["after"].strip() for match in found}
     if len(found) < (1.0 - FEW) * len(odd) or len({re.sub(r"(?<=\w\w)s$", "", affix) for affix in affixes}) != 1:

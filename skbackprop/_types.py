@@ -1,4 +1,4 @@
-"""Types that many rooms share."""
+"""Types that many modules share."""
 
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeAlias
@@ -6,11 +6,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Data: TypeAlias = object  # array-like, sparse matrix or DataFrame, of whatever library
-Attributes: TypeAlias = dict[str, Any]  # of an estimator: parameters, or what fit found
+Data: TypeAlias = object  # array-like, sparse matrix or DataFrame of any library
+Attributes: TypeAlias = dict[str, Any]  # of an estimator: parameters, or fitted attributes
 Auto: TypeAlias = Literal["auto"]
 
-# of NumPy, or of another namespace of the array-API standard: typed as NumPy's, whose operators all of them share
+# of NumPy or another array-API namespace; typed as NumPy's, since all have the same operators
 Array: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int64]
 

@@ -15,8 +15,8 @@ from skbackprop._shards import Shard, open_shards
 
 __all__ = ["Shards"]
 
-BLOCK_BYTES = 2**18  # read at a time, unless block_rows says otherwise
-BLOCKS = 64  # that a buffer can hold at least: where memory is short, blocks are smaller
+BLOCK_BYTES = 2**18  # read at a time, if block_rows is not given
+BLOCKS = 64  # at least in a buffer: with little memory, blocks are smaller
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
 
 
@@ -235,13 +235,13 @@ class Shards:
         return set(self.kinds) == {NUMBER}
 
     def _frame(self, blocks: Iterable[int]) -> Any:
-        """Blocks as a DataFrame of pandas."""
+        """Join blocks to a pandas DataFrame."""
         places = [self._place(k) for k in blocks]
         tables = [s.read_frame(start, stop) for s, start, stop in places if isinstance(s, ParquetShard)]
         return join_frames(tables, self.kinds)
 
     def _place(self, block: int) -> tuple[Shard, int, int]:
-        """The shard that holds a block, and where in it the block begins and ends."""
+        """The shard that contains a block, and the block's first and last row there."""
         j = self._shard_of[block]
         first = self._first_rows[j]
         return self._shards[j], int(self.bounds[block] - first), int(self.bounds[block + 1] - first)
@@ -254,7 +254,7 @@ class Shards:
 
 
 def parse_bytes(memory: int | str) -> int:
-    """Number of bytes that 10**6, "1MB" or "1 MiB" stands for."""
+    """Number of bytes of a value such as 10**6, "1MB" or "1 MiB"."""
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(([KMG]I?)?B)?", str(memory).strip(), re.IGNORECASE | re.ASCII)
     if match is None:
         raise ValueError(f"memory must be a number of bytes, or a text such as '256MB' or '1GiB'; got {memory!r}.")
@@ -265,7 +265,7 @@ def parse_bytes(memory: int | str) -> int:
 
 
 def load_numbers(data: Shards) -> np.ndarray:
-    """All rows of X as an array, whose columns must be numbers or texts of such."""
+    """All rows of X as an array; columns must be numbers or texts of numbers."""
     X = np.empty(data.shape, dtype=data.dtype)
     for k, (start, stop) in enumerate(pairwise(data.bounds)):
         data.read(k, X[start:stop])

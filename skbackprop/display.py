@@ -235,7 +235,7 @@ def _unwrap(estimator: BaseEstimator) -> BaseMLP:
 
 
 def _scores(model: BaseMLP) -> list[float] | None:
-    """Validation scores, unless they say the same as the losses: to rounding, for scorers compute in float64."""
+    """Validation scores, unless they equal the losses up to rounding, since scorers compute in float64."""
     scores, losses = model.validation_scores_, model.validation_loss_curve_
     if scores is None or losses is None:
         return scores
@@ -250,11 +250,11 @@ def _words(name: str) -> str:
 
 
 def _score_name(scoring: str | Callable[..., float] | None) -> str:
-    """Label of a scorer, as scikit-learn's displays have it."""
+    """Label of a scorer, as in scikit-learn's displays."""
     name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
     return _words("negative_" + name.removeprefix("neg_") if name.startswith("neg_") else name)
 
 
 def _common(names: list[str], otherwise: str) -> str:
-    """The name that all share, or another."""
+    """The common name, or another if names differ."""
     return names[0] if len(set(names)) == 1 else otherwise

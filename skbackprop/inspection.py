@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_gradients", "feature_importances", "layer_outputs"]
 
-STEPS = (1e-3, 1e-4, 1e-5, 1e-6)  # of the differences, the later ones where the earlier met a kink
-FLOOR = 1e-4  # share of the largest component below which a component is rounding
+STEPS = (1e-3, 1e-4, 1e-5, 1e-6)  # of the differences; later ones are used if earlier ones cross a kink
+FLOOR = 1e-4  # components below this share of the largest are rounding
 
 
 def check_gradients(
@@ -184,7 +184,7 @@ def layer_outputs(estimator: BaseMLP, X: Data, layer: int = -1) -> Array:
         return sp.csr_array(inputs).multiply(c).tocsr() if sp.issparse(inputs) else inputs * c
     n_rows, nets, same = inputs.shape[0], model.members(), [lambda x: x] * (H + 1)
     outputs = xp.empty((network.n_members, n_rows, network.sizes[h]), dtype=theta.dtype, device=theta.device)
-    with np.errstate(all="ignore"):  # what comes of it is looked at
+    with np.errstate(all="ignore"):  # the result is checked
         for start in range(0, n_rows, PREDICT_ROWS):
             rows = slice(start, min(start + PREDICT_ROWS, n_rows))
             for j, M in enumerate(nets):
@@ -279,15 +279,15 @@ def feature_importances(estimator: BaseMLP | BaseEnsemble | Pipeline) -> Array:
 
 
 def _squares(model: FittedModel) -> np.ndarray:
-    """Of each column the sum of the squares of the weights that lead away from it."""
+    """For each column the sum of the squares of its weights in the first layer."""
     squares: np.ndarray = np.sum(np.stack([net.W[1] for net in model.members()]) ** 2, axis=(0, 2))
-    if model.features.encoding is not None:  # of a column that is encoded all inputs together
+    if model.features.encoding is not None:  # sum over all inputs of an encoded column
         squares = np.bincount(model.features.encoding.owners, squares, minlength=model.features.n)
     return squares
 
 
 def _check_is_network(estimator: object) -> None:
-    """Raise unless it is one of our estimators."""
+    """Raise unless it is an estimator of this package."""
     if isinstance(estimator, BaseEnsemble):
         raise TypeError(
             f"{type(estimator).__name__} holds several networks. Pass one of them, such as model.estimators_[0]."

@@ -1,4 +1,4 @@
-"""Saving models: a state that later versions can load, its version, and the types that skops may trust."""
+"""Saving models: a state that later versions can load, its version, and trusted types for skops."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TRUSTED_TYPES = [
 
 VERSION = "_skbackprop_version"
 
-# by the name of the attribute that holds one or several; the parts inside these are known by the types of their fields
+# by the name of the attribute; parts inside these are known by the types of their fields
 PARTS: dict[str, type] = {
     "_network": Network,
     "_labels": LabelCodec,
@@ -52,9 +52,9 @@ PARTS: dict[str, type] = {
     "_cv_plus": CVPlus,
 }
 
-SEVERAL = {"_cv_plus"}  # of these a list
+SEVERAL = {"_cv_plus"}  # with a list of parts
 
-OLD_NAMES = {"state": "memory"}  # of fields, in models that were saved before these were renamed
+OLD_NAMES = {"state": "memory"}  # of fields that were renamed, in older models
 
 
 class VersionWarning(UserWarning):
@@ -62,7 +62,7 @@ class VersionWarning(UserWarning):
 
 
 class Persistent:
-    """What makes a pickle (joblib, skops) last: of our classes it names the estimator alone.
+    """Makes pickles (joblib, skops) loadable in later versions: of this package they only name the estimator's class.
 
     The parts of its state are saved as dicts of plain values, so that their classes may move and gain fields.
     """
@@ -77,10 +77,10 @@ class Persistent:
         if saved_by != __version__:
             warn(
                 f"This {type(self).__name__} was saved by skbackprop {saved_by} and is loaded by {__version__}. "
-                "Compare some predictions before you rely on it, or fit it anew.",
+                "Check some predictions before you rely on it, or fit it again.",
                 VersionWarning,
             )
-        parameters = signature(type(self).__init__).parameters.values()  # some may be new
+        parameters = signature(type(self).__init__).parameters.values()  # which may be new
         defaults = {param.name: param.default for param in parameters if param.default is not param.empty}
         try:
             super().__setstate__(defaults | _restored(state))  # type: ignore[misc]
@@ -93,28 +93,28 @@ class Persistent:
         self._renew()
 
     def __copy__(self) -> Self:
-        """Of a fit that is not finished too: nothing is checked, for the parts need not yet go together."""
+        """Copy, also during a fit; nothing is checked, since the parts may not fit together yet."""
         twin = type(self).__new__(type(self))
         super(Persistent, twin).__setstate__(_restored(self.__getstate__()))  # type: ignore[misc]
         twin._renew()
         return twin
 
     def _check_state(self) -> None:
-        """Raise if the parts of a state that was loaded do not go together."""
+        """Raise if the parts of a loaded state do not fit together."""
 
     def _renew(self) -> None:
-        """Make what is not saved."""
+        """Create attributes that are not saved."""
 
 
 def _plain(value: object) -> object:
-    """Turn one of our parts into a dict, with the parts inside it."""
+    """Convert a part of the state to a dict, with the parts inside it."""
     if not is_dataclass(value):
         return value
     return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
 
 
 def _restored(state: dict[str, object]) -> dict[str, object]:
-    """Attributes of a saved state, its parts made again."""
+    """Attributes of a saved state, with its parts restored."""
     return {
         name: _each(partial(_revived, name, part=PARTS[name]), name, value) if name in PARTS else value
         for name, value in state.items()
@@ -123,12 +123,12 @@ def _restored(state: dict[str, object]) -> dict[str, object]:
 
 
 def _each(function: Callable[[object], object], name: str, value: object) -> object:
-    """What the function makes of a part, or of each of several."""
+    """Apply the function to a part, or to each of several."""
     return [function(part) for part in value] if name in SEVERAL and isinstance(value, list) else function(value)
 
 
 def _revived(name: str, value: object, part: type) -> object:
-    """Make the part again; fields that it no longer has are left out, new ones have their default."""
+    """Restore the part; fields that no longer exist are dropped, new ones get their defaults."""
     hints = _hints(part)
     if isinstance(value, dict):
         named = {key if key in hints else OLD_NAMES.get(key): inner for key, inner in value.items()}
@@ -157,11 +157,11 @@ def _hints(part: type) -> dict[str, object]:
 
 
 def _is_a(value: object, hint: object) -> bool:
-    """Tell whether a value is of the type that a field says; NumPy's numbers are numbers."""
+    """Tell whether a value has the type of its field; NumPy's numbers are numbers."""
     if hint is Any:
         return True
     kind, args = get_origin(hint), get_args(hint)
-    if np.ndarray in (kind, hint):  # it may be a device's
+    if np.ndarray in (kind, hint):  # it may be an array of a device
         return hasattr(value, "shape") and hasattr(value, "dtype")
     if kind in (list, tuple):
         return isinstance(value, kind) and all(_is_a(item, args[0]) for item in value)
@@ -171,13 +171,13 @@ def _is_a(value: object, hint: object) -> bool:
         return any(_is_a(value, arg) for arg in args)
     if isinstance(value, (bool, np.bool_)):
         return hint is bool
-    if hint is int:  # all of ours are counts, or seeds
+    if hint is int:  # all are counts or seeds
         return isinstance(value, Integral) and 0 <= int(value) <= sys.maxsize
     return isinstance(value, Real if hint is float else cast(type, hint))
 
 
 def _check_network(network: Network) -> None:
-    """Raise if these values describe no network."""
+    """Raise if these values are not a valid network."""
     n_layers, args = len(network.sizes) - 1, network.loss_args
     if n_layers < 1 or min(network.sizes) < 1 or network.n_members < 1:
         raise ValueError(f"the network's sizes are {network.sizes}, its members {network.n_members}")

@@ -1,1 +1,1 @@
-"""Training on a cluster of Dask: shards on workers, collective operations between them, and the fit that uses these."""
+"""Training on a Dask cluster: shards on workers, collective operations between them, and the fit."""

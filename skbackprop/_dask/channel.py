@@ -16,11 +16,11 @@ _channels: dict[tuple[str, str], WorkerChannel] = {}  # open in this process, by
 
 
 class Abandoned(Exception):
-    """The client does not wait for this fit any more."""
+    """Raised when the client no longer waits for this fit."""
 
 
 class WorkerChannel:
-    """A rank's end."""
+    """The side of a rank."""
 
     def __init__(self, fit: str):
         self._worker: Worker = get_worker()
@@ -32,16 +32,16 @@ class WorkerChannel:
         _channels[self._name] = self
 
     def close(self) -> None:
-        """Take no more answers."""
+        """Accept no more answers."""
         del _channels[self._name]
         if not self.is_wanted() and self._worker.status == Status.running:
-            # the client may have died, with a share in the queue that only a second `close` gives back
+            # if the client died, only a second `close` releases its reference to the queue
             queue = Queue(self._fit, client=self._client)
             queue.close()
             queue.close()
 
     def is_wanted(self) -> bool:
-        """Tell whether the client still wants this task, and the worker goes on."""
+        """Tell whether the client still wants this task, and the worker is running."""
         task = self._worker.state.tasks.get(self._key)
         runs = self._worker.status in (Status.running, Status.paused)
         return runs and task is not None and task.state in ("executing", "long-running")
@@ -51,12 +51,12 @@ class WorkerChannel:
         if not self.is_wanted():
             raise Abandoned
         data = pickle.dumps((kind, *content))
-        # not by a Queue object, which the scheduler would keep if this worker died
+        # not by a Queue object, to which the scheduler would keep a reference if this worker died
         put = self._client.scheduler.queue_put  # type: ignore[union-attr]  # a running worker has one
         self._client.sync(put, name=self._fit, data=data, timeout=None)
 
     def receive(self, interruptible: bool = False) -> Any:
-        """Wait for the client's next answer."""
+        """Wait for the next answer of the client."""
         while True:
             try:
                 return self.answers.get(timeout=POLL_SECONDS)
@@ -67,7 +67,7 @@ class WorkerChannel:
                     raise Abandoned from None
 
     def check(self) -> None:
-        """Raise if the user interrupts the fit, or has left."""
+        """Raise if the user interrupted the fit, or the client is gone."""
         if self.interrupted:
             raise KeyboardInterrupt
         if not self.is_wanted():
@@ -75,7 +75,7 @@ class WorkerChannel:
 
 
 def deliver(fit: str, answer: object, dask_worker: Worker) -> None:
-    """Hand an answer to the rank on this worker, which runs this for the client; None interrupts the fit."""
+    """Pass an answer to the rank on this worker, where the client runs this; None interrupts the fit."""
     channel = _channels.get((fit, dask_worker.address))
     if channel is not None and answer is None:
         channel.interrupted = True
@@ -84,12 +84,12 @@ def deliver(fit: str, answer: object, dask_worker: Worker) -> None:
 
 
 def is_connected(client: Client) -> bool:
-    """Tell whether its scheduler answers a client: without one each call would wait for it to come back."""
+    """Tell whether the client's scheduler answers; otherwise each call would wait for it."""
     return bool(client.status == "running")
 
 
 class ClientChannel:
-    """The client's end. It reads the queue in the client's event loop, so that no call to the scheduler times out."""
+    """The side of the client, which reads the queue in its event loop, so that no call to the scheduler times out."""
 
     def __init__(self, fit: str, client: Client):
         self._fit, self._client, self._queue = fit, client, Queue(fit, client=client)
@@ -109,21 +109,21 @@ class ClientChannel:
         self._client.run(deliver, self._fit, answer, workers=addresses, on_error="ignore")
 
     def receive(self, timeout: float) -> tuple[Any, ...] | None:
-        """The next message, or None if there is none for so many seconds."""
+        """The next message, or None after a timeout in seconds."""
         try:
             return self._arrived.get(timeout=timeout)
         except Empty:
             return None
 
     def receive_rest(self) -> list[tuple[Any, ...]]:
-        """All messages that were sent before this call, however long they are on their way."""
+        """All messages that were sent before this call, even if they are still being transferred."""
         self._queue.put(None)
         while is_connected(self._client) and not self._reader.done():
             futures.wait([self._reader], POLL_SECONDS)
         return [self._arrived.get() for _ in range(self._arrived.qsize())]
 
     def close(self) -> None:
-        """Leave nothing behind on the scheduler."""
+        """Release the queue on the scheduler."""
         if is_connected(self._client) and not self._reader.done():
             self._queue.put(None)
             futures.wait([self._reader], POLL_SECONDS)

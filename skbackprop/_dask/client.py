@@ -1,4 +1,4 @@
-"""The client's side of a fit: place the data, start the ranks, listen to them, and judge what went wrong."""
+"""The client's side of a fit: distribute the data, start the ranks, receive messages, and handle failures."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from skbackprop._fit.dataset import ArrayDataset
 from skbackprop._fit.early_stopping import FitCallbacks
 from skbackprop._fit.warn import say, warn
 
-POLL_SECONDS = 0.5  # between two looks at the workers, or,
-SOON_SECONDS = 0.005  # once a rank has said that it is done, at its task
-LAST_WORDS_SECONDS = 2.0  # for the other ranks to say what went wrong, once one has failed
+POLL_SECONDS = 0.5  # seconds between checks of the workers, or,
+SOON_SECONDS = 0.005  # when a rank reported its end, of its task
+LAST_WORDS_SECONDS = 2.0  # seconds for the other ranks to report errors after one failed
 
 
 @dataclass
 class Supervisor:
-    """One fit on a cluster: as many attempts as it takes."""
+    """One fit on a cluster, with one or several attempts."""
 
     client: Client
     request: FitRequest
     tables: dict[str, list[Delayed]]  # partitions of the training set and of the validation set
     workers: list[str] | None  # None: all
-    retries: bool  # or raises, when a worker is lost
+    retries: bool  # or an error, when a worker is lost
     callbacks: FitCallbacks | None  # None: there are none
-    sample: ArrayDataset  # what these see of the data
+    sample: ArrayDataset  # the data that callbacks get
     interrupted: bool = False
     _kept: Snapshot | None = None
-    _told: dict[Hashable, bool | None] = field(default_factory=dict)  # what callbacks answered, by event
+    _told: dict[Hashable, bool | None] = field(default_factory=dict)  # answers of callbacks, by event
 
     def run(self) -> Report:
-        """Fit, again and again if workers are lost and that is wanted, as long as epochs are completed in between."""
+        """Fit; if workers are lost and retries are wanted, fit again, as long as each attempt completes epochs."""
         stuck = 0
         while True:
             before = self._kept
@@ -53,13 +53,13 @@ class Supervisor:
                 return self._attempt()
             except WorkerLostError:
                 stuck = stuck + 1 if self._kept is before else 1
-                # twice is rather workers that cannot bear their rows than bad luck
+                # twice without progress: the workers probably cannot hold their rows
                 if not self.retries or stuck > 1:
                     raise
             except (CommClosedError, ConnectionError, CancelledError) as error:
                 raise ConnectionError(
                     "The connection to Dask's scheduler was lost during the fit, or the cluster was restarted; the "
-                    f"estimator is as it was. Connect to a running cluster and fit again. ({error})"
+                    f"estimator is unchanged. Connect to a running cluster and fit again. ({error})"
                 ) from error
 
     def _attempt(self) -> Report:
@@ -67,12 +67,12 @@ class Supervisor:
         try:
             with locked(self.client, placed.addresses):
                 return self._supervise(placed)
-        finally:  # errors may keep this frame alive, and with it the rows
+        finally:  # an error may keep this frame, and so the rows
             for shard in placed.shards:
                 shard.release()
 
     def _supervise(self, placed: Placement) -> Report:
-        """Start the ranks, and listen until rank 0 reports."""
+        """Start the ranks, and receive messages until rank 0 reports."""
         job = Job(
             name=f"skbackprop-{secrets.token_hex(8)}",
             token=secrets.token_hex(16),
@@ -92,13 +92,13 @@ class Supervisor:
                 ranks.append(self.client.submit(run_rank, job, number, shard, key=key, pure=False, **pinned))
             return self._listen(job, channel, ranks)
         finally:
-            with suppress(Exception):  # of a scheduler that goes in this moment
+            with suppress(Exception):  # if the scheduler stops at this moment
                 if is_connected(self.client):
                     self.client.cancel(ranks, force=True)
                 channel.close()
 
     def _listen(self, job: Job, channel: ClientChannel, ranks: list[Future]) -> Report:
-        addresses: dict[int, str | None] = {}  # where ranks listen for their children, of those that told
+        addresses: dict[int, str | None] = {}  # addresses at which ranks listen for their children
         looked, is_over = time.monotonic(), False
         while True:
             try:
@@ -114,11 +114,11 @@ class Supervisor:
                 if any(rank.done() and rank.status != "finished" for rank in ranks):
                     self._fail(job, ranks)
                 if time.monotonic() - looked > POLL_SECONDS:
-                    if missing := self._missing(job):  # nobody else might notice
+                    if missing := self._missing(job):  # nothing else might notice
                         self._lose(missing)
                     looked = time.monotonic()
             except KeyboardInterrupt:
-                if self.interrupted:  # twice: no more patience
+                if self.interrupted:  # the second interrupt ends the fit at once
                     raise
                 self.interrupted = True
                 channel.send(None, job.addresses[:1])
@@ -126,14 +126,14 @@ class Supervisor:
     def _handle(
         self, job: Job, channel: ClientChannel, message: tuple[Any, ...], addresses: dict[int, str | None]
     ) -> None:
-        """Do what a message of a rank asks for."""
+        """Handle a message of a rank."""
         callbacks, content = self.callbacks, message[1:]
         match message[0]:
             case "address":
                 addresses[content[0]] = content[1]
                 if len(addresses) == len(job.addresses):
                     channel.send(addresses, job.addresses)
-                    if self.interrupted:  # before rank 0 could hear of it
+                    if self.interrupted:  # before rank 0 could receive it
                         channel.send(None, job.addresses[:1])
             case "begin_fit" if callbacks is not None:
                 self._once("begin_fit", lambda: callbacks.begin_fit(content[0], self.sample))
@@ -154,7 +154,7 @@ class Supervisor:
                 raise ConnectionError(str(content[0])) from content[0]
 
     def _once(self, event: Hashable, tell: Callable[[], bool | None]) -> bool | None:
-        """Tell of an event the first time only: after a worker was lost, epochs are made again."""
+        """Report an event only the first time, since epochs are repeated after the loss of a worker."""
         if event not in self._told:
             self._told[event] = tell()
         return self._told[event]
@@ -171,12 +171,12 @@ class Supervisor:
     def _lose(self, missing: list[str]) -> NoReturn:
         whose = f"Worker {', '.join(missing)} was" if missing else "A connection between workers was"
         raise WorkerLostError(
-            f"{whose} lost during the fit; the estimator is as it was. Fit again, or set on_worker_lost='retry' to go "
-            "on from the last epoch on the workers that are left."
+            f"{whose} lost during the fit; the estimator is unchanged. Fit again, or set on_worker_lost='retry' to "
+            "continue from the last epoch on the remaining workers."
         )
 
     def _fail(self, job: Job, ranks: list[Future]) -> NoReturn:
-        """Raise the error of the rank that failed first, not of those that it left alone."""
+        """Raise the error of the rank that failed first, and not consequences on other ranks."""
         until = time.monotonic() + LAST_WORDS_SECONDS
         while time.monotonic() < until and not all(rank.done() for rank in ranks):
             if self._missing(job):

@@ -1,8 +1,8 @@
 """Collective operations of ranks that form a binary tree, over connections of Dask's comms between workers.
 
 Rank 0 is the root; the parent of rank r is (r - 1) // 2. Every rank calls the same operations in the same order, or
-waits in the next `broadcast` for what the root wants. Sums are made in a fixed order of ranks, so that the same ranks
-always get the same bits.
+waits in the next `broadcast` for the root. Sums are computed in a fixed order of ranks, so that results have the same
+bits for the same ranks.
 
 The connections are those that Dask's workers use between themselves, with the cluster's TLS if it has any. What is said
 on them is not: Dask's comms unpickle what they read, their handshake too and even if told not to deserialise. Here a
@@ -28,12 +28,12 @@ from distributed.comm.registry import get_backend
 
 from skbackprop._dask.wire import Message, hello_of, read_sized, receive, send, send_sized
 
-WATCH_SECONDS = 0.5  # between two looks whether anybody still wants this fit
-JOIN_SECONDS = 30.0  # for the ranks to connect, once all are known to run
-HELLO_SECONDS = 5.0  # for one that connected to say who it is
-RETRY_SECONDS = 0.1  # between two calls to a parent that does not answer
-PARTING_SECONDS = 1.0  # for connections that end with the fit
-HELLO_BYTES = 2**16  # that a handshake may have
+WATCH_SECONDS = 0.5  # seconds between checks whether the fit is still wanted
+JOIN_SECONDS = 30.0  # seconds for the ranks to connect, when all run
+HELLO_SECONDS = 5.0  # seconds for a new connection to identify itself
+RETRY_SECONDS = 0.1  # seconds between attempts to connect to a parent
+PARTING_SECONDS = 1.0  # seconds to close connections at the end
+HELLO_BYTES = 2**16  # largest size of a handshake
 
 
 class RankLost(Exception):
@@ -59,7 +59,7 @@ def blocking(
 class Communicator:
     """One rank's connections to its parent and children.
 
-    The token is the fit's secret. While it waits, a rank hangs up once the fit is not wanted any more.
+    The token is a secret of the fit. A waiting rank closes its connections if the fit is no longer wanted.
     """
 
     def __init__(self, rank: int, n_ranks: int, token: str, worker: Worker, is_wanted: Callable[[], bool]):
@@ -70,8 +70,8 @@ class Communicator:
         self._parent = (rank - 1) // 2 if rank else None
         self._comms: dict[int, Comm] = {}  # to children and parent
         self._arrived = asyncio.Event()  # all children have
-        self._strangers: set[Comm] = set()  # connections of whom nothing is known yet, and
-        self._admitted: dict[Comm, int] = {}  # of children that said who they are
+        self._strangers: set[Comm] = set()  # new connections, and
+        self._admitted: dict[Comm, int] = {}  # those of identified children
         self._listener: Listener | None = None
 
     @blocking
@@ -105,7 +105,7 @@ class Communicator:
                 await self._arrived.wait()
 
     def close(self) -> None:
-        """Hang up, which ends the fit on every rank that is still in it."""
+        """Close all connections, which ends the fit on every rank."""
         if not self._loop.is_closed():
             self._loop.run_until_complete(self._close())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
@@ -119,9 +119,9 @@ class Communicator:
         for comm in self._comms.values():
             with suppress(Exception):
                 await comm.close()
-        await asyncio.sleep(0)  # for what these have left to do
+        await asyncio.sleep(0)  # for their remaining work
         left = asyncio.all_tasks() - {asyncio.current_task()}
-        if left:  # strangers that hear that they are hung up on, or that wait for TLS
+        if left:  # of unidentified connections
             await asyncio.wait(left, timeout=PARTING_SECONDS)
         for task in left:
             task.cancel()
@@ -136,13 +136,13 @@ class Communicator:
         """Find out which child connected, from bytes alone; hang up on everybody else."""
         self._strangers.add(comm)
         try:
-            await comm.write(comm.handshake_info())  # whoever connects waits for it
+            await comm.write(comm.handshake_info())  # the other side waits for it
             async with asyncio.timeout(HELLO_SECONDS):
-                await read_sized(comm, HELLO_BYTES)  # its handshake, of which nothing is wanted
+                await read_sized(comm, HELLO_BYTES)  # the other side's handshake, which is ignored
                 hello = await read_sized(comm, HELLO_BYTES)
             (child,) = (c for c in self.children if hmac.compare_digest(hello, hello_of(self._token, c)))
             self._admitted[comm] = child
-        except Exception:  # whatever a stranger may send, or not send
+        except Exception:  # unidentified connections may send anything
             comm.abort()
             raise CommClosedError("a stranger") from None
         finally:
@@ -160,7 +160,7 @@ class Communicator:
             return
         self._comms[child] = comm
         if self._comms.keys() >= set(self.children):
-            self._stop_listening()  # nobody else is awaited
+            self._stop_listening()  # all children are connected
             self._arrived.set()
 
     async def _connect(self, address: str) -> Comm:
@@ -219,7 +219,7 @@ class Communicator:
             numbers = [a + b for a, b in zip(numbers, theirs, strict=True)]
             if not arrays:
                 continue
-            if array is None:  # what came may be the sender's own, in the same process
+            if array is None:  # in the same process it may be the sender's array
                 array = arrays[0]
             else:
                 array = np.add(array, arrays[0], out=array if is_ours else None)
@@ -251,14 +251,14 @@ class Communicator:
 
 
 def _is_below(rank: int, ancestor: int) -> bool:
-    """Tell whether a rank is in the part of the tree that begins with the ancestor."""
+    """Tell whether a rank is in the subtree of the ancestor."""
     while rank > ancestor:
         rank = (rank - 1) // 2
     return rank == ancestor
 
 
 def _pack(messages: dict[int, Message]) -> Message:
-    """Messages by rank in one."""
+    """Join messages by rank to one."""
     table = [[rank, facts, len(arrays)] for rank, (facts, arrays) in messages.items()]
     return table, [array for _, arrays in messages.values() for array in arrays]
 

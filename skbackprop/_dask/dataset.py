@@ -1,4 +1,4 @@
-"""Datasets whose inputs lie on the workers of a cluster; targets and weights are here, on rank 0."""
+"""Datasets with inputs on the workers of a cluster, and targets and weights on rank 0."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ClusterDevice(Device):
 
 
 class ClusterBlock(Block):
-    """A training set whose gradient is one round, however many rows it has."""
+    """A training set on a cluster; its full gradient needs one round of messages."""
 
     def blocks(self) -> Iterator[Block]:
         yield self
@@ -71,7 +71,7 @@ class ClusterDataset(ArrayDataset):
     def training_set(
         self, codec: TargetCodec, factors: np.ndarray | None, spec: FitSpec, dtype: DTypeLike
     ) -> ClusterBlock:
-        """Rows to train on; each rank gets the targets and weights of its own."""
+        """Training rows; each rank gets the targets and weights of its rows."""
         block, table, targets = super().training_set(codec, factors, spec, dtype), self.X.table, []
         for layout in table.layouts:
             rows = self.X.positions(layout)
@@ -88,9 +88,9 @@ class ClusterDataset(ArrayDataset):
 def read_table(
     rank: Rank, layouts: list[Layout], name: str, features: Features | None
 ) -> tuple[ClusterDataset, Features, np.ndarray | None]:
-    """Check the rows of a table, whose X stays where it is. Weights are the user's still.
+    """Check the rows of a table on the workers. Weights are still those of the user.
 
-    The last answer tells which columns hold categories, if `encode` has to follow.
+    Also returns which columns are categories, if `encode` must follow.
     """
     known = None if features is None else columns_of(features)
     is_category = _categories(rank, name, features)
@@ -115,7 +115,7 @@ def read_table(
 
 
 def _categories(rank: Rank, name: str, features: Features | None) -> np.ndarray | None:
-    """Which columns of a table hold categories: in any of its rows; None if nothing is to be encoded."""
+    """Which columns of a table hold categories in any rows; None if nothing is encoded."""
     if features is not None:
         return None if features.encoding is None else features.encoding.is_category
     found = [arrays[0] for _, arrays in rank.call(Rank.find_categories, table=name) if arrays]
@@ -127,7 +127,7 @@ def _categories(rank: Rank, name: str, features: Features | None) -> np.ndarray 
 def encode(
     rank: Rank, data: ClusterDataset, features: Features, is_category: np.ndarray
 ) -> tuple[ClusterDataset, Features]:
-    """Encode a table's rows where they are, by what all of them tell, or as is known."""
+    """Encode a table's rows on the workers, by an encoding learned from all of them, or a given one."""
     table, n = data.X.table, len(data)
     if features.encoding is None:
         n_categories, spec = int(is_category.sum()), rank.request.spec

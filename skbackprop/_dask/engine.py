@@ -1,4 +1,4 @@
-"""The engine of a cluster, and the inputs that it takes: ranks compute with their own rows, and sums add up (D7)."""
+"""The engine of a cluster and its inputs: ranks compute sums over their own rows, which add up (D7)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 
 class ClusterEngine:
-    """The engine contract, computed by all ranks; rank 0 makes the steps and keeps the optimizer's memory."""
+    """The interface `Engine`, computed by all ranks; rank 0 makes the steps and keeps the optimizer's memory."""
 
     objective: Objective
 
@@ -52,13 +52,13 @@ class ClusterEngine:
         return self._local.engine.dump(memory)
 
     def _call(self, operation: Callable[..., Result], table: str, *arrays: np.ndarray, **facts: Any) -> Result:
-        """Let all ranks do this with this engine and their rows of the table."""
+        """Call an operation on all ranks with this engine and their rows of the table."""
         return self._rank.call(operation, *arrays, engine=self._number, table=table, **facts)
 
     def loss_and_gradient(
         self, X: Any, Y: Array, weights: Weights, step: int | None = None, row_offset: RowNumbers = 0
     ) -> tuple[float, np.ndarray, float]:
-        """Sums over the training set, in one round; Y and weights are with the ranks already."""
+        """Sums over the training set, in one round; the ranks have Y and weights already."""
         self._rank.check()
         (loss, weight), gradient = self._call(Rank.gradient, X.table.name, self._local.theta)
         return loss, gradient, weight
@@ -89,7 +89,7 @@ class ClusterEngine:
     def _exact_steps(
         self, rows: np.ndarray, rates: np.ndarray, table: str, first_step: int, sums: tuple[float, float]
     ) -> tuple[float, float]:
-        """Each step by the gradient of the whole minibatch."""
+        """Make each step with the gradient of the whole minibatch."""
         batch_size = self.objective.batch_size
 
         def step(k: int, theta: np.ndarray, numbers: list[float], gradient: np.ndarray) -> None:
@@ -105,7 +105,7 @@ class ClusterEngine:
     def _local_steps(
         self, rows: np.ndarray, rates: np.ndarray, table: str, first_step: int, sums: tuple[float, float]
     ) -> tuple[float, float]:
-        """Steps of each rank's own, and then the mean of the weights, by the rows that ranks saw."""
+        """Let each rank make steps on its own, then average the weights by the numbers of rows."""
         aim, theta = self.objective, self._local.theta
         facts = {"objective": [aim.batch_size, float(aim.mean_weight), float(aim.penalty)], "first_step": first_step}
         (loss, weight, n_rows), total = self._call(Rank.local_steps, table, theta, rows, rates, **facts)
@@ -132,7 +132,7 @@ class RemoteTable:
 
 
 class RemoteX(RemoteRows):
-    """X of a table, or of some of its rows, in the place of an array; indexing and casting move nothing."""
+    """X of a table on the workers, or of some rows, in place of an array; indexing and casting move no data."""
 
     ndim = 2
 
@@ -154,22 +154,22 @@ class RemoteX(RemoteRows):
         return RemoteX(self.table, self.dtype, self.numbers(rows))
 
     def numbers(self, rows: np.ndarray | slice) -> np.ndarray:
-        """Numbers in the whole table of these rows."""
+        """Numbers of these rows in the whole table."""
         if self.rows is not None:
             return self.rows[rows]
         return np.arange(self.shape[0])[rows] if isinstance(rows, slice) else np.asarray(rows)
 
     @property
     def selection(self) -> list[np.ndarray]:
-        """What to send the ranks: the rows' numbers, or nothing for all."""
+        """The row numbers to send to the ranks, or nothing for all rows."""
         return [] if self.rows is None else [self.rows]
 
     def positions(self, layout: Layout) -> np.ndarray:
-        """Which of these rows a rank holds."""
+        """The rows among these that a rank holds."""
         return layout.rows if self.rows is None else layout.find(self.rows)[0]
 
     def assemble(self, answers: list[Message], axis: int = 0, which: int = 0) -> np.ndarray:
-        """Put one of the arrays that ranks answer with, each for its own of these rows, together."""
+        """Join the arrays that ranks return for their parts of these rows."""
         answered = zip(self.table.layouts, answers, strict=True)
         held = [(layout, arrays[which]) for layout, (_, arrays) in answered if arrays]
         shape = list(held[0][1].shape)
@@ -180,7 +180,7 @@ class RemoteX(RemoteRows):
         return whole
 
     def fetch(self) -> np.ndarray | EncodedTable:
-        """Bring the rows here."""
+        """Copy the rows to this process."""
         if self._fetched is None:
             call, codes = self.table.rank.call, self.table.codes
             answers = call(Rank.collect, *self.selection, table=self.table.name, dtype=self.dtype.name)

@@ -1,4 +1,4 @@
-"""What makes a local estimator one for a cluster: parameters, documentation, and methods that predict lazily."""
+"""Extends local estimators for clusters: parameters, documentation, and lazy predictions."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def on_cluster(cls: Estimator) -> Estimator:
 
 
 def lazily(method: Callable[..., Any]) -> Any:
-    """Make of a local estimator's method one that predicts for collections of Dask, too, and says so."""
+    """Extend a method of a local estimator, and its documentation, to Dask collections."""
     signature = inspect.signature(method)
 
     @functools.wraps(method)
@@ -122,10 +122,10 @@ def lazily(method: Callable[..., Any]) -> Any:
 
 
 def predict_lazily(model: object, method: str, X: Any, options: dict[str, bool]) -> Any:
-    """What a method of the local model gives, for a collection: arrays of Dask, cut as X is."""
+    """Results of a local model's method for a collection: Dask arrays with the chunks of X."""
     if not is_collection(X):
         return getattr(model, method)(X, **options)
-    if isinstance(X, da.Array):  # predictions for a row of zeros tell shapes and dtypes
+    if isinstance(X, da.Array):  # predictions for a row of zeros give shapes and dtypes
         row, lengths = np.zeros((1, *X.shape[1:]), dtype=X.dtype), X.chunks[0]
     else:
         row = pd.DataFrame({name: _example(kind) for name, kind in X.dtypes.items()})
@@ -147,7 +147,7 @@ def predict_lazily(model: object, method: str, X: Any, options: dict[str, bool])
 
 
 def _example(dtype: Any) -> pd.Series:
-    """A column of one row: 0, as a text too, or one of the categories if they are known."""
+    """A column with one row: 0, possibly as text, or one of the categories if they are known."""
     if isinstance(dtype, pd.CategoricalDtype):
         return pd.Series(pd.Categorical(dtype.categories[:1] if len(dtype.categories) else [None], dtype=dtype))
     return pd.Series(["0" if pd.api.types.is_string_dtype(dtype) else 0]).astype(dtype)
@@ -161,7 +161,7 @@ def _predict(
     examples: tuple[np.ndarray, ...],
     axes: tuple[int, ...],
 ) -> tuple[np.ndarray, ...]:
-    """Predictions for a partition; the examples tell what those of an empty one look like."""
+    """Predictions for a partition; the examples give shape and dtype for an empty one."""
     if not len(X):
         return tuple(example.take([], axis) for example, axis in zip(examples, axes, strict=True))
     prediction = getattr(model, method)(X, **options)
@@ -169,9 +169,9 @@ def _predict(
 
 
 def score(model: Any, X: object, y: object, sample_weight: object, client: Client | None) -> float:
-    """The local model's score, from predictions made where X is; these, y and the weights come here."""
+    """The local model's score, from predictions on the workers; these, y and the weights are copied here."""
     compute = functools.partial(dask.compute, scheduler=client)
-    (prediction,) = compute(predict_lazily(model, "predict", X, {}))  # alone: Dask's DataFrames warn beside arrays
+    (prediction,) = compute(predict_lazily(model, "predict", X, {}))  # Dask warns of DataFrames beside arrays
     y, sample_weight = compute(y, sample_weight)
     judge = copy.copy(model)
     judge.predict = lambda X: prediction

@@ -1,4 +1,4 @@
-"""Which worker holds which rows: partitions are computed, and joined to one shard on each worker that has any."""
+"""Placement of rows on workers: partitions are computed and joined to one shard on each worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from skbackprop._dask.channel import is_connected
 from skbackprop._dask.job import Layout, Shard, join
 from skbackprop._fit.data_checks import complete
 
-UNEVEN = 1.1  # rows of the fullest worker to those of the mean, from which on partitions are moved
+UNEVEN = 1.1  # ratio of the largest number of rows to the mean, from which on partitions are moved
 Collection: TypeAlias = da.Array | dd.DataFrame | dd.Series
 Part: TypeAlias = tuple[Any, Any, Any]  # X, y and weights of a partition, as the user has them
 
@@ -44,7 +44,7 @@ def is_collection(X: object) -> TypeGuard[Collection]:
 
 
 def known_workers(client: Client, workers: Iterable[str] | None) -> list[str] | None:
-    """The user's choice of workers, which must be in the cluster; None: all. The client must be one that waits."""
+    """Check the user's workers, which must be in the cluster; None: all. The client must be synchronous."""
     if client.asynchronous:
         raise ValueError("fit waits, so it needs an ordinary client: Client(..., asynchronous=False).")
     if workers is None:
@@ -56,11 +56,11 @@ def known_workers(client: Client, workers: Iterable[str] | None) -> list[str] | 
 
 
 def parts_of(X: object, y: object, weights: object, name: str = "X") -> list[Delayed]:
-    """Join each partition of X with the rows of y and of the weights that belong to it; still to be computed."""
+    """Join each partition of X with its rows of y and of the weights, lazily."""
     if not is_collection(X):
         raise TypeError(
-            f"{name} must be an array or a DataFrame of Dask, got {type(X).__name__}. Fit data of this process with "
-            "the local estimator, or make it a collection: dask.array.from_array(X, chunks=(10_000, -1))."
+            f"{name} must be an array or a DataFrame of Dask, got {type(X).__name__}. Fit local data with the "
+            "local estimator, or convert them to a collection: dask.array.from_array(X, chunks=(10_000, -1))."
         )
     if isinstance(X, da.Array) and X.ndim == 2 and X.numblocks[1] > 1:
         raise ValueError(
@@ -83,7 +83,7 @@ def parts_of(X: object, y: object, weights: object, name: str = "X") -> list[Del
 
 
 def _cut_like(y: Any, X: Collection, name: str) -> Collection:
-    """Y as a collection in the partitions of X."""
+    """Y as a collection with the partitions of X."""
     is_known = isinstance(X, da.Array) and not np.isnan(X.shape[0])
     if not is_collection(y):
         if not is_known:
@@ -109,7 +109,7 @@ def _part(X: Any, y: Any, weights: Any = None) -> Part:
 
 
 def _shards(tables: dict[str, tuple[list[Part], list[tuple[int, int]]]]) -> dict[str, Shard]:
-    """Join the partitions of each table, which are these pieces of it; a single partition is not copied."""
+    """Join the partitions of each table; a single partition is not copied."""
     shards = {}
     for name, (parts, pieces) in tables.items():
         columns = zip(*parts, strict=True)  # of X, y and weights, or none
@@ -118,7 +118,7 @@ def _shards(tables: dict[str, tuple[list[Part], list[tuple[int, int]]]]) -> dict
 
 
 def _evened(addresses: list[str], lengths: list[int], workers: Iterable[str]) -> list[str]:
-    """Move a few partitions, so that all workers have about as many rows: a step waits for the one with the most."""
+    """Move some partitions so that workers have similar numbers of rows, since a step waits for the largest."""
     addresses, held = list(addresses), {worker: list[tuple[int, int]]() for worker in workers}
     rows = dict.fromkeys(held, 0)
 
@@ -133,7 +133,7 @@ def _evened(addresses: list[str], lengths: list[int], workers: Iterable[str]) ->
     while True:
         full, free = max(rows, key=rows.__getitem__), min(rows, key=rows.__getitem__)
         parts, gap = held[full], rows[full] - rows[free]
-        middle = bisect(parts, (gap / 2, 0))  # half the gap leaves the two most alike
+        middle = bisect(parts, (gap / 2, 0))  # moving half of the difference makes the two equal
         fitting = [part for part in parts[max(0, middle - 1) : middle + 1] if 0 < part[0] < gap]
         if rows[full] <= most or not fitting:
             return addresses
@@ -146,7 +146,7 @@ def _evened(addresses: list[str], lengths: list[int], workers: Iterable[str]) ->
 def place(client: Client, tables: dict[str, list[Delayed]], workers: Iterable[str] | None = None) -> Placement:
     """Compute the partitions, spread them evenly over the workers, and join those of each worker there.
 
-    Dask may have all of a few partitions on one worker: on that which has the array that they are cut from, say.
+    Dask may place few partitions on one worker, for example on the one with the array from which they are cut.
     """
     futures = {name: client.compute(parts) for name, parts in tables.items()}
     every = [future for column in futures.values() for future in column]
@@ -169,7 +169,7 @@ def _place(
         raise WorkerLostError("None of the workers that the fit may use is in the cluster and running.")
     tables: dict[str, dict[str, tuple[list[Future], list[tuple[int, int]]]]] = {}  # by worker
     for name, column in futures.items():
-        here = [min(holders[future.key], default="") for future in column]  # lost just now: computed again
+        here = [min(holders[future.key], default="") for future in column]  # "": lost, computed again
         ns, lengths = lengths[: len(column)], lengths[len(column) :]
         start = 0
         for future, n, address in zip(column, ns, _evened(here, ns, usable), strict=True):
@@ -191,10 +191,10 @@ def _place(
 
 @contextmanager
 def locked(client: Client, addresses: list[str]) -> Iterator[None]:
-    """Have these workers for one fit at a time.
+    """Lock these workers, so that they train one fit at a time.
 
-    Locks are taken in one order, so that two fits cannot wait for each other, and they are leases: unlike a MultiLock,
-    which nobody can take any more when the client that holds it dies, they run out by themselves.
+    Locks are acquired in a fixed order, so that two fits cannot wait for each other. They are leases, which expire by
+    themselves, while a MultiLock would stay locked if its client died.
     """
     loop: Any = client.loop
 

@@ -1,6 +1,6 @@
-"""What each worker does in a fit: the same operations on every rank, each on its own rows.
+"""The work of each worker in a fit: the same operations on every rank, with its own rows.
 
-Rank 0 leads: what it calls, all ranks do, itself included. The others follow until it ends the fit.
+Rank 0 leads: it calls operations, which all ranks execute, including itself, until it ends the fit.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ Result = TypeVar("Result")
 
 
 class RankEngine:
-    """A rank's own engine, and what it needs to make a step by the sum of several ranks' gradients."""
+    """The engine of a rank, which can also make a step with the sum of several ranks' gradients."""
 
     def __init__(self, engine: LocalEngine):
         self.engine = engine
         self.memory: dict[str, Any] | None = None  # the optimizer's, between rounds of local SGD
-        # 1 for what is penalised, 0 for what is not, in float32, which keeps float32 what it meets
+        # 1 where penalised, else 0; in float32, so that products with float32 stay float32
         self._is_weight = weights_alone(np, engine.network, np.ones(engine.network.n_parameters, np.float32))
 
     @property
     def theta(self) -> np.ndarray:
-        """The parameters now."""
+        """The present parameters."""
         return self.engine.dump(memory=False)[0]
 
     def gradient(self, shard: Shard, rows: np.ndarray, step: int, places: np.ndarray) -> GradientSums:
-        """Sums over some rows; a row's dropout mask is that of its place in the whole minibatch."""
+        """Sums over some rows; dropout masks depend on the position of a row in the whole minibatch."""
         loss, gradient, weight = self.engine.loss_and_gradient(*shard.take(rows), step, places)
         return [float(loss), float(weight)], gradient
 
     def apply(self, theta: np.ndarray, gradient: np.ndarray, n_rows: int, rate: float, step: int) -> None:
-        """Make a step from theta by the sum of a minibatch's gradients, as `train_steps` makes it."""
+        """Make a step from theta with the summed gradients of a minibatch, as `train_steps` does."""
         objective = self.engine.objective
         gradient = gradient * theta.dtype.type(1.0 / (n_rows * objective.mean_weight))  # D7
         if objective.penalty:
@@ -81,16 +81,16 @@ class Rank:
     def call(
         self, operation: Callable[..., Result], *arrays: Any, root_only: dict[str, Any] | None = None, **facts: Any
     ) -> Result:
-        """Lead: let all ranks do one of the operations below, with these arguments."""
+        """On rank 0: call one of the operations below on all ranks, with these arguments."""
         self.comm.broadcast([operation.__name__, facts], arrays)
         return operation(self, *arrays, **facts, **(root_only or {}))
 
     def end(self) -> None:
-        """Lead: end the fit."""
+        """On rank 0: end the fit."""
         self.comm.broadcast(None)
 
     def follow(self) -> None:
-        """Do what the root calls, until it ends the fit."""
+        """Execute the operations that the root calls, until it ends the fit."""
         while (message := self.comm.broadcast())[0] is not None:
             (name, facts), arrays = message
             getattr(self, name)(*arrays, **facts)
@@ -98,7 +98,7 @@ class Rank:
     # ---------------------------------------------------------------------------------- data ----
 
     def find_categories(self, *, table: str) -> list[Message]:
-        """Tell the root which of this rank's columns hold categories; nothing, if none is to be encoded."""
+        """Send the root which of this rank's columns hold categories; nothing if none are encoded."""
         shard = self.shards[table]
         found = self.request.find_categories(shard.X) if shard.layout.n else None
         return self.comm.gather(None, [] if found is None else [found])
@@ -106,9 +106,9 @@ class Rank:
     def read(
         self, *is_category: np.ndarray, table: str, columns: Columns | None, encoder: str | None = None
     ) -> list[Message]:
-        """Check this rank's rows as a local fit would; the root gets every rank's y, weights and columns.
+        """Check this rank's rows as a local fit does; the root gets y, weights and columns of every rank.
 
-        columns: that X must have; None: to be learned from X. is_category, encoder: of a table that is to be encoded.
+        columns: that X must have; None: learned from X. is_category, encoder: of a table to encode.
         """
         shard = self.shards[table]
         if not shard.layout.n:
@@ -124,7 +124,7 @@ class Rank:
         return self.comm.gather([*columns_of(features), dtype.name, held_objects], arrays)
 
     def summarise(self, *, table: str, n_rows: int) -> list[Message]:
-        """What an encoding is learned from, of this rank's rows of a table, to the root."""
+        """Send the root the statistics of this rank's rows from which the encoding is learned."""
         shard = self.shards[table]
         if not shard.layout.n:
             return self.comm.gather(None)
@@ -135,13 +135,13 @@ class Rank:
         return self.comm.gather([list(texts) for texts in summary.texts], arrays)
 
     def encode(self, *arrays: np.ndarray, table: str, dtype: str, encoding: dict[str, Any]) -> None:
-        """Make of this rank's rows of a table what the network takes."""
+        """Encode this rank's rows of a table."""
         shard = self.shards[table]
         if shard.layout.n:
             shard.X = unpack_encoding(encoding, arrays).encode(shard.X, np.dtype(dtype))
 
     def never_met(self, *, table: str) -> list[Message]:
-        """Inputs that are 0 in all training rows of this rank that count, to the root."""
+        """Send the root the inputs that are 0 in all training rows with weight of this rank."""
         shard = self.shards[table]
         if shard.Y is None or not shard.layout.n:
             return self.comm.gather(None)
@@ -149,7 +149,7 @@ class Rank:
         return self.comm.gather(None, [Block(*rows).never_met()])
 
     def prepare(self, *selected: np.ndarray, table: str, dtype: str, targets: list[Message] | None = None) -> None:
-        """Cast X and take the targets and weights of the training rows: all, or those selected."""
+        """Cast X, and set the targets and weights of the training rows: all, or those selected."""
         shard = self.shards[table]
         _, arrays = self.comm.scatter(targets or ())
         _cast(shard, dtype)
@@ -159,7 +159,7 @@ class Rank:
         shard.Y, shard.weights = arrays[0], arrays[1] if len(arrays) > 1 else None
 
     def collect(self, *selected: np.ndarray, table: str, dtype: str) -> list[Message]:
-        """X of some rows, or of all, to the root."""
+        """Send the root X of some or all rows."""
         shard = self.shards[table]
         if not shard.layout.n:
             return self.comm.gather(None)
@@ -168,14 +168,14 @@ class Rank:
         return self.comm.gather(None, X.rows if isinstance(X, EncodedTable) else [X])
 
     def largest(self, *, table: str) -> list[Message]:
-        """Largest absolute value of X, of every rank to the root."""
+        """Send the root the largest absolute value of X."""
         shard = self.shards[table]
         return self.comm.gather(HOST.largest(shard.X) if shard.layout.n else 0.0)
 
     # ---------------------------------------------------------------------------- arithmetic ----
 
     def build(self, *, network: dict[str, Any], optimizer: dict[str, Any]) -> None:
-        """Make an engine from the fields of what describes it; it is known by its number from then on."""
+        """Make an engine from the fields of its description; later calls refer to it by number."""
         described = Network(**network | {"loss_args": LossArgs(**network["loss_args"])})
         spec, rule = self.request.spec, Optimizer(**optimizer)
         made = choose_engine(described, rule, spec.engine, n_threads=self.n_threads, precision=spec.precision)
@@ -195,7 +195,7 @@ class Rank:
     def exact_steps(
         self, order: np.ndarray, *, engine: int, table: str, batch_size: int, first_step: int, step: Step | None = None
     ) -> None:
-        """Minibatch by minibatch, the root's weights go to all, the gradients' parts are added up, and it steps."""
+        """For each minibatch, send the root's weights to all ranks, sum the gradients, and step on the root."""
         shard, local = self.shards[table], self.engines[engine]
         for k, (rows, places) in enumerate(_minibatches(shard, order, batch_size)):
             if step is None:
@@ -220,10 +220,10 @@ class Rank:
         objective: list[float],
         first_step: int,
     ) -> GradientSums:
-        """Local SGD: each rank makes steps of its own, with its rows of the minibatches; then weights are added up.
+        """Local SGD: each rank makes steps with its own rows of the minibatches; then weights are summed.
 
-        A rank's weights count by the rows it saw, whose number is the last of the sums. Its optimizer's memory stays
-        its own.
+        The weights of a rank are multiplied by its number of rows, which is the last of the sums. Each rank keeps its
+        own optimizer memory.
         """
         shard, local = self.shards[table], self.engines[engine]
         batch_size, mean_weight, penalty = objective
@@ -240,7 +240,7 @@ class Rank:
     def predict(
         self, theta: np.ndarray, *selected: np.ndarray, engine: int, table: str, link: bool, members: bool
     ) -> list[Message]:
-        """Outputs of the network for some rows, or for all, to the root."""
+        """Send the root the outputs of the network for some or all rows."""
         shard, local = self.shards[table], self.engines[engine].engine
         rows = _local_rows(shard, selected)
         if not shard.layout.n or (selected and not len(rows)):
@@ -251,7 +251,7 @@ class Rank:
 
 
 def columns_of(features: Features) -> Columns:
-    """The columns of X as they are sent."""
+    """The columns of X in the form in which they are sent."""
     return features.n, None if features.names is None else tuple(features.names)
 
 
@@ -262,12 +262,12 @@ def _cast(shard: Shard, dtype: str) -> None:
 
 
 def _local_rows(shard: Shard, selected: tuple[np.ndarray, ...]) -> Any:
-    """Where the selected rows of the table are in this shard; nothing selected means all."""
+    """Positions of the selected rows in this shard; None selects all."""
     return shard.layout.find(selected[0])[1] if selected else slice(None)
 
 
 def _minibatches(shard: Shard, order: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Of each minibatch the rows that are in this shard: where they are, and their places in the minibatch."""
+    """For each minibatch the rows in this shard: their positions here and in the minibatch."""
     positions, rows = shard.layout.find(order)
     bounds = np.searchsorted(positions, np.arange(0, len(order) + batch_size, batch_size))
     for k, (start, stop) in enumerate(pairwise(bounds)):

@@ -18,13 +18,13 @@ from distributed.protocol.utils import pack_frames
 from tornado.iostream import IOStream
 
 JOINED_BYTES = 2**17  # of a message that is sent in one piece
-PIECE_BYTES = 2**30  # that are read at a time: TLS counts in 32 bits
+PIECE_BYTES = 2**30  # read at a time, since TLS counts in 32 bits
 
-Message: TypeAlias = tuple[Any, list[np.ndarray]]  # what msgpack can hold, and arrays
+Message: TypeAlias = tuple[Any, list[np.ndarray]]  # values of msgpack, and arrays
 
 
 def hello_of(token: str, child: int) -> bytes:
-    """What a child says first, after the handshake: the bytes that Dask's comms would write."""
+    """The first message of a child after the handshake, in the bytes of Dask's comms."""
     return pack_frames(dumps([token, child]))
 
 
@@ -61,7 +61,7 @@ async def send(comm: Comm, message: Message) -> None:
         pieces = [b"".join(pieces)]
     for piece in pieces:
         sent = stream.write(piece)
-    await sent  # all of it is on its way: the loop stands still while this rank computes
+    await sent  # wait until everything is sent, since the event loop is blocked while this rank computes
 
 
 async def receive(comm: Comm) -> Message:

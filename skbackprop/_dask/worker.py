@@ -1,4 +1,4 @@
-"""The long task of each worker that holds rows: rank 0 prepares and trains as one process does, the others follow."""
+"""The task of each worker with rows: rank 0 prepares and trains as a single process does, the others follow."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from skbackprop._fit.warn import redirect_messages
 from skbackprop._types import Array
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # their numbers in glibc's malloc.h
-KEPT, LARGEST = 2**29, 2**25  # free bytes that stay with the process; larger arrays are given back at once
+KEPT, LARGEST = 2**29, 2**25  # free bytes that the process keeps; larger arrays are returned at once
 USUAL = 2**17  # glibc's own
 
 
 class Report(NamedTuple):
-    """What rank 0 sends the client at the end."""
+    """The result that rank 0 sends to the client."""
 
     result: FitResult | None  # None: interrupted before there was a model
     rng: np.random.RandomState  # after the fit
 
 
 class ClientCallbacks(FitCallbacks):
-    """Forwards the fit's events to the client's callbacks."""
+    """Sends the events of the fit to the client's callbacks."""
 
     def __init__(self, channel: WorkerChannel, state: TrainState):
         self._channel, self._state = channel, state
@@ -59,7 +59,7 @@ class ClientCallbacks(FitCallbacks):
 
 
 class ClientCheckpoint:
-    """Keeps the state of the training with the client, who lets it go on from there when a worker is lost."""
+    """Sends the state of training to the client, from which it continues after the loss of a worker."""
 
     def __init__(self, channel: WorkerChannel, kept: Snapshot | None):
         self._channel, self._kept = channel, kept
@@ -82,12 +82,12 @@ class ClientCheckpoint:
         """Send it to the client, once an epoch is over."""
         if state.epoch:
             theta, memory = engine.dump()
-            # pickled here: the client need not unpickle it before a worker is lost
+            # pickled here, so that the client unpickles it only if a worker is lost
             self._channel.send("checkpoint", pickle.dumps(Snapshot(theta, replace(state, memory=memory))))
 
 
 def run_rank(job: Job, number: int, shards: dict[str, Shard]) -> Report | None:
-    """Do one rank's part of the fit; rank 0 reports."""
+    """Do the part of one rank in the fit; rank 0 reports the result."""
     worker = get_worker()
     if worker.address != job.addresses[number]:
         raise RuntimeError(f"Rank {number} belongs on {job.addresses[number]}, but runs on {worker.address}.")
@@ -133,20 +133,20 @@ def lead(job: Job, rank: Rank, channel: WorkerChannel) -> Report:
             checkpoint = ClientCheckpoint(channel, job.resume) if job.keeps_checkpoints else None
             prepared = prepare(spec, data, held_out, start, state)
             result = fit_model(prepared, request.make_score, callbacks, checkpoint)
-            if result.interrupt is not None:  # a new one, without the frames that hold the rows
+            if result.interrupt is not None:  # a new one, without frames that refer to the rows
                 result = result._replace(interrupt=KeyboardInterrupt())
     except KeyboardInterrupt:
         pass
-    rank.end()  # after an error the others learn from the closed connections: they may wait for other things
+    rank.end()  # after an error the closed connections inform the others, which may be waiting
     return Report(result, request.rng)
 
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
-    """Let the C library keep freed memory meanwhile, if a nanny told it not to; nothing happens elsewhere.
+    """Let the C library keep freed memory during the fit, if a nanny told it not to; else do nothing.
 
-    Dask's nannies start their workers with MALLOC_TRIM_THRESHOLD_, by which the C library gives each large array back
-    to the system when it is freed, and takes new pages for the next. A rank makes the same arrays anew in every step.
+    Dask's nannies start workers with MALLOC_TRIM_THRESHOLD_, so that the C library returns each large array to the
+    system when it is freed, and gets new pages for the next one. A rank allocates the same arrays in every step.
     """
     told = os.environ.get("MALLOC_TRIM_THRESHOLD_", "")
     library = ctypes.CDLL(None) if told.isdigit() and os.name == "posix" else None

@@ -1,4 +1,4 @@
-"""Arithmetic: the only floor that computes with weights."""
+"""Arithmetic: the only layer of the package that computes with weights."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The compiled engine: the contract of the engines on kernels in C, for NumPy arrays and CSR matrices.
+"""The compiled engine: kernels in C for NumPy arrays and CSR matrices.
 
-A time slice of an epoch is one call that touches no Python object. Formulas are those of the reference engine,
-which stays the oracle; a test holds the two together. Results have the same bits for any number of threads,
-and a row's prediction does not depend on its neighbours.
+A time slice of an epoch is one call that uses no Python objects. The formulas are those of the reference engine, and
+tests compare the two. Results have the same bits for any number of threads, and the prediction of a row does not depend
+on other rows.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 from skbackprop._types import Array, Integers
 
 limit_threads()
-FEW_ROWS = 4  # up to which a prediction is done before the kernels' own copy of the parameters is made
-NO_OBJECTIVE = Objective(1)  # where no step is made
+FEW_ROWS = 4  # up to which predicting is faster than copying the parameters to the kernels' memory
+NO_OBJECTIVE = Objective(1)  # if there are no steps
 INT64 = np.dtype(np.int64)
-BLOCK_ROWS = 512  # most rows whose activations a gradient or a prediction holds at a time
-BLOCK_NUMBERS = 2**22  # most numbers of those activations in the widest layer
+BLOCK_ROWS = 512  # largest number of rows whose activations are in memory at a time
+BLOCK_NUMBERS = 2**22  # largest number of these activations in the widest layer
 
 
 def without_kernel(network: Network, optimizer: Optimizer) -> list[str]:
@@ -41,7 +41,7 @@ def without_kernel(network: Network, optimizer: Optimizer) -> list[str]:
 
 
 class CompiledEngine:
-    """The contract of `Engine` on the kernels."""
+    """The interface `Engine`, implemented by the kernels."""
 
     def __init__(
         self, network: Network, optimizer: Optimizer, n_threads: int | None = None, precision: str = "highest"
@@ -75,7 +75,7 @@ class CompiledEngine:
             self.net, self.dtype = None, self._theta.dtype
 
     def _need(self, rows: int, filled: bool = True, memory: bool = False) -> _cpu.CpuNet:
-        """The network in the kernels' memory, with room for so many rows at a time; its numbers in place."""
+        """The network in the kernels' memory, with the parameters, and space for a number of rows at a time."""
         if self.net is None or self.net.max_rows < rows:
             if self._remembers:
                 self._state = self._memory()
@@ -94,7 +94,7 @@ class CompiledEngine:
         return self.net
 
     def _create(self, rows: int) -> _cpu.CpuNet:
-        """Allocate the kernels' network, whose fields have the names of ours."""
+        """Allocate the network of the kernels, whose fields have the same names as here."""
         network, optimizer = self.network, self.optimizer
         parts = (network, network.loss_args, optimizer)
         values = {field.name: getattr(part, field.name) for part in parts for field in fields(part)}
@@ -190,7 +190,7 @@ class CompiledEngine:
             return finish_members(np, LOSSES[network.loss], out.transpose(1, 0, 2), link, members)
 
     def _targets(self, Y: Array) -> np.ndarray:
-        """Y as the kernels take it: class codes, or a contiguous matrix."""
+        """Y for the kernels: class codes, or a contiguous matrix."""
         if LOSSES[self.network.loss].task != "classification":
             return _plain(Y, self.dtype)
         if Y.ndim != 1 or Y.dtype.kind not in "iu":
@@ -198,7 +198,7 @@ class CompiledEngine:
         return _plain(Y, INT64)
 
     def _rows(self, X: Array) -> np.ndarray | _cpu.Csr | _cpu.Table:
-        """X as the kernels take it: a contiguous matrix, the three arrays of CSR and the shape, or a table of codes."""
+        """X for the kernels: a contiguous matrix, the three arrays of CSR and the shape, or an encoded table."""
         if isinstance(X, EncodedTable):
             return X.astype(self.dtype).table()
         if isinstance(X, np.ndarray):
@@ -210,6 +210,6 @@ class CompiledEngine:
 
 
 def _plain(array: ArrayLike, dtype: DTypeLike) -> np.ndarray:
-    """As numbers that lie side by side, each at an address that is a multiple of its size: mostly as it is."""
+    """The array itself if it is contiguous and aligned, else a copy."""
     plain = np.ascontiguousarray(array, dtype=dtype)
     return plain if plain.flags.aligned else plain.copy()

@@ -1,8 +1,8 @@
-"""Dropout masks from a counter-based hash, so that every engine and every shard draws the same ones.
+"""Dropout masks from a counter-based hash, so that every engine and every shard has the same masks.
 
-A mask depends on (seed, step, layer, row, column) alone. All numbers are 32 bits wide and held in int64; the
-multipliers stay below 2^31, so products fit and any array library can compute them. Inverted dropout
-(Srivastava et al., 2014): what is kept is multiplied by 1 / (1 - p), and prediction needs no correction.
+A mask depends only on (seed, step, layer, row, column). All numbers have 32 bits and are stored in int64; the
+multipliers are below 2^31, so that products do not overflow in any array library. Inverted dropout
+(Srivastava et al., 2014): outputs that are kept are multiplied by 1 / (1 - p), so predictions need no correction.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def droppers(
 ) -> list[Dropper]:
     """For each layer 0..H-1 a function that multiplies its output by the mask of this step.
 
-    The rows of X have the numbers row_offset, row_offset + 1, ... in their minibatch or, if it is an array, these.
-    `like` tells dtype and device. Without a step (prediction, validation) nothing is dropped. Members see the same
-    inputs; their hidden units are numbered one member after the other.
+    The rows of X have the numbers row_offset, row_offset + 1, ... in their minibatch, or those in an array row_offset.
+    `like` determines dtype and device. Without a step (prediction, validation) there is no dropout. All members have
+    the same mask of the inputs; their hidden units are numbered one member after the other.
     """
 
     def arange(n: int) -> Integers:
@@ -72,7 +72,7 @@ def droppers(
         factors = mask(network, layer, step, numbers(arange(X.shape[0]))[:, None], columns, xp, like.dtype)
         return lambda x: x * factors
 
-    def sparse(x: Any) -> Any:  # zeros stay zeros: only what is stored needs a mask
+    def sparse(x: Any) -> Any:  # zeros stay zeros: only stored entries need a mask
         coordinates = x.tocoo()
         rows, columns = (c.astype(xp.int64) for c in (coordinates.row, coordinates.col))
         factors = mask(network, 0, cast(int, step), numbers(rows), columns, xp, like.dtype)

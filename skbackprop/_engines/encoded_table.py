@@ -1,7 +1,7 @@
-"""Tables whose columns are kept as codes, and made the numbers that a network takes when these are needed.
+"""Tables whose columns are stored as codes, and expanded to the inputs of a network when needed.
 
-Bins and categories turn 20 columns into hundreds. Of each value a bin's number and one code, or a category's number,
-hold all that is in these.
+Bins and categories turn 20 columns into hundreds of inputs. The index of a bin and one code, or the index of a
+category, contain the same information.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 from skbackprop._engines.level import _cpu, largest, level
 from skbackprop._types import Integers
 
-MOST = 2**16 - 2  # bins or categories of a column that have numbers; one more stands for missing and unknown values
+MOST = 2**16 - 2  # bins or categories of a column; one more index is for missing and unknown values
 FLOAT32: np.dtype = np.dtype(np.float32)
 
 
@@ -25,20 +25,20 @@ class Columns(Protocol):
 
     @property
     def width(self) -> int:
-        """How many there are."""
+        """Number of columns."""
 
     @property
     def rows(self) -> list[np.ndarray]:
-        """What is kept of each row."""
+        """The arrays with an entry per row."""
 
     def with_rows(self, rows: Sequence[np.ndarray]) -> Self:
-        """Such columns of other rows."""
+        """The same columns with other rows."""
 
     def arrays(self) -> dict[str, np.ndarray | float]:
-        """What the kernels know of them."""
+        """The arguments for the kernels."""
 
     def astype(self, dtype: np.dtype) -> Self:
-        """The same columns for rows of this dtype."""
+        """The same columns with this dtype of the dense rows."""
 
     def largest(self) -> float:
         """Largest absolute value; not finite if one is not."""
@@ -46,7 +46,7 @@ class Columns(Protocol):
 
 @dataclass(frozen=True)
 class Numbers:
-    """Columns as they are."""
+    """Columns that are not encoded."""
 
     values: np.ndarray  # (n, width), of the table's dtype
 
@@ -73,13 +73,13 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Bins:
-    """Columns of a piecewise linear encoding, for each feature as many as it has bins."""
+    """Columns of a piecewise linear encoding: for each feature one per bin."""
 
-    bins: np.ndarray  # (n, n_features), that in which the value is; of missing values the number of bins
+    bins: np.ndarray  # (n, n_features), index of the bin of the value; for missing values the number of bins
     codes: np.ndarray  # (n, n_features), in that bin
     n_bins: Integers
-    low: float  # code of a bin that a value has not reached, and
-    high: float  # of one that it has left behind
+    low: float  # code of a bin above the value, and
+    high: float  # of a bin below it
 
     @classmethod
     def of(cls, rows: np.ndarray, edges: Sequence[np.ndarray], low: float, high: float) -> Bins:
@@ -114,9 +114,9 @@ class Bins:
 
 @dataclass(frozen=True)
 class Categories:
-    """Columns of a one-hot encoding, for each feature as many as it has categories."""
+    """Columns of a one-hot encoding: for each feature one per category."""
 
-    numbers: np.ndarray  # (n, n_features) in int32, those of the categories; of unknown ones a number beyond the last
+    numbers: np.ndarray  # (n, n_features) in int32, indices of categories; unknown ones have an index after the last
     sizes: Integers
 
     @property
@@ -134,7 +134,7 @@ class Categories:
         return {"sizes": self.sizes, "categories": self.numbers}
 
     def never_met(self, counts: np.ndarray | None) -> np.ndarray:
-        """Numbers of the columns that are 0 in all rows that count."""
+        """Numbers of the columns that are 0 in all rows with weight."""
         numbers = self.numbers if counts is None else self.numbers[counts]
         is_met = [np.bincount(numbers[:, j], minlength=size + 1)[:size] > 0 for j, size in enumerate(self.sizes)]
         found: np.ndarray = np.flatnonzero(~np.concatenate(is_met))
@@ -149,13 +149,13 @@ class Categories:
 
 @dataclass(frozen=True, eq=False)
 class EncodedTable:
-    """Rows of a table, dense where NumPy or a network asks for them.
+    """Rows of a table, which become dense for NumPy or a network.
 
-    It has an array's shape, and rows by slices and numbers. Other keys are those of the dense array, made in full.
+    It has the shape of an array, and rows are selected by slices and indices. Other keys select from the dense array.
     """
 
     parts: tuple[Columns, ...]
-    dtype: np.dtype = FLOAT32  # of the dense rows, and of the columns that are numbers; codes are float32
+    dtype: np.dtype = FLOAT32  # of the dense rows and of columns of numbers; codes are float32
 
     ndim = 2
 
@@ -167,11 +167,11 @@ class EncodedTable:
         return self.shape[0]
 
     def __repr__(self) -> str:
-        return f"<EncodedTable of shape {self.shape} and dtype {self.dtype}: numpy.asarray makes an array of it>"
+        return f"<EncodedTable of shape {self.shape} and dtype {self.dtype}; numpy.asarray converts it>"
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
-            raise ValueError("A table of codes cannot be an array without a copy.")
+            raise ValueError("A table of codes cannot become an array without a copy.")
         rows = np.empty(self.shape, dtype=self.dtype)
         self.table().encode(level(), np.arange(len(self)), rows)
         return rows if dtype is None else rows.astype(dtype, copy=False)
@@ -191,12 +191,12 @@ class EncodedTable:
             ours[rows] = theirs
 
     def astype(self, dtype: DTypeLike, copy: bool = False) -> EncodedTable:
-        """Of another dtype, in which its rows are made."""
+        """The same table with another dtype of its dense rows."""
         wanted: np.dtype = np.dtype(dtype)
         return replace(self, parts=tuple(part.astype(wanted) for part in self.parts), dtype=wanted)
 
     def never_met(self, counts: np.ndarray | None) -> np.ndarray:
-        """Numbers of the columns of categories that are 0 in all rows that count (None: all do)."""
+        """Numbers of the columns of categories that are 0 in all rows with weight (None: all rows)."""
         found: list[np.ndarray] = []
         at = 0
         for part in self.parts:
@@ -207,7 +207,7 @@ class EncodedTable:
 
     @property
     def rows(self) -> list[np.ndarray]:
-        """The arrays that hold what is kept of each row."""
+        """The arrays with an entry per row."""
         return [array for part in self.parts for array in part.rows]
 
     @property
@@ -216,17 +216,17 @@ class EncodedTable:
         return sum(array.nbytes for array in self.rows)
 
     def with_rows(self, rows: Sequence[np.ndarray]) -> EncodedTable:
-        """A table of the same columns that holds these rows."""
+        """A table with the same columns and these rows."""
         left = iter(rows)
         return replace(self, parts=tuple(part.with_rows([next(left) for _ in part.rows]) for part in self.parts))
 
     def room(self, n: int) -> EncodedTable:
-        """A table of the same columns, whose rows, so many, are to be set."""
+        """A table with the same columns and n rows without values."""
         return self.with_rows([np.zeros((n, *array.shape[1:]), array.dtype) for array in self.rows])
 
     @property
     def numbers(self) -> np.ndarray:
-        """The columns that are no codes, side by side."""
+        """The columns that are not encoded, side by side."""
         found = [part.values for part in self.parts if isinstance(part, Numbers)]
         return np.hstack(found) if found else np.empty((len(self), 0), dtype=self.dtype)
 
@@ -244,5 +244,5 @@ def _is_all(key: object) -> bool:
 
 
 def dense(X: Any) -> Any:
-    """An encoded table as an array; all else as it is."""
+    """Convert an encoded table to an array; everything else stays unchanged."""
     return np.asarray(X) if isinstance(X, EncodedTable) else X

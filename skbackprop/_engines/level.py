@@ -1,4 +1,4 @@
-"""What the kernels were built for and what this CPU has of it, and what needs no more than that."""
+"""The levels of instructions of the built kernels and of this CPU."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def level() -> str:
         return _cpu.LEVELS[0]
     if forced not in _cpu.LEVELS:
         raise ImportError(
-            f"SKBACKPROP_CPU={forced!r} cannot be had: this build holds {list(_cpu.BUILT_LEVELS)}, and this CPU runs "
+            f"SKBACKPROP_CPU={forced!r} is not available: this build has {list(_cpu.BUILT_LEVELS)}, this CPU has "
             f"{list(_cpu.LEVELS)}."
         )
     return forced
@@ -64,7 +64,7 @@ def show_config() -> None:
 
 
 def largest(array: np.ndarray) -> float:
-    """Largest absolute value, not finite where one of the numbers is not: of floats side by side, in a single pass."""
+    """Largest absolute value of contiguous floats in a single pass; not finite if one of them is not."""
     numbers = array.T if array.flags.f_contiguous else array
     if array.dtype in FLOATS and numbers.flags.c_contiguous and numbers.flags.aligned:
         return _cpu.largest(level(), numbers)

@@ -1,8 +1,8 @@
-"""Members that share weights, and the input scale: both multiply weight matrices by factors that are learned too.
+"""Members that share weights, and the input scale: both multiply weight matrices by learned factors.
 
-Member j acts like a network of its own with W[h] = diag(c r_j) W diag(s_j), c in the first layer only (BatchEnsemble:
-Wen, Tran and Ba, 2020; as an ensemble for tables: Gorishniy, Kotelnikov and Babenko, TabM, 2025). So forward and
-backward propagation stay the textbook's, and the product rule takes its gradients to W, r, s and c.
+Member j is a network with W[h] = diag(c r_j) W diag(s_j), where c is in the first layer only (BatchEnsemble: Wen, Tran
+and Ba, 2020; as an ensemble for tables: Gorishniy, Kotelnikov and Babenko, TabM, 2025). So forward and backward
+propagation do not change, and the product rule gives the gradients with respect to W, r, s and c.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from skbackprop._types import Array, Namespace
 
 
 def member(network: Network, P: Parameters, j: int) -> Parameters:
-    """The weights and biases that member j acts with; biases and output layer are its own."""
+    """The weights and biases of member j; members do not share biases and output layers."""
     M = unscaled(network, P, j)
     if network.input_scale:
         M.W[1] = P.c[:, None] * M.W[1]
@@ -35,7 +35,7 @@ def unscaled(network: Network, P: Parameters, j: int) -> Parameters:
 def shared_gradient(
     xp: Namespace, network: Network, P: Parameters, member_grads: list[tuple[list[Array], list[Array]]]
 ) -> Array:
-    """From the gradients G by the members' own W[h] and b[h] to that by theta: the product rule on `member`."""
+    """From the gradients G of all members' W[h] and b[h] to the gradient of theta: the product rule for `member`."""
     grad_W, grad_b = P.W[:1], P.b[:1]
     grad_factors: list[Array] = []
     last = network.n_layers
@@ -60,7 +60,7 @@ def shared_gradient(
 
 
 def rate_factors(xp: Namespace, network: Network, theta: Array, input_scale_rate: float) -> Array:
-    """By how much each parameter's rate differs from the step's."""
+    """Factor of the learning rate of each parameter."""
     ones = Parameters(xp, network, xp.ones_like(theta))
     factors = [*ones.factors[:-1], input_scale_rate * ones.c] if network.input_scale else ones.factors
     return flatten(xp, ones.W, ones.b, factors)

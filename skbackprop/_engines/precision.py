@@ -1,8 +1,8 @@
-"""How precise products of matrices are, in the words of PyTorch and JAX.
+"""The precision of matrix products, with the names of PyTorch and JAX.
 
-"highest": in the numbers' own precision. "medium": float32 factors are rounded to bfloat16, which has 8 of their 24
-bits, and products are summed in float32, as matrix units of processors do. Biases, sums of gradients, the optimizer and
-its memory keep their precision, and so does a first layer that looks sparse inputs or codes of a table up.
+"highest": the precision of the dtype. "medium": float32 factors are rounded to bfloat16, which has 8 of their 24 bits,
+and products are summed in float32, as matrix units of processors do. Biases, sums of gradients, the optimizer and its
+memory keep their precision, and so does a first layer with sparse or encoded inputs.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from skbackprop._types import Array, Namespace
 
 PRECISIONS = ("highest", "medium")
 SPLIT = 2.0**16 + 1  # Veltkamp's factor that leaves the upper 8 of 24 bits
-LARGE, SMALLEST = 2.0**100, 2.0**-126  # where the factor could overflow; the smallest number that is no denormal
+LARGE, SMALLEST = 2.0**100, 2.0**-126  # above which the factor could overflow; the smallest normal number
 Rounding: TypeAlias = Callable[[Array], Array]
 
 
 def level_of_tiles() -> str:
-    """Level of the kernels that multiply tiles: with the matrix unit, or with the same sums without it."""
+    """Level of the kernels that multiply tiles, with the matrix unit or, with the same results, without it."""
     return "v4" if level() == "amx" and not has_tiles() else level()
 
 
@@ -43,7 +43,7 @@ def bfloat16(xp: Namespace, x: Array) -> Array:
 
 
 def roundings(xp: Namespace, precision: str, n_layers: int, X: object, theta: Array) -> list[Rounding]:
-    """How factors of the products of layer h = 1..H are rounded; slot 0 is not used."""
+    """Functions that round the factors of the products of layers h = 1..H; slot 0 is not used."""
     if precision == "highest" or theta.dtype != xp.float32:
         return [_exact] * (n_layers + 1)
     first = _exact if isinstance(X, EncodedTable) or issparse(X) else partial(bfloat16, xp)

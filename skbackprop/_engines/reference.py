@@ -1,9 +1,9 @@
-"""The textbook page: forward and backward propagation, line by line as derived.
+"""The reference engine: forward and backward propagation, line by line as derived.
 
 Equation numbers D1-D11 are those of the derivation in the documentation. There, samples are columns and
 W^(h) is (n_out, n_in); here samples are rows, so W[h] is (n_in, n_out), the transpose. Layers are
-h = 1..H, a[0] = X; v[h] is a layer's weighted sum, q[h] its activation, a[h] what dropout leaves of it.
-Array-API operations only: the same lines run on NumPy, torch or CuPy arrays, wherever X lives, and nothing
+h = 1..H, a[0] = X; v[h] is a layer's weighted sum, q[h] its activation, a[h] the same after dropout.
+Array-API operations only: the same lines run on NumPy, torch or CuPy arrays on any device, and nothing
 is written in place. With sparse X only the two products with a[0] differ, and SciPy overloads those.
 """
 
@@ -25,14 +25,14 @@ from skbackprop._nn.network import Network, Objective, Parameters, weights_alone
 from skbackprop._nn.optimizers import OPTIMIZERS, Optimizer
 from skbackprop._types import Array, Integers, Namespace
 
-PREDICT_ROWS = 4096  # rows whose activations are held at a time
+PREDICT_ROWS = 4096  # rows whose activations are in memory at a time
 Layers: TypeAlias = tuple[list[Array], list[Array], list[Array]]  # a, v and q, by the number of the layer
 
 
 def forward(
     xp: Namespace, network: Network, P: Parameters, X: Array, drop: list[Dropper], rounded: list[Rounding]
 ) -> Layers:
-    """Propagate X through the layers: a[0..H-1], v[1..H] and q[1..H-1]; what v and q have in slot 0 is not used."""
+    """Propagate X through the layers: a[0..H-1], v[1..H] and q[1..H-1]; slot 0 of v and q is not used."""
     a, v, q = [drop[0](X)], [X], [X]
     for h in range(1, network.n_layers + 1):
         v.append(rounded[h](a[h - 1]) @ rounded[h](P.W[h]) + P.b[h])  # D1
@@ -60,7 +60,7 @@ def backward(
 
 
 class ReferenceEngine:
-    """The contract of `Engine` on `forward` and `backward`; the oracle of every other engine, at each precision."""
+    """The interface `Engine`, implemented by `forward` and `backward`; tests compare all other engines with it."""
 
     def __init__(self, network: Network, optimizer: Optimizer, xp: Namespace = np, precision: str = "highest"):
         self.network, self.optimizer, self.xp, self.precision = network, optimizer, xp, precision

@@ -1,7 +1,7 @@
-"""How many threads the kernels may use: by default, by OMP_NUM_THREADS, and by threadpoolctl.
+"""The number of threads of the kernels: by default, by OMP_NUM_THREADS, and by threadpoolctl.
 
-Linear algebra, OpenMP and these kernels should share one limit. joblib sets OMP_NUM_THREADS in its workers,
-and `threadpoolctl.threadpool_limits` reaches every library that it knows, this one too.
+Linear algebra, OpenMP and these kernels should have the same limit. joblib sets OMP_NUM_THREADS in its workers, and
+`threadpoolctl.threadpool_limits` sets the limit of every registered library, including this one.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import threadpoolctl
 
 import skbackprop._engines._cpu as _cpu
 
-MOST_THREADS = 2**31 - 1  # that can be asked for, an `int` of C
+MOST_THREADS = 2**31 - 1  # the largest `int` of C
 
 
 def default_threads() -> int:
-    """OMP_NUM_THREADS, but no more than the CPUs that this process may use."""
+    """OMP_NUM_THREADS, but at most the number of CPUs of this process."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        wanted = int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])  # of nested levels the outermost counts
+        wanted = int(os.environ.get("OMP_NUM_THREADS", "").split(",")[0])  # the outermost of nested levels
     except ValueError:  # it is ignored, as OpenMP does
         return cpus
     return min(wanted, cpus) if wanted > 0 else cpus
 
 
 class KernelThreads(threadpoolctl.LibController):  # type: ignore[misc]  # of a package without types
-    """What threadpoolctl calls to read and to limit the threads of the kernels."""
+    """The controller by which threadpoolctl reads and limits the threads of the kernels."""
 
     user_api = "skbackprop"
     internal_api = "skbackprop"
@@ -34,7 +34,7 @@ class KernelThreads(threadpoolctl.LibController):  # type: ignore[misc]  # of a 
     check_symbols = ("skb_get_num_threads", "skb_set_num_threads")
 
     def get_num_threads(self) -> int:
-        """Most threads where n_threads=None."""
+        """The limit for n_threads=None."""
         return int(self.dynlib.skb_get_num_threads())
 
     def set_num_threads(self, num_threads: int) -> None:
@@ -42,11 +42,11 @@ class KernelThreads(threadpoolctl.LibController):  # type: ignore[misc]  # of a 
         self.dynlib.skb_set_num_threads(num_threads)
 
     def get_version(self) -> None:
-        """The package's version says it."""
+        """Required by threadpoolctl; the package has its own version."""
 
 
 def resolve_threads(n_threads: int | None) -> int:
-    """Read n_threads; None means the limit that holds now."""
+    """Read n_threads; None means the present limit."""
     if n_threads is None:
         return _cpu.get_num_threads()
     if not 1 <= n_threads <= MOST_THREADS:
@@ -55,7 +55,7 @@ def resolve_threads(n_threads: int | None) -> int:
 
 
 def limit_threads() -> None:
-    """Set the kernels' own limit of threads, and make it known to threadpoolctl."""
+    """Set the limit of the kernels' threads, and register it with threadpoolctl."""
     _cpu.set_num_threads(default_threads())
     if hasattr(threadpoolctl, "register"):  # from version 3.2 on
         threadpoolctl.register(KernelThreads)

@@ -1,1 +1,1 @@
-"""Fitted models in the words of other libraries: scikit-learn, torch and ONNX."""
+"""Conversion of fitted models for other libraries: scikit-learn, torch and ONNX."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Convertible:
-    """The conversions, as methods of the estimators, whose attributes and methods they need are declared first."""
+    """Conversions as methods of the estimators; the attributes and methods that they need are declared first."""
 
     random_state: int | np.random.RandomState | None
     _settings: FitPlan
@@ -206,7 +206,7 @@ class Convertible:
 def tensors(
     estimator: BaseEstimator, X: Data, model: FittedModel, encoding: InputEncoding | None
 ) -> tuple[torch.Tensor, ...]:
-    """Rows as the module of a fitted estimator's model takes them, categories with the numbers of this encoding."""
+    """Rows for the torch module of a fitted estimator, with categories numbered as in this encoding."""
     with needing_torch("torch_inputs"):
         from skbackprop._interop.torch import as_tensor, codes
     if encoding is not None:
@@ -218,7 +218,7 @@ def tensors(
 
 @contextmanager
 def needing_torch(method: str) -> Iterator[None]:
-    """Say how to install torch, if it is missing."""
+    """Raise an error that says how to install torch, if it is missing."""
     try:
         yield
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Ensembles of networks for other rooms and for torch: their models with the weights, and the conversions."""
+"""Ensembles of networks: their models with weights for other modules, and conversions to torch."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class ConvertibleEnsemble:
-    """The conversions, as methods of the ensembles, whose attributes are declared first."""
+    """Conversions as methods of the ensembles; the attributes that they need are declared first."""
 
     estimators_: list[Any]
     weights_: np.ndarray
 
     @of_one_model
     def __weighted_models__(self) -> list[tuple[float, FittedModel]]:
-        """The networks that have a weight, on the host: what other rooms of this package work with."""
+        """The models of the networks with a positive weight, on the host, for other modules."""
         check_is_fitted(self)
         weighted = zip(self.weights_.tolist(), self.estimators_, strict=True)
         return [(weight, network.__fitted_model__(on_host=True)) for weight, network in weighted if weight > 0.0]
@@ -94,15 +94,15 @@ class ConvertibleEnsemble:
 
     @property
     def to_sklearn(self) -> NoReturn:
-        """Missing, as no single MLP of scikit-learn predicts the same."""
+        """Not available, since no single MLP of scikit-learn makes the same predictions."""
         raise AttributeError(
-            f"No MLP of scikit-learn predicts the same as {type(self).__name__}: convert its networks one by one, such "
+            f"No MLP of scikit-learn predicts the same as {type(self).__name__}. Convert its networks separately, such "
             "as model.estimators_[0].to_sklearn()."
         )
 
 
 def common_encoding(models: Sequence[FittedModel]) -> InputEncoding | None:
-    """That of the first network with the categories of all, by which they are numbered; None: nothing is encoded."""
+    """The encoding of the first network, with the categories of all networks; None: nothing is encoded."""
     encodings = [model.features.encoding for model in models if model.features.encoding is not None]
     if not encodings:
         return None

@@ -1,4 +1,4 @@
-"""A fitted network as scikit-learn's multi-layer perceptron, and the way back."""
+"""Conversion of fitted networks to scikit-learn's multi-layer perceptrons, and back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from skbackprop._fit.targets import LabelCodec, NumberCodec, TargetCodec
 from skbackprop._nn.losses import LOSSES
 from skbackprop._nn.network import NO_LAYER, Parameters, flatten
 
-# what scikit-learn's MLP knows
+# of scikit-learn's MLP
 ACTIVATIONS = {"identity", "logistic", "tanh", "relu"}
 SOLVERS = {"adam", "sgd", "lbfgs"}
 SCHEDULES = {"constant", "invscaling", "adaptive"}
@@ -64,14 +64,14 @@ def to_sklearn(
         theirs.feature_names_in_ = model.features.names
     for name in ("n_iter_", "t_", "loss_", "loss_curve_"):
         setattr(theirs, name, copy.copy(learned[name]))
-    theirs.best_loss_ = np.inf  # a warm start judges its own epochs
+    theirs.best_loss_ = np.inf  # a warm start has its own best epoch
     if params["early_stopping"]:
         theirs.best_loss_, theirs.best_validation_score_, theirs.validation_scores_ = None, -np.inf, []
     return theirs
 
 
 def _check_representable(model: FittedModel) -> None:
-    """Raise, saying why, if no MLP of scikit-learn predicts the same."""
+    """Raise an error with the reason if no MLP of scikit-learn makes the same predictions."""
     network, codec = model.network, model.codec
     names, link = sorted(set(network.activations)), LOSSES[network.loss].link
     why = ""
@@ -97,7 +97,7 @@ def _check_representable(model: FittedModel) -> None:
 
 
 def _joined(nets: list[Parameters]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Weights and biases of one network that gives the mean of the members' outputs: they stand side by side."""
+    """Weights and biases of one network, with the members side by side, that outputs the mean of the members."""
     n, last = len(nets), len(nets[0].W) - 1
     if n == 1:
         return [np.array(W) for W in nets[0].W[1:]], [np.array(b) for b in nets[0].b[1:]]
@@ -110,7 +110,7 @@ def _joined(nets: list[Parameters]) -> tuple[list[np.ndarray], list[np.ndarray]]
 
 
 def _set_up(theirs: MLPClassifier | MLPRegressor, X: sp.csr_matrix, y: np.ndarray) -> None:
-    """Fit one epoch to rows that mean nothing: so scikit-learn makes its own inner state, whatever its version."""
+    """Fit one epoch to meaningless rows, so that any version of scikit-learn creates its private attributes."""
     theirs.set_params(random_state=0, batch_size=len(y))
     known = {"classes": unique_labels(y)} if is_classifier(theirs) else {}
     # not `fit`, whose ConvergenceWarning could only be silenced for all threads
@@ -119,7 +119,7 @@ def _set_up(theirs: MLPClassifier | MLPRegressor, X: sp.csr_matrix, y: np.ndarra
 
 
 def _their_parameters(params: dict[str, Any], plan: FitPlan, state: TrainState) -> dict[str, object]:
-    """What governs later training, in scikit-learn's terms."""
+    """Parameters for later training by scikit-learn."""
     solver, alpha = params["solver"], params["alpha"]
     theirs = {name: params[name] for name in SHARED} | {"alpha": alpha, "batch_size": "auto"}
     if solver == "lbfgs":
@@ -141,13 +141,13 @@ def check_model(model: MLPClassifier | MLPRegressor, is_ours_classifier: bool, n
 
 
 def from_sklearn(model: MLPClassifier | MLPRegressor, spec: FitSpec, rng: np.random.RandomState) -> FitResult:
-    """Make what a fit of ours would have left behind; see the estimators' method."""
+    """Make the result of an equivalent fit of this package; see the estimators' method."""
     W, b = [np.array(w) for w in model.coefs_], [np.array(bias) for bias in model.intercepts_]
     codec: TargetCodec
     if is_classifier(model):
         codec = LabelCodec(model.classes_, model.out_activation_ == "logistic" and model.n_outputs_ > 1)
         if len(model.classes_) == 2 and not codec.multilabel:
-            # v_1 - v_0 = v; the least weights that do it
+            # v_1 - v_0 = v, with the smallest weights
             W[-1], b[-1] = np.hstack([-0.5 * W[-1], 0.5 * W[-1]]), np.concatenate([-0.5 * b[-1], 0.5 * b[-1]])
     else:
         n = model.n_outputs_
@@ -167,7 +167,7 @@ def from_sklearn(model: MLPClassifier | MLPRegressor, spec: FitSpec, rng: np.ran
 
 
 def our_parameters(model: MLPClassifier | MLPRegressor) -> dict[str, Any]:
-    """What governs later training, in our terms."""
+    """Parameters for later training by this package."""
     same = [*SHARED, "hidden_layer_sizes", "activation", "solver", "alpha", "tol"]
     params = {name: getattr(model, name) for name in same}
     if is_classifier(model):
@@ -175,7 +175,7 @@ def our_parameters(model: MLPClassifier | MLPRegressor) -> dict[str, Any]:
     else:
         params["loss"], params["scale_target"], score = model.loss, False, "r2"
     if model.solver == "lbfgs":
-        return params | {"early_stopping": False}  # which it does not heed there
+        return params | {"early_stopping": False}  # which it ignores there
     n = rows_per_epoch(model)
     batch_size = BATCH_SIZE if model.batch_size == "auto" else model.batch_size
     batch_size = min(batch_size, n) if n else batch_size
@@ -190,6 +190,6 @@ def our_parameters(model: MLPClassifier | MLPRegressor) -> dict[str, Any]:
 
 
 def rows_per_epoch(model: MLPClassifier | MLPRegressor) -> int:
-    """Rows that scikit-learn's minibatch solvers were trained on; 0 if that is not known."""
+    """Number of training rows of scikit-learn's minibatch solvers; 0 if it is not known."""
     epochs = len(getattr(model, "loss_curve_", ()))
     return round(model.t_ / epochs) if epochs else 0

@@ -1,4 +1,4 @@
-"""A fitted network as a module of torch, and rows as its tensors."""
+"""Conversion of fitted networks to torch modules, and of rows to tensors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Exp(Module):
 
 
 class MeanAndDeviation(Module):
-    """From means and logarithms of variances above a floor to means and standard deviations."""
+    """Convert means and log variances to means and standard deviations."""
 
     def __init__(self, log_floor: Tensor):
         super().__init__()
@@ -38,14 +38,14 @@ class MeanAndDeviation(Module):
 
 
 class Sort(Module):
-    """Quantiles that never cross."""
+    """Sort quantiles, so that they do not cross."""
 
     def forward(self, v: Tensor) -> Tensor:
         return torch.sort(v, dim=-1).values
 
 
 class Members(Module):
-    """The mean of members' predictions, as the logits of it where members give logits."""
+    """The mean prediction of the members, as logits if members return logits."""
 
     def __init__(self, members: list[Module], kind: str):
         super().__init__()
@@ -77,7 +77,7 @@ POOLS = {
 
 
 class Slope(Module):
-    """A column of numbers that is an input as it is."""
+    """A numeric column that is an input without encoding."""
 
     def __init__(self, weights: Tensor):
         super().__init__()
@@ -88,10 +88,10 @@ class Slope(Module):
 
 
 class PiecewiseLinear(Module):
-    """A column of numbers in bins: a straight line, and beside it one from edge to edge.
+    """A numeric column with bins: a straight line plus a piecewise linear function with kinks at the edges.
 
-    `slope`: of the standardised number; `at_edges`: what all codes add up to at each edge; `missing`: what a missing
-    number adds. Edges, mean and scale are float64, so that large numbers keep their digits.
+    `slope`: of the standardised number; `at_edges`: the sum over all codes at each edge; `missing`: the value for a
+    missing number. Edges, mean and scale are float64, so that large numbers keep their digits.
     """
 
     def __init__(self, column: Column, weights: Tensor):
@@ -121,9 +121,9 @@ class PiecewiseLinear(Module):
 
 
 class Columns(Module):
-    """What each column of a table adds to the first layer's sums, (rows, columns, units); of members side by side.
+    """Contribution of each column to the sums of the first layer, (rows, columns, units); members are side by side.
 
-    `columns`: a module for each, that of a column of categories a torch.nn.Embedding.
+    `columns`: a module for each; for a column of categories a torch.nn.Embedding.
     """
 
     def __init__(self, encoding: InputEncoding, W: Tensor):
@@ -150,7 +150,7 @@ class Columns(Module):
 
 
 class Sum(Module):
-    """The first layer's sums, of what each column adds."""
+    """The sums of the first layer, over the contributions of all columns."""
 
     def __init__(self, bias: Tensor):
         super().__init__()
@@ -161,7 +161,7 @@ class Sum(Module):
 
 
 class Units(Module):
-    """Those of one member among units that stand side by side."""
+    """The units of one member, among members side by side."""
 
     def __init__(self, start: int, n: int):
         super().__init__()
@@ -172,7 +172,7 @@ class Units(Module):
 
 
 class TableNetwork(Module):
-    """A network that takes a table: `columns` tells what each adds to the first layer, `network` does all else."""
+    """A network for tables: `columns` computes the contributions to the first layer, `network` everything else."""
 
     def __init__(self, columns: Columns, network: torch.nn.Sequential):
         super().__init__()
@@ -198,12 +198,12 @@ def to_torch(model: FittedModel) -> torch.nn.Sequential | TableNetwork:
 
 
 def codes(encoding: InputEncoding, table: RawTable) -> tuple[Tensor, Tensor]:
-    """Rows of a table as a `TableNetwork` takes them: numbers, and those of categories."""
+    """Rows of a table for a `TableNetwork`: numbers, and indices of categories."""
     return torch.tensor(table.numbers), torch.tensor(encoding.category_numbers(table), dtype=torch.int64)
 
 
 def _body(model: FittedModel, firsts: list[Module], nets: list[Parameters]) -> list[Module]:
-    """All layers of the members, of which the first are given, and what makes predictions of theirs."""
+    """All layers of the members, whose first layers are given, and the functions from outputs to predictions."""
     network, codec = model.network, model.codec
     stacks = [_stack(network, first, P, _head(model)) for first, P in zip(firsts, nets, strict=True)]
     kind = "gaussian" if network.loss == "gaussian" else LOSSES[network.loss].link
@@ -243,7 +243,7 @@ def _dtype(array: np.ndarray) -> torch.dtype:
 
 
 def _head(model: FittedModel) -> list[Module]:
-    """What each member does to its output layer's sums; classifiers give logits."""
+    """The function of each member's output sums; for classifiers it returns logits."""
     loss, codec = model.network.loss, model.codec
     if isinstance(codec, NumberCodec) and loss == "gaussian":
         log_floor = LOG_VARIANCE_FLOOR + 2.0 * np.log(codec.scale)
@@ -252,7 +252,7 @@ def _head(model: FittedModel) -> list[Module]:
 
 
 def _tail(codec: NumberCodec) -> list[Module]:
-    """From (n_samples, n_outputs) to the shape that predict gives."""
+    """Reshape (n_samples, n_outputs) to the shape of predict."""
     if codec.loss_name == "gaussian":
         return []
     modules = []

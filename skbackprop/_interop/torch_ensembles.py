@@ -1,4 +1,4 @@
-"""A fitted ensemble as a module of torch."""
+"""Conversion of fitted ensembles to torch modules."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from skbackprop._nn.losses import LOSSES
 
 
 class WeightedMean(Module):
-    """The mean of networks' answers by their weights, as logits of the mean probabilities where they give logits.
+    """The weighted mean prediction of networks, as logits if they return logits.
 
-    `kind`: key of MEANS; `tail`: what is done to the mean.
+    `kind`: key of MEANS; `tail`: function of the mean.
     """
 
     def __init__(self, networks: Sequence[Module], weights: Tensor, kind: str, tail: torch.nn.Sequential):
@@ -44,7 +44,7 @@ def _logit_of_mean(v: Tensor, weights: Tensor) -> Tensor:
     return _log_mean_exp(log_p, weights) - _log_mean_exp(log_q, weights)
 
 
-MEANS = {  # of answers (..., networks); by the link of classifiers
+MEANS = {  # of predictions (..., networks), by the link of classifiers
     "softmax": lambda v, weights: _log_mean_exp(torch.log_softmax(v, dim=1), weights),
     "logistic": _logit_of_mean,
     "mean": torch.matmul,
@@ -52,7 +52,7 @@ MEANS = {  # of answers (..., networks); by the link of classifiers
 
 
 def to_torch(models: Sequence[FittedModel], weights: Sequence[float], common: InputEncoding | None) -> WeightedMean:
-    """Make a module of models on the host, and of the encoding by which all number categories."""
+    """Make a module from models on the host, with one encoding of categories for all."""
     networks = [_numbered(network_to_torch(model), model.features.encoding, common) for model in models]
     network, codec = models[0].network, models[0].codec
     tail, kind = torch.nn.Sequential(), "mean"
@@ -64,7 +64,7 @@ def to_torch(models: Sequence[FittedModel], weights: Sequence[float], common: In
 
 
 def _numbered(network: Module, own: InputEncoding | None, common: InputEncoding | None) -> Module:
-    """The network, taking categories by common numbers; those that it has not met are unknown to it."""
+    """The network with categories numbered by the common encoding; those that it has not seen are unknown."""
     if own is None or common is None:
         return network
     modules = network.columns.columns

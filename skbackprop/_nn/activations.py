@@ -4,8 +4,8 @@ Every function is written in array-API terms for any namespace ``xp``. With v of
 a = phi(v), ``vjp(xp, v, a, g)`` is g^T da/dv, row by row. For an elementwise phi that is phi'(v) * g;
 softmax, whose every output depends on all v_k, uses its full Jacobian (D8).
 
-An entry also says what its name means elsewhere: in the documentation, in ONNX and in torch. All who name activations
-one by one read it here.
+An entry also contains the activation's counterparts in the documentation, in ONNX and in torch, so that all code about
+single activations is here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SELU_SCALE = 1.0507009873554805
 
 
 class Nodes(Protocol):
-    """An ONNX graph under construction: adds an operator on named values and numbers, and names its result."""
+    """An ONNX graph under construction: adds an operator on named values and numbers, and returns its output's name."""
 
     def __call__(self, op: str, *inputs: str | float, **attributes: object) -> str: ...
 
@@ -35,14 +35,14 @@ class Nodes(Protocol):
 
 @dataclass(frozen=True)
 class Activation:
-    """An entry: phi(xp, v) -> a and vjp(xp, v, a, g) -> g^T da/dv, and its name elsewhere."""
+    """An entry: phi(xp, v) -> a and vjp(xp, v, a, g) -> g^T da/dv, and its counterparts elsewhere."""
 
     phi: Callable[[Namespace, Array], Array]
     vjp: Callable[[Namespace, Array, Array, Array], Array]
-    initializer: str = "he_uniform"  # what initializer="auto" gives the layer below it
+    initializer: str = "he_uniform"  # of the layer below it with initializer="auto"
     onnx: Callable[[Nodes, str], str] | None = None  # its nodes
     torch: Callable[[ModuleType], object] | None = None  # its module, from the classes of torch.nn
-    note: str = ""  # behind the name in the parameter's documentation
+    note: str = ""  # after the name in the parameter's documentation
 
 
 def logistic(xp: Namespace, v: Array) -> Array:
@@ -150,7 +150,7 @@ def mish_vjp(xp: Namespace, v: Array, a: Array, g: Array) -> Array:
 
 
 def _erf(xp: Namespace, x: Array) -> Array:
-    """The array-API standard has no erf: take the library's own, else SciPy's."""
+    """The error function of the library, which the array-API standard lacks, or else of SciPy."""
     if hasattr(xp, "erf"):
         return xp.erf(x)
     module = getattr(xp, "__name__", "")
@@ -165,7 +165,7 @@ def _erf(xp: Namespace, x: Array) -> Array:
 
 
 def _selu_nodes(g: Nodes, v: str) -> str:
-    """Not by the operator Selu, whose constants are float32."""
+    """Without the operator Selu, whose constants are float32."""
     return g("Mul", g("Where", g("Greater", v, 0.0), v, g("Mul", g("Elu", v), SELU_ALPHA)), SELU_SCALE)
 
 
@@ -217,7 +217,7 @@ ACTIVATIONS: dict[str, Activation] = {
     "silu": Activation(
         silu,
         silu_vjp,
-        # not v Sigmoid(v): ONNX Runtime 1.20 makes a QuickGelu of it, which it lacks in float64
+        # not v Sigmoid(v): ONNX Runtime 1.20 converts it to QuickGelu, which it lacks in float64
         onnx=lambda g, v: g("Div", v, g("Add", g("Exp", g("Neg", v)), 1.0)),
         torch=lambda nn: nn.SiLU(),
     ),

@@ -1,6 +1,6 @@
 """Baselines: the output v of the best constant prediction for weighted targets (NumPy, float64).
 
-Training losses are measured against the loss of this prediction, and networks with a log link start from it.
+`tol` is relative to the loss of this prediction, and networks with a log link start from it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def mean(y: Array, w: Array | None) -> Array:
 
 
 def log_mean(y: Array, w: Array | None) -> Array:
-    """Logarithm of the weighted mean: of classes the log posterior that all rows share."""
+    """Logarithm of the weighted mean: for classes the log frequencies."""
     return np.log(np.maximum(mean(y, w), TINY))
 
 
@@ -30,7 +30,7 @@ def log_odds(y: Array, w: Array | None) -> Array:
 
 
 def quantiles(y: Array, w: Array | None, levels: tuple[float, ...]) -> Array:
-    """Weighted quantiles, those of each column together: the smallest value at which the weight reaches the level."""
+    """Weighted quantiles, grouped by column: the smallest value at which the cumulative weight reaches the level."""
     w = np.ones(len(y)) if w is None else w
     order = np.argsort(y, axis=0, kind="stable")
     below = np.cumsum(w[order], axis=0)
@@ -57,7 +57,7 @@ def huber_location(y: Array, w: Array | None, delta: float) -> Array:
 
 
 def log_moments(y: Array, w: Array | None, floor: float) -> Array:
-    """Weighted mean, and the logarithm of what the weighted variance of each column has above the floor."""
+    """Weighted mean, and the logarithm of the weighted variance minus the floor, of each column."""
     m = mean(y, w)
     variance = mean((y - m) ** 2, w)
     return np.concatenate([m, np.log(np.maximum(variance - floor, np.finfo(np.float64).eps * floor))])

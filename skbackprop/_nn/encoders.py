@@ -1,4 +1,4 @@
-"""Input encodings, the zeroth layer a[0] = e(x): what each learns of a column of numbers, and what it makes of it."""
+"""Input encodings, the zeroth layer a[0] = e(x): each learns from a column of numbers and encodes it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from skbackprop._types import Array, Namespace
 
-CODE_RANGE = (-1.0, 1.0)  # codes of a bin that a value has not reached, and of one that it has left behind
+CODE_RANGE = (-1.0, 1.0)  # codes of a bin above the value, and of a bin below it
 
 
 class Column(NamedTuple):
-    """What an encoding learned of a column."""
+    """The learned encoding of a column."""
 
     mean: float = 0.0
     scale: float = 1.0
@@ -23,7 +23,7 @@ class Column(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """What is known of all rows of a column where the others are learned from a sample of them."""
+    """Moments of all rows of a column, if edges are learned from a sample."""
 
     mean: float
     scale: float
@@ -34,14 +34,14 @@ class Moments(NamedTuple):
 class Encoder:
     """An input encoding."""
 
-    # of float64 numbers (n,), weights, number of bins, and moments where the numbers are a sample
+    # from float64 numbers (n,), weights, number of bins, and moments if the numbers are a sample
     learn: Callable[[np.ndarray, np.ndarray | None, int, Moments | None], Column]
     forward: Callable[[Namespace, Array, Column], Array]  # numbers (n,) -> inputs (n, n_inputs)
     takes_nan: bool
 
 
 def learn_nothing(x: np.ndarray, weights: np.ndarray | None, n_bins: int, known: Moments | None = None) -> Column:
-    """What the identity has to know."""
+    """Learn the column of the identity."""
     return Column()
 
 
@@ -51,14 +51,14 @@ def identity(xp: Namespace, x: Array, column: Column) -> Array:
 
 
 def learn_bins(x: np.ndarray, weights: np.ndarray | None, n_bins: int, known: Moments | None = None) -> Column:
-    """Weighted mean and standard deviation of the numbers that are there, and edges of bins."""
+    """Weighted mean and standard deviation of the numbers that are not missing, and edges of bins."""
     mean, scale, has_gaps = moments(x, weights) if known is None else known
-    is_constant = scale <= 10 * np.finfo(float).eps * abs(mean)  # what rounding leaves of equal numbers
+    is_constant = scale <= 10 * np.finfo(float).eps * abs(mean)  # deviations of equal numbers by rounding
     return Column(mean, 1.0 if is_constant else scale, bin_edges(x, weights, n_bins), has_gaps)
 
 
 def moments(x: np.ndarray, weights: np.ndarray | None) -> Moments:
-    """Weighted mean and standard deviation of the numbers that are there, and whether some are not."""
+    """Weighted mean and standard deviation of the numbers that are not missing, and whether some are."""
     gaps = np.isnan(x)
     there = ~gaps
     if weights is not None:
@@ -71,10 +71,10 @@ def moments(x: np.ndarray, weights: np.ndarray | None) -> Moments:
 
 
 def piecewise_linear(xp: Namespace, x: Array, column: Column) -> Array:
-    """The standardised number, how far it has come through each bin, and, if there were gaps, whether it is missing.
+    """The standardised number, its position in each bin, and an indicator of missing values, if there were some.
 
-    Of a missing number the first is 0, and all codes are the middle of their range (Gorishniy, Rubachev and Babenko,
-    2022, with the standardised number beside the codes and the outermost bins ending at their edges).
+    For a missing number the first is 0, and all codes are the middle of their range (Gorishniy, Rubachev and Babenko,
+    2022, but with the standardised number as well, and with outermost bins that end at their edges).
     """
     missing = xp.isnan(x)
     z = xp.where(missing, xp.zeros_like(x), (x - column.mean) / column.scale)
@@ -91,7 +91,7 @@ ENCODERS = {
 
 
 def bin_edges(x: np.ndarray, weights: np.ndarray | None, n_bins: int) -> np.ndarray:
-    """Different ones among the quantiles 0, 1/n, ..., 1 (inverted distribution function), in float64."""
+    """Distinct quantiles at 0, 1/n, ..., 1 (inverted distribution function), in float64."""
     counts = ~np.isnan(x)
     shares = np.linspace(0.0, 1.0, n_bins + 1)
     if weights is not None:
@@ -108,9 +108,9 @@ def bin_edges(x: np.ndarray, weights: np.ndarray | None, n_bins: int) -> np.ndar
 
 
 def bin_codes(xp: Namespace, x: Array, edges: np.ndarray, low: float, high: float) -> Array:
-    """How far numbers (n,) have come through each of the bins, (n, n_bins); of NaN the middle."""
+    """Positions of numbers (n,) in each of the bins, (n, n_bins); for NaN the middle."""
     first, last = (xp.asarray(ends, dtype=x.dtype, device=x.device) for ends in (edges[:-1], edges[1:]))
-    with np.errstate(divide="ignore", invalid="ignore"):  # edges that float32 cannot tell apart: 0 or 1
+    with np.errstate(divide="ignore", invalid="ignore"):  # if edges are equal in float32: 0 or 1
         passed = (x[:, None] - first) / (last - first)
     passed = xp.clip(passed, 0.0, 1.0)
     passed = xp.where(xp.isnan(passed), xp.full_like(passed, 0.5), passed)

@@ -45,9 +45,9 @@ INITIALIZERS: dict[str, Callable[[RandomState, int, int], Array]] = {
 def initialize(network: Network, initializer: str, rng: RandomState) -> tuple[Layers, Layers, list[Array]]:
     """Draw W[1..H] and b[1..H] (slot 0 empty) and the factors, in float64.
 
-    "auto" takes each hidden layer's initializer from its activation and starts the output layer at zero,
-    so that training starts from the prediction of the biases alone. Members start apart by the factors of
-    their inputs, r[1] ~ N(0, 1) (Gorishniy, Kotelnikov and Babenko, TabM, 2025); all other factors are 1.
+    "auto" takes each hidden layer's initializer from its activation and starts the output layer at zero, so that the
+    first prediction depends on the biases only. Members start with different factors of their inputs, r[1] ~ N(0, 1)
+    (Gorishniy, Kotelnikov and Babenko, TabM, 2025); all other factors are 1.
     """
     W: Layers = [NO_LAYER]
     b: Layers = [NO_LAYER]

@@ -1,7 +1,7 @@
 """Links: from the output v of the network to its prediction a, and to v again for the mean of several predictions.
 
-A pool takes the outputs of all members, (members, rows, outputs), and gives the v whose prediction is the mean of
-theirs. Ensembles are averaged by their predictions, not by their weights.
+A pool takes the outputs of all members, (members, rows, outputs), and returns the v whose prediction is their mean
+prediction. Ensembles average predictions, not weights.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _log_mean_exp(xp: Namespace, z: Array) -> Array:
 
 
 def _softmax_pool(xp: Namespace, v: Array) -> Array:
-    """Ln of the mean posterior: a logit of its own, as sum_k e^v_k = 1."""
+    """Ln of the mean posterior, which is a logit since sum_k e^v_k = 1."""
     return _log_mean_exp(xp, xp.stack([log_softmax(xp, v[j, :, :]) for j in range(v.shape[0])]))
 
 
@@ -42,7 +42,7 @@ def _logistic_pool(xp: Namespace, v: Array) -> Array:
 
 
 def gaussian_pool(xp: Namespace, v: Array) -> Array:
-    """M and s of the equal mixture of the members' distributions; the floor is in all variances alike."""
+    """M and s of the equal mixture of the members' distributions, whose variances all contain the floor."""
     m, s = v[..., : v.shape[-1] // 2], v[..., v.shape[-1] // 2 :]
     mean = xp.mean(m, axis=0)
     variance = xp.mean(xp.exp(s) + (m - mean) ** 2, axis=0)  # law of total variance

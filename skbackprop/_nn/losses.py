@@ -2,8 +2,8 @@
 
 Conventions, for every entry. v is the raw output of the last layer, (rows, outputs); y the targets,
 (rows, targets): those of classes are one-hot, and may be smoothed (`target_rows`). ``value`` gives one number
-per row, the sum over its outputs; ``delta`` is the derivative of that very number, so that the reported loss and
-the gradient are one function. Both start from v, never from the prediction, so that no logarithm meets a rounded 0.
+per row, the sum over its outputs; ``delta`` is the derivative of that number, so the gradient is that of the
+reported loss. Both are computed from v, not from the prediction, so that no logarithm of a rounded 0 occurs.
 ``constant`` is the v of the best constant prediction for weighted targets (NumPy, float64).
 """
 
@@ -21,14 +21,14 @@ from skbackprop._nn.activations import Activation, logistic, softmax, softplus
 from skbackprop._nn.links import LINKS, POOLS, Pool, gaussian_pool, log_softmax
 from skbackprop._types import Array, Namespace
 
-# of gaussian: a standard deviation of 1 % of the target's, which is scaled to 1
+# smallest variance of gaussian: a standard deviation of 1 % of the target's, which is scaled to 1
 VARIANCE_FLOOR = 1e-4
 LOG_VARIANCE_FLOOR = math.log(VARIANCE_FLOOR)
 
 
 @dataclass(frozen=True)
 class LossArgs:
-    """The parameters that single losses have; all of labels have smoothing, in training."""
+    """Parameters of single losses, and label smoothing of all losses of labels, in training."""
 
     focal_gamma: float = 2.0
     huber_delta: float = 1.35
@@ -51,14 +51,14 @@ class Loss:
     scaling: str | None = None  # of the targets: "standardize", "mean", or none
     lower: tuple[str, float] | None = None  # domain of y: (">=" or ">", bound)
     outputs_per_target: Callable[[LossArgs], int] = lambda args: 1
-    relative_tol: bool = True  # False where the loss has no zero to measure `tol` from
-    max_grad_norm: float | None = None  # what "auto" is at most
+    relative_tol: bool = True  # False if the smallest value of the loss is not 0
+    max_grad_norm: float | None = None  # largest value of "auto"
     pool: Pool | None = None  # members' v -> v of the mean prediction; None: by link
-    quadratic: float | None = None  # of labels: value - quadratic |y|^2 is linear in y; None: it is not
+    quadratic: float | None = None  # for labels: value - quadratic |y|^2 is linear in y; None: it is not
 
 
 def smooth(y: Array, amount: float, multilabel: bool) -> Array:
-    """Move the share `amount` of each target to the uniform distribution (Szegedy et al., 2016)."""
+    """Mix targets with the share `amount` of the uniform distribution (Szegedy et al., 2016)."""
     if amount == 0.0:
         return y
     uniform = 0.5 if multilabel else 1.0 / y.shape[1]
@@ -66,9 +66,9 @@ def smooth(y: Array, amount: float, multilabel: bool) -> Array:
 
 
 def target_rows(xp: Namespace, loss: Loss, Y: np.ndarray, n_outputs: int, like: Array, args: LossArgs) -> Array:
-    """Targets as the entries take them: of class codes the one-hot rows (D9); labels are smoothed.
+    """Targets for the entries: class codes as one-hot rows (D9), and labels smoothed.
 
-    Rows of classes are made when they are needed, for few rows at a time. `like` tells dtype and device.
+    One-hot rows are made when needed, for few rows at a time. `like` determines dtype and device.
     """
     if loss.task == "regression":
         return Y
@@ -79,9 +79,9 @@ def target_rows(xp: Namespace, loss: Loss, Y: np.ndarray, n_outputs: int, like: 
 
 
 def finish_members(xp: Namespace, loss: Loss, v: Array, link: bool, members: bool) -> Array:
-    """From members' v, (members, rows, outputs), to the mean of their predictions, or to each one's.
+    """From the v of members, (members, rows, outputs), to their mean prediction, or to each one's.
 
-    With link the predictions themselves, else the v whose link they are.
+    With link, these are predictions, else the v that gives them.
     """
     phi = LINKS[loss.link].phi
     if members:
@@ -104,7 +104,7 @@ def cross_entropy_delta(xp: Namespace, v: Array, y: Array, args: LossArgs) -> Ar
 
 
 def binary_cross_entropy(xp: Namespace, v: Array, y: Array, args: LossArgs) -> Array:
-    """-sum_j [y_j ln a_j + (1 - y_j) ln(1 - a_j)], each label a problem of its own."""
+    """-sum_j [y_j ln a_j + (1 - y_j) ln(1 - a_j)], for independent labels."""
     return xp.sum(y * softplus(xp, -v) + (1.0 - y) * softplus(xp, v), axis=1)
 
 
@@ -124,7 +124,7 @@ def _brier(link: Activation) -> tuple[Formula, Formula]:
 
 def _focal(xp: Namespace, log_p: Array, gamma: float) -> tuple[Array, Array]:
     """-(1 - p)^gamma ln p (Lin et al., 2017) and its derivative by ln p."""
-    # ln p = 0 would meet 0^(gamma - 1); the smallest normal number keeps the product's limit, 0
+    # at ln p = 0 there would be 0^(gamma - 1); with the smallest normal number the product has the right limit, 0
     log_p = xp.minimum(log_p, xp.full_like(log_p, -float(xp.finfo(log_p.dtype).smallest_normal)))
     p, q = xp.exp(log_p), -xp.expm1(log_p)
     return -(q**gamma) * log_p, gamma * p * q ** (gamma - 1.0) * log_p - q**gamma
@@ -176,7 +176,7 @@ def huber(xp: Namespace, v: Array, y: Array, args: LossArgs) -> Array:
 
 def huber_delta(xp: Namespace, v: Array, y: Array, args: LossArgs) -> Array:
     """The residual, clipped to +-delta."""
-    d = xp.full_like(v, args.huber_delta)  # not xp.clip, at which the host can wait for the device
+    d = xp.full_like(v, args.huber_delta)  # not xp.clip, for which the host may wait for the device
     return xp.minimum(xp.maximum(v - y, -d), d)
 
 
@@ -212,7 +212,7 @@ def gamma(xp: Namespace, v: Array, y: Array, args: LossArgs) -> Array:
 
 
 def log_variance(xp: Namespace, s: Array) -> Array:
-    """Ln(floor + e^s): what is left of a variance would make steps without bounds where targets have no noise."""
+    """Ln(floor + e^s): without the floor, steps would become infinite if targets have no noise."""
     return LOG_VARIANCE_FLOOR + softplus(xp, s - LOG_VARIANCE_FLOOR)
 
 
@@ -260,7 +260,7 @@ LOSSES: dict[str, Loss] = {
         lambda y, w, args: baselines.log_moments(y, w, VARIANCE_FLOOR),
         outputs_per_target=lambda args: 2,
         relative_tol=False,
-        max_grad_norm=1.0,  # as the gradient by m grows like 1 / u, and one row may spoil Adam's second moments
+        max_grad_norm=1.0,  # dE/dm grows like 1 / u, and one row may spoil Adam's second moments
         pool=gaussian_pool,
     ),
 }

@@ -1,4 +1,4 @@
-"""The names in the tables of this floor, for editors and type checkers; tests/test_types.py compares the two."""
+"""The names in the tables of this package, for editors and type checkers; tests/test_types.py compares them."""
 
 from typing import Literal, TypeAlias
 

@@ -1,4 +1,4 @@
-"""What a network is: a frozen description, and its parameters as one flat vector."""
+"""The description of a network, and its parameters as one flat vector."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from skbackprop._nn.losses import LOSSES, LossArgs
 from skbackprop._types import Array, Namespace
 
 Layers = list[Array]  # an array for each layer h = 1..H
-NO_LAYER: Any = None  # what stands at 0 in such a list
+NO_LAYER: Any = None  # in slot 0 of such a list
 
 
 @dataclass(frozen=True)
 class Network:
-    """A multi-layer perceptron, described but without its numbers.
+    """The description of a multi-layer perceptron, without its parameters.
 
     Layers are numbered h = 1..H; layer h maps ``sizes[h - 1]`` inputs to ``sizes[h]`` outputs.
     """
 
     sizes: tuple[int, ...]  # inputs, hidden layers, outputs
     activations: tuple[str, ...] = ()  # one per hidden layer
-    loss: str = "squared_error"  # owns the link of the output layer
+    loss: str = "squared_error"  # also determines the link of the output layer
     loss_args: LossArgs = field(default_factory=LossArgs)
     dropout: tuple[float, ...] = ()  # of the input, then of each hidden layer; (): none
     seed: int = 0  # of the dropout masks
@@ -45,7 +45,7 @@ class Network:
 
     @property
     def n_targets(self) -> int:
-        """Number of targets, or of classes: of some losses each has several outputs."""
+        """Number of targets or classes; with some losses each has several outputs."""
         return self.sizes[-1] // LOSSES[self.loss].outputs_per_target(self.loss_args)
 
     @cached_property
@@ -55,11 +55,11 @@ class Network:
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Of the arrays in the flat vector, in their order.
+        """Shapes of the arrays in the flat vector, in their order.
 
-        For each layer b[h] and then W[h]: a layer's block is the notes' extended matrix, the biases being the
-        weights of x_0 = 1 (D1). Members have biases and an output layer of their own, and their factors come next:
-        r[h] and s[h] of each hidden layer. Last the input scale c.
+        For each layer b[h] and then W[h]: together they are the extended matrix of the derivation, where biases are
+        the weights of x_0 = 1 (D1). Members have separate biases and output layers. Their factors follow, r[h] and
+        s[h] of each hidden layer, and then the input scale c.
         """
         members = () if self.n_members == 1 else (self.n_members,)
         shapes: list[tuple[int, ...]] = []
@@ -117,7 +117,7 @@ def flatten(xp: Namespace, W: Layers, b: Layers, factors: Iterable[Array] = ()) 
 
 
 def weights_alone(xp: Namespace, network: Network, theta: np.ndarray) -> Array:
-    """Theta with zeros in place of all but the weight matrices: what is penalised, and what decays."""
+    """Theta with zeros in place of everything except the weight matrices, to which penalty and decay apply."""
     P = Parameters(xp, network, theta)
     b, factors = ([xp.zeros_like(array) for array in arrays] for arrays in (P.b[1:], P.factors))
     return flatten(xp, P.W, [NO_LAYER, *b], factors)
@@ -125,7 +125,7 @@ def weights_alone(xp: Namespace, network: Network, theta: np.ndarray) -> Array:
 
 @dataclass(frozen=True)
 class Objective:
-    """What a minibatch must know of the whole training set to estimate J without bias.
+    """Numbers of the whole training set, for an unbiased estimate of J from a minibatch.
 
     J(W, b) = (sum_i w_i loss_i + alpha/2 sum_h |W[h]|^2) / sum_i w_i: a minibatch of B rows estimates
     its gradient by sum_batch w_i grad_i / (B * mean_weight) + penalty * W.

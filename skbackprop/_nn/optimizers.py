@@ -17,12 +17,12 @@ from skbackprop._types import Array, Namespace
 
 Rate = Array | float  # one for all parameters, or one for each
 Memory = dict[str, Any]  # arrays and numbers of an optimizer, by the names of its entry
-Step = tuple[Array, Memory]  # what a step makes: theta and the memory
+Step = tuple[Array, Memory]  # result of a step: theta and the memory
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Which rule, and its constants."""
+    """The name of the rule, and its constants."""
 
     name: str = "adam"
     momentum: float = 0.9
@@ -40,13 +40,13 @@ Update = Callable[[Namespace, Array, Memory, Array, Rate, int, Optimizer], Step]
 
 @dataclass(frozen=True)
 class Rule:
-    """An entry: the names of the vectors that it remembers, its update, and learning rates that suit it."""
+    """An entry: the names of its memory vectors, its update, and suitable learning rates."""
 
     slots: tuple[str, ...]
     update: Update
-    rate: float  # that can stay constant
-    peak: float  # that a schedule which ends low can climb to
-    uses: tuple[str, ...] = ()  # the Optimizer's constants that act here
+    rate: float  # constant
+    peak: float  # largest of a schedule that ends near zero
+    uses: tuple[str, ...] = ()  # constants of Optimizer that it uses
     unbounded: bool = False  # do its steps grow with the gradient?
 
     def init(self, xp: Namespace, theta: Array) -> Memory:
@@ -54,7 +54,7 @@ class Rule:
         return {slot: xp.zeros_like(theta) for slot in self.slots}
 
     def check(self, state: object, theta: Array) -> None:
-        """Raise unless this is memory of this rule for these parameters."""
+        """Raise unless this is a memory of this rule for these parameters."""
         known = state if isinstance(state, dict) else {}
         for name in self.init(np, np.empty(0)):
             value = known.get(name)

@@ -14,7 +14,7 @@ import numpy as np
 
 from skbackprop._types import Array
 
-WARMUP = 0.1  # share of the training that warmup_cosine climbs
+WARMUP = 0.1  # share of the training with increasing rate in warmup_cosine
 ONECYCLE_WARMUP, ONECYCLE_START = 0.3, 0.04
 
 
@@ -23,12 +23,12 @@ class Schedule:
     """An entry."""
 
     factor: Callable[[Array, int, float], Array]
-    horizon: bool = True  # does it follow a plan of `epochs`?
+    horizon: bool = True  # does it depend on the planned number of epochs?
     plateau: bool = False  # is the rate divided by 5 when the loss stops improving?
 
 
 def constant(step: Array, total: int, power_t: float) -> Array:
-    """Leave the rate as it is."""
+    """Constant rate."""
     return np.ones(np.shape(step))
 
 
@@ -43,7 +43,7 @@ def cosine(step: Array, total: int, power_t: float) -> Array:
 
 
 def warmup_cosine(step: Array, total: int, power_t: float) -> Array:
-    """Climb linearly over the first tenth of the training, then half a cosine down to 0."""
+    """Linear increase over the first tenth of the training, then half a cosine down to 0."""
     t = _share(step, total)
     climb = (np.asarray(step) + 1.0) / max(1.0, math.ceil(WARMUP * total))
     down = 0.5 * (1.0 + np.cos(np.pi * (t - WARMUP) / (1.0 - WARMUP)))
@@ -64,7 +64,7 @@ def coslog4(step: Array, total: int, power_t: float) -> Array:
 
 
 def _share(step: Array, total: int) -> Array:
-    """Fraction of the training done; past the plan it stays at the end."""
+    """Fraction of the training, at most 1."""
     return np.minimum(np.asarray(step) / max(total, 1), 1.0)
 
 

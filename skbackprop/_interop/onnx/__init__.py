@@ -1,1 +1,1 @@
-"""Export: fitted models as ONNX graphs. The packages onnx and skl2onnx are imported where they are used."""
+"""Export of fitted models to ONNX. The packages onnx and skl2onnx are imported where they are used."""

@@ -1,4 +1,4 @@
-"""Converters for skl2onnx, so that it exports Pipelines with our estimators and our encoder."""
+"""Converters for skl2onnx, so that it exports Pipelines with this package's estimators and encoder."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ CLASSIFIER_OPTIONS = {
     "raw_scores": [True, False],
 }
 TEXT = 8
-# of skl2onnx, by ONNX's number
+# of skl2onnx, by the number of the ONNX type
 TYPES = {1: "FloatTensorType", 7: "Int64TensorType", TEXT: "StringTensorType", 11: "DoubleTensorType"}
 
 
 @dataclass
 class Converters:
-    """What skl2onnx calls for the steps that are converted here.
+    """Functions that skl2onnx calls for the steps that are converted here.
 
-    Networks compute in one dtype and scalers give another, whatever comes in; None: in that of what comes in.
+    Networks compute in one dtype and scalers output another, whatever the input dtype; None: the input dtype.
     """
 
     networks: DTypeLike | None = None
     scaled: DTypeLike | None = None
 
     def overrides(self) -> dict[str, dict[type[BaseEstimator], Callable]]:
-        """Arguments of `skl2onnx.convert_sklearn` that put these in the place of those registered and its own.
+        """Arguments of `skl2onnx.convert_sklearn` that replace registered converters and its own by these.
 
         TargetEncoder becomes exportable for several classes, SimpleImputer and the scalers in float64.
         """
@@ -61,7 +61,7 @@ class Converters:
     def parse(
         self, scope: Scope, model: BaseEstimator, inputs: list[Variable], custom_parsers: object = None
     ) -> list[Variable]:
-        """Declare a step whose outputs have the types that they will have, for what stands behind it to see."""
+        """Declare a step with the types of its outputs, which later steps need."""
         operator = scope.declare_local_operator(require("skl2onnx").get_model_alias(type(model)), model)
         operator.inputs = inputs
         some_type = require("skl2onnx.common.data_types").FloatTensorType()
@@ -72,7 +72,7 @@ class Converters:
         return operator.outputs
 
     def set_types(self, operator: Operator) -> None:
-        """Tell types and shapes of the outputs."""
+        """Set types and shapes of the outputs."""
         g = self._graph(operator)
         if g is None:
             require("skl2onnx.common._registration").get_shape_calculator("SklearnSimpleImputer")(operator)
@@ -83,7 +83,7 @@ class Converters:
             variable.type = getattr(require("skl2onnx.common.data_types"), TYPES[tensor.elem_type])(shape)
 
     def convert(self, scope: Scope, operator: Operator, container: Container) -> None:
-        """Put the step's graph into the whole one, under new names, behind a node that joins its inputs."""
+        """Add the step's graph to the whole one, with new names, after a node that joins its inputs."""
         if container.target_opset < OPSET:
             raise ValueError(f"target_opset={container.target_opset} is too old: skbackprop needs {OPSET} or later.")
         model = operator.raw_operator
@@ -112,7 +112,7 @@ class Converters:
         container.node_domain_version_pair_sets |= {("", OPSET), ("ai.onnx.ml", ML_OPSET)}
 
     def _graph(self, operator: Operator, raw_scores: bool = False) -> Graph | None:
-        """The step's graph, in float64 behind float64, else in float32; None for imputers that skl2onnx converts."""
+        """The step's graph, in float64 after float64, else in float32; None for imputers that skl2onnx converts."""
         model, types = operator.raw_operator, {type(variable.type).__name__ for variable in operator.inputs}
         dtype: DTypeLike = np.float64 if "DoubleTensorType" in types else np.float32
         is_text = "StringTensorType" in types
@@ -133,7 +133,7 @@ class Converters:
 
 
 def register() -> None:
-    """Make our estimators known to skl2onnx; again does no harm."""
+    """Register the estimators with skl2onnx; calling it again has no effect."""
     ours = Converters()
     for kind, options, parser in (
         *((kind, CLASSIFIER_OPTIONS, None) for kind in CLASSIFIERS),
@@ -148,7 +148,7 @@ def register() -> None:
 
 
 def _joined(scope: Scope, operator: Operator, container: Container, kind: int) -> str:
-    """One matrix of ONNX's type kind from the inputs, which may be one per column."""
+    """One matrix of an ONNX type from the inputs, which may be one per column."""
     columns = []
     for variable in operator.inputs:
         columns.append(scope.get_unique_variable_name("cast"))
@@ -162,7 +162,7 @@ def _joined(scope: Scope, operator: Operator, container: Container, kind: int) -
 
 
 def _one_by_one(scope: Scope, operator: Operator, container: Container, kinds: list[int]) -> list[str]:
-    """The inputs in ONNX's types, of an operator that takes one for each column."""
+    """The inputs in ONNX types, for an operator with one input per column."""
     text, model, given = require("skl2onnx.common.data_types").StringTensorType, operator.raw_operator, operator.inputs
     is_matrix = len(given) == 1 and set(kinds) == {kinds[0]} and isinstance(given[0].type, text) == (kinds[0] == TEXT)
     if isinstance(model, Table) and is_matrix:
@@ -196,7 +196,7 @@ def _column(scope: Scope, container: Container, matrix: str, i: int) -> str:
 
 
 def affine(scaler: BaseEstimator) -> tuple[ArrayLike, ArrayLike] | None:
-    """Scale and shift of a fitted scaler, which makes (x - shift) / scale; None for another transformer."""
+    """Scale and shift of a fitted scaler, which computes (x - shift) / scale; None for other transformers."""
     scale = getattr(scaler, "scale_", None)
     scale = 1.0 if scale is None else scale
     if type(scaler) is StandardScaler:
@@ -211,7 +211,7 @@ def affine(scaler: BaseEstimator) -> tuple[ArrayLike, ArrayLike] | None:
 
 
 def scaled(scaler: BaseEstimator, dtype: DTypeLike, input_dtype: DTypeLike) -> Graph:
-    """Graph of a scaler that `affine` knows, in the dtype of its input up to the scaled value."""
+    """Graph of a scaler that `affine` knows, computed in the dtype of its input."""
     g = Graph(input_dtype, scaler.n_features_in_)
     scale, shift = affine(scaler) or (1.0, 0.0)
     x = g("Div", g("Sub", g.input, shift), scale)
@@ -222,7 +222,7 @@ def scaled(scaler: BaseEstimator, dtype: DTypeLike, input_dtype: DTypeLike) -> G
 
 
 def filled(imputer: SimpleImputer, dtype: DTypeLike) -> Graph:
-    """Graph of an imputer of numbers, without the columns that had no value in the fit."""
+    """Graph of an imputer of numbers, without the columns that had no values in fit."""
     fill = np.asarray(imputer.statistics_, dtype=np.float64)
     g, kept = Graph(dtype, len(fill)), np.flatnonzero(~np.isnan(fill))
     x = g.input if len(kept) == len(fill) else g("Gather", g.input, g.integers(kept), axis=1)
@@ -231,7 +231,7 @@ def filled(imputer: SimpleImputer, dtype: DTypeLike) -> Graph:
 
 
 def codes(encoder: TargetEncoder, is_text: bool) -> Graph:
-    """Graph of a TargetEncoder: each column's number of the category picks a row of a table; 0 is for unknown ones."""
+    """Graph of a TargetEncoder: the index of the category selects a row of a table; 0 is for unknown ones."""
     g = Graph(np.float32, len(encoder.categories_), input_dtype=object if is_text else np.float64)
     found = []
     for j, known in enumerate(encoder.categories_):

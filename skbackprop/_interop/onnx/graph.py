@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 ML_OPSET = 3  # of ai.onnx.ml, the part of ONNX that encodes categories
-OPSET = 18  # the oldest that will do: from here on the reductions take their axes as an input
-ERFC_DEGREE = 28  # of the polynomial in erfc: what it leaves out is less than rounding
+OPSET = 18  # the oldest supported: from it on reductions take their axes as an input
+ERFC_DEGREE = 28  # of the polynomial in erfc, whose error is below rounding
 
 
 def require(package: str) -> ModuleType:
@@ -32,7 +32,7 @@ def require(package: str) -> ModuleType:
 
 
 class Graph:
-    """Nodes and constants in the order in which they were added; values go by their names."""
+    """Nodes and constants in the order in which they were added; values are referred to by name."""
 
     def __init__(self, dtype: DTypeLike, n_inputs: int, input_dtype: DTypeLike | None = None, prefix: str = ""):
         self.helper = require("onnx.helper")
@@ -43,13 +43,13 @@ class Graph:
         self.nodes: list[NodeProto] = []
         self.constants: list[TensorProto] = []
         self.outputs: list[ValueInfoProto] = []
-        self.raw_scores = False  # in place of probabilities
-        self.prefix = prefix  # of all names, for nodes that go into another graph
+        self.raw_scores = False  # instead of probabilities
+        self.prefix = prefix  # of all names, for nodes that are added to another graph
 
     def take(self, dtypes: Mapping[str, DTypeLike], n_columns: int | None = None) -> None:
-        """Take these inputs in the place of those before; no other value may have their names.
+        """Use these inputs instead of earlier ones; no other value may have their names.
 
-        n_columns: of the one matrix; None: each input is a column of the user's, whatever its name.
+        n_columns: of the single matrix; None: each input is one of the user's columns.
         """
         width = 1 if n_columns is None else n_columns
         self.inputs = [self._described(name, np.dtype(dtype), [None, width]) for name, dtype in dtypes.items()]
@@ -57,9 +57,9 @@ class Graph:
         self.takes_matrix = n_columns is not None
 
     def __call__(self, op: str, *inputs: ArrayLike, n_results: int = 1, result: str = "", **attributes: object) -> str:
-        """Add a node, and return the name of its first result: the given one, or one made of the operator's.
+        """Add a node, and return the name of its first result: the given name, or one made from the operator's.
 
-        Inputs are names of values, or else numbers and arrays that become constants of the graph's dtype.
+        Inputs are names of values, or numbers and arrays, which become constants of the graph's dtype.
         """
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
         name = result or self._new(f"{self.prefix}{op}_{len(self.nodes)}")
@@ -68,7 +68,7 @@ class Graph:
         return name
 
     def constant(self, value: ArrayLike, dtype: DTypeLike | None = None, name: str = "constant") -> str:
-        """Add a constant of the dtype, by default the graph's; of dtype object it holds strings."""
+        """Add a constant of the dtype, by default that of the graph; dtype object is for strings."""
         array = np.asarray(value, dtype=self.dtype if dtype is None else dtype)
         name = self._new(f"{self.prefix}{name}_{len(self.constants)}")
         self.constants.append(require("onnx.numpy_helper").from_array(array, name))
@@ -90,13 +90,13 @@ class Graph:
         return self("Where", self("Greater", v, 0.0), self("Sub", 1.0, tail), tail)
 
     def output(self, name: str, value: str, shape: list[int], dtype: DTypeLike | None = None) -> None:
-        """Make a value an output of the given name; shape is that of a row's."""
+        """Make a value an output with the given name; shape: of one row."""
         dtype = self.dtype if dtype is None else np.dtype(dtype)
         self.nodes.append(self.helper.make_node("Identity", [value], [name], name=f"Output_{name}"))
         self.outputs.append(self._described(name, dtype, [None, *shape]))
 
     def model(self, name: str, opset: int, **documentation: str) -> ModelProto:
-        """Make the ModelProto, in the oldest file format that holds it, and check it."""
+        """Make the ModelProto, in the oldest suitable file format, and check it."""
         versions = {"": opset} | ({"ai.onnx.ml": ML_OPSET} if any(node.domain for node in self.nodes) else {})
         opsets = [self.helper.make_opsetid(domain, version) for domain, version in versions.items()]
         graph = self.helper.make_graph(self.nodes, name, self.inputs, self.outputs, self.constants)
@@ -106,7 +106,7 @@ class Graph:
         return model
 
     def _new(self, name: str) -> str:
-        """A name that is no input's."""
+        """A name that differs from those of the inputs."""
         while name in self.taken:
             name += "_"
         return name

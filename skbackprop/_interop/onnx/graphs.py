@@ -1,4 +1,4 @@
-"""Whole graphs of what this package fits: a network, an ensemble of some, and the encoder of columns."""
+"""Complete graphs of a network, of an ensemble of networks, and of the encoder of columns."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def graph_of(
 
 
 def _sums(g: Graph, model: FittedModel, taken: DTypeLike, names: Sequence[str] | None) -> str:
-    """Add a network, which takes the same inputs as those before, up to the weighted sums of its output layer."""
+    """Add a network with the same inputs as earlier ones, up to the weighted sums of its output layer."""
     encoding, inputs = model.features.encoding, Inputs(g.input, model.features.n)
     P = Parameters(np, model.network, model.theta.astype(g.dtype, copy=False))
     if encoding is not None:

@@ -1,6 +1,6 @@
-"""What an exported model takes: types of the inputs, and rows in these types.
+"""Inputs of an exported model: their types, and rows in these types.
 
-Categories go in as text: ONNX knows neither missing values nor columns of several types.
+Categories are string inputs, since ONNX has neither missing values nor columns of several types.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from skl2onnx.common.data_types import DataType
 
-NO_IDENTIFIER = re.compile(r"^(?=\d)|[^\w+]")  # where skl2onnx puts _ into the name of an input
+NO_IDENTIFIER = re.compile(r"^(?=\d)|[^\w+]")  # characters that skl2onnx replaces by _ in names of inputs
 OUTPUTS = {"label", "probabilities", "variable", "std"}
 NAMELESS = "A column has the empty name, which no input of a graph can have: rename it."
 EMPTY = "skbackprop.missing_if_empty"  # key of the inputs in which only missing texts are empty
@@ -54,9 +54,9 @@ def texts(values: Iterable[object]) -> np.ndarray:
 
 
 def plain_columns(model: BaseEstimator) -> dict[str | int, bool]:
-    """Of columns that our own steps and estimators read, whether they go in as text, or else as numbers.
+    """For columns that this package's steps and estimators read, whether they are string inputs or numbers.
 
-    Keys are the texts of names, or places where the fit saw no names.
+    Keys are names as texts, or indices if the fit had no names.
     """
     found: dict[str | int, bool] = {}
     for part in first_steps(model):
@@ -75,7 +75,7 @@ def _keys(names: Sequence[Hashable] | None, n: int) -> Sequence[str | int]:
 
 
 def first_steps(model: BaseEstimator) -> Iterator[BaseEstimator]:
-    """What gets the columns as they are, in Pipelines and ensembles."""
+    """The estimators or steps that get the unchanged columns, in Pipelines and ensembles."""
     if isinstance(model, Pipeline):
         yield from first_steps(model.steps[0][1])
     elif type(model).__name__ in ENSEMBLES:
@@ -86,10 +86,10 @@ def first_steps(model: BaseEstimator) -> Iterator[BaseEstimator]:
 
 
 def take_text(model: BaseEstimator) -> None:
-    """Make every encoder and imputer inside the model expect text where it was fitted to objects."""
-    every = list(parts(model))  # one that an ensemble holds under two names is there twice
+    """Make every encoder and imputer in the model that was fitted to objects expect strings."""
+    every = list(parts(model))  # an ensemble may contain one under two names
     for part in every:
-        if isinstance(part, Table) and is_fitted(part):  # ensembles keep what they were made of
+        if isinstance(part, Table) and is_fitted(part):  # ensembles keep their templates
             _check_gaps(part)
             _check_means(part)
     for part in every:
@@ -100,7 +100,7 @@ def take_text(model: BaseEstimator) -> None:
 
 
 def _check_gaps(table: Table) -> None:
-    """Raise if texts in a column of numbers count as missing, which the graph could not know."""
+    """Raise if texts in a column of numbers count as missing, which the graph cannot represent."""
     for i, gaps in enumerate(table.gaps_):
         if gaps:
             name = table.names_[i] if table.names_ else i
@@ -111,12 +111,12 @@ def _check_gaps(table: Table) -> None:
 
 
 def is_fitted(table: Table) -> bool:
-    """Tell whether a Table was fitted, and is not what an ensemble makes its members of."""
+    """Tell whether a Table is fitted, and not only the template of an ensemble's members."""
     return hasattr(table, "kinds_")
 
 
 def _check_means(table: Table) -> None:
-    """Raise if mean targets stand for the empty text too, which in the graph is a missing one."""
+    """Raise if the empty text is a target-encoded category, since in the graph it means a missing value."""
     for known in () if table.targets_ is None else table.targets_.categories_:
         if "" in known.tolist():
             raise ValueError(
@@ -141,9 +141,9 @@ def _text_categories(known: np.ndarray) -> np.ndarray:
 def input_types(
     model: BaseEstimator, X: DataFrame | ArrayLike | None, dtype: DTypeLike, plain: dict[str | int, bool]
 ) -> list[tuple[str, DataType]]:
-    """Name and type of each input: one matrix "X", or one column for each of a DataFrame's.
+    """Name and type of each input: one matrix "X", or one input per column of a DataFrame.
 
-    plain: which columns are texts and which are numbers, where that is settled.
+    plain: which columns are strings and which are numbers, where this is known.
     """
     types = require("skl2onnx.common.data_types")
     numbers = types.DoubleTensorType if np.dtype(dtype) == np.float64 else types.FloatTensorType
@@ -165,14 +165,14 @@ def input_types(
             "input per column, or an array, for one matrix."
         )
     if any(plain.values()):
-        raise ValueError("Text and numbers do not go into one matrix: fit the model to a DataFrame, and give one as X.")
+        raise ValueError("Strings and numbers cannot be one matrix. Fit the model to a DataFrame, and pass one as X.")
     n = model.n_features_in_ if X is None else np.shape(X)[1]
     is_text = not plain and X is not None and np.asarray(X).dtype.kind in "OUS"
     return [("X", (types.StringTensorType if is_text else numbers)([None, n]))]
 
 
 def is_numeric(column: Column) -> bool:
-    """Tell whether a column holds numbers or booleans, be it as objects."""
+    """Tell whether a column holds numbers or booleans, possibly as objects."""
     dtype = str(column.dtype).lower()
     if dtype == "object":
         return all(is_number(value) or is_missing(value) for value in column)
@@ -180,7 +180,7 @@ def is_numeric(column: Column) -> bool:
 
 
 def feeds(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.ndarray]:
-    """Rows by the names of the inputs, in their types."""
+    """Values of rows for each input, in its type."""
     helper, described = require("onnx").helper, list(onnx_model.graph.input)
     kinds = {d.name: helper.tensor_dtype_to_np_dtype(d.type.tensor_type.elem_type) for d in described}
     if list(kinds) == ["X"] and np.shape(X)[1:] == (described[0].type.tensor_type.shape.dim[1].dim_value,):
@@ -210,7 +210,7 @@ def feeds(onnx_model: ModelProto, X: DataFrame | ArrayLike) -> dict[str, np.ndar
 
 
 def columns_by_name(X: DataFrame | ArrayLike) -> dict[str, Column]:
-    """Columns by the names of a DataFrame, and by their places where these are no texts."""
+    """Columns by the names of a DataFrame, or by index if names are not strings."""
     if not is_frame(X):
         columns = columns_of(np.asarray(X))
         return dict(zip(input_names(None, len(columns)), columns, strict=True))
@@ -220,16 +220,16 @@ def columns_by_name(X: DataFrame | ArrayLike) -> dict[str, Column]:
 
 
 def name_columns(onnx_model: ModelProto, names: Sequence[str]) -> None:
-    """Note with each input the name of the column that goes in, which need not be the input's own.
+    """Store with each input the name of its column, which may differ from the input's name.
 
-    In its documentation, where `feeds` finds it.
+    It is stored in the input's documentation, from which `feeds` reads it.
     """
     for described, name in zip(onnx_model.graph.input, names, strict=True):
         described.doc_string = name if described.type.tensor_type.shape.dim[1].dim_value == 1 else ""
 
 
 def note_texts(onnx_model: ModelProto, plain: dict[str | int, bool]) -> None:
-    """Note in the metadata which inputs of text our own steps read, for which only missing values are empty."""
+    """Store in the metadata which string inputs this package's steps read, where only missing values are empty."""
     text = require("onnx").TensorProto.STRING
     inputs = [d for d in onnx_model.graph.input if d.type.tensor_type.elem_type == text]
     names = [d.name for d in inputs if not are_texts(plain) or plain.get(d.doc_string or d.name, False)]
@@ -238,16 +238,16 @@ def note_texts(onnx_model: ModelProto, plain: dict[str | int, bool]) -> None:
 
 
 def as_frame(X: Any) -> Any:
-    """A table of pyarrow as a DataFrame, and what `tabular_pipeline` makes of one as an array; all else as it is."""
+    """Convert a pyarrow table to a DataFrame, and a table of `tabular_pipeline` to an array; others stay unchanged."""
     if isinstance(X, RawTable):
         return np.asarray(X)
     return X.to_pandas() if type(X).__module__.startswith("pyarrow.") and hasattr(X, "to_pandas") else X
 
 
 def names_of(model: BaseEstimator, X: DataFrame | ArrayLike | None) -> list[str] | None:
-    """Names of the inputs of one of our estimators alone, an input for each column; None: they are one matrix.
+    """Names of the inputs of an estimator of this package, one per column; None: one matrix.
 
-    They are one where the estimator does not encode columns, and where these are all numbers and X is no DataFrame.
+    There is one matrix if the estimator does not encode columns, or if all are numbers and X is not a DataFrame.
     """
     encoding = encoding_in(model)
     if encoding is None or not (is_frame(X) or encoding.is_category.any()):
@@ -259,7 +259,7 @@ def names_of(model: BaseEstimator, X: DataFrame | ArrayLike | None) -> list[str]
 
 
 def input_names(names: Sequence[Hashable] | None, n: int) -> list[str]:
-    """Different names for the inputs of n columns: identifiers where that can be, and none that an output has."""
+    """Distinct names for the inputs of n columns: identifiers if possible, and different from those of outputs."""
     own = [f"x{i}" for i in range(n)] if names is None else [str(name) for name in names]
     if not all(own):
         raise ValueError(NAMELESS)

@@ -1,6 +1,6 @@
-"""What a fitted model of scikit-learn is made of, and what of it is known to answer alike in the graph.
+"""The parts of a fitted scikit-learn model, and which of them have the same results in the graph.
 
-The rest is refused, or compared on rows.
+Other parts raise an error, or are compared on rows.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from skbackprop.ensemble import MLPEnsembleClassifier, MLPEnsembleRegressor
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 CLASSIFIERS, REGRESSORS = (MLPSoftmaxClassifier, MLPEnsembleClassifier), (MLPRegressor, MLPEnsembleRegressor)
-SCALERS = (StandardScaler, RobustScaler, MinMaxScaler)  # whose results float32 can hold
-LOSS = 2e-5  # that rounding to float32 may change in a scaled value
+SCALERS = (StandardScaler, RobustScaler, MinMaxScaler)  # whose results fit float32
+LOSS = 2e-5  # largest change of a scaled value by rounding to float32
 EPS = 2.0**-24  # relative error of that rounding
 STRUCTURE = {"Pipeline", "ColumnTransformer", "FeatureUnion"}
 TRANSFORMERS = (
@@ -37,7 +37,7 @@ TRANSFORMERS = (
     | {"GaussianRandomProjection", "IncrementalPCA", "PCA", "TruncatedSVD", "VarianceThreshold"}
     | {"SelectFdr", "SelectFpr", "SelectFromModel", "SelectFwe", "SelectKBest", "SelectPercentile"}
 )
-PREDICTORS = (  # beside ours in an ensemble
+PREDICTORS = (  # of other estimators in an ensemble
     {"DecisionTreeClassifier", "ExtraTreesClassifier", "GradientBoostingClassifier", "GaussianNB"}
     | {"DecisionTreeRegressor", "ExtraTreesRegressor", "GradientBoostingRegressor", "_ConstantPredictor"}
     | {"RandomForestClassifier", "RandomForestRegressor", "KNeighborsClassifier", "KNeighborsRegressor"}
@@ -53,7 +53,7 @@ THRESHOLDS = {"FixedThresholdClassifier", "TunedThresholdClassifierCV"}
 
 def attributes(estimator: BaseEstimator) -> dict[str, object]:
     """Parameters and fitted attributes."""
-    return vars(estimator)  # of classes that we do not know, for which scikit-learn offers no list of them
+    return vars(estimator)  # of unknown classes, for which scikit-learn has no list
 
 
 def parts(value: object) -> Iterator[BaseEstimator]:
@@ -71,21 +71,21 @@ def parts(value: object) -> Iterator[BaseEstimator]:
 
 
 def last_step(model: BaseEstimator) -> BaseEstimator:
-    """What stands at the end of Pipelines."""
+    """The last step of nested Pipelines."""
     while isinstance(model, Pipeline):
         model = model.steps[-1][1]
     return model
 
 
 def encoding_in(model: BaseEstimator) -> InputEncoding | None:
-    """What a fitted estimator, or the first network of an ensemble of ours, learned of its columns; None: nothing."""
+    """The encoding of a fitted estimator, or of the first network of an ensemble; None: there is none."""
     return encoding_of(model.estimators_[0] if isinstance(model, BaseEnsemble) else model)
 
 
 @np.errstate(all="ignore")
 def is_lossy(part: BaseEstimator) -> bool:
-    """Tell whether float32 cannot hold the part's inputs, such as identifiers and Unix seconds."""
-    ratios: list[np.ndarray | float] = []  # of numbers to the differences that matter
+    """Tell whether inputs such as identifiers and Unix times would lose needed digits in float32."""
+    ratios: list[np.ndarray | float] = []  # ratio of numbers to the differences that matter
     if isinstance(part, StandardScaler | RobustScaler):
         center = getattr(part, "mean_" if isinstance(part, StandardScaler) else "center_", None)
         scale = getattr(part, "scale_", None)
@@ -118,7 +118,7 @@ def _of_calibration(model: BaseEstimator) -> str:
     for calibrated in model.calibrated_classifiers_:
         base = last_step(calibrated.estimator)
         if not isinstance(base, BaseMLP) and type(base).__name__ not in CALIBRATED:
-            return f"skl2onnx calibrates another answer of {type(base).__name__} than scikit-learn does"
+            return f"skl2onnx calibrates another output of {type(base).__name__} than scikit-learn does"
     return ""
 
 
@@ -138,7 +138,7 @@ def _of_one_hot(model: BaseEstimator) -> str:
 
 
 def _of_categories(model: BaseEstimator) -> str:
-    """skl2onnx makes integers of numbers."""
+    """The reason if skl2onnx would convert fractions to integers."""
     for known in model.categories_:
         numbers = np.asarray(known)
         if numbers.dtype.kind == "f" and not (numbers == np.round(numbers)).all():
@@ -159,7 +159,7 @@ def _of_pipeline(model: BaseEstimator) -> str:
 NO_INDICATORS = "skl2onnx leaves the indicators out"
 ROUNDED = "skl2onnx rounds large numbers, so that they fall into other bins. Put a StandardScaler in front"
 TIED = "skl2onnx has another place for values that occur often"
-REASONS: dict[str, Callable[[BaseEstimator], str]] = {  # why an estimator cannot be exported, or nothing
+REASONS: dict[str, Callable[[BaseEstimator], str]] = {  # why an estimator cannot be exported, or an empty text
     "CalibratedClassifierCV": _of_calibration,
     "FunctionTransformer": lambda model: "" if model.func is None else "it calls a Python function",
     "KNNImputer": lambda model: NO_INDICATORS if model.add_indicator else "",
@@ -197,7 +197,7 @@ def children(model: BaseEstimator) -> Iterator[tuple[str, BaseEstimator]]:
 
 
 def check_steps(model: BaseEstimator, path: tuple[str, ...] = ()) -> list[str]:
-    """Raise for a step that cannot be exported, naming it; name those that rows must be compared for."""
+    """Raise for a step that cannot be exported; return those that need a comparison on rows."""
     doubts = [doubt for name, part in children(model) for doubt in check_steps(part, (*path, name))]
     name, is_theirs = type(model).__name__, type(model).__module__.startswith("sklearn.")
     is_ours, reason = isinstance(model, BaseMLP | BaseEnsemble | PiecewiseLinearEncoder | Table | TableEncoder), ""

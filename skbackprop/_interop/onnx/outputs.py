@@ -1,4 +1,4 @@
-"""Networks as nodes: their layers, a table of the ways to pool members, and one of what becomes of the output.
+"""Nodes of networks: their layers, and tables of pools of members and of outputs.
 
 The entry of an activation or a pool takes the `Graph` and the name of a value, adds nodes, and returns the name of the
 result. It uses operators that ONNX Runtime has in float32 and in float64.
@@ -50,7 +50,7 @@ def _logistic_pool(g: Graph, v: str, weights: str = "") -> str:
 
 
 def halves(g: Graph, v: str, n: int) -> list[str]:
-    """The first n columns, and the n behind them."""
+    """The first n columns, and the next n."""
     return [g("Gather", v, g.integers(np.arange(start, start + n)), axis=-1) for start in (0, n)]
 
 
@@ -63,7 +63,7 @@ def _gaussian_pool(g: Graph, v: str, n_outputs: int) -> str:
     return g("Concat", mean, g("Log", variance), axis=-1)
 
 
-# by link; by loss where that has a pool of its own
+# by link, or by loss if it has its own pool
 POOL_NODES: dict[str, Callable[[Graph, str, int], str]] = {
     "identity": lambda g, v, n_outputs: _mean(g, v),
     "logistic": lambda g, v, n_outputs: _logistic_pool(g, v),
@@ -79,17 +79,17 @@ WEIGHTED_POOLS: dict[str, Callable[[Graph, str, str], str]] = {"logistic": _logi
 
 
 def activate(g: Graph, table: dict[str, Activation], name: str, v: str) -> str:
-    """Add the nodes that an activation's or a link's own entry gives."""
+    """Add the nodes of an activation's or a link's entry."""
     onnx = table[name].onnx
     if onnx is None:
-        raise ValueError(f"{name!r} cannot be exported to ONNX: its entry in skbackprop/_nn gives no nodes.")
+        raise ValueError(f"{name!r} cannot be exported to ONNX: its entry in skbackprop/_nn has no nodes.")
     return onnx(cast(Nodes, g), v)
 
 
 def raw_output(g: Graph, network: Network, P: Parameters, inputs: Inputs) -> str:
-    """Weighted sums v[H] of the output layer, (rows, outputs); of several members those of the mean prediction.
+    """Weighted sums v[H] of the output layer, (rows, outputs); for several members those of the mean prediction.
 
-    The members share the hidden layers' weights here too: (members, rows, units) are multiplied by r, W and s in turn.
+    Members share the weights of hidden layers here too: (members, rows, units) are multiplied by r, W and s in turn.
     """
     several, last = network.n_members > 1, network.n_layers
     a, v = "", first_layer(g, network, P, inputs)
@@ -130,7 +130,7 @@ def label_array(classes: ArrayLike) -> np.ndarray:
 
 
 def _scores(g: Graph, model: FittedModel, v: str) -> None:
-    """Probabilities, or with `raw_scores` the decision function, of two classes that of each."""
+    """Probabilities, or with `raw_scores` the decision function, for two classes with a column for each."""
     n_classes = model.codec.n_targets
     if not g.raw_scores:
         v = activate(g, LINKS, model.link, v)
@@ -147,7 +147,7 @@ def _one_label(g: Graph, model: FittedModel, v: str) -> None:
 
 
 def _several_labels(g: Graph, model: FittedModel, v: str) -> None:
-    """Labels more probable than 1/2."""
+    """Labels with a probability above 1/2."""
     g.output("label", g.cast(g("Greater", v, 0.0), np.int64), [model.codec.n_targets], np.int64)
     _scores(g, model, v)
 
@@ -156,17 +156,17 @@ def _several_labels(g: Graph, model: FittedModel, v: str) -> None:
 
 
 def _rescaled(g: Graph, a: str, scale: ArrayLike, shift: ArrayLike) -> str:
-    """From a to shift + scale * a, in float64: targets can be large, and need the digits."""
+    """Compute shift + scale * a in float64, since large targets need its digits."""
     a = g("Mul", g.cast(a, np.float64), g.constant(scale, np.float64, "target_scale"))
     return g("Add", a, g.constant(shift, np.float64, "target_shift"))
 
 
 def predicted(g: Graph, model: FittedModel, v: str) -> tuple[str, list[int]]:
-    """What a regressor's `predict` gives, in float64, and the shape of a row's."""
+    """The predictions of a regressor in float64, and their shape for one row."""
     codec = cast(NumberCodec, model.codec)
     if model.network.loss == "quantile":
         return _quantiles(g, codec, v, len(model.network.loss_args.quantiles))
-    if model.network.loss == "gaussian":  # the means; behind them are the deviations
+    if model.network.loss == "gaussian":  # the means, which are followed by the deviations
         a = g("Gather", v, g.integers(np.arange(codec.n_targets)), axis=-1)
     else:
         a = activate(g, LINKS, model.link, v)
@@ -174,7 +174,7 @@ def predicted(g: Graph, model: FittedModel, v: str) -> tuple[str, list[int]]:
 
 
 def _quantiles(g: Graph, codec: NumberCodec, v: str, n: int) -> tuple[str, list[int]]:
-    """Sorted, so that they never cross."""
+    """Sort quantiles, so that they do not cross."""
     n_targets = codec.n_targets
     a = g("Reshape", v, g.integers([-1, n_targets, n]))
     a = g("TopK", a, g.integers([n]), largest=0, n_results=2)

@@ -1,4 +1,4 @@
-"""Whole models: what skl2onnx needs to be told of them, and the last net: rows that the user gave, for comparison."""
+"""Export of whole models with skl2onnx, and comparison of predictions on the user's rows."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
     from pandas import DataFrame
 
-ROWS = 300  # that are compared, or up to twice as many
-CLOSE = 1e-3  # far more than rounding in float32 explains, of probabilities, and of a regressor's spread
-TIES = 0.01  # share of the labels that rounding may decide
+ROWS = 300  # rows to compare, or up to twice as many
+CLOSE = 1e-3  # tolerance for probabilities, and for a regressor's spread: far above rounding in float32
+TIES = 0.01  # share of the labels that may differ by rounding
 
 
 @dataclass
 class Dtypes:
-    """What numbers go in as, what scalers give, and in what networks compute."""
+    """The dtypes of numeric inputs, of the outputs of scalers, and of the arithmetic of networks."""
 
     taken: np.dtype
     scaled: np.dtype
@@ -60,7 +60,7 @@ class Dtypes:
                 "out: then the graph takes and gives float64."
             )
         if ensembles and (beyond_scalers or has_regressors or any(map(is_lossy, parts(ensembles)))):
-            return cls(wide, wide, wide)  # skl2onnx takes what goes into an ensemble to come out of it
+            return cls(wide, wide, wide)  # skl2onnx takes the inputs of an ensemble for its outputs
         return cls(wide if lossy else networks, wide if beyond_scalers else networks, networks)
 
 
@@ -73,7 +73,7 @@ def convert(
     logits: bool,
     doubts: list[str],
 ) -> ModelProto:
-    """Export a fitted model of scikit-learn that skl2onnx has converters for; the model is changed.
+    """Export a fitted model of scikit-learn for which skl2onnx has converters; the model is changed.
 
     A classifier of ours at the end may give logits in the place of probabilities. To the doubts are added parts that
     are not known to answer alike.
@@ -83,7 +83,7 @@ def convert(
     types = input_types(model, X, dtypes.taken, plain_columns(model))
     take_text(model)
     doubts += check_steps(model)
-    if dtypes.taken == np.float64:  # which skl2onnx's ensembles do not all heed
+    if dtypes.taken == np.float64:  # which some of skl2onnx's ensembles ignore
         doubts += [named("", part) for part in parts(model) if type(part).__name__ in ENSEMBLES]
     options = _options(model, logits)
 
@@ -127,7 +127,7 @@ def _options(model: BaseEstimator, logits: bool) -> dict[int, dict[str, bool]]:
 
 
 def _first_that_fails(model: BaseEstimator, export: Callable[[BaseEstimator], ModelProto]) -> str:
-    """Name the first step of a Pipeline with which it cannot be exported, or the model."""
+    """Name the first step of a Pipeline that prevents the export, or the model."""
     steps = model.steps if isinstance(model, Pipeline) else [("", model)]
     for n in range(1, len(steps)):
         try:
@@ -138,16 +138,16 @@ def _first_that_fails(model: BaseEstimator, export: Callable[[BaseEstimator], Mo
 
 
 def _drop_idle_inputs(graph: GraphProto) -> None:
-    """Remove inputs that no node takes: columns that the model leaves out."""
+    """Remove inputs that no node uses: columns that the model leaves out."""
     used = {name for node in graph.node for name in node.input}
     for described in [described for described in graph.input if described.name not in used]:
         graph.input.remove(described)
 
 
 def compare(model: BaseEstimator, onnx_model: ModelProto, X: Any, doubts: list[str]) -> None:
-    """Raise if the graph answers otherwise than `predict` for these rows, or if they are needed and missing.
+    """Raise if the graph and `predict` differ on these rows, or if rows are needed and missing.
 
-    doubts: parts that are not known to answer alike.
+    doubts: parts that may have other results in the graph.
     """
     expected = None
     with suppress(Exception), warnings.catch_warnings():  # of no rows, and of rows that tell names and kinds only
@@ -169,7 +169,7 @@ def compare(model: BaseEstimator, onnx_model: ModelProto, X: Any, doubts: list[s
     if len(outputs) == 1 == len(expected):  # that of a transformer has many names
         expected = dict(zip(outputs, expected.values(), strict=True))
     options = runtime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised
+    options.log_severity_level = 4  # errors are raised
     try:
         session = runtime.InferenceSession(onnx_model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         found = session.run(list(expected), feeds(onnx_model, some))
@@ -186,7 +186,7 @@ def compare(model: BaseEstimator, onnx_model: ModelProto, X: Any, doubts: list[s
 
 
 def _answers(model: BaseEstimator, X: Any) -> dict[str, np.ndarray]:
-    """What the graph should give, by the names of its outputs."""
+    """The expected outputs of the graph, by name."""
     if not hasattr(model, "classes_"):
         answer = model.predict(X) if hasattr(model, "predict") else model.transform(X)
         return {"variable": np.asarray(to_host(answer), dtype=np.float64)}
@@ -199,7 +199,7 @@ def _answers(model: BaseEstimator, X: Any) -> dict[str, np.ndarray]:
 
 
 def _are_alike(name: str, ours: np.ndarray, theirs: np.ndarray) -> bool:
-    """Tell whether answers agree but for rounding, and for labels that it decides."""
+    """Tell whether outputs agree, except for rounding and labels that depend on it."""
     if np.size(theirs) != ours.size:
         return False
     theirs = np.reshape(theirs, ours.shape)

@@ -1,7 +1,6 @@
-"""Tables that our estimators encode: from the user's columns to the weighted sums of the first layer.
+"""Encoded tables: from the user's columns to the weighted sums of the first layer.
 
-Numbers are standardised and coded in bins; a category picks its row of W[1], so that no column of ones and zeros is
-made of it.
+Numbers are standardised and encoded in bins; a category selects its row of W[1], without columns of ones and zeros.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ from skbackprop._table_encoder import TableEncoder
 class Choice(NamedTuple):
     """A group of inputs of which one is 1 and the others are 0."""
 
-    number: str  # value (rows,): which of them; that behind the last: all are 0
+    number: str  # value (rows,): the index of the input that is 1; after the last: none
     inputs: slice
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Inputs of a network as values of the graph; of the order in W[1] the matrix takes the first ones."""
+    """Inputs of a network as values of the graph; those of the matrix are the first in W[1]."""
 
     matrix: str | None  # (rows, width)
     width: int = 0
@@ -63,7 +62,7 @@ def first_layer(g: Graph, network: Network, P: Parameters, inputs: Inputs) -> st
 
 
 def taken_in(g: Graph, encoding: InputEncoding, dtype: DTypeLike, names: Sequence[str] | None) -> Inputs:
-    """Make the user's columns the inputs of the graph, by names or as one matrix of numbers, and encode them."""
+    """Add the user's columns as inputs of the graph, by name or as one matrix of numbers, and encode them."""
     if names is None:
         g.take({g.input: dtype}, len(encoding.is_category))
         return encoded(g, encoding, g.input, [], dtype)
@@ -117,7 +116,7 @@ def written_out(g: Graph, inputs: Inputs) -> str:
 
 
 def encodes(encoder: TableEncoder, dtype: DTypeLike, taken: DTypeLike, names: Sequence[str] | None) -> Graph:
-    """Graph of a fitted TableEncoder, that takes columns by names or one matrix."""
+    """Graph of a fitted TableEncoder, which takes columns by name or one matrix."""
     encoding = encoding_of(encoder)
     assert encoding is not None
     g = Graph(dtype, encoder.n_features_in_)
@@ -126,12 +125,12 @@ def encodes(encoder: TableEncoder, dtype: DTypeLike, taken: DTypeLike, names: Se
 
 
 def used_columns(table: Table) -> list[int]:
-    """Places of the columns that a fitted Table does not leave out."""
+    """Indices of the columns that a fitted Table does not leave out."""
     return [i for i, kind in enumerate(table.kinds_) if kind != LEFT_OUT]
 
 
 def read(table: Table, dtype: DTypeLike) -> Graph:
-    """Graph of a fitted Table: numbers and texts one by one as they are, and behind these the mean targets."""
+    """Graph of a fitted Table: unchanged numbers and texts, one by one, followed by the mean targets."""
     g, target, used = Graph(dtype, 0), table.targets_, used_columns(table)
     kinds = {f"x{i}": table.kinds_[i] for i in used}
     g.take({name: dtype if kind == "numbers" else object for name, kind in kinds.items()})
@@ -154,14 +153,14 @@ def means_of(g: Graph, encoder: TargetEncoder, j: int, text: str) -> str:
 
 
 def means_in(encoder: TargetEncoder, j: int) -> np.ndarray:
-    """Mean targets for column j of a fitted encoder, (1 + categories, targets): the first for unknown categories."""
+    """Mean targets for column j of a fitted encoder, (1 + categories, targets), the first for unknown categories."""
     unknown = np.atleast_1d(encoder.target_mean_)
     columns = encoder.encodings_[j * len(unknown) : (j + 1) * len(unknown)]
     return np.vstack([unknown, np.stack(columns, axis=1)])
 
 
 def bin_codes(g: Graph, x: str, edges: Sequence[np.ndarray], code_range: tuple[float, float], dtype: DTypeLike) -> str:
-    """How far numbers (rows, columns) of the dtype have come through each of their bins, (rows, bins)."""
+    """Positions of numbers (rows, columns) in each of their bins, (rows, bins)."""
     low, high = code_range
     features = np.repeat(np.arange(len(edges)), [len(ends) - 1 for ends in edges])
     start, stop = (np.concatenate(ends).astype(dtype) for ends in zip(*((e[:-1], e[1:]) for e in edges), strict=True))
@@ -173,7 +172,7 @@ def bin_codes(g: Graph, x: str, edges: Sequence[np.ndarray], code_range: tuple[f
 
 
 def check_texts(encoding: InputEncoding, names: Sequence[str]) -> None:
-    """Raise if a category is the empty text, which stands for a missing one in the graph."""
+    """Raise if a category is the empty text, which means a missing value in the graph."""
     others = [name for name, is_one in zip(names, encoding.is_category, strict=True) if is_one]
     empty = [name for name, known in zip(others, encoding.categories, strict=True) if "" in known.tolist()]
     if empty:

@@ -1,4 +1,4 @@
-"""Around a model: what only picks it is taken off; what acts on its answers becomes nodes behind its graph."""
+"""Estimators around a model: those that only select it are removed; others become nodes after its graph."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from skbackprop._tabular_pipeline import TabularPipeline
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
-HELD = {"FrozenEstimator": "estimator", "SelfTrainingClassifier": "estimator_"}  # the one that predicts
-Behind: TypeAlias = "Threshold | Calibration | Inverse"  # what acts on a model's answers
+HELD = {"FrozenEstimator": "estimator", "SelfTrainingClassifier": "estimator_"}  # with the estimator that predicts
+Behind: TypeAlias = "Threshold | Calibration | Inverse"  # wrappers that change a model's outputs
 INVERSES: dict[Callable | None, Callable[[Graph, str], str]] = {  # of transformed targets
     None: lambda g, y: y,
     np.exp: lambda g, y: g("Exp", y),
@@ -42,7 +42,7 @@ INVERSES: dict[Callable | None, Callable[[Graph, str], str]] = {  # of transform
 
 
 def simplified(model: BaseEstimator) -> BaseEstimator:
-    """The fitted model without what only picks or holds an estimator, here and inside it; it is changed in place."""
+    """The fitted model without searches and other wrappers that only hold an estimator; it is changed in place."""
     if isinstance(model, TabularPipeline):
         model = Pipeline(model.steps)
     name = type(model).__name__
@@ -53,17 +53,17 @@ def simplified(model: BaseEstimator) -> BaseEstimator:
         return simplified(getattr(model, held))
     for key, value in list(attributes(model).items()):
         setattr(model, key, _simplified_inside(value))
-    if name == "Pipeline":  # skl2onnx knows no steps that are left out
+    if name == "Pipeline":  # skl2onnx does not support steps that are left out
         steps = [(key, step) for key, step in model.steps if step is not None and step != "passthrough"]
         model.steps = steps or model.steps
-    if name in ("VotingClassifier", "VotingRegressor"):  # skl2onnx wants these so
+    if name in ("VotingClassifier", "VotingRegressor"):  # the form that skl2onnx needs
         model.flatten_transform = False
         model.weights = None if model.weights is None else np.asarray(model.weights)
     return model
 
 
 def _simplified_inside(value: object) -> object:
-    """An attribute whose estimators, in lists, tuples and dicts too, were simplified."""
+    """An attribute with simplified estimators, also in lists, tuples and dicts."""
     if type(value) is list or type(value) is tuple:  # and no namedtuple
         return type(value)(map(_simplified_inside, value))
     if type(value) is dict:
@@ -73,9 +73,9 @@ def _simplified_inside(value: object) -> object:
 
 
 def peeled(model: BaseEstimator) -> tuple[list[BaseEstimator], list[Behind]]:
-    """The model under all that only acts on its answers, and that, the innermost first.
+    """The model without wrappers that change its outputs, and these wrappers, the innermost first.
 
-    Under a calibration there are several models, whose answers come together.
+    In a calibration there are several models, whose outputs are combined.
     """
     name = type(model).__name__
     if isinstance(model, Pipeline):
@@ -102,7 +102,7 @@ def peeled(model: BaseEstimator) -> tuple[list[BaseEstimator], list[Behind]]:
 
 @dataclass
 class Threshold:
-    """The label of a probability at or above the threshold of one of THRESHOLDS."""
+    """Labels by the threshold of one of THRESHOLDS."""
 
     classes: np.ndarray
     positive: int  # number of the class whose
@@ -111,9 +111,9 @@ class Threshold:
 
     @classmethod
     def of(cls, model: BaseEstimator, core: BaseEstimator, behind: list[Behind]) -> Threshold:
-        """Read the fitted threshold; core is the classifier, and behind it comes what is not the threshold."""
+        """Read the fitted threshold; core: the classifier, followed by other wrappers."""
         name, method, classes = type(model).__name__, model.response_method, np.asarray(model.classes_)
-        # of a tuned threshold only the scorer knows it, which has no public name for it
+        # of a tuned threshold only the scorer has it, in a private attribute
         is_fixed = hasattr(model, "pos_label")
         pos_label = model.pos_label if is_fixed else model._curve_scorer._get_pos_label()
         positive = 1 if pos_label is None else int(np.flatnonzero(classes == pos_label)[0])
@@ -130,13 +130,13 @@ class Threshold:
         ):
             raise ValueError(
                 f"{name} cannot be exported to ONNX: it has a threshold of the decision_function of "
-                f"{type(last).__name__}, which the graph does not give. Set response_method='predict_proba'."
+                f"{type(last).__name__}, which the graph does not output. Set response_method='predict_proba'."
             )
         # p = expit(decision), in whichever of the two probabilities is small
         return cls(classes, positive, float(expit(threshold)), float(expit(-threshold)))
 
     def add(self, g: Graph, graph: GraphProto) -> None:
-        """Put it behind the whole graph's probabilities, in the place of its label."""
+        """Add it after the probabilities of the whole graph; it replaces the label."""
         classes = label_array(self.classes)
         _rename(graph, "label", f"{g.prefix}_label")
         columns = [self.positive, 1 - self.positive]
@@ -151,14 +151,14 @@ class Threshold:
 
 @dataclass
 class Calibration:
-    """The mean of the probabilities of several models, calibrated by Platt's curves of these or of logits."""
+    """The mean probability of several models, each calibrated by Platt's method on probabilities or logits."""
 
     classes: np.ndarray
     calibrators: list[list[BaseEstimator]]  # of each model those of each class, or of the second of two
     of_logits: bool
 
     def add(self, g: Graph, graph: GraphProto) -> None:
-        """Put it behind the models, in the place of their labels and probabilities."""
+        """Add it after the models; it replaces their labels and probabilities."""
         classes, each = label_array(self.classes), []
         n, described = len(classes), [out for out in graph.output if out.name.endswith("probabilities")]
         for out, curves in zip(described, self.calibrators, strict=True):
@@ -184,15 +184,15 @@ class Calibration:
 
 @dataclass
 class Inverse:
-    """The way back from transformed targets, of TransformedTargetRegressor, in float64."""
+    """The inverse transformation of targets of TransformedTargetRegressor, in float64."""
 
     transformer: BaseEstimator
 
     def add(self, g: Graph, graph: GraphProto) -> None:
-        """Put it behind the whole graph's targets, whose standard deviations no longer hold."""
+        """Add it after the predictions of the whole graph, and remove standard deviations, which no longer hold."""
         described = next(out for out in graph.output if out.name == "variable")
         if len(described.type.tensor_type.shape.dim) != 2:
-            raise ValueError("TransformedTargetRegressor cannot be exported to ONNX: it predicts a table for each row.")
+            raise ValueError("TransformedTargetRegressor cannot be exported to ONNX: it predicts matrices.")
         _rename(graph, "variable", f"{g.prefix}_variable")
         y = self._back(g, self.transformer, g.cast(f"{g.prefix}_variable", np.float64))
         g("Identity", y, result="variable")
@@ -215,7 +215,7 @@ class Inverse:
             function = getattr(transformer, "inverse_func", None)
             what = kind.__name__ if function is None else f"inverse_func={getattr(function, '__name__', function)}"
             raise ValueError(
-                f"TransformedTargetRegressor cannot be exported to ONNX: there are no nodes for the way back of {what}."
+                f"TransformedTargetRegressor cannot be exported to ONNX: there are no nodes for the inverse of {what}."
                 " Use a scaler, or functions such as np.log and np.exp, np.log1p and np.expm1."
             )
         scale, shift = found
@@ -223,7 +223,7 @@ class Inverse:
 
 
 def _rename(graph: GraphProto, old: str, new: str) -> None:
-    """Give a value of the graph another name."""
+    """Rename a value of the graph."""
     for node in graph.node:
         for ends in (node.input, node.output):
             for k, name in enumerate(ends):
@@ -232,7 +232,7 @@ def _rename(graph: GraphProto, old: str, new: str) -> None:
 
 
 def calibration_in(behind: list[Behind]) -> Calibration | None:
-    """What brings the answers of several models together; None: there is one model."""
+    """The wrapper that combines several models; None: there is one model."""
     return behind[0] if behind and isinstance(behind[0], Calibration) else None
 
 
@@ -254,7 +254,7 @@ def merged(onnx_models: list[ModelProto]) -> ModelProto:
 
 
 def put_behind(onnx_model: ModelProto, behind: list[Behind]) -> None:
-    """Add what acts on the answers, and remove what is left without use."""
+    """Add the nodes of the wrappers, and remove unused nodes."""
     graph = onnx_model.graph
     for k, part in enumerate(behind):
         g = Graph(np.float64, 0, prefix=f"behind{k}")
