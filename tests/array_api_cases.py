@@ -297,7 +297,7 @@ def test_own_validation_set(device, few_digits):
     X_val, y_val, w_val = device(X[200:], y[200:], w)
     theirs = clone(model).fit(*device(X[:200], y[:200]), X_val=X_val, y_val=y_val, sample_weight_val=w_val)
     compare(ours, theirs, X, RTOL["float64"], device)
-    with pytest.raises(ValueError, match="X_val must be where X is"):
+    with pytest.raises(ValueError, match="X_val must be of the same kind as X"):
         model.fit(*device(X, y), X_val=X, y_val=y)
 
 

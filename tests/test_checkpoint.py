@@ -418,7 +418,7 @@ def test_no_file_but_a_regular_one_is_taken(rows, tmp_path):
 def test_a_generator_whose_state_the_file_cannot_hold_is_refused_before_the_fit(rows, tmp_path):
     X, y, _ = rows
     model = MLPSoftmaxClassifier((3,), random_state=np.random.RandomState(np.random.PCG64(0)))
-    with pytest.raises(ValueError, match="random_state that draws by MT19937"):
+    with pytest.raises(ValueError, match="random_state with the generator MT19937"):
         model.fit(X, y, checkpoint=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
@@ -464,7 +464,7 @@ def test_on_a_full_disk_the_earlier_file_is_left_and_no_other(tmp_path):
     lines = run.stdout.splitlines()
     for k, n_bytes in enumerate((0, 1000, 30_000)):
         said, state, n_epochs = lines[3 * k : 3 * k + 3]
-        assert "The checkpoint could not be written (File too large); an earlier one is as it was" in said
+        assert "The checkpoint could not be written (File too large); an earlier one is unchanged" in said
         assert said.endswith(repr(str(tmp_path / str(n_bytes) / "run")))
         assert state == "False ['run']"
         assert n_epochs == "2"

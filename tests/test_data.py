@@ -167,7 +167,7 @@ def test_parquet_labels_names_and_chosen_columns(tmp_path, rows):
     assert list(model.feature_names_in_) == ["b", "a", "yes"]
     assert set(model.predict(data)) <= set(model.classes_)
     other = Shards(tmp_path / "rows.parquet", "tree", features=["a", "b", "yes"], **SMALL)
-    with pytest.raises(ValueError, match=r"in that order: fit saw \['b', 'a', 'yes'\]"):
+    with pytest.raises(ValueError, match=r"in the same order: fit had \['b', 'a', 'yes'\]"):
         model.predict(other)
     two = Shards(tmp_path / "rows.parquet", ["t1", "t2"], features=["a", "b"], **SMALL)
     assert two.y.shape == (N, 2)
@@ -299,7 +299,7 @@ def test_wrong_folders_and_files(tmp_path):
     with pytest.raises(ValueError, match=r"is not a \.npy file"):
         Shards(tmp_path)
     np.save(tmp_path / "X.npy", A)
-    with pytest.raises(ValueError, match="Of a folder"):
+    with pytest.raises(ValueError, match="In a folder"):
         Shards(tmp_path, y=np.zeros(4))
     with pytest.raises(FileNotFoundError):
         Shards(tmp_path / "Y.npy")
@@ -497,7 +497,7 @@ def test_wrong_calls(tmp_path, rows):
         model.fit(Shards(X, **SMALL))
     with pytest.raises(ValueError, match="hold no targets"):
         model.fit(Shards(X))
-    with pytest.raises(ValueError, match=r"give memory=[\d,]+ or more, or read smaller blocks"):
+    with pytest.raises(ValueError, match=r"Set memory=[\d,]+ or more, or use smaller blocks"):
         model.fit(Shards(X, y, memory="24KB", block_rows=1000))
     with pytest.raises(ValueError, match=r"for X, y, w in data\.blocks"):
         model.partial_fit(data, None)

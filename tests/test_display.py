@@ -154,7 +154,7 @@ def test_on_axes_of_ones_own(scored, digits):
     again = LossCurveDisplay.from_estimator(classifier(digits, alpha=1.0), ax=right, name="b")
     assert texts(again) == ["a, training", "b, training", "best epoch"]
     assert len({line.get_color() for line in right.lines}) == 2
-    with pytest.raises(ValueError, match="made by subplots"):
+    with pytest.raises(ValueError, match="created by subplots"):
         LossCurveDisplay.from_estimator(scored, ax=figure.add_axes((0, 0, 1, 1)))
 
 

@@ -531,7 +531,7 @@ def test_features_of_very_different_scales_bring_one_warning(rng):
         warnings.simplefilter("error")
         planned(MLPRegressor).fit(X * [1.0, 1.0, 50.0, 1.0], y)
         planned(MLPRegressor).fit(sp.csr_array(X * [1.0, 1.0, 1e4, 1.0]), y)
-    with pytest.warns(UserWarning, match=r"column 2 spreads over .*e\+04, column \d over .*StandardScaler") as caught:
+    with pytest.warns(UserWarning, match=r"column 2 has a range of .*e\+04, column \d of .*StandardScaler") as caught:
         planned(MLPRegressor).fit(X * [1.0, 1.0, 1e4, 1.0], y)
     assert len(caught) == 1
 
@@ -576,7 +576,7 @@ def test_verbose_without_a_selection(digits, capsys):
     X, y = digits[0][:100], digits[1][:100]
     MLPSoftmaxClassifier((8,), verbose=1, epochs=1, random_state=0).fit(X, y)
     assert capsys.readouterr().out.startswith(
-        "weight_decay 0.5: what suits most data; too few rows to compare others\n"
+        "weight_decay 0.5: suits most data; too few rows to compare others\n"
     )
     MLPSoftmaxClassifier((8,), verbose=1, random_state=0).partial_fit(X, y)
     assert re.fullmatch(r"epoch     1  loss .*\n", capsys.readouterr().out)
@@ -618,7 +618,7 @@ def test_the_penalty_of_epochs_of_partial_fit_is_that_of_fit(cls, weighted, rng)
 @pytest.mark.parametrize("wrong", [0, 119, 120.0, True, "120", 2**63])
 def test_total_samples_is_a_number_of_rows(wrong, rng):
     X = rng.normal(size=(120, 4))
-    with pytest.raises(ValueError, match=r"total_samples must be .* not below the 120 of this call"):
+    with pytest.raises(ValueError, match=r"total_samples must be .* at least the 120 rows of this call"):
         MLPRegressor((3,), random_state=0).partial_fit(X, X[:, 0], total_samples=wrong)
 
 

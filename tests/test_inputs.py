@@ -275,7 +275,7 @@ def frame(**columns):
 BAD = [
     ({"numeric_encoder": "identity"}, frame(), r"columns \['age', 'income'\] have missing numbers"),
     ({"categorical_features": ["nothing"]}, frame(), r"\['nothing'\], but the columns of X"),
-    ({"categorical_features": ["age"]}, np.ones((240, 2)), "X is an array: give numbers"),
+    ({"categorical_features": ["age"]}, np.ones((240, 2)), "X is an array. Use numbers"),
     ({"categorical_features": [5]}, frame(), r"\[5\], but X has 5 columns"),
     ({"categorical_features": [True]}, frame(), "mask of 1 columns, but X has 5"),
     ({"categorical_features": [0.5]}, frame(), "must be 'from_dtype', None"),
@@ -530,7 +530,7 @@ WRONG_CATEGORIES = [
     ([["Ulm"], ["1"]], "given for column 'x', which is numeric"),
     ([["1", "Ulm", 1.0, True], None], "column 'town' hold '1' more than once"),
     (["Ulm", None], "column 'town' must be a list of its values, got 'Ulm'"),
-    ({"town": ["Ulm", "Bonn"]}, "column 'town' differ from those of the first call: 'Bonn', 'Ulm' here"),
+    ({"town": ["Ulm", "Bonn"]}, "column 'town' differ from those of the first call: now 'Bonn', 'Ulm'"),
 ]
 
 

@@ -765,7 +765,7 @@ def test_categories_that_text_cannot_tell_apart():
         to_onnx(model, X)
     X = np.array([["Ulm", "a"], ["Bonn", "b"]] * 20, dtype=object)
     model = tabular_pipeline(random_state=0, max_iter=1, weight_decay=0.5, dropout=0.0).fit(X, [0, 1] * 20)
-    with pytest.raises(ValueError, match="Text and numbers do not go into one matrix"):
+    with pytest.raises(ValueError, match="Strings and numbers cannot be one matrix"):
         to_onnx(model, X)
 
 

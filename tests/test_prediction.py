@@ -121,9 +121,9 @@ def test_whole_numbers_are_weights():
 
 
 EXTREMES = {  # X, what the message says
-    "float32": (np.full((2, 3), 3e38, np.float32), r"inputs reach 3e\+38.*range of float32"),
-    "float64": (np.full((6, 3), 1.7e308), r"inputs reach 1.7e\+308.*range of float64"),
-    "one row of CSR": (sp.csr_array([[0.0, 1.7e308, -1.7e308]]), r"inputs reach 1.7e\+308"),
+    "float32": (np.full((2, 3), 3e38, np.float32), r"inputs are up to 3e\+38.*range of float32"),
+    "float64": (np.full((6, 3), 1.7e308), r"inputs are up to 1.7e\+308.*range of float64"),
+    "one row of CSR": (sp.csr_array([[0.0, 1.7e308, -1.7e308]]), r"inputs are up to 1.7e\+308"),
 }
 
 
@@ -152,7 +152,7 @@ def test_exponentials_beyond_all_numbers_are_an_error(rng):
         model = MLPRegressor((), loss=loss, random_state=0, learning_rate="constant").partial_fit(X, np.exp(X[:, 0]))
         model.coefs_[0][...] = 100.0
         assert np.isfinite(model.predict(np.ones((1, 1)))).all()
-        with pytest.raises(ValueError, match="exponentials, which loss='poisson'"):
+        with pytest.raises(ValueError, match=r"With loss='poisson', .* exponentials"):
             model.predict(np.full((1, 1), 20.0), **asks)
 
 
@@ -180,7 +180,7 @@ def test_weights_that_are_no_numbers_are_an_error(value, rng):
     X = rng.normal(size=(30, 2))
     model = MLPRegressor((3,), random_state=0, learning_rate="constant").partial_fit(X, X[:, 0])
     model.intercepts_[-1][0] = value
-    with pytest.raises(ValueError, match="coefs_, intercepts_ or factors hold NaN or infinity"):
+    with pytest.raises(ValueError, match="coefs_, intercepts_ or factors were changed to NaN or infinity"):
         model.predict(X)
 
 

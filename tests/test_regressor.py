@@ -249,11 +249,11 @@ def test_targets_beyond_all_networks_are_an_error(rng):
     X, y = rng.normal(size=(20, 2)), rng.normal(size=20)
     model = MLPRegressor((3,), max_iter=2, random_state=0)
     for dtype in (np.float32, np.float64):
-        with pytest.raises(ValueError, match=r"Targets reach .*e\+200.*leave scale_target=True"):
+        with pytest.raises(ValueError, match=r"The largest target is .*e\+200.*Set scale_target=True"):
             MLPRegressor(scale_target=False).fit(X.astype(dtype), 1e200 * y)
-    with pytest.raises(ValueError, match=r"In the validation set .*Targets reach 1e\+200.*no measurements"):
+    with pytest.raises(ValueError, match=r"In the validation set .*The largest target is 1e\+200.*invalid targets"):
         model.fit(X, y, X_val=X[:1], y_val=[1e200])
-    with pytest.raises(ValueError, match=r"Targets reach 1e\+200.*no measurements"):
+    with pytest.raises(ValueError, match=r"The largest target is 1e\+200.*invalid targets"):
         model.fit(X, y).partial_fit(X[:1], [1e200])
     MLPRegressor((3,), max_iter=2, scale_target=False, random_state=0).fit(X, 1e6 * y)  # large, but who knows
 
@@ -264,7 +264,7 @@ def test_gamma_needs_targets_whose_logarithm_is_a_number(engine, small):
     """Engines may take denormal numbers for zero."""
     model = MLPRegressor((3,), loss="gamma", max_iter=2, random_state=0, engine=engine)
     X, y = [[1.0], [2.0], [3.0], [0.0]], [small, 1e300 if small > 1e-310 else 1.0, 1.0, 2.0]
-    with pytest.raises(ValueError, match=r"Targets are as small as .* in units of the network"):
+    with pytest.raises(ValueError, match=r"The smallest target is .* after scaling"):
         model.fit(X, y)
 
 

@@ -286,18 +286,18 @@ def test_all_classes_present_is_scikit_learns_own_score(three):
 def test_a_score_that_is_nan_says_what_it_lacks(three, numbers):
     X, t, _ = numbers
     for scoring in ("r2", "d2_absolute_error_score"):
-        with pytest.raises(ValueError, match=rf"'{scoring}' gives nan .* It needs two rows at least"):
+        with pytest.raises(ValueError, match=rf"'{scoring}' gives nan .* It needs at least two rows"):
             regressor(scoring).fit(X, t, X_val=X[:1], y_val=t[:1])
     X, y = three
     names = np.array(["low", "mid", "high", "odd"])[y]
     one, metrics = names == "mid", {"roc_auc_ovr", "average_precision", "d2_log_loss_score"}
     for scoring in sorted(metrics & {*NAMES} - NUMBERS_ALONE):
-        with pytest.raises(ValueError, match=r"All rows there are of the class 'mid', .* validation_fraction"):
+        with pytest.raises(ValueError, match=r"all validation rows have the class 'mid'.* validation_fraction"):
             classifier(scoring).fit(X, names, X_val=X[one], y_val=names[one])
     Y = np.stack([y == 0, y == 1], axis=1).astype(int)
-    with pytest.raises(ValueError, match="Each label is the same in all rows"):
+    with pytest.raises(ValueError, match="all validation rows have the same labels"):
         classifier("roc_auc").fit(X, Y, X_val=X[y == 0], y_val=Y[y == 0])
-    with pytest.raises(ValueError, match="Let it return a number for every epoch"):
+    with pytest.raises(ValueError, match="must return a number in every epoch"):
         classifier(lambda estimator, X, y: np.nan).fit(X, y, X_val=X, y_val=y)
     watched = classifier("roc_auc_ovr", early_stopping=False).fit(X, names, X_val=X[one], y_val=names[one])
     assert np.isnan(watched.validation_scores_).all()

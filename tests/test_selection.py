@@ -121,7 +121,7 @@ def test_without_a_winner_the_reason_is_told(capsys):
         kind((8,), dropout="auto", max_iter=1, verbose=1, random_state=0).fit(X_part, y_part)
         lines = capsys.readouterr().out.splitlines()
         for name, value in (("weight_decay", UNKNOWN.weight_decay), ("dropout", UNKNOWN.dropout)):
-            assert f"{name} {value:g}: what suits most data; {why}" in lines
+            assert f"{name} {value:g}: suits most data; {why}" in lines
 
 
 def selected(line):

@@ -368,8 +368,8 @@ def test_wrong_rows_are_found_wherever_they_are(change, params, message, memory,
 def test_what_cannot_be_predicted_for(folder, frame):
     model = MLPSoftmaxClassifier(**PIECEWISE).fit(shards(folder, memory=SMALL))
     for features, text in (
-        (["town", "age", "size", "member", "count", "income"], "in that order: fit saw"),
-        (["age", "town"], "in that order: fit saw"),
+        (["town", "age", "size", "member", "count", "income"], "in the same order: fit had"),
+        (["age", "town"], "in the same order: fit had"),
     ):
         with pytest.raises(ValueError, match=text):
             model.predict(Shards(folder, features=features, memory=SMALL))

@@ -162,7 +162,7 @@ def test_a_fit_that_fails_leaves_the_table(data):
     table = Table().fit(X, y)
     before = dict(vars(table))
     for wrong in (X.assign(age=pd.Timestamp("2026-01-01")), X[:0], np.ones((5, 2))):
-        with pytest.raises(ValueError, match=r"Column 'age'|no rows|nothing to learn"):
+        with pytest.raises(ValueError, match=r"Column 'age'|no rows|nothing can be learned"):
             table.fit(wrong)
         assert vars(table) == before
     for wrong in ({"max_categories": 0}, {"rows_per_category": 0}, {"target_type": "binary"}):
@@ -301,6 +301,6 @@ def test_tags_and_looks():
         assert tags.string
     X, y = rare()
     table = Table().fit_transform(X, y)
-    assert repr(table).startswith("<RawTable of shape (120, 2), 0 of the columns categories")
+    assert repr(table).startswith("<RawTable of shape (120, 2), with 0 columns of categories")
     assert table[0].tolist() == np.asarray(table)[0].tolist()
     assert table[3, 1] == np.asarray(table)[3, 1]

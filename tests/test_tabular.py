@@ -269,7 +269,7 @@ def test_dates_are_refused_with_a_hint(when, step, name):
         (np.arange(4.0), r"its shape is \(4,\)"),
         (pd.Series([1.0, 2.0, 3.0, 4.0]), r"its shape is \(4,\)"),
         (np.ones((4, 2)), "Every column of X is empty or constant"),
-        (Shards(np.eye(4), np.arange(4)), "Give Shards to MLPSoftmaxClassifier or MLPRegressor itself"),
+        (Shards(np.eye(4), np.arange(4)), "Pass Shards to MLPSoftmaxClassifier or MLPRegressor"),
         (pd.DataFrame({"a": [[1], [2], [3], [4]]}), "neither numbers nor categories"),
     ],
 )
@@ -586,7 +586,7 @@ def test_columns_are_found_by_names_of_any_type(kind):
         model.predict(X.set_axis(["q", "r", "s"], axis=1))
     twice = X.iloc[:, [0, 1, 2, 1]]
     for call in (lambda: model.predict(twice), lambda: tabular_pipeline(**QUICK).fit(twice, x > 0)):
-        with pytest.raises(ValueError, match="Columns of X share a name: ") as caught:
+        with pytest.raises(ValueError, match="Columns of X have the same name: ") as caught:
             call()
         assert str([names[1]]) in str(caught.value)
     assert_array_equal(model.predict_proba(X), expected)

@@ -105,7 +105,7 @@ def executed(line, model, X):
 def test_the_line_of_a_warning_helps(case, model):
     values, looks, expected = CASES[case]
     X, y = pd.DataFrame({"note": list(values), "size": np.linspace(-1.0, 1.0, N)}), np.arange(N) % 5.0
-    with pytest.warns(UserWarning, match=f"^Column 'note' looks like {looks} .*each different text is a") as caught:
+    with pytest.warns(UserWarning, match=f"^Column 'note' looks like {looks} .*Each distinct text is now a") as caught:
         model.fit(X, y)
     assert len(caught) == 1
     line = line_of(caught[0].message)
@@ -167,7 +167,7 @@ def test_the_line_of_an_error_about_dates_helps(values, model):
     if isinstance(values, list) and isinstance(values[0], datetime.time):
         values = [datetime.time(i % 24) for i in range(N)]
     X, y = pd.DataFrame({"size": np.linspace(-1.0, 1.0, N), "when": values}), np.arange(N) % 5.0
-    with pytest.raises(ValueError, match=r"Column 'when' holds dates or times \(.*\)\. Put in front") as caught:
+    with pytest.raises(ValueError, match=r"Column 'when' holds dates or times \(.*\)\. Convert them") as caught:
         model.fit(X, y)
     line = line_of(caught.value)
     with warnings.catch_warnings():

@@ -46,7 +46,7 @@ def divergence(
         cause = f"the learning rate is too high: lower learning_rate_init or {clip}"
     pace = "" if rate is None else f" at learning rate {rate:.3g}"
     return DivergenceError(
-        f"Training diverged in epoch {epoch}{pace}: loss or weights became NaN or infinite. Likely cause: "
+        f"Training diverged in epoch {epoch}{pace}: loss or weights grew without bound. Likely cause: "
         f"{cause}. Its `estimator` attribute holds the last finite model.",
         estimator,
     )

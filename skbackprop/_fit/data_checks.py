@@ -103,7 +103,7 @@ def sound(X: Any, name: str) -> Any:
         is_sound = is_sound and not (len(used) and (used.min() < 0 or used.max() >= stop))
     if not is_sound:
         raise ValueError(
-            f"Sparse {name} is invalid: its {X.format} arrays have indices of entries, rows or columns that a matrix "
+            f"Sparse {name} is malformed: its {X.format} arrays have indices of entries, rows or columns that a matrix "
             f"of shape {X.shape} with {len(X.data)} stored numbers does not have. Build it from its coordinates, "
             "scipy.sparse.csr_array((data, (rows, columns)), shape), which checks them."
         )

@@ -127,7 +127,7 @@ def _usual(spec: FitSpec, why: str) -> Regime:
     """The regime that suits most data, where no other can be found; say so."""
     for name, value in UNKNOWN.regularisation(spec.solver).items():
         if spec.verbose and getattr(spec, name) == "auto":
-            say(f"{name} {value:g}: what suits most data; {why}")
+            say(f"{name} {value:g}: suits most data; {why}")
     return UNKNOWN
 
 
