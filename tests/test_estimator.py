@@ -575,9 +575,7 @@ def test_verbose_names_the_scorer(scoring, name, digits, capsys):
 def test_verbose_without_a_selection(digits, capsys):
     X, y = digits[0][:100], digits[1][:100]
     MLPSoftmaxClassifier((8,), verbose=1, epochs=1, random_state=0).fit(X, y)
-    assert capsys.readouterr().out.startswith(
-        "weight_decay 0.5: suits most data; too few rows to compare others\n"
-    )
+    assert capsys.readouterr().out.startswith("weight_decay 0.5: suits most data; too few rows to compare others\n")
     MLPSoftmaxClassifier((8,), verbose=1, random_state=0).partial_fit(X, y)
     assert re.fullmatch(r"epoch     1  loss .*\n", capsys.readouterr().out)
 

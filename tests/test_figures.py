@@ -24,8 +24,6 @@ MEANT = {  # what such words say beside measurements: levels, limits, parts of f
     "docs/user_guide/scaling.rst": ["for an efficiency of 50 %"],
     "docs/user_guide/tables.rst": ["at most 5 % of the distinct values"],
     "docs/user_guide/troubleshooting.rst": ["If 95 % of the rows", "an accuracy of 95 %", "a 95 % quantile"],
-    "examples/training/plot_calibration.py": ["more often than 85 times in 100"],
-    "examples/training/plot_stream.py": ["more often than 95 times in 100"],
     "examples/understanding/plot_double_descent.py": ["images of digits, 30 % of them"],
 }
 

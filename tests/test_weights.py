@@ -112,11 +112,7 @@ def test_weights_that_no_number_can_sum(solver, data):
     X, y = data
     shared = {"hidden_layer_sizes": (4,), "solver": solver, "random_state": 0}
     disk = {"memory": X.nbytes - 1, "block_rows": 1}
-    for w, message in (
-        (1e-310, r"is \d\S*e-3"),
-        (1e307, r"is (inf|\d)"),
-        (1e-300, "Divide them by their mean"),
-    ):
+    for w, message in ((1e-310, r"is \d\S*e-3"), (1e307, r"is (inf|\d)"), (1e-300, "Divide them by their mean")):
         w = np.full(len(X), w)
         for call in (
             lambda w=w: MLPRegressor(**shared).fit(X, y, w),

@@ -1,4 +1,4 @@
-"""What the landing page says of speed and accuracy, and which tables chose which settings."""
+"""Speed and accuracy for the landing page, and which tables chose which settings."""
 
 import functools
 
@@ -36,7 +36,7 @@ def write_headlines(folder):
 
 
 def choices(crossed):
-    """Which setting each half chose, and the sets of the halves."""
+    """Which setting each half chose, and the tables of the halves."""
     rows = []
     for _, settings, scores in crossed:
         for setting, names in zip(settings, halves.halves(scores.index), strict=True):
@@ -45,7 +45,7 @@ def choices(crossed):
 
 
 def settings():
-    """What each setting changes on all tables."""
+    """The change by each setting, over all tables."""
     words = headlines.WORDS
     mean, error = (100.0 * found for found in halves.changes(headlines.measured("halves")))
     rows = [

@@ -34,7 +34,7 @@ selection of ``weight_decay`` is measured in a default fit of W1's rows, with 16
 
 
 def write_results(folder):
-    """Compare.py's results: peers' seconds divided by skbackprop's, in bars and numbers, a section for each folder."""
+    """Results of compare.py, a section per folder: times of other libraries divided by skbackprop's."""
     texts = []
     for path in sorted(RESULTS.glob("*/compare.json"), key=lambda path: list(TITLES).index(path.parent.name)):
         name, found = path.parent.name, json.loads(path.read_text())
@@ -68,7 +68,7 @@ def write_costs(folder):
 
 
 def faster_peers(results, peers):
-    """Where skbackprop is not the fastest, in words, as a reader of ratios likes to be told."""
+    """Where skbackprop is not the fastest, in words."""
     places = {peer: [r["work"] for r in results if r["ratios"].get(peer, 1.0) < 1.0] for peer in peers}
     found = [f"{peer} in {', '.join(works)}" for peer, works in places.items() if works]
     return f"Faster than skbackprop: {'; '.join(found)}.\n\n" if found else ""
@@ -86,13 +86,13 @@ def write_rounding(folder):
 
 
 def write_accuracy(folder):
-    """Accuracy.py's tables and diagrams of ranks."""
+    """Tables of accuracy.py, and its diagrams of ranks."""
     rows = headlines.measured("accuracy")
     accuracy.write_report(rows, list(dict.fromkeys(rows["model"])), folder)
 
 
 def write_precision(folder):
-    """Precision.py's seconds of fits, and how far errors and losses move, beside the spread over seeds."""
+    """Results of precision.py: times of fits, and changes of errors and losses relative to those between seeds."""
     rows = pd.read_csv(RESULTS / "precision" / "tables.csv")
     changes, seconds = precision.differences(rows), precision.ratios_of_seconds(rows)
     lines = []
@@ -103,31 +103,31 @@ def write_precision(folder):
         lines.append([f"{word}, {len(part)} tables", f"{mean:+.1f} %", f"{largest:.1f}"])
     text = listing(["", "mean change", "largest change of a table, in standard errors"], lines)
     ratios = ", ".join(f"{ratio:.2f} (``{name}``)" for name, ratio in seconds.items())
-    text += f"\nSeconds of fits with ``'highest'``, divided by those with ``'medium'``: {ratios}.\n"
+    text += f"\nTimes of fits with ``'highest'``, divided by those with ``'medium'``: {ratios}.\n"
     write(folder / "precision.inc", text)
 
 
 def write_tables(folder):
-    """Tables.py's diagram of accuracy against seconds, and its tables."""
+    """Results of tables.py: a diagram of accuracy against seconds, and tables."""
     tables.write_report(pd.read_csv(RESULTS / "tables" / "tables.csv"), folder)
 
 
 def write_tuning(folder):
-    """Tuning.py's seconds and losses of the default, the blend and the search, set by set."""
+    """Results of tuning.py: seconds and losses of the default, the blend and the search for each data set."""
     rows = []
     for (task, name), mean in tuning.means(pd.read_csv(RESULTS / "tuning" / "tuning.csv")).iterrows():
         loss, seconds = mean["loss"], mean["cpu_seconds"]
         ratios = [f"{loss[model] / loss['default']:.2f}" for model in tuning.MODELS[1:]]
-        kind = {"clf": "classes", "reg": "numbers"}[task]
+        kind = {"clf": "classification", "reg": "regression"}[task]
         n_rows, times = f"{mean['rows', 'default']:,.0f}", [f"{seconds[model]:.2g}" for model in tuning.MODELS]
         rows.append([name, kind, n_rows, *ratios, *times])
-    columns = ["data set", "targets", "training rows", "loss, blend", "loss, search"]
+    columns = ["data set", "task", "training rows", "relative loss, blend", "relative loss, search"]
     columns += ["seconds, default", "seconds, blend", "seconds, search"]
     write(folder / "tuning.inc", listing(columns, rows))
 
 
 def write_efforts(folder):
-    """Efforts.py's changes against the default, what its intervals hold, and what a search brings instead."""
+    """Results of efforts.py and tuning.py: changes relative to the default, intervals, and a search instead."""
     write_tuning(folder)
     means, errors = efforts.relative(headlines.measured("efforts"))
     rows = []
@@ -136,7 +136,7 @@ def write_efforts(folder):
             mean, error = means.loc[task, effort], errors.loc[task, effort]
             changes = [f"{100 * np.log(mean[k]):+.1f} ± {100 * error[k]:.1f} %" for k in ("error", "loss")]
             rows.append([f"``{effort}``, {word}", f"{mean['cpu_seconds']:.2f}", *changes])
-    text = listing(["", "seconds", "error, or squared error", "log loss, or squared error"], rows)
+    text = listing(["", "relative fit time", "error, or squared error", "log loss, or squared error"], rows)
     held = efforts.summarise_intervals(headlines.measured("intervals"))
     ours, theirs = efforts.MODELS
     rows = [
@@ -148,6 +148,6 @@ def write_efforts(folder):
         ]
         for name, line in held.iterrows()
     ]
-    columns = ["table", "inside", "HistGradientBoosting", "interval score", "HistGradientBoosting", "seconds"]
+    columns = ["table", "coverage", "HistGradientBoosting", "interval score", "HistGradientBoosting", "seconds"]
     write(folder / "efforts.inc", text)
     write(folder / "intervals.inc", listing(columns, rows))

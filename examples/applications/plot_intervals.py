@@ -42,7 +42,7 @@ X, y = deliveries(6000)
 X_test, y_test = deliveries(20_000)
 
 # %%
-# The intervals of all models should contain 90 % of the deliveries.
+# The intervals of all models should contain nine in ten deliveries.
 
 by_quantiles = make_pipeline(StandardScaler(), MLPRegressor(loss="quantile", quantile=LEVELS, random_state=0))
 by_gaussian = make_pipeline(StandardScaler(), MLPRegressor(loss="gaussian", random_state=0))
@@ -90,8 +90,8 @@ axes[0].set_ylabel("minutes")
 plt.show()
 
 # %%
-# A coverage of 90 % over the whole day may still be too low at some hours. So we compute the coverage in parts of the
-# day. Do this with any column that matters.
+# If the coverage is right over the whole day, it may still be too low at some hours. So we compute the coverage in
+# parts of the day. Do this with any column that matters.
 
 parts = [("5 to 7", 5, 7), ("7 to 10", 7, 10), ("10 to 16", 10, 16), ("16 to 19", 16, 19), ("19 to 22", 19, 22)]
 answers = [answer(X_test) for answer in (by_quantiles.predict, gaussian_quantiles, folds_quantiles)]
@@ -102,9 +102,9 @@ for name, begin, end in parts:
     print(f"{name:16}" + "".join(f"{share:10.1%}" for share in inside))
 
 # %%
-# All intervals contain about 90 %. The quantiles are close to the true ones; half of the rows outside are below and
-# half are above. The normal distribution has the right width at each hour, but is symmetric: its lower bound is below
-# the shortest possible duration, and all rows outside are above. It suits symmetric noise. The widths of the intervals
-# from folds depend on the differences between the members of a network. They are too wide in the early morning and too
-# narrow in the rush hours: if such hours matter, use quantiles. But only intervals from folds have a guaranteed
-# coverage for any network, even one that fits badly: see the user guide.
+# All intervals contain about nine in ten deliveries. The quantiles are close to the true ones; half of the rows outside
+# are below and half are above. The normal distribution has the right width at each hour, but is symmetric: its lower
+# bound is below the shortest possible duration, and all rows outside are above. It suits symmetric noise. The widths of
+# the intervals from folds depend on the differences between the members of a network. They are too wide in the early
+# morning and too narrow in the rush hours: if such hours matter, use quantiles. But only intervals from folds have a
+# guaranteed coverage for any network, even one that fits badly: see the user guide.

@@ -2,8 +2,8 @@
 Calibrated probabilities
 ========================
 
-Of all rows that are predicted with a probability of 80 %, 80 % should be right. After long training this is no longer
-so: the network overfits and predicts even noisy labels with high probability. Reliability diagrams compare long
+Of all rows that are predicted with a probability of 0.8, eight in ten should be right. After long training this is no
+longer so: the network overfits and predicts even noisy labels with high probability. Reliability diagrams compare long
 training, long training with smoothed labels, and the defaults.
 """
 
