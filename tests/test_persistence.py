@@ -1,4 +1,4 @@
-"""Saved models: they predict the same, are light, say when another version made them, and load for ever."""
+"""Saved models: they predict the same, are light, and say when another version made them."""
 
 import copy
 import importlib.util
@@ -12,7 +12,7 @@ import warnings
 import joblib
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal, assert_equal
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
@@ -27,7 +27,7 @@ spec = importlib.util.spec_from_file_location("make_golden", GOLDEN / "make.py")
 make = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make)
 
-FILES = sorted(GOLDEN.glob("*/*.pickle"))
+KINDS = ["classifier", "regressor", "members", "multilabel", "quantiles", "stream", "sparse", "intervals", "encoder"]
 # beside the weights: the parameters, curves of a few epochs, the network's description
 LIGHT = 4096
 
@@ -36,7 +36,7 @@ LIGHT = 4096
 def models():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return make.models()
+        return {name: fit(y) for name, (y, _, fit) in make.makers().items() if name in KINDS}
 
 
 def weight_bytes(model):
@@ -70,8 +70,8 @@ def test_every_kind_of_model_comes_back_the_same(way, models):
         again = way(model)
         assert type(again) is type(model)
         assert set(vars(again)) == set(vars(model)), name
-        assert clone(again).get_params() == clone(model).get_params()
-        assert_array_equal(make.answer(again, X), make.answer(copy.deepcopy(model), X), name)
+        assert str(clone(again).get_params()) == str(clone(model).get_params())
+        assert_equal(make.answers(again, X), make.answers(model, X), name)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -82,7 +82,7 @@ def test_training_goes_on_as_if_nothing_had_been(way, models):
     for name, target in targets.items():
         again, model = way(models[name]), copy.deepcopy(models[name])
         for fitted in (again, model):
-            fitted.set_params(early_stopping=False).partial_fit(X, target)
+            fitted.set_params(early_stopping=False, validation_fraction=0.1).partial_fit(X, target)
             fitted.set_params(warm_start=True).fit(X, target)
         assert_array_equal(again.coefs_[0], model.coefs_[0])
         assert_array_equal(again.loss_curve_, model.loss_curve_)
@@ -150,7 +150,7 @@ def test_another_version_is_said_once(name, models):
         model = pickle.loads(old)
     assert len(caught) == 1
     X = make.problem()[0]
-    assert_array_equal(make.answer(model, X), make.answer(models[name], X))
+    assert_equal(make.answers(model, X), make.answers(models[name], X))
     pickle.loads(pickle.dumps(model))  # saved again, it is of this version
     copy.copy(model)
 
@@ -171,7 +171,8 @@ def test_fields_that_are_gone_and_fields_that_are_new(models):
     model = MLPRegressor()
     model.__setstate__(state)
     X = make.problem()[0]
-    assert_array_equal(make.answer(model, X), make.answer(copy.deepcopy(models["stream"]), X))
+    y = make.problem()[-1]
+    assert_equal(make.after_a_step(model, X, y), make.after_a_step(copy.deepcopy(models["stream"]), X, y))
 
 
 # ------------------------------------------------------------------------------------ tampered ----
@@ -290,25 +291,6 @@ def test_an_optimizers_memory_of_another_length_is_refused(state, engine):
     with pytest.raises(ValueError, match="The optimizer's memory 'm' is not one of this network's 31 parameters"):
         model.partial_fit(X, X[:, 0])
     assert_array_equal(model.predict(X), before)
-
-
-# ------------------------------------------------------------------------------- golden files ----
-
-
-def test_this_version_has_golden_files(models):
-    assert {path.stem for path in FILES if path.parent.name == skbackprop.__version__} == set(models)
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-@pytest.mark.filterwarnings("ignore::skbackprop.persistence.VersionWarning")
-def test_golden_files_load_and_predict_as_they_did(path):
-    model = pickle.loads(path.read_bytes())
-    expected = np.load(path.with_suffix(".npy"))
-    # instructions differ between CPUs, and so does rounding
-    tolerance = 1e-5 if expected.dtype == np.float32 else 1e-10
-    if getattr(model, "loss", None) == "gaussian":  # the floor of variances, 1e-4, is younger than these files
-        tolerance = 1e-4
-    assert_allclose(make.answer(model, make.problem()[0]), expected, rtol=tolerance)
 
 
 # -------------------------------------------------------------------------------------- skops ----
