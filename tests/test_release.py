@@ -33,6 +33,13 @@ def test_every_python_that_is_built_is_declared():
     assert settings["project"]["requires-python"] == f">=3.{built[0]}"
 
 
+def test_the_oldest_versions_are_said_as_they_are_declared():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = (ROOT / "docs" / "compatibility.rst").read_text()
+    said = {name.lower(): version for name, version in re.findall(r"\* - ([\w-]+)\n     - ([\d.]+) and newer", page)}
+    declared = dict(dependency.split(">=") for dependency in settings["dependencies"])
+    assert said == {"cpython": settings["requires-python"].removeprefix(">="), **declared}
+
 def load_script():
     spec = importlib.util.spec_from_file_location("absolute_links", ROOT / ".github" / "absolute_links.py")
     module = importlib.util.module_from_spec(spec)
