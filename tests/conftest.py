@@ -20,6 +20,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # needs the variable, and optional packages: test_array_api.py runs it where it has both
 collect_ignore = [] if os.environ.get("SCIPY_ARRAY_API") else ["array_api_cases.py"]
 collect_ignore += ["typed_script.py"]  # type checkers read it, and nobody runs it
+if importlib.util.find_spec("polars") is None:  # which free-threaded Pythons have no wheel of
+    collect_ignore += ["fuzzing.py", "fuzzing_data.py", "test_fuzz.py", "test_texts.py"]
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ def test_the_oldest_versions_are_said_as_they_are_declared():
     declared = dict(dependency.split(">=") for dependency in settings["dependencies"])
     assert said == {"cpython": settings["requires-python"].removeprefix(">="), **declared}
 
+
 def load_script():
     spec = importlib.util.spec_from_file_location("absolute_links", ROOT / ".github" / "absolute_links.py")
     module = importlib.util.module_from_spec(spec)

@@ -169,7 +169,7 @@ def precision(y, p, classes, weights, decision):
 
 
 # scorers that older versions of scikit-learn refuse where no class is called 1
-NUMBERS_ALONE = {"average_precision"} if parse_version(sklearn.__version__) < parse_version("1.8") else set()
+NUMBERS_ALONE = {"average_precision"} if parse_version(sklearn.__version__) < parse_version("1.9") else set()
 BY_HAND = {
     "neg_log_loss": lambda y, p, classes, w, v: (
         -np.average(-np.log(p[np.arange(len(y)), np.searchsorted(classes, y)]), weights=w)
