@@ -26,7 +26,7 @@ def module_of(path):
 @cache
 def nodes(path):
     """All nodes of a file's syntax tree."""
-    return list(ast.walk(ast.parse(path.read_text())))
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 @cache

@@ -82,7 +82,7 @@ def pyright():
 @pytest.mark.parametrize("checker", [mypy, pyright])
 def test_a_users_script_is_clean_and_wrong_names_are_seen(checker):
     pytest.importorskip("onnx")  # whose types the script meets
-    lines = SCRIPT.read_text().splitlines()
+    lines = SCRIPT.read_text(encoding="utf-8").splitlines()
     wrong = {number for number, line in enumerate(lines, start=1) if line.endswith("# wrong")}
     found = checker()
     assert len(wrong) == 15
