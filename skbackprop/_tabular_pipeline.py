@@ -215,12 +215,15 @@ class TabularPipeline(Pipeline):
 
     @contextmanager
     def _kept(self) -> Iterator[None]:
-        """Leave all steps as they were if a call fails."""
+        """Leave all steps as they were if a call fails, or is interrupted before the last step has learned anything."""
         before = [(name, copy.copy(step)) for name, step in self.steps[:-1]]  # the last step sees to itself
+        known = dict(vars(self.steps[-1][1]))
         try:
             yield
-        except Exception:
-            self.steps[:-1] = before
+        except BaseException:
+            now = vars(self.steps[-1][1])
+            if now.keys() == known.keys() and all(now[name] is value for name, value in known.items()):
+                self.steps[:-1] = before
             raise
 
     def __str__(self) -> str:

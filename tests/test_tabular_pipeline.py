@@ -329,6 +329,36 @@ def test_a_fit_that_fails_leaves_the_fitted_pipeline_as_it_was(wrong):
     assert_array_equal(model.predict(X), before)
 
 
+def test_an_interrupted_fit_leaves_steps_that_belong_together(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"town": rng.choice(list("abc"), 200), "size": rng.normal(size=200)})
+    y = X["size"] + (X["town"] == "a")
+    seen = []
+
+    def scorer(model, X_val, y_val):
+        seen.append(model.score(X_val, y_val))
+        if len(seen) == 5:  # two of the first fit and two of the second
+            raise KeyboardInterrupt
+        return seen[-1]
+
+    model = tabular_pipeline("regressor", epochs=2, early_stopping=True, scoring=scorer, random_state=0).fit(X, y)
+    before, other = model.predict(X), X[["size"]].rename(columns={"size": "width"})
+    with monkeypatch.context() as patched:
+        patched.setattr(type(model[-1]), "fit", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(other, y)
+    assert_array_equal(model.predict(X), before)
+    model.set_params(mlp__epochs=4)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(other, y)
+    assert model[-1].n_iter_ == 2
+    assert np.corrcoef(model.predict(other), y)[0, 1] > 0.5
+
+
+def _interrupted(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
 def test_a_slice_of_the_last_step_fits_and_goes_on():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(100, 3))
