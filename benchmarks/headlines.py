@@ -20,11 +20,10 @@ README = pathlib.Path(__file__).parents[1] / "README.md"
 PAIRS = {  # who is compared, and how the line begins
     "Default parameters, against scikit-learn's MLP": ("skbackprop", "sklearn MLP"),
     "`tabular_pipeline` against HistGradientBoosting": ("tabular_pipeline", "HistGradientBoosting"),
+    "`tabular_pipeline` against LightGBM": ("tabular_pipeline", "LightGBM"),
+    "`tabular_pipeline` against CatBoost": ("tabular_pipeline", "CatBoost"),
 }
 WORDS = {"clf": "classification", "reg": "regression"}
-CROSSED = "The same, with settings chosen on the other half of the tables"
-RANKS = "Mean ranks with these settings; critical distance"
-BEHIND = "Worse than `tabular_pipeline` by more than the critical distance"
 
 
 def measured(name):
@@ -44,26 +43,24 @@ def speed():
     return processor, f"scikit-learn takes {min(ratios):.1f} to {max(ratios):.1f} times as long"
 
 
-def table(crossed):
-    """Columns and rows: wins, ties and losses, classification and regression side by side."""
-    columns, rows = ["Wins / ties / losses"], []
-    found = measured("accuracy")
-    for title, (mine, other) in PAIRS.items():
-        row = [title]
-        for _, _, scores, _ in accuracy.parts_of(found, [mine, other]):
-            fits = found.groupby(["model", "set"])["fit_seconds"].mean().unstack("set")[scores.index]
+def table(found):
+    """Columns and rows: wins, ties and losses, mean ranks; classification and regression side by side."""
+    models = list(dict.fromkeys(name for pair in PAIRS.values() for name in pair if (found["model"] == name).any()))
+    pairs = {title: pair for title, pair in PAIRS.items() if set(pair) <= set(models)}
+    columns, rows = ["Wins / ties / losses"], [[title] for title in pairs]
+    last = [["Mean ranks"], ["Critical distance of mean ranks"], ["Worse than `tabular_pipeline` by more than that"]]
+    for word, _, scores, ranks in accuracy.parts_of(found, models):
+        columns.append(f"{word}, {len(scores)} tables")
+        fits = found.groupby(["model", "set"])["fit_seconds"].mean().unstack("set")[scores.index]
+        for row, (mine, other) in zip(rows, pairs.values(), strict=True):
             ratio = gmean(fits.loc[mine] / fits.loc[other])
             row.append(f"{slashed(halves.record(scores, mine, other))}; relative fit time {ratio:.2f}")
-        rows.append(row)
-    rows += [[CROSSED], [RANKS], [BEHIND]]
-    for task, _, scores in crossed:
-        columns.append(f"{WORDS[task]}, {len(scores)} tables")
-        rows[-3].append(slashed(halves.record(scores, halves.OURS, "HistGradientBoosting")))
-        ranks = halves.ranks(scores).mean().sort_values()
-        distance = accuracy.critical_difference(len(ranks), len(scores))
-        rows[-2].append(", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items()) + f"; {distance:.2f}")
-        rows[-1].append(", ".join(ranks.index[ranks > ranks[halves.OURS] + distance]) or "none")
-    return columns, rows
+        mean = ranks.mean().sort_values()
+        distance = accuracy.critical_difference(len(mean), len(scores))
+        last[0].append(", ".join(f"{name} {rank:.2f}" for name, rank in mean.items()))
+        last[1].append(f"{distance:.2f}")
+        last[2].append(", ".join(mean.index[mean > mean["tabular_pipeline"] + distance]) or "none")
+    return columns, rows + last
 
 
 def slashed(counts):
@@ -72,13 +69,13 @@ def slashed(counts):
 
 def updated(text):
     """The README's text with the lines and numbers of today's results."""
-    columns, rows = table(crossed())
+    found = measured("unseen")
+    columns, rows = table(found)
     lines = [[r"\| Wins / ties / losses \|.*", columns], *([rf"\| {re.escape(row[0])} \|.*", row] for row in rows)]
     changes = [(pattern, f"| {' | '.join(cells)} |") for pattern, cells in lines]
     changes += [
         (r"scikit-learn takes \S+ to \S+ times as long", speed()[1]),
-        (r"On \d+ public tables", f"On {measured('halves')['set'].nunique()} public tables"),
-        (r"chooses one of \d+ settings", f"chooses one of {len(halves.SETTINGS)} settings"),
+        (r"On \d+ public tables", f"On {found['set'].nunique()} public tables"),
     ]
     for pattern, now in changes:
         text, n = re.subn(pattern, lambda _, now=now: now, text)

@@ -1,7 +1,5 @@
 """Speed and accuracy for the landing page, and which tables chose which settings."""
 
-import functools
-
 import accuracy
 import draw
 import halves
@@ -21,18 +19,17 @@ def write_headlines(folder):
     """Speed and accuracy for the landing page."""
     processor, times = headlines.speed()
     write(folder / "speed-caption.inc", SPEED.format(processor=processor, times=times))
-    crossed = headlines.crossed()
-    columns, rows = headlines.table(crossed)
-    rows = [[cell.replace("`", "``") for cell in row] for row in rows]
-    write(folder / "accuracy-caption.inc", listing(columns, rows))
-    write(folder / "halves.inc", choices(crossed) + "\n" + settings())
-    pictures = []
-    for task, _, scores in crossed:
-        title = f"{headlines.WORDS[task].capitalize()}, settings chosen on other tables"
-        drawn = functools.partial(accuracy.draw, halves.ranks(scores), title)
-        draw.draw_themes(drawn, folder / f"ranks-{task}")
-        pictures.append(draw.as_rst(f"made/ranks-{task}", f"Mean ranks. {title}", "wide ranks"))
+    for name in ("unseen", "accuracy"):
+        columns, rows = headlines.table(headlines.measured(name))
+        rows = [[cell.replace("`", "``") for cell in row] for row in rows]
+        write(folder / f"{name}-caption.inc", listing(columns, rows))
+    pictures = [
+        draw.as_rst(f"made/unseen-{word}", f"Mean ranks of the models, {word}", "wide ranks")  # of write_accuracy
+        for word in headlines.WORDS.values()
+    ]
     write(folder / "ranks.inc", "\n".join(pictures))
+    crossed = headlines.crossed()
+    write(folder / "halves.inc", "\n".join([choices(crossed), records(crossed), settings()]))
 
 
 def choices(crossed):
@@ -42,6 +39,19 @@ def choices(crossed):
         for setting, names in zip(settings, halves.halves(scores.index), strict=True):
             rows.append([", ".join(names), setting])
     return listing(["tables", "setting with the lowest error"], rows)
+
+
+def records(crossed):
+    """Wins, ties and losses of what the other half chose, and mean ranks."""
+    rows = []
+    for task, _, scores in crossed:
+        ranks = halves.ranks(scores).mean().sort_values()
+        distance = accuracy.critical_difference(len(ranks), len(scores))
+        counts = [headlines.slashed(halves.record(scores, halves.OURS, peer)) for peer in halves.PEERS]
+        text = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items())
+        rows.append([headlines.WORDS[task], *counts, text, f"{distance:.2f}"])
+    columns = ["wins / ties / losses", *(f"against {peer}" for peer in halves.PEERS), "mean ranks"]
+    return listing([*columns, "critical distance"], rows)
 
 
 def settings():

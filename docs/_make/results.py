@@ -86,9 +86,10 @@ def write_rounding(folder):
 
 
 def write_accuracy(folder):
-    """Tables of accuracy.py, and its diagrams of ranks."""
-    rows = headlines.measured("accuracy")
-    accuracy.write_report(rows, list(dict.fromkeys(rows["model"])), folder)
+    """Tables of accuracy.py and its diagrams of ranks: tables that chose no default, and those that did."""
+    for name in ("unseen", "accuracy"):
+        rows = headlines.measured(name)
+        accuracy.write_report(rows, list(dict.fromkeys(rows["model"])), folder, name)
 
 
 def write_precision(folder):
