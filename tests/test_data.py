@@ -280,7 +280,7 @@ A = np.zeros((4, 2))
         ({"X": np.asarray([["a", "b"]])}, "must hold numbers"),
         ({"X": A, "y": np.zeros(3)}, r"y of shape \(3,\) does not fit X of shape \(4, 2\)"),
         ({"X": [A, np.zeros((4, 3))]}, "same columns: the first has 2, another 3"),
-        ({"X": [A, A], "y": [np.zeros(4)]}, "y must come in as many files or arrays as X, which has 2; got 1"),
+        ({"X": [A, A], "y": [np.zeros(4)]}, "y must have as many files or arrays as X, which has 2; got 1"),
         ({"X": []}, "empty list"),
         ({"X": A[:0]}, "no rows"),
         ({"X": A, "features": ["a"]}, "features names columns of Parquet"),
@@ -525,7 +525,7 @@ def test_a_file_that_is_cut_off_ends_the_fit_and_its_thread(tmp_path, rows):
     data = Shards(tmp_path, **SMALL)
     whole = (tmp_path / "X-2.npy").read_bytes()
     (tmp_path / "X-2.npy").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"X-2\.npy' ends early"):
+    with pytest.raises(ValueError, match=r"X-2\.npy' ends too early"):
         MLPSoftmaxClassifier(**FAST).fit(data)
     assert not [t for t in threading.enumerate() if t.name.startswith("skbackprop")]
 

@@ -114,7 +114,7 @@ def test_errors(plain, digits):
         layer_outputs(make_pipeline(StandardScaler(), plain), X)
     with pytest.raises(NotFittedError):
         feature_importances(make_pipeline(StandardScaler(), plain))
-    with pytest.raises(TypeError, match=r"PCA gives columns by other names.* pipeline\[-1\]"):
+    with pytest.raises(TypeError, match=r"PCA has output columns with other names.* pipeline\[-1\]"):
         feature_importances(make_pipeline(PCA().fit(X), plain))
     with pytest.raises(TypeError, match="a Pipeline that ends in one, is needed; got Pipeline"):
         feature_importances(make_pipeline(PCA().fit(X)))

@@ -542,7 +542,7 @@ PROSE = ["the was", "not very", "good", "bad and", "soon broke", "after a week",
         ([f"{x:.1f} kg" for x in RNG.normal(size=150) ** 2], "numbers with separators or units"),
         ([f"{x:.3f}".replace(".", ",") for x in RNG.normal(size=150)], "numbers with separators or units"),
         ([str(i) if i % 3 else f"A/{i}" for i in range(150)], "numbers among which there are other texts"),
-        ([f"customer {i}" for i in range(150)], "identifiers .150 different ones in 150 rows"),
+        ([f"customer {i}" for i in range(150)], "identifiers .150 distinct ones in 150 rows"),
         ([f"{i:05}" for i in range(150)], "identifiers"),
         ([" ".join(RNG.choice(PROSE, 9)) for i in range(150)], "free text"),
     ],
@@ -597,7 +597,7 @@ def test_arrays_have_places_only():
     model = tabular_pipeline(**QUICK).fit(X, X[:, 0] > 0)
     for table in (pd.DataFrame(X), pd.DataFrame(X, columns=["a", "b", "c"]), pd.DataFrame(X, columns=["a", 1, 2])):
         assert_array_equal(model.predict_proba(table), model.predict_proba(X))
-    with pytest.raises(ValueError, match="X has 2 columns, but there were 3 in fit"):
+    with pytest.raises(ValueError, match="X has 2 columns, but in fit it had 3"):
         model.predict(X[:, :2])
     named = tabular_pipeline(**QUICK).fit(pd.DataFrame(X, columns=["a", "b", "c"]), X[:, 0] > 0)
     with pytest.raises(ValueError, match=r"X is an array, but in fit its columns had names: \['a', 'b', 'c'\]"):
@@ -783,7 +783,7 @@ def test_masked_values_are_missing_and_fields_are_refused():
     with pytest.raises(ValueError, match=r"structured array of the fields \['a', 'b'\].*pandas\.DataFrame"):
         tabular_pipeline(**QUICK).fit(fields, [0, 1, 0, 1])
     lazy = pytest.importorskip("polars").LazyFrame({"a": [1, 2]})
-    with pytest.raises(ValueError, match=r"LazyFrame that is not computed yet. Pass X\.collect"):
+    with pytest.raises(ValueError, match=r"a lazy LazyFrame. Pass X\.collect"):
         tabular_pipeline(**QUICK).fit(lazy, [0, 1])
 
 
