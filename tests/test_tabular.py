@@ -783,7 +783,7 @@ def test_masked_values_are_missing_and_fields_are_refused():
     with pytest.raises(ValueError, match=r"structured array of the fields \['a', 'b'\].*pandas\.DataFrame"):
         tabular_pipeline(**QUICK).fit(fields, [0, 1, 0, 1])
     lazy = pytest.importorskip("polars").LazyFrame({"a": [1, 2]})
-    with pytest.raises(ValueError, match=r"a lazy LazyFrame. Pass X\.collect"):
+    with pytest.raises(ValueError, match=r"a lazy LazyFrame\. Pass X\.collect"):
         tabular_pipeline(**QUICK).fit(lazy, [0, 1])
 
 
