@@ -601,10 +601,10 @@ def test_transformed_targets(name):
 
 
 REFUSED = {
-    r"way back of inverse_func=arctanh": lambda: TransformedTargetRegressor(
+    r"the inverse, inverse_func=arctanh": lambda: TransformedTargetRegressor(
         MLPRegressor((2,), max_iter=1), func=np.tanh, inverse_func=np.arctanh, check_inverse=False
     ),
-    r"way back of QuantileTransformer": lambda: TransformedTargetRegressor(
+    r"the inverse, QuantileTransformer": lambda: TransformedTargetRegressor(
         MLPRegressor((2,), max_iter=1), transformer=QuantileTransformer(n_quantiles=9)
     ),
     r"Step 'estimators_' \(FixedThresholdClassifier\) .* threshold would be lost": lambda: StackingClassifier(
@@ -615,7 +615,7 @@ REFUSED = {
     ),
     r"stacks probabilities, not predict\.": lambda: StackingClassifier([("a", small())], stack_method="predict", cv=2),
     r"stacks probabilities, not decision_function": lambda: StackingClassifier([("a", LinearSVC())], cv=2),
-    r"calibrates another answer of SVC": lambda: StackingClassifier(
+    r"calibrates another output of SVC": lambda: StackingClassifier(
         [("a", small()), ("b", CalibratedClassifierCV(SVC(), cv=2))], cv=2
     ),
     r"Step 'normalizer' .* another maximum": lambda: make_pipeline(Normalizer("max"), small()),

@@ -215,7 +215,7 @@ class Inverse:
             function = getattr(transformer, "inverse_func", None)
             what = kind.__name__ if function is None else f"inverse_func={getattr(function, '__name__', function)}"
             raise ValueError(
-                f"TransformedTargetRegressor cannot be exported to ONNX: there are no nodes for the inverse of {what}."
+                f"TransformedTargetRegressor cannot be exported to ONNX: there are no nodes for the inverse, {what}."
                 " Use a scaler, or functions such as np.log and np.exp, np.log1p and np.expm1."
             )
         scale, shift = found
