@@ -298,7 +298,7 @@ def test_a_table_beside_an_array_is_told_of_the_steps_that_make_arrays():
         right = clone(pipeline).set_params(transform_input=["X_val"]).fit(X, y, **named)
     assert pipeline[-1].validation_loss_curve_[-1] > 2.0 * right[-1].validation_loss_curve_[-1]
     scaled = StandardScaler().fit_transform(X)
-    with pytest.warns(UserWarning, match=r"^X_val has names of columns, but X has none\.") as caught:
+    with pytest.warns(UserWarning, match=r"^X_val has column names, but X has none\.") as caught:
         by_hand = MLPSoftmaxClassifier(**PLANNED).fit(scaled, y, X_val=pd.DataFrame(scaled, columns=X.columns), y_val=y)
     assert len(caught) == 1
     alone = MLPSoftmaxClassifier(**PLANNED).fit(scaled, y, X_val=scaled, y_val=y)
