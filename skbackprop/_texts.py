@@ -32,11 +32,11 @@ CODE = re.compile(r"[-+]?(0\d+|\d{16,})", re.ASCII)  # which would lose digits a
 GAPS = {"", "?", "-", "--", ".", "..", "*", "#", "/", "na", "n/a", "n.a.", "#n/a", "nan", "none", "null", "nil"}
 GAPS |= {"missing", "unknown", "not available"}
 
-DAY, MONTH, YEAR = r"(0?[1-9]|[12]\d|3[01])", r"(0?[1-9]|1[0-2])", r"(1[5-9]|2\d)\d\d"
-NAME = r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"  # of a month
-TIME = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?\s*([ap]\.?m\.?)?\s*(z|utc|gmt|[-+]\d{2}:?\d{2})?"
+DAY, MONTH, YEAR = r"(0?[1-9]|[12]\d|3[01])", r"(0?[1-9]|1[0-2])", r"(1[7-9]|2[01])\d\d"
+NAME = "jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sep(t(ember)?)?|oct(ober)?|(nov|dec)(ember)?"
+TIME = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?(\s*[ap]\.?m\.?)?(\s*(z|utc|gmt|[-+]\d{2}:?\d{2}))?"
 DATE = rf"(\d{{4}}(?P<a>[-/.]){DAY}(?P=a){DAY}|({DAY}(?P<b>[-/]){DAY}(?P=b)|{DAY}\.{MONTH}\.)(\d\d){{1,2}})"
-NAMED = rf"({DAY}(st|nd|rd|th)?\.?[- ]*{NAME}[-., ]*\d{{2,4}}|{NAME}[. ]*({DAY}(st|nd|rd|th)?,? )?\d{{4}})"
+NAMED = rf"({DAY}(st|nd|rd|th)?\.?[- ]*({NAME})[-., ]*(\d\d|{YEAR})|({NAME})[. ]*({DAY}(st|nd|rd|th)?,? )?{YEAR})"
 CLOCK = rf"([t ,]+{TIME})?"  # behind a date
 DAYS = (
     "X[{{name!r}}] = (pandas.to_datetime({}, format='{}', errors='coerce', utc=True)"
@@ -89,7 +89,7 @@ FAMILIES = [  # skrub.TableVectorizer reads one of them, pandas the others
 CODES = "USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RON|BRL|MXN|KRW|TRY"  # of currencies
 # with separators, a currency or a unit
 AMOUNT = re.compile(
-    rf"[-+ ]*(?P<before>[A-Z]{{0,2}}[$€£¥₹]|(?i:{CODES}|Rs\.?|kr\.?))?[-+ \u00a0]*"
+    rf"[-+ ]*+(?P<before>[A-Z]{{0,2}}[$€£¥₹]|(?i:{CODES}|Rs\.?|kr\.?))?[-+ \u00a0]*+"
     r"([1-9]\d{0,2}(?P<mark>[,.'\u2019 \u00a0\u2009\u202f])\d{3}((?P=mark)\d{3})*|\d+)(?P<part>(?!(?P=mark))[.,]\d+)?"
     r"(?P<after>\D*)",
     re.ASCII,
@@ -225,8 +225,9 @@ def _amount_line(name: Hashable, texts: set[str], odd: list[str]) -> str:
     digits = {len(re.sub(r"\D", "", text)) for text in odd}
     is_phone = affixes == {""} and len(digits) == 1 and max(digits) >= PHONE and not any(m["part"] for m in found)
     has_comma, has_point = any(map(COMMA.search, numbers)), any(map(POINT.search, numbers))
-    if is_phone or (has_comma and has_point):
-        return ""
+    whole = not (has_comma or has_point) and any(m["mark"] is None and m["part"] is None for m in found)
+    if is_phone or (has_comma and has_point) or (whole and any(m["mark"] == "." for m in found)):
+        return ""  # such as 100 and 1.000, where nothing tells thousands from decimals
     kept, point = (r"[^\d,-]", ".str.replace(',', '.')") if has_comma else (r"[^\d.-]", "")
     cut = "".join(f".str.replace({affix!r}, '')" for affix in sorted(affixes) if re.search("[-.,]", affix))
     line = f"X[{name!r}].astype(str){cut}.str.replace(r'{kept}', '', regex=True){point}"

@@ -588,3 +588,13 @@ def test_what_all_networks_warn_of_comes_once(scale, params, message):
         with pytest.warns(Warning, match=message) as caught:
             model.fit(X * [1.0, scale], y)
         assert len(caught) == 1
+
+
+def test_what_networks_warn_of_comes_once_for_each_column():
+    X, y = waves(300)
+    days = pd.date_range("2024-01-01", periods=300).strftime("%Y-%m-%d")
+    X = pd.DataFrame({"date1": days, "date2": days, "size": X[:, 0]})
+    network = MLPRegressor((8,), numeric_encoder="piecewise_linear", max_iter=2)
+    with pytest.warns(UserWarning, match="looks like dates") as caught:
+        MLPEnsembleRegressor(network, random_state=0, **FOLDS).fit(X, y)
+    assert [str(warning.message).partition(" looks")[0] for warning in caught] == ["Column 'date1'", "Column 'date2'"]

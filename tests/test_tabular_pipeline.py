@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.exceptions import UnsetMetadataPassedError
-from sklearn.linear_model import Ridge, SGDRegressor
+from sklearn.linear_model import LogisticRegression, Ridge, SGDRegressor
 from sklearn.model_selection import GridSearchCV, learning_curve
 from sklearn.pipeline import Pipeline, make_pipeline
 
@@ -327,6 +327,40 @@ def test_a_fit_that_fails_leaves_the_fitted_pipeline_as_it_was(wrong):
     with pytest.raises((ValueError, TypeError)):
         model.fit(other, y, **wrong)
     assert_array_equal(model.predict(X), before)
+
+
+def test_a_last_step_that_fails_half_way_is_put_back_too():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"town": rng.choice(list("abc"), 200), "size": rng.normal(size=200)})
+    y = X["town"] == "a"
+    model = tabular_pipeline(LogisticRegression()).fit(X, y)
+    before, steps = model.predict_proba(X), list(model.steps)
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.fit(X.assign(town="d" + X["town"]), y, sample_weight=np.ones(5))  # after scikit-learn set n_features_in_
+    assert model.steps == steps
+    assert_array_equal(model.predict_proba(X), before)
+
+
+def test_one_argument_by_two_names():
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    model, w = tabular_pipeline("regressor", epochs=2, random_state=0), np.ones(100)
+    for method in (model.fit, model.partial_fit):
+        with pytest.raises(TypeError, match="sample_weight and mlp__sample_weight are the same argument"):
+            method(X, X[:, 0], sample_weight=w, mlp__sample_weight=w)
+
+
+def test_a_network_that_is_fitted_already_sees_what_new_steps_make():
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    network = MLPRegressor((4,), random_state=0).partial_fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="X has 18 features, but MLPRegressor is expecting 2"):
+        tabular_pipeline(network).partial_fit(X, X[:, 0])
+
+
+def test_a_scikit_learn_that_does_not_ask_for_the_parameters_of_a_step(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    monkeypatch.delattr(Pipeline, "_get_metadata_for_step")
+    with pytest.raises(NotImplementedError, match="X_val cannot be given"):
+        tabular_pipeline("regressor").fit(X, X[:, 0], X_val=X, y_val=X[:, 0])
 
 
 def test_an_interrupted_fit_leaves_steps_that_belong_together(monkeypatch):

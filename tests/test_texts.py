@@ -141,6 +141,8 @@ NOT_SO = {
     "two currencies": [f"{i} {'USD' if i % 2 else 'EUR'}" for i in range(N)],
     "two signs": [f"{'$' if i % 2 else '€'}{i}" for i in range(N)],
     "commas and points": [f"{i}{',' if i % 2 else '.'}25" for i in range(N)],
+    "thousands or decimals": [f"{300 * i:,} €".replace(",", ".") for i in range(1, N)],
+    "fruits": [f"1 apricot {i}" for i in range(10, 99)],
     "ranges": [f"{i}-{i + 10}" for i in range(N)],
     "sizes": [f"{i}x{i + 3}" for i in range(N)],
 }

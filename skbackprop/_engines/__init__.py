@@ -28,7 +28,7 @@ def choose_engine(
     missing = without_kernel(network, optimizer)
     if engine == "compiled" and (missing or xp is not np):
         reason = f"{missing} has no kernel" if missing else f"it takes NumPy arrays only, not {xp.__name__}'s"
-        raise ValueError(f"engine='compiled' cannot be had: {reason}. Use engine='auto' or 'reference'.")
+        raise ValueError(f"engine='compiled' is not available: {reason}. Use engine='auto' or 'reference'.")
     if engine == "reference" or missing or xp is not np:
         return ReferenceEngine(network, optimizer, xp)
     if precision != "highest" and not has_tiles():  # which asks the system, and only for those who want them

@@ -14,8 +14,8 @@ BETWEEN = {"skbackprop", "sklearn", "joblib", "contextlib"}  # packages whose fr
 Listener = Callable[[str, type[Warning] | None], None]
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 _name: ContextVar[str] = ContextVar("name", default="")  # of the network that lines are about, if it is one of several
-_warned: ContextVar[set[str] | None] = ContextVar("warned", default=None)  # what was warned of, without its numbers
-NUMBERS = re.compile(r"-?\d[\d.]*(e[-+]\d+)?")
+_warned: ContextVar[set[str] | None] = ContextVar("warned", default=None)  # what was warned of
+DETAILS = re.compile(r"'[^']*'|-?\d[\d.]*(e[-+]\d+)?")  # of a warning: names, examples and numbers
 
 
 @contextmanager
@@ -40,7 +40,7 @@ def named(name: str) -> Iterator[None]:
 
 @contextmanager
 def warned_once() -> Iterator[None]:
-    """Warn once of what differs in numbers only, as it does for networks that are trained on parts of the rows."""
+    """Warn once of what differs in details only, as it does for networks that are trained on parts of the rows."""
     token = _warned.set(set())
     try:
         yield
@@ -61,7 +61,8 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the nearest line outside of these packages."""
     warned, listener = _warned.get(), _listener.get()
     if warned is not None:
-        kind = NUMBERS.sub("", message)
+        column = re.search("'[^']*'", message)  # the first name tells columns apart
+        kind = f"{column and column[0]} {DETAILS.sub('', message)}"
         if kind in warned:
             return
         warned.add(kind)

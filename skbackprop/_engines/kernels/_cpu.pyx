@@ -256,7 +256,7 @@ cdef class Table:
             if min(sizes, default=0) < 0:
                 raise ValueError("A feature cannot have fewer columns than none.")
             if width + sum(sizes) + len(sizes) > MOST_COLUMNS:
-                raise ValueError(f"A table of more than {MOST_COLUMNS} columns cannot be had.")
+                raise ValueError(f"A table may have at most {MOST_COLUMNS} columns.")
             c.width = sum(sizes)
             if "values" in part:
                 c.values = address(part["values"], "values", itemsize, n_rows, c.width)
