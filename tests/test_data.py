@@ -475,7 +475,7 @@ def spoilt(rows, what):
         ("infinite", "Input X contains infinity"),
         ("y", "Input y contains NaN"),
         ("negative", "Negative values in data passed to `sample_weight`"),
-        ("no weight", "All of sample_weight is zero|Sample weights must contain at least one non-zero"),
+        ("no weight", "All values of sample_weight are zero|Sample weights must contain at least one non-zero"),
     ],
 )
 def test_wrong_rows_are_found_wherever_they_are(what, message, memory, tmp_path, rows):
