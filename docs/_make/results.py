@@ -26,9 +26,10 @@ TITLES = {  # of the folders of compare.py's results
 
 COSTS = """\
 ``python benchmarks/costs.py`` measures, on one thread, the time of a fit relative to the same fit without the feature
-(medians of nine alternating runs). The data are those of W1, with three epochs. Members are measured on 10,000 rows of
-100 features with layers (128, 128) and batches of 128, relative to one member. k members take about as long as k
-separate networks, because every member needs its own matrix products. The selection of ``weight_decay`` is measured in a default fit of W1's rows, with 16 epochs with and without it.
+(medians of nine alternating runs). The data are those of W1, with three epochs. Members are measured on 10,000 rows
+of 100 features with layers (128, 128) and batches of 128, relative to one member. k members take about as long as k
+separate networks, because every member needs its own matrix products. The selection of ``weight_decay`` is measured
+in a default fit of W1's rows, with 16 epochs with and without it.
 """
 
 
