@@ -285,6 +285,18 @@ def test_a_pipeline_that_scales_X_alone_is_told_what_to_write(scaler, rng):
             assert max(losses) < 10.0
 
 
+@pytest.mark.filterwarnings("ignore:X_val does not look like X")
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("cls", [MLPSoftmaxClassifier, MLPRegressor])
+def test_validation_rows_beyond_the_dtype_of_the_rows(cls, form):
+    X, y = form(np.asarray([[1.0], [2.0]], dtype=np.float32)), [0, 1]
+    model = cls((3,), max_iter=2, random_state=0).fit(X, y)
+    before = dict(vars(model))
+    with pytest.raises(ValueError, match="X_val has values that float32, the dtype of X, cannot hold"):
+        model.fit(X, y, X_val=np.asarray([[1e99]]), y_val=[0])
+    assert vars(model) == before
+
+
 def test_a_table_beside_an_array_is_told_of_the_steps_that_make_arrays():
     """Rows near the scaled ones are an error only if names tell that they went past a step: nothing else is sure."""
     X, y = load_iris(return_X_y=True, as_frame=True)

@@ -264,3 +264,5 @@ def check_validation_set(
     if held_out.device != data.device:
         raise ValueError(f"X_val must be of the same kind as X: X is {data.device}, X_val is {held_out.device}.")
     check_alike(data.sample.X, held_out.sample.X, data.device, strict=strict, columns=columns, by_name=by_name)
+    if held_out.dtype.itemsize > data.dtype.itemsize and held_out.largest > float(np.finfo(data.dtype).max):
+        raise ValueError(f"X_val has values that {data.dtype}, the dtype of X, cannot hold. Pass both as float64.")
