@@ -91,6 +91,7 @@ def run_rank(job: Job, number: int, shards: dict[str, Shard]) -> Report | None:
     worker = get_worker()
     if worker.address != job.addresses[number]:
         raise RuntimeError(f"Rank {number} belongs on {job.addresses[number]}, but runs on {worker.address}.")
+    report, has_followed = None, False
     with closing(WorkerChannel(job.name)) as channel, kept_memory():
         comm = Communicator(number, len(job.addresses), job.token, worker, channel.is_wanted)
         try:
@@ -100,13 +101,15 @@ def run_rank(job: Job, number: int, shards: dict[str, Shard]) -> Report | None:
             n_threads = job.request.spec.n_threads or worker.state.nthreads
             rank = Rank(comm, job.request, own, n_threads, channel.check)
             if number == 0:
-                return lead(job, rank, channel)
-            rank.follow()
+                report = lead(job, rank, channel)
+            else:
+                rank.follow()
+                has_followed = True
         finally:
             comm.close()
-            if channel.is_wanted():
+            if channel.is_wanted() and not has_followed:  # else rank 0 tells, whom the client may hear first and leave
                 channel.send("done")
-    return None
+    return report
 
 
 def lead(job: Job, rank: Rank, channel: WorkerChannel) -> Report:
