@@ -183,3 +183,19 @@ def test_class_counts():
     assert_array_equal(class_counts(np.array([0, 2, 2]), None, 4), [1.0, 0.0, 2.0, 0.0])
     assert_array_equal(class_counts(np.array([0, 2, 2]), w, 4), [0.5, 0.0, 2.0, 0.0])
     assert_array_equal(class_counts(np.array([[1, 0], [1, 1], [0, 1]]), w), [2.5, 2.0])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["labels", "several labels", "shards", "partial_fit"])
+def test_weights_whose_products_overflow_are_an_error(kind):
+    X, w = np.random.default_rng(0).normal(size=(40, 2)), np.full(40, 1e90)
+    y = np.arange(40) % 2
+    Y, factors = (np.stack([y, y], axis=1), [{1: 1e300}] * 2) if kind == "several labels" else (y, {0: 0.0, 1: 1e300})
+    model = MLPSoftmaxClassifier((3,), max_iter=2, class_weight=factors, random_state=0)
+    with pytest.raises(ValueError, match=r"^The sum of the weights .* is (inf|nan), but must be between"):
+        if kind == "shards":
+            model.fit(Shards(X, Y, w, memory=600))
+        elif kind == "partial_fit":
+            model.partial_fit(X, Y, sample_weight=w)
+        else:
+            model.fit(X, Y, sample_weight=w)

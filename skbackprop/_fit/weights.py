@@ -112,5 +112,6 @@ def apply_class_factors(factors: np.ndarray | None, Y: np.ndarray, weights: np.n
     """
     if factors is None:
         return weights
-    rows: np.ndarray = np.prod(np.where(Y > 0, factors[1], factors[0]), axis=1) if factors.ndim == 2 else factors[Y]
-    return rows if weights is None else weights * rows
+    with np.errstate(over="ignore", invalid="ignore"):  # check_weight_sum refuses what comes of it
+        rows: np.ndarray = np.prod(np.where(Y > 0, factors[1], factors[0]), axis=1) if factors.ndim == 2 else factors[Y]
+        return rows if weights is None else weights * rows
