@@ -192,10 +192,7 @@ def test_weights_whose_products_overflow_are_an_error(kind):
     y = np.arange(40) % 2
     Y, factors = (np.stack([y, y], axis=1), [{1: 1e300}] * 2) if kind == "several labels" else (y, {0: 0.0, 1: 1e300})
     model = MLPSoftmaxClassifier((3,), max_iter=2, class_weight=factors, random_state=0)
+    train = model.partial_fit if kind == "partial_fit" else model.fit
+    rows = (Shards(X, Y, w, memory=600),) if kind == "shards" else (X, Y, w)
     with pytest.raises(ValueError, match=r"^The sum of the weights .* is (inf|nan), but must be between"):
-        if kind == "shards":
-            model.fit(Shards(X, Y, w, memory=600))
-        elif kind == "partial_fit":
-            model.partial_fit(X, Y, sample_weight=w)
-        else:
-            model.fit(X, Y, sample_weight=w)
+        train(*rows)
