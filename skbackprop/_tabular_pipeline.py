@@ -85,7 +85,10 @@ class TabularPipeline(Pipeline):
         """
         self._check_names("fit", params)
         if not hasattr(Pipeline, "_get_metadata_for_step") and any(name.endswith("X_val") for name in params):
-            raise NotImplementedError(f"X_val cannot be given to a Pipeline of scikit-learn {sklearn.__version__}.")
+            raise RuntimeError(
+                f"X_val cannot be given to a Pipeline of scikit-learn {sklearn.__version__}, which this version of "
+                "skbackprop does not know. Install a newer skbackprop or an older scikit-learn."
+            )
         prefix = "" if get_config()["enable_metadata_routing"] else f"{self.steps[-1][0]}__"
         params = _renamed(params, lambda name: name if "__" in name else prefix + name)
         with self._kept():
