@@ -14,7 +14,6 @@ import accuracy
 import draw
 import halves
 import pandas as pd
-from scipy.stats import gmean
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 PAIRS = {  # who is compared, and how the line begins
@@ -49,13 +48,12 @@ def table(found):
     pairs = {title: pair for title, pair in PAIRS.items() if set(pair) <= set(models)}
     columns, rows = ["Wins / ties / losses"], [[title] for title in pairs]
     last = [["Mean ranks"], ["Critical distance of mean ranks"], ["Worse than `tabular_pipeline` by more than that"]]
-    for word, _, scores, ranks in accuracy.parts_of(found, models):
+    for word, summary, scores, _ in accuracy.parts_of(found, models):
         columns.append(f"{word}, {len(scores)} tables")
-        fits = found.groupby(["model", "set"])["fit_seconds"].mean().unstack("set")[scores.index]
+        seconds, mean = summary["fit seconds (geometric mean)"], summary["mean rank"]
         for row, (mine, other) in zip(rows, pairs.values(), strict=True):
-            ratio = gmean(fits.loc[mine] / fits.loc[other])
-            row.append(f"{slashed(halves.record(scores, mine, other))}; relative fit time {ratio:.2f}")
-        mean = ranks.mean().sort_values()
+            counts = summary.loc[mine, f"against {other}"].replace("/", " / ")
+            row.append(f"{counts}; relative fit time {seconds[mine] / seconds[other]:.2f}")
         distance = accuracy.critical_difference(len(mean), len(scores))
         last[0].append(", ".join(f"{name} {rank:.2f}" for name, rank in mean.items()))
         last[1].append(f"{distance:.2f}")
