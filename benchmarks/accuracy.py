@@ -43,6 +43,7 @@ from sklearn.preprocessing import LabelEncoder, OneHotEncoder, StandardScaler
 FIELDS = ["set", "task", "model", "split", "n_train", "accuracy", "log_loss", "calibration_error", "r2"]
 FIELDS += ["fit_seconds", "predict_seconds", "error"]
 TIE = 0.002  # of accuracy or R2
+WORDS = {"clf": "classification", "reg": "regression"}
 BINS = 15  # of confidence, for the calibration error
 
 SKLEARN = "sklearn.neural_network.MLP", "sklearn.ensemble.HistGradientBoosting"
@@ -329,7 +330,7 @@ def parts_of(rows, models):
     """The summary of each task, over the sets and splits that all models have."""
     rows = rows[rows["error"].isna() & rows["model"].isin(models)]
     rows = rows[rows.groupby(["set", "split"])["model"].transform("nunique") == len(models)]
-    for task, word in (("clf", "classification"), ("reg", "regression")):
+    for task, word in WORDS.items():
         some = rows[rows["task"] == task]
         if not some.empty:
             yield word, *summarise(some, task)

@@ -103,26 +103,41 @@ def tasks(settings, peers):
 
 
 def record(table, model, other):
-    """Wins, ties and losses of one model against another."""
+    """Wins / ties / losses of one model against another."""
     gap = table[model] - table[other]
-    return (gap > accuracy.TIE).sum(), (gap.abs() <= accuracy.TIE).sum(), (gap < -accuracy.TIE).sum()
+    counts = (gap > accuracy.TIE).sum(), (gap.abs() <= accuracy.TIE).sum(), (gap < -accuracy.TIE).sum()
+    return " / ".join(map(str, counts))
 
 
-def ranks(table):
-    """Of the peers and of what was chosen, by set."""
-    return table[[OURS, *PEERS]].round(4).rank(axis=1, ascending=False)
+def choices(crossed):
+    """The tables of each half, and the setting that they chose, from the list of `tasks`."""
+    rows = [
+        [", ".join(names), setting]
+        for _, settings, table in crossed
+        for setting, names in zip(settings, halves(table.index), strict=True)
+    ]
+    return ["tables", "setting with the lowest error"], rows
+
+
+def records(crossed):
+    """Wins / ties / losses of what the other half chose, and mean ranks, from the list of `tasks`."""
+    rows = []
+    for task, _, table in crossed:
+        ranks = table[[OURS, *PEERS]].round(4).rank(axis=1, ascending=False).mean().sort_values()
+        text = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items())
+        distance = accuracy.critical_difference(len(ranks), len(table))
+        rows.append([accuracy.WORDS[task], *(record(table, OURS, peer) for peer in PEERS), text, f"{distance:.2f}"])
+    columns = ["wins / ties / losses", *(f"against {peer}" for peer in PEERS), "mean ranks", "critical distance"]
+    return columns, rows
 
 
 def report(arguments):
-    mean, error = changes(pd.read_csv(arguments.csv))
+    settings = pd.read_csv(arguments.csv)
+    mean, error = changes(settings)
     print(pd.DataFrame({"change of the error": mean, "standard error": error}).round(3).to_string())
-    for task, choices, table in tasks(pd.read_csv(arguments.csv), pd.read_csv(arguments.accuracy)):
-        mean, distance = ranks(table).mean(), accuracy.critical_difference(1 + len(PEERS), len(table))
-        print(f"\n{task}, {len(table)} sets; chosen by the halves: {choices[0]!r}, {choices[1]!r}")
-        for model in (OURS, "default"):
-            for peer in PEERS:
-                print(f"{model} against {peer}:", "/".join(map(str, record(table, model, peer))))
-        print(f"{mean.round(2).to_string()}\ncritical distance {distance:.2f}")
+    crossed = list(tasks(settings, pd.read_csv(arguments.accuracy)))
+    for columns, rows in (choices(crossed), records(crossed)):
+        print(f"\n{pd.DataFrame(rows, columns=columns).T.to_string(header=False)}")
 
 
 def main():

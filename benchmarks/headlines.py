@@ -22,7 +22,6 @@ PAIRS = {  # who is compared, and how the line begins
     "`tabular_pipeline` against LightGBM": ("tabular_pipeline", "LightGBM"),
     "`tabular_pipeline` against CatBoost": ("tabular_pipeline", "CatBoost"),
 }
-WORDS = {"clf": "classification", "reg": "regression"}
 
 
 def measured(name):
@@ -59,10 +58,6 @@ def table(found):
         last[1].append(f"{distance:.2f}")
         last[2].append(", ".join(mean.index[mean > mean["tabular_pipeline"] + distance]) or "none")
     return columns, rows + last
-
-
-def slashed(counts):
-    return " / ".join(map(str, counts))
 
 
 def updated(text):

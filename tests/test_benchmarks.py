@@ -97,5 +97,10 @@ def test_changes_of_the_error_beside_the_default(halves):
 def test_records_and_ranks(halves):
     table = pd.DataFrame({name: [0.9, 0.8, 0.7] for name in [halves.OURS, *halves.PEERS]})
     table["sklearn MLP"] = [0.8, 0.801, 0.8]
-    assert halves.record(table, halves.OURS, "sklearn MLP") == (1, 1, 1)
-    assert halves.ranks(table).iloc[0].tolist() == [2.0, 2.0, 4.0, 2.0]
+    columns, [row] = halves.records([("reg", ("default", "default"), table)])
+    found = dict(zip(columns, row, strict=True))
+    assert found["wins / ties / losses"] == "regression"
+    assert found["against sklearn MLP"] == "1 / 1 / 1"
+    assert found["against RealMLP-TD-S"] == "0 / 3 / 0"
+    assert found["mean ranks"].startswith("sklearn MLP 2.00, ")  # 4, 1 and 1
+    assert f"{halves.OURS} 2.67" in found["mean ranks"]  # 2, 3 and 3

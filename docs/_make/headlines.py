@@ -25,38 +25,17 @@ def write_headlines(folder):
         write(folder / f"{name}-caption.inc", listing(columns, rows))
     pictures = [
         draw.as_rst(f"made/unseen-{word}", f"Mean ranks of the models, {word}", "wide ranks")  # of write_accuracy
-        for word in headlines.WORDS.values()
+        for word in accuracy.WORDS.values()
     ]
     write(folder / "ranks.inc", "\n".join(pictures))
     crossed = headlines.crossed()
-    write(folder / "halves.inc", "\n".join([choices(crossed), records(crossed), settings()]))
-
-
-def choices(crossed):
-    """Which setting each half chose, and the tables of the halves."""
-    rows = []
-    for _, settings, scores in crossed:
-        for setting, names in zip(settings, halves.halves(scores.index), strict=True):
-            rows.append([", ".join(names), setting])
-    return listing(["tables", "setting with the lowest error"], rows)
-
-
-def records(crossed):
-    """Wins, ties and losses of what the other half chose, and mean ranks."""
-    rows = []
-    for task, _, scores in crossed:
-        ranks = halves.ranks(scores).mean().sort_values()
-        distance = accuracy.critical_difference(len(ranks), len(scores))
-        counts = [headlines.slashed(halves.record(scores, halves.OURS, peer)) for peer in halves.PEERS]
-        text = ", ".join(f"{name} {rank:.2f}" for name, rank in ranks.items())
-        rows.append([headlines.WORDS[task], *counts, text, f"{distance:.2f}"])
-    columns = ["wins / ties / losses", *(f"against {peer}" for peer in halves.PEERS), "mean ranks"]
-    return listing([*columns, "critical distance"], rows)
+    texts = [*(listing(*make(crossed)) for make in (halves.choices, halves.records)), settings()]
+    write(folder / "halves.inc", "\n".join(texts))
 
 
 def settings():
     """The change by each setting, over all tables."""
-    words = headlines.WORDS
+    words = accuracy.WORDS
     mean, error = (100.0 * found for found in halves.changes(headlines.measured("halves")))
     rows = [
         [name, *(f"{mean[task, name]:+.1f} ± {error[task, name]:.1f} %" for task in words)]

@@ -119,7 +119,7 @@ def write_tuning(folder):
     for (task, name), mean in tuning.means(pd.read_csv(RESULTS / "tuning" / "tuning.csv")).iterrows():
         loss, seconds = mean["loss"], mean["cpu_seconds"]
         ratios = [f"{loss[model] / loss['default']:.2f}" for model in tuning.MODELS[1:]]
-        kind = {"clf": "classification", "reg": "regression"}[task]
+        kind = accuracy.WORDS[task]
         n_rows, times = f"{mean['rows', 'default']:,.0f}", [f"{seconds[model]:.2g}" for model in tuning.MODELS]
         rows.append([name, kind, n_rows, *ratios, *times])
     columns = ["data set", "task", "training rows", "relative loss, blend", "relative loss, search"]
@@ -133,7 +133,7 @@ def write_efforts(folder):
     means, errors = efforts.relative(headlines.measured("efforts"))
     rows = []
     for effort in ("quick", "best"):
-        for task, word in (("clf", "classification"), ("reg", "regression")):
+        for task, word in accuracy.WORDS.items():
             mean, error = means.loc[task, effort], errors.loc[task, effort]
             changes = [f"{100 * np.log(mean[k]):+.1f} ± {100 * error[k]:.1f} %" for k in ("error", "loss")]
             rows.append([f"``{effort}``, {word}", f"{mean['cpu_seconds']:.2f}", *changes])
