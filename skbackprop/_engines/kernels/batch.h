@@ -1,22 +1,22 @@
-/* Some rows of the inputs: their numbers, what CSR stores of them, and their dropout masks. */
+/* Minibatches: row indices, CSR entries and dropout masks. */
 #pragma once
 #include "net.h"
 
-/* Rows with the numbers in `order`, or consecutive ones from `first`. */
+/* The rows with the indices in `order`, or n consecutive rows from `first` on. */
 typedef struct {
   const RowsIn *in;
   const int64_t *order;
   Int first, n, step, row_offset; /* step < 0: no dropout */
-  const int64_t *numbers;         /* of the rows in their minibatch, which seed the masks; NULL: row_offset + 0, 1, ... */
+  const int64_t *numbers;         /* of the rows in their minibatch, which seed masks; NULL: row_offset + 0, 1, ... */
 } Batch;
 
-/* What a task needs to know that does some of the batch's rows of layer h, or what comes before the first layer. */
+/* Arguments of tasks that process some rows of a batch, for layer h or to prepare the input. */
 typedef struct {
   Net *net;
   const Batch *batch;
   Int h;
-  int goes_back; /* backpropagation follows: phi' and transposes are kept for it */
-  real scale;      /* of delta[H], beside the row's weight */
+  int goes_back; /* store phi' and transposes for a backward pass? */
+  real scale;      /* of delta[H], in addition to the row's weight */
 } Pass;
 
 enum { TASK_ROWS = 16 };
@@ -35,10 +35,10 @@ INLINE Int pointer_at(const RowsIn *rows, Int i) {
   return rows->wide_indices ? (Int)((const int64_t *)rows->indptr)[i] : ((const int32_t *)rows->indptr)[i];
 }
 
-/* Whether a stretch of a CSR matrix's column numbers are all below n. */
+/* Whether the column indices of CSR entries start..stop are all in 0..n-1. */
 static int are_columns(const RowsIn *rows, Int start, Int stop, Int n) {
   uint64_t wide = 0;
-  uint32_t narrow = 0; /* the largest as unsigned, which negative ones exceed: loops that compilers vectorise */
+  uint32_t narrow = 0; /* largest unsigned index, as negative ones become large; compilers vectorise these loops */
   if (rows->wide_indices)
     for (Int e = start; e < stop; e++) wide = MAX(wide, ((const uint64_t *)rows->indices)[e]);
   else
@@ -46,7 +46,7 @@ static int are_columns(const RowsIn *rows, Int start, Int stop, Int n) {
   return start == stop || MAX(wide, narrow) < (uint64_t)n;
 }
 
-/* Whether all rows of a batch, and the columns that sparse ones name, exist. */
+/* Whether all rows of a batch, and the columns of their CSR entries, exist. */
 static int are_rows(const Net *net, const Batch *b) {
   const RowsIn *in = b->in;
   for (Int i = 0; (b->order || in->data) && i < b->n; i++) {
@@ -66,13 +66,13 @@ INLINE Dropper dropper_of(const Net *net, Int h, const Batch *b) {
 
 INLINE int drops(const Layer *l, const Batch *b) { return b->step >= 0 && l->dropout > 0; }
 
-/* What is left of a stored input after dropout. */
+/* A CSR entry after dropout. */
 INLINE real kept_entry(const RowsIn *in, Int e, Dropper d, uint32_t key) {
   real x = ((const real *)in->data)[e];
   return d.acts ? x * keep_factor(d, key, index_at(in, e)) : x;
 }
 
-/* Make ready to draw the masks of hidden layers. */
+/* Prepare the dropout masks of the hidden layers. */
 static void begin_masks(const Net *net, const Batch *b) {
   for (Int h = 1; h < net->H; h++) {
     Layer *l = &net->layers[h];

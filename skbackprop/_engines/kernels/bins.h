@@ -1,12 +1,12 @@
-/* The bins in which numbers lie. */
+/* Bins and codes of numbers. */
 #ifndef SKB_BINS_H
 #define SKB_BINS_H
 #include <stdint.h>
 
 #include "system.h"
 
-/* Of each value of a column the number of its bin, and how far it has come through it, stretched from low to high: what
-   is left of 0 counts as 0, and right of 1 as 1. Edges ascend. NaN has a bin of its own, behind the last. */
+/* For each value of a column, the index k of its bin, and its code: its position between the edges k and k + 1, scaled
+   from 0..1 to low..high, and clipped. Edges ascend. NaN has the index n_bins, and position 0.5. */
 static void find_bins(const double *x, Int n, const double *edges, Int n_bins, double low, double high, uint16_t *bins,
                       float *codes, Int pitch) {
   for (Int i = 0; i < n; i++) {

@@ -1,29 +1,29 @@
-/* Inputs of which columns are kept as codes: what they add to the first layer's sums is looked up in the rows of W[1],
-   and what they add to its gradient is summed by bins and categories.
+/* Tables with columns stored as bins or categories: their part of the first layer's sums is looked up in the rows of
+   W[1], and their part of its gradient is a sum for each bin or category.
 
-   A feature has n columns, whose weights are W[0..n-1]. A value lies in bin k: the bins before it are full and have the
-   input `high`, those behind it are empty and have `low`, its own has the value's code. So
+   A feature has n columns, with weights W[0..n-1]. The inputs of a value in bin k are `high` for the bins before k, its
+   code for bin k, and `low` for the bins after k. So
 
        x W = level[k] + code W[k],  level[k] = high (W[0] + ... + W[k-1]) + low (W[k+1] + ... + W[n-1]),
 
-   and backwards, with S[k] the sum of delta over the rows in bin k and D[k] that of code * delta,
+   and in the backward pass, with S[k] the sum of delta over the rows in bin k, and D[k] that of code * delta,
 
        (x^T delta)[e] = D[e] + high (S[e+1] + ... + S[n-1]) + low (S[0] + ... + S[e-1]).
 
-   A missing value stands behind the last bin, k = n, and all its inputs are `middle`. A category has the input 1, and the
-   others of its feature 0; one that is not known has none. */
+   A missing value has k = n, and all its inputs are `middle`. For a category its input is 1, and the others of the
+   feature are 0; for an unknown category all are 0. */
 #pragma once
 #include "batch.h"
 
 #if defined(__AVX512F__) || defined(__aarch64__)
-enum { LOOKUP_VECTORS = 8 }; /* that sums of a row's lookups take at a time, in registers */
+enum { LOOKUP_VECTORS = 8 }; /* of a row's sums, in registers at a time */
 #else
 enum { LOOKUP_VECTORS = 4 };
 #endif
 enum {
-  LOOKUP_BYTES = 16 * 1024, /* of weights and levels that stay in the cache */
-  LOOKUP_ROWS = 128,        /* of a batch, in one task */
-  ROWS_AHEAD = 8            /* that are asked of the memory */
+  LOOKUP_BYTES = 16 * 1024, /* of weights and levels, to stay in the cache */
+  LOOKUP_ROWS = 128,        /* of a batch, per task */
+  ROWS_AHEAD = 8            /* prefetch distance */
 };
 
 INLINE Int number_of_value(const Columns *columns, Int row, Int f) {
@@ -36,7 +36,7 @@ INLINE real code_of_value(const Columns *columns, Int row, Int f) {
   return columns->codes ? columns->codes[row * columns->n_features + f] : 1;
 }
 
-/* Write the inputs of one value. Whole vectors are written where there is room for them before `end`. */
+/* Write the inputs of one value. Vectors may extend beyond its last column, but not beyond `end`. */
 INLINE void encode_value(const Columns *columns, Int row, Int f, real high, real low, real *to, const real *end) {
   Int n = (Int)columns->sizes[f], k = number_of_value(columns, row, f), e = 0;
   if (k == n) high = (real)columns->middle;
@@ -45,7 +45,7 @@ INLINE void encode_value(const Columns *columns, Int row, Int f, real high, real
   if (k < n) to[k] = code_of_value(columns, row, f);
 }
 
-/* Ask the memory for a row that will be needed soon. */
+/* Prefetch a row that is needed soon. */
 #define PREFETCH_ROW(p, n)                                                                                       \
   for (const char *q = (const char *)(p); q < (const char *)((p) + (n)); q += 64) __builtin_prefetch(q)
 INLINE void prefetch_row(const Columns *c, Int row) {
@@ -55,7 +55,7 @@ INLINE void prefetch_row(const Columns *c, Int row) {
   if (c->categories) PREFETCH_ROW(c->categories + row * c->n_features, c->n_features);
 }
 
-/* Write the columns of a row that are numbers, if these are such; where the next ones begin. */
+/* Write a row of the columns c if they are numbers; returns where the next columns begin. */
 INLINE real *copy_values(const Columns *c, Int row, real *to) {
   if (!c->values) return to;
   memcpy(to, (const real *)c->values + row * c->width, (size_t)c->width * sizeof(real));
@@ -82,14 +82,14 @@ static int encode(const Columns *columns, Int n_columns, Int n_rows, const int64
   return DONE;
 }
 
-/* ---------------------------------------------------------------------------- of a network ---- */
+/* ---------------------------------------------------------------------------- forward pass ---- */
 
-/* Whether the first layer looks its inputs up. Dropout of inputs needs them written out. */
+/* Whether the first layer uses lookups. Not with dropout of inputs, for which they are written out. */
 INLINE int looks_up(const Net *net, const Batch *b) {
   return b->in->columns && net->n_features > 0 && !drops(&net->layers[0], b);
 }
 
-/* What products need of a row, and what is looked up for it. */
+/* Write the columns of a row that products need, and list its lookups. */
 static void gather_codes(const Net *net, const Batch *b, Int i) {
   Int row = row_number(b, i);
   real *to = net->dense + i * net->ld_dense, *end = to + net->ld_dense;
@@ -113,7 +113,7 @@ static void gather_codes(const Net *net, const Batch *b, Int i) {
   }
 }
 
-/* level[0..n] of a feature, some columns. */
+/* level[0..n] of a feature, for some columns. */
 INLINE void find_levels_of(const Net *net, const Feature *x, Int j, int n_vectors) {
   const Layer *l = &net->layers[1];
   const real *W = weights(net, 1) + x->row * l->ldw + j;
@@ -134,7 +134,7 @@ INLINE void find_levels_of(const Net *net, const Feature *x, Int j, int n_vector
   ALL(v, n_vectors) store(level + x->size * l->ldw + v * VW, behind[v] * (real)x->columns->middle);
 }
 
-/* Some columns at a time, as many as there are registers for, and the last ones one vector at a time. */
+/* Loop over columns, as many at a time as there are registers for, and the last ones one vector at a time. */
 #define BY_COLUMNS(j, width, DO)                                                                                 \
   do {                                                                                                           \
     Int j = 0;                                                                                                   \
@@ -152,7 +152,7 @@ static void levels_task(void *context, Int index, int worker) {
 #undef FIND_LEVELS
 }
 
-/* What features f0..f1 of one kind add to the sums of rows i0..i1, some columns. */
+/* Add the lookups of features f0..f1, which are of one kind, to some columns of the sums of rows i0..i1. */
 INLINE void look_up(const Net *net, Int f0, Int f1, Int i0, Int i1, Int j, int n_vectors) {
   const Layer *l = &net->layers[1];
   const real *W = weights(net, 1) + j, *levels = net->levels + j;
@@ -174,7 +174,7 @@ INLINE void look_up(const Net *net, Int f0, Int f1, Int i0, Int i1, Int j, int n
   }
 }
 
-/* All features, some at a time, so that what is looked up stays in the first-level cache. */
+/* All features, some at a time, so that the rows that are looked up stay in the first-level cache. */
 static void look_up_part(const Net *net, Int i0, Int i1, Int j0, Int j1) {
   Int most = LOOKUP_BYTES / (LOOKUP_VECTORS * VECTOR_BYTES);
   for (Int f = 0, stop; f < net->n_features; f = stop) {
@@ -188,10 +188,10 @@ static void look_up_part(const Net *net, Int i0, Int i1, Int j0, Int j1) {
   }
 }
 
-/* -------------------------------------------------------------------------------- gradients ---- */
+/* --------------------------------------------------------------------------- backward pass ---- */
 
-/* Sums over a batch's rows, by bins or categories, some columns: of delta in the place of levels, and of code * delta in
-   g; then what they are for x^T delta. */
+/* Add some columns of a feature's x^T delta to g. First the sums for each bin over the rows of a batch: of delta, in
+   the memory of the levels, and of code * delta, in g. */
 INLINE void sum_by_bin(const Net *net, Int f, Int n_rows, const real *delta, real *g, Int j, int n_vectors) {
   const Feature *x = &net->features[f];
   const Layer *l = &net->layers[1];
@@ -232,7 +232,7 @@ INLINE void sum_by_category(const Net *net, Int f, Int n_rows, const real *delta
   }
 }
 
-/* Add a feature's rows of x^T delta to g, those that the batch touches for the first time in place of what is there. */
+/* Add a feature's rows of x^T delta to g; if sets_rows, clear each row when the batch first touches it. */
 static void gradient_of_feature(const Net *net, Int f, Int n_rows, const real *delta, real *g, int sets_rows) {
   const Feature *x = &net->features[f];
   Int width = net->layers[1].width, ldw = net->layers[1].ldw, n = x->columns->codes ? x->size : n_rows;

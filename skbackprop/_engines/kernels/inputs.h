@@ -1,8 +1,8 @@
-/* What a network needs for one kind of inputs, on first use: dense ones, sparse ones, or tables. */
+/* Memory that a network needs for one kind of inputs (dense, sparse, tables), allocated on first use. */
 #pragma once
 #include "net.h"
 
-/* From so many columns on a feature is looked up: fewer multiply-adds take less time than a look. */
+/* A feature with at least so many columns is looked up; for fewer, multiply-adds are faster. */
 enum { BINS_TO_LOOK_UP = 16, CATEGORIES_TO_LOOK_UP = 5 };
 
 static void add_run(Net *net, Int row, Int width, Int *n_dense) {
@@ -12,7 +12,7 @@ static void add_run(Net *net, Int row, Int width, Int *n_dense) {
   *n_dense += width;
 }
 
-/* List what is looked up of a table and what is not, with memory for a batch of its rows. */
+/* List which columns of a table are looked up and which are not, and allocate memory for a batch of rows. */
 static int need_features(Net *net, const RowsIn *rows) {
   Int n = rows->n_columns, at = 0, levels = 0, n_dense = 0;
   for (Int c = 0; c < rows->n_columns; c++) n += rows->columns[c].n_features;
@@ -38,7 +38,7 @@ static int need_features(Net *net, const RowsIn *rows) {
   return net->lookups && need(&net->levels, levels * net->layers[1].ldw);
 }
 
-/* Factors of products of tiles, for the way back too where there is a gradient. Only dense inputs are packed. */
+/* Factors of tiled products, and with a gradient those of the backward pass. Only dense inputs are packed. */
 static int need_factors(Net *net, int is_dense) {
   int ok = 1, back = net->gradient != NULL;
   for (Int h = 0; h <= net->H; h++) {

@@ -1,7 +1,7 @@
-/* What a network is in memory: layers, parameters in one padded vector, and the optimizer's memory beside it.
+/* A network in memory: layers, and padded vectors of the parameters, the gradient and the optimizer's state.
 
-   For each layer b and then the rows of W, then the factors of members and inputs, each row of whole vectors; padding
-   is zero and stays zero. Members lie side by side: member m's part of a row begins at column m * pitch. */
+   A padded vector has b and then the rows of W of each layer, then the factors of members and inputs. Each row is
+   padded with zeros to whole SIMD vectors; padding stays zero. The part of a row for member m begins at m * pitch. */
 #pragma once
 #include "activations.h"
 #include "gemm.h"
@@ -12,73 +12,73 @@
 
 typedef struct {
   Int n_in, n_out; /* of one member */
-  Int pitch, width; /* columns of one member, and of all; inputs are those of all members */
-  Int b, W, r, s;   /* where they start in padded vectors */
-  Int ldp, ldr;     /* between rows of the W stored there, and of r */
-  real *effective;   /* W with the factors multiplied in, rows ldw apart; NULL: the stored W is used as it is */
+  Int pitch, width; /* columns of one member with padding, and of all; members share the inputs */
+  Int b, W, r, s;   /* offsets in padded vectors */
+  Int ldp, ldr;     /* strides between rows of W there, and between rows of r */
+  real *effective;   /* W with the factors multiplied in, rows ldw apart; NULL: no factors */
   Int ldw;
-  int act;         /* of this layer's output; -1: the last layer */
+  int act;         /* of this layer's output; -1: none */
   double dropout;  /* of this layer's output */
   Int ld;
-  real *q, *a; /* before and after dropout; the same without */
-  real *d;     /* phi'(v), for activations that need it kept */
-  Dropper drop;    /* of this batch, */
-  uint32_t *keys;  /* with what its hash takes from each row */
-  real *mask;      /* its factors, for activations that do not hide them */
+  real *q, *a; /* before and after dropout; one array if q is not needed */
+  real *d;     /* phi'(v), for activations of kind BY_SLOPE */
+  Dropper drop;    /* of the current batch */
+  uint32_t *keys;  /* its hash keys of the rows */
+  real *mask;      /* its factors, for all activations but ReLU */
   real *delta;
-  real *WT; /* W transposed, (pitch, ldt), member after member */
+  real *WT; /* W transposed, (pitch, ldt) for each member */
   Int ldt;
-  Packed tiles_a, tiles_delta, tiles_W; /* a, delta and W as factors of products of tiles */
+  Packed tiles_a, tiles_delta, tiles_W; /* a, delta and W as factors of tiled products */
   real *delta_sums; /* over the rows of each block */
-  int is_stale; /* is what is made of the stored W, the effective weights and the tiles, older than it? */
+  int is_stale; /* are effective weights and tiles older than the stored W? */
 } Layer;
 
-/* A feature of a table that is looked up. */
+/* A feature of a table that is computed by lookups. */
 typedef struct {
   const Columns *columns;
-  Int f;          /* its number among them */
-  Int size;       /* columns that its encoding makes */
-  Int row, level; /* the first of its rows of W[1], and of its levels */
+  Int f;          /* its index in them */
+  Int size;       /* number of its encoded columns */
+  Int row, level; /* index of its first row of W[1], and of its first level */
 } Feature;
 
-/* What a row looks up of a feature: a row of W[1] (-1: none), how much of it, and a level. */
+/* The lookup of a feature for a row: index and factor (code) of a row of W[1] (-1: none), and index of a level. */
 typedef struct {
   int32_t row, level;
   real code;
 } Lookup;
 
-/* Neighbouring columns of a table that are written out for products, where the others are looked up. */
+/* Adjacent columns of a table that are written out for products; the others are looked up. */
 typedef struct {
-  Int row, width; /* the first of their rows of W[1] */
-  Int at;         /* where they begin among all that are written out */
+  Int row, width; /* row: the first one of W[1] */
+  Int at;         /* index of the first among all columns that are written out */
 } Run;
 
 struct Net {
   Int H, n_members, max_rows, n_padded, scratch_size;
-  Layer *layers;   /* 1..H; 0 is the input: its q, a, ld and dropout */
-  Int factors, c; /* where they start in padded vectors; c: the input scale, -1 for none */
+  Layer *layers;   /* 1..H; 0 is the input, with q, a, ld and dropout */
+  Int factors, c; /* offsets in padded vectors; c: input scale, -1: none */
   Loss loss;
   int optimizer;
   Spec spec;
   double *quantiles;
   real *theta, *gradient, *slots[MAX_SLOTS], *row_losses, *scratch;
-  char *touched;            /* rows of W[1] that sparse inputs or codes of a batch meet */
-  Feature *features;        /* of a table that are looked up, and its other columns */
+  char *touched;            /* rows of W[1] that a batch of sparse inputs or of a table uses */
+  Feature *features;        /* looked-up features of a table; runs: its other columns */
   Run *runs;
   Int n_features, n_runs, ld_dense;
-  Lookup *lookups; /* of a batch's rows */
-  real *dense, *levels; /* what is written out of them, rows ld_dense apart */
-  real *effective_gradient; /* of the effective weights */
-  real *shares;             /* of groups of rows in the gradient of s */
+  Lookup *lookups; /* of a batch, n_features per row */
+  real *dense, *levels; /* columns written out, rows ld_dense apart; level[k] of all features (columns.h) */
+  real *effective_gradient; /* of the effective W[1], for sparse inputs and tables */
+  real *shares;             /* partial sums of the gradient of s, for groups of rows of W[h] */
   double mu_product;
-  int n_threads, limit, team; /* most ever asked for, allowed now, at work now */
+  int n_threads, limit, team; /* largest limit so far, current limit, threads of this call */
 };
 
 static real *reals(Int n) {
   return n < 0 || n > (PTRDIFF_MAX - 64) / (Int)sizeof(real) ? NULL : zeros((size_t)n * sizeof(real) + 64);
 }
 
-/* Numbers for a vector that has none yet; 0: out of memory. */
+/* Allocate a vector if it is NULL; 0: out of memory. */
 static int need(real **vector, Int n) { return *vector || (*vector = reals(n)) != NULL; }
 static int need_tiles(bf16 **factor, Int n) {
   if (*factor) return 1;
@@ -113,7 +113,7 @@ static void destroy(Net *net) {
 
 INLINE int is_elementwise(const Layer *l) { return l->act >= 0 && IS_ELEMENTWISE[l->act]; }
 
-/* Whether the outputs are kept as numbers, beside the tiles: of ReLU, all that the way back needs is which are 0. */
+/* Whether outputs are stored in addition to tiles. The backward pass of ReLU only needs to know which are 0. */
 INLINE int keeps_outputs(const Layer *l) { return l->act != ACT_relu; }
 
 static int is_shared(const Net *net, Int h) { return net->n_members > 1 && h < net->H; }
@@ -121,9 +121,9 @@ static int has_factors(const Net *net, Int h) { return is_shared(net, h) || (h =
 
 static int allocate_layer(Net *net, Int h) {
   Layer *l = &net->layers[h];
-  Int n = padded(net->max_rows) * l->ld; /* losses look at VW rows at a time */
+  Int n = padded(net->max_rows) * l->ld; /* losses process VW rows at a time */
   int ok = need(&l->a, n);
-  int hides = l->act == ACT_relu; /* whether it was dropped: an output of 0 passes nothing down, for either reason */
+  int hides = l->act == ACT_relu; /* needs no mask: the gradient is 0 where an output is 0, dropped or not */
   if (l->dropout > 0 && h > 0 && !hides) ok = ok && need(&l->q, n) && need(&l->mask, n);
   else l->q = l->a;
   if (h == 0) return ok;
@@ -140,7 +140,7 @@ static Int take(Int *end, Int n) {
   return *end - n;
 }
 
-/* Where the parameters of layer h stand in padded vectors that end at `end` so far. */
+/* Set the offsets of layer h's parameters in padded vectors, whose current length is `end`. */
 static void place_layer(Net *net, Int h, Int *end) {
   Layer *l = &net->layers[h];
   l->ldw = row_stride(l->width);
@@ -162,7 +162,7 @@ static void place_factors(Net *net, Int *end) {
   net->c = net->spec.input_scale ? take(end, padded(net->layers[0].n_out)) : -1;
 }
 
-/* Number of a component in the table that has these names; -1: there is none of this name. */
+/* Index of a component in a table with these names; -1: there is none of this name. */
 static int number_of(const char *name, const char *const *names) {
   for (int i = 0; names[i]; i++)
     if (strcmp(name, names[i]) == 0) return i;
@@ -211,7 +211,7 @@ static int create(const Spec *spec, Int max_rows, Net **made) {
     return NO_MEMORY;
   }
   int loss = number_of(spec->loss, LOSS_NAMES);
-  Int choices = HAS_CLASSES[loss] ? spec->n_targets : 2; /* between which smoothing spreads */
+  Int choices = HAS_CLASSES[loss] ? spec->n_targets : 2; /* over which smoothing is uniform */
   net->optimizer = number_of(spec->optimizer, OPTIMIZER_NAMES);
   net->loss = (Loss){.loss = loss, .n_targets = spec->n_targets, .n_outputs = spec->sizes[spec->H],
                      .kept = (real)(1 - spec->label_smoothing),
@@ -219,14 +219,14 @@ static int create(const Spec *spec, Int max_rows, Net **made) {
                      .focal_gamma = (real)spec->focal_gamma, .huber_delta = (real)spec->huber_delta,
                      .quantiles = net->quantiles, .n_quantiles = spec->n_quantiles};
   net->spec.sizes = NULL, net->spec.activations = NULL, net->spec.dropout = NULL, net->spec.quantiles = NULL;
-  net->spec.loss = net->spec.optimizer = NULL; /* the caller's, as the others */
+  net->spec.loss = net->spec.optimizer = NULL; /* memory of the caller, as the others */
   return DONE;
 }
 
-/* Rows of W[h] that have a share of the gradient of s together. */
+/* Rows of W[h] with one partial sum of the gradient of s. */
 enum { SHARE_ROWS = TILED ? BLOCK : MR };
 
-/* What only gradients need, only steps, and only one kind of inputs, on first use; 0: out of memory. */
+/* Allocate on first use what only gradients need, and what only steps need; 0: out of memory. */
 static int need_gradient(Net *net) {
   Int shares = 0;
   for (Int h = 1; h < net->H && net->n_members > 1; h++)
@@ -248,7 +248,7 @@ static void copy_row(real *wide, real **flat, Int n, int inwards) {
   *flat += n;
 }
 
-/* Between the flat vector (of Network.shapes) and the padded one, row by row. */
+/* Copy between a flat vector (as in Network.shapes) and a padded one, row by row. */
 static void copy(const Net *net, real *wide, real *flat, int inwards) {
   for (Int h = 1; h <= net->H; h++) {
     const Layer *l = &net->layers[h];
@@ -283,7 +283,7 @@ static int get(const Net *net, int slot, void *flat) {
   return DONE;
 }
 
-/* What a layer's products use: rows ldw apart. */
+/* b and W as a layer's products use them, rows ldw apart. */
 static const real *bias(const Net *net, Int h) { return net->theta + net->layers[h].b; }
 static const real *weights(const Net *net, Int h) {
   const Layer *l = &net->layers[h];
