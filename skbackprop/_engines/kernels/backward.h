@@ -1,4 +1,4 @@
-/* Backpropagation: delta[h], the gradients, and the optimizer's step behind them (D4-D8). */
+/* The backward pass: delta[h], the gradients, and the optimizer's steps with them (D4-D8). */
 #pragma once
 #include "forward.h"
 
@@ -6,7 +6,7 @@ INLINE real weight_of(const Batch *b, Int i) {
   return b->in->weights ? ((const real *)b->in->weights)[row_number(b, i)] : 1;
 }
 
-/* The same for the rows of a task, of which none has more outputs than can be transposed. */
+/* The loss task for cross-entropy with few outputs: VW transposed rows at a time. */
 static void loss_of_transposed(const Pass *pass, Int start, Int stop) {
   const Net *net = pass->net;
   const Batch *b = pass->batch;
@@ -29,12 +29,12 @@ static void loss_of_transposed(const Pass *pass, Int start, Int stop) {
   }
 }
 
-/* Value of each row and delta[H], in place of v[H]. */
+/* The loss of each row, and delta[H] in place of v[H]. */
 static void loss_task(void *context, Int index, int worker) {
   const Pass *pass = context;
   const Net *net = pass->net;
   const Batch *b = pass->batch;
-  real *spare = net->scratch + worker * net->scratch_size; /* longer than any layer's row */
+  real *spare = net->scratch + worker * net->scratch_size; /* longer than a row of any layer */
   const Layer *last = &net->layers[net->H];
   if (net->loss.loss == LOSS_cross_entropy && is_transposed(&net->loss)) {
     loss_of_transposed(pass, index * TASK_ROWS, MIN((index + 1) * TASK_ROWS, b->n));
@@ -44,7 +44,7 @@ static void loss_task(void *context, Int index, int worker) {
     Int row = row_number(b, i);
     real *v = last->q + i * last->ld, w = weight_of(b, i);
     real value = 0;
-    w /= (real)net->n_members; /* J has the mean of the members' losses */
+    w /= (real)net->n_members; /* the objective J is the mean over the members */
     for (Int m = 0; m < net->n_members; m++, v += last->pitch) {
       value += loss_row(&net->loss, v, b->in->Y, row, spare);
       for (Int j = 0; j < last->pitch; j += VW) {
@@ -56,7 +56,7 @@ static void loss_task(void *context, Int index, int worker) {
   }
 }
 
-/* VW rows of a matrix, or fewer and then zeros, as a transposed square. */
+/* Transpose a square of VW rows; if there are fewer rows, the others are zero. */
 static void transpose_padded(const real *from, Int ld_from, Int rows, real *to, Int ld_to) {
   vec square[VECTOR_BYTES / sizeof(real)];
   for (Int k = 0; k < VW && rows < VW; k++) square[k] = k < rows ? load(from + k * ld_from) : all(0);
@@ -64,7 +64,7 @@ static void transpose_padded(const real *from, Int ld_from, Int rows, real *to, 
   else transpose_square(from, ld_from, to, ld_to);
 }
 
-/* Some rows of W, for one member or, where members share it, for all: then the factors come behind. */
+/* Transpose up to VW rows of W[h] of one member or, if W is shared, of all members, with their factors r and s. */
 static void transpose_task(void *context, Int index, int worker) {
   (void)worker;
   const Pass *pass = context;
@@ -88,7 +88,7 @@ static void transpose_task(void *context, Int index, int worker) {
   }
 }
 
-/* From dE/da to delta = phi'(v) * dE/da (D6), through dropout, over a block. */
+/* delta = phi'(v) * dE/dq (D6), in place of dE/da, for a block; dE/dq is dE/da times the dropout mask. */
 static void activate_vjp(void *context, Int i, Int rows, Int j, Int columns) {
   const Pass *pass = context;
   const Layer *l = &pass->net->layers[pass->h];
@@ -96,11 +96,11 @@ static void activate_vjp(void *context, Int i, Int rows, Int j, Int columns) {
   int dropped = drops(l, pass->batch);
   apply_vjp(l->act, l->delta + at, l->q + at, l->d ? l->d + at : NULL, dropped && l->mask ? l->mask + at : NULL,
             dropped ? l->drop.factor : 1, l->ld, rows, columns);
-  for (Int r = rows; r < 2 * rows; r++) /* outputs that the next block needs: their stride is too long to guess */
+  for (Int r = rows; r < 2 * rows; r++) /* outputs of the next block: their stride is too long for hardware prefetch */
     for (Int e = 0; e < columns; e += VW) PREFETCH(l->q + at, r * l->ld + e);
 }
 
-/* The same for a block of tiles' sums, which becomes a factor of the products behind it. */
+/* The same for a block of sums from tiles; the result is packed as a factor of the next products. */
 static void finish_delta(const Pass *pass, Place p, real *sums) {
   const Layer *l = &pass->net->layers[pass->h];
   Int i = p.i * BLOCK, j = p.m * l->pitch + p.j * BLOCK;
@@ -114,11 +114,11 @@ static void finish_delta(const Pass *pass, Place p, real *sums) {
   unpack_block(&l->tiles_a, blocks_of(pass->batch->n), blocks_of(l->n_out), p.m, p.i, p.j, outputs);
   apply_vjp(l->act, sums, outputs, NULL, NULL, drops(l, pass->batch) ? l->drop.factor : 1, BLOCK, p.rows, p.columns);
   pack_delta(pass, p, sums, BLOCK);
-  if (!is_tiled(pass->batch, pass->h)) /* the gradient of sparse inputs and tables reads numbers */
+  if (!is_tiled(pass->batch, pass->h)) /* the gradient of sparse inputs and tables needs rows */
     store_block(sums, p, l->delta + i * l->ld + j, l->ld);
 }
 
-/* The same for softmax (D8), which needs whole rows; dropout is done. */
+/* The same for softmax (D8), which needs whole rows; the mask is already applied. */
 static void softmax_vjp_task(void *context, Int index, int worker) {
   (void)worker;
   const Pass *pass = context;
@@ -152,7 +152,7 @@ static void pass_down(Net *net, const Batch *batch, Int h, const real *delta) {
 
 /* ----------------------------------------------------------------------- gradients and steps ---- */
 
-/* One step for n parameters from `start` on, whose gradient is g (NULL: zero). */
+/* The optimizer's step for n parameters from index `start` on, with the gradient g (NULL: zero). */
 static void step_stretch(Net *net, const Update *u, Int start, Int n, const real *g, int is_weight) {
   update(u, n, net->theta + start, g, net->slots[0] + start, net->slots[1] ? net->slots[1] + start : NULL, is_weight);
 }
@@ -163,12 +163,12 @@ typedef struct {
   const Batch *batch;
   const real *delta;
   int accumulate, sparse;
-  const Update *update; /* NULL: the gradient alone */
+  const Update *update; /* NULL: only compute the gradient */
   Gemm gemm;            /* of the first member */
-  Int n_products, chunk; /* chunk: rows of W in one task */
+  Int n_products, chunk; /* chunk: rows of W per task */
 } GradientTask;
 
-/* dE/db[h]: the sum of delta's rows (D4 for the input x_0 = 1), and the step. */
+/* dE/db[h], the sum of the rows of delta (D4 for the input x_0 = 1), and the step. */
 static void bias_gradient(const GradientTask *t) {
   const Layer *l = &t->net->layers[t->h];
   real *g = t->net->gradient + l->b;
@@ -183,7 +183,7 @@ static void bias_gradient(const GradientTask *t) {
   if (t->update) step_stretch(t->net, t->update, l->b, l->ldw, g, 0);
 }
 
-/* a[h-1]^T delta[h] (D4, D7) by products of tiles, rows i0..i1 of it; i0 begins a block. */
+/* Rows i0..i1 of a[h-1]^T delta[h] (D4, D7) by tiled products; i0 is the first row of a block. */
 static void tiles_gradient(const GradientTask *t, Int i0, Int i1, real *to) {
   const Layer *l = &t->net->layers[t->h], *below = l - 1;
   Int depth = blocks_of(t->batch->n), ni = blocks_of(l->n_in), nj = blocks_of(l->n_out);
@@ -208,8 +208,8 @@ static void tiles_gradient(const GradientTask *t, Int i0, Int i1, real *to) {
   end_tiles();
 }
 
-/* a[h-1]^T delta[h], rows i0..i1 of it, as far as inputs are dense. Gives where they stand: nobody reads them
-   again after a step or behind effective weights, so that they stay in the worker's own memory, in the cache. */
+/* Rows i0..i1 of a[h-1]^T delta[h], for dense inputs; returns their address. For a step or for effective weights they
+   are used only once, so they are written to the worker's scratch memory, which stays in the cache. */
 static const real *weight_gradient(const GradientTask *t, Int i0, Int i1, real *scratch) {
   const Net *net = t->net;
   const Layer *l = &net->layers[t->h];
@@ -223,13 +223,13 @@ static const real *weight_gradient(const GradientTask *t, Int i0, Int i1, real *
     if (gemm.init) gemm.init += m * l->pitch + i0 * l->ldw;
     gemm_block(&gemm, 0, gemm.m, 0, gemm.n, scratch);
   }
-  /* what others left there must not move the padding */
+  /* clear old values of the scratch memory: a step must not change the padding */
   for (Int i = 0; i < i1 - i0 && is_passing && l->ldw > l->width; i++)
     store(g + i * l->ldw + l->width, all(0));
   return g;
 }
 
-/* The step for rows i0..i1 of W[1] under sparse inputs: those that the batch did not touch have no data gradient. */
+/* The step for rows i0..i1 of W[1] with sparse inputs: rows that the batch did not touch have no data gradient. */
 static void step_touched_rows(const GradientTask *t, Int i0, Int i1) {
   const Layer *l = &t->net->layers[1];
   const char *touched = t->net->touched;
@@ -240,7 +240,7 @@ static void step_touched_rows(const GradientTask *t, Int i0, Int i1) {
   }
 }
 
-/* A chunk of rows of W[h]: their gradient, and the step while it is in the cache. Task 0: the biases. */
+/* The gradient of a chunk of rows of W[h], and the step while it is in the cache. Task 0: the biases. */
 static void gradient_task(void *context, Int index, int worker) {
   const GradientTask *t = context;
   Net *net = t->net;
@@ -261,7 +261,7 @@ static void gradient_task(void *context, Int index, int worker) {
   for (Int i = i0; TILED && t->update && !l->effective && i < i1; i += BLOCK) pack_weights(net, t->h, i / BLOCK);
 }
 
-/* Before rows of W[1] are met one by one: none is touched, and those that will not be have no gradient. */
+/* Before rows of the gradient of W[1] are added: mark all as untouched, and clear a gradient that is returned. */
 static void begin_rows(const GradientTask *t) {
   const Layer *l = &t->net->layers[1];
   if (t->accumulate && !l->effective) return;
@@ -269,14 +269,14 @@ static void begin_rows(const GradientTask *t) {
   memset(t->net->touched, 0, (size_t)l->n_in);
 }
 
-/* The same product for sparse inputs, whole and by one thread: each row adds x_j delta to the rows of W that it touches. */
+/* a[0]^T delta[1] for sparse inputs, in one thread: each input row adds x_j delta to row j of the gradient. */
 static void sparse_gradient(const GradientTask *t) {
   Net *net = t->net;
   const Batch *b = t->batch;
   const Layer *l = &net->layers[1];
   Dropper d = dropper_of(net, 0, b);
   real *g = t->gemm.C;
-  int sets_rows = t->update || l->effective; /* to zero, only those that it touches */
+  int sets_rows = t->update || l->effective; /* clear each row when it is first touched */
   begin_rows(t);
   for (Int i = 0; i < b->n; i++) {
     Int row = row_number(b, i), stop = pointer_at(b->in, row + 1);
@@ -292,7 +292,7 @@ static void sparse_gradient(const GradientTask *t) {
   }
 }
 
-/* For a table: a feature that is looked up, or some of the other columns. */
+/* a[0]^T delta[1] for a table: the rows of one looked-up feature, or of some of the other columns. */
 #define PARTS_OF_RUN(x) (((x)->width + PACKED_ROWS - 1) / PACKED_ROWS)
 static void feature_gradient_task(void *context, Int index, int worker) {
   const GradientTask *t = context;
@@ -341,7 +341,7 @@ static void gradient_of_layer(Net *net, Int h, const Batch *batch, const real *d
   if (is_shared(net, h)) sum_shares(net, h, accumulate);
 }
 
-/* The step of what is no layer's: the factors, with a rate of its own for the input scale. */
+/* The step of the factors; the input scale has a different rate. */
 static void step_factors(Net *net, const Update *u) {
   Int stop = net->c >= 0 ? net->c : net->n_padded;
   Update of_scale = *u;
@@ -351,7 +351,8 @@ static void step_factors(Net *net, const Update *u) {
   for (Int h = 1; h <= net->H; h++) net->layers[h].is_stale |= net->layers[h].effective != NULL;
 }
 
-/* One batch forward and back: sums of w * loss and w; the gradient in net->gradient, or (u given) the step made. */
+/* Forward and backward pass of a batch. Adds to the sums of w * loss and of w. The gradient goes to net->gradient or,
+   if u is given, a step is made with it. */
 static void propagate(Net *net, const Batch *batch, real scale, int accumulate, const Update *u, double sums[2]) {
   Pass pass = {.net = net, .batch = batch, .scale = scale};
   begin_masks(net, batch);

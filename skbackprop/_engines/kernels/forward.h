@@ -1,9 +1,9 @@
-/* Forward propagation: a[h] = phi(a[h-1] W[h] + b[h]) (D1-D3), over tasks that threads can share. */
+/* The forward pass: a[h] = phi(a[h-1] W[h] + b[h]) (D1-D3), in tasks for several threads. */
 #pragma once
 #include "columns.h"
 #include "members.h"
 
-/* Copy rows together: what products need of them, and what is looked up. */
+/* Copy input rows to a[0], or for lookups, list these and copy the columns that are not looked up. */
 static void gather_task(void *context, Int index, int worker) {
   (void)worker;
   const Pass *pass = context;
@@ -26,13 +26,13 @@ static void gather_task(void *context, Int index, int worker) {
   }
 }
 
-/* A product of matrices, or that of each member in its columns. The first fields are the caller's. */
+/* A matrix product, or one for the columns of each member. The caller sets the fields up to pitch_B. */
 typedef struct {
   const Net *net;
   Gemm gemm;
   Int n_products;
-  Int pitch_in, pitch_out; /* columns of A, and of C and init, from one member to the next */
-  Int pitch_B;             /* numbers from one member's B to the next's */
+  Int pitch_in, pitch_out; /* columns from one member to the next, of A, and of C and init */
+  Int pitch_B;             /* elements from the B of one member to the next */
   Int row_chunk, column_chunk, row_chunks, chunks;
 } Product;
 
@@ -47,7 +47,7 @@ static void product_task(void *context, Int index, int worker) {
              p->net->scratch ? p->net->scratch + worker * p->net->scratch_size : NULL);
 }
 
-/* Blocks of rows of A that stay in the cache while all of B passes; smaller ones where threads share the work. */
+/* Multiply in blocks of rows of A that stay in the cache while all of B is read; smaller ones for several threads. */
 static void multiply(Product p) {
   Int depth = MIN(p.gemm.k, KC) * (Int)sizeof(real), team = p.net->team;
   p.row_chunk = MAX(CACHE_BYTES / MAX(depth, 1) / MR, 4) * MR;
@@ -66,10 +66,10 @@ static void multiply(Product p) {
   pool_run((int)team, p.n_products * p.chunks, product_task, &p);
 }
 
-/* a = q * mask, over a block with rows ld apart. */
+/* a = q * mask, for a block with rows ld apart. */
 static void mask_block(const Layer *l, Int i, Int rows, Int j, Int columns, const real *q, real *a, real *mask, Int ld) {
   for (Int e = 0; e < columns; e += VW) {
-    Int column = j + e - (j + e) / l->pitch * (l->pitch - l->n_out); /* the mask knows of no padding */
+    Int column = j + e - (j + e) / l->pitch * (l->pitch - l->n_out); /* mask columns do not count padding */
     for (Int r = 0; r < rows; r++) {
       vec factors = keep_factors(l->drop, l->keys[i + r], column);
       store(a + r * ld + e, load(q + r * ld + e) * factors);
@@ -82,7 +82,7 @@ static void apply_mask(const Layer *l, Int i, Int rows, Int j, Int columns) {
   mask_block(l, i, rows, j, columns, l->q + at, l->a + at, l->mask ? l->mask + at : NULL, l->ld);
 }
 
-/* From v to q = phi(v) (D2) and, by dropout, to a (D3), over a block of a layer's sums; of the last layer v remains. */
+/* q = phi(v) (D2), in place of v, and a by dropout (D3), for a block of a layer. The last layer keeps v. */
 static void activate(void *context, Int i, Int rows, Int j, Int columns) {
   const Pass *pass = context;
   const Layer *l = &pass->net->layers[pass->h];
@@ -91,7 +91,7 @@ static void activate(void *context, Int i, Int rows, Int j, Int columns) {
   if (drops(l, pass->batch)) apply_mask(l, i, rows, j, columns);
 }
 
-/* The same for a block of tiles' sums, which becomes a factor of the next layer's products. */
+/* The same for a block of sums from tiles; the result is packed as a factor of the next layer's products. */
 static void finish_output(const Pass *pass, Place p, real *sums) {
   const Layer *l = &pass->net->layers[pass->h];
   Int i = p.i * BLOCK, j = p.m * l->pitch + p.j * BLOCK;
@@ -118,9 +118,9 @@ static void softmax_task(void *context, Int index, int worker) {
   }
 }
 
-/* v = b + a W for few rows, with b and the rows of W behind it as they lie in a flat vector, without padding. Tiles read
-   whole vectors, beyond the end of a row of W into the next ones; so they leave out the last rows, behind which there may
-   be nothing to read. What they leave in the padding of v nobody looks at. */
+/* v = b + a W for few rows, with b and then W from a flat vector, without padding. Tiles read whole vectors, across the
+   end of a row of W into the next rows; so they leave out the last rows, as what follows may not be readable. Values in
+   the padding of v are not used. */
 static void flat_product(const Layer *l, Int n, const real *a, Int lda, const real *b) {
   const real *W = b + l->n_out;
   Int width = padded(l->n_out), left_out = MIN((width - 1) / l->n_out, l->n_in), k = l->n_in - left_out;
@@ -157,7 +157,7 @@ static void sparse_task(void *context, Int index, int worker) {
   }
 }
 
-/* What features add to the sums of some rows and columns, and what the activation makes of these. */
+/* Add the lookups of all features to the sums of some rows and columns, and apply the activation. */
 static void look_up_task(void *context, Int index, int worker) {
   (void)worker;
   const Pass *pass = context;
@@ -169,7 +169,7 @@ static void look_up_task(void *context, Int index, int worker) {
   if (is_elementwise(l)) activate(context, i, stop - i, j, columns);
 }
 
-/* The first layer's sums for rows of a table: products, and what is looked up. */
+/* The first layer's sums for rows of a table: products and lookups. */
 static void forward_columns(Net *net, const Batch *batch, int goes_back) {
   const Layer *l = &net->layers[1];
   Pass pass = {.net = net, .batch = batch, .h = 1, .goes_back = goes_back};
@@ -187,7 +187,7 @@ static void forward_columns(Net *net, const Batch *batch, int goes_back) {
   pool_run(net->team, (batch->n + LOOKUP_ROWS - 1) / LOOKUP_ROWS * parts, look_up_task, &pass);
 }
 
-/* Make the rows of a[0] ready for the first layer: a copy of them, or tiles. */
+/* Prepare the rows of a[0] for the first layer: copy them, or pack them into tiles. */
 static void gather(Net *net, const Batch *batch, int goes_back) {
   Pass pass = {.net = net, .batch = batch, .goes_back = goes_back};
   int tiled = is_tiled(batch, 1);
@@ -196,9 +196,9 @@ static void gather(Net *net, const Batch *batch, int goes_back) {
   if (tiled) pool_run(net->team, blocks_of(batch->n), pack_input_task, &pass);
 }
 
-/* Propagate a batch through the layers: a[h] = phi(a[h-1] W[h] + b[h]); of the last layer v remains in its q. A: rows of
-   a[0] where they are dense, lda apart. `flat` is NULL, or the parameters of a network of one member, for so few rows
-   that to bring them into the net's own memory would take longer than all the rest. */
+/* The forward pass of a batch: a[h] = phi(a[h-1] W[h] + b[h]); q of the last layer holds v. A: rows of a[0] if they are
+   dense, lda apart. `flat` is NULL, or the parameters of a network of one member, for so few rows that copying the
+   parameters to padded vectors would take longer than everything else. */
 static void forward(Net *net, const Batch *batch, const real *A, Int lda, const real *flat, int goes_back) {
   for (Int h = 1; h <= net->H; h++) {
     const Layer *l = &net->layers[h], *below = l - 1;
@@ -219,7 +219,7 @@ static void forward(Net *net, const Batch *batch, const real *A, Int lda, const 
       if (is_elementwise(l)) activate(&pass, 0, batch->n, 0, l->width);
       flat += (l->n_in + 1) * l->n_out;
     } else {
-      Int products = h == 1 ? 1 : net->n_members; /* all members meet the same inputs */
+      Int products = h == 1 ? 1 : net->n_members; /* all members have the same inputs */
       multiply((Product){.net = net, .n_products = products, .pitch_in = below->pitch, .pitch_out = l->pitch,
                          .pitch_B = l->pitch,
                          .gemm = {.m = batch->n, .n = l->width / products, .k = l->n_in, .A = a, .rsa = ld, .csa = 1,

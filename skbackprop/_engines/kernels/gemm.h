@@ -1,12 +1,12 @@
-/* C = init + A B, by tiles that stay in registers.
+/* C = init + A B, by register tiles.
 
-   A is read through two strides, so that A and A^T are the same code. B and C have rows of whole vectors. Every
-   element is one chain of multiply-adds over k in ascending order, whatever the tile, so its bits do not
-   depend on where in the matrix it stands, on blocking, or on threads. */
+   A is read with two strides, so that A and A^T use the same code. Rows of B and C are whole vectors. Every element
+   is one chain of multiply-adds over k in ascending order, for all tiles, so its bits do not depend on its position
+   in the matrix, on blocking, or on threads. */
 #pragma once
 #include "real.h"
 
-/* A tile has MR rows of up to NVM vectors. It holds its part of C, a row of B and one number of A in vector registers,
+/* A tile has MR rows of up to NVM vectors. It holds its part of C, a row of B and one element of A in vector registers,
    of which AVX-512 and 64-bit ARM have 32 (8 * 3 + 3 + 1), SSE2 and AVX2 16 (6 * 2 + 2 + 1). TILES are all sizes up to
    this one, for the edges of C. */
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -22,12 +22,12 @@ enum { MR = 6, NVM = 2 };
 typedef void Tile(Int k, const stored *A, Int rsa, Int csa, const stored *B, Int ldb, real *C, Int ldc,
                   const real *init, Int ldi);
 
-enum { AHEAD = 24 }; /* rows of B to ask for in advance: their stride is too long for the hardware to guess */
-/* By the address in numbers, for no pointer may stand beyond the end of B. */
+enum { AHEAD = 24 }; /* prefetch distance, in rows of B: their stride is too long for hardware prefetch */
+/* By integer arithmetic, as a pointer beyond the end of B is undefined behaviour. */
 #define PREFETCH(p, n) __builtin_prefetch((const void *)((uintptr_t)(p) + (uintptr_t)(n) * sizeof(stored)))
 
-/* Not inlined into their callers: in one large body GCC spills the accumulators. All loops over them are unrolled by
-   name: where one is not, they have places on the stack as well, and are stored there for nothing. */
+/* Tiles are not inlined: in one large function GCC spills the accumulators. All loops over accumulators are unrolled
+   explicitly: otherwise GCC also stores them on the stack, needlessly. */
 #define ALL(i, n) _Pragma("GCC unroll 8") for (int i = 0; i < n; i++)
 #define TILE(M, NV)                                                                                              \
   NOINLINE void tile_##M##_##NV(Int k, const stored *restrict A, Int rsa, Int csa, const stored *restrict B,     \
@@ -51,24 +51,24 @@ TILES(TILES_OF)
 #define POINTERS(M) {NULL, COLUMNS(POINTER, M)},
 static Tile *const TILE_OF[MR + 1][NVM + 1] = {{NULL}, TILES(POINTERS)};
 
-/* A row alone has tiles of more vectors too: with few of them it would wait for each multiply-add. */
+/* For a single row there are wider tiles: with few accumulators, each multiply-add would wait for the one before. */
 enum { NVM1 = 8 };
 #define WIDE(DO) DO(1, 4) DO(1, 5) DO(1, 6) DO(1, 7) DO(1, 8)
 WIDE(TILE)
 static Tile *const TILE_OF_ROW[NVM1 + 1] = {[4] = WIDE(POINTER)};
 
 enum {
-  KC = 1024,                  /* rows of B that stay in the second-level cache beside a block of A */
-  PACKED_ROWS = 64 / MR * MR, /* of A^T, copied together at a time */
-  PACK_DEPTH = 64             /* below so many terms the columns of A stay in the first-level cache anyway */
+  KC = 1024,                  /* rows of B that fit the second-level cache with a block of A */
+  PACKED_ROWS = 64 / MR * MR, /* of A, packed at a time */
+  PACK_DEPTH = 64             /* least k for packing: below, columns of A stay in the first-level cache anyway */
 };
 #define SCRATCH_REALS ((Int)PACKED_ROWS * KC)
 
-/* What happens to a finished part of C while it is in the cache: rows from i, columns from j. */
+/* Called for each finished part of C while it is in the cache: rows from i on, columns from j on. */
 typedef void Epilogue(void *context, Int i, Int rows, Int j, Int columns);
 
 typedef struct {
-  Int m, n, k; /* n: whole vectors */
+  Int m, n, k; /* n: a multiple of VW */
   const stored *A;
   Int rsa, csa;
   const stored *B;
@@ -77,14 +77,14 @@ typedef struct {
   Int ldc;
   const real *init; /* NULL: zero */
   Int ldi;          /* 0: the same row for all, as for biases */
-  Int column0;      /* of C in what the epilogue knows */
+  Int column0;      /* added to the epilogue's column j */
   Epilogue *epilogue;
   void *context;
 } Gemm;
 
 static const real ZEROS[NVM1 * VECTOR_BYTES / sizeof(real)];
 
-/* Columns i0.. of A^T, k0.. of its rows, as panels of MR contiguous numbers. */
+/* Pack rows i0..i1 and columns k0..k0 + kb of A, whose columns are contiguous, into panels of MR rows. */
 static void pack(const Gemm *g, Int i0, Int i1, Int k0, Int kb, stored *to) {
   for (Int i = i0; i < i1; i += MR) {
     Int rows = MIN(i1 - i, MR);
@@ -95,13 +95,13 @@ static void pack(const Gemm *g, Int i0, Int i1, Int k0, Int kb, stored *to) {
   }
 }
 
-/* A as the tiles read it: where the first one begins, how far it is to the next, and the strides. */
+/* A as tiles read it: address of the first tile's part, distance to the next one, and strides. */
 typedef struct {
   const stored *A;
   Int next, rsa, csa;
 } Operand;
 
-/* The part of C with rows i0..i1 and columns j0..j1, k0..k0 + kb of the sums. */
+/* Rows i0..i1 and columns j0..j1 of C, with the terms k0..k0 + kb of the sums. */
 static void gemm_part(const Gemm *g, Operand a, Int i0, Int i1, Int j0, Int j1, Int k0, Int kb) {
   int last = k0 + kb >= g->k;
   for (Int j = j0; j < j1;) {
@@ -125,7 +125,7 @@ static void gemm_part(const Gemm *g, Operand a, Int i0, Int i1, Int j0, Int j1, 
   }
 }
 
-/* The part of C with rows i0..i1 and columns j0..j1. scratch: SCRATCH_REALS numbers of this thread's own. */
+/* Rows i0..i1 and columns j0..j1 of C. scratch: SCRATCH_REALS elements that only this thread uses. */
 static void gemm_block(const Gemm *g, Int i0, Int i1, Int j0, Int j1, stored *scratch) {
   int packs = g->rsa == 1 && g->csa != 1 && j1 - j0 > NVM * VW && g->k >= PACK_DEPTH;
   Int k0 = 0;

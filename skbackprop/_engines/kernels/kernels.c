@@ -1,12 +1,12 @@
-/* A network's training and prediction, compiled once per CPU level and dtype.
+/* Training and prediction of a network, compiled once per instruction-set level and number format.
 
-   The notation is the derivation's: a[h] a layer's output, v[h] its weighted sums, delta[h] = dE/dv[h]; samples
+   Notation as in the derivation: a[h] is a layer's output, v[h] its weighted sums, delta[h] = dE/dv[h]; samples
    are rows. */
 #include "backward.h"
 #include "inputs.h"
 #include "kernels.h"
 
-/* Multiply-adds of a batch below which waking a second thread costs more than it brings. */
+/* Multiply-adds of a batch below which waking a second thread takes longer than it saves. */
 #ifndef WORTH_A_THREAD
 #define WORTH_A_THREAD 6000000
 #endif
@@ -22,8 +22,8 @@ static void leave(Net *net) {
   net->team = 1;
 }
 
-/* The optimizer's step number t = 1, 2, ... Adam's is rate m / correct_m / (sqrt(v / correct_v) + epsilon), with
-   correct = 1 - beta^t; what does not depend on the parameter is multiplied here, once. */
+/* Coefficients of the optimizer's step t = 1, 2, ... Adam's is rate m / correct_m / (sqrt(v / correct_v) + epsilon),
+   with correct = 1 - beta^t; factors that are the same for all parameters are multiplied here, once. */
 static Update prepare(Net *net, double rate, double penalty, Int t) {
   const Spec *s = &net->spec;
   double decay = 1 - rate * s->weight_decay, epsilon = s->epsilon, nadam_m = 0, nadam_g = 0;
@@ -39,14 +39,14 @@ static Update prepare(Net *net, double rate, double penalty, Int t) {
     double root = sqrt(1 - pow(s->beta_2, (double)t));
     rate *= root, epsilon *= root;
   }
-  if (net->optimizer != OPT_sgd && net->optimizer != OPT_lion) rate *= 2, epsilon *= 2; /* as `scaled` divides */
+  if (net->optimizer != OPT_sgd && net->optimizer != OPT_lion) rate *= 2, epsilon *= 2; /* `scaled` has 2 sqrt(v) */
   return (Update){.rule = net->optimizer, .nesterov = s->nesterov, .momentum = (real)s->momentum,
                   .beta_1 = (real)s->beta_1, .beta_2 = (real)s->beta_2, .rate = (real)rate,
                   .epsilon = (real)epsilon, .penalty = (real)penalty, .decay = (real)decay,
                   .nadam_m = (real)nadam_m, .nadam_g = (real)nadam_g};
 }
 
-/* Add the penalty to a part of the gradient; its square. */
+/* Add the penalty to a part of the gradient; returns its sum of squares. */
 static double penalised_square(const Net *net, Int start, Int n, real penalty) {
   vec sums = all(0);
   for (Int j = start; j < start + n; j += VW) {
@@ -58,7 +58,7 @@ static double penalised_square(const Net *net, Int start, Int n, real penalty) {
   return lanes_sum(sums);
 }
 
-/* Add the penalty to the gradient, and shorten it to max_grad_norm. */
+/* Add the penalty to the gradient, and clip its norm to max_grad_norm. */
 static void clip(Net *net, real penalty) {
   double square = 0;
   for (Int h = 1; h <= net->H; h++) {
@@ -73,7 +73,7 @@ static void clip(Net *net, real penalty) {
   for (Int j = 0; j < net->n_padded; j += VW) store(net->gradient + j, load(net->gradient + j) * factor);
 }
 
-/* The step for the gradient in net->gradient, which is shortened before if there is a limit. */
+/* The optimizer's step for net->gradient, which is clipped first if there is a max_grad_norm. */
 static void step(Net *net, Update u) {
   if (net->spec.max_grad_norm > 0) {
     clip(net, u.penalty);
@@ -88,7 +88,7 @@ static void step(Net *net, Update u) {
   step_factors(net, &u);
 }
 
-/* Whether the classes of a batch, which index its outputs, are such. */
+/* Whether the class codes of a batch, which index the outputs, are valid. */
 static int has_known_classes(const Net *net, const Batch *b) {
   const int64_t *codes = b->in->Y;
   int64_t n = net->loss.n_targets;
@@ -150,7 +150,7 @@ static int train(Net *net, const RowsIn *rows, const int64_t *order, Int n_order
     status = status_of(net, &batch);
     if (status != DONE) break;
     Update u = prepare(net, rates[done], penalty, first_step + done + 1);
-    int clips = net->spec.max_grad_norm > 0; /* then the whole gradient must be known before the step */
+    int clips = net->spec.max_grad_norm > 0; /* a step then needs the whole gradient */
     real scale = (real)(1 / ((double)n * mean_weight));
     propagate(net, &batch, scale, 0, clips ? NULL : &u, sums);
     if (clips) step(net, u);
@@ -162,7 +162,7 @@ static int train(Net *net, const RowsIn *rows, const int64_t *order, Int n_order
   return status;
 }
 
-/* Whether n numbers are finite: x - x is 0 then, and NaN otherwise. */
+/* Whether n elements are finite: x - x is 0 if x is finite, else NaN. */
 static int all_finite(const real *x, Int n) {
   vec sums = all(0);
   real rest = 0;
@@ -176,7 +176,7 @@ typedef struct {
   const Net *net;
   const RowsIn *rows;
   real *out;
-  Int first, n; /* the rows of a block */
+  Int first, n; /* rows of a block */
   int link, status;
 } Prediction;
 
@@ -203,7 +203,7 @@ static void write_out(void *context, Int index, int worker) {
              (size_t)last->n_out * sizeof(real));
 }
 
-/* Blocks of rows that fit the cache. To look for NaN also brings them there, at the memory's full speed. */
+/* Predict in blocks of rows that fit the cache. The search for NaN loads them into it, at full memory bandwidth. */
 static int predict(Net *net, const RowsIn *rows, const void *flat, void *out, int link, int checked) {
   unsigned long long mode = flush_denormals();
   Int block = MAX(CACHE_BYTES / (net->layers[0].n_out * (Int)sizeof(real)), 64) / MR * MR;
@@ -235,7 +235,7 @@ static void set_extra(Net *net, double mu_product) { net->mu_product = mu_produc
 static double get_extra(const Net *net) { return net->mu_product; }
 static void set_threads(Net *net, int n_threads) {
   n_threads = MIN(n_threads, MAX_THREADS);
-  if (n_threads > net->n_threads) { /* needs more scratch */
+  if (n_threads > net->n_threads) { /* needs more scratch memory */
     release(net->scratch);
     net->scratch = NULL;
   }
@@ -243,7 +243,7 @@ static void set_threads(Net *net, int n_threads) {
   net->limit = n_threads;
 }
 
-/* Without its sign the bits of a number grow with it; infinity's are above all others, and NaN's above those. */
+/* Without the sign bit, floats are ordered like their bits as integers: finite numbers, then infinity, then NaN. */
 static double largest(const void *numbers, Int n) {
   enum { TOPS = 4 };
   const real *x = numbers;
@@ -282,7 +282,7 @@ NOINLINE double fma_rate(void) {
   }
   vec total = all(0);
   for (int i = 0; i < 12; i++) total += c[i];
-  return lanes_sum(total) == -1 ? 0 : best; /* uses the sums, so that they are computed */
+  return lanes_sum(total) == -1 ? 0 : best; /* uses the sums, so that the loop is not optimized away */
 }
 
 const Kernels TABLE = {.level = LEVEL,

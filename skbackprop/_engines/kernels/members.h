@@ -1,6 +1,6 @@
 /* Factors of members and of inputs: W[h] of member m is diag(c r_m) W diag(s_m), c in the first layer only.
 
-   They are multiplied into W before a batch, and the product rule takes the gradient behind it apart. */
+   They are multiplied into W before a batch. After it, the product rule gives the gradients of W and of the factors. */
 #pragma once
 #include "packed.h"
 
@@ -37,7 +37,7 @@ static void fold_task(void *context, Int index, int worker) {
   if (TILED) pack_weights(net, task->h, index);
 }
 
-/* Bring up to date what is made of the stored weights: the effective ones, and tiles. */
+/* Update what is computed from the stored weights: effective weights and tiles. */
 static void fold(Net *net) {
   for (Int h = 1; h <= net->H; h++) {
     Layer *l = &net->layers[h];
@@ -48,8 +48,8 @@ static void fold(Net *net) {
   }
 }
 
-/* Row i of the gradient E by the effective weights, added to those by W, r and c, and to the group's share of s, for
-   members m0..m1, at most TOGETHER. */
+/* E is row i of the gradient with respect to the effective weights. For n <= TOGETHER members from m0 on, add its terms
+   to the gradients of W and r, and to the partial sums for s of this group of rows. Returns the term of c. */
 enum { TOGETHER = 4 };
 INLINE real pull_back_shared(const Net *net, Int h, Int i, Int m0, Int n, const real *E, real *shares) {
   const Layer *l = &net->layers[h];
@@ -80,7 +80,7 @@ INLINE real pull_back_shared(const Net *net, Int h, Int i, Int m0, Int n, const 
   return grad_c;
 }
 
-/* The same for the matrices that members have of their own, behind the input scale. */
+/* The same if each member has its own matrix: only the input scale c is a factor. */
 static real pull_back_own(const Net *net, Int h, Int i, const real *E) {
   const Layer *l = &net->layers[h];
   real c = scale_of_input(net, h, i), grad_c = 0;
@@ -97,7 +97,7 @@ static real pull_back_own(const Net *net, Int h, Int i, const real *E) {
   return grad_c;
 }
 
-/* For all members. */
+/* The same for all members. */
 static void pull_back_row(const Net *net, Int h, Int i, const real *E, real *shares) {
   real grad_c = 0;
   if (!is_shared(net, h)) grad_c = pull_back_own(net, h, i, E);
@@ -109,8 +109,8 @@ static void pull_back_row(const Net *net, Int h, Int i, const real *E, real *sha
   if (h == 1 && net->c >= 0) net->gradient[net->c + i] += grad_c;
 }
 
-/* Rows i0..i1 (of them those touched; NULL: all), the first of which is E's; i0 begins a group of SHARE_ROWS, whose shares
-   are summed in their order afterwards, so that the bits do not depend on who computed them. */
+/* Rows i0..i1 (only those touched; NULL: all). Row i0 is the first of E, and of a group of SHARE_ROWS rows. The partial
+   sums for s of all groups are added in order afterwards, so that the bits do not depend on the number of threads. */
 static void pull_back(const Net *net, Int h, Int i0, Int i1, const real *E, const char *touched, int accumulate) {
   const Layer *l = &net->layers[h];
   for (Int i = i0; i < i1; i++) {

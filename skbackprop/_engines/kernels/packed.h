@@ -1,16 +1,17 @@
-/* Layers as factors of products of tiles: what packs them, and what multiplies them.
+/* Layers as factors of tiled products: packing and multiplication.
 
-   All is for each member. Rows are those of a batch, or of W; beyond the last there are zeros, to the end of a block. */
+   Each member has its own factors, but all share the input. Rows are those of a batch or of W, padded with zeros to
+   whole blocks. */
 #pragma once
 #include "batch.h"
 #include "pool.h"
 
-/* Whether the sums of layer h are products of tiles. */
+/* Whether the sums of layer h are tiled products. */
 INLINE int is_tiled(const Batch *b, Int h) { return TILED && (h > 1 || b->in->X); }
 
 /* -------------------------------------------------------------------------------------------------- factors ---- */
 
-/* A block of a layer: of member m the block (i, j), as many rows and columns (whole vectors) as there are. */
+/* Block (i, j) of member m of a layer, and its number of rows and of columns (with padding). */
 typedef struct {
   Int m, i, j, rows, columns;
 } Place;
@@ -20,7 +21,7 @@ INLINE Place place_of(Int n_rows, Int n_columns, Int m, Int i, Int j) {
                  .columns = MIN(BLOCK, padded(n_columns) - j * BLOCK)};
 }
 
-/* What is done with a block's sums, whose rows are BLOCK apart. */
+/* Epilogue for a block of sums, with rows BLOCK apart. */
 typedef void Finish(const Pass *pass, Place p, real *sums);
 
 INLINE void store_block(const real *sums, Place p, real *to, Int ld) {
@@ -28,7 +29,7 @@ INLINE void store_block(const real *sums, Place p, real *to, Int ld) {
     for (Int e = 0; e < p.columns; e += VW) store(to + r * ld + e, load(sums + r * BLOCK + e));
 }
 
-/* A block of a[h], with rows ld apart. The way back needs the transpose. */
+/* Pack a block of a[h], with rows ld apart. The backward pass needs the transpose. */
 static void pack_output(const Pass *pass, Place p, const real *a, Int ld) {
   const Layer *l = &pass->net->layers[pass->h];
   Packed to = l->tiles_a;
@@ -37,7 +38,7 @@ static void pack_output(const Pass *pass, Place p, const real *a, Int ld) {
              MIN(BLOCK, l->n_out - p.j * BLOCK));
 }
 
-/* A block of delta[h], and its sums. */
+/* Pack a block of delta[h], and sum its rows. */
 static void pack_delta(const Pass *pass, Place p, const real *delta, Int ld) {
   const Layer *l = &pass->net->layers[pass->h];
   for (Int e = 0; e < p.columns; e += VW) {
@@ -45,12 +46,12 @@ static void pack_delta(const Pass *pass, Place p, const real *delta, Int ld) {
     for (Int r = 1; r < p.rows; r++) sum += load(delta + r * ld + e);
     store(l->delta_sums + p.i * l->ld + p.m * l->pitch + p.j * BLOCK + e, sum);
   }
-  if (l->tiles_delta.right) /* a first layer may be no product */
+  if (l->tiles_delta.right) /* NULL for a first layer without tiles */
     pack_block(&l->tiles_delta, blocks_of(pass->batch->n), blocks_of(l->n_out), p.m, p.i, p.j, delta, ld, p.rows,
                MIN(BLOCK, l->n_out - p.j * BLOCK));
 }
 
-/* All blocks of some rows, for what was not packed as it was made: a[h], which dropout has left of q[h], and delta[h]. */
+/* Pack all blocks of some rows, where the epilogue did not: of a[h] (q[h] without dropout), and of delta[h]. */
 static void pack_outputs_task(void *context, Int index, int worker) {
   (void)worker;
   const Pass *pass = context;
@@ -70,8 +71,8 @@ static void pack_delta_task(void *context, Int index, int worker) {
       pack_delta(pass, place_of(pass->batch->n, l->n_out, m, index, j), delta + m * l->pitch + j * BLOCK, l->ld);
 }
 
-/* Rows of the input: from where they lie or, under dropout, from a[0]. Each is read as a whole, as the memory gives it
-   best. */
+/* Pack rows of the input, from X or, with dropout, from a[0]. Each row is read as a whole, for the best memory
+   bandwidth. */
 static void pack_input_task(void *context, Int index, int worker) {
   (void)worker;
   const Pass *pass = context;
@@ -90,7 +91,7 @@ static void pack_input_task(void *context, Int index, int worker) {
     turn_block(&to, ni, nj, 0, index, j, left + j * TILE_NUMBERS, left + (nj + j) * TILE_NUMBERS);
 }
 
-/* A block of the weights that products use. */
+/* Pack a block of the weights that products use. */
 static void pack_weight(const Net *net, Int h, Int m, Int i, Int j) {
   const Layer *l = &net->layers[h];
   pack_block(&l->tiles_W, blocks_of(l->n_in), blocks_of(l->n_out), m, i, j,
@@ -98,7 +99,7 @@ static void pack_weight(const Net *net, Int h, Int m, Int i, Int j) {
              MIN(BLOCK, l->n_out - j * BLOCK));
 }
 
-/* Block i of their rows. */
+/* Pack row i of the blocks of all members. */
 static void pack_weights(const Net *net, Int h, Int i) {
   const Layer *l = &net->layers[h];
   for (Int m = 0; l->tiles_W.right && m < net->n_members; m++)
@@ -107,16 +108,16 @@ static void pack_weights(const Net *net, Int h, Int i) {
 
 /* ------------------------------------------------------------------------------------------------- products ---- */
 
-/* init + A B of each member, whose sums are finished block by block. */
+/* init + A B of each member, with an epilogue for each block. */
 typedef struct {
   const Pass *pass;
   Int m, n, k;
   const bf16 *A, *B;
-  int shares_A; /* Is there one A for all members? */
-  const real *init; /* a row, that of members pitch apart; NULL: zero */
+  int shares_A; /* do all members have the same A? */
+  const real *init; /* one row, members are pitch apart; NULL: zero */
   Int pitch;
   Finish *finish;
-  Int chunk, chunks; /* chunk: rows of blocks in one task */
+  Int chunk, chunks; /* chunk: rows of blocks per task */
 } TileProduct;
 
 static void tile_product_task(void *context, Int index, int worker) {
@@ -139,7 +140,7 @@ static void tile_product_task(void *context, Int index, int worker) {
 
 enum { CACHE_BYTES = 512 * 1024 }; /* of the second-level cache, for a block of A */
 
-/* As many rows of blocks in a task as stay in the cache while all of B passes; fewer where threads share the work. */
+/* As many rows of blocks per task as stay in the cache while all of B is read; fewer for several threads. */
 static Int blocks_in_task(Int team, Int blocks, Int depth, Int products) {
   Int chunk = MAX(CACHE_BYTES / (depth * BLOCK_NUMBERS * (Int)sizeof(bf16)), 1);
   return MIN(chunk, team > 1 ? MAX(blocks * products / (4 * team), 1) : blocks);

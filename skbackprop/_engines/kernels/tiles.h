@@ -1,9 +1,9 @@
-/* Products of matrices of bfloat16 with sums in float32, tile by tile: by the matrix unit of CPUs that have one (Intel's
+/* Products of bfloat16 matrices with sums in float32, tile by tile: by the matrix unit of CPUs that have one (Intel's
    AMX), else the same sums in C.
 
-   A tile is 16 rows of 32 numbers. Of the left factor these are rows as they are. Of the right one a tile holds 16
-   columns and 32 numbers of each, in pairs: its row p has the numbers 2p and 2p + 1 of all columns. Matrices are packed
-   in blocks of 32 x 32 numbers, two tiles. */
+   A tile has 16 rows of 32 elements. For the left factor these are rows of the matrix. For the right factor a tile has
+   32 elements of each of 16 columns, in pairs: its row p has the elements 2p and 2p + 1 of all columns. Matrices are
+   packed in blocks of 32 x 32 elements, two tiles. */
 #pragma once
 #include "real.h"
 #ifdef __AMX_BF16__
@@ -13,7 +13,7 @@
 typedef uint16_t bf16; /* the upper half of a float's bits */
 enum { TILE_ROWS = 16, BLOCK = 32, TILE_NUMBERS = TILE_ROWS * BLOCK, BLOCK_NUMBERS = BLOCK * BLOCK };
 typedef real Sums[BLOCK_NUMBERS] __attribute__((aligned(64)));
-static const real NO_SUMS[BLOCK]; /* zeros to begin with */
+static const real NO_SUMS[BLOCK]; /* zeros as init */
 
 INLINE real widened(bf16 x) {
   uint32_t bits = (uint32_t)x << 16;
@@ -26,7 +26,7 @@ INLINE Int blocks_of(Int n) { return (n + BLOCK - 1) / BLOCK; }
 
 #ifdef __AMX_BF16__
 
-/* The unit's registers belong to the thread: they are taken at the beginning of a task, and given back at its end. */
+/* Tile registers belong to a thread: they are configured at the beginning of a task, and released at its end. */
 INLINE void begin_tiles(void) {
   struct {
     uint8_t palette, start_row, reserved[14];
@@ -34,17 +34,17 @@ INLINE void begin_tiles(void) {
     uint8_t rows[16];
   } shape = {.palette = 1};
   for (int i = 0; i < 8; i++) shape.row_bytes[i] = 64, shape.rows[i] = TILE_ROWS;
-  __asm__ volatile("" ::: "memory"); /* the compiler knows of a part of what is read alone */
+  __asm__ volatile("" ::: "memory"); /* the compiler does not know that all of shape is read */
   _tile_loadconfig(&shape);
 }
 INLINE void end_tiles(void) { _tile_release(); }
 
-/* sums = init + A B for 32 rows of A and 32 columns of B, or 16 where there are no more: `depth` tiles for each 16.
-   init is one row, the same for all. */
+/* sums = init + A B for 32 rows of A and 32 columns of B, or for 16 if there are no more: `depth` tiles for each 16.
+   init is one row, the same for all rows. */
 INLINE void sum_tiles(Int depth, const bf16 *A, const bf16 *B, int two_rows, int two_columns, const real *init,
                       real *sums) {
   const bf16 *A1 = A + depth * TILE_NUMBERS, *B1 = B + depth * TILE_NUMBERS;
-  __asm__ volatile("" ::: "memory"); /* all that was packed is in the memory now */
+  __asm__ volatile("" ::: "memory"); /* packed elements must be in memory now */
   _tile_loadd(0, init, 0);
   if (two_columns) _tile_loadd(1, init + TILE_ROWS, 0);
   if (two_rows) _tile_loadd(2, init, 0);
@@ -72,7 +72,7 @@ NOINLINE void multiply_tiles(Int depth, const bf16 *A, const bf16 *B, int two_ro
   else sum_tiles(depth, A, B, 0, two_columns, init, sums);
 }
 
-/* n numbers, at most 32, rounded to a row of a tile, in which zeros follow. */
+/* Round n elements, at most 32, to a row of a tile, followed by zeros. */
 INLINE void round_row(const real *from, Int n, bf16 *to) {
   uint64_t lanes = n >= BLOCK ? 0xffffffff : n <= 0 ? 0 : (1ull << n) - 1;
   __m512 low = _mm512_maskz_loadu_ps((__mmask16)lanes, from);
@@ -80,7 +80,7 @@ INLINE void round_row(const real *from, Int n, bf16 *to) {
   _mm512_store_si512(to, (__m512i)_mm512_cvtne2ps_pbh(high, low));
 }
 
-/* The transpose of 16 x 16 pairs. */
+/* Transpose 16 x 16 pairs. */
 INLINE void transpose_pairs(__m512i *x) {
   __m512i y[16];
   for (int i = 0; i < 8; i++) {
@@ -114,7 +114,7 @@ INLINE void store_tile(const __m512i *x, bf16 *to) {
   for (int r = 0; r < TILE_ROWS; r++) _mm512_store_si512(to + r * BLOCK, x[r]);
 }
 
-/* The rows of a block are two tiles X0 and X1. Its 16 columns from j on (0 or 16), with pairs of rows side by side. */
+/* The rows of a block are two tiles X0 and X1. Interleave pairs of rows in its 16 columns from j on (0 or 16). */
 INLINE void pair_rows(const bf16 *X0, const bf16 *X1, int j, __m512i *to) {
   short from[2 * TILE_ROWS];
   for (int i = 0; i < TILE_ROWS; i++) from[2 * i] = (short)(j + i), from[2 * i + 1] = (short)(BLOCK + j + i);
@@ -152,7 +152,7 @@ NOINLINE void to_right_transposed(const bf16 *X, bf16 *to) {
 INLINE void begin_tiles(void) {}
 INLINE void end_tiles(void) {}
 
-INLINE bf16 rounded(real number) { /* to nearest, ties to even; a denormal to 0, as the matrix unit reads it */
+INLINE bf16 rounded(real number) { /* to nearest, ties to even; denormals to 0, as in the matrix unit */
   float x = (float)number;
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
@@ -163,7 +163,7 @@ INLINE bf16 rounded(real number) { /* to nearest, ties to even; a denormal to 0,
   return (bf16)(bits >> 16);
 }
 
-/* One tile of sums: those of the first and of the second numbers of pairs apart. */
+/* One tile of sums; separate sums for the first and for the second elements of pairs. */
 static void sum_tile(Int depth, const bf16 *A, const bf16 *B, const real *init, real *sums) {
   for (Int r = 0; r < TILE_ROWS; r++) {
     real total[TILE_ROWS];
@@ -215,19 +215,19 @@ static void to_right_transposed(const bf16 *X, bf16 *to) {
 }
 #endif
 
-/* A matrix as the factors that products need of it; NULL: not needed. There are ni x nj blocks of each member. */
+/* A matrix packed as the factors that products need; NULL: not needed. Each member has ni x nj blocks. */
 typedef struct {
   bf16 *left, *left_transposed, *right, *right_transposed;
 } Packed;
 
 INLINE Int packed_size(Int rows, Int columns) { return blocks_of(rows) * blocks_of(columns) * BLOCK_NUMBERS; }
 
-/* Where the block (i, j) begins in factors that sum over columns. Its second tile is nj tiles behind. */
+/* Offset of block (i, j) in factors of products that sum over columns. Its second tile is nj tiles later. */
 INLINE Int along_columns(Int ni, Int nj, Int m, Int i, Int j) { return ((m * ni + i) * 2 * nj + j) * TILE_NUMBERS; }
-/* Where it begins in factors that sum over rows. Its second tile is ni tiles behind. */
+/* Its offset in factors of products that sum over rows. Its second tile is ni tiles later. */
 INLINE Int along_rows(Int ni, Int nj, Int m, Int i, Int j) { return ((m * nj + j) * 2 * ni + i) * TILE_NUMBERS; }
 
-/* The other factors, from the rows of a block. */
+/* Pack all factors but the left one, from the rows of a block. */
 static void turn_block(const Packed *to, Int ni, Int nj, Int m, Int i, Int j, const bf16 *X0, const bf16 *X1) {
   Int by_columns = along_columns(ni, nj, m, i, j), by_rows = along_rows(ni, nj, m, i, j);
   for (int second = 0; second < 2; second++) {
@@ -239,7 +239,7 @@ static void turn_block(const Packed *to, Int ni, Int nj, Int m, Int i, Int j, co
   }
 }
 
-/* All factors of the block (i, j) of member m, of which there are `rows` rows, ld apart, and `columns` columns. */
+/* Pack all factors of block (i, j) of member m, which has `rows` rows, ld apart, and `columns` columns. */
 static void pack_block(const Packed *to, Int ni, Int nj, Int m, Int i, Int j, const real *from, Int ld, Int rows,
                        Int columns) {
   bf16 spare[BLOCK_NUMBERS] __attribute__((aligned(64)));
@@ -251,7 +251,7 @@ static void pack_block(const Packed *to, Int ni, Int nj, Int m, Int i, Int j, co
   turn_block(to, ni, nj, m, i, j, X0, X1);
 }
 
-/* The numbers that a left factor keeps of the block (i, j) of member m, in rows BLOCK apart. */
+/* Unpack block (i, j) of member m from the left factor, to rows BLOCK apart. */
 static void unpack_block(const Packed *from, Int ni, Int nj, Int m, Int i, Int j, real *to) {
   const bf16 *X = from->left + along_columns(ni, nj, m, i, j);
   for (Int r = 0; r < BLOCK; r++) {
