@@ -1,6 +1,4 @@
-/* The activations: one table, from which their numbers, their names and their loops are made.
-
-   An activation with a kernel is a row here. */
+/* The activations with a kernel: one table, from whose rows enum values, names and loops are generated. */
 #pragma once
 #include "elementwise.h"
 
@@ -30,7 +28,7 @@ INLINE vec vhard_swish(vec v, vec *slope) {
   return v * gate / 6;
 }
 
-/* tanh(ln(1 + e)) = e (e + 2) / (e (e + 2) + 2) with e = e^v; it is 1 from v = 40 on. */
+/* tanh(ln(1 + e)) = e (e + 2) / (e (e + 2) + 2) with e = e^v, which is rounded to 1 from v = 40 on. */
 INLINE vec vmish(vec v, vec *slope) {
   vec cap = all(40), e = vexp(pick(v > cap, cap, v)), n = e * (e + 2);
   vec t = n / (n + 2);
@@ -39,8 +37,8 @@ INLINE vec vmish(vec v, vec *slope) {
 }
 
 /* BY_OUTPUT(name, phi(v), g * phi'(v)): elementwise, and the derivative is computed from the output a = phi(v).
-   BY_SLOPE(name, function): elementwise; function(v, &slope) gives phi(v) and phi'(v), which is kept for the way back.
-   BY_ROW(name): not elementwise; forward and backward pass treat whole rows. */
+   BY_SLOPE(name, function): elementwise; function(v, &slope) gives phi(v), and phi'(v) for the backward pass.
+   BY_ROW(name): not elementwise; the forward and the backward pass process whole rows. */
 #define ACTIVATIONS(BY_OUTPUT, BY_SLOPE, BY_ROW)                                                                 \
   BY_OUTPUT(identity, v, g)                                                                                      \
   BY_OUTPUT(logistic, vlogistic(v), g * a * (1 - a))                                                             \
@@ -68,7 +66,7 @@ static const char IS_ELEMENTWISE[] = {ACTIVATIONS(ROW_YES, ROW_YES, ROW_NO)};
   for (Int i = 0; i < rows; i++)                                                                                 \
     for (Int at = i * ld; at < i * ld + columns; at += VW)
 
-/* q = phi(v) in place over a block. d gets phi'(v) where the activation keeps it (NULL: prediction, nothing is kept). */
+/* q = phi(v), in place of v, for a block. A BY_SLOPE activation stores phi'(v) in d, unless d is NULL (prediction). */
 static void apply_phi(int act, real *q, real *d, Int ld, Int rows, Int columns) {
 #define BY_OUTPUT(name, phi, vjp)                                                                                \
   case ACT_##name:                                                                                               \
@@ -92,15 +90,15 @@ static void apply_phi(int act, real *q, real *d, Int ld, Int rows, Int columns) 
 #undef BY_ROW
 }
 
-/* delta = g * phi'(v) in place of g, from q = phi(v), or d = phi'(v) where the activation keeps it. g is multiplied before
-   by the mask (NULL: there is none) and by a factor. */
+/* delta = g * phi'(v), in place of g, with phi'(v) from q = phi(v), or from d for a BY_SLOPE activation. Before that, g
+   is multiplied by the mask, or by a constant factor if mask is NULL. */
 static void apply_vjp(int act, real *delta, const real *q, const real *d, const real *mask, real factor, Int ld,
                       Int rows, Int columns) {
 #define BY_OUTPUT(name, phi, vjp)                                                                                \
   case ACT_##name:                                                                                               \
     FOR_EACH_VECTOR(at) {                                                                                        \
       vec a = load(q + at), g = load(delta + at) * (mask ? load(mask + at) : all(factor));                       \
-      (void)a; /* identity does without */                                                                       \
+      (void)a; /* unused by identity */                                                                          \
       store(delta + at, vjp);                                                                                    \
     }                                                                                                            \
     break;
@@ -111,7 +109,7 @@ static void apply_vjp(int act, real *delta, const real *q, const real *d, const 
       store(delta + at, g * load(d + at));                                                                       \
     }                                                                                                            \
     break;
-#define BY_ROW(name) /* its rows come afterwards */                                                               \
+#define BY_ROW(name) /* softmax_row_vjp follows */                                                                \
   case ACT_##name:                                                                                               \
     FOR_EACH_VECTOR(at) store(delta + at, load(delta + at) * (mask ? load(mask + at) : all(factor)));            \
     break;
@@ -121,7 +119,7 @@ static void apply_vjp(int act, real *delta, const real *q, const real *d, const 
 #undef BY_ROW
 }
 
-/* delta = a (g - sum_k g_k a_k), in place of g. */
+/* delta = a (g - sum_k g_k a_k) for a row of softmax (D8), in place of g. */
 static void softmax_row_vjp(real *g, const real *a, Int n) {
   vec sums = all(0);
   Int width = padded(n);

@@ -1,11 +1,11 @@
 /* Vector versions of the elementary functions, and softmax.
 
-   NaN in gives NaN out: comparisons with NaN are false, and each branch taken then keeps it. */
+   NaN in gives NaN out: comparisons with NaN are false, and the branch taken then gives NaN. */
 #pragma once
 #include "kernels.h"
 #include "real.h"
 
-/* p(r) of a polynomial's coefficients, the highest power's first, by Horner's rule. */
+/* The polynomial p(r) by Horner's rule; the coefficient of the highest power is the first. */
 #define POLYNOMIAL(p, r, ...)                                                                                    \
   do {                                                                                                           \
     static const real terms[] = {__VA_ARGS__};                                                                   \
@@ -13,7 +13,7 @@
     _Pragma("GCC unroll 16") for (size_t i = 1; i < sizeof terms / sizeof *terms; i++) p = p * r + terms[i];     \
   } while (0)
 
-/* e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2; gives e^r - 1 and n. */
+/* e^x = 2^n e^r with n = round(x / ln 2), |r| <= ln 2 / 2; returns e^r - 1 and n. */
 INLINE vec reduced_expm1(vec x, ivec *n) {
   vec t = x * R(1.4426950408889634) + MAGIC;
   vec whole = t - MAGIC;
@@ -32,7 +32,7 @@ INLINE vec vexp(vec x) {
   x = pick(x < low, low, x);
   ivec n;
   vec p = reduced_expm1(x, &n);
-  ivec half = n >> 1; /* in two factors, for 2^n alone may leave the range */
+  ivec half = n >> 1; /* in two factors, as 2^n may be out of range */
   return (p + 1) * power_of_two(half) * power_of_two(n - half);
 }
 
@@ -52,7 +52,7 @@ INLINE vec vlog1p_unit(vec z) {
   return 2 * (s + s * r * p);
 }
 
-/* ln x of positive normal numbers: of x / 2^k, which is within 2/3 and 4/3, and k ln 2. */
+/* ln x of positive normal numbers, as ln(x / 2^k) + k ln 2 with x / 2^k between 2/3 and 4/3. */
 INLINE vec vlog(vec x) {
   ivec k = ((ivec)x - (ivec)all(R(2.0 / 3))) >> MANTISSA_BITS;
   vec m = x * power_of_two(-k), s = (m - 1) / (m + 1), r = s * s, p;
@@ -79,7 +79,7 @@ INLINE vec verf(vec x) {
   return x;
 }
 
-/* Largest of n numbers in a padded row. */
+/* The largest of the n elements of a padded row. */
 INLINE real largest_of_row(const real *v, Int n) {
   vec top = all(-(real)INFINITY);
   for (Int j = 0; j < n; j += VW) {
@@ -89,8 +89,8 @@ INLINE real largest_of_row(const real *v, Int n) {
   return lanes_max(top);
 }
 
-/* Softmax of n numbers in a padded row, in place. Gives their largest and ln sum e^(v - largest): their logarithms are
-   v - largest - log_sum, exact also where a probability is nearly 1. Padding becomes 0. */
+/* Softmax of the n elements of a padded row, in place; padding becomes 0. Returns the largest v, and in log_sum
+   ln sum e^(v - largest). Log probabilities are v - largest - log_sum, accurate also for probabilities near 1. */
 static real softmax_row(real *v, Int n, real *log_sum) {
   Int width = padded(n);
   real largest = largest_of_row(v, n);
@@ -106,11 +106,11 @@ static real softmax_row(real *v, Int n, real *log_sum) {
   return largest;
 }
 
-/* Few outputs would leave most lanes of a vector empty. So VW rows are transposed: one row in each lane, one output in
-   each vector, and no lane needs to know another. */
+/* Few outputs would leave most lanes of a vector unused. So VW rows are transposed: one row per lane, one output per
+   vector, and no operations between lanes. */
 enum { MOST_TRANSPOSED = 16 };
 
-/* VW rows of n numbers, ld apart, as padded(n) vectors; and back. */
+/* Transpose VW rows of n elements, ld apart, to padded(n) vectors, and back. */
 INLINE void transpose_rows(const real *v, Int ld, Int n, vec *transposed) {
   for (Int j = 0; j < n; j += VW) transpose_square(v + j, ld, (real *)(transposed + j), VW);
 }
@@ -118,8 +118,8 @@ INLINE void transpose_back(const vec *transposed, Int n, real *v, Int ld) {
   for (Int j = 0; j < n; j += VW) transpose_square((const real *)(transposed + j), VW, v + j, ld);
 }
 
-/* Softmax of VW transposed rows of n numbers, in place: their largest, and the sums of v - largest and of
-   e^(v - largest). Padding becomes 0. */
+/* Softmax of VW transposed rows of n elements, in place; padding becomes 0. Returns the largest v, and the sums of
+   v - largest (rest) and of e^(v - largest). */
 INLINE vec softmax_transposed(vec *v, Int n, vec *rest, vec *sums) {
   vec largest = v[0];
   for (Int j = 1; j < n; j++) largest = pick(v[j] > largest, v[j], largest);

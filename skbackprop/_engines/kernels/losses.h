@@ -1,12 +1,12 @@
-/* The losses: one table, from which their numbers, their names and their calls are made. Each gives the value of a row,
-   and delta = dE/dv in place of v, which is padded. Label smoothing (Szegedy et al., 2016) turns a target y into
-   kept * y + uniform. */
+/* The losses: one table, from whose rows enum values, names and calls are generated. Each returns the value for a row,
+   and writes delta = dE/dv in place of v, which is padded. Label smoothing (Szegedy et al., 2016) replaces a target y
+   by kept * y + uniform. */
 #pragma once
 #include "elementwise.h"
 
-/* BY_CLASS(name, link): one class per row; the target is its code t, which means y_t = 1 and y_j = 0 elsewhere (D9).
-   BY_OUTPUT(name, link): the sum over the outputs, of which each has a target y of its own.
-   BY_TARGETS(name, link, n): the row's targets y have n outputs each. */
+/* BY_CLASS(name, link): one class per row; the target is its code t, so y_t = 1, and y_j = 0 for all other j (D9).
+   BY_OUTPUT(name, link): a sum over the outputs, with one target y for each output.
+   BY_TARGETS(name, link, n): n outputs for each target y. */
 #define LOSSES(BY_CLASS, BY_OUTPUT, BY_TARGETS)                                                                  \
   BY_CLASS(cross_entropy, softmax)                                                                               \
   BY_CLASS(brier, softmax)                                                                                       \
@@ -56,9 +56,9 @@ INLINE real logistic1(real v) {
   return (v < 0 ? e : 1) / (e + 1);
 }
 
-/* -(1 - p)^gamma ln p; slope: its derivative by ln p. */
+/* -(1 - p)^gamma ln p; slope: its derivative with respect to ln p. */
 INLINE real focal1(real log_p, real gamma, real *slope) {
-  if (log_p > -REAL_TINY) log_p = -REAL_TINY; /* 0 would meet 0^(gamma - 1) */
+  if (log_p > -REAL_TINY) log_p = -REAL_TINY; /* avoids 0^(gamma - 1) */
   real p = r_exp(log_p), q = -r_expm1(log_p), power = r_pow(q, gamma);
   *slope = gamma * p * r_pow(q, gamma - 1) * log_p - power;
   return -power * log_p;
@@ -77,12 +77,12 @@ static real cross_entropy_row(const Loss *L, real *v, Int t, real *spare) {
   }
   real largest = softmax_row(v, n, &log_sum);
   vec on = all(L->kept + L->uniform), off = all(L->uniform);
-  Int j = smooth ? 0 : t / VW * VW, stop = smooth ? n : j + 1; /* the others have y = 0 */
+  Int j = smooth ? 0 : t / VW * VW, stop = smooth ? n : j + 1; /* elsewhere y = 0 */
   for (; j < stop; j += VW) store(v + j, load(v + j) - pick(only_lane(t - j), on, off)); /* D10 */
   return L->kept * (log_sum - (chosen - largest)) + L->uniform * ((real)n * log_sum - rest);
 }
 
-/* The same for VW transposed rows, whose delta is multiplied by a factor. */
+/* The same for VW transposed rows, with delta multiplied by a factor. */
 static vec cross_entropy_transposed(const Loss *L, vec *v, ivec t, vec factor) {
   Int n = L->n_outputs;
   vec chosen = v[0], rest, sums, on = all(L->kept + L->uniform), off = all(L->uniform);
@@ -90,7 +90,7 @@ static vec cross_entropy_transposed(const Loss *L, vec *v, ivec t, vec factor) {
   vec largest = softmax_transposed(v, n, &rest, &sums), log_sum = vlog(sums);
   for (Int j = 0; j < n; j++) v[j] = (v[j] - pick(t == (integer)j, on, off)) * factor; /* D10 */
   vec value = L->kept * (log_sum - (chosen - largest));
-  if (L->uniform != 0) value += L->uniform * ((real)n * log_sum - rest); /* else 0 times infinity would be NaN */
+  if (L->uniform != 0) value += L->uniform * ((real)n * log_sum - rest); /* as 0 times infinity is NaN */
   return value;
 }
 
@@ -110,7 +110,7 @@ static real brier_row(const Loss *L, real *v, Int t, real *spare) {
 
 static real smooth_focal_row(const Loss *L, real *v, Int t, real *slopes) {
   Int n = L->n_outputs;
-  double value = 0, total = 0; /* of as many small terms as there are classes */
+  double value = 0, total = 0; /* double, as there is a small term for each class */
   memcpy(slopes, v, (size_t)n * sizeof(real));
   real log_sum, largest = softmax_row(v, n, &log_sum);
   for (Int j = 0; j < n; j++) {
@@ -199,10 +199,10 @@ static real quantile_row(const Loss *L, real *v, const real *y) {
   return value;
 }
 
-/* The variance is e^s above a floor; see the entry in losses.py. */
+/* The variance is e^s plus a floor; see losses.py. */
 static real gaussian_row(const Loss *L, real *m, const real *y) {
   real value = 0, *s = m + L->n_targets;
-  const real floor = R(-9.210340371976182); /* LOG_VARIANCE_FLOOR */
+  const real floor = R(-9.210340371976182); /* LOG_VARIANCE_FLOOR there */
   for (Int t = 0; t < L->n_targets; t++) {
     real above = s[t] - floor, log_variance = floor + softplus1(above);
     real precision = r_exp(-log_variance), r = y[t] - m[t], squares = r * r * precision;
@@ -213,7 +213,7 @@ static real gaussian_row(const Loss *L, real *m, const real *y) {
   return value;
 }
 
-/* Of one output among several. The choice is made within the loop over them, which is never long. */
+/* The loss of one output. The switch is inside the loop over outputs, which is always short. */
 INLINE real output_loss(const Loss *L, real *v, real y) {
 #define NONE(name, ...)
 #define OUTPUT(name, link) case LOSS_##name: return name##_output(L, v, y);
@@ -222,7 +222,7 @@ INLINE real output_loss(const Loss *L, real *v, real y) {
   return 0;
 }
 
-/* Value of row number `row` of the targets Y. spare: room for a row. */
+/* The loss of a row with targets Y[row]. spare: memory for a row. */
 static real loss_row(const Loss *L, real *v, const void *Y, Int row, real *spare) {
 #define CLASS(name, link) case LOSS_##name: return name##_row(L, v, (Int)((const int64_t *)Y)[row], spare);
 #define TARGETS(name, link, n) case LOSS_##name: return name##_row(L, v, (const real *)Y + row * L->n_targets);
@@ -245,8 +245,8 @@ INLINE void exp_link(real *v, Int n) {
   for (Int j = 0; j < n; j += VW) store(v + j, vexp(load(v + j)));
 }
 
-/* From the last layer's sums to predictions, in place over up to VW padded rows, ld apart; behind them there is
-   room for VW. */
+/* Predictions from the last layer's sums, in place, for up to VW padded rows, ld apart; there must be memory for VW
+   rows. */
 static void link_rows(const Loss *L, real *v, Int ld, Int rows) {
   if (is_transposed(L)) {
     vec transposed[MOST_TRANSPOSED], rest, sums;

@@ -1,5 +1,5 @@
-/* The optimizers: one table, from which their numbers, their names and their calls are made. An update is one pass over a
-   stretch of the flat vectors. */
+/* The optimizers: one table, from whose rows enum values, names and calls are generated. An update is one pass over a
+   part of the padded vectors. */
 #pragma once
 #include "kernels.h"
 #include "real.h"
@@ -7,7 +7,7 @@
 #include <immintrin.h>
 #endif
 
-/* ROW(name, n): n vectors are remembered, m and v. */
+/* ROW(name, n): the state has n vectors, m or m and v. */
 #define OPTIMIZERS(ROW) ROW(sgd, 1) ROW(adam, 2) ROW(nadam, 2) ROW(rmsprop, 1) ROW(lion, 1)
 
 #define NUMBER(name, n) OPT_##name,
@@ -23,15 +23,15 @@ INLINE vec vroot(vec x) {
   return x;
 }
 
-/* d / (2 sqrt(v) + epsilon), v >= 0. The divider takes 40 cycles for what two corrected estimates do in 10. */
+/* d / (2 sqrt(v) + epsilon), v >= 0. Two estimates with Newton steps take 10 cycles, root and division take 40. */
 INLINE vec scaled(vec d, vec v, real epsilon) {
 #if REAL_BITS == 32 && VECTOR_BYTES == 64
-  /* what is beyond the range of the estimates (an infinite moment, say) is divided as it is */
+  /* the exact path, for operands beyond the range of the estimates (e.g. an infinite moment) */
   __mmask16 unusual = _mm512_cmp_ps_mask((__m512)v, _mm512_set1_ps(1e37f), _CMP_NLT_UQ);
   if (__builtin_expect(unusual != 0 || epsilon < 1e-12f, 0)) return d / (2 * vroot(v) + epsilon);
   vec safe = (vec)_mm512_max_ps((__m512)v, _mm512_set1_ps(1e-37f));
   vec r = (vec)_mm512_rsqrt14_ps((__m512)safe), root = safe * r;
-  vec divisor = root * (3 - root * r) + epsilon; /* Newton's step for the root, which gives twice of it */
+  vec divisor = root * (3 - root * r) + epsilon; /* Newton's step, without its factor 1/2: 2 sqrt(v) */
   vec inverse = (vec)_mm512_rcp14_ps((__m512)divisor), quotient = d * inverse;
   return quotient + quotient * (1 - divisor * inverse);
 #else
@@ -42,13 +42,13 @@ INLINE vec scaled(vec d, vec v, real epsilon) {
 typedef struct {
   int rule, nesterov;
   real momentum, beta_1, beta_2;
-  real rate, epsilon;     /* of Adam's kind twice as large, and with the corrections of the moments in them */
-  real penalty, decay;    /* of weights: their part of the gradient, and 1 - rate * weight_decay */
+  real rate, epsilon;     /* with bias corrections; both doubled where `scaled` is used */
+  real penalty, decay;    /* for weights: factor of their part of the gradient, and 1 - rate * weight_decay */
   real nadam_m, nadam_g;  /* Dozat's factors of the moment and of the gradient */
 } Update;
 
-/* One step of a rule for n numbers, whole vectors, of theta: g is the data gradient (NULL: zero), to which the penalty is
-   added. Padding stays zero. One loop for each of the cases. */
+/* One step of a rule for n elements of theta (a multiple of VW). g: data gradient (NULL: zero), to which the penalty is
+   added. Padding stays zero. Each case has its own loop. */
 #define RULE(name, ...)                                                                                          \
   INLINE void name##_loop(const Update *u, Int n, real *restrict theta, const real *restrict g,                  \
                           real *restrict m, real *restrict v, int is_weight, int decays) {                       \
@@ -88,7 +88,7 @@ RULE(nadam, {
   w -= u->rate * scaled(u->nadam_m * m_i + u->nadam_g * d, v_i, u->epsilon);
 })
 
-RULE(rmsprop, { /* the mean square is its only memory, and so called m */
+RULE(rmsprop, { /* the mean square is its only state vector, so it is called m */
   MOMENT(m, u->beta_2, d * d)
   w -= u->rate * scaled(d, m_i, u->epsilon);
 })

@@ -3,13 +3,13 @@
 #include "real.h"
 
 typedef struct {
-  int acts;                /* Is anything dropped at all? */
-  uint32_t key, threshold; /* dropped: bits below it */
+  int acts;                /* is there any dropout? */
+  uint32_t key, threshold; /* hashes below it are dropped */
   real factor;             /* 1 / (1 - p) */
 } Dropper;
 
-#define COLUMN 0x2545f491u /* odd, so that columns stay distinct */
-/* Of one number or of a vector of them. */
+#define COLUMN 0x2545f491u /* odd, so that products with columns are distinct */
+/* Mix the bits of a number, or of each lane of a vector. */
 #define MIX(x)                                                                                                   \
   x ^= x >> 16;                                                                                                  \
   x *= 0x21f0aaadu;                                                                                              \
@@ -22,7 +22,7 @@ INLINE uint32_t mix(uint32_t x) {
   return x;
 }
 
-/* Of a layer's outputs. step < 0: no dropout. */
+/* Dropout of a layer's outputs. step < 0: no dropout. */
 INLINE Dropper dropper(double p, uint32_t seed, Int layer, Int step) {
   double threshold = rint(p * 4294967296.0);
   return (Dropper){.acts = step >= 0 && p > 0,
@@ -37,7 +37,7 @@ INLINE real keep_factor(Dropper d, uint32_t row, Int column) {
   return mix(row ^ ((uint32_t)column * COLUMN)) >= d.threshold ? d.factor : 0;
 }
 
-/* The same for the columns of a vector. */
+/* The same for VW columns from `column` on. */
 INLINE vec keep_factors(Dropper d, uint32_t row, Int column) {
   typedef uint32_t Bits __attribute__((vector_size(VECTOR_BYTES / sizeof(real) * sizeof(uint32_t))));
   Bits x;

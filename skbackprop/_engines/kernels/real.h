@@ -1,4 +1,4 @@
-/* One source for every number format and vector width: the types of the FORMAT, and vectors of its sums. */
+/* The types of the number format FORMAT, and vectors of its type of sums, for any vector width. */
 #pragma once
 #include "formats.h"
 #include "system.h"
@@ -23,9 +23,9 @@ typedef PICK(PRODUCT_OF, ROW_OF_FORMAT) product;
 typedef PICK(SUM_OF, ROW_OF_FORMAT) real;
 enum { TILED = PICK(TILED_OF, ROW_OF_FORMAT) };
 
-/* What the arithmetic must know of the type of sums. MAGIC is 1.5 * 2^MANTISSA_BITS: adding it rounds to an integer,
-   which then stands in the low bits. LN2_HIGH has few enough bits for exact products with integers, and with LN2_LOW
-   makes ln 2. Polynomials begin with the highest power. */
+/* Constants of the type of sums. MAGIC is 1.5 * 2^MANTISSA_BITS: adding it rounds to an integer, which is then in the
+   low bits. LN2_HIGH has few enough bits for exact products with integers; LN2_HIGH + LN2_LOW = ln 2. Polynomials begin
+   with the highest power. */
 #define BITS_float 32
 #define BITS_double 64
 #define REAL_BITS JOIN(BITS_, PICK(SUM_OF, ROW_OF_FORMAT))
@@ -36,7 +36,7 @@ enum { EXPONENT_BIAS = 127, MANTISSA_BITS = 23 };
 #define REAL_TINY 1.17549435e-38f
 #define LN2_HIGH 0.693359375f
 #define LN2_LOW -2.12194440e-4f
-#define EXP_HIGH 89.0f /* beyond these e^x is infinity or 0, beyond the next e^x - 1 is -1 */
+#define EXP_HIGH 89.0f /* e^x is infinity above EXP_HIGH, 0 below EXP_LOW; e^x - 1 is -1 below EXPM1_LOW */
 #define EXP_LOW -104.0f
 #define EXPM1_LOW -87.0f
 #define EXP_TERMS 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5
@@ -83,7 +83,7 @@ typedef integer ivec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(re
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
-/* Factors of a product: a vector of what is stored, and one number in all lanes. */
+/* Factors of a product: a vector of stored elements, or one element broadcast to all lanes. */
 typedef product factors __attribute__((vector_size(VECTOR_BYTES / sizeof(real) * sizeof(product)),
                                        aligned(sizeof(stored)), may_alias));
 INLINE factors load_factors(const stored *p) { return *(const factors *)p; }
@@ -91,35 +91,35 @@ INLINE factors same_factors(stored x) { return (product)x - (factors){0}; }
 
 INLINE vec load(const real *p) { return *(const vec *)p; }
 INLINE void store(real *p, vec x) { *(vec *)p = x; }
-/* x - 0 is x, for -0 and NaN too, so this is a broadcast; 0 + x would be an addition. */
+/* A broadcast, since x - 0 is x, for -0 and NaN too; 0 + x would be an addition. */
 INLINE vec all(real x) { return x - (vec){0}; }
 INLINE vec pick(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 INLINE vec vabs(vec x) { return pick(x < 0, -x, x); }
 
 INLINE Int padded(Int n) { return (n + VW - 1) / VW * VW; }
 
-/* Rows that lie a power of two apart fall into the same few cache sets: widen those by one vector. */
+/* Rows with a stride of a multiple of 1024 bytes share few cache sets: widen those by one vector. */
 INLINE Int row_stride(Int n) {
   Int width = padded(n);
   return width * (Int)sizeof(real) % 1024 == 0 ? width + VW : width;
 }
 
-/* The lanes of a vector before the n-th: those of a row that ends there. Writing into the others one by one instead
-   would make the next load of the whole vector wait for those stores. */
+/* Mask of the first n lanes, for the end of a row. If the other lanes were set by scalar stores instead, the next load
+   of the whole vector would wait for those stores. */
 INLINE ivec first_lanes(Int n) {
   ivec lane;
   for (Int i = 0; i < VW; i++) lane[i] = (integer)i;
   return lane < (integer)MIN(n, VW);
 }
 
-/* The n-th lane alone; none, if there is no such lane. */
+/* Mask of lane n; empty if there is no such lane. */
 INLINE ivec only_lane(Int n) {
   ivec lane;
   for (Int i = 0; i < VW; i++) lane[i] = (integer)i;
   return lane == (integer)(n >= 0 && n < VW ? n : -1);
 }
 
-/* Sum and maximum of the lanes: the vector is folded upon itself, half by half, always in this order. */
+/* Sum and maximum of the lanes: the halves of the vector are combined, again and again, always in this order. */
 typedef real vec32 __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));
 typedef real vec16 __attribute__((vector_size(16), aligned(sizeof(real)), may_alias));
 #if VECTOR_BYTES == 64
@@ -152,7 +152,7 @@ INLINE real lanes_max(vec x) {
   return FOLDED(GREATER);
 }
 
-/* Two vectors' first (0) or second (1) halves, lane by lane in turn. */
+/* Interleave the lanes of the first (0) or second (1) halves of two vectors. */
 INLINE vec riffle(vec a, vec b, int half) {
 #ifdef __clang__
   vec c;
@@ -165,7 +165,7 @@ INLINE vec riffle(vec a, vec b, int half) {
 #endif
 }
 
-/* A square of as many rows as a vector has lanes: its transpose is what log2 of that many riffles make of it. */
+/* Transpose a square of VW rows, by log2(VW) rounds of interleaving. */
 NOINLINE void transpose_square(const real *from, Int ld_from, real *to, Int ld_to) {
   vec x[VECTOR_BYTES / sizeof(real)];
   for (int i = 0; i < VW; i++) x[i] = load(from + i * ld_from);
