@@ -1,7 +1,7 @@
 /* The kernels without Python, for sanitizers: every allocation fails once, and many threads share the pool.
 
-   .ci/run builds it with the address and undefined-behaviour sanitizers, and with the thread sanitizer. The linker sends
-   the kernels' allocations to the __wrap functions here. */
+   .ci/run builds it with the address and undefined-behaviour sanitizers, and with the thread sanitizer. The linker
+   redirects the kernels' allocations to the __wrap functions here. */
 #include "kernels.h"
 #include "pool.h"
 #include <pthread.h>
@@ -19,7 +19,7 @@ enum { N_IN = 70, N_HIDDEN = 40, N_OUT = 3, N_ROWS = 300, BATCH = 64, N_STEPS = 
 
 /* ------------------------------------------------------------------------------- allocations ---- */
 
-static _Thread_local long fails_in; /* allocations of this thread until one fails; 0: none does */
+static _Thread_local long fails_in; /* number of allocations of this thread until one fails; 0: none fails */
 
 static int fails(void) { return fails_in > 0 && --fails_in == 0; }
 
@@ -32,7 +32,7 @@ int __wrap_posix_memalign(void **p, size_t unit, size_t size) {
   return fails() ? 12 : __real_posix_memalign(p, unit, size);
 }
 
-/* -------------------------------------------------------------------------------- a training ---- */
+/* ---------------------------------------------------------------------------------- training ---- */
 
 typedef struct {
   int members, scale, dropout, softmax, clips;
@@ -40,9 +40,9 @@ typedef struct {
 } Kind;
 
 typedef struct {
-  Int n; /* of parameters */
+  Int n; /* number of parameters */
   int64_t *Y, *order;
-  void *theta, *X, *weights, *values; /* of the format's numbers */
+  void *theta, *X, *weights, *values; /* elements in the number format's type */
   double rates[N_STEPS];
   int32_t *indices, *indptr, *categories;
   float *codes;
@@ -50,11 +50,11 @@ typedef struct {
   Columns columns[3];
 } Data;
 
-/* Of a table: values, bins and categories, of which some are looked up and some are not known. */
+/* A table: values, bins and categories, some of them looked up, and some categories unknown. */
 static const int64_t N_BINS[] = {20, 0, 3}, N_CATEGORIES[] = {9, 2, 30};
 enum { N_VALUES = N_IN - 64, N_FEATURES = 3 };
 
-static void *exactly(size_t n, size_t size) { /* so that a step beyond the end is seen */
+static void *exactly(size_t n, size_t size) { /* of exactly this size, so that accesses beyond it are detected */
   void *p = __real_malloc(n * size);
   CHECK(p);
   return p;
@@ -75,7 +75,7 @@ static Data data_of(const Kernels *k, Kind kind) {
   size_t size = (size_t)k->itemsize;
   d.theta = exactly((size_t)d.n, size);
   for (Int i = 0; i < d.n; i++) put(k, d.theta, i, RANDOM());
-  d.X = exactly(N_ROWS * N_IN, size); /* every number is an entry if the rows are sparse */
+  d.X = exactly(N_ROWS * N_IN, size); /* each element is an entry if the rows are sparse */
   d.indices = exactly(N_ROWS * N_IN, sizeof(int32_t));
   for (Int i = 0; i < N_ROWS * N_IN; i++) put(k, d.X, i, RANDOM()), d.indices[i] = (int32_t)(i * 7 % N_IN);
   d.indptr = exactly(N_ROWS + 1, sizeof(int32_t));
@@ -112,7 +112,7 @@ static RowsIn rows_of(const Data *d, Kind kind) {
   return rows;
 }
 
-/* All that a network can do, once; its parameters in the end, and its output. */
+/* Call each function of a network once; gives its final parameters and its output. */
 static int work(const Kernels *k, Kind kind, const Data *d, int n_threads, void *theta, void *out) {
   Int sizes[] = {N_IN, N_HIDDEN, N_OUT};
   const char *activations[] = {kind.softmax ? "softmax" : kind.scale ? "gelu" : "relu"};
@@ -194,7 +194,7 @@ static void what_does_not_exist_is_refused(const Kernels *k) {
 
 typedef struct {
   int team;
-  volatile int busy[MAX_THREADS]; /* not atomic: a worker's place is its own */
+  volatile int busy[MAX_THREADS]; /* not atomic: each worker has its own element */
   atomic_int tasks;
 } Job;
 
@@ -227,7 +227,7 @@ typedef struct {
 
 static void *many_trainings(void *caller) {
   const Caller *c = caller;
-  for (int number = c->number; number < N_KINDS; number += 3 * N_CALLERS) { /* the sanitizer takes its time */
+  for (int number = c->number; number < N_KINDS; number += 3 * N_CALLERS) { /* a third of all: the sanitizer is slow */
     Kind kind = kind_of(number);
     Data d = data_of(c->k, kind);
     size_t size = (size_t)c->k->itemsize, n = (size_t)d.n * size, n_out = (size_t)(N_ROWS * N_OUT * kind.members) * size;
@@ -255,7 +255,7 @@ int main(int argc, char **argv) {
   int has_memory_part = argc == 2 && strcmp(argv[1], "memory") == 0;
   if (!has_memory_part) in_threads(many_jobs, NULL);
   for (int i = 0; i < 2; i++) {
-    const Kernels *k = skb_kernels("baseline", i ? "bfloat16" : "float64"); /* float32 is the code of float64 */
+    const Kernels *k = skb_kernels("baseline", i ? "bfloat16" : "float64"); /* float32 has the code of float64 */
     if (has_memory_part) every_allocation_fails_once(k), what_does_not_exist_is_refused(k);
     else in_threads(many_trainings, k);
   }

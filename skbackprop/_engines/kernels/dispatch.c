@@ -1,4 +1,4 @@
-/* Which levels this build holds, and which the CPU can run. */
+/* The instruction-set levels of this build, and which of them the CPU supports. */
 #include "formats.h"
 #include "kernels.h"
 #include <string.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 #define AMX_LEVEL(ROW) ROW(amx)
 
-/* The processor, and the system, which must keep the tiles of threads. */
+/* Whether the CPU has tiles, and the operating system saves those of threads. */
 static int has_amx(void) {
   enum { GET_SUPPORTED = 0x1021, TILE_DATA = 18 };
   const unsigned tile_and_bf16 = 1u << 24 | 1u << 22, avx512_bf16 = 1u << 5;
@@ -34,8 +34,8 @@ int skb_ask_for_tiles(void) { return 0; }
 #ifdef _WIN32
 #include <cpuid.h>
 
-/* What __builtin_cpu_supports would say: it needs a library that Microsoft's linker does not know. The operating system
-   must keep the wide registers too (bits of xcr0). */
+/* In place of __builtin_cpu_supports, which needs a library that Microsoft's linker does not find. The operating system
+   must save the wide registers too (bits of xcr0). */
 static int runs_x86_64(int version) {
   unsigned a, b, c, d, b7, c7, d7, xcr0, high;
   const unsigned fma_osxsave = 1u << 12 | 1u << 27, avx2_bmi2 = 1u << 5 | 1u << 8,
@@ -87,7 +87,7 @@ const Kernels *skb_kernels(const char *level, const char *format) {
 #define FIND_ALL(l) FORMATS(FIND, l)
 #define FIND_TILED(l) FIND(l, bfloat16)
   AMX_LEVEL(FIND_TILED)
-  if (strcmp(level, "amx") == 0) level = "v4"; /* what has no tiles is the same there */
+  if (strcmp(level, "amx") == 0) level = "v4"; /* formats without tiles use the kernels of v4 */
   FULL_LEVELS(FIND_ALL)
   return NULL;
 }

@@ -1,4 +1,4 @@
-/* Locks and threads of POSIX systems and of Windows, under one name each. */
+/* Locks and threads of POSIX systems and of Windows, under the same names. */
 #ifdef _WIN32
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
@@ -19,7 +19,7 @@ static int start(Thread *run, void *argument) {
   HANDLE thread = (HANDLE)_beginthreadex(NULL, 0, run, argument, 0, NULL);
   return thread && CloseHandle(thread);
 }
-static void in_forked_children(void (*act)(void)) { (void)act; } /* there are none */
+static void in_forked_children(void (*act)(void)) { (void)act; } /* Windows has no fork */
 #else
 #include <pthread.h>
 #include <sched.h>

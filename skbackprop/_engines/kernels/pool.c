@@ -8,17 +8,17 @@
 
 enum { MAX_HELPERS = MAX_THREADS - 1, SPINS = 4000, MAX_TASKS = 0xfffff };
 
-/* One word says it all, so that a claim made late fails: generation (24 bits), tasks (20), next task (20). */
+/* The state of a job in one word, so that a late claim fails: generation (24 bits), tasks (20), next task (20). */
 static atomic_ullong ticket;
 static atomic_long done;
-static atomic_int n_workers; /* of the job, the caller included: only so many have memory of their own */
+static atomic_int n_workers; /* of the job, including the calling thread: only these have scratch memory */
 static Task *task_;
 static void *context_;
 static unsigned long long generation;
 
 static Lock owner = LOCK_FREE, sleep_lock = LOCK_FREE;
 static Signal wake = NO_SIGNAL;
-static atomic_int n_helpers, n_active; /* started; wanted by the job that runs now */
+static atomic_int n_helpers, n_active; /* helper threads: started; used by the current job */
 
 static atomic_int limit = 1;
 
@@ -36,13 +36,13 @@ static void pause_cpu(void) {
 #endif
 }
 
-/* Claim one task and do it; 0 if there is none. */
+/* Claim a task and run it; 0 if there is none. */
 static int help(int worker) {
   unsigned long long t = atomic_load_explicit(&ticket, memory_order_acquire);
-  /* A helper that was wanted by an earlier job may come late. If the claim succeeds, this was that job's number. */
+  /* A helper of an earlier job may be late. If its claim succeeds, the n_workers that it read is that of this job. */
   while (NEXT(t) < TASKS(t) && worker < atomic_load_explicit(&n_workers, memory_order_relaxed)) {
     if (atomic_compare_exchange_weak_explicit(&ticket, &t, t + 1, memory_order_acq_rel, memory_order_acquire)) {
-      /* the job cannot end before this task does, so what it points to is alive */
+      /* the job cannot end before this task, so its pointers are valid */
       task_(context_, (Int)NEXT(t), worker);
       atomic_fetch_add_explicit(&done, 1, memory_order_release);
       return 1;
@@ -51,7 +51,7 @@ static int help(int worker) {
   return 0;
 }
 
-THREAD(helper, number) { /* for as long as the process lives */
+THREAD(helper, number) { /* runs until the process ends */
   int self = (int)(intptr_t)number;
   flush_denormals();
   for (;;) {
@@ -62,7 +62,7 @@ THREAD(helper, number) { /* for as long as the process lives */
     lock(&sleep_lock);
     while (self >= atomic_load(&n_active)) wait_for(&wake, &sleep_lock);
     unlock(&sleep_lock);
-    yield_core(); /* others may need the core more */
+    yield_core(); /* other threads may need the core more */
   }
 }
 
@@ -110,7 +110,7 @@ void pool_run(int n_threads, Int n_tasks, Task *task, void *context) {
   generation = (generation + 1) & 0xffffff;
   atomic_store_explicit(&ticket, generation << 40 | (unsigned long long)n_tasks << 20, memory_order_release);
   while (help(0)) {}
-  /* what remains is in the hands of threads that are at it */
+  /* the remaining tasks are running in other threads */
   for (int spin = 0; atomic_load_explicit(&done, memory_order_acquire) < n_tasks; spin++) {
     if (spin < SPINS) pause_cpu();
     else yield_core();

@@ -60,7 +60,7 @@ unsigned long long flush_denormals(void) {
   _mm_setcsr(mode | 0x8040); /* FTZ and DAZ */
   return mode;
 #elif defined(__aarch64__)
-  unsigned long long mode; /* 64 bits on Windows, too, as the register has */
+  unsigned long long mode; /* 64 bits, as the register, on Windows too */
   __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
   __asm__ volatile("msr fpcr, %0" ::"r"(mode | (1ull << 24)));
   return mode;

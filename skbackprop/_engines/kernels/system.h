@@ -1,9 +1,9 @@
-/* What every file needs and operating systems have in different ways. */
+/* Functions that depend on the operating system or the CPU. */
 #ifndef SKB_SYSTEM_H
 #define SKB_SYSTEM_H
 #include <stddef.h>
 
-typedef ptrdiff_t Int; /* counts rows and numbers, whatever fits the memory; `long` has but 32 bits on Windows */
+typedef ptrdiff_t Int; /* indices and sizes in memory; `long` has only 32 bits on Windows */
 
 #ifdef _WIN32
 #define EXPORT __declspec(dllexport)
@@ -11,13 +11,13 @@ typedef ptrdiff_t Int; /* counts rows and numbers, whatever fits the memory; `lo
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
-double now(void); /* seconds, since whenever */
+double now(void); /* seconds of a monotonic clock */
 
-/* Zeros. Large ones on large pages, for rows far apart cost one look-up of an address each. NULL: out of memory. */
+/* Zeroed memory; large arrays on huge pages, against TLB misses of rows far apart. NULL: out of memory. */
 void *zeros(size_t size);
 void release(void *zeros);
 
-/* Floating-point mode of the calling thread: denormals count as zero, until it is restored. */
+/* Treat denormals as zero in the calling thread, until the returned mode is restored. */
 unsigned long long flush_denormals(void);
 void restore_mode(unsigned long long mode);
 #endif
