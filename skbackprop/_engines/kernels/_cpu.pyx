@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, freethreading_compatible=True
-"""The kernels for Python: networks of numbers that train without the GIL."""
+"""Python interface of the kernels, which compute without the GIL."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t
@@ -93,12 +93,12 @@ cdef extern from "bins.h" nogil:
 
 
 def get_num_threads():
-    """Threads to use where n_threads is None."""
+    """Number of threads if n_threads is None."""
     return skb_get_num_threads()
 
 
 def set_num_threads(int n):
-    """Limit them."""
+    """Set the number of threads if n_threads is None."""
     skb_set_num_threads(n)
 
 
@@ -119,7 +119,7 @@ def compiler():
 
 
 cdef tuple names_in(const char *const *table):
-    """The names in a table that NULL ends."""
+    """The names in a NULL-terminated array."""
     found, i = [], 0
     while table[i] != NULL:
         found.append(table[i].decode())
@@ -129,32 +129,32 @@ cdef tuple names_in(const char *const *table):
 
 cdef const Kernels *kernels_of(str level, str dtype) except NULL:
     cdef const Kernels *kernels = skb_kernels(level.encode(), dtype.encode())
-    # only an answer of the system makes tiles usable, and to use them without it ends the process
+    # the system must be asked before tiles are used; without its permission they end the process
     lacks_tiles = (level, dtype) == ("amx", "bfloat16") and not skb_ask_for_tiles()
     if kernels == NULL or not skb_supported(level.encode()) or lacks_tiles:
         raise ValueError(f"There are no kernels for level {level!r} and dtype {dtype!r}.")
     return kernels
 
 
-BUILT_LEVELS = names_in(skb_levels)  # of instructions, best first
-LEVELS = tuple(level for level in BUILT_LEVELS if skb_supported(level.encode()))  # that this CPU runs
+BUILT_LEVELS = names_in(skb_levels)  # instruction-set levels, best first
+LEVELS = tuple(level for level in BUILT_LEVELS if skb_supported(level.encode()))  # that this CPU supports
 ACTIVATIONS = names_in(kernels_of("baseline", "float32").activations)  # that have a kernel
 LOSSES = names_in(kernels_of("baseline", "float32").losses)
 OPTIMIZERS = names_in(kernels_of("baseline", "float32").optimizers)
 
 
 def fma_rate(str level, str dtype):
-    """Floating-point operations a second of one core that does nothing but multiply-adds: the peak of benchmarks."""
+    """Floating-point operations per second of one core in multiply-adds alone: the peak in benchmarks."""
     return kernels_of(level, dtype).fma_rate()
 
 
 def ask_for_tiles():
-    """Whether the system lets this process use tiles, which it is asked for here."""
+    """Ask the system for permission to use tiles in this process; False if it is refused."""
     return bool(skb_ask_for_tiles())
 
 
 cdef int checked(int status) except -1:
-    """Raise what a status says."""
+    """Raise the exception for a status that is an error; return the others."""
     if status == NO_MEMORY:
         raise MemoryError("not enough memory for the network's layers, its gradient and the optimizer")
     if status == NO_SUCH_ROW:
@@ -169,16 +169,16 @@ cdef int checked(int status) except -1:
 
 
 cdef void *address(object array, str name, Int itemsize, Int n_rows, Int width=1, bint writable=False) except NULL:
-    """Where the n_rows * width numbers of a contiguous array are; the caller keeps the array alive.
+    """Address of the n_rows * width elements of a contiguous array; the caller keeps the array alive.
 
-    All that comes from Python passes here: an array of another length, or of numbers of another size, is a ValueError.
-    What kind of numbers they are, `CompiledEngine` sees to: to look here too takes NumPy longer than all else.
+    All arrays from Python are checked here: another length or another element size is a ValueError. `CompiledEngine`
+    checks the dtype: checking it here too would take NumPy longer than everything else.
     """
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
     cdef void *p = view.buf
     cdef Py_ssize_t size = view.len // itemsize, found = view.itemsize
-    # no product of what is asked for, which could overflow
+    # without the product n_rows * width, which could overflow
     cdef bint fits = size % width == 0 and size // width == n_rows if width > 0 else width == size == 0 <= n_rows
     PyBuffer_Release(&view)
     if found != itemsize or not fits or <size_t>p % <size_t>itemsize:
@@ -190,7 +190,7 @@ cdef void *address(object array, str name, Int itemsize, Int n_rows, Int width=1
 
 
 def largest(str level, array):
-    """Largest absolute value of a C-contiguous array of floats, in one pass; not finite where one of them is not."""
+    """Largest absolute value of a C-contiguous array of floats, in one pass; not finite if one of them is not."""
     cdef const Kernels *kernels = kernels_of(level, array.dtype.name)
     cdef Int n = array.size
     cdef const void *p = address(array, "the array", kernels.itemsize, n)
@@ -200,12 +200,12 @@ def largest(str level, array):
     return value
 
 
-cdef double NOTHING = 0.0  # where an array without numbers may be said to be
+cdef double NOTHING = 0.0  # whose address stands for that of an empty array
 
 
 cdef Int n_parameters(list sizes, Int n_members, bint input_scale) except -1:
-    """Length of the flat vector, as `Network.shapes` has it; the kernels' other vectors are not much longer."""
-    own = [1] * (len(sizes) - 2) + [n_members]  # matrices of each layer
+    """Length of the flat vector, as in `Network.shapes`; the kernels' padded vectors are not much longer."""
+    own = [1] * (len(sizes) - 2) + [n_members]  # number of matrices of each layer
     n = sum(n_members * n_out + k * n_in * n_out for k, n_in, n_out in zip(own, sizes, sizes[1:]))
     if n_members > 1:
         n += n_members * sum(n_in + n_out for n_in, n_out in zip(sizes, sizes[1:-1]))
@@ -213,7 +213,7 @@ cdef Int n_parameters(list sizes, Int n_members, bint input_scale) except -1:
 
 
 def find_bins(x, edges, double low, double high, bins, codes, Int j):
-    """Column j of the numbers of bins and of the codes inside of these, for the values x of a feature."""
+    """Write the bins of the values x of a feature, and the codes in them, to column j of `bins` and `codes`."""
     cdef Int n = len(x), n_bins = len(edges) - 1, width = bins.shape[1]
     cdef const double *c_x = <const double *>address(x, "x", 8, n)
     cdef const double *c_edges = <const double *>address(edges, "edges", 8, n_bins + 1)
@@ -225,14 +225,14 @@ def find_bins(x, edges, double low, double high, bins, codes, Int j):
         c_find_bins(c_x, n, c_edges, n_bins, low, high, c_bins + j, c_codes + j, width)
 
 
-MOST_COLUMNS = 2 ** 31 - 1  # as lookups have their numbers
+MOST_COLUMNS = 2 ** 31 - 1  # as lookups have 32-bit indices
 
 
 cdef class Table:
-    """Rows of which columns are numbers, bins or categories: the arrays are kept alive, and what they say is checked.
+    """A table with columns of numbers, bins or categories. It checks the arrays, and keeps them alive.
 
     parts: for each group of columns a dict with the names of `Columns` in C: values (n_rows, width) of `itemsize`
-    bytes; or the sizes of features with their bins and codes, or categories, (n_rows, n_features). All are contiguous.
+    bytes; or sizes of features with bins and codes, or with categories, (n_rows, n_features). All are contiguous.
     """
 
     cdef Columns *columns
@@ -244,7 +244,7 @@ cdef class Table:
         cdef Columns *c
         cdef Int n
         width = 0
-        # what callers do to their list and to the sizes later must not matter
+        # copies, as callers may change their list and the sizes later
         parts = [{key: x.copy() if key == "sizes" else x for key, x in part.items()} for part in parts]
         self.parts, self.n_columns, self.itemsize = parts, len(parts), itemsize
         self.columns = <Columns *>calloc(self.n_columns + 1, sizeof(Columns))
@@ -269,14 +269,14 @@ cdef class Table:
                     c.bins = <const uint16_t *>address(part["bins"], "bins", 2, n_rows, n)
                     c.codes = <const float *>address(part["codes"], "codes", 4, n_rows, n)
                     c.low, c.high, c.middle = part["low"], part["high"], part["middle"]
-            width += c.width + c.n_features  # whose levels are counted, too
+            width += c.width + c.n_features  # a feature has one level more than columns
         self.shape = n_rows, width - sum(len(part.get("sizes", ())) for part in parts)
 
     def __dealloc__(self):
         free(self.columns)
 
     def encode(self, str level, order, out):
-        """Write rows out, in the order that is asked for, as a matrix of floats."""
+        """Write the inputs of the rows `order` to the matrix `out`."""
         cdef const Kernels *kernels = kernels_of(level, "float32" if self.itemsize == 4 else "float64")
         cdef Int n_rows = self.shape[0], width = self.shape[1], n = len(order)
         cdef const int64_t *c_order = <const int64_t *>address(order, "the order of rows", 8, n)
@@ -288,17 +288,17 @@ cdef class Table:
 
 
 cdef class CpuNet:
-    """One network in the memory of the kernels, for batches of up to max_rows rows.
+    """A network in the memory of the kernels, for batches of up to max_rows rows.
 
-    Nothing is taken on trust: what cannot be is a ValueError, and what there is no memory for a MemoryError.
+    All arguments are checked: invalid ones are a ValueError, and too large ones a MemoryError.
     """
 
     cdef const Kernels *kernels
     cdef Net *net
     cdef readonly Int max_rows
-    cdef Int n_in, n_targets, row_out, n, itemsize  # row_out: outputs of all members; n: parameters
+    cdef Int n_in, n_targets, row_out, n, itemsize  # row_out: outputs of all members; n: number of parameters
     cdef bint is_plain  # one member, no input scale, no tiles
-    cdef bint has_classes  # whose numbers are the targets
+    cdef bint has_classes  # are the targets class codes?
 
     def __cinit__(self, str level, str dtype, Int max_rows, *, sizes, activations, dropout, seed, str loss,
                   Int n_targets, double focal_gamma, double huber_delta, double label_smoothing, quantiles,
@@ -403,7 +403,7 @@ cdef class CpuNet:
         return rows
 
     def set(self, int slot, flat):
-        """Copy a flat vector in: slot -1 the parameters, 0 and 1 the optimizer's memory."""
+        """Copy a flat vector in: for slot -1 the parameters, for 0 and 1 the optimizer's state."""
         cdef const void *p = self.reals(flat, "the parameters or memory", self.n)
         cdef int status
         with nogil:
@@ -428,11 +428,11 @@ cdef class CpuNet:
         self.kernels.set_extra(self.net, value)
 
     def set_threads(self, int n_threads):
-        """How many threads may work at once."""
+        """Set the largest number of threads."""
         self.kernels.set_threads(self.net, n_threads)
 
     def gradient(self, X, Y, weights, Int step, Int row_offset, numbers, flat):
-        """Sums of w * loss and of w; the gradient goes to flat."""
+        """Return the sums of w * loss and of w; write the gradient to flat."""
         cdef RowsIn rows = self.rows(X, True, Y, weights)
         cdef const int64_t *c_numbers = NULL
         if numbers is not None:
@@ -446,7 +446,7 @@ cdef class CpuNet:
         return sums[0], sums[1]
 
     def apply(self, flat, double rate, Int t):
-        """One step of the optimizer, number t = 1, 2, ..."""
+        """Make the optimizer's step t = 1, 2, ... with the gradient flat."""
         cdef const void *p = self.reals(flat, "the gradient", self.n)
         cdef int status
         with nogil:
@@ -455,7 +455,7 @@ cdef class CpuNet:
 
     def train(self, X, Y, weights, order, rates, Int batch_size, double mean_weight, double penalty, Int first_step,
               double seconds, double loss_sum=0, double weight_sum=0):
-        """Steps through `order` for about so many seconds: the sums of w * loss and of w go on; and how many steps."""
+        """Make steps for about `seconds`; return the given sums plus w * loss and w of all rows, and the step count."""
         cdef RowsIn rows = self.rows(X, True, Y, weights)
         cdef Int n_order = len(order), n_rates = len(rates), done = 0
         cdef const int64_t *c_order = <const int64_t *>address(order, "the order of rows", 8, n_order)
@@ -474,9 +474,9 @@ cdef class CpuNet:
         return (sums[0], sums[1]), done
 
     def predict(self, X, out, bint link, bint checked_before, flat=None):
-        """Outputs of the last layer, through the link or raw; False if X was not checked and is not finite.
+        """Write outputs of the last layer, with or without the link; False if X was not checked and is not finite.
 
-        flat: parameters to use in place of those that were set, for up to max_rows dense rows.
+        flat: parameters to use instead of those of `set`, for up to max_rows dense rows.
         """
         cdef RowsIn rows = self.rows(X)
         cdef void *p = self.reals(out, "the output", rows.n_rows, self.row_out, True)
