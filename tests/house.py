@@ -1,4 +1,4 @@
-"""The order of the package as its sources show it: rooms, floors, imports; for the tests and the documentation."""
+"""Modules of the package, their layers and imports, from the sources; for the tests and the documentation."""
 
 import ast
 import pathlib
@@ -8,7 +8,7 @@ import skbackprop
 
 ROOT = pathlib.Path(skbackprop.__file__).parent
 ROOMS = sorted(path for path in ROOT.rglob("*.py") if "kernels" not in path.parts)
-# from the ground up; what is in no package is the public API, and `_checks`, `_interop` and `_dask` stand beside it
+# from the lowest layer up; modules in no package are the public API, and `_checks`, `_interop`, `_dask` are beside it
 FLOORS = {"vocabulary": ["_types", "_nn"], "arithmetic": ["_engines"], "fitting": ["_fit"]}
 FACE = {"public API": [""], "beside the public API": ["_checks", "_interop", "_dask"]}
 
@@ -19,7 +19,7 @@ def name_of(path):
 
 
 def module_of(path):
-    """Dotted name."""
+    """Dotted name of a module."""
     return ".".join(["skbackprop", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
 
 
@@ -31,7 +31,7 @@ def nodes(path):
 
 @cache
 def imports(path):
-    """Pairs of (module, name) that a file imports; those inside of functions count too."""
+    """Pairs of (module, name) that a file imports; those inside functions count too."""
     found = []
     for node in nodes(path):
         if isinstance(node, ast.ImportFrom):
@@ -42,13 +42,13 @@ def imports(path):
 
 
 def floor(parts):
-    """Number of the floor on which a room stands, by the parts of its name below the package."""
+    """Number of the layer of a module, from the parts of its name below the package."""
     numbers = {package: number for number, packages in enumerate(FLOORS.values()) for package in packages}
     return numbers.get(parts[0].removesuffix(".py"), len(FLOORS)) if parts else len(FLOORS)
 
 
 def graph():
-    """The rooms that each room imports."""
+    """The modules that each module imports."""
     rooms = {module_of(path): path for path in ROOMS}
     return {
         room: {name if (name := f"{module}.{part}") in rooms else module for module, part in imports(path)} & set(rooms)
@@ -57,6 +57,6 @@ def graph():
 
 
 def is_below_the_face(path):
-    """Tell whether a room must do without estimators."""
+    """Tell whether a module must not use estimators."""
     package = path.relative_to(ROOT).parts[0]
     return floor([package]) < len(FLOORS) or package == "_dask"

@@ -1,4 +1,4 @@
-"""The order of the house: which floor imports which, and how large a room may grow."""
+"""The structure of the package: which layer may import which, and how long a module may be."""
 
 import ast
 import inspect
@@ -49,10 +49,10 @@ def test_rooms_stay_small():
 
 
 def test_no_circles():
-    """Imports inside of functions count too: what needs another to be of any use stands above it."""
+    """Imports inside functions count too: a module is above those that it needs."""
     rooms = graph()
     assert rooms["skbackprop._interop.conversions"] > {"skbackprop._interop.sklearn"}
-    list(TopologicalSorter(rooms).static_order())  # raises CycleError, which names the circle
+    list(TopologicalSorter(rooms).static_order())  # raises CycleError, which names the cycle
 
 
 def of_rooms(paths):
@@ -62,7 +62,7 @@ def of_rooms(paths):
 
 
 def test_no_estimator_comes_below_the_face():
-    """Fitting, arithmetic, vocabulary and clusters work with specifications and models."""
+    """Modules below the public API, and `_dask`, use specifications and models instead of estimators."""
     for room, node in of_rooms(path for path in ROOMS if is_below_the_face(path)):
         if isinstance(node, ast.FunctionDef):
             arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
@@ -74,10 +74,10 @@ def test_no_estimator_comes_below_the_face():
 
 
 def test_state_of_other_objects_is_theirs():
-    """Nobody reaches round another object's privacy; scikit-learn's checks work on copies, which one function makes."""
-    granted = {"_checks/rows.py", "_interop/onnx/known.py"}  # these copy, and look into any estimator
+    """No `__dict__` of another object is used; scikit-learn's checks work on copies, which one function makes."""
+    granted = {"_checks/rows.py", "_interop/onnx/known.py"}  # copies estimators; reads attributes of any estimator
     granted |= {"_estimator.py", "_prediction.py", "dask.py"}
-    granted.add("_tabular_pipeline.py")  # which puts its own steps back
+    granted.add("_tabular_pipeline.py")  # restores its own steps
     for room, node in of_rooms(ROOMS):
         if isinstance(node, ast.Attribute) and node.attr == "__dict__" and room not in granted:
             assert ast.unparse(node.value) in {"self", "cls", "super()"}, f"{room}, line {node.lineno}"
@@ -109,7 +109,7 @@ def test_public_names_are_documented():
     for name in skbackprop.__all__:
         if name != "__version__":
             text = inspect.cleandoc(getattr(skbackprop, name).__doc__)
-            assert not re.search(r"\{[a-z_]+\}", text)  # a shared part that is missing
+            assert not re.search(r"\{[a-z_]+\}", text)  # a shared part that was not inserted
 
 
 @pytest.mark.slow
