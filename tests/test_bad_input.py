@@ -393,6 +393,24 @@ def test_a_feature_far_from_zero_for_its_spread_is_noticed(dtype, rng):
     MLPRegressor(**PLANNED).fit(StandardScaler().fit_transform(X), X[:, 0])
 
 
+@pytest.mark.parametrize(("mean", "std"), [(290.0, 8.0), (-120.0, 2.0), (2005.0, 9.0), (0.5, 0.04)])
+def test_units_of_everyday_data_are_noticed(mean, std, rng):
+    """From 8 standard deviations on: a network with such inputs learns much less, or nothing."""
+    X, y = rng.normal(size=(600, 6)), rng.normal(size=600)
+    MLPRegressor(**PLANNED).fit(mean + abs(mean) / 6.0 * X, y)
+    with pytest.warns(UserWarning, match="is far from zero .* StandardScaler"):
+        MLPRegressor(**PLANNED).fit(mean + std * X, y)
+
+
+@pytest.mark.parametrize(("factor", "is_noticed"), [(1e5, True), (100.0, False)])
+def test_features_that_are_all_huge_are_noticed(factor, is_noticed, rng):
+    X = factor * rng.normal(size=(200, 3))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        MLPRegressor(**PLANNED).fit(X, X[:, 0])
+    assert ["All features have a range of" in str(warning.message) for warning in caught] == [True] * is_noticed
+
+
 def test_features_that_only_look_far_from_zero_are_left_in_peace(rng):
     X = np.stack(
         [
@@ -402,7 +420,7 @@ def test_features_that_only_look_far_from_zero_are_left_in_peace(rng):
             np.arange(500) > 0,  # one row is different
             rng.poisson(3.0, 500),
             np.eye(500)[0],
-            300.0 + 10.0 * rng.normal(size=500),  # Kelvin
+            30.0 + 5.0 * rng.normal(size=500),  # body mass index
         ],
         axis=1,
     )

@@ -22,6 +22,7 @@ from skbackprop._nn.schedules import SCHEDULES
 from skbackprop._types import Array
 
 UNSCALED = 1e3  # a feature above this, or by this factor above another, was probably not scaled
+FAR = 8.0  # standard deviations from zero: with all features there, a network learns nothing
 SCALED = 3.0  # features or targets with a larger root mean square were not scaled
 ENDLESS = 1e15  # above this, squares overflow in float32, so that nothing can be learned
 HIGH_RATE = 10.0  # times the peak rate of an optimizer: above it training may diverge
@@ -177,22 +178,24 @@ def _compare_sparse(ours: np.ndarray, theirs: np.ndarray) -> Comparison:
 
 
 @contextmanager
-def in_validation_set() -> Iterator[None]:
-    """Add to errors that they are about the validation set."""
+def in_validation_set(steps: bool = True) -> Iterator[None]:
+    """Add to errors that they are about the validation set and, if `steps`, that X_val may lack some."""
     try:
         yield
     except ValueError as error:
         text = f"In the validation set (X_val, y_val): {error}"
-        if any(sign in text for sign in OF_THE_STEPS) and "must be in the same order" not in text:
+        if steps and any(sign in text for sign in OF_THE_STEPS) and "must be in the same order" not in text:
             text += f"\nX_val must be transformed by the same steps as X. {TWO_LINES}"
         raise ValueError(text) from error
 
 
 def warn_unscaled(X: Array, device: Device, columns: np.ndarray | None = None) -> None:
-    """Warn if a feature's mean is UNSCALED times its standard deviation, if two scales differ so much, or all are tiny.
+    """Warn if a feature is far from zero, if two scales differ, or if all features are tiny or huge.
 
-    A sample of the rows is checked. Scales differ if both ranges and standard deviations do: either alone would flag
-    features that are rarely nonzero. Sparse inputs, which are full of these, are not checked.
+    A sample of the rows is checked. A feature is far if its mean is FAR times its standard deviation, or UNSCALED times
+    if its range includes zero, as that of an indicator which is rarely 0. Scales differ if both ranges and standard
+    deviations do: either alone would flag features that are rarely nonzero. Sparse inputs, which are full of these,
+    are not checked.
 
     columns: the user's numbers of the columns; None: their positions.
     """
@@ -207,19 +210,21 @@ def warn_unscaled(X: Array, device: Device, columns: np.ndarray | None = None) -
         span, largest = high - low, np.maximum(high, -low)
         # columns that vary only by rounding are constant
         spreads = span > 8.0 * np.finfo(device.dtype_of(X)).eps * largest
-        if _are_near(span, largest, spreads, len(some)):
+        limits = np.where((low > 0.0) | (high < 0.0), FAR, UNSCALED)
+        if _are_near(span, largest, spreads, limits, len(some)):
             return
         some = some.astype(np.float64)
         mean, std = some.mean(axis=0), some.std(axis=0)
         offset = np.where(spreads & np.isfinite(std), np.abs(mean) / np.where(spreads, std, 1.0), 0.0)
     varies = span > 1e-6 * largest
-    far = int(np.argmax(offset))
+    smallest = int(np.argmin(np.where(varies, span, np.inf)))
+    far = int(np.argmax(offset / limits))
     small, large = np.argmin(np.where(varies, std, np.inf)), np.argmax(std)
-    if offset[far] > UNSCALED:
+    if offset[far] > limits[far]:
         warn(
             f"Column {columns[far]} is far from zero compared with its spread: its mean is {mean[far]:.6g}, its "
-            f"standard deviation {std[far]:.3g}. Networks hardly distinguish such values, and digits are lost. Put a "
-            "StandardScaler in front: make_pipeline(StandardScaler(), ...)."
+            f"standard deviation {std[far]:.3g}. Networks hardly distinguish such values. Put a StandardScaler in front: "
+            "make_pipeline(StandardScaler(), ...)."
         )
     elif varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
         warn(
@@ -232,17 +237,26 @@ def warn_unscaled(X: Array, device: Device, columns: np.ndarray | None = None) -
             f"No feature has a range above {span[large]:.3g}, so the network hardly distinguishes the rows and may "
             "learn nothing. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...)."
         )
+    elif span[smallest] > UNSCALED:
+        warn(
+            f"All features have a range of {span[smallest]:.3g} or more. Networks learn badly from such inputs. Put a "
+            "StandardScaler in front: make_pipeline(StandardScaler(), ...)."
+        )
 
 
-def _are_near(span: np.ndarray, largest: np.ndarray, spreads: np.ndarray, n_rows: int) -> bool:
-    """Tell whether the ranges of columns alone show that there is nothing to warn of, as they mostly do.
+def _are_near(
+    span: np.ndarray, largest: np.ndarray, spreads: np.ndarray, limits: np.ndarray, n_rows: int
+) -> bool:
+    """Tell whether the ranges of columns alone show that there is nothing to warn of, as those of scaled data mostly do.
+
+    limits: of the mean of each column, in standard deviations.
 
     The standard deviation of n numbers is at least their range / sqrt(2 n), and at most half of it.
     """
     root, wide = math.sqrt(2.0 * n_rows), span[spreads]
-    if not wide.size or (root * largest[spreads] > UNSCALED * wide).any():
+    if not wide.size or (root * largest[spreads] > limits[spreads] * wide).any():
         return False
-    return bool(root <= UNSCALED * span.max() and span.max() <= UNSCALED * wide.min())
+    return bool(root <= UNSCALED * span.max() and span.max() <= UNSCALED * min(wide.min(), 1.0))
 
 
 def check_validation_set(
