@@ -13,7 +13,7 @@ import sklearn
 from sklearn import get_config
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metadata_routing import MetadataRouter, process_routing
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, process_routing
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._checks.callbacks import MetaCallbacks
@@ -46,6 +46,10 @@ def _renamed(params: Mapping[str, Any], rename: Callable[[str], str]) -> dict[st
     return {rename(name): value for name, value in params.items()}
 
 
+def _with_weights(params: dict[str, Any], sample_weight: Data) -> dict[str, Any]:
+    return params if sample_weight is None else {"sample_weight": sample_weight, **params}
+
+
 def _has_learned(step: Any, before: dict[str, Any]) -> bool:
     now = vars(step)
     return now.keys() != before.keys() or any(now[name] is not value for name, value in before.items())
@@ -63,8 +67,10 @@ class TabularPipeline(Pipeline):
     """
 
     steps: list[tuple[str, Any]]
+    __metadata_request__fit = {"sample_weight": UNUSED}  # noqa: RUF012 # the steps request it, as in every Pipeline
+    __metadata_request__partial_fit = {"sample_weight": UNUSED}  # noqa: RUF012
 
-    def fit(self, X: Data, y: Data = None, **params: Any) -> Self:
+    def fit(self, X: Data, y: Data = None, *, sample_weight: Data = None, **params: Any) -> Self:
         """Fit all steps.
 
         Parameters
@@ -73,16 +79,19 @@ class TabularPipeline(Pipeline):
             Training rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights for the last step. ``mlp__sample_weight`` is the same.
         **params : dict
-            What the last step's `fit` takes: ``X_val``, rows of the same columns as X, ``y_val`` and
-            ``sample_weight_val``; ``sample_weight``; ``checkpoint``. ``mlp__sample_weight`` is the same as
-            ``sample_weight``. With scikit-learn's metadata routing on, what is requested.
+            What else the last step's `fit` takes: ``X_val``, rows of the same columns as X, ``y_val`` and
+            ``sample_weight_val``; ``checkpoint``. With scikit-learn's metadata routing on, what is requested, and
+            `sample_weight` only if it is.
 
         Returns
         -------
         self : object
             The fitted Pipeline.
         """
+        params = _with_weights(params, sample_weight)
         self._check_names("fit", params)
         if not hasattr(Pipeline, "_get_metadata_for_step") and any(name.endswith("X_val") for name in params):
             raise RuntimeError(
@@ -107,7 +116,7 @@ class TabularPipeline(Pipeline):
 
     @partial(offered_if, _check_goes_on)
     @composed
-    def partial_fit(self, X: Data, y: Data = None, **params: Any) -> Self:
+    def partial_fit(self, X: Data, y: Data = None, *, sample_weight: Data = None, **params: Any) -> Self:
         """Train the last step one epoch on X and y, going on from where the last call stopped.
 
         The first call, be it of `fit` or of `partial_fit`, decides what the columns are: give it rows that stand for
@@ -119,15 +128,18 @@ class TabularPipeline(Pipeline):
             Training rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Sample weights for the last step.
         **params : dict
-            What the last step's `partial_fit` takes: ``classes``, ``categories``, ``sample_weight``, ``X_val`` and so
-            on. With scikit-learn's metadata routing on, what is requested.
+            What else the last step's `partial_fit` takes: ``classes``, ``categories``, ``X_val`` and so on. With
+            scikit-learn's metadata routing on, what is requested, and `sample_weight` only if it is.
 
         Returns
         -------
         self : object
             The Pipeline.
         """
+        params = _with_weights(params, sample_weight)
         self._check_names("partial_fit", params)
         (name, model), reader = self.steps[-1], self._reader
         if get_config()["enable_metadata_routing"]:
@@ -145,6 +157,27 @@ class TabularPipeline(Pipeline):
                 model.partial_fit(X, y, **params)
         callbacks.end()
         return self
+
+    @partial(offered_if, lambda pipeline: pipeline.steps[-1][1].predict)
+    def predict(self, X: Data, **params: Any) -> Any:
+        """Predict with the last step.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Rows.
+        **params : dict
+            What the last step's `predict` takes, such as ``return_std`` or, with ``oob_score=True``, ``interval``. With
+            scikit-learn's metadata routing on, what is requested.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions, and what else was asked for.
+        """
+        if params:
+            self._check_names("predict", params)
+        return super().predict(X, **params)
 
     @partial(offered_if, lambda pipeline: pipeline.steps[-1][1].score)
     def score(self, X: Data, y: Data = None, sample_weight: Data = None, **params: Any) -> float:
@@ -216,7 +249,7 @@ class TabularPipeline(Pipeline):
             return dict(params)
         check_pair(X_val, params.get("y_val"))
         if reader is not None:
-            with in_validation_set():
+            with in_validation_set(steps=False):
                 X_val = reader.transform(X_val)
         return {**params, "X_val": X_val}
 

@@ -10,10 +10,12 @@ from listeners import Silent
 from numpy.testing import assert_array_equal
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression, Ridge, SGDRegressor
 from sklearn.model_selection import GridSearchCV, learning_curve
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.utils.validation import has_fit_parameter
 
 from skbackprop import MLPRegressor, tabular_pipeline
 from skbackprop._table import Table
@@ -339,6 +341,30 @@ def test_a_last_step_that_fails_half_way_is_put_back_too():
         model.fit(X.assign(town="d" + X["town"]), y, sample_weight=np.ones(5))  # after scikit-learn set n_features_in_
     assert model.steps == steps
     assert_array_equal(model.predict_proba(X), before)
+
+
+def test_weights_are_an_argument_that_others_find(rng):
+    X, w = rng.normal(size=(120, 3)), rng.uniform(0.5, 2.0, size=120)
+    y = (X[:, 0] > 0.0).astype(int)
+    model = tabular_pipeline("classifier", epochs=3, random_state=0)
+    assert has_fit_parameter(model, "sample_weight")
+    assert not any(hasattr(model, f"set_{method}_request") for method in ("fit", "partial_fit"))  # steps request
+    expected = clone(model).fit(X, y, mlp__sample_weight=w).predict_proba(X)
+    np.testing.assert_array_equal(clone(model).fit(X, y, sample_weight=w).predict_proba(X), expected)
+    assert np.abs(clone(model).fit(X, y).predict_proba(X) - expected).max() > 1e-3
+    calibrated = CalibratedClassifierCV(model, cv=[(np.arange(60), np.arange(60, 120))], ensemble=True)
+    inner = calibrated.fit(X, y, sample_weight=w).calibrated_classifiers_[0].estimator
+    alone = clone(model).fit(X[:60], y[:60], sample_weight=w[:60])
+    np.testing.assert_array_equal(inner.predict_proba(X), alone.predict_proba(X))
+
+
+def test_an_interval_without_folds_is_refused_with_what_to_write(rng):
+    X = rng.normal(size=(60, 2))
+    model = tabular_pipeline("regressor", epochs=2, random_state=0).fit(X, X[:, 0])
+    with pytest.raises(TypeError, match=r"keyword argument 'interval'. Intervals need tabular_pipeline\('regressor', oob_"):
+        model.predict(X, interval=0.9)
+    folds = tabular_pipeline("regressor", epochs=2, oob_score=True, random_state=0).fit(X, X[:, 0])
+    assert folds.predict(X, interval=0.9)[1].shape == (60, 2)
 
 
 def test_one_argument_by_two_names():

@@ -126,12 +126,15 @@ def _hint(cls: type[BaseEstimator], name: str, method: Callable[..., object]) ->
         return ""
     if name in VALIDATION_SETS and "X_val" in takes:
         return ". A validation set is two arguments: fit(X, y, X_val=X_val, y_val=y_val)."
-    if name not in {*VALIDATION_SETS, "X_val", "y_val", "sample_weight_val"}:
+    if name == "interval":
+        return ". Intervals need tabular_pipeline('regressor', oob_score=True) or MLPEnsembleRegressor(oob_score=True)."
+    what = "checkpoint" if name == "checkpoint" else "validation set"
+    if name not in {*VALIDATION_SETS, "X_val", "y_val", "sample_weight_val", "checkpoint"}:
         return ""
     if network is None:
-        return f". {cls.__name__} takes no validation set; MLPSoftmaxClassifier and MLPRegressor do."
+        return f". {cls.__name__} takes no {what}; MLPSoftmaxClassifier and MLPRegressor do."
     return (
-        f". {cls.__name__} takes no validation set; {network.__name__} does, and so does "
+        f". {cls.__name__} takes no {what}; {network.__name__} does, and so does "
         "tabular_pipeline(effort='default') without oob_score=True."
     )
 
