@@ -87,7 +87,9 @@ def folds_of(
     numbers[np.bincount(classes)[classes] == 1] = -1
     if np.sum(numbers >= 0) < n_folds:
         which = "" if n < n_folds else " in classes of two rows or more"
-        raise ValueError(f"n_folds={n_folds} needs as many rows{which}, but n_samples={n}.")
+        raise ValueError(
+            f"n_folds={n_folds} needs as many rows{which}, but n_samples={n}. Set n_folds of the ensemble to less."
+        )
     return [(np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)) for fold in range(n_folds)]
 
 

@@ -39,6 +39,7 @@ class Judge:
         self._scoring, self._y, self._classes = scoring, y.toarray() if sp.issparse(y) else y, classes
         self._counts = slice(None) if weights is None else weights > 0.0  # rows with weight
         scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
+        _check_arguments(scorer)
         is_multiclass = classes is not None and len(classes) > 2 and np.ndim(y) == 1
         takes_weights = weights is not None and _takes_weights(scorer, is_multiclass)
         self._scorer = scorer if classes is None else _for_classes(scorer, self._y, self._counts, classes)
@@ -87,6 +88,22 @@ class Judge:
         if self._classes is None and (y == y[:1]).all():
             return f"All validation targets are equal. {more}."
         return "The scorer must return a number in every epoch. Correct it, or choose another."
+
+
+def _check_arguments(scorer: Any) -> None:
+    """Raise if a scorer cannot be called with a model, rows and targets, as a metric of targets and predictions."""
+    try:
+        signature = inspect.signature(scorer)
+    except (TypeError, ValueError):  # written in C
+        return
+    try:
+        signature.bind_partial("model", "X", "y")
+    except TypeError:
+        name = getattr(scorer, "__name__", repr(scorer))
+        raise TypeError(
+            f"scoring must be the name of a scorer, or called as scoring(estimator, X, y), as {name} cannot be. Of a "
+            f"metric of y_true and y_pred, make a scorer: scoring=sklearn.metrics.make_scorer({name})."
+        ) from None
 
 
 def _function_of(scorer: Any) -> Any:

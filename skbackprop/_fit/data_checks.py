@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from sklearn.utils import assert_all_finite
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
 from skbackprop._fit.device import HOST, device_of
@@ -140,15 +140,10 @@ def indicator(y: Any, n_labels: int | None = None) -> Any:
         return y
     with labels_of_one_kind(y):
         check_classification_targets(y)
-    if type_of_target(y) == "multiclass-multioutput":
-        raise ValueError(
-            "y has several columns with more than two values each: this classifier learns one label per "
-            "row, or a multilabel indicator of 0s and 1s. Wrap it in "
-            "sklearn.multioutput.MultiOutputClassifier to learn each column on its own."
-        )
     raise ValueError(
-        "y has several columns, so it must be a multilabel indicator of 0s and 1s, but it holds "
-        f"{np.unique(y)[:5].tolist()}. Use 1 where a row has the label, and 0 elsewhere."
+        f"y has several columns, but values other than 0 and 1, such as {np.unique(y)[:3].tolist()}. This classifier "
+        "learns one label per row, or a multilabel indicator: 1 where a row has the label of the column, else 0. To "
+        "learn each column on its own, wrap it in sklearn.multioutput.MultiOutputClassifier."
     )
 
 
@@ -172,7 +167,10 @@ def numbers(y: Any) -> Any:
     except OverflowError:  # an int beyond all floats
         y = np.asarray(np.inf)
     except (TypeError, ValueError):
-        said = "Unknown label type: y must be numbers. For labels there is MLPSoftmaxClassifier."
+        said = (
+            "Unknown label type: y must be numbers. Convert it, with pandas.to_numeric for example. For labels there is "
+            "MLPSoftmaxClassifier."
+        )
         raise ValueError(said) from None
     assert_all_finite(y, input_name="y")
     if y.ndim not in (1, 2):
