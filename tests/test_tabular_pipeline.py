@@ -361,7 +361,9 @@ def test_weights_are_an_argument_that_others_find(rng):
 def test_an_interval_without_folds_is_refused_with_what_to_write(rng):
     X = rng.normal(size=(60, 2))
     model = tabular_pipeline("regressor", epochs=2, random_state=0).fit(X, X[:, 0])
-    with pytest.raises(TypeError, match=r"keyword argument 'interval'. Intervals need tabular_pipeline\('regressor', oob_"):
+    with pytest.raises(
+        TypeError, match=r"keyword argument 'interval'. Intervals need tabular_pipeline\('regressor', oob_"
+    ):
         model.predict(X, interval=0.9)
     folds = tabular_pipeline("regressor", epochs=2, oob_score=True, random_state=0).fit(X, X[:, 0])
     assert folds.predict(X, interval=0.9)[1].shape == (60, 2)

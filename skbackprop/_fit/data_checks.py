@@ -168,8 +168,8 @@ def numbers(y: Any) -> Any:
         y = np.asarray(np.inf)
     except (TypeError, ValueError):
         said = (
-            "Unknown label type: y must be numbers. Convert it, with pandas.to_numeric for example. For labels there is "
-            "MLPSoftmaxClassifier."
+            "Unknown label type: y must be numbers. Convert it, with pandas.to_numeric for example. For labels there "
+            "is MLPSoftmaxClassifier."
         )
         raise ValueError(said) from None
     assert_all_finite(y, input_name="y")

@@ -244,9 +244,7 @@ def warn_unscaled(X: Array, device: Device, columns: np.ndarray | None = None) -
         )
 
 
-def _are_near(
-    span: np.ndarray, largest: np.ndarray, spreads: np.ndarray, limits: np.ndarray, n_rows: int
-) -> bool:
+def _are_near(span: np.ndarray, largest: np.ndarray, spreads: np.ndarray, limits: np.ndarray, n_rows: int) -> bool:
     """Tell whether the ranges of columns alone show that there is nothing to warn of, as those of scaled data mostly do.
 
     limits: of the mean of each column, in standard deviations.
