@@ -397,18 +397,19 @@ def test_a_feature_far_from_zero_for_its_spread_is_noticed(dtype, rng):
 def test_units_of_everyday_data_are_noticed(mean, std, rng):
     """From 8 standard deviations on: a network with such inputs learns much less, or nothing."""
     X, y = rng.normal(size=(600, 6)), rng.normal(size=600)
-    MLPRegressor(**PLANNED).fit(mean + abs(mean) / 6.0 * X, y)
+    MLPRegressor(**PLANNED).fit(7.0 * std + std * X, y)
     with pytest.warns(UserWarning, match="is far from zero .* StandardScaler"):
         MLPRegressor(**PLANNED).fit(mean + std * X, y)
 
 
-@pytest.mark.parametrize(("factor", "is_noticed"), [(1e5, True), (100.0, False)])
-def test_features_that_are_all_huge_are_noticed(factor, is_noticed, rng):
-    X = factor * rng.normal(size=(200, 3))
+@pytest.mark.parametrize(("factor", "is_noticed"), [(1e5, True), (150.0, True), (100.0, False)])
+def test_features_of_a_large_scale_are_noticed(factor, is_noticed, rng):
+    """Pixels in 0..255 are not: their standard deviation is below 128."""
+    X = factor * StandardScaler().fit_transform(rng.normal(size=(200, 3)))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         MLPRegressor(**PLANNED).fit(X, X[:, 0])
-    assert ["All features have a range of" in str(warning.message) for warning in caught] == [True] * is_noticed
+    assert ["has a large scale: its" in str(warning.message) for warning in caught] == [True] * is_noticed
 
 
 def test_features_that_only_look_far_from_zero_are_left_in_peace(rng):

@@ -22,6 +22,7 @@ from skbackprop._nn.schedules import SCHEDULES
 from skbackprop._types import Array
 
 UNSCALED = 1e3  # a feature above this, or by this factor above another, was probably not scaled
+LARGE = 128.0  # standard deviations above this make networks learn less; those of pixels in 0..255 are below
 FAR = 8.0  # standard deviations from zero: with all features there, a network learns nothing
 SCALED = 3.0  # features or targets with a larger root mean square were not scaled
 ENDLESS = 1e15  # above this, squares overflow in float32, so that nothing can be learned
@@ -190,7 +191,7 @@ def in_validation_set(steps: bool = True) -> Iterator[None]:
 
 
 def warn_unscaled(X: Array, device: Device, columns: np.ndarray | None = None) -> None:
-    """Warn if a feature is far from zero, if two scales differ, or if all features are tiny or huge.
+    """Warn if a feature is far from zero, if two scales differ, or if all features are tiny or one is large.
 
     A sample of the rows is checked. A feature is far if its mean is FAR times its standard deviation, or UNSCALED times
     if its range includes zero, as that of an indicator which is rarely 0. Scales differ if both ranges and standard
@@ -217,14 +218,13 @@ def warn_unscaled(X: Array, device: Device, columns: np.ndarray | None = None) -
         mean, std = some.mean(axis=0), some.std(axis=0)
         offset = np.where(spreads & np.isfinite(std), np.abs(mean) / np.where(spreads, std, 1.0), 0.0)
     varies = span > 1e-6 * largest
-    smallest = int(np.argmin(np.where(varies, span, np.inf)))
     far = int(np.argmax(offset / limits))
     small, large = np.argmin(np.where(varies, std, np.inf)), np.argmax(std)
     if offset[far] > limits[far]:
         warn(
             f"Column {columns[far]} is far from zero compared with its spread: its mean is {mean[far]:.6g}, its "
-            f"standard deviation {std[far]:.3g}. Networks hardly distinguish such values. Put a StandardScaler in front: "
-            "make_pipeline(StandardScaler(), ...)."
+            f"standard deviation {std[far]:.3g}. Networks hardly distinguish such values. Put a StandardScaler in "
+            "front: make_pipeline(StandardScaler(), ...)."
         )
     elif varies[small] and std[large] > UNSCALED * std[small] and span[large] > UNSCALED * span[small]:
         warn(
@@ -237,15 +237,15 @@ def warn_unscaled(X: Array, device: Device, columns: np.ndarray | None = None) -
             f"No feature has a range above {span[large]:.3g}, so the network hardly distinguishes the rows and may "
             "learn nothing. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...)."
         )
-    elif span[smallest] > UNSCALED:
+    elif varies[large] and std[large] > LARGE:
         warn(
-            f"All features have a range of {span[smallest]:.3g} or more. Networks learn badly from such inputs. Put a "
-            "StandardScaler in front: make_pipeline(StandardScaler(), ...)."
+            f"Column {columns[large]} has a large scale: its standard deviation is {std[large]:.3g}. Networks learn "
+            "badly from such inputs. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...)."
         )
 
 
 def _are_near(span: np.ndarray, largest: np.ndarray, spreads: np.ndarray, limits: np.ndarray, n_rows: int) -> bool:
-    """Tell whether the ranges of columns alone show that there is nothing to warn of, as those of scaled data mostly do.
+    """Tell whether the ranges of columns alone show that there is nothing to warn of, as for scaled data.
 
     limits: of the mean of each column, in standard deviations.
 
@@ -254,7 +254,7 @@ def _are_near(span: np.ndarray, largest: np.ndarray, spreads: np.ndarray, limits
     root, wide = math.sqrt(2.0 * n_rows), span[spreads]
     if not wide.size or (root * largest[spreads] > limits[spreads] * wide).any():
         return False
-    return bool(root <= UNSCALED * span.max() and span.max() <= UNSCALED * min(wide.min(), 1.0))
+    return bool(root <= UNSCALED * span.max() and span.max() <= min(UNSCALED * wide.min(), 2.0 * LARGE))
 
 
 def check_validation_set(
