@@ -56,11 +56,11 @@ def assert_refused(calls, message):
 
 MULTILABEL = np.random.default_rng(0).integers(0, 2, (20, 3))
 NO_INDICATORS = {
-    "-1 and 1": (2 * MULTILABEL - 1, r"0s and 1s, but it holds \[-1, 1\]"),
-    "1 and 2": (MULTILABEL + 1, r"0s and 1s, but it holds \[1, 2\]"),
-    "0 and 2": (2.0 * MULTILABEL, r"0s and 1s, but it holds \[0.0, 2.0\]"),
-    "one number": (np.full_like(MULTILABEL, 7), r"0s and 1s, but it holds \[7\]"),
-    "objects": ((2 * MULTILABEL).astype(object), r"0s and 1s, but it holds \[0, 2\]"),
+    "-1 and 1": (2 * MULTILABEL - 1, r"values other than 0 and 1, such as \[-1, 1\]"),
+    "1 and 2": (MULTILABEL + 1, r"values other than 0 and 1, such as \[1, 2\]"),
+    "0 and 2": (2.0 * MULTILABEL, r"values other than 0 and 1, such as \[0.0, 2.0\]"),
+    "one number": (np.full_like(MULTILABEL, 7), r"values other than 0 and 1, such as \[7\]"),
+    "objects": ((2 * MULTILABEL).astype(object), r"values other than 0 and 1, such as \[0, 2\]"),
     "halves": (0.5 * MULTILABEL, "Unknown label type: continuous"),
     "text": (np.where(MULTILABEL, "1", "0"), "MultiOutputClassifier"),
     "NaN": (np.where(MULTILABEL, np.nan, 1.0), "Input y contains NaN"),
