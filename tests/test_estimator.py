@@ -580,11 +580,12 @@ def test_verbose_without_a_selection(digits, capsys):
     assert re.fullmatch(r"epoch     1  loss .*\n", capsys.readouterr().out)
 
 
+@pytest.mark.filterwarnings("ignore:Column . has a large scale")
 def test_no_floating_point_warning_leaves_training(rng):
     """Overflow inside a diverging fit is reported once, by its error."""
     X, y = 1e5 * rng.normal(size=(50, 3)), rng.normal(size=50)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", RuntimeWarning)
         with pytest.raises(DivergenceError):
             MLPRegressor(solver="sgd", learning_rate_init=1.0).fit(X, y)
 

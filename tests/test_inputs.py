@@ -560,6 +560,7 @@ def test_names_of_any_type_may_be_categorical_features(asked):
         model.set_params(categorical_features=[("c", 1)]).fit(X, X["a", 1])
 
 
+@pytest.mark.filterwarnings("ignore:Column . has a large scale")
 def test_numbers_that_only_float64_holds():
     X = pd.DataFrame({"a": [1e300, 1.0] * 20, "s": ["u", "v"] * 20})
     y = np.arange(40.0)

@@ -365,6 +365,7 @@ def test_wrong_rows_are_found_wherever_they_are(change, params, message, memory,
     assert vars(model) == before
 
 
+@pytest.mark.filterwarnings("ignore:Column . has a large scale")
 def test_what_cannot_be_predicted_for(folder, frame):
     model = MLPSoftmaxClassifier(**PIECEWISE).fit(shards(folder, memory=SMALL))
     for features, text in (

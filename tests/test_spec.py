@@ -203,6 +203,7 @@ def test_sgd_learns_from_unscaled_features(size, schedule, diabetes):
 @pytest.mark.parametrize("schedule", ["auto", "constant", "invscaling", "adaptive"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:Features differ in scale")
+@pytest.mark.filterwarnings("ignore:Column . is far from zero")
 def test_sgd_stays_finite_on_features_far_from_zero_and_on_outliers(schedule):
     rng = np.random.default_rng(0)
     far, y = 100.0 + rng.normal(size=(100, 2)), rng.normal(size=100)

@@ -170,6 +170,7 @@ def test_a_fit_that_fails_leaves_the_table(data):
             Table(**wrong).fit(X, y)
 
 
+@pytest.mark.filterwarnings("ignore:Column . has a large scale")
 def test_a_table_of_other_columns_is_refused_by_the_estimator(data):
     X, y = data
     model = tabular_pipeline("regressor", max_categories=40, **QUICK).fit(X, y)

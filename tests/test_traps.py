@@ -207,7 +207,8 @@ def test_t13_divergence_is_noticed_in_its_epoch_and_keeps_the_last_finite_model(
 
 def test_t13_divergence_names_unscaled_features(rng):
     X = 1e150 * rng.normal(size=(50, 3))
-    with pytest.raises(DivergenceError, match="StandardScaler"):
+    told = pytest.warns(UserWarning, match="Column . has a large scale")
+    with told, pytest.raises(DivergenceError, match="StandardScaler"):
         MLPRegressor(solver="sgd").fit(X, rng.normal(size=50))
 
 
