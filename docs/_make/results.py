@@ -19,7 +19,7 @@ RESULTS = draw.RESULTS
 TITLES = {  # of the folders of compare.py's results
     "1-thread": "One thread",
     "2-threads": "Two threads",
-    "1-thread-v3": "One thread, AVX2 instructions only",
+    "1-thread-v4": "One thread, AVX-512",
     "1-thread-medium": "One thread, products of bfloat16",
 }
 
