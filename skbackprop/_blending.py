@@ -15,6 +15,7 @@ from skbackprop._columns import rows_of
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.selection import on_rows
 from skbackprop._fit.spec import REGIMES
+from skbackprop._fit.targets import exponents
 from skbackprop._fit.weights import apply_class_factors
 
 LONGER = 1.25  # plan than the selection asks for
@@ -128,6 +129,7 @@ def blend_weights(answers: np.ndarray, y: np.ndarray | None, weights: np.ndarray
     w = (w / w.sum())[:, None]
     if y is not None:
         errors = answers - y
+        errors = np.ldexp(errors, -exponents(np.abs(errors).max(axis=(0, 1))))
         least = np.sum(w * errors**2, axis=1).min(axis=0)
         errors = errors / np.sqrt(np.where(least > 0.0, least, 1.0))
 

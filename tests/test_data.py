@@ -710,7 +710,7 @@ def test_summaries_are_those_of_all_rows(rows):
         mean = np.average(y[kept], axis=0, weights=w[kept])
         assert_allclose(summary.mean, mean, rtol=1e-13)
         variance = np.average((y[kept] - mean) ** 2, axis=0, weights=w[kept])
-        assert_allclose(summary.moments.variance, variance, rtol=1e-9)  # of numbers around a million
+        assert_allclose(summary.moments.deviation**2, variance, rtol=1e-9)  # of numbers around a million
     assert_array_equal(numbers.stand_in(), [y.min(axis=0), y.max(axis=0)])
     assert_array_equal(names.values, [-1, 1, 3])
     assert_array_equal(names.counts, np.bincount(labels, w))

@@ -91,9 +91,9 @@ def test_what_is_known_of_the_rows(make, problem):
     assert dataset.largest == np.abs(X).max()
     assert_array_equal(dataset.y, y)
     assert_array_equal(dataset.weights, w)
-    mean, variance, largest = dataset.moments()
+    mean, deviation, largest = dataset.moments()
     assert_allclose(mean, [np.average(y, weights=w)], rtol=1e-12)
-    assert_allclose(variance, [np.average((y - mean) ** 2, weights=w)], rtol=1e-12)
+    assert_allclose(deviation**2, [np.average((y - mean) ** 2, weights=w)], rtol=1e-12)
     assert_array_equal(largest, [np.abs(y).max()])
 
 

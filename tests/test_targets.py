@@ -7,7 +7,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skbackprop import MLPRegressor
 from skbackprop._checks.constraints import fit_spec
+from skbackprop._fit.summaries import NumberSummary
 from skbackprop._fit.targets import LabelCodec, NumberCodec, moments_of
+from skbackprop.data import Shards
 
 
 def scaled(y, weights=None, **params):
@@ -81,6 +83,41 @@ def test_codec_keeps_the_digits_of_large_targets_in_float32():
     y = 1e9 + np.arange(10.0)[:, None]
     codec = scaled(y)
     assert_allclose(codec.encode(y, np.float32).std(), 1.0, rtol=1e-5)
+
+
+TINY = -565  # exponent: 2.0**TINY is 8e-171, whose square underflows
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["no weights", "weights"])
+@pytest.mark.parametrize("memory", [None, "1MB", "3KB"], ids=["array", "loaded", "streamed"])
+def test_networks_of_tiny_targets_are_those_of_large_ones(rng, memory, weighted):
+    X, w = rng.normal(size=(120, 3)), rng.random(120) if weighted else None
+    y = np.stack([X[:, 0], 5.0 + X[:, 1]], axis=1)
+
+    def fitted(y):
+        model = MLPRegressor((8,), max_iter=4, batch_size=8, early_stopping=True, random_state=0)
+        if memory is None:
+            return model.fit(X, y, sample_weight=w)
+        return model.fit(Shards(X, y, w, memory=memory))
+
+    large, tiny = fitted(y), fitted(np.ldexp(y, TINY))
+    assert_array_equal(tiny.coefs_[0], large.coefs_[0])
+    assert_array_equal(tiny.target_scale_, np.ldexp(large.target_scale_, TINY))
+    assert_array_equal(tiny.predict(X), np.ldexp(large.predict(X), TINY))
+
+
+def test_means_of_tiny_targets_are_a_scale():
+    codec = scaled(np.array([[1e-305], [3e-305]]), loss="poisson")
+    assert_allclose(codec.scale, 2e-305, rtol=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-200, 0.0])
+def test_the_rest_of_a_constant_target_is_constant(value):
+    summary, y = NumberSummary(), np.full((30, 1), value)
+    summary.add(y, np.full(30, 0.1))
+    rest = summary.without(y[:7], np.full(7, 0.1))
+    spec = fit_spec(MLPRegressor())
+    assert NumberCodec.learn(y, spec).scaled(lambda: rest.moments, spec).scale == 1.0
 
 
 def test_codec_tells_of_overflow():

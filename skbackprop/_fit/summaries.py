@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from skbackprop._engines.encoded_table import EncodedTable
 from skbackprop._fit.data_checks import complete, indicator, labels_of_one_kind, numbers
 from skbackprop._fit.inputs import InputEncoding, RawTable, texts_met
-from skbackprop._fit.targets import LabelCodec, Moments
+from skbackprop._fit.targets import LabelCodec, Moments, exponents
 from skbackprop._nn.encoders import ENCODERS
 from skbackprop._nn.encoders import Moments as ColumnMoments
 from skbackprop._types import Array
@@ -130,13 +130,14 @@ class LabelSummary:
 
 
 class NumberSummary:
-    """Numbers: weighted mean and variance of each column, smallest and largest."""
+    """Numbers: weighted mean and standard deviation of each column, smallest and largest."""
 
     def __init__(self) -> None:
         self.eligible: Any = np.zeros(1, dtype=np.int64)
         self.mean: Any = 0.0
         self.largest: Any = 0.0  # absolute value
-        self._squares: Any = 0.0  # sum of w (y - mean)^2
+        self._unit: Any = 0  # exponents of the unit of
+        self._squares: Any = 0.0  # the sum of w (y - mean)^2
         self._weight = 0.0
         self._low: Any = np.inf
         self._high: Any = -np.inf
@@ -151,28 +152,33 @@ class NumberSummary:
         weight = float(w.sum())
         if not weight > 0.0:
             return
+        unit = exponents(self.largest)
         with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
             mean = w @ y / weight
-            squares = w @ (y - mean) ** 2
+            squares = w @ np.ldexp(y - mean, -unit) ** 2
             total, gap = self._weight + weight, mean - self.mean
-            self._squares = self._squares + squares + gap**2 * (self._weight * weight / total)
+            before = np.ldexp(self._squares, 2 * (self._unit - unit))
+            between = np.ldexp(gap, -unit) ** 2 * (self._weight * weight / total)
+            self._unit, self._squares = unit, before + squares + between
             self.mean = self.mean + gap * (weight / total)
         self._weight = total
 
     def without(self, y: np.ndarray, w: np.ndarray) -> NumberSummary:
         """Summary of the rows that are left."""
         rest, out = copy.copy(self), NumberSummary()
+        out.largest = self.largest  # so that both have the same unit
         out.add(y, w)
         rest._weight = self._weight - out._weight
         rest.mean = self.mean + (self.mean - out.mean) * (out._weight / rest._weight)
         gap = rest.mean - out.mean
-        rest._squares = self._squares - out._squares - gap**2 * (rest._weight * out._weight / self._weight)
+        between = np.ldexp(gap, -self._unit) ** 2 * (rest._weight * out._weight / self._weight)
+        rest._squares = np.maximum(self._squares - out._squares - between, 0.0)  # rounding may make it negative
         return rest
 
     @property
     def moments(self) -> Moments:
-        """Weighted mean and variance of each column, and its largest absolute value."""
-        return Moments(self.mean, self._squares / self._weight, self.largest)
+        """Weighted mean and standard deviation of each column, and its largest absolute value."""
+        return Moments(self.mean, np.ldexp(np.sqrt(self._squares / self._weight), self._unit), self.largest)
 
     def stand_in(self) -> np.ndarray:
         """Smallest and largest."""

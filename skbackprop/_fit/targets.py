@@ -17,10 +17,10 @@ from skbackprop._types import Array
 
 
 class Moments(NamedTuple):
-    """Weighted mean and variance of each target, and its largest absolute value."""
+    """Weighted mean and standard deviation of each target, and its largest absolute value."""
 
     mean: np.ndarray
-    variance: np.ndarray
+    deviation: np.ndarray
     largest: np.ndarray
 
 
@@ -173,19 +173,18 @@ class NumberCodec:
         """Shift by the mean and scale by the standard deviation, or by the mean alone, as the loss asks."""
         if self.shift.size:
             return self
-        mean, variance, largest = moments()
+        mean, deviation, largest = moments()
         shift, scale = np.zeros(len(mean)), np.ones(len(mean))
         if spec.scale_target:
-            with np.errstate(invalid="ignore"):
-                by_mean = LOSSES[self.loss_name].scaling == "mean"
-                shift, scale = (shift, mean) if by_mean else (mean, np.sqrt(variance))
+            by_mean = LOSSES[self.loss_name].scaling == "mean"
+            shift, scale = (shift, mean) if by_mean else (mean, deviation)
         if not (np.isfinite(shift).all() and np.isfinite(scale).all()):
             raise ValueError(
                 f"The targets are too large to be scaled (up to {largest.max():.3g}): their variance overflows. "
                 "Divide them by a constant, or set scale_target=False."
             )
         # the deviation of a constant target is only rounding
-        constant = scale <= 10 * np.finfo(float).eps * np.maximum(largest, 1e-300)
+        constant = scale <= 10 * np.finfo(float).eps * largest
         return replace(self, shift=shift, scale=np.where(constant, 1.0, scale))
 
     def encode(self, y: np.ndarray, dtype: DTypeLike) -> np.ndarray:
@@ -245,10 +244,21 @@ def as_columns(y: np.ndarray) -> np.ndarray:
 def moments_of(y: np.ndarray, weights: np.ndarray | None) -> Moments:
     """The moments of targets in memory."""
     y = as_columns(y)
+    largest = np.abs(y).max(axis=0)
+    unit = exponents(largest)
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.average(y, axis=0, weights=weights)
-        variance = np.average((y - mean) ** 2, axis=0, weights=weights)
-    return Moments(mean, variance, np.abs(y).max(axis=0))
+        variance = np.average(np.ldexp(y - mean, -unit) ** 2, axis=0, weights=weights)
+    return Moments(mean, np.ldexp(np.sqrt(variance), unit), largest)
+
+
+def exponents(largest: np.ndarray) -> np.ndarray:
+    """Exponents of powers of two by which to divide targets, so that the squares of small ones do not underflow.
+
+    The bits of the result stay the same. Squares of large targets overflow as before.
+    """
+    found: np.ndarray = np.minimum(np.frexp(largest)[1], 0)
+    return found
 
 
 def constant_columns(y: np.ndarray, weights: np.ndarray | None) -> list[int]:
