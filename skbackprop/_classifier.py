@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from sklearn.base import ClassifierMixin
 from sklearn.utils import Tags
 
 from skbackprop._checks.arrays import check_finite_output
@@ -15,18 +14,18 @@ from skbackprop._checks.calls import spelled
 from skbackprop._checks.constraints import CLASSIFIER_CONSTRAINTS, SHARED_CONSTRAINTS
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
-from skbackprop._fit.data_checks import complete, indicator, labels_of_one_kind, within_floats
-from skbackprop._fit.device import HOST, Device, device_of
+from skbackprop._fit.device import Device, device_of
 from skbackprop._fit.targets import LabelCodec
 from skbackprop._nn import names
 from skbackprop._nn.activations import softplus
 from skbackprop._nn.links import log_softmax
 from skbackprop._prediction import of_one_model
+from skbackprop._scores import ScoredClassifier
 from skbackprop._types import Array, Attributes, Auto, Data
 
 
 @document
-class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
+class MLPSoftmaxClassifier(ScoredClassifier, BaseMLP):
     """Multi-layer perceptron for classification, with a softmax output and the cross-entropy loss.
 
     The output layer has one softmax unit per class, also for two classes. For multilabel targets (an indicator matrix
@@ -260,31 +259,6 @@ class MLPSoftmaxClassifier(ClassifierMixin, BaseMLP):
             return v
         with np.errstate(over="ignore"):
             return check_finite_output(v[:, 1] - v[:, 0], device_of(v))
-
-    @of_one_model
-    @spelled
-    def score(self, X: Data, y: Data, sample_weight: Data = None) -> float:
-        """Return the accuracy of the predictions. For multilabel targets all labels of a row must be right.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs.
-        y : array-like of shape (n_samples,) or (n_samples, n_labels)
-            True labels.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Sample weights.
-
-        Returns
-        -------
-        score : float
-            Accuracy, at most 1.
-        """
-        y = complete(y)
-        if hasattr(self, "_labels") and self._labels.multilabel and device_of(y) is HOST:
-            y = indicator(y, len(self._labels.classes)).astype(np.int64)
-        with labels_of_one_kind(y), within_floats("sample_weight"):
-            return float(super().score(X, y, sample_weight))
 
     def _codec(self) -> LabelCodec:
         return self._labels

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 
 from skbackprop._checks.arrays import check_finite_output
@@ -14,17 +13,17 @@ from skbackprop._checks.calls import spelled
 from skbackprop._checks.constraints import REGRESSOR_CONSTRAINTS, SHARED_CONSTRAINTS
 from skbackprop._documentation import document
 from skbackprop._estimator import BaseMLP, with_minibatches
-from skbackprop._fit.data_checks import numbers, within_floats
-from skbackprop._fit.device import HOST, Device, device_of, to_host
+from skbackprop._fit.device import Device, device_of
 from skbackprop._fit.targets import NumberCodec
 from skbackprop._nn import names
 from skbackprop._nn.losses import LOSSES
 from skbackprop._prediction import of_one_model
+from skbackprop._scores import ScoredRegressor
 from skbackprop._types import Array, Attributes, Auto, Data
 
 
 @document
-class MLPRegressor(RegressorMixin, BaseMLP):
+class MLPRegressor(ScoredRegressor, BaseMLP):
     """Multi-layer perceptron for regression, with one or several targets and a choice of losses.
 
     Training minimises
@@ -211,43 +210,6 @@ default='squared_error'
                 answers.append(device.xp.stack([codec.in_shape(y) for y in each]))
         answers = [check_finite_output(answer, device) for answer in answers]
         return answers[0] if len(answers) == 1 else tuple(answers)
-
-    @of_one_model
-    @spelled
-    def score(self, X: Data, y: Any, sample_weight: Any = None) -> float:
-        """Return R^2 of the predictions; for quantiles, 1 - (pinball loss / pinball loss of the best constant).
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs.
-        y : array-like of shape (n_samples,) or (n_samples, n_targets)
-            True targets.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Sample weights.
-
-        Returns
-        -------
-        score : float
-            Score, at most 1. For several quantiles, the mean over them.
-        """
-        if device_of(y) is HOST:  # else R^2 is computed where y is
-            y = numbers(y)
-            if hasattr(self, "target_shift_"):
-                self._codec().check_width(y)
-        if not hasattr(self, "_network") or self._network.loss != "quantile":
-            with within_floats("sample_weight"):
-                return float(super().score(X, y, sample_weight))
-        # here, as its import takes longer than that of this package
-        from sklearn.metrics import d2_pinball_score
-
-        levels, y, sample_weight = self._network.loss_args.quantiles, to_host(y), to_host(sample_weight)
-        prediction = to_host(self.predict(X)).reshape(len(y), -1, len(levels))
-        y = np.reshape(y, (len(y), -1))
-        scores = [
-            d2_pinball_score(y, prediction[:, :, k], alpha=q, sample_weight=sample_weight) for k, q in enumerate(levels)
-        ]
-        return float(np.mean(scores))
 
     def _codec(self) -> NumberCodec:
         shift, scale, network = self.target_shift_, self.target_scale_, self._network

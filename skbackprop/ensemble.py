@@ -8,11 +8,9 @@ from typing import Any, cast
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skbackprop._blending import Rows, blend_weights, by_fold
-from skbackprop._checks.calls import spelled
 from skbackprop._classifier import MLPSoftmaxClassifier
 from skbackprop._ensemble import BaseEnsemble
 from skbackprop._estimator import BaseMLP
@@ -21,12 +19,13 @@ from skbackprop._intervals import CVPlus, bounds_of, learn_residuals
 from skbackprop._nn.losses import LOSSES
 from skbackprop._prediction import of_one_model
 from skbackprop._regressor import MLPRegressor
+from skbackprop._scores import ScoredClassifier, ScoredRegressor
 from skbackprop._types import Attributes, Data
 
 __all__ = ["MLPEnsembleClassifier", "MLPEnsembleRegressor"]
 
 
-class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
+class MLPEnsembleClassifier(ScoredClassifier, BaseEnsemble):
     """Networks for classification whose probabilities are averaged.
 
     Parameters
@@ -80,7 +79,6 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
     classes_: np.ndarray
     oob_decision_function_: np.ndarray
     __network__ = MLPSoftmaxClassifier
-    score = spelled(ClassifierMixin.score)
 
     @of_one_model
     def predict(self, X: Data) -> np.ndarray:
@@ -163,7 +161,7 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseEnsemble):
         return {"oob_decision_function_": p, "oob_score_": score}
 
 
-class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
+class MLPEnsembleRegressor(ScoredRegressor, BaseEnsemble):
     """Networks for regression whose predictions are averaged, with prediction intervals.
 
     Parameters
@@ -217,7 +215,6 @@ class MLPEnsembleRegressor(RegressorMixin, BaseEnsemble):
 
     oob_prediction_: np.ndarray
     __network__ = MLPRegressor
-    score = spelled(RegressorMixin.score)
     _cv_plus: list[CVPlus]
 
     @of_one_model

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.ensemble import BaggingRegressor
-from sklearn.metrics import log_loss, r2_score
+from sklearn.metrics import accuracy_score, d2_pinball_score, log_loss, r2_score
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -377,6 +377,38 @@ def test_labels_of_several_columns():
     assert model.predict(X).shape == model.predict_proba(X).shape == model.oob_decision_function_.shape == (300, 2)
     assert model.oob_score_ == np.mean(((model.oob_decision_function_ > 0.5) == Y).all(axis=1))
     assert model.score(X, Y) > 0.5
+
+
+@pytest.mark.parametrize("cls", SMALL)
+def test_scores_and_their_checks_are_those_of_one_network(cls):
+    X, y = waves(240)
+    y = targets_for(cls, y)
+    model = make(cls).fit(X, y)
+    ours = accuracy_score if cls is MLPEnsembleClassifier else r2_score
+    assert model.score(X, y) == ours(y, model.predict(X))
+    assert model.score(X, y, sample_weight=X[:, 0] > 0) == ours(y, model.predict(X), sample_weight=X[:, 0] > 0)
+    for estimator in (model, model.estimators_[0]):
+        with pytest.raises(ValueError, match="Input y contains NaN"):
+            estimator.score(X, [*y[:-1].tolist(), None])
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_labels_as_objects_are_scored(columns):
+    X, y = waves(240)
+    Y = np.stack([y > 0, X[:, 0] > 0][:columns], axis=1).squeeze().astype(object)
+    model = make(MLPEnsembleClassifier).fit(X, Y)
+    assert model.score(X, Y) == accuracy_score(Y.astype(int), model.predict(X).astype(int))
+
+
+@pytest.mark.parametrize("quantile", [0.9, [0.1, 0.9]])
+def test_quantiles_are_scored_by_the_pinball_loss(quantile):
+    X, y = waves(240)
+    model = MLPEnsembleRegressor(MLPRegressor((8,), loss="quantile", quantile=quantile), random_state=0).fit(X, y)
+    levels, predictions = np.ravel(quantile), model.predict(X).reshape(240, -1)
+    each = [d2_pinball_score(y, p, alpha=level) for level, p in zip(levels, predictions.T, strict=True)]
+    assert model.score(X, y) == np.mean(each)
+    pipeline = tabular_pipeline("regressor", effort="best", loss="quantile", quantile=quantile, hidden_layer_sizes=(8,))
+    assert np.isfinite(cross_val_score(pipeline, X, y, cv=2)).all()
 
 
 def test_quantiles_are_blended_equally():
