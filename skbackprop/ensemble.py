@@ -112,7 +112,8 @@ class MLPEnsembleClassifier(ScoredClassifier, BaseEnsemble):
         """
         check_is_fitted(self)
         X = to_host(cast(Any, X))
-        return self._mean([network.predict_proba(X) for network in self.estimators_])
+        p = self._mean([network.predict_proba(X) for network in self.estimators_])
+        return np.minimum(p, 1.0)  # rounding may exceed 1
 
     @of_one_model
     def predict_log_proba(self, X: Data) -> np.ndarray:
@@ -130,7 +131,7 @@ class MLPEnsembleClassifier(ScoredClassifier, BaseEnsemble):
         """
         check_is_fitted(self)
         each = np.stack([network.predict_log_proba(to_host(cast(Any, X))) for network in self.estimators_])
-        log_p: np.ndarray = logsumexp(each, axis=0, b=self.weights_[:, None, None])
+        log_p: np.ndarray = np.minimum(logsumexp(each, axis=0, b=self.weights_[:, None, None]), 0.0)
         return log_p
 
     def _label(self, p: np.ndarray) -> np.ndarray:
@@ -151,7 +152,7 @@ class MLPEnsembleClassifier(ScoredClassifier, BaseEnsemble):
         return blend_weights(observed, None, rows.all_weights)
 
     def _out_of_fold(self, rows: Rows, fold: np.ndarray, members: np.ndarray, mix: np.ndarray) -> Attributes:
-        p = np.tensordot(mix, members.mean(axis=1), 1)
+        p = np.minimum(np.tensordot(mix, members.mean(axis=1), 1), 1.0)
         if rows.codes.ndim == 2:
             is_right = ((p > 0.5) == (rows.codes > 0)).all(axis=1)
         else:

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 from sklearn.base import clone
 from sklearn.ensemble import BaggingRegressor
-from sklearn.metrics import accuracy_score, d2_pinball_score, log_loss, r2_score
+from sklearn.metrics import accuracy_score, brier_score_loss, d2_pinball_score, log_loss, r2_score
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -409,6 +409,24 @@ def test_quantiles_are_scored_by_the_pinball_loss(quantile):
     assert model.score(X, y) == np.mean(each)
     pipeline = tabular_pipeline("regressor", effort="best", loss="quantile", quantile=quantile, hidden_layer_sizes=(8,))
     assert np.isfinite(cross_val_score(pipeline, X, y, cv=2)).all()
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("params", [{}, {"blend": True, "oob_score": True, "n_folds": 3}])
+def test_probabilities_are_at_most_one(params, columns):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 4))
+    Y = (X[:, :columns] + rng.normal(size=(400, columns)) > 0).squeeze().astype(int)
+    base = MLPSoftmaxClassifier((8,), max_iter=4)
+    for seed in range(4, 7):
+        model = MLPEnsembleClassifier(base, random_state=seed, **params).fit(X, Y)
+        p = model.predict_proba(300.0 * X)
+        assert ((0.0 <= p) & (p <= 1.0)).all()
+        assert model.predict_log_proba(300.0 * X).max() <= 0.0
+        if columns == 1:
+            np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-15)
+            brier_score_loss(Y, p[:, 1])
+        assert model.oob_decision_function_.max() <= 1.0 if params else True
 
 
 def test_quantiles_are_blended_equally():
