@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skbackprop import MLPRegressor, MLPSoftmaxClassifier
 from skbackprop._nn.losses import LOSSES, losses_for
 from skbackprop.data import Shards
+from skbackprop.ensemble import MLPEnsembleClassifier
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
@@ -161,6 +162,28 @@ def test_labels_of_two_kinds_are_named(data):
     )
     with pytest.raises(ValueError, match="Input y contains NaN"):
         MLPSoftmaxClassifier().partial_fit(data[0], TEXT, classes=["a", "b", None])
+
+
+@pytest.mark.parametrize("dtype", ["S1", object])
+def test_bytes_are_no_labels(dtype, data):
+    y = TEXT.astype("S1").astype(dtype)
+    message = "^(In the validation set .*)?Labels cannot be bytes. Decode them: y = (.*)[.]$"
+    calls = calls_with(MLPSoftmaxClassifier, data[0], TEXT, y)
+    later = {way: calls.pop(way) for way in ("partial_fit again", "y_val", "y_val of partial_fit", "score")}
+    assert_refused({"ensemble": lambda: MLPEnsembleClassifier().fit(data[0], y)} | calls, message)
+    assert_refused(later, rf"{message}|y holds the labels \[b'a', b'b'\]")
+    assert_array_equal(np.char.decode(np.asarray(y, dtype=bytes)), TEXT)
+
+
+@pytest.mark.parametrize("empty", [[], np.array([])])
+def test_classes_are_not_empty(empty, data):
+    with pytest.raises(ValueError, match="classes is empty"):
+        MLPSoftmaxClassifier().partial_fit(data[0], TEXT, classes=empty)
+    model = MLPSoftmaxClassifier().partial_fit(data[0], TEXT)
+    with pytest.raises(ValueError, match="differs from the classes of the first call"):
+        model.partial_fit(data[0], TEXT, classes=empty)
+    with pytest.raises(ValueError, match="all of one kind, but there are int and str"):
+        model.partial_fit(data[0], TEXT, classes=np.array(["a", 1], dtype=object))
 
 
 @pytest.mark.parametrize("loss", losses_for("regression"))

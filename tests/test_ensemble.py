@@ -421,7 +421,7 @@ def test_probabilities_are_at_most_one(params, columns):
     for seed in range(4, 7):
         model = MLPEnsembleClassifier(base, random_state=seed, **params).fit(X, Y)
         p = model.predict_proba(300.0 * X)
-        assert ((0.0 <= p) & (p <= 1.0)).all()
+        assert ((p >= 0.0) & (p <= 1.0)).all()
         assert model.predict_log_proba(300.0 * X).max() <= 0.0
         if columns == 1:
             np.testing.assert_allclose(p.sum(axis=1), 1.0, atol=1e-15)

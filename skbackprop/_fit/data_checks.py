@@ -149,11 +149,16 @@ def indicator(y: Any, n_labels: int | None = None) -> Any:
 
 @contextmanager
 def labels_of_one_kind(*labels: Any) -> Iterator[None]:
-    """Raise an error of the user's where labels cannot be sorted together."""
+    """Raise an error of the user's where labels are bytes, or cannot be sorted together."""
     try:
         yield
     except TypeError:
         kinds = sorted({type(label).__name__ for some in labels for label in np.ravel(some).tolist()})
+        if "bytes" in kinds:
+            said = "Labels cannot be bytes. Decode them: y = numpy.char.decode(numpy.asarray(y, dtype=bytes))."
+            raise ValueError(said) from None
+        if len(kinds) < 2:
+            raise
         raise ValueError(f"Labels must be all of one kind, but there are {' and '.join(kinds)} among them.") from None
 
 

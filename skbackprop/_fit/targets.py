@@ -41,6 +41,8 @@ class LabelCodec:
             return found
         with labels_of_one_kind(classes):
             known = cls(np.unique(classes))
+        if not known.n_targets:
+            raise ValueError("classes is empty. List the class labels of all calls, or omit it if y has all of them.")
         known.codes(y)
         return known
 
@@ -71,7 +73,9 @@ class LabelCodec:
     def check_again(self, y: np.ndarray, classes: np.ndarray | None = None) -> None:
         """Raise unless a later call's y, and its classes if it was given any, are those of the first call."""
         found = self.learn(y)
-        if classes is not None and not np.array_equal(np.unique(classes), self.classes):
+        with labels_of_one_kind([] if classes is None else classes):
+            is_other = classes is not None and not np.array_equal(np.unique(classes), self.classes)
+        if is_other:
             known = self.classes.tolist()
             raise ValueError(f"classes={classes!r} differs from the classes of the first call, {known}.")
         if classes is None and found.multilabel != self.multilabel:
