@@ -13,17 +13,18 @@ import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, RobustScaler, StandardScaler
 
-from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier
+from skbackprop import DivergenceError, MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
 from skbackprop._checks.constraints import SHARED_CONSTRAINTS
 from skbackprop._checks.messages import divergence
 from skbackprop._fit.device import HOST
 from skbackprop._fit.early_stopping import warn_not_converged
 from skbackprop._fit.scales import check_alike
+from skbackprop.ensemble import MLPEnsembleClassifier
 from skbackprop.inspection import layer_outputs
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
@@ -462,6 +463,31 @@ def test_a_column_of_labels_warns_once(data):
         column = MLPSoftmaxClassifier(**PLANNED, weight_decay="auto").fit(X, y[:, None])
     assert [w.category.__name__ for w in caught].count("DataConversionWarning") == 1
     assert np.array_equal(column.predict(X), MLPSoftmaxClassifier(**PLANNED).fit(X, y).predict(X))
+
+
+@pytest.mark.parametrize(
+    ("model", "dtype"),
+    [
+        (MLPSoftmaxClassifier((3,)), int),
+        (MLPSoftmaxClassifier((3,)), str),
+        (MLPSoftmaxClassifier((3,)), float),
+        (MLPEnsembleClassifier(MLPSoftmaxClassifier((3,))), int),
+        (tabular_pipeline("classifier", effort="quick"), str),
+    ],
+)
+def test_warnings_about_labels_point_at_the_callers_line(model, dtype, data):
+    X, y = np.vstack([data[0]] * 3)[:42], np.minimum(np.arange(42), 21).astype(dtype)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y[:, None])
+    about = [w for w in caught if re.search("column-vector|unique classes", str(w.message))]
+    assert {w.filename for w in about} == {__file__}
+    categories = [w.category for w in about]
+    assert categories.count(DataConversionWarning) == 1
+    assert UserWarning in categories
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "The number of unique classes")
+        MLPSoftmaxClassifier(**PLANNED).fit(X, np.minimum(np.arange(42), 20).astype(dtype))
 
 
 def test_weights_beyond_all_bounds_are_a_divergence(rng):

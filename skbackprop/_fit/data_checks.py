@@ -9,14 +9,25 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import column_or_1d
 
 from skbackprop._fit.device import HOST, device_of
+from skbackprop._fit.warn import warn
 from skbackprop._nn.losses import LOSSES
 
 CHECKED_FORMATS = ("csr", "csc", "bsr", "coo")  # of sparse matrices; others are converted to these
+FEW = 20  # rows whose labels may all differ
+# scikit-learn's warnings, which it does not place at the user's line
+A_COLUMN = (
+    "A column-vector y was passed when a 1d array was expected. Please change the shape of y to (n_samples, ), for "
+    "example using ravel()."
+)
+MANY_LABELS = (
+    "The number of unique classes is greater than 50% of the number of samples. `y` could represent a regression "
+    "problem, not a classification problem."
+)
 
 
 @contextmanager
@@ -112,22 +123,23 @@ def sound(X: Any, name: str) -> Any:
 
 def one_column(y: Any) -> Any:
     """Labels in one column become a vector, with scikit-learn's warning; everything else stays unchanged."""
-    is_column = isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1
-    return column_or_1d(y, warn=True) if is_column else y
+    if not (isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1):
+        return y
+    warn(A_COLUMN, DataConversionWarning)
+    return y.reshape(-1)
 
 
 def distinct_labels(y: np.ndarray) -> np.ndarray:
     """Distinct labels of a vector, ascending; raise scikit-learn's errors for values that are not labels.
 
-    If more than half of the rows have different integers, scikit-learn warns that they may be regression targets.
+    If more than half of the rows have different labels, there is scikit-learn's warning that they may be numbers.
     """
-    is_integral = y.dtype.kind in "biu"
     with labels_of_one_kind(y):
-        if not is_integral:
-            check_classification_targets(y)
+        check_classification_targets(y[:FEW])
         found = np.unique(y)
-        if is_integral and 2 * len(found) > len(y):
-            check_classification_targets(y)
+        check_classification_targets(np.tile(found, 3))  # so often that it does not warn, as it would here
+    if len(y) > FEW and len(found) > round(0.5 * len(y)):
+        warn(MANY_LABELS)
     return found
 
 
