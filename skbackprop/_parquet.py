@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skbackprop._columns import text_of
-from skbackprop._readers import CATEGORY, NUMBER, TEXT, CodedColumn, Source, TargetedColumns, Targets, numbers_of
+from skbackprop._readers import (
+    CATEGORY,
+    NUMBER,
+    TEXT,
+    CodedColumn,
+    Source,
+    TargetedColumns,
+    Targets,
+    numbers_of,
+    weights_of,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,11 +38,29 @@ def _pyarrow() -> ModuleType:
     return pyarrow
 
 
+def _opened(path: Source) -> pa.parquet.ParquetFile:
+    try:
+        return _pyarrow().parquet.ParquetFile(str(path))
+    except ValueError as error:  # of pyarrow, which does not name the file
+        raise ValueError(f"{str(path)!r} is not a Parquet file: {error}") from error
+
+
+def _listed(given: object, name: str, form: str = "a list of names of columns") -> list[str]:
+    """Names of columns, each once."""
+    names = list(given) if isinstance(given, Iterable) and not isinstance(given, (str, bytes)) else []
+    if not (names and all(isinstance(one, str) for one in names)):
+        raise ValueError(f"For Parquet files {name} must be {form}, got {given!r:.80}.")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{name} names a column twice: {names}.")
+    return names
+
+
 def index_columns(paths: Iterable[Source]) -> set[str]:
     """Columns of Parquet files that were the index of a DataFrame in any of the files."""
     found: set[str] = set()
     for path in paths:
-        schema = _pyarrow().parquet.read_schema(str(path))
+        with _opened(path) as file:
+            schema = file.schema_arrow
         # an index that counts the rows is stored as a dict, without a column
         listed = (schema.pandas_metadata or {}).get("index_columns", [])
         found.update(name for name in listed if isinstance(name, str))
@@ -56,15 +84,21 @@ class ParquetShard:
     ):
         self._pa = _pyarrow()
         self.path = str(path)
-        with self._pa.parquet.ParquetFile(self.path) as file:
+        with _opened(path) as file:
             schema, self._metadata = file.schema_arrow, file.metadata
+        if y is not None:
+            y = y if isinstance(y, str) else _listed(y, "y", "the name of a column, or a list of names")
+        if not isinstance(weights, str | None):
+            raise ValueError(f"For Parquet files sample_weight must be the name of a column, got {weights!r:.80}.")
         self._y = [y] if isinstance(y, str) else y
         self._y_is_1d, self._weights = isinstance(y, str), weights
         self.target_shape = None if self._y is None else () if self._y_is_1d else (len(self._y),)
         self._apart = apart = list(dict.fromkeys([*(self._y or []), *([] if weights is None else [weights])]))
         if features is None:
             features = [name for name in schema.names if name not in apart and name not in index]
-        self.names = list(features)
+        else:
+            features = _listed(features, "features")
+        self.names = features
         missing = [name for name in [*self.names, *apart] if name not in schema.names]
         if missing:
             raise ValueError(f"{self.path!r} has no columns {missing}; it has {schema.names}.")
@@ -152,7 +186,7 @@ class ParquetShard:
             columns = [self._numpy(table.column(name)) for name in self._y]
             y = columns[0] if self._y_is_1d else np.stack(columns, axis=1)
         if self._weights is not None:
-            weights = self._numpy(table.column(self._weights)).astype(np.float64, copy=False)
+            weights = weights_of(self._numpy(table.column(self._weights)))
         return y, weights
 
 

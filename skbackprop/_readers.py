@@ -23,6 +23,7 @@ NO_NUMBERS = (
 )
 Targets: TypeAlias = tuple[np.ndarray | None, np.ndarray | None]  # y and weights
 NUMERIC = "biuf"  # kinds of NumPy dtypes that inputs may have
+NO_WEIGHTS = "cmMV"  # kinds of NumPy dtypes that weights cannot have, although NumPy converts them
 AROUND = 2**18  # bytes that the system may map around those being read (Linux: 64 KiB)
 
 
@@ -62,6 +63,9 @@ def read_array(given: Source, name: str) -> ArrayReader | FileReader:
             mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise ValueError(f"{name}: {str(path)!r} is not a .npy file of numbers: {error}") from error
+        if not isinstance(mapped, np.ndarray):
+            mapped.close()
+            raise ValueError(f"{name}: {str(path)!r} is an archive (.npz) of arrays. Save each with numpy.save.")
         if isinstance(mapped, np.memmap) and mapped.flags.c_contiguous:
             return FileReader(path, mapped)
         return ArrayReader(mapped)  # in Fortran's order, or empty
@@ -69,7 +73,20 @@ def read_array(given: Source, name: str) -> ArrayReader | FileReader:
         given = complete(given)
     elif np.ma.is_masked(given):
         raise ValueError(f"{name} is an array with masked values, which are not supported.")
-    return ArrayReader(given if isinstance(given, np.ndarray) else np.asarray(given))
+    array = given if isinstance(given, np.ndarray) else np.asarray(given)
+    if not array.ndim:
+        raise ValueError(f"{name} must be an array or the path of a .npy file, got {type(given).__name__}.")
+    return ArrayReader(array)
+
+
+def weights_of(column: np.ndarray) -> np.ndarray:
+    """Sample weights as float64."""
+    try:
+        if column.dtype.kind in NO_WEIGHTS:  # whose imaginary parts, or units, would be lost
+            raise TypeError
+        return column.astype(np.float64, copy=False)
+    except (TypeError, ValueError):
+        raise ValueError(f"sample_weight must hold numbers, got an array of {column.dtype}.") from None
 
 
 class ArrayReader:
@@ -141,10 +158,14 @@ class ArrayShard:
         self.X = read_array(X, "X")
         self.y = None if y is None else read_array(y, "y")
         self.weights = None if weights is None else read_array(weights, "sample_weight")
-        if len(self.X.shape) != 2:
+        if len(self.X.shape) != 2 or not self.X.shape[1]:
             raise ValueError(f"X must have rows and columns, got an array of shape {self.X.shape}.")
         if self.X.dtype.kind not in NUMERIC:
             raise ValueError(f"X must hold numbers, got an array of {self.X.dtype}. Encode it first.")
+        if self.y is not None and self.y.dtype.kind in "cV":
+            raise ValueError(f"y must hold numbers or labels, got an array of {self.y.dtype}.")
+        if self.weights is not None:
+            weights_of(self.weights.read(0, 0))
         self.n_rows, self.n_features = self.X.shape
         self.dtype: np.dtype = self.X.dtype
         self.names = None
@@ -172,5 +193,5 @@ class ArrayShard:
         y, weights = self.y, self.weights
         return (
             None if y is None else y.read(start, stop),
-            None if weights is None else weights.read(start, stop).astype(np.float64, copy=False),
+            None if weights is None else weights_of(weights.read(start, stop)),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -102,6 +103,9 @@ class Shards:
         block_rows: int | None = None,
     ) -> None:
         self.memory = parse_bytes(memory)
+        is_number = isinstance(block_rows, Integral) and not isinstance(block_rows, bool)
+        if block_rows is not None and not (is_number and block_rows >= 1):
+            raise ValueError(f"block_rows must be an integer of at least 1, or None; got {block_rows!r}.")
         self._shards = open_shards(X, y, sample_weight, features)
         first = self._shards[0]
         self.n_features: int = first.n_features
@@ -114,8 +118,6 @@ class Shards:
         row_bytes = self.n_features * self.dtype.itemsize
         if block_rows is None:
             block_rows = max(1, min(BLOCK_BYTES, self.memory // 2 // BLOCKS) // row_bytes)
-        elif block_rows < 1:
-            raise ValueError(f"block_rows must be at least 1, got {block_rows}.")
         sizes = [(n, j) for j, shard in enumerate(self._shards) for n in shard.pieces(block_rows) if n]
         self.bounds = np.cumsum([0, *(n for n, _ in sizes)])
         self._shard_of = np.asarray([j for _, j in sizes])

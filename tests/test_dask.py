@@ -654,6 +654,14 @@ def test_targets_that_no_model_can_learn(kind, known, bad, message, client):
         model.fit(collection(X), known, X_val=collection(X), y_val=bad)
 
 
+@pytest.mark.parametrize("kind", [complex, "M8[s]"])
+def test_weights_that_are_no_numbers(kind, client):
+    X, y, _ = rows("regressor")
+    weights = collection(np.ones(len(y)).astype(kind))
+    with pytest.raises(ValueError, match=r"sample_weight must hold numbers, got an array of (complex|datetime)"):
+        PAIRS["regressor"][0]((4,), max_iter=1).fit(collection(X), collection(y), sample_weight=weights)
+
+
 @pytest.mark.parametrize("size", [1e-43, 1e39])
 def test_weights_that_float32_cannot_hold(size, client):
     X, y, w = rows("regressor", weights=True)

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -263,6 +264,30 @@ def test_the_index_that_dask_writes_is_no_feature(tmp_path, rows):
         assert_array_equal(data.load()[0], X[:, :2])
 
 
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        *(({"features": names}, "features must be a list of names of columns, got") for names in ("ab", 3, [0], [])),
+        ({"features": ["a", "a"]}, r"features names a column twice: \['a', 'a'\]"),
+        ({"features": "a", "y": ["t", "t"]}, "y names a column twice"),
+        *(({"y": y}, "y must be the name of a column, or a list of names, got") for y in (3, [], np.zeros(4))),
+        *(({"y": "a", "sample_weight": w}, "sample_weight must be the name of a col") for w in (3, ["a"], np.ones(4))),
+    ],
+)
+def test_wrong_names_of_columns(args, message, tmp_path):
+    pytest.importorskip("pyarrow")
+    table = pytest.importorskip("pandas").DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0], "t": ["u", "v"]})
+    table.to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(ValueError, match=message):
+        Shards(tmp_path / "rows.parquet", **args)
+    with pytest.raises(ValueError, match="sample_weight must hold numbers"):
+        _ = Shards(tmp_path / "rows.parquet", "a", "t").sample_weight
+    (tmp_path / "rows.parquet").write_bytes(b"no table at all")
+    for features in (None, ["a"]):
+        with pytest.raises(ValueError, match=r"rows\.parquet' is not a Parquet file"):
+            Shards(tmp_path / "rows.parquet", features=features)
+
+
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
@@ -284,7 +309,15 @@ A = np.zeros((4, 2))
         ({"X": []}, "empty list"),
         ({"X": A[:0]}, "no rows"),
         ({"X": A, "features": ["a"]}, "features names columns of Parquet"),
-        ({"X": A, "block_rows": 0}, "block_rows must be at least 1"),
+        *(({"X": A, "block_rows": n}, f"block_rows must be an integer.*; got {n!r}") for n in (0, 1.5, "3", True)),
+        ({"X": A, "memory": [1]}, r"memory must be a number of bytes.*; got \[1\]"),
+        ({"X": A[:, :0]}, r"rows and columns, got an array of shape \(4, 0\)"),
+        *(({"X": X}, f"X must be an array or the path.*, got {type(X).__name__}") for X in (None, 3, {}, sp.eye(3))),
+        ({"X": A, "y": 3.0}, "y must be an array or the path.*, got float"),
+        ({"X": A * 1j}, "X must hold numbers, got an array of complex128"),
+        ({"X": A, "y": A[:, 0] * 1j}, "y must hold numbers or labels, got an array of complex128"),
+        ({"X": A, "sample_weight": A[:, 0] * 1j}, "sample_weight must hold numbers, got an array of complex128"),
+        ({"X": A, "sample_weight": A[:, 0].astype("M8[s]")}, "sample_weight must hold numbers, got an array of date"),
     ],
 )
 def test_wrong_data(args, message):
@@ -295,6 +328,14 @@ def test_wrong_data(args, message):
 def test_wrong_folders_and_files(tmp_path):
     with pytest.raises(ValueError, match=r"holds neither files X\*\.npy nor \*\.parquet"):
         Shards(tmp_path)
+    np.savez(tmp_path / "rows.npz", A)
+    (tmp_path / "rows.npz").rename(tmp_path / "rows.npy")
+    for paths in ([tmp_path / "rows.npy"], [A, tmp_path / "rows.npy"]):
+        with pytest.raises(ValueError, match=r"rows.npy' is an archive \(\.npz\) of arrays"):
+            Shards(*paths)
+    np.save(tmp_path / "complex.npy", np.full(4, 1j))
+    with pytest.raises(ValueError, match="sample_weight must hold numbers, got an array of complex128"):
+        Shards(A, A[:, 0], tmp_path / "complex.npy")
     (tmp_path / "X.npy").write_bytes(b"no array")
     with pytest.raises(ValueError, match=r"is not a \.npy file"):
         Shards(tmp_path)

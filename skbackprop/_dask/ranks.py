@@ -28,6 +28,7 @@ from skbackprop._fit.summaries import TableSummary
 from skbackprop._nn.losses import LossArgs
 from skbackprop._nn.network import Network, Objective, weights_alone
 from skbackprop._nn.optimizers import Optimizer
+from skbackprop._readers import weights_of
 
 GradientSums: TypeAlias = tuple[list[float], np.ndarray]  # of losses and weights, and of gradients
 # step(k, theta, numbers, gradient) makes step k from theta by these sums
@@ -120,7 +121,7 @@ class Rank:
             raise TypeError("Blocks of Dask arrays must be dense; sparse ones go to the local estimator.")
         shard.y, held_objects = to_plain(y)
         w = shard.sample_weight
-        arrays = [shard.y] + ([] if w is None else [np.asarray(w, dtype=np.float64)])
+        arrays = [shard.y] + ([] if w is None else [weights_of(np.asarray(w))])
         return self.comm.gather([*columns_of(features), dtype.name, held_objects], arrays)
 
     def summarise(self, *, table: str, n_rows: int) -> list[Message]:
