@@ -415,6 +415,25 @@ def test_no_file_but_a_regular_one_is_taken(rows, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links need a right of their own there")
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_link_stays_one(is_there, rows, tmp_path, each_epoch):
+    X, y, _ = rows
+    disk, link = tmp_path / "disk", tmp_path / "run"
+    disk.mkdir()
+    link.symlink_to(disk / "file")
+    params = {"hidden_layer_sizes": (6,), "max_iter": 4, "random_state": 0, "early_stopping": True}
+    model = MLPSoftmaxClassifier(**params, scoring=Fuse.score)
+    if is_there:
+        interrupted(model, disk / "file", 1, X, y)
+    interrupted(model, link, 1, X, y)
+    assert link.is_symlink()
+    assert [path.name for path in disk.iterdir()] == ["file"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "run"]
+    straight = MLPSoftmaxClassifier(**params, scoring=Fuse.score).fit(X, y)
+    assert_same(model.fit(X, y, checkpoint=disk / "file"), straight)
+
+
 def test_a_generator_whose_state_the_file_cannot_hold_is_refused_before_the_fit(rows, tmp_path):
     X, y, _ = rows
     model = MLPSoftmaxClassifier((3,), random_state=np.random.RandomState(np.random.PCG64(0)))

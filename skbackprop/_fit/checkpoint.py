@@ -173,16 +173,17 @@ class FileCheckpoint:
 
 def _replace(path: Path, arrays: dict[str, Any]) -> None:
     """Replace a file atomically, so that its name always refers to the complete old or the complete new one."""
+    target = Path(os.path.realpath(path))  # a link stays one
     # a unique name, since another process may write the same checkpoint
-    new = path.with_name(f"{path.name[:200]}.{secrets.token_hex(8)}.new")
+    new = target.with_name(f"{target.name[:200]}.{secrets.token_hex(8)}.new")
     try:
         with open(new, "xb") as file:
             np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
-        _rename(new, path)
+        _rename(new, target)
         if os.name == "posix":  # so that the new name survives a power failure
-            folder = os.open(path.parent, os.O_RDONLY)
+            folder = os.open(target.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)
             finally:
