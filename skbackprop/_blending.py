@@ -94,6 +94,15 @@ def folds_of(
     return [(np.flatnonzero(numbers != fold), np.flatnonzero(numbers == fold)) for fold in range(n_folds)]
 
 
+def check_folds(rows: Rows, folds: list[tuple[np.ndarray, np.ndarray]], held_out: str, advice: str) -> None:
+    """Raise if no row of positive weight is left to train on beside those of a fold."""
+    if rows.weights is not None and not all(rows.weights[train].any() for train, _ in folds):
+        raise ValueError(
+            f"All rows of positive weight are in {held_out}, so none is left to train on. Give more rows a positive "
+            f"weight, or {advice}."
+        )
+
+
 def in_order(answers: np.ndarray, folds: list[tuple[np.ndarray, np.ndarray]], n_rows: int) -> np.ndarray:
     """Answers for the rows left out, one fold's after the other's, in the order of all rows; NaN for those never."""
     found = np.full((n_rows, *answers.shape[1:]), np.nan)

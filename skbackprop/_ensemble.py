@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
 from sklearn.utils import Tags, check_random_state, get_tags
 
-from skbackprop._blending import Rows, blended, by_fold, folds_of, in_order, longer, smaller
+from skbackprop._blending import Rows, blended, by_fold, check_folds, folds_of, in_order, longer, smaller
 from skbackprop._checks.arrays import check_targets, check_weights
 from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, MetaCallbacks
 from skbackprop._checks.calls import spelled
@@ -133,6 +133,7 @@ class BaseEnsemble(
             self._train(base, rows, rng, regimes, networks)
             return {"weights_": mix}
         folds = folds_of(rows.codes, self.n_folds, is_classifier(self), rng)
+        check_folds(rows, folds, f"one fold of n_folds={self.n_folds}", "set oob_score=False")
         for number, (train, _) in enumerate(folds, 1):
             self._train(base, rows.part(train), rng, regimes, networks, f"fold {number} of {len(folds)}, ")
         members = [
@@ -172,7 +173,10 @@ class BaseEnsemble(
         """Weights of the regimes, by what small networks answer for rows that are held out."""
         if len(rows.y) < FEWEST_ROWS:
             return np.full(len(regimes), 1.0 / len(regimes))
-        train, test = folds_of(rows.codes, PARTS, is_classifier(self), rng)[0]
+        folds = folds_of(rows.codes, PARTS, is_classifier(self), rng)[:1]
+        part = f"the part of the rows (one of {PARTS}) held out to weigh the networks of a blend"
+        check_folds(rows, folds, part, "fit the estimator itself")
+        ((train, test),) = folds
         judges: list[BaseMLP] = []
         self._train(smaller(base), rows.part(train), rng, regimes, judges, "small ")
         held_out = rows.part(test)

@@ -1,6 +1,7 @@
 """Ensembles: regularisations that are blended, folds, out-of-fold answers, and intervals."""
 
 import pickle
+import re
 
 import numpy as np
 import pandas as pd
@@ -468,6 +469,27 @@ def test_classes_of_too_few_rows():
     X, _ = waves(15)
     with pytest.raises(ValueError, match="n_folds=10 needs as many rows in classes of two rows or more"):
         MLPEnsembleClassifier(blend=False, oob_score=True).fit(X, [*["a"] * 9, *map(str, range(6))])
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, r"part of the rows \(one of 5\) held out .*, so none is left to train on"),
+        (FOLDS, "one fold of n_folds=3, so none is left to train on"),
+    ],
+)
+def test_a_single_row_of_positive_weight(params, message):
+    X, y = waves()
+    messages = []
+    for row in range(8):
+        try:
+            MLPEnsembleRegressor(MLPRegressor((3,), max_iter=2), random_state=0, **params).fit(X, y, np.eye(400)[row])
+        except ValueError as error:
+            messages.append(str(error))
+    assert messages
+    assert len(messages) == 8 or not params  # in folds it is left out once
+    for said in messages:
+        assert re.search(f"All rows of positive weight are in (the )?{message}", said)
 
 
 def test_rows_on_the_disk(tmp_path):
