@@ -636,7 +636,7 @@ def test_memory_is_used_again_in_a_fit_and_given_back_after_it():
 @pytest.mark.parametrize(
     ("kind", "known", "bad", "message"),
     [
-        ("classifier", lambda y: (y[:, None] > [0, 1]) * 1, lambda y: 2 * (y[:, None] > [0, 1]), "values other than 0 and 1"),
+        ("classifier", lambda y: (y[:, None] > [0, 1]) * 1, lambda y: 2 * (y[:, None] > [0, 1]), "other than 0 and 1"),
         ("classifier", lambda y: np.where(y, "b", "a"), lambda y: np.where(y, None, "a"), "y contains NaN"),
         ("regressor", lambda y: y, lambda y: np.where(y > 1, pd.NA, y), "y contains NaN"),
         ("regressor", lambda y: y, lambda y: np.stack([y, y], axis=1), "2 targets, but the model was started with 1"),

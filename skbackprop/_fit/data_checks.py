@@ -153,9 +153,9 @@ def indicator(y: Any, n_labels: int | None = None) -> Any:
     with labels_of_one_kind(y):
         check_classification_targets(y)
     raise ValueError(
-        f"y has several columns, but they hold values other than 0 and 1, such as {np.unique(y)[:3].tolist()}. This classifier "
-        "learns one label per row, or a multilabel indicator: 1 where a row has the label of the column, else 0. To "
-        "learn each column on its own, wrap it in sklearn.multioutput.MultiOutputClassifier."
+        f"y has several columns, but they hold values other than 0 and 1, such as {np.unique(y)[:3].tolist()}. This "
+        "classifier learns one label per row, or a multilabel indicator: 1 where a row has the label of the column, "
+        "else 0. To learn each column on its own, wrap it in sklearn.multioutput.MultiOutputClassifier."
     )
 
 
