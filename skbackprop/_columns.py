@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
-from decimal import Decimal
-from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
@@ -19,6 +16,7 @@ from skbackprop._fit.data_checks import is_missing
 from skbackprop._fit.device import to_host
 from skbackprop._fit.inputs import Factor
 from skbackprop._fit.warn import warn
+from skbackprop._values import is_bool, is_number, number_of, text_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series  # also used for those of other libraries
@@ -35,8 +33,6 @@ DATE_TYPES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, n
 PLAIN = (float, bool, np.floating, np.bool_, type(None))  # which NumPy converts to floats, None to NaN
 LARGEST = float(np.finfo(np.float32).max)
 
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
-WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0", re.ASCII)
 # invalid contents of columns, for messages
 SKRUB = "make_pipeline(skrub.TableVectorizer(), model)"  # converts dates and free text to numbers
 DATED = f"dates or times ({{}}). Convert them to numbers by a step in front, or drop the column:\n    {SKRUB}"
@@ -53,7 +49,6 @@ SHORT: dict[str, Callable[[Any], object]] = {
     "float16": np.float16,
     "halffloat": np.float16,
 }
-TRUTH = {"true": "1", "false": "0"}  # as Python, Arrow and polars write them
 
 
 def is_frame(X: object) -> TypeGuard[DataFrame]:
@@ -151,46 +146,6 @@ def to_numpy(column: Column, dtype: DTypeLike) -> np.ndarray:
 def has_numeric_dtype(column: Column) -> bool:
     """Tell whether the dtype of a column is numeric; columns with other dtypes may contain numbers, too."""
     return bool(NUMBERS.match(str(column.dtype).lower()))
-
-
-def is_bool(value: object) -> TypeGuard[bool]:
-    """Tell whether a value is a boolean of Python or NumPy."""
-    return isinstance(value, bool | np.bool_)
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Tell whether a value is a real number and not a boolean."""
-    return isinstance(value, Real | Decimal) and not is_bool(value)
-
-
-def text_of(value: object) -> str:
-    """Text of a category. 1, 1.0, True, "1", "1.0" and "True" are the same category.
-
-    A missing value in the column, or saving a table to a file, may convert one to the other.
-    """
-    if isinstance(value, bytes):
-        value = value.decode(errors="replace")
-    if isinstance(value, str):
-        text = str(value)
-        return TRUTH.get(text.lower(), text[:-2] if WHOLE.fullmatch(text) else text)
-    if is_bool(value) or isinstance(value, Integral):
-        return str(int(value))
-    if not is_number(value) or math.isinf(float(value)):
-        return str(value)
-    if value == value // 1:
-        return str(int(value))
-    return str(value if isinstance(value, float | np.floating) else float(value))
-
-
-def number_of(value: object) -> float | None:
-    """Convert a number, a boolean or a text of one of them to a float; None for other values."""
-    try:
-        if is_number(value):
-            return float(value)
-        text = text_of(value).strip()
-        return float(text) if NUMBER.fullmatch(text) else None
-    except OverflowError:
-        return math.inf
 
 
 def different_values(name: Hashable, column: Column) -> set[object]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skbackprop._columns import text_of
 from skbackprop._readers import (
     CATEGORY,
     NUMBER,
@@ -21,6 +20,7 @@ from skbackprop._readers import (
     numbers_of,
     weights_of,
 )
+from skbackprop._values import text_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,7 +11,6 @@ import numpy as np
 from skbackprop._columns import (
     CATEGORIES,
     COERCE,
-    NUMBER,
     SKRUB,
     Column,
     are_bools,
@@ -22,11 +21,11 @@ from skbackprop._columns import (
     floats,
     has_numeric_dtype,
     quoted,
-    text_of,
 )
 from skbackprop._fit.data_checks import is_missing
 from skbackprop._fit.inputs import Factor
 from skbackprop._fit.warn import warn
+from skbackprop._values import NUMBER, text_of
 
 CODE = re.compile(r"[-+]?(0\d+|\d{16,})", re.ASCII)  # which would lose digits as a number
 GAPS = {"", "?", "-", "--", ".", "..", "*", "#", "/", "na", "n/a", "n.a.", "#n/a", "nan", "none", "null", "nil"}
@@ -174,7 +173,7 @@ def _are_codes(values: set[object]) -> bool:
 
 def _as_written(value: object) -> str:
     """A text unchanged, for messages and counting; other values by `text_of`."""
-    return str(value) if isinstance(value, str) else text_of(value)
+    return str.__str__(value) if isinstance(value, str) else text_of(value)
 
 
 def _gaps(texts: set[str], column: Column) -> list[str] | None:

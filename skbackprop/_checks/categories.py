@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from skbackprop._columns import quoted, text_of
+from skbackprop._columns import quoted
 from skbackprop._fit.data_checks import is_missing
 from skbackprop._fit.inputs import InputEncoding, RawTable
 from skbackprop._fit.warn import warn
+from skbackprop._values import text_of
 
 
 def named_categories(given: Any, names: Sequence[Hashable], is_category: np.ndarray) -> list[np.ndarray | None]:

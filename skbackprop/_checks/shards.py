@@ -9,12 +9,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_feature_names, _check_n_features
 
 from skbackprop._checks.tables import encoding_of, places_of, raw_table
-from skbackprop._columns import different_values, number_of
+from skbackprop._columns import different_values
 from skbackprop._fit.device import FLOAT64
 from skbackprop._fit.inputs import RawTable
 from skbackprop._fit.source import EncodedSource, Source, TableSource
 from skbackprop._nn.encoders import ENCODERS
 from skbackprop._readers import CATEGORY, TEXT, CodedColumn
+from skbackprop._values import number_of
 from skbackprop.data import Shards
 
 

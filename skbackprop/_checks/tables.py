@@ -27,7 +27,6 @@ from skbackprop._columns import (
     floats,
     has_numeric_dtype,
     is_frame,
-    number_of,
     refuse,
 )
 from skbackprop._fit.data_checks import within_floats
@@ -38,6 +37,7 @@ from skbackprop._nn.encoders import ENCODERS
 from skbackprop._readers import CodedColumn
 from skbackprop._texts import warn_of_look
 from skbackprop._types import Array, Data
+from skbackprop._values import number_of
 
 ENCODING = "_inputs"  # the attribute that holds an InputEncoding
 

@@ -25,9 +25,7 @@ from skbackprop._columns import (
     floats,
     has_numeric_dtype,
     is_frame,
-    is_number,
     quoted,
-    text_of,
     to_numpy,
 )
 from skbackprop._estimator import BaseMLP
@@ -36,6 +34,7 @@ from skbackprop._fit.inputs import RawTable
 from skbackprop._interop.onnx.graph import require
 from skbackprop._interop.onnx.known import ENSEMBLES, children, encoding_in, parts
 from skbackprop._table import LEFT_OUT, Table
+from skbackprop._values import is_number, text_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto
