@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 import numpy as np
 
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
+NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 WHOLE = re.compile(r"-?(0|[1-9]\d*)\.0", re.ASCII)
 TRUTH = {"true": "1", "false": "0"}  # as Python, Arrow and polars write them
 

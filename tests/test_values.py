@@ -4,6 +4,7 @@ import enum
 import itertools
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections import namedtuple
@@ -15,7 +16,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
-from skbackprop import MLPRegressor, tabular_pipeline
+from skbackprop import MLPRegressor, _columns, _texts, _values, tabular_pipeline
+from skbackprop._checks.calls import value_hint
 from skbackprop._columns import factor
 from skbackprop._values import text_of
 
@@ -47,7 +49,7 @@ class Level(enum.IntEnum):
     ONE = 1
 
 
-Pair = namedtuple("Pair", ["first", "second"])  # noqa: PYI024
+Pair = namedtuple("Pair", ["first", "second"])
 
 NUMBERS = [
     *(
@@ -148,3 +150,35 @@ def test_sets_are_the_same_categories_in_every_process(tmp_path):
     env = os.environ | {"PYTHONHASHSEED": seed}
     found = subprocess.run(run, capture_output=True, text=True, check=True, env=env).stdout
     assert_array_equal(np.frombuffer(bytes.fromhex(found)), model.predict(X))
+
+
+LONG = 50_000  # characters, for which quadratic time would be minutes for each text, and linear time milliseconds
+REPEATED = ["1", "1,", "1.", "0", " ", "\t- ", ".", "1.000,", "a", "t 1:", "1e", "may "]
+BEFORE = ["", "1.", "2020-01-01 ", "1:00", "monday, 1 may", "USD "]
+PATTERNS = {
+    f"{module.__name__}.{name}": value
+    for module in (_columns, _texts, _values)
+    for name, value in vars(module).items()
+    if isinstance(value, re.Pattern)
+} | {family.looks: re.compile(family.pattern, re.IGNORECASE | re.ASCII) for family in _texts.FAMILIES}
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_patterns_take_linear_time(name):
+    """A text from anywhere must not stop a service; with quadratic time this test would not end."""
+    pattern = PATTERNS[name]
+    search = pattern.search if name.endswith(("COMMA", "POINT")) else pattern.fullmatch
+    for before, repeated in itertools.product(BEFORE, REPEATED):
+        found = search(f"{before}{repeated * (LONG // len(repeated))}x\n;")
+        assert found is None or name.endswith(("COMMA", "POINT", "AMOUNT"))
+
+
+@pytest.mark.parametrize("text", ["1" * LONG + "x", "." + "1" * LONG + "x", "1." + "1" * LONG + "e"])
+@pytest.mark.parametrize("model", ESTIMATORS)
+def test_long_texts_among_numbers(text, model):
+    X = pd.DataFrame({"a": np.arange(40.0), "c": ["u", "v"] * 20})
+    model.fit(X, X["a"])
+    with pytest.raises(ValueError, match="Column 'a' held numbers in training, but now also"):
+        model.predict(pd.DataFrame({"a": ["1", text], "c": ["u", text]}))
+    assert value_hint("n_bins", text) == ""
+    assert value_hint("n_bins", "1" * LONG).endswith("1, a number without quotation marks.")
