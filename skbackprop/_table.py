@@ -8,17 +8,18 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from skbackprop._checks.arrays import feature_names, output_of
+from skbackprop._checks.arrays import check_targets, feature_names, output_of
 from skbackprop._checks.callbacks import CallbackSupportMixin
 from skbackprop._checks.constraints import Interval, StrOptions, validated
 from skbackprop._checks.rows import copy_of
 from skbackprop._checks.tables import places_of
 from skbackprop._columns import Column, are_texts, as_table, columns_of, factor, floats
+from skbackprop._fit.data_checks import labels_of_one_kind, numbers
+from skbackprop._fit.device import to_host
 from skbackprop._fit.inputs import Factor, RawTable, distinct
 from skbackprop._fit.warn import warn
 from skbackprop._prediction import of_one_model
@@ -136,7 +137,7 @@ class Table(TakesTables):
         if are_texts(names):
             seen.feature_names_in_ = np.array(names, dtype=object)
         values = [reading.values for reading in readings]
-        means = seen._learn_targets(values, y)
+        means = seen._learn_targets(values, y, len(X))
         self.__dict__ = vars(seen)  # in one assignment, since another thread may transform
         return self._table(values, means, X)
 
@@ -181,7 +182,7 @@ class Table(TakesTables):
         n_means = len(self.targets_.get_feature_names_out()) // len(many)  # of each
         return np.append(given, np.repeat(many, n_means))
 
-    def _learn_targets(self, values: list[np.ndarray | Factor | None], y: Data) -> np.ndarray | None:
+    def _learn_targets(self, values: list[np.ndarray | Factor | None], y: Data, n_rows: int) -> np.ndarray | None:
         """Learn the mean targets of categories, and return those of the training rows.
 
         They are computed from the rows of the other folds.
@@ -192,7 +193,7 @@ class Table(TakesTables):
             return None
         if y is None:
             raise ValueError(f"Columns {only + both} have many categories, and their mean targets need y.")
-        targets = np.asarray(cast(ArrayLike, y))
+        targets = to_host(check_targets(self, y, n_rows))
         if targets.ndim > 1 and targets.shape[1] > 1:
             if not only:  # they are categories alone
                 self.columns_ = self.columns_ | {"categories": self.columns_["categories"] + both, "both": []}
@@ -203,14 +204,17 @@ class Table(TakesTables):
                 f"a single target, but y has {targets.shape[1]} columns. Raise max_categories, drop these "
                 "columns, or fit one model for each target."
             )
-        targets = targets.reshape(-1)
-        if targets.dtype == object:
-            targets = np.array(targets.tolist())
-        if targets.dtype.kind not in ("biufU" if self.target_type == "auto" else "biuf"):
-            return None  # the estimator raises the error
+        targets, labels = targets.reshape(-1), None
+        if self.target_type == "continuous" or (targets.dtype.kind == "f" and (targets % 1 != 0).any()):
+            targets = numbers(targets)  # TargetEncoder does not take all types
+        else:
+            with labels_of_one_kind(targets):
+                labels, targets = np.unique(targets, return_inverse=True)
         encoder = self._target_encoder(targets)
         with config_context(enable_metadata_routing=False):  # TargetEncoder would ask for groups for its folds
             means: np.ndarray = encoder.fit_transform(self._with_means(values), targets)
+        if labels is not None:
+            encoder.classes_ = labels  # which stand in the names of its columns
         self.targets_ = encoder
         return means
 

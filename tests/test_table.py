@@ -2,10 +2,15 @@
 
 import pickle
 import tracemalloc
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
+import scipy.sparse as sp
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
@@ -305,3 +310,99 @@ def test_tags_and_looks():
     assert repr(table).startswith("<RawTable of shape (120, 2), with 0 columns of categories")
     assert table[0].tolist() == np.asarray(table)[0].tolist()
     assert table[3, 1] == np.asarray(table)[3, 1]
+
+
+def shops():
+    """Targets that follow a column of 100 categories, too many for inputs of their own."""
+    rng = np.random.default_rng(0)
+    shop = rng.integers(0, 100, 600)
+    return pd.DataFrame({"a": rng.normal(size=600), "shop": [f"shop{i}" for i in shop]}), shop
+
+
+NUMERIC = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", ">f8", ">i2", "longdouble", "U", "object"]
+AS_NUMBERS = {kind: lambda y, kind=kind: y.astype(kind) for kind in NUMERIC} | {
+    "text": lambda y: pd.Series(y).astype(str),
+    "Int8": lambda y: pd.Series(y, dtype="Int8"),
+    "Float32": lambda y: pd.Series(y, dtype="Float32"),
+    "decimals": lambda y: [Decimal(i) for i in y.tolist()],
+    "fractions": lambda y: [Fraction(i) for i in y.tolist()],
+    "list": lambda y: y.tolist(),
+    "column": lambda y: y[:, None],
+    "sparse": lambda y: sp.csr_matrix(y[:, None]),
+    "polars": lambda y: pl.Series(y),
+    "decimals of polars": lambda y: pl.Series([Decimal(i) for i in y.tolist()], dtype=pl.Decimal(9, 2)),
+    "Arrow": lambda y: pd.Series(y, dtype="int16[pyarrow]"),
+    "decimals of Arrow": lambda y: pa.array([Decimal(i) for i in y.tolist()]),
+}
+AS_TRUTH = {
+    "bool": lambda y: y,
+    "object": lambda y: y.astype(object),
+    "boolean": lambda y: pd.Series(y, dtype="boolean"),
+    "list": lambda y: y.tolist(),
+    "polars": lambda y: pl.Series(y),
+    "Arrow": lambda y: pd.Series(y, dtype="bool[pyarrow]"),
+}
+
+
+@pytest.mark.parametrize("kinds", [AS_NUMBERS, AS_TRUTH])
+def test_numeric_targets_of_any_type_go_with_means(kinds):
+    X, shop = shops()
+    y = shop % 7 if kinds is AS_NUMBERS else shop % 7 > 3
+    model = tabular_pipeline("regressor", **QUICK | {"hidden_layer_sizes": (16,), "max_iter": 10})
+    expected = model.fit(X, y.astype(float)).predict(X)
+    assert np.corrcoef(expected, y)[0, 1] > 0.9
+    assert model["table"].columns_["means"] == ["shop"]
+    for name, convert in kinds.items():
+        assert_array_equal(np.ravel(model.fit(X, convert(y)).predict(X)), expected, err_msg=name)
+
+
+AS_LABELS = {
+    "dates": lambda y: np.datetime64("2020-01-01") + y,
+    "durations": lambda y: pd.Series(pd.to_timedelta(y, "h")),
+    "text": lambda y: np.array(list("abcdefg"))[y],
+    "text of Arrow": lambda y: pd.Series(np.array(list("abcdefg"))[y]).astype("string[pyarrow]"),
+    "categorical": lambda y: pd.Series(np.array(list("abcdefg"))[y], dtype="category"),
+    "polars": lambda y: pl.Series(np.array(list("abcdefg"))[y]).cast(pl.Categorical),
+    "longdouble": lambda y: y.astype("longdouble"),
+    **{kind: AS_NUMBERS[kind] for kind in ("f2", "u1", ">i2", "object", "Int8", "sparse")},
+}
+
+
+@pytest.mark.parametrize("kind", AS_LABELS)
+@pytest.mark.filterwarnings("ignore:A column-vector y was passed")
+def test_labels_of_any_type_go_with_means(kind):
+    X, shop = shops()
+    model, other = (tabular_pipeline("classifier", **QUICK | {"max_iter": 20}) for _ in range(2))
+    expected = model.fit(X, shop % 7).predict_proba(X)
+    assert model.score(X, shop % 7) > 0.9
+    labels = AS_LABELS[kind](shop % 7)
+    assert_array_equal(other.fit(X, labels).predict_proba(X), expected)
+    names = [f"shop_{label}_mean" for label in other.classes_]
+    assert other["mlp"].feature_names_in_.tolist() == ["a", *names]
+
+
+@pytest.mark.parametrize("convert", [np.asarray, sp.csr_matrix, sp.csc_array, np.ndarray.tolist, pd.DataFrame])
+def test_several_targets_in_any_container(convert):
+    X, shop = shops()
+    Y = convert(np.stack([shop % 2, shop % 3 == 0], axis=1).astype(int))
+    with pytest.raises(ValueError, match=r"Columns \['shop'\] have more than .* y has 2 columns. Raise max_categories"):
+        tabular_pipeline("classifier", **QUICK).fit(X, Y)
+    model = tabular_pipeline("classifier", max_categories=100, **QUICK | {"max_iter": 20}).fit(X, Y)
+    assert model.score(X, Y) > 0.9
+    assert model["table"].columns_["categories"] == ["shop"]
+
+
+@pytest.mark.parametrize("kind", ["regressor", "classifier"])
+@pytest.mark.parametrize(
+    "y", [np.array([np.inf, 1.0] * 300), np.ones((600, 1, 1)), np.ones(600) * 1j, ["a", 1.5] * 300, np.arange(600) / 7]
+)
+def test_other_targets_are_told_as_by_the_estimator(kind, y):
+    """With means and without; never is a column left out without a word."""
+    X, _ = shops()
+    found = []
+    for table in (X, X[["a"]]):
+        try:
+            found.append(str(tabular_pipeline(kind, **QUICK).fit(table, y)["table"].columns_["means"]))
+        except ValueError as error:
+            found.append(str(error).partition(" is required by")[0])  # the name of a step
+    assert found == ["['shop']", "[]"] or found[0] == found[1] != "[]"
