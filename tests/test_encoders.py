@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import StandardScaler
 
+from skbackprop import MLPRegressor
 from skbackprop._nn.encoders import ENCODERS, Column, bin_codes, bin_edges
 from skbackprop.preprocessing import PiecewiseLinearEncoder
 
@@ -76,3 +77,38 @@ def test_the_forward_runs_on_any_array():
         column = encoder.learn(x, None, 2)
         made = encoder.forward(xp, xp.asarray(x), column)
         assert_allclose(np.asarray(made), encoder.forward(np, x, column), err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("share", [1.0, 0.95, 0.5, 0.25, 1e-5])
+@pytest.mark.filterwarnings("error")
+def test_codes_up_to_the_largest_numbers(dtype, share):
+    largest = dtype(share * np.finfo(dtype).max)
+    x = np.array([-largest, 0.0, largest / 2, largest, np.nan], dtype)
+    expected = np.array([[-1.0], [0.0], [0.5], [1.0], [0.0]])
+    assert_allclose(PiecewiseLinearEncoder(1).fit(x[:, None]).transform(x[:, None]), expected, rtol=1e-6)
+    assert_allclose(bin_codes(np, x, bin_edges(x, None, 1), 0.0, 1.0), (expected + 1) / 2, rtol=1e-6)
+    halves = PiecewiseLinearEncoder(2).fit(x[[0, 1, 3], None]).transform(x[:4, None])
+    assert_allclose(halves, [[-1.0, -1.0], [1.0, -1.0], [1.0, 0.0], [1.0, 1.0]], rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_codes_of_new_numbers_far_from_the_edges():
+    """Their distance from an edge overflows; and edges of float64 are beyond float32."""
+    edges = np.array([-8e307, 8e307])
+    assert_array_equal(bin_codes(np, np.array([-1.7e308, 1.7e308]), edges, -1.0, 1.0), [[-1.0], [1.0]])
+    x = np.array([-1e38, 0.0, 1e38], np.float32)
+    for edges, expected in (([-1e300, 0.0], [1, 1, 1]), ([-1e300, 1e300], [0, 0, 0]), ([1.0, 1e300], [-1, -1, -1])):
+        codes = bin_codes(np, x, np.array(edges), -1.0, 1.0)
+        assert codes.dtype == np.float32
+        assert_array_equal(codes[:, 0], expected)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_estimator_encodes_the_largest_numbers_it_takes():
+    x = np.linspace(-1.875, 1.875, 31)[:, None]  # multiples of 1/8
+    settings = {"numeric_encoder": "piecewise_linear", "n_bins": 4, "max_iter": 5, "random_state": 0}
+    for dtype in (np.float32, np.float64):
+        small, largest = x.astype(dtype), (x * 2.0**127).astype(dtype)
+        expected = MLPRegressor(**settings).fit(small, x[:, 0]).predict(small)
+        assert_array_equal(MLPRegressor(**settings).fit(largest, x[:, 0]).predict(largest), expected)

@@ -233,6 +233,14 @@ def test_piecewise_linear_encoder(dtype, passthrough):
     assert_allclose(codes, encoder.transform(X), rtol=0, atol=ATOL[X.dtype])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bins_of_the_largest_numbers(dtype):
+    X = np.array([[-1.0], [0.0], [0.5], [1.0], [np.nan]], dtype) * np.finfo(dtype).max
+    encoder = PiecewiseLinearEncoder(2).fit(X[[0, 1, 3]])
+    codes = run(to_onnx(encoder, dtype=dtype), X)["variable"]
+    assert_allclose(codes, [[-1.0, -1.0], [1.0, -1.0], [1.0, 0.0], [1.0, 1.0], [0.0, 0.0]], rtol=0, atol=1e-6)
+
+
 def test_errors_say_what_to_do(monkeypatch):
     X, y, _, _ = rows("float64")
     with pytest.raises(NotFittedError, match="MLPSoftmaxClassifier"):

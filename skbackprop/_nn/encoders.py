@@ -109,8 +109,10 @@ def bin_edges(x: np.ndarray, weights: np.ndarray | None, n_bins: int) -> np.ndar
 
 def bin_codes(xp: Namespace, x: Array, edges: np.ndarray, low: float, high: float) -> Array:
     """Positions of numbers (n,) in each of the bins, (n, n_bins); for NaN the middle."""
+    if np.abs(edges).max() > xp.finfo(x.dtype).max / 2:  # their differences would overflow
+        return xp.astype(bin_codes(xp, xp.astype(x, xp.float64) / 2, edges / 2, low, high), x.dtype)
     first, last = (xp.asarray(ends, dtype=x.dtype, device=x.device) for ends in (edges[:-1], edges[1:]))
-    with np.errstate(divide="ignore", invalid="ignore"):  # if edges are equal in float32: 0 or 1
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # if edges are equal in float32: 0 or 1
         passed = (x[:, None] - first) / (last - first)
     passed = xp.clip(passed, 0.0, 1.0)
     passed = xp.where(xp.isnan(passed), xp.full_like(passed, 0.5), passed)

@@ -163,8 +163,11 @@ def bin_codes(g: Graph, x: str, edges: Sequence[np.ndarray], code_range: tuple[f
     """Positions of numbers (rows, columns) in each of their bins, (rows, bins)."""
     low, high = code_range
     features = np.repeat(np.arange(len(edges)), [len(ends) - 1 for ends in edges])
-    start, stop = (np.concatenate(ends).astype(dtype) for ends in zip(*((e[:-1], e[1:]) for e in edges), strict=True))
+    start, stop = (np.concatenate(ends) for ends in zip(*((e[:-1], e[1:]) for e in edges), strict=True))
     x = g("Gather", x, g.integers(features), axis=1)
+    if np.abs([start, stop]).max(initial=0.0) > np.finfo(dtype).max / 2:  # their differences would overflow
+        x, start, stop = g("Mul", x, g.constant(0.5, dtype)), start / 2, stop / 2
+    start, stop = start.astype(dtype), stop.astype(dtype)
     passed = g("Div", g("Sub", x, g.constant(start, dtype)), g.constant(stop - start, dtype))
     zero, half, one = (g.constant(value, dtype) for value in (0.0, 0.5, 1.0))
     passed = g("Where", g("IsNaN", passed), half, g("Clip", passed, zero, one))
