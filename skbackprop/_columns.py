@@ -56,6 +56,13 @@ def is_frame(X: object) -> TypeGuard[DataFrame]:
     return hasattr(X, "columns")
 
 
+def refuse_lazy(X: object, *methods: str) -> None:
+    """Raise if X is a table that one of these methods computes."""
+    for method in methods:
+        if hasattr(X, method) and hasattr(type(X), "columns"):
+            raise ValueError(f"X is a lazy {type(X).__name__}. Pass X.{method}().")
+
+
 def as_table(X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
     """A DataFrame of pandas or polars and the names of its columns, or an array."""
     if type(X).__module__.startswith("pyarrow.") and hasattr(X, "to_pandas"):
@@ -67,9 +74,7 @@ def as_table(X: object) -> tuple[DataFrame | np.ndarray, list[Hashable] | None]:
             "tabular_pipeline takes DataFrames and dense arrays. Pass sparse X to MLPSoftmaxClassifier or "
             "MLPRegressor, after a MaxAbsScaler."
         )
-    for method in ("collect", "compute"):  # polars, Dask
-        if hasattr(X, method) and hasattr(type(X), "columns"):
-            raise ValueError(f"X is a lazy {type(X).__name__}. Pass X.{method}().")
+    refuse_lazy(X, "collect", "compute")  # polars, Dask
     X = X if is_frame(X) else _as_array(X)
     shape = tuple(X.shape)
     if len(shape) != 2:
@@ -138,7 +143,11 @@ def rows_of(X: Any, rows: np.ndarray) -> Any:
 
 def to_numpy(column: Column, dtype: DTypeLike) -> np.ndarray:
     """Values of a numeric column as NumPy array; missing ones become NaN."""
-    if not isinstance(column, np.ndarray) and hasattr(column, "isna"):
+    if isinstance(column, np.ndarray):
+        return np.asarray(column, dtype)
+    if str(column.dtype) in ("Int128", "UInt128"):  # of polars, which NumPy does not have
+        column = column.cast(float)
+    if hasattr(column, "isna"):
         return column.to_numpy(dtype, na_value=np.nan)
     return np.asarray(column, dtype)
 

@@ -16,7 +16,7 @@ from skbackprop._checks.callbacks import CALLBACKS, CallbackSupportMixin, MetaCa
 from skbackprop._checks.calls import spelled
 from skbackprop._checks.constraints import Interval, check_parameters, fit_spec, validated
 from skbackprop._checks.rows import Given, read_rows, starting_point
-from skbackprop._columns import rows_of
+from skbackprop._columns import refuse_lazy, rows_of
 from skbackprop._documentation import DocLinkMixin
 from skbackprop._estimator import BaseMLP
 from skbackprop._fit.data_checks import numbers, one_column
@@ -204,6 +204,7 @@ class BaseEnsemble(
         """Check targets and weights; X is checked by each network."""
         if isinstance(X, Shards):
             raise ValueError(f"{type(self).__name__} takes rows in memory. Give Shards to its estimator itself.")
+        refuse_lazy(X, "collect")
         X = to_host(cast(Any, X))
         rows: Any = X if hasattr(X, "shape") else np.asarray(X)
         if y is None:

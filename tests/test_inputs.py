@@ -14,11 +14,13 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skbackprop import MLPRegressor, MLPSoftmaxClassifier
+from skbackprop import MLPRegressor, MLPSoftmaxClassifier, tabular_pipeline
 from skbackprop._fit.inputs import InputEncoding
 from skbackprop._nn.encoders import ENCODERS
 from skbackprop.data import Shards
+from skbackprop.ensemble import MLPEnsembleRegressor
 from skbackprop.inspection import check_gradients, feature_importances, layer_outputs
+from skbackprop.preprocessing import PiecewiseLinearEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Features differ in scale")
 
@@ -586,3 +588,52 @@ def test_a_column_whose_categories_are_given_holds_such(first, given):
     if None not in first:
         with pytest.raises(ValueError, match="column 't', which is numeric"):
             MLPRegressor((5,), categorical_features=["a"]).partial_fit(X, y, categories=given)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("encoder", ["identity", "piecewise_linear"])
+@pytest.mark.parametrize("named", [False, True])
+def test_lazy_tables_of_polars_are_refused_by_all(encoder, named):
+    pl = pytest.importorskip("polars")
+    if named and tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9):
+        pytest.skip("needs scikit-learn 1.9 for polars")
+    X = pl.DataFrame({"a": np.linspace(0.0, 1.0, 20), "b": np.arange(20) % 3 / 3.0})
+    first, y = X if named else X.to_numpy(), X["a"].to_numpy()
+    new = MLPRegressor(max_iter=1, numeric_encoder=encoder, random_state=0)
+    model = clone(new).fit(first, y)
+    calls = [
+        lambda lazy: clone(new).fit(lazy, y),
+        lambda lazy: clone(new).partial_fit(lazy, y),
+        lambda lazy: clone(new).set_params(categorical_features=["b"]).fit(lazy, y),
+        lambda lazy: clone(new).fit(first, y, X_val=lazy, y_val=y),
+        lambda lazy: model.predict(lazy),
+        lambda lazy: model.score(lazy, y),
+        lambda lazy: MLPEnsembleRegressor(new).fit(lazy, y),
+        lambda lazy: tabular_pipeline("regressor").fit(lazy, y),
+        lambda lazy: PiecewiseLinearEncoder().fit(lazy),
+        lambda lazy: PiecewiseLinearEncoder().fit(first).transform(lazy),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"X is a lazy LazyFrame\. Pass X\.collect\(\)\."):
+            call(X.lazy())
+
+
+@pytest.mark.parametrize("kind", ["Int128", "UInt128"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        MLPRegressor(max_iter=2, random_state=0, numeric_encoder="piecewise_linear"),
+        tabular_pipeline("regressor", max_iter=2, random_state=0),
+        tabular_pipeline("regressor", max_iter=2, random_state=0, categorical_features=["a"]),
+    ],
+)
+def test_integers_of_polars_with_128_bits(kind, model):
+    pl = pytest.importorskip("polars")
+    if not hasattr(pl, kind):
+        pytest.skip("older polars")
+    X, y = pd.DataFrame({"a": np.arange(20), "b": np.arange(20) % 3}), np.arange(20.0)
+    wide = pl.DataFrame({"a": pl.Series(X["a"].to_numpy()).cast(getattr(pl, kind)), "b": X["b"].to_numpy()})
+    ours, theirs = clone(model).fit(wide, y), clone(model).fit(X, y)
+    assert_array_equal(ours.predict(wide), theirs.predict(X))
+    gaps = wide.with_columns(a=pl.lit(None, getattr(pl, kind)))
+    assert_array_equal(ours.predict(gaps), theirs.predict(X.assign(a=np.nan)))

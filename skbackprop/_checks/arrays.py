@@ -22,6 +22,7 @@ from sklearn.utils.validation import (
 
 from skbackprop._checks.calls import check_pair
 from skbackprop._checks.tables import encoding_of, read_table, refuse_columns, refuse_dates
+from skbackprop._columns import refuse_lazy
 from skbackprop._engines.encoded_table import EncodedTable, dense
 from skbackprop._fit.data_checks import complete, sound, within_floats
 from skbackprop._fit.device import FLOAT64, HOST, Device, device_of, to_host
@@ -132,6 +133,7 @@ def has_validation_set(X_val: Data, y_val: Data, weights: Data, *, holds_targets
 
 def check_table(estimator: BaseEstimator, X: Any, *, reset: bool) -> Array:
     """Check a dense X whose numbers may be missing, with scikit-learn's errors, and copy it to the host."""
+    refuse_lazy(X, "collect")
     with within_floats("Input X"):
         return validate_data(estimator, to_host(X), reset=reset, dtype=FLOAT_DTYPES, ensure_all_finite="allow-nan")
 

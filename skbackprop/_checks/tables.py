@@ -28,6 +28,7 @@ from skbackprop._columns import (
     has_numeric_dtype,
     is_frame,
     refuse,
+    refuse_lazy,
 )
 from skbackprop._fit.data_checks import within_floats
 from skbackprop._fit.device import FLOAT64, HOST, compute_device
@@ -53,6 +54,7 @@ def categories_in(estimator: BaseEstimator, X: Data, named: Any = None) -> np.nd
 
     named: the categories that the user gave. They decide for columns whose type leaves it open.
     """
+    refuse_lazy(X, "collect")
     encodes, asked = estimator.numeric_encoder != "identity", estimator.categorical_features
     if isinstance(X, RawTable):
         if asked is not None and not isinstance(asked, str):
@@ -141,6 +143,7 @@ def _are_named(named: Any, names: Sequence[Hashable]) -> np.ndarray:
 
 
 def _check_can_be_encoded(X: Data) -> None:
+    refuse_lazy(X, "collect")
     what = None
     if sp.issparse(X):
         what = "a sparse matrix"
@@ -170,7 +173,8 @@ def refuse_columns(X: Data) -> None:
 
 
 def refuse_dates(X: Data) -> None:
-    """Raise for dates and times, which scikit-learn converts to numbers if all columns contain them."""
+    """Raise for lazy tables, and for dates, which scikit-learn converts to numbers if all columns contain them."""
+    refuse_lazy(X, "collect")
     if isinstance(X, np.ndarray):
         if X.dtype.kind in "mM":
             raise ValueError("X holds dates or times. Convert them: X.astype('datetime64[D]').astype(float).")
