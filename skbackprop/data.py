@@ -257,7 +257,7 @@ class Shards:
 
 def parse_bytes(memory: int | str) -> int:
     """Number of bytes of a value such as 10**6, "1MB" or "1 MiB"."""
-    match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(([KMG]I?)?B)?", str(memory).strip(), re.IGNORECASE | re.ASCII)
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(([KMG]I?)?B)?", str(memory).strip(), re.IGNORECASE | re.ASCII)
     if match is None:
         raise ValueError(f"memory must be a number of bytes, or a text such as '256MB' or '1GiB'; got {memory!r}.")
     n_bytes = int(float(match[1]) * UNITS[(match[3] or "").upper()])
