@@ -34,7 +34,8 @@ PLAIN = (float, bool, np.floating, np.bool_, type(None))  # which NumPy converts
 LARGEST = float(np.finfo(np.float32).max)
 
 # invalid contents of columns, for messages
-SKRUB = "make_pipeline(skrub.TableVectorizer(), model)"  # converts dates and free text to numbers
+# converts dates and free text to numbers; categories stay categories
+SKRUB = "make_pipeline(skrub.TableVectorizer(low_cardinality='passthrough'), model)"
 DATED = f"dates or times ({{}}). Convert them to numbers by a step in front, or drop the column:\n    {SKRUB}"
 COMPLEX_VALUES = "complex numbers. Use np.real and np.imag of them instead."
 NESTED_VALUES = (

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skbackprop._amounts import FEW, amount_line, with_numbers
 from skbackprop._columns import (
     CATEGORIES,
     COERCE,
@@ -56,7 +57,7 @@ FAMILIES = [  # skrub.TableVectorizer reads one of them, pandas the others
     Family(
         r"(-?\d+ days? )?[-+]?\d{1,3}:[0-5]\d(:[0-5]\d)?([.,]\d+)?",
         "times or durations",
-        "X[{name!r}] = pandas.to_timedelta(X[{name!r}].str.replace(',', '.')"
+        "X[{name!r}] = pandas.to_timedelta(X[{name!r}].astype(str).str.replace(',', '.')"
         r".str.replace(r'^(\d+:[\d.]+)$', r'0:\1', regex=True), errors='coerce').dt.total_seconds()",
         lambda texts: any(":0" in text for text in texts),
     ),
@@ -85,24 +86,16 @@ FAMILIES = [  # skrub.TableVectorizer reads one of them, pandas the others
     Family(rf"([a-z]{{3,9}},? )?({DATE}|{NAMED}){CLOCK}", "dates or times", DAYS.format("X[{name!r}]", "mixed")),
 ]
 
-CODES = "USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RON|BRL|MXN|KRW|TRY"  # of currencies
-# with separators, a currency or a unit
-AMOUNT = re.compile(
-    rf"[-+ ]*+(?P<before>[A-Z]{{0,2}}[$€£¥₹]|(?i:{CODES}|Rs\.?|kr\.?))?[-+ \u00a0]*+"
-    r"([1-9]\d{0,2}(?P<mark>[,.'\u2019 \u00a0\u2009\u202f])\d{3}((?P=mark)\d{3})*|\d+)(?P<part>(?!(?P=mark))[.,]\d+)?"
-    r"(?P<after>\D*)",
-    re.ASCII,
-)
-# decimals behind a comma or a point: other than three, or after a zero, or after thousands set off by the other
-COMMA = re.compile(r",(\d{1,2}|\d{4,})(\D|$)|\b0,\d|\.\d{3}[.,]", re.ASCII)
-POINT = re.compile(r"\.(\d{1,2}|\d{4,})(\D|$)|\b0\.\d|,\d{3}[.,]", re.ASCII)
-
+CONVERT = "Convert the texts to numbers, in one column or in several, in new rows too."
 LEFT_OUT = "left out"  # the kind of empty and constant columns
-FEW = 0.05  # share of the distinct texts and of the rows
 MANY = 30  # fewer distinct texts are categories, except dates and times
 MANY_ROWS = 100  # fewer distinct texts are not identifiers
-PHONE = 9  # groups of so many digits may be a phone number
 WORDS = 5  # per text on average, from which on it is free text
+ENCODED = {  # what becomes of distinct texts, by the kind of their column
+    "categories": "a separate category",
+    "means": "replaced by the mean target, or the share of each class, of its rows",
+    "both": "a separate category, and also has a mean target",
+}
 
 
 class Reading(NamedTuple):
@@ -118,7 +111,7 @@ def read_column(label: Hashable, column: Column, few: int, most: int, *, is_cate
 
     is_category: the user named it as a column of categories.
     """
-    gaps = None if is_category else read(label, column)
+    gaps = None if is_category else read(label, column, few, most)
     if gaps is not None:
         x = floats(label, column, gaps)
         known = x[~np.isnan(x)]
@@ -127,10 +120,15 @@ def read_column(label: Hashable, column: Column, few: int, most: int, *, is_cate
     n = len(set(categories.texts))
     if n == 0 or (n == 1 and not (categories.numbers < 0).any()):
         return Reading(LEFT_OUT)
-    return Reading("categories" if n <= few else "both" if n <= most else "means", categories)
+    return Reading(_kind(n, few, most), categories)
 
 
-def read(name: Hashable, column: Column) -> list[str] | None:
+def _kind(n: int, few: int, most: int) -> str:
+    """The kind of a column of n categories."""
+    return "categories" if n <= few else "both" if n <= most else "means"
+
+
+def read(name: Hashable, column: Column, few: int, most: int) -> list[str] | None:
     """Decide whether a training column holds numbers; return the texts among them that count as missing, else None.
 
     Texts are read as numbers if all but a few are numbers. Warns of the others, and of texts that are not suited as
@@ -147,24 +145,27 @@ def read(name: Hashable, column: Column) -> list[str] | None:
         return []
     gaps = None if _are_codes(values) else _gaps({_as_written(value) for value in values}, column)
     if gaps:
-        line = code_of(column, f"X[{name!r}] = X[{name!r}].astype('category')")
+        line, use = amount_line(name, _no_gaps(values)), "This line reads numbers among them; apply it to new rows too"
+        if not line:
+            line, use = (
+                f"X[{name!r}] = X[{name!r}].astype('category')",
+                "If they have a meaning, convert all to categories",
+            )
         warn(
-            f"Column {name!r} holds numbers as text. Its other texts count as missing: {quoted(gaps)}. If they have a "
-            f"meaning, convert all to categories:{line}"
+            f"Column {name!r} holds numbers as text. Its other texts count as missing: {quoted(gaps)}. "
+            f"{use}:{code_of(column, line)}"
         )
     if gaps is None:
-        warn_of_look(name, column, values)
+        warn_of_look(name, column, values, _kind(len(set(map(text_of, values))), few, most))
     return gaps
 
 
-def warn_of_look(name: Hashable, column: Column, values: set[object]) -> None:
-    """Warn if the distinct texts of a column look like something other than categories."""
-    looks, line = _look(name, {_as_written(value) for value in values}, column, _are_codes(values))
+def warn_of_look(name: Hashable, column: Column, values: set[object], kind: str = "categories") -> None:
+    """Warn if the distinct texts of a column, which is of this kind, look like something other than categories."""
+    looks, line = _look(name, values, column)
     if looks:
-        warn(
-            f"Column {name!r} looks like {looks}. Each distinct text is now a separate category. This line helps; "
-            f"apply it to new rows too:{code_of(column, line)}"
-        )
+        helps = f"This line helps; apply it to new rows too:{code_of(column, line)}" if line else CONVERT
+        warn(f"Column {name!r} looks like {looks}. Each distinct text is now {ENCODED[kind]}. {helps}")
 
 
 def _are_codes(values: set[object]) -> bool:
@@ -190,10 +191,16 @@ def _gaps(texts: set[str], column: Column) -> list[str] | None:
     return sorted({text_of(text) for text in odd})
 
 
-def _look(name: Hashable, texts: set[str], column: Column, codes: bool) -> tuple[str, str]:
-    """A description of texts that are neither numbers nor categories, and the line that helps; else empty."""
-    texts = {text.strip() for text in texts if text.strip().lower() not in GAPS}
-    n, some = len(texts), quoted(sorted(texts))
+def _no_gaps(values: set[object]) -> set[str]:
+    """Values as pandas converts them to texts, without marks of missing ones."""
+    return {str(value) for value in values if _as_written(value).strip().lower() not in GAPS}
+
+
+def _look(name: Hashable, values: set[object], column: Column) -> tuple[str, str]:
+    """A description of texts that are neither numbers nor categories, and the line that helps, if any; else empty."""
+    texts = {_as_written(value).strip() for value in values}
+    texts = {text for text in texts if text.lower() not in GAPS}
+    n, some, codes = len(texts), quoted(sorted(texts)), _are_codes(values)
     for family in FAMILIES if n > 2 else []:
         pattern = re.compile(family.pattern, re.IGNORECASE | re.ASCII)
         if sum(bool(pattern.fullmatch(text)) for text in texts) >= (1.0 - FEW) * n and family.is_sure(texts):
@@ -201,8 +208,10 @@ def _look(name: Hashable, texts: set[str], column: Column, codes: bool) -> tuple
     if n < MANY:
         return "", ""
     odd = [text for text in texts if not NUMBER.fullmatch(text)]
-    if line := _amount_line(name, texts, odd):
+    if not codes and (line := amount_line(name, _no_gaps(values))):
         return f"numbers with separators or units ({some})", line
+    if pair := with_numbers(odd):
+        return (f"numbers with other text ({quoted(pair)})", "") if n >= MANY_ROWS else ("", "")
     if len(odd) < n / 2 and not codes:
         return f"numbers among which there are other texts ({quoted(sorted(odd))})", COERCE.format(name=name)
     n_rows = sum(not is_missing(value) for value in column)
@@ -212,22 +221,3 @@ def _look(name: Hashable, texts: set[str], column: Column, codes: bool) -> tuple
         looks = f"identifiers ({n} distinct ones in {n_rows} rows: {some}), from which nothing can be learned"
         return looks, f"X = X.drop(columns=[{name!r}])"
     return "", ""
-
-
-def _amount_line(name: Hashable, texts: set[str], odd: list[str]) -> str:
-    """The line that converts amounts to numbers, if the odd texts have the same unit or currency and decimal mark."""
-    found = [match for text in odd if (match := AMOUNT.fullmatch(text))]
-    affixes = {(match["before"] or "") + match["after"].strip() for match in found}
-    if len(found) < (1.0 - FEW) * len(odd) or len({re.sub(r"(?<=\w\w)s$", "", affix) for affix in affixes}) != 1:
-        return ""
-    numbers = [re.sub(r"^\D+", "", text) for text in texts]
-    digits = {len(re.sub(r"\D", "", text)) for text in odd}
-    is_phone = affixes == {""} and len(digits) == 1 and max(digits) >= PHONE and not any(m["part"] for m in found)
-    has_comma, has_point = any(map(COMMA.search, numbers)), any(map(POINT.search, numbers))
-    whole = not (has_comma or has_point) and any(m["mark"] is None and m["part"] is None for m in found)
-    if is_phone or (has_comma and has_point) or (whole and any(m["mark"] == "." for m in found)):
-        return ""  # such as 100 and 1.000, where nothing tells thousands from decimals
-    kept, point = (r"[^\d,-]", ".str.replace(',', '.')") if has_comma else (r"[^\d.-]", "")
-    cut = "".join(f".str.replace({affix!r}, '')" for affix in sorted(affixes) if re.search("[-.,]", affix))
-    line = f"X[{name!r}].astype(str){cut}.str.replace(r'{kept}', '', regex=True){point}"
-    return f"X[{name!r}] = pandas.to_numeric({line}, errors='coerce')"
