@@ -23,7 +23,7 @@ from skbackprop._fit.device import to_host
 from skbackprop._fit.inputs import Factor, RawTable, distinct
 from skbackprop._fit.warn import warn
 from skbackprop._prediction import of_one_model
-from skbackprop._texts import LEFT_OUT, Reading, read_column
+from skbackprop._texts import LEFT_OUT, Reading, read_column, warn_of_unknown
 from skbackprop._types import Data
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class Table(TakesTables):
     names_: list[Hashable] | None  # of the columns in fit, if X had any
     kinds_: list[str]  # of each column, as keys of `columns_`
     gaps_: list[list[str]]  # for each column the texts that count as missing numbers
+    texts_: Sequence[list[str]] = ()  # for each column its categories, if they are few; pickles of 0.2.0 have none
     targets_: TargetEncoder | None  # of columns of many categories
     n_features_in_: int
 
@@ -138,6 +139,7 @@ class Table(TakesTables):
         seen = copy_of(self, without=["feature_names_in_"])
         seen.columns_, seen.names_, seen.n_features_in_ = found, names, len(labels)
         seen.kinds_, seen.gaps_ = [reading.kind for reading in readings], [reading.gaps for reading in readings]
+        seen.texts_ = [sorted(cast(Factor, r.values).texts) if r.kind == "categories" else [] for r in readings]
         if are_texts(names):
             seen.feature_names_in_ = np.array(names, dtype=object)
         values = [reading.values for reading in readings]
@@ -156,12 +158,15 @@ class Table(TakesTables):
         X, names = as_table(X)
         labels = names if self.names_ is None and names else self.names_ or range(X.shape[1])
         values: list[np.ndarray | Factor | None] = []
-        columns = self._columns(X, names)
-        for label, column, kind, gaps in zip(labels, columns, self.kinds_, self.gaps_, strict=True):
+        columns = zip(labels, self._columns(X, names), self.kinds_, self.gaps_, self._known(), strict=True)
+        for label, column, kind, gaps, known in columns:
             if kind == LEFT_OUT or column is None:
                 values.append(None)
+            elif kind == "numbers":
+                values.append(floats(label, column, gaps))
             else:
-                values.append(floats(label, column, gaps) if kind == "numbers" else factor(label, column))
+                values.append(found := factor(label, column))
+                warn_of_unknown(label, found, known, is_expected=kind in WITH_MEANS)
         means = None if self.targets_ is None else self.targets_.transform(self._with_means(values))
         return self._table(values, means, X)
 
@@ -234,6 +239,13 @@ class Table(TakesTables):
             return target.set_params(cv=max(2, min(5, int(largest))), random_state=self.random_state)
         # from scikit-learn 1.9 on; not stratified, as a class may have fewer rows than there are folds
         return target.set_params(cv=KFold(min(5, len(targets)), shuffle=True, random_state=self.random_state))
+
+    def _known(self) -> list[Sequence[str]]:
+        """The categories of each column in `fit`, in ascending order."""
+        learned = [] if self.targets_ is None else self.targets_.categories_
+        means = iter([texts[: len(texts) - (texts[-1] is None)] for texts in learned])
+        few = zip(self.kinds_, self.texts_ or [[]] * len(self.kinds_), strict=True)
+        return [next(means, texts) if kind in WITH_MEANS else texts for kind, texts in few]
 
     def _with_means(self, values: list[np.ndarray | Factor | None]) -> np.ndarray:
         """Texts of the target-encoded columns, side by side."""

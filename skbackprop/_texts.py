@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
@@ -90,6 +91,7 @@ CONVERT = "Convert the texts to numbers, in one column or in several, in new row
 LEFT_OUT = "left out"  # the kind of empty and constant columns
 MANY = 30  # fewer distinct texts are categories, except dates and times
 MANY_ROWS = 100  # fewer distinct texts are not identifiers
+ENOUGH = 20  # rows without a known category are no accident
 WORDS = 5  # per text on average, from which on it is free text
 ENCODED = {  # what becomes of distinct texts, by the kind of their column
     "categories": "a separate category",
@@ -221,3 +223,31 @@ def _look(name: Hashable, values: set[object], column: Column) -> tuple[str, str
         looks = f"identifiers ({n} distinct ones in {n_rows} rows: {some}), from which nothing can be learned"
         return looks, f"X = X.drop(columns=[{name!r}])"
     return "", ""
+
+
+def warn_of_unknown(name: Hashable, column: Factor, known: Sequence[str], *, is_expected: bool) -> None:
+    """Warn if many rows have a category and none of these was known in training.
+
+    known: in ascending order.
+    is_expected: all categories may well be new, so warn only if they are known in another spelling.
+    """
+    if len(known) == 0 or np.count_nonzero(column.numbers >= 0) < ENOUGH:
+        return
+    last = len(known) - 1
+    if any(known[bisect_left(known, text, 0, last)] == text for text in column.texts):  # mostly the first is known
+        return
+    spellings = set(map(_spelling, known))
+    same = sorted(text for text in column.texts if _spelling(text) in spellings)
+    if same or not is_expected:
+        code = f"X[{name!r}].str.strip().str.lower()"
+        hint = (
+            f" They differ in case or in spaces at the ends: use {code} in training and for new rows." if same else ""
+        )
+        warn(
+            f"Column {name!r} has no category that was known in training, so it has no effect: now there is "
+            f"{quoted(same[:1] or [min(column.texts)])}; known are {quoted([*known[:2]])}.{hint}"
+        )
+
+
+def _spelling(text: str) -> str:
+    return text.strip().lower()

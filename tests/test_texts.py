@@ -299,6 +299,54 @@ def test_warnings_of_all_columns_come_before_the_error_about_dates():
     assert [re.search("'.*?'", str(one.message))[0] for one in caught] == ["'price'", "'mass'"]
 
 
+TOWNS = np.resize(["Bonn", "Köln", "Ulm"], N)
+
+
+@pytest.mark.parametrize(
+    ("values", "new", "shown"),
+    [
+        (TOWNS, [town.upper() for town in TOWNS], "now there is 'BONN'; known are 'Bonn', 'Köln'. They differ in case"),
+        (TOWNS, [f"{town} " for town in TOWNS], "now there is 'Bonn '; known are 'Bonn', 'Köln'. They differ in case"),
+        (TOWNS, ["Rome"] * 20 + [None] * (N - 20), "now there is 'Rome'; known are 'Bonn', 'Köln'."),
+        (np.arange(N) % 2 == 0, ["no", "yes"] * (N // 2), "now there is 'no'; known are '0', '1'."),
+    ],
+)
+@pytest.mark.parametrize("effort", ["default", "best"])
+def test_a_column_without_any_known_category_is_warned_of_once(values, new, shown, effort):
+    X = pd.DataFrame({"size": np.linspace(-1.0, 1.0, N), "town": values})
+    model = tabular_pipeline("regressor", effort=effort, hidden_layer_sizes=(4,), max_iter=2, random_state=0)
+    model.fit(X, X["size"])
+    with pytest.warns(UserWarning, match=f"^Column 'town' has no category .* effect: {re.escape(shown)}") as caught:
+        model.predict(X.assign(town=pd.Series(new, dtype=object)))
+    assert len(caught) == 1
+    assert ("They differ" in str(caught[0].message)) == ("They differ" in shown)
+
+
+@pytest.mark.parametrize("new", [["Rome"] * 19 + [None] * (N - 19), ["Rome"] * (N - 1) + ["Ulm"], [None] * N])
+def test_no_warning_where_a_category_is_known_or_rows_are_few(new):
+    X = pd.DataFrame({"size": np.linspace(-1.0, 1.0, N), "town": TOWNS})
+    table = tabular_pipeline("regressor")["table"].fit(X, X["size"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table.transform(X.assign(town=pd.Series(new, dtype=object)))
+
+
+def test_new_identifiers_are_expected_but_not_another_spelling():
+    names = [f"{WORDS[i % 13]} {i % 60:02}" for i in range(N)]  # 240 of them, with a mean target each
+    names[7] = None
+    X = pd.DataFrame({"size": np.linspace(-1.0, 1.0, N), "name": names})
+    table = tabular_pipeline("regressor")["table"]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Column 'name' looks like identifiers")
+        table.fit(X, X["size"])
+    assert table.columns_["means"] == ["name"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table.transform(X.assign(name=[f"new {i}" for i in range(N)]))
+    with pytest.warns(UserWarning, match="now there is 'BAD .*They differ in case"):
+        table.transform(X.assign(name=X["name"].str.upper()))
+
+
 @pytest.mark.parametrize(
     "values",
     [DAYS, DAYS.tz_localize("Europe/Berlin"), DAYS - DAYS[0], DAYS.to_period("M"), list(DAYS.date), list(DAYS.time)],
