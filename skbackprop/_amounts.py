@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
-from skbackprop._columns import NUMBER
+from skbackprop._values import NUMBER
 
 FEW = 0.05  # share of texts that may be different
 PHONE = 9  # groups of so many digits may be a phone number
@@ -22,7 +22,7 @@ WHOLE = (
     r"|[1-9]\d?(?P<lakh>,)(\d\d,)+\d{3}|\d+|(?=\.\d)"
 )
 AMOUNT = re.compile(
-    rf"[{SPACES}]*(?P<sign>[{MINUS}+]?)[{SPACES}]*(?P<before>{CURRENCY})?[{SPACES}]*(?P<inner>[{MINUS}+]?)[{SPACES}]*"
+    rf"[{SPACES}]*+(?P<sign>[{MINUS}+]?)[{SPACES}]*+(?P<before>{CURRENCY})?[{SPACES}]*+(?P<inner>[{MINUS}+]?)[{SPACES}]*+"
     rf"(?P<whole>{WHOLE})(?P<part>(?!(?P=mark)|(?P=lakh))[.,]\d+)?(?P<trailing>[-\u2212]?)(?P<after>\D*)",
     re.ASCII,
 )

@@ -23,7 +23,7 @@ from skbackprop._fit.device import to_host
 from skbackprop._fit.inputs import Factor, RawTable, distinct
 from skbackprop._fit.warn import warn
 from skbackprop._prediction import of_one_model
-from skbackprop._texts import LEFT_OUT, Reading, read_column, warn_of_unknown
+from skbackprop._texts import LEFT_OUT, read_columns, warn_of_unknown
 from skbackprop._types import Data
 
 if TYPE_CHECKING:
@@ -122,14 +122,7 @@ class Table(TakesTables):
         most = len(X) // self.rows_per_category if self.rows_per_category else 0
         asked = [] if isinstance(self.categorical_features, str) else self.categorical_features
         named = set(places_of(asked, len(labels), names))
-        readings, errors = list[Reading](), list[ValueError]()
-        for i, (label, column) in enumerate(zip(labels, columns_of(X), strict=True)):
-            try:
-                readings.append(read_column(label, column, self.max_categories, most, is_category=i in named))
-            except ValueError as error:  # raised after the warnings about all columns
-                errors.append(error)
-        if errors:
-            raise errors[0]
+        readings = read_columns(labels, columns_of(X), named, self.max_categories, most)
         for label, reading in zip(labels, readings, strict=True):
             found[reading.kind].append(label)
         if len(found[LEFT_OUT]) == len(labels):

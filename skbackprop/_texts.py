@@ -108,6 +108,24 @@ class Reading(NamedTuple):
     gaps: Sequence[str] = ()  # the texts that count as missing among its numbers
 
 
+def read_columns(
+    labels: Sequence[Hashable], columns: Sequence[Column], named: set[int], few: int, most: int
+) -> list[Reading]:
+    """Read training columns; raise the first error after the warnings about all columns.
+
+    named: numbers of the columns that the user named as categories.
+    """
+    readings, errors = list[Reading](), list[ValueError]()
+    for i, (label, column) in enumerate(zip(labels, columns, strict=True)):
+        try:
+            readings.append(read_column(label, column, few, most, is_category=i in named))
+        except ValueError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return readings
+
+
 def read_column(label: Hashable, column: Column, few: int, most: int, *, is_category: bool) -> Reading:
     """Read a training column. Up to `few` categories are encoded as such, more than `most` as means, others as both.
 

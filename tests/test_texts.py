@@ -12,6 +12,7 @@ import pytest
 from sklearn.pipeline import make_pipeline
 
 from skbackprop import MLPRegressor, tabular_pipeline
+from skbackprop._amounts import amount_line, with_numbers
 from skbackprop.ensemble import MLPEnsembleRegressor
 
 N = 240
@@ -253,6 +254,12 @@ def test_the_line_gives_exactly_the_numbers(style, seed):
         tabular_pipeline("regressor")["table"].fit(X, X["size"])
     _, X = executed(line_of(caught[0].message), None, X)
     np.testing.assert_array_equal(X["note"].to_numpy(float), expected)
+
+
+def test_long_texts_take_no_time_that_grows_faster_than_they():
+    for text in ("-" + " " * 100_000 + "x", "9" * 100_000 + "x9", "1" + ",234" * 30_000 + "x5", "(" * 100_000):
+        assert amount_line("note", [text, "5 kg"]) == ""
+        assert len(with_numbers([text, f"{text}!"])) in (0, 2)
 
 
 def test_few_negative_numbers_in_brackets_are_not_lost_silently():
