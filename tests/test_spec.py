@@ -190,6 +190,7 @@ def test_plan_of_rates():
 @pytest.mark.parametrize("schedule", ["auto", "constant", "invscaling", "adaptive", "cosine", "coslog4"])
 @pytest.mark.parametrize("size", [1e2, 1e4, 1e6])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:Column . has a large scale")
 def test_sgd_learns_from_unscaled_features(size, schedule, diabetes):
     X, y = size * diabetes[0], diabetes[1]
     model = MLPRegressor((20,), solver="sgd", learning_rate=schedule, max_iter=60, random_state=0).fit(X, y)
