@@ -146,7 +146,7 @@ def test_sets_are_the_same_categories_in_every_process(tmp_path):
         "sys.stdout.write(model.predict(X).tobytes().hex())"
     )
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    run = [sys.executable, "-c", code, str(tmp_path / "both")]
+    run = [sys.executable, "-P", "-c", code, str(tmp_path / "both")]
     env = os.environ | {"PYTHONHASHSEED": seed}
     found = subprocess.run(run, capture_output=True, text=True, check=True, env=env).stdout
     assert_array_equal(np.frombuffer(bytes.fromhex(found)), model.predict(X))
