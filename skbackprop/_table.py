@@ -132,11 +132,12 @@ class Table(TakesTables):
         seen = copy_of(self, without=["feature_names_in_"])
         seen.columns_, seen.names_, seen.n_features_in_ = found, names, len(labels)
         seen.kinds_, seen.gaps_ = [reading.kind for reading in readings], [reading.gaps for reading in readings]
-        seen.texts_ = [sorted(cast(Factor, r.values).texts) if r.kind == "categories" else [] for r in readings]
         if are_texts(names):
             seen.feature_names_in_ = np.array(names, dtype=object)
         values = [reading.values for reading in readings]
         means = seen._learn_targets(values, y, len(X))
+        known = zip(seen.kinds_, values, strict=True)
+        seen.texts_ = [sorted(cast(Factor, value).texts) if kind == "categories" else [] for kind, value in known]
         self.__dict__ = vars(seen)  # in one assignment, since another thread may transform
         return self._table(values, means, X)
 

@@ -423,6 +423,8 @@ def test_features_that_only_look_far_from_zero_are_left_in_peace(rng):
             rng.poisson(3.0, 500),
             np.eye(500)[0],
             30.0 + 5.0 * rng.normal(size=500),  # body mass index
+            1.0 + (np.arange(500) < 5),  # a code that is rarely 2
+            1.0 + rng.poisson(0.01, 500) + 2.0 * np.eye(500)[1],  # a count that is mostly 1
         ],
         axis=1,
     )

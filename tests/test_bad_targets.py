@@ -173,6 +173,8 @@ def test_bytes_are_no_labels(dtype, data):
     assert_refused({"ensemble": lambda: MLPEnsembleClassifier().fit(data[0], y)} | calls, message)
     assert_refused(later, rf"{message}|y holds the labels \[b'a', b'b'\]")
     assert_array_equal(np.char.decode(np.asarray(y, dtype=bytes)), TEXT)
+    with pytest.raises(ValueError, match="Labels cannot be bytes"):
+        MLPSoftmaxClassifier().fit(data[0], np.array([b"\xc3\xa4", "b"] * (len(TEXT) // 2), dtype=object))
 
 
 @pytest.mark.parametrize("empty", [[], np.array([])])

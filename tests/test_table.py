@@ -177,6 +177,15 @@ def test_a_fit_that_fails_leaves_the_table(data):
             Table(**wrong).fit(X, y)
 
 
+def test_columns_that_several_targets_make_categories_are_looked_at_in_predict(rng):
+    town = rng.integers(0, 40, 2000)
+    X, y = pd.DataFrame({"town": [f"t{k}" for k in town], "a": rng.normal(size=2000)}), np.c_[town % 2, town % 3]
+    table = Table().fit(X, y)
+    assert table.columns_["categories"] == ["town"]
+    with pytest.warns(UserWarning, match="no category that was known in training"):
+        table.transform(X.assign(town=X["town"].str.upper())[:100])
+
+
 @pytest.mark.filterwarnings("ignore:Column . has a large scale")
 def test_a_table_of_other_columns_is_refused_by_the_estimator(data):
     X, y = data

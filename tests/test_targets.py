@@ -120,6 +120,14 @@ def test_the_rest_of_a_constant_target_is_constant(value):
     assert NumberCodec.learn(y, spec).scaled(lambda: rest.moments, spec).scale == 1.0
 
 
+def test_larger_targets_of_weight_zero_change_no_deviation(rng):
+    summary, y, w = NumberSummary(), 1e-3 * rng.normal(size=(40, 1)), np.ones(40)
+    summary.add(y, w)
+    summary.add(1e6 * y, np.zeros(40))
+    assert_allclose(summary.moments.deviation, y.std(axis=0), rtol=1e-12)
+    assert_allclose(summary.without(y[:10], w[:10]).moments.deviation, y[10:].std(axis=0), rtol=1e-12)
+
+
 def test_codec_tells_of_overflow():
     with pytest.raises(ValueError, match="too large to be scaled"):
         scaled(np.array([[1e300], [-1e300]]))

@@ -73,7 +73,7 @@ def complete(y: Any) -> Any:
         lacks_some |= any(map(is_missing, values.flat))
     if lacks_some:
         raise ValueError("Input y contains NaN. Drop the rows whose target is missing.")
-    if values.dtype.kind == "O" and values.size and not isinstance(values.flat[0], str):
+    if values.dtype.kind == "O" and values.size and not isinstance(values.flat[0], str | bytes):
         plain = np.asarray(values.tolist())
         return plain if plain.dtype.kind in "biuf" else y
     return y

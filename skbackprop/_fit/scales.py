@@ -193,10 +193,10 @@ def in_validation_set(steps: bool = True) -> Iterator[None]:
 def warn_unscaled(X: Array, device: Device, columns: np.ndarray | None = None) -> None:
     """Warn if a feature is far from zero, if two scales differ, or if all features are tiny or one is large.
 
-    A sample of the rows is checked. A feature is far if its mean is FAR times its standard deviation, or UNSCALED times
-    if its range includes zero, as that of an indicator which is rarely 0. Scales differ if both ranges and standard
-    deviations do: either alone would flag features that are rarely nonzero. Sparse inputs, which are full of these,
-    are not checked.
+    A sample of the rows is checked. A feature is far if its mean is FAR times its standard deviation; UNSCALED times if
+    zero is within half of its range, or if it has two values, as an indicator which is rarely 0. Scales differ if both
+    ranges and standard deviations do: either alone would flag features that are rarely nonzero. Sparse inputs, which
+    are full of these, are not checked.
 
     columns: the user's numbers of the columns; None: their positions.
     """
@@ -211,7 +211,10 @@ def warn_unscaled(X: Array, device: Device, columns: np.ndarray | None = None) -
         span, largest = high - low, np.maximum(high, -low)
         # columns that vary only by rounding are constant
         spreads = span > 8.0 * np.finfo(device.dtype_of(X)).eps * largest
-        limits = np.where((low > 0.0) | (high < 0.0), FAR, UNSCALED)
+        limits = np.full(len(span), UNSCALED)
+        apart = np.flatnonzero(np.maximum(low, -high) > 0.5 * span)
+        between = (some[:, apart] != low[apart]) & (some[:, apart] != high[apart])
+        limits[apart[between.any(axis=0)]] = FAR
         if _are_near(span, largest, spreads, limits, len(some)):
             return
         some = some.astype(np.float64)

@@ -149,17 +149,16 @@ class NumberSummary:
         y = y.reshape(len(y), -1)
         self.largest = np.maximum(self.largest, np.abs(y).max(axis=0))
         self.eligible = self.eligible + np.count_nonzero(w)
-        weight = float(w.sum())
+        unit, weight = exponents(self.largest), float(w.sum())
+        self._unit, self._squares = unit, np.ldexp(self._squares, 2 * (self._unit - unit))
         if not weight > 0.0:
             return
-        unit = exponents(self.largest)
         with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
             mean = w @ y / weight
             squares = w @ np.ldexp(y - mean, -unit) ** 2
             total, gap = self._weight + weight, mean - self.mean
-            before = np.ldexp(self._squares, 2 * (self._unit - unit))
             between = np.ldexp(gap, -unit) ** 2 * (self._weight * weight / total)
-            self._unit, self._squares = unit, before + squares + between
+            self._squares = self._squares + squares + between
             self.mean = self.mean + gap * (weight / total)
         self._weight = total
 
