@@ -10,20 +10,21 @@ from typing import NamedTuple
 
 from skbackprop._values import NUMBER
 
-FEW = 0.05  # share of texts that may be different
+ODD_SHARE = 0.05  # share of texts that may be different
+DIGITS = 15  # at most: identifiers may have more, and floats lose them
 PHONE = 9  # groups of so many digits may be a phone number
 SPACES = " \u00a0\u2009\u202f"
 MINUS = "-\u2212\u2013"  # hyphen, minus and en dash in front of a number
 CODES = "USD|EUR|GBP|CHF|JPY|CNY|INR|CAD|AUD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|RON|BRL|MXN|KRW|TRY"
 CURRENCY = rf"[A-Z]{{0,2}}[$€£¥₹]|(?i:{CODES}|Rs\.?|kr\.?|Fr\.?)"
 # 1,250 or 1.250 or 1 250; 1,25,000; 1250; nothing in front of a point
-WHOLE = (
+WHOLE_PART = (
     rf"[1-9]\d{{0,2}}(?P<mark>[,.'\u2019{SPACES}])\d{{3}}((?P=mark)\d{{3}})*"
     r"|[1-9]\d?(?P<lakh>,)(\d\d,)+\d{3}|\d+|(?=\.\d)"
 )
 AMOUNT = re.compile(
     rf"[{SPACES}]*+(?P<sign>[{MINUS}+]?)[{SPACES}]*+(?P<before>{CURRENCY})?[{SPACES}]*+(?P<inner>[{MINUS}+]?)[{SPACES}]*+"
-    rf"(?P<whole>{WHOLE})(?P<part>(?!(?P=mark)|(?P=lakh))[.,]\d+)?(?P<trailing>[-\u2212]?)(?P<after>\D*)",
+    rf"(?P<whole>{WHOLE_PART})(?P<part>(?!(?P=mark)|(?P=lakh))[.,]\d+)?(?P<trailing>[-\u2212]?)(?P<after>\D*)",
     re.ASCII,
 )
 IN_BRACKETS = re.compile(r"([^\d()]*)\(([^()]+)\)([^\d()]*)", re.ASCII)  # a negative number
@@ -34,8 +35,11 @@ AFTER = re.compile(rf"({'|'.join(map(re.escape, MULTIPLES))})\s*([$€£¥₹]|{
 NO_UNIT = re.compile(rf"(?i:[cd]r\.?)|(?![.,][{MINUS}]+[^{MINUS}]*$).*[{MINUS}+()].*", re.ASCII)
 
 # any number without leading zeros
-NUMERAL = re.compile(r"(?<!\d)(?!0\d)([1-9]\d{0,2}(,\d{3})+(\.\d+)?|[1-9]\d?(,\d\d)+,\d{3}|\d+([.,]\d+)?)", re.ASCII)
+NUMERAL = re.compile(
+    r"(?<!\d)(?!0\d)([1-9]\d{0,2}(,\d{3})+(\.\d+)?|[1-9]\d?(,\d\d){1,6},\d{3}|\d+([.,]\d+)?)", re.ASCII
+)
 BEFORE = re.compile(rf"[<>≤≥~≈]*\s*({CURRENCY})?\s*", re.ASCII)
+INFINITE = re.compile(r"[-+]?inf(inity)?", re.IGNORECASE)  # numbers for pandas
 PATTERNS = 5  # numbers with other texts have at most so many patterns
 SHORT_PHONE = 7  # digits
 
@@ -93,6 +97,11 @@ def amount_of(text: str) -> Amount | None:
     unit = (scaled[2] or "") if scaled else after
     if len(signs) > 1 or NO_UNIT.fullmatch(unit) or any(map(str.isdecimal, unit)):  # digits of other scripts
         return None
+    digits = re.sub(r"\D", "", found["whole"], flags=re.ASCII)
+    is_plain = not (found["mark"] or found["lakh"] or found["part"] or scaled)
+    follows = (found["before"] or " ").isalpha() and found[0][found.end("before")] not in SPACES  # as in SEK123
+    if (is_plain and (digits[0] == "0" != digits or follows)) or len(digits) > DIGITS:  # an identifier
+        return None
     return Amount(
         signs.replace("+", ""),
         bool(found["trailing"]),
@@ -113,12 +122,20 @@ def amount_line(name: Hashable, texts: Iterable[str]) -> str:
     read = {text: amount_of(text.strip()) for text in texts}
     odd = [amount for text, amount in read.items() if not NUMBER.fullmatch(text.strip())]
     known = [amount for amount in odd if amount is not None]
-    if not known or len(known) < (1.0 - FEW) * len(odd) or _are_phones(known):
+    if not known or len(known) < (1.0 - ODD_SHARE) * len(odd) or _are_phones(known):
         return ""
     amounts = [amount for amount in read.values() if amount is not None]
     decimal, exponents = _decimal_mark(amounts), _exponents(amounts)
-    units = {amount.affixes for amount in known} - {("", "")}
-    if decimal is None or exponents is None or len({_singular(*affixes) for affixes in units}) > 1:
+    units = {amount.affixes for amount in amounts}
+    if ("", "") in units and any(unit and not _is_currency(unit) for _, unit in units):
+        return ""  # 5 kg beside 300, or 5 million beside 412345
+    units -= {("", "")}
+    if (
+        any(INFINITE.fullmatch(text.strip()) for text in read)
+        or decimal is None
+        or exponents is None
+        or len({_singular(*affixes) for affixes in units}) > 1
+    ):
         return ""
     read = {text: amount and amount.with_decimals(decimal) for text, amount in read.items()}
     steps = _steps(read, {affix for affixes in units for affix in affixes if affix}, decimal, exponents)
@@ -172,6 +189,10 @@ def _decimal_mark(amounts: list[Amount]) -> str | None:
     sure |= {",."[amount.mark == ","] for amount in commas_and_points if amount.whole.count(amount.mark) > 1}
     marks = {amount.mark for amount in commas_and_points}
     lengths = {len(amount.part) - 1 for amount in amounts if amount.part}
+    if "," in sure:  # 1,5 beside 1,50 are pairs or versions
+        values = [amount.with_decimals(",") for amount in amounts]
+        if len({value.value(0) for value in values if value.part}) < len({value for value in values if value.part}):
+            return None
     if sure or len(marks) != 1:
         decimal = min(sure, default=".")
         may_be_both = decimal in marks and len(lengths) < 2 and lengths != {3}  # 1.250 beside 1.50 only
@@ -179,12 +200,14 @@ def _decimal_mark(amounts: list[Amount]) -> str | None:
     # one mark with three digits behind it: thousands, unless numbers without it tell that it is not
     bare = [amount.whole for amount in amounts if not amount.mark]
     is_money = any(_is_currency(affix) for amount in amounts for affix in amount.affixes)
-    small = all(len(whole) <= 3 for whole in bare)
+    # hundreds beside thousands, or tens of thousands
+    are_many = any(len(whole) == 3 for whole in bare) if bare else any(len(a.whole) > 5 for a in commas_and_points)
+    if not are_many or any(len(whole) > 3 for whole in bare):
+        return None
     if marks == {","}:
-        return "." if small or is_money else None
+        return "."
     has_zero = any(amount.whole.endswith("0") for amount in commas_and_points)  # no decimals end so if some have none
-    are_thousands = (is_money or has_zero) if bare else is_money and any(len(a.whole) > 5 for a in commas_and_points)
-    return "," if small and are_thousands else None
+    return "," if is_money or (bare and has_zero) else None
 
 
 def _is_currency(affix: str) -> bool:
@@ -195,10 +218,12 @@ def _exponents(amounts: list[Amount]) -> dict[str, int] | None:
     """The exponent of 10 for each multiple, 0 for units; None if it is in doubt which they are."""
     multiples = {amount.multiple for amount in amounts}
     found = multiples - {""}
-    if len(multiples) == 1 and found <= UNITS:
+    affixes = {affix for amount in amounts for affix in amount.affixes if affix}
+    is_money = any(map(_is_currency, affixes))
+    if len(multiples) == 1 and found <= UNITS and not is_money:
         return dict.fromkeys(multiples, 0)
-    is_unit = any(affix and not _is_currency(affix) for amount in amounts for affix in amount.affixes)
-    if found and (is_unit or {"m", "M"} <= found or found in ({"m"}, {"B"})):
+    may_be_units = not is_money and ("B" in found or found in ({"m"}, {"K"}))  # bytes, metres, kelvins
+    if found and (may_be_units or {"m", "M"} <= found or not all(map(_is_currency, affixes))):
         return None
     return {multiple: MULTIPLES.get(multiple, 0) for multiple in multiples}
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skbackprop._amounts import FEW, amount_line, with_numbers
+from skbackprop._amounts import ODD_SHARE, amount_line, with_numbers
 from skbackprop._columns import (
     CATEGORIES,
     COERCE,
@@ -91,6 +91,7 @@ CONVERT = "Convert the texts to numbers, in one column or in several, in new row
 LEFT_OUT = "left out"  # the kind of empty and constant columns
 MANY = 30  # fewer distinct texts are categories, except dates and times
 MANY_ROWS = 100  # fewer distinct texts are not identifiers
+MOST_KNOWN = 10_000  # identifiers: looking at the spelling of more would slow predictions
 ENOUGH = 20  # rows without a known category are no accident
 WORDS = 5  # per text on average, from which on it is free text
 ENCODED = {  # what becomes of distinct texts, by the kind of their column
@@ -204,9 +205,9 @@ def _gaps(texts: set[str], column: Column) -> list[str] | None:
     if len({float(text) for text in numbers}) < 2:
         return None
     unknown = {text for text in odd if text.strip().lower() not in GAPS}
-    if len(unknown) > FEW * len(numbers | unknown):
+    if len(unknown) > ODD_SHARE * len(numbers | unknown):
         return None
-    if unknown and sum(_as_written(value) in unknown for value in column) > FEW * len(column):
+    if unknown and sum(_as_written(value) in unknown for value in column) > ODD_SHARE * len(column):
         return None
     return sorted({text_of(text) for text in odd})
 
@@ -223,7 +224,7 @@ def _look(name: Hashable, values: set[object], column: Column) -> tuple[str, str
     n, some, codes = len(texts), quoted(sorted(texts)), _are_codes(values)
     for family in FAMILIES if n > 2 else []:
         pattern = re.compile(family.pattern, re.IGNORECASE | re.ASCII)
-        if sum(bool(pattern.fullmatch(text)) for text in texts) >= (1.0 - FEW) * n and family.is_sure(texts):
+        if sum(bool(pattern.fullmatch(text)) for text in texts) >= (1.0 - ODD_SHARE) * n and family.is_sure(texts):
             return f"{family.looks} ({some})", family.line.format(name=name)
     if n < MANY:
         return "", ""
@@ -237,7 +238,7 @@ def _look(name: Hashable, values: set[object], column: Column) -> tuple[str, str
     n_rows = sum(not is_missing(value) for value in column)
     if n > n_rows / 10 and sum(len(text.split()) for text in texts) >= WORDS * n:
         return f"free text ({some})", SKRUB
-    if n >= MANY_ROWS and n >= (1.0 - FEW) * n_rows:
+    if n >= MANY_ROWS and n >= (1.0 - ODD_SHARE) * n_rows:
         looks = f"identifiers ({n} distinct ones in {n_rows} rows: {some}), from which nothing can be learned"
         return looks, f"X = X.drop(columns=[{name!r}])"
     return "", ""
@@ -249,7 +250,8 @@ def warn_of_unknown(name: Hashable, column: Factor, known: Sequence[str], *, is_
     known: in ascending order.
     is_expected: all categories may well be new, so warn only if they are known in another spelling.
     """
-    if len(known) == 0 or np.count_nonzero(column.numbers >= 0) < ENOUGH:
+    is_long = is_expected and len(known) > MOST_KNOWN
+    if len(known) == 0 or is_long or np.count_nonzero(column.numbers >= 0) < ENOUGH:
         return
     last = len(known) - 1
     if any(known[bisect_left(known, text, 0, last)] == text for text in column.texts):  # mostly the first is known
@@ -257,7 +259,7 @@ def warn_of_unknown(name: Hashable, column: Factor, known: Sequence[str], *, is_
     spellings = set(map(_spelling, known))
     same = sorted(text for text in column.texts if _spelling(text) in spellings)
     if same or not is_expected:
-        code = f"X[{name!r}].str.strip().str.lower()"
+        code = f"X[{name!r}].astype(str).str.strip().str.lower()"
         hint = (
             f" They differ in case or in spaces at the ends: use {code} in training and for new rows." if same else ""
         )

@@ -191,6 +191,37 @@ def test_numbers_in_doubt_get_no_line(case):
     assert all(text in message for text in shown)
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["5 million", "412345"], ["500 BC", "1200"], ["5%", "0.05"], ["5.2 kg", "300"], ["102 H", "102"],
+        ["300 K", "295"], ["107B", "10.8K", "1.0M"], ["10.5m", "3M"],
+        ["1.459 €", "1.519 €"], ["1.459 €", "2 €"], ["1,459 €", "1,519 €"], ["1,459 €", "2 €"], ["1,459 kg", "2 kg"],
+        ["1,5 €", "1,50 €"], ["1,459 €/l", "1,519 €/l"],
+        ["rs10771746", "rs53576"], ["FR11249987923", "FR40303265045"], ["SEK123", "SEK7"], ["TRY-101", "TRY-102"],
+        ["00123A", "00124A"], ["123456789012345678A"], ["1.5 kg", "inf"], ["1.5 kg", "-Infinity"],
+    ],
+    ids=lambda texts: " ".join(texts),
+)  # fmt: skip
+def test_texts_in_doubt_are_not_read(texts):
+    assert amount_line("v", texts) == ""
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        (["$120K", "$80K"], [120e3, 80e3]), (["£100m", "£95m"], [100e6, 95e6]), (["$5B", "$1.2B"], [5e9, 1.2e9]),
+        (["950 €", "1.250 €"], [950.0, 1250.0]), (["12,500 kg", "9,800 kg"], [12500.0, 9800.0]),
+        (["5 m", "12.5 m"], [5.0, 12.5]), (["CHF 12", "CHF 7"], [12.0, 7.0]), (["EUR12.50", "EUR7.00"], [12.5, 7.0]),
+    ],
+    ids=lambda texts: " ".join(map(str, texts)),
+)  # fmt: skip
+def test_texts_that_are_read(texts, numbers):
+    X = pd.DataFrame({"v": texts})
+    exec(amount_line("v", texts), {"X": X, "pandas": pd})
+    assert X["v"].tolist() == numbers
+
+
 def indian(x):
     """1,25,000: hundreds apart, then pairs of digits."""
     head, tail = str(x)[:-3], str(x)[-3:]
@@ -257,7 +288,13 @@ def test_the_line_gives_exactly_the_numbers(style, seed):
 
 
 def test_long_texts_take_no_time_that_grows_faster_than_they():
-    for text in ("-" + " " * 100_000 + "x", "9" * 100_000 + "x9", "1" + ",234" * 30_000 + "x5", "(" * 100_000):
+    for text in (
+        "-" + " " * 100_000 + "x",
+        "9" * 100_000 + "x9",
+        "1" + ",234" * 30_000 + "x5",
+        "(" * 100_000,
+        "11," * 30_000,
+    ):
         assert amount_line("note", [text, "5 kg"]) == ""
         assert len(with_numbers([text, f"{text}!"])) in (0, 2)
 
