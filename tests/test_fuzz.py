@@ -314,7 +314,9 @@ def test_the_same_rows_in_other_words_give_the_same_model(case):
         if change == "names for labels" and name == "predict":
             answer, found[name] = (np.unique(part, return_inverse=True)[1] for part in (answer, found[name]))
         if change in CLOSE and answer.dtype.kind == "f":
-            assert_allclose(found[name], answer, rtol=1e-6, atol=1e-6 * np.abs(answer).max(), err_msg=name)
+            # 1e-7: Adam divides the rounding errors of a gradient that vanishes by epsilon, 1e-8
+            atol = 1e-7 + 1e-6 * np.abs(answer).max()
+            assert_allclose(found[name], answer, rtol=1e-6, atol=atol, err_msg=name)
         elif change not in CLOSE:
             assert_array_equal(found[name], answer, err_msg=name)
 

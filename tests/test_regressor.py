@@ -123,6 +123,16 @@ def test_return_std_needs_gaussian(noisy):
         model.predict(noisy[0], return_std=True)
 
 
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_huber_with_a_delta_whose_square_overflows_is_the_squared_error(engine, rng):
+    X = rng.normal(size=(40, 2))
+    params = {"engine": engine, "max_iter": 3, "random_state": 0}
+    expected = MLPRegressor(loss="squared_error", **params).fit(X, X[:, 0])
+    found = MLPRegressor(loss="huber", huber_delta=1e300, **params).fit(X, X[:, 0])
+    np.testing.assert_array_equal(found.predict(X), expected.predict(X))
+    assert found.loss_curve_ == expected.loss_curve_
+
+
 def test_huber_and_absolute_error_resist_outliers(rng):
     X = rng.normal(size=(300, 1))
     y = 2.0 * X[:, 0]

@@ -48,7 +48,8 @@ def huber_location(y: Array, w: Array | None, delta: float) -> Array:
     def locate(column: Array) -> float:
         def cost(c: float) -> float:
             r = np.abs(c - column)
-            return float(np.average(np.where(r <= delta, 0.5 * r * r, delta * (r - 0.5 * delta)), weights=w))
+            inside = np.minimum(r, delta)
+            return float(np.average(inside * (r - 0.5 * inside), weights=w))
 
         low, high = float(column.min()), float(column.max())
         return low if low == high else float(minimize_scalar(cost, bounds=(low, high)).x)

@@ -170,8 +170,9 @@ def absolute_error(xp: Namespace, v: Array, y: Array, args: LossArgs) -> Array:
 
 def huber(xp: Namespace, v: Array, y: Array, args: LossArgs) -> Array:
     """1/2 r^2 inside delta, delta (|r| - delta/2) outside (Huber, 1964)."""
-    r, d = xp.abs(v - y), args.huber_delta
-    return xp.sum(xp.where(r <= d, 0.5 * r * r, d * (r - 0.5 * d)), axis=1)
+    r = xp.abs(v - y)
+    inside = xp.minimum(r, xp.full_like(v, args.huber_delta))  # so that delta^2 is not computed, which may overflow
+    return xp.sum(inside * (r - 0.5 * inside), axis=1)
 
 
 def huber_delta(xp: Namespace, v: Array, y: Array, args: LossArgs) -> Array:
