@@ -1,5 +1,6 @@
 """Bad input: a clear error or a documented result, and the model fitted before stays as it was."""
 
+import contextlib
 import copy
 import pickle
 import re
@@ -606,6 +607,17 @@ def test_a_divergence_of_lbfgs_does_not_speak_of_learning_rates():
     error = divergence(3, None, 1.0, None, None)
     assert "raise alpha, or use a minibatch solver" in str(error)
     assert "learning rate" not in str(error)
+
+
+@pytest.mark.filterwarnings("ignore:Features differ in scale")
+def test_a_huge_value_among_held_out_rows_is_no_careless_arithmetic():
+    """The losses of the selection overflow; numpy's warnings would be errors here."""
+    for row in range(0, 210, 15):  # some of them are held out
+        rng = np.random.default_rng(0)
+        X, y = rng.normal(size=(210, 4)), rng.normal(size=210)
+        X[row, 3] = 1e38
+        with contextlib.suppress(DivergenceError):
+            MLPRegressor((3,), max_iter=2, random_state=0).fit(X, y)
 
 
 def test_features_whose_spread_vanishes_are_no_careless_arithmetic(rng):

@@ -27,6 +27,7 @@ def validation_loss(
     n_outputs = network.sizes[-1] * network.n_members
     blocks = held_out.validation_blocks(codec, dtype)
 
+    @np.errstate(over="ignore", invalid="ignore")  # outputs beyond all bounds have an infinite loss
     def of(theta: Array) -> float:
         engine.load(theta)
         losses, totals = [], []
@@ -40,7 +41,7 @@ def validation_loss(
                 y = target_rows(xp, loss, block.Y[rows, ...], v.shape[1], v, args)
                 parts.append(block.device.fetch(loss.value(xp, v, y, args)))
             values = np.concatenate(parts)
-            values[np.isnan(values)] = np.inf  # of outputs beyond all bounds
+            values[np.isnan(values)] = np.inf
             losses.append(float(np.average(values if w is None else np.where(w, values, 0.0), weights=w)))
             totals.append(block.n if w is None else w.sum())
         return losses[0] if len(losses) == 1 else float(np.average(losses, weights=totals))
