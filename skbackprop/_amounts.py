@@ -29,10 +29,16 @@ AMOUNT = re.compile(
 )
 IN_BRACKETS = re.compile(r"([^\d()]*)\(([^()]+)\)([^\d()]*)", re.ASCII)  # a negative number
 MULTIPLES = {"k": 3, "K": 3, "m": 6, "M": 6, "mn": 6, "Mio": 6, "Mio.": 6, "B": 9, "bn": 9, "Mrd": 9, "Mrd.": 9}
-UNITS = {"K", "m", "B"}  # multiples that are units if all numbers have them: kelvins, metres, bytes
+UNITS = {"K", "m"}  # multiples that are units if all numbers have them, behind a space: kelvins, metres
 AFTER = re.compile(rf"({'|'.join(map(re.escape, MULTIPLES))})\s*([$€£¥₹]|{CODES})?", re.ASCII)
-# no units: debit and credit, which are signs, and what holds another sign; "12.-" is a price
-NO_UNIT = re.compile(rf"(?i:[cd]r\.?)|(?![.,][{MINUS}]+[^{MINUS}]*$).*[{MINUS}+()].*", re.ASCII)
+# no units: multiples, also in front of a currency, debit and credit, years BC, and what else holds a sign or is one
+SCALE = r"(hundred|thousand|tausend|tsd|[mbt]r?illi(on|ard)|mill?\b|[mb]l[nd]\b|[mbt]n\b|lakh|lac\b|crore|dozen).*"
+SIGN = r"[cd]r\.?|debit|credit|soll|haben|bce?|ad|ce|[vn]\.\s*chr\.?|[ap]\.?m\.?"
+SCALED = rf"[kKMB]\s.*|MM\b.*|[^\s$€£¥₹].*([$€£¥₹]|\b({CODES}))"
+NO_UNIT = re.compile(  # "12.-" is a price
+    rf"(?i:{SCALE}|{SIGN})|[HSD]|(?!{CURRENCY}){SCALED}|(?![.,][{MINUS}]+[^{MINUS}]*$).*[{MINUS}+()].*", re.ASCII
+)
+RATE = re.compile(r"per\b|pro\b|each\b")  # behind a price
 
 # any number without leading zeros
 NUMERAL = re.compile(
@@ -54,6 +60,8 @@ class Amount(NamedTuple):
     part: str  # decimals, with their mark
     multiple: str  # key of MULTIPLES, or empty
     affixes: tuple[str, str]  # currency and unit
+    is_apart: bool  # the unit or multiple, from the digits
+    may_be_code: bool  # has nothing but digits next to letters: SEK123 or 123A
 
     def with_decimals(self, decimal: str) -> Amount:
         """The amount if this is the mark in front of decimals; 1.250 may be a thousand or one."""
@@ -95,13 +103,16 @@ def amount_of(text: str) -> Amount | None:
     after = found["after"].strip()
     scaled = AFTER.fullmatch(after)
     unit = (scaled[2] or "") if scaled else after
-    if len(signs) > 1 or NO_UNIT.fullmatch(unit) or any(map(str.isdecimal, unit)):  # digits of other scripts
+    before = found["before"] or ""
+    is_doubtful = before and unit[:1].isalpha() and not (_is_currency(unit) or RATE.match(unit))  # $5 MM
+    if len(signs) > 1 or is_doubtful or NO_UNIT.fullmatch(unit) or any(map(str.isdecimal, unit)):  # of other scripts
         return None
     digits = re.sub(r"\D", "", found["whole"], flags=re.ASCII)
-    is_plain = not (found["mark"] or found["lakh"] or found["part"] or scaled)
-    follows = (found["before"] or " ").isalpha() and found[0][found.end("before")] not in SPACES  # as in SEK123
-    if (is_plain and (digits[0] == "0" != digits or follows)) or len(digits) > DIGITS:  # an identifier
+    if re.match(r"0\d", found["whole"]) or len(digits) > DIGITS:  # an identifier
         return None
+    follows = before.isalpha() and found[0][found.end("before")] not in SPACES and not scaled
+    leads = not before and re.fullmatch("[A-Z]", found["after"].rstrip()) is not None
+    is_plain = not (found["mark"] or found["lakh"] or found["part"])
     return Amount(
         signs.replace("+", ""),
         bool(found["trailing"]),
@@ -109,7 +120,9 @@ def amount_of(text: str) -> Amount | None:
         found["mark"] or found["lakh"] or "",
         found["part"] or "",
         scaled[1] if scaled else "",
-        (found["before"] or "", unit),
+        (before, unit),
+        after != "" and found["after"][0] in SPACES,
+        is_plain and (follows or leads),
     )
 
 
@@ -122,19 +135,22 @@ def amount_line(name: Hashable, texts: Iterable[str]) -> str:
     read = {text: amount_of(text.strip()) for text in texts}
     odd = [amount for text, amount in read.items() if not NUMBER.fullmatch(text.strip())]
     known = [amount for amount in odd if amount is not None]
-    if not known or len(known) < (1.0 - ODD_SHARE) * len(odd) or _are_phones(known):
+    if (
+        not known
+        or len(known) < (1.0 - ODD_SHARE) * len(odd)
+        or _are_phones(known)
+        or all(amount.may_be_code for amount in known)
+    ):
         return ""
     amounts = [amount for amount in read.values() if amount is not None]
     decimal, exponents = _decimal_mark(amounts), _exponents(amounts)
-    units = {amount.affixes for amount in amounts}
-    if ("", "") in units and any(unit and not _is_currency(unit) for _, unit in units):
-        return ""  # 5 kg beside 300, or 5 million beside 412345
-    units -= {("", "")}
+    units = {amount.affixes for amount in amounts} - {("", "")}
+    is_bare = len(odd) < len(read) or any(amount.affixes == ("", "") for amount in known)
     if (
-        any(INFINITE.fullmatch(text.strip()) for text in read)
-        or decimal is None
+        decimal is None
         or exponents is None
         or len({_singular(*affixes) for affixes in units}) > 1
+        or (is_bare and any(unit and not _is_currency(unit) for _, unit in units))  # 5 kg beside 300
     ):
         return ""
     read = {text: amount and amount.with_decimals(decimal) for text, amount in read.items()}
@@ -145,7 +161,8 @@ def amount_line(name: Hashable, texts: Iterable[str]) -> str:
         else:  # a number such as 1e5
             expected = float(text) if NUMBER.fullmatch(text.strip()) and decimal == "." else None
         converted = functools.reduce(lambda changed, step: step(changed), steps, text).strip()
-        if expected != (float(converted) if NUMBER.fullmatch(converted) else None):
+        number = float(converted) if NUMBER.fullmatch(converted) else None
+        if number != expected or INFINITE.fullmatch(converted):
             return ""
     code = "".join(step.code for step in steps)
     return f"X[{name!r}] = pandas.to_numeric(X[{name!r}].astype(str){code}, errors='coerce')"
@@ -189,25 +206,24 @@ def _decimal_mark(amounts: list[Amount]) -> str | None:
     sure |= {",."[amount.mark == ","] for amount in commas_and_points if amount.whole.count(amount.mark) > 1}
     marks = {amount.mark for amount in commas_and_points}
     lengths = {len(amount.part) - 1 for amount in amounts if amount.part}
-    if "," in sure:  # 1,5 beside 1,50 are pairs or versions
-        values = [amount.with_decimals(",") for amount in amounts]
-        if len({value.value(0) for value in values if value.part}) < len({value for value in values if value.part}):
-            return None
+    if lengths == {1, 2} and sure == {","} and not marks - {","} and all(a.affixes == ("", "") for a in amounts):
+        return None  # 1,13 and 10,2 may be pairs or versions
+    if len(lengths) > 1 and any(amount.part[:1] == "," and amount.part[-1] == "0" for amount in amounts):
+        return None  # 1,5 beside 1,50
     if sure or len(marks) != 1:
         decimal = min(sure, default=".")
         may_be_both = decimal in marks and len(lengths) < 2 and lengths != {3}  # 1.250 beside 1.50 only
         return None if len(sure) > 1 or may_be_both or len(marks) > 1 > len(sure) else decimal
     # one mark with three digits behind it: thousands, unless numbers without it tell that it is not
-    bare = [amount.whole for amount in amounts if not amount.mark]
-    is_money = any(_is_currency(affix) for amount in amounts for affix in amount.affixes)
-    # hundreds beside thousands, or tens of thousands
-    are_many = any(len(whole) == 3 for whole in bare) if bare else any(len(a.whole) > 5 for a in commas_and_points)
-    if not are_many or any(len(whole) > 3 for whole in bare):
-        return None
-    if marks == {","}:
-        return "."
-    has_zero = any(amount.whole.endswith("0") for amount in commas_and_points)  # no decimals end so if some have none
-    return "," if is_money or (bare and has_zero) else None
+    bare = {len(amount.whole) for amount in amounts if not amount.mark}
+    affixes = {affix for amount in amounts for affix in amount.affixes if affix}
+    is_money = affixes != set() and all(map(_is_currency, affixes))
+    if bare:  # hundreds; no decimals end in 0 if some numbers have none
+        is_usual = is_money or (not affixes and marks == {","})
+        is_sure = max(bare) == 3 and (is_usual or any(amount.whole[-1] == "0" for amount in commas_and_points))
+    else:  # tens of thousands
+        is_sure = is_money and any(len(amount.whole) > 5 for amount in commas_and_points)
+    return ",."[marks == {","}] if is_sure else None
 
 
 def _is_currency(affix: str) -> bool:
@@ -219,12 +235,16 @@ def _exponents(amounts: list[Amount]) -> dict[str, int] | None:
     multiples = {amount.multiple for amount in amounts}
     found = multiples - {""}
     affixes = {affix for amount in amounts for affix in amount.affixes if affix}
-    is_money = any(map(_is_currency, affixes))
-    if len(multiples) == 1 and found <= UNITS and not is_money:
-        return dict.fromkeys(multiples, 0)
-    may_be_units = not is_money and ("B" in found or found in ({"m"}, {"K"}))  # bytes, metres, kelvins
-    if found and (may_be_units or {"m", "M"} <= found or not all(map(_is_currency, affixes))):
-        return None
+    if not all(map(_is_currency, affixes)) or {"m", "M"} <= multiples:
+        return None if found else {"": 0}
+    if found and not affixes:
+        if len(multiples) == 1 and found <= UNITS and all(amount.is_apart for amount in amounts):
+            return dict.fromkeys(multiples, 0)
+        bare = [amount for amount in amounts if not amount.multiple]
+        are_short = all(len(amount.whole) <= 3 for amount in bare) and (not bare or found & {"k", "K"})
+        have_parts = not found & {"k", "K", "M"} or any(amount.part for amount in amounts if amount.multiple)
+        if found & {"m", "B"} or found == {"K"} or not are_short or not have_parts:  # metres, bytes, kelvins, sizes
+            return None
     return {multiple: MULTIPLES.get(multiple, 0) for multiple in multiples}
 
 

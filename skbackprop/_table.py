@@ -160,7 +160,7 @@ class Table(TakesTables):
                 values.append(floats(label, column, gaps))
             else:
                 values.append(found := factor(label, column))
-                warn_of_unknown(label, found, known, is_expected=kind in WITH_MEANS)
+                warn_of_unknown(label, column, found, known, is_expected=kind in WITH_MEANS)
         means = None if self.targets_ is None else self.targets_.transform(self._with_means(values))
         return self._table(values, means, X)
 

@@ -244,28 +244,27 @@ def _look(name: Hashable, values: set[object], column: Column) -> tuple[str, str
     return "", ""
 
 
-def warn_of_unknown(name: Hashable, column: Factor, known: Sequence[str], *, is_expected: bool) -> None:
+def warn_of_unknown(name: Hashable, column: Column, found: Factor, known: Sequence[str], *, is_expected: bool) -> None:
     """Warn if many rows have a category and none of these was known in training.
 
+    found: the categories of the column.
     known: in ascending order.
     is_expected: all categories may well be new, so warn only if they are known in another spelling.
     """
     is_long = is_expected and len(known) > MOST_KNOWN
-    if len(known) == 0 or is_long or np.count_nonzero(column.numbers >= 0) < ENOUGH:
+    if len(known) == 0 or is_long or np.count_nonzero(found.numbers >= 0) < ENOUGH:
         return
     last = len(known) - 1
-    if any(known[bisect_left(known, text, 0, last)] == text for text in column.texts):  # mostly the first is known
+    if any(known[bisect_left(known, text, 0, last)] == text for text in found.texts):  # mostly the first is known
         return
     spellings = set(map(_spelling, known))
-    same = sorted(text for text in column.texts if _spelling(text) in spellings)
+    same = sorted(text for text in found.texts if _spelling(text) in spellings)
     if same or not is_expected:
-        code = f"X[{name!r}].astype(str).str.strip().str.lower()"
-        hint = (
-            f" They differ in case or in spaces at the ends: use {code} in training and for new rows." if same else ""
-        )
+        line = code_of(column, f"X[{name!r}] = X[{name!r}].astype(str).str.strip().str.lower()")
+        hint = f" They differ in case or in spaces at the ends. Use this line in training and for new rows:{line}"
         warn(
             f"Column {name!r} has no category that was known in training, so it has no effect: now there is "
-            f"{quoted(same[:1] or [min(column.texts)])}; known are {quoted([*known[:2]])}.{hint}"
+            f"{quoted(same[:1] or [min(found.texts)])}; known are {quoted([*known[:2]])}.{hint if same else ''}"
         )
 
 
