@@ -13,6 +13,8 @@ from sklearn.pipeline import make_pipeline
 
 from skbackprop import MLPRegressor, tabular_pipeline
 from skbackprop._amounts import amount_line, with_numbers
+from skbackprop._columns import factor
+from skbackprop._texts import warn_of_unknown
 from skbackprop.ensemble import MLPEnsembleRegressor
 
 N = 240
@@ -379,6 +381,33 @@ def test_a_column_without_any_known_category_is_warned_of_once(values, new, show
         model.predict(X.assign(town=pd.Series(new, dtype=object)))
     assert len(caught) == 1
     assert ("They differ" in str(caught[0].message)) == ("They differ" in shown)
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, lambda data: np.array([*data.values()], object).T])
+@pytest.mark.parametrize("values", [TOWNS, np.arange(N) % 2 == 0])
+def test_the_line_for_another_spelling_helps(values, make):
+    """For each kind of table; where the categories are booleans, it gives their texts."""
+    X = make({"town": list(map(str, values)), "note": list(map(str, TOWNS))})
+    table = tabular_pipeline("regressor")["table"].fit(X, np.arange(N))
+    new = make({"town": [str(value).upper() for value in values], "note": [town.upper() for town in TOWNS]})
+    with pytest.warns(UserWarning, match="They differ in case") as caught:
+        table.transform(new)
+    for one in caught:
+        line = line_of(one.message)
+        (_, mended), (_, trained) = executed(line, None, new), executed(line, None, X)
+        column = re.search("Column (.*?) has", str(one.message))[1].strip("'")
+        column = int(column) if column.isdigit() else column
+        assert mended[column].tolist() == trained[column].tolist()
+
+
+def test_the_spelling_of_many_identifiers_is_not_looked_at():
+    names = [f"a{i:05}" for i in range(10_001)]
+    new = factor("v", pd.Series([name.upper() for name in names]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_unknown("v", pd.Series(names), new, names, is_expected=True)
+    with pytest.warns(UserWarning, match="They differ in case"):
+        warn_of_unknown("v", pd.Series(names), new, names[:-1], is_expected=True)
 
 
 @pytest.mark.parametrize("new", [["Rome"] * 19 + [None] * (N - 19), ["Rome"] * (N - 1) + ["Ulm"], [None] * N])
