@@ -216,7 +216,7 @@ def _decimal_mark(amounts: list[Amount]) -> str | None:
         return None if len(sure) > 1 or may_be_both or len(marks) > 1 > len(sure) else decimal
     # one mark with three digits behind it: thousands, unless numbers without it tell that it is not
     bare = {len(amount.whole) for amount in amounts if not amount.mark}
-    affixes = {affix for amount in amounts for affix in amount.affixes if affix}
+    affixes = _affixes(amounts)
     is_money = affixes != set() and all(map(_is_currency, affixes))
     if bare:  # hundreds; no decimals end in 0 if some numbers have none
         is_usual = is_money or (not affixes and marks == {","})
@@ -224,6 +224,11 @@ def _decimal_mark(amounts: list[Amount]) -> str | None:
     else:  # tens of thousands
         is_sure = is_money and any(len(amount.whole) > 5 for amount in commas_and_points)
     return ",."[marks == {","}] if is_sure else None
+
+
+def _affixes(amounts: list[Amount]) -> set[str]:
+    """Currencies and units of all amounts."""
+    return {affix for amount in amounts for affix in amount.affixes if affix}
 
 
 def _is_currency(affix: str) -> bool:
@@ -234,7 +239,7 @@ def _exponents(amounts: list[Amount]) -> dict[str, int] | None:
     """The exponent of 10 for each multiple, 0 for units; None if it is in doubt which they are."""
     multiples = {amount.multiple for amount in amounts}
     found = multiples - {""}
-    affixes = {affix for amount in amounts for affix in amount.affixes if affix}
+    affixes = _affixes(amounts)
     if not all(map(_is_currency, affixes)) or {"m", "M"} <= multiples:
         return None if found else {"": 0}
     if found and not affixes:
